@@ -1,0 +1,79 @@
+"""A model registry for machine learning, on the storage you already have.
+
+from registry_core import open_registry
+
+with open_registry("sqlite:///registry.db") as registry:
+    registry.create_registered_model("churn")
+    version = registry.create_model_version("churn", source="s3://bucket/models/churn")
+    registry.set_registered_model_alias("churn", "champion", version.version)
+"""
+
+from registry_core.backends import open_registry, open_store, store_url
+from registry_core.errors import (
+    AliasNotFoundError,
+    AlreadyExistsError,
+    ArtifactExistsError,
+    ArtifactImmutableError,
+    ArtifactMismatchError,
+    ArtifactNotFoundError,
+    BackendError,
+    BackendNotInstalledError,
+    ConflictError,
+    FilterSyntaxError,
+    InvalidArgumentError,
+    ModelVersionNotFoundError,
+    NoModelVersionsError,
+    NotFoundError,
+    NotPermittedError,
+    RegisteredModelNotFoundError,
+    RegistryError,
+    SchemaOutOfDateError,
+    StoreCorruptedError,
+    StoreUnavailableError,
+    UnknownBackendError,
+    UnsupportedBackendError,
+    WebhookNotFoundError,
+)
+from registry_core.models import ModelVersion, RegisteredModel, Stage, Status
+from registry_core.registry import Registry
+from registry_core.search import Page
+from registry_core.store import Store
+from registry_core.uris import ModelUri, parse_model_uri
+
+__all__ = [
+    "AliasNotFoundError",
+    "AlreadyExistsError",
+    "ArtifactExistsError",
+    "ArtifactImmutableError",
+    "ArtifactMismatchError",
+    "ArtifactNotFoundError",
+    "BackendError",
+    "BackendNotInstalledError",
+    "ConflictError",
+    "FilterSyntaxError",
+    "InvalidArgumentError",
+    "ModelUri",
+    "ModelVersion",
+    "ModelVersionNotFoundError",
+    "NoModelVersionsError",
+    "NotFoundError",
+    "NotPermittedError",
+    "Page",
+    "RegisteredModel",
+    "RegisteredModelNotFoundError",
+    "Registry",
+    "RegistryError",
+    "SchemaOutOfDateError",
+    "Stage",
+    "Status",
+    "Store",
+    "StoreCorruptedError",
+    "StoreUnavailableError",
+    "UnknownBackendError",
+    "UnsupportedBackendError",
+    "WebhookNotFoundError",
+    "open_registry",
+    "open_store",
+    "parse_model_uri",
+    "store_url",
+]

@@ -1,0 +1,30 @@
+"""Artifacts: where the bytes of model versions are kept, and how they are checked."""
+
+from registry_core.artifacts.manifest import (
+    Manifest,
+    ManifestFile,
+    make_manifest,
+    parse_manifest,
+)
+from registry_core.artifacts.paths import artifact_path, file_path
+from registry_core.artifacts.store import (
+    ArtifactStore,
+    FileInfo,
+    MultipartUpload,
+    PresigningArtifactStore,
+    Reading,
+)
+
+__all__ = [
+    "ArtifactStore",
+    "FileInfo",
+    "Manifest",
+    "ManifestFile",
+    "MultipartUpload",
+    "PresigningArtifactStore",
+    "Reading",
+    "artifact_path",
+    "file_path",
+    "make_manifest",
+    "parse_manifest",
+]

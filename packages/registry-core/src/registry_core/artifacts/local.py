@@ -1,0 +1,274 @@
+"""Artifacts in a directory of this machine: the embedded default."""
+
+from __future__ import annotations
+
+import builtins
+import errno
+import os
+import secrets
+import shutil
+import stat as stat_module
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from registry_core.artifacts.paths import RESERVED
+from registry_core.artifacts.store import CHUNK_SIZE, FileInfo, Reading
+from registry_core.errors import (
+    ArtifactExistsError,
+    ArtifactNotFoundError,
+    InvalidArgumentError,
+    NotPermittedError,
+    StoreUnavailableError,
+)
+
+_PARTIAL = f"{RESERVED}/partial"
+"""Where files lie that are still being written: on the same file system, and in no listing."""
+
+_PUBLISH_ATTEMPTS = 10
+"""How often a folder is made again that a concurrent delete removed as empty."""
+
+
+class LocalArtifactStore:
+    """An `ArtifactStore` in a directory.
+
+    Strategy: a file is written apart, synced, and renamed into place, so a crash leaves at most a
+    partial file that `drop_partial` removes. Every path is resolved first, and refused when it
+    leads through a symbolic link; links are in no listing.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
+        self._directory = Path(directory).expanduser().absolute()
+
+    @property
+    def root(self) -> str:
+        """The directory as a `file://` URI."""
+        return self._directory.as_uri()
+
+    def list(self, path: str) -> builtins.list[FileInfo]:
+        """What is directly in a folder, in order of path."""
+        with _os_errors(path):
+            return sorted(self._scan(path), key=lambda info: info.path)
+
+    def walk(self, path: str) -> Iterator[FileInfo]:
+        """Every file below a folder, or the file itself."""
+        folders = [path]
+        with suppress(ArtifactNotFoundError):
+            yield self.stat(path)
+            return
+        while folders:
+            for info in self.list(folders.pop()):
+                if info.is_dir:
+                    folders.append(info.path)
+                else:
+                    yield info
+
+    def stat(self, path: str) -> FileInfo:
+        """The file at a path."""
+        with _os_errors(path):
+            return _file_info(path, self._resolve(path).stat())
+
+    def read(self, path: str, *, start: int = 0, stop: int | None = None) -> Reading:
+        """The file, opened."""
+        with _os_errors(path):
+            # Not waiting for the other end of what turns out to be a pipe.
+            descriptor = os.open(self._resolve(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            info = _file_info(path, os.fstat(descriptor))
+        except BaseException:
+            os.close(descriptor)
+            raise
+        file = open(descriptor, "rb", buffering=0)  # noqa: SIM115, PTH123 the reading closes it
+        file.seek(start)
+
+        def pieces() -> Iterator[bytes]:
+            left = None if stop is None else max(0, stop - start)
+            while left != 0:
+                with _os_errors(path):
+                    piece = file.read(CHUNK_SIZE if left is None else min(CHUNK_SIZE, left))
+                if not piece:
+                    return
+                left = None if left is None else left - len(piece)
+                yield piece
+
+        return Reading(info, pieces(), close=file.close)
+
+    def write(
+        self,
+        path: str,
+        chunks: Iterable[bytes],
+        *,
+        overwrite: bool = True,
+        sha256: str | None = None,  # noqa: ARG002 there is nowhere to record it
+    ) -> FileInfo:
+        """The file, made of the chunks, synced to the disk before it is seen."""
+        with _os_errors(path):
+            target = self._resolve(path)
+            partial = self._directory.resolve() / _PARTIAL / secrets.token_hex(16)
+            partial.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _fill(partial, path, chunks)
+            with _os_errors(path):
+                info = _file_info(path, partial.stat())
+                _publish(partial, target, path, overwrite=overwrite)
+        finally:
+            partial.unlink(missing_ok=True)
+        return info
+
+    def delete(self, path: str) -> None:
+        """Removes a file or a folder, and folders above it that became empty."""
+        with _os_errors(path), suppress(FileNotFoundError, NotADirectoryError):
+            target = self._resolve(path)
+            if target.is_dir():
+                shutil.rmtree(target)
+            else:
+                target.unlink()
+            self._drop_empty_folders(target.parent)
+
+    def remove(self, paths: Iterable[str]) -> None:
+        """Removes files, and folders above them that became empty."""
+        for path in paths:
+            with _os_errors(path), suppress(FileNotFoundError, NotADirectoryError):
+                target = self._resolve(path)
+                target.unlink()
+                self._drop_empty_folders(target.parent)
+
+    def drop_partial(self, *, before: int, dry_run: bool = False) -> int:
+        """Removes the partial files of writers that died."""
+        dropped = 0
+        with _os_errors(""), suppress(FileNotFoundError):
+            for path in (self._directory / _PARTIAL).iterdir():
+                with suppress(FileNotFoundError):
+                    if _milliseconds(path.stat()) < before:
+                        dropped += 1
+                        if not dry_run:
+                            path.unlink()
+        return dropped
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _scan(self, path: str) -> Iterator[FileInfo]:
+        folder = self._resolve(path)
+        if not folder.is_dir():
+            return
+        with suppress(FileNotFoundError), os.scandir(folder) as entries:
+            for entry in entries:
+                inner = f"{path}/{entry.name}" if path else entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    yield FileInfo(path=inner, is_dir=True)
+                elif entry.is_file(follow_symlinks=False) and path != _PARTIAL:
+                    with suppress(FileNotFoundError):  # gone since the folder was read
+                        yield _file_info(inner, entry.stat(follow_symlinks=False))
+
+    def _resolve(self, path: str) -> Path:
+        root = self._directory.resolve()
+        resolved = (root / path).resolve()
+        if resolved != root / path:
+            raise InvalidArgumentError("Invalid path")
+        return resolved
+
+    def _drop_empty_folders(self, folder: Path) -> None:
+        root = self._directory.resolve()
+        while folder not in (root, root / RESERVED):
+            try:
+                folder.rmdir()
+            except OSError:
+                return
+            folder = folder.parent
+
+
+def open_artifact_store(url: str) -> LocalArtifactStore:
+    """The artifacts below a directory, given as `file:///path` or as a path."""
+    from urllib.request import url2pathname  # noqa: PLC0415 slow, and rarely needed
+
+    if url.lower().startswith("file:"):
+        return LocalArtifactStore(url2pathname(urlsplit(url).path))
+    return LocalArtifactStore(url)
+
+
+def _file_info(path: str, found: os.stat_result) -> FileInfo:
+    if not stat_module.S_ISREG(found.st_mode):
+        raise ArtifactNotFoundError(path)
+    return FileInfo(
+        path=path,
+        size=found.st_size,
+        modified=_milliseconds(found),
+        # The inode too: two versions of a file may be as long, and written in one tick.
+        etag=f"{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ino:x}",
+    )
+
+
+def _milliseconds(found: os.stat_result) -> int:
+    return found.st_mtime_ns // 1_000_000
+
+
+def _fill(partial: Path, path: str, chunks: Iterable[bytes]) -> None:
+    with _os_errors(path):
+        file = partial.open("xb", buffering=0)
+    with file:
+        for chunk in chunks:
+            with _os_errors(path):
+                # An unbuffered file may take less than it is given.
+                view = memoryview(chunk)
+                while view:
+                    view = view[file.write(view) :]
+        with _os_errors(path):
+            os.fsync(file.fileno())
+
+
+def _publish(partial: Path, target: Path, path: str, *, overwrite: bool) -> None:
+    for attempt in range(1, _PUBLISH_ATTEMPTS + 1):
+        try:
+            _make_folder(target.parent)
+            if overwrite:
+                partial.replace(target)
+            else:
+                os.link(partial, target)
+            break
+        except FileNotFoundError:
+            # A concurrent delete found the folder empty.
+            if attempt == _PUBLISH_ATTEMPTS:
+                raise
+        except (FileExistsError, NotADirectoryError):
+            if target.parent.is_dir():
+                raise ArtifactExistsError(path) from None
+            raise InvalidArgumentError(f"'{path}' leads through a file") from None
+    _sync_folder(target.parent)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it, each so that it outlives a power cut."""
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True)
+        _sync_folder(each.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    with suppress(FileNotFoundError):  # a concurrent delete: it syncs nothing that is there
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def _os_errors(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError):
+        raise ArtifactNotFoundError(path) from None
+    except IsADirectoryError:
+        raise InvalidArgumentError(f"'{path}' is a folder") from None
+    except PermissionError:
+        raise NotPermittedError(f"no permission for the artifact '{path}'") from None
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise InvalidArgumentError("Invalid path") from None
+        raise StoreUnavailableError(f"the artifact directory failed: {error.strerror}") from error

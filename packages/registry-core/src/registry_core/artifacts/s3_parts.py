@@ -1,0 +1,117 @@
+"""Sends a stream to S3 in parts, a few at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from registry_core.errors import InvalidArgumentError
+
+PART_SIZE = 8 * 1024 * 1024
+"""Bytes in a part, and of the largest file that is sent in one request. S3 takes 5 MiB and more."""
+
+PARTS_IN_FLIGHT = 3
+"""Parts of one stream that are sent while the next is gathered: 32 MiB in all."""
+
+PARTS_AT_ONCE = 12
+"""Parts of all streams of a store that are sent at a time: their memory has a bound."""
+
+_PARTS_MAX = 10_000
+_GROW_EVERY = 1_000
+"""S3 takes 10,000 parts: each further thousand is twice as large, which reaches its 5 TiB."""
+
+
+class PartSenders:
+    """The threads that send parts for all streams of a store."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(PARTS_AT_ONCE, thread_name_prefix="s3-part")
+        self._free = threading.BoundedSemaphore(PARTS_AT_ONCE)
+
+    def submit(self, send: Callable[[], str]) -> Future[str]:
+        """The ETag to come; waits while as many parts are under way as there are threads."""
+        self._free.acquire()
+        try:
+            future = self._pool.submit(send)
+        except BaseException:
+            self._free.release()
+            raise
+        future.add_done_callback(lambda _: self._free.release())
+        return future
+
+    def close(self) -> None:
+        """Ends the threads when they have sent what they were given."""
+        self._pool.shutdown()
+
+
+class PartStream:
+    """Sends the parts of one upload; `send(number, body)` gives the part's ETag."""
+
+    def __init__(self, senders: PartSenders, send: Callable[[int, bytes], str]) -> None:
+        self._senders = senders
+        self._send = send
+        self._flying: deque[Future[str]] = deque()
+        self._etags: list[str] = []
+        self._sent = 0
+        self.size = 0
+
+    def send_all(self, parts: Iterable[bytes]) -> Mapping[int, str]:
+        """The ETags of all parts, by number. If that fails, nothing is under way any more."""
+        try:
+            for body in parts:
+                self._submit(body)
+            while self._flying:
+                self._land()
+        except BaseException:
+            self._cancel()
+            raise
+        return dict(enumerate(self._etags, 1))
+
+    def _submit(self, body: bytes) -> None:
+        while len(self._flying) >= PARTS_IN_FLIGHT:
+            self._land()
+        self._sent += 1
+        self.size += len(body)
+        if self._sent > _PARTS_MAX:
+            raise InvalidArgumentError("a file is larger than S3 can hold")
+        number = self._sent
+        self._flying.append(self._senders.submit(lambda: self._send(number, body)))
+
+    def _land(self) -> None:
+        self._etags.append(self._flying.popleft().result())
+
+    def _cancel(self) -> None:
+        # So that nothing arrives after the upload was dropped.
+        for future in self._flying:
+            if not future.cancel():
+                future.exception()
+
+
+def gather(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The chunks as parts of `PART_SIZE` bytes and more; the last may be smaller, or empty."""
+    gathered: list[bytes] = []
+    size = given = 0
+    for chunk in chunks:
+        gathered.append(chunk)
+        size += len(chunk)
+        if size >= PART_SIZE << (given // _GROW_EVERY):
+            yield b"".join(gathered)
+            gathered.clear()
+            size = 0
+            given += 1
+    yield b"".join(gathered)
+
+
+def etag_of_parts(etags: Mapping[int, str]) -> str | None:
+    """The ETag, without quotes, that S3 gives to the file made of these parts.
+
+    None where it cannot be told: the ETags of encrypted parts are no digests.
+    """
+    try:
+        digests = b"".join(bytes.fromhex(etag.strip('"')) for _, etag in sorted(etags.items()))
+    except ValueError:
+        return None
+    return f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(etags)}"

@@ -1,0 +1,171 @@
+"""The `ArtifactStore` protocol: files under one root, and what every implementation promises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Protocol, Self, runtime_checkable
+
+import attrs
+
+CHUNK_SIZE = 1024 * 1024
+"""Bytes in the largest piece that a reading gives."""
+
+
+@attrs.frozen(kw_only=True)
+class FileInfo:
+    """A file or folder: its path relative to the root, and what is known about a file."""
+
+    path: str
+    is_dir: bool = False
+    size: int | None = None
+    modified: int | None = attrs.field(default=None, eq=False)
+    """When the file was last written: ms since the epoch, by the backend's clock."""
+    sha256: str | None = attrs.field(default=None, eq=False)
+    """What `write` recorded, as `stat` found it: what was once written, not what is there now."""
+    etag: str | None = attrs.field(default=None, eq=False)
+    """What changes whenever the file does, without quotes; None where the backend has none."""
+
+
+class Reading:
+    """An open file: its `info`, and the bytes that were asked for, in pieces.
+
+    A context manager; whoever does not read to the end closes it.
+    """
+
+    def __init__(
+        self, info: FileInfo, pieces: Iterator[bytes], *, close: Callable[[], object]
+    ) -> None:
+        self.info = info
+        self._pieces = pieces
+        self._close = close
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._pieces)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Frees the file or connection; closing twice is no error."""
+        self._close()
+
+
+@runtime_checkable
+class ArtifactStore(Protocol):
+    """Keeps files under one root.
+
+    Paths are relative to the root and passed `paths.artifact_path`; no method touches anything
+    outside the root, following no link out of it. Methods are synchronous and thread-safe, and use
+    memory that does not grow with the size of a file.
+
+    - `write` is atomic and durable: a reader sees the whole new file or what was there before.
+    - What a write or removal did, the next listing or read sees, from any process.
+    - A folder exists while there is a file below it. No file is also a folder.
+    - An unreachable backend raises `StoreUnavailableError`; missing files `ArtifactNotFoundError`.
+    """
+
+    @property
+    def root(self) -> str:
+        """The URI of the root, without a slash at its end."""
+        ...
+
+    def list(self, path: str) -> list[FileInfo]:
+        """What is directly in a folder, by path; empty for a file or what does not exist."""
+        ...
+
+    def walk(self, path: str) -> Iterator[FileInfo]:
+        """Every file below a folder, in no particular order; the file itself for a file."""
+        ...
+
+    def stat(self, path: str) -> FileInfo:
+        """The file at a path."""
+        ...
+
+    def read(self, path: str, *, start: int = 0, stop: int | None = None) -> Reading:
+        """The file at a path, opened, with its bytes from `start` up to `stop` or its end."""
+        ...
+
+    def write(
+        self,
+        path: str,
+        chunks: Iterable[bytes],
+        *,
+        overwrite: bool = True,
+        sha256: str | None = None,
+    ) -> FileInfo:
+        """The file, made of the chunks; `sha256` is recorded with it where the backend can.
+
+        An exception from `chunks` passes as it is, and leaves what was there. Nothing is visible
+        before the last chunk was taken.
+
+        Raises:
+            ArtifactExistsError: `overwrite` is False and the file exists. Only files of a few
+                megabytes can be written so.
+            InvalidArgumentError: the path is a folder, or leads through a file.
+        """
+        ...
+
+    def delete(self, path: str) -> None:
+        """Removes a file, or everything below a folder; what is absent is no error."""
+        ...
+
+    def remove(self, paths: Iterable[str]) -> None:
+        """Removes files, many at a time where the backend can; what is absent is no error."""
+        ...
+
+    def drop_partial(self, *, before: int, dry_run: bool = False) -> int:
+        """How many writes that began before a moment (ms) and never ended were removed.
+
+        A dry run only counts them.
+        """
+        ...
+
+    def close(self) -> None:
+        """Frees connections."""
+        ...
+
+
+@attrs.frozen(kw_only=True)
+class MultipartUpload:
+    """A started multipart upload: its id, and one URL per part to PUT that part to, in order."""
+
+    upload_id: str
+    urls: Sequence[str]
+
+
+@runtime_checkable
+class PresigningArtifactStore(ArtifactStore, Protocol):
+    """An artifact store that can let others move bytes directly, by URLs for a single key."""
+
+    def presigned_url(self, path: str, *, expires_seconds: int) -> str:
+        """A URL that gives the file at a path to whoever has it, for so long."""
+        ...
+
+    def create_multipart(self, path: str, *, parts: int, expires_seconds: int) -> MultipartUpload:
+        """A multipart upload of the file at a path, in so many parts."""
+        ...
+
+    def complete_multipart(self, path: str, upload_id: str, *, etags: Mapping[int, str]) -> None:
+        """Makes the file from its parts; `etags` are the ETag headers by part number.
+
+        Raises:
+            ArtifactNotFoundError: there is no such upload.
+            InvalidArgumentError: the parts are not those that were sent.
+        """
+        ...
+
+    def abort_multipart(self, path: str, upload_id: str) -> None:
+        """Drops the parts; an upload that is gone is no error."""
+        ...

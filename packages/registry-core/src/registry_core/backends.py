@@ -1,0 +1,221 @@
+"""Which backend answers to which store URL; each is imported when it is first used."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import attrs
+
+from registry_core.artifacts import ArtifactStore
+from registry_core.errors import (
+    BackendNotInstalledError,
+    UnknownBackendError,
+    UnsupportedBackendError,
+)
+from registry_core.registry import Registry
+from registry_core.store import Store
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+    from types import ModuleType
+
+DEFAULT_STORE_URL = "sqlite:///registry.db"
+"""Where a registry is kept when nobody says: a file in the working directory."""
+
+ENTRY_POINT_GROUP = "registry_core.stores"
+"""Distributions add a scheme by an entry point of this group that names an `open_store`."""
+
+
+@attrs.frozen
+class Backend:
+    """A backend by the dotted name of its `open_store(url) -> Store`, and the extra it needs."""
+
+    target: str
+    extra: str | None = None
+
+
+_SQL = "registry_core.stores.sql:open_store"
+
+BACKENDS: Mapping[str, Backend] = {
+    "memory": Backend("registry_core.stores.memory:open_store"),
+    "sqlite": Backend(_SQL, extra="sql"),
+    "postgresql": Backend(_SQL, extra="postgres"),
+    "postgresql+psycopg": Backend(_SQL, extra="postgres"),
+    "postgres": Backend(_SQL, extra="postgres"),
+    "s3": Backend("registry_core.stores.s3:open_store", extra="s3"),
+    "http": Backend("registry_core.stores.rest:open_store", extra="rest"),
+    "https": Backend("registry_core.stores.rest:open_store", extra="rest"),
+}
+
+_ARTIFACTS: Mapping[str, Backend] = {
+    "s3": Backend("registry_core.artifacts.s3:open_artifact_store", extra="s3"),
+    "file": Backend("registry_core.artifacts.local:open_artifact_store"),
+}
+_FSSPEC = Backend("registry_core.artifacts.remote:open_artifact_store", extra="artifacts")
+
+
+def store_url(given: str | None = None, *, environ: Mapping[str, str] | None = None) -> str:
+    """The store URL to use: the given one, else REGISTRY_STORE, else DATABASE_URL, else a file."""
+    environ = os.environ if environ is None else environ
+    return (
+        given or environ.get("REGISTRY_STORE") or environ.get("DATABASE_URL") or DEFAULT_STORE_URL
+    )
+
+
+def open_store(url: str) -> Store:
+    """The store at a URL such as `sqlite:///registry.db` or `s3://bucket/prefix`.
+
+    Raises:
+        UnknownBackendError: no backend answers to the scheme; the message names those that do.
+        BackendNotInstalledError: the driver is missing; the message names the extra to install.
+    """
+    return _opener(url)(url)
+
+
+def artifacts_url(
+    store: str, given: str | None = None, *, environ: Mapping[str, str] | None = None
+) -> str | None:
+    """The artifact root to use with a store: the given one, else REGISTRY_ARTIFACTS, else its own.
+
+    A SQLite file has a directory `registry-artifacts` beside it, a bucket keeps artifacts below
+    `artifacts/` of its prefix. Other stores have none of their own: None. The word `none` is none.
+    """
+    environ = os.environ if environ is None else environ
+    wanted = given or environ.get("REGISTRY_ARTIFACTS") or _own_artifacts(store)
+    return None if wanted == "none" else wanted
+
+
+def open_artifacts(url: str) -> ArtifactStore:
+    """The artifact store at a root: `s3://bucket/prefix`, `file:///path`, a path, or an fsspec URL.
+
+    Raises:
+        BackendNotInstalledError: the driver is missing; the message names the extra to install.
+    """
+    scheme = _scheme(url) if "://" in url else "file"
+    backend = _ARTIFACTS.get(scheme, _FSSPEC)
+    return cast("ArtifactStore", _function(scheme, backend)(url))
+
+
+def open_registry(
+    url: str | None = None,
+    *,
+    artifacts: str | None = None,
+    public_artifacts_url: str | None = None,
+    local_sources: bool = True,
+    local_source_root: str | None = None,
+) -> Registry:
+    """The registry kept at a store URL; see `store_url` and `artifacts_url` for what None means.
+
+    Use it as a context manager, or close it, to free connections.
+    """
+    where = store_url(url)
+    root = artifacts_url(where, artifacts)
+    return Registry(
+        open_store(where),
+        artifacts=None if root is None else open_artifacts(root),
+        public_artifacts_url=public_artifacts_url,
+        local_sources=local_sources,
+        local_source_root=None if local_source_root is None else Path(local_source_root).absolute(),
+    )
+
+
+def _own_artifacts(store: str) -> str | None:
+    path, _, query = store.partition("://")[2].partition("?")
+    match _scheme(store):
+        case "sqlite" if path.startswith("/") and path != "/:memory:":
+            return str(Path(path[1:]).with_name("registry-artifacts"))
+        case "s3":
+            return f"s3://{path.rstrip('/')}/artifacts" + (f"?{query}" if query else "")
+    return None
+
+
+@attrs.frozen(kw_only=True)
+class StoreRevision:
+    """The revision of a database's schema, None before there is one, and the one needed."""
+
+    current: str | None
+    head: str
+
+
+def upgrade_store(url: str) -> None:
+    """Brings the schema of a database to the revision that this release needs.
+
+    Safe to repeat.
+
+    Raises:
+        UnsupportedBackendError: the store at this URL has no schema.
+    """
+    _schema(url).upgrade(url)
+
+
+def store_revision(url: str) -> StoreRevision:
+    """The revision of a database's schema.
+
+    Raises:
+        UnsupportedBackendError: the store at this URL has no schema.
+    """
+    schema = _schema(url)
+    return StoreRevision(current=schema.current(url), head=schema.head())
+
+
+def _schema(url: str) -> ModuleType:
+    scheme = _scheme(url)
+    backend = BACKENDS.get(scheme)
+    if backend is None:
+        _third_party(scheme, url)
+    if backend is None or backend.target != _SQL:
+        raise UnsupportedBackendError(
+            f"Only SQL databases have a schema; the store '{scheme}:' needs no upgrade."
+        )
+    return _module(scheme, backend)
+
+
+def _scheme(url: str) -> str:
+    return url.partition(":")[0].lower() if ":" in url else ""
+
+
+def _opener(url: str) -> Callable[[str], Store]:
+    scheme = _scheme(url)
+    backend = BACKENDS.get(scheme)
+    if backend is None:
+        return cast("Callable[[str], Store]", _third_party(scheme, url).load())
+    return cast("Callable[[str], Store]", _function(scheme, backend))
+
+
+def _function(scheme: str, backend: Backend) -> Callable[[str], object]:
+    function = getattr(_module(scheme, backend), backend.target.partition(":")[2])
+    return cast("Callable[[str], object]", function)
+
+
+def _module(scheme: str, backend: Backend) -> ModuleType:
+    try:
+        return importlib.import_module(backend.target.partition(":")[0])
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("registry_core"):
+            raise
+        raise BackendNotInstalledError(
+            f"'{scheme}:' needs the module '{error.name}', which is not installed: "
+            f"pip install 'registry-core[{backend.extra}]'"
+        ) from error
+
+
+def _third_party(scheme: str, url: str) -> EntryPoint:
+    from importlib.metadata import entry_points  # noqa: PLC0415 slow, and rarely needed
+
+    found = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
+    if scheme not in found:
+        known = ", ".join(f"{name}:" for name in sorted({*BACKENDS, *found}))
+        raise UnknownBackendError(
+            f"No backend answers to the store URL '{_without_secrets(url)}'. Known schemes: {known}"
+        )
+    return found[scheme]
+
+
+def _without_secrets(url: str) -> str:
+    """The URL without what may be a password, wherever a careless "/" in it ended the host."""
+    head, separator, rest = url.partition("://")
+    return f"{head}{separator}{rest.rpartition('@')[2]}"

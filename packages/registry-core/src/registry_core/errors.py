@@ -1,0 +1,228 @@
+"""The errors that every backend and adapter raises.
+
+They know neither HTTP nor exit codes: `registry_core.wire.errors` and the command line each map
+classes to their own vocabulary, in one table. Messages are MLflow's where MLflow has one, so that
+a client sees the same sentence on every path.
+
+    RegistryError
+      NotFoundError (LookupError)
+        RegisteredModelNotFoundError   ModelVersionNotFoundError   AliasNotFoundError
+        NoModelVersionsError           WebhookNotFoundError        ArtifactNotFoundError
+      AlreadyExistsError               a registered model or prompt of that name exists
+      ArtifactExistsError              a file is there and was not to be replaced
+      ArtifactImmutableError           a registered version's files cannot be changed
+      ArtifactMismatchError            a file is not what the version's manifest says
+      InvalidArgumentError (ValueError)
+        FilterSyntaxError              carries the text and the span at fault
+      NotPermittedError                the backend refused the credentials
+      ConflictError                    lost a race more often than we retry; nothing was written
+      StoreUnavailableError            the database or bucket did not answer
+      StoreCorruptedError              what was stored cannot be read back
+      BackendError
+        UnknownBackendError            no backend for this URL
+        BackendNotInstalledError       the backend's driver is missing
+        SchemaOutOfDateError           the database needs `regctl db upgrade`, or a newer release
+        UnsupportedBackendError        the backend cannot keep the promises of a Store
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class RegistryError(Exception):
+    """Any failure of a registry operation. Survives pickling, so it may cross processes."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By default an exception is made again from its message, which subclasses do not take.
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(
+    kind: type[RegistryError], args: tuple[object, ...], attributes: dict[str, object]
+) -> RegistryError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(attributes)
+    return error
+
+
+class NotFoundError(RegistryError, LookupError):
+    """What was asked for does not exist."""
+
+
+class RegisteredModelNotFoundError(NotFoundError):
+    """There is no registered model `name`."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"Registered Model with name={name} not found")
+
+
+class ModelVersionNotFoundError(NotFoundError):
+    """There is no version `version` of registered model `name`."""
+
+    def __init__(self, name: str, version: int | str) -> None:
+        self.name = name
+        self.version = version
+        super().__init__(f"Model Version (name={name}, version={version}) not found")
+
+
+class AliasNotFoundError(NotFoundError):
+    """Registered model `name` has no alias `alias`."""
+
+    def __init__(self, name: str, alias: str) -> None:
+        self.name = name
+        self.alias = alias
+        super().__init__(f"Registered model alias {alias} not found.")
+
+
+class NoModelVersionsError(NotFoundError):
+    """Registered model `name` has no version, so it has no latest one."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"Latest version not found for model {name}.")
+
+
+class WebhookNotFoundError(NotFoundError):
+    """There is no webhook `webhook_id`."""
+
+    def __init__(self, webhook_id: str) -> None:
+        self.webhook_id = webhook_id
+        super().__init__(f"Webhook with ID {webhook_id} not found.")
+
+
+class ArtifactNotFoundError(NotFoundError):
+    """There is no artifact at `path`."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(f"No such artifact: '{path}'")
+
+
+class AlreadyExistsError(RegistryError):
+    """A registered model `name` exists.
+
+    `existing_is_prompt` and `wanted_prompt` say whether each of the two is a prompt; the message
+    differs for all four combinations (contract 2.1).
+    """
+
+    def __init__(
+        self, name: str, *, existing_is_prompt: bool = False, wanted_prompt: bool = False
+    ) -> None:
+        self.name = name
+        self.existing_is_prompt = existing_is_prompt
+        self.wanted_prompt = wanted_prompt
+        existing, wanted = _kind(prompt=existing_is_prompt), _kind(prompt=wanted_prompt)
+        if existing_is_prompt == wanted_prompt:
+            message = f"{wanted.title()} (name={name}) already exists."
+        else:
+            message = (
+                f"Tried to create a {wanted} with name {name!r}, but the name is already taken "
+                f"by a {existing}. MLflow does not allow creating a model and a prompt with the "
+                "same name."
+            )
+        super().__init__(message)
+
+
+def _kind(*, prompt: bool) -> str:
+    return "prompt" if prompt else "registered model"
+
+
+class ArtifactExistsError(RegistryError):
+    """There is a file at `path`, and the call was not to replace it."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(f"Artifact exists: '{path}'")
+
+
+class ArtifactImmutableError(RegistryError):
+    """`path` belongs to a registered model version, whose files cannot be changed or removed."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(
+            f"The artifact '{path}' belongs to a registered model version and cannot be changed "
+            "or deleted."
+        )
+
+
+class ArtifactMismatchError(RegistryError):
+    """Files of a version are not what its manifest says; `problems` has a sentence for each."""
+
+    def __init__(self, subject: str, problems: tuple[str, ...]) -> None:
+        self.subject = subject
+        self.problems = problems
+        super().__init__(f"{subject} does not match its manifest: {'; '.join(problems)}")
+
+
+class InvalidArgumentError(RegistryError, ValueError):
+    """An argument breaks a rule; nothing was changed."""
+
+
+class FilterSyntaxError(InvalidArgumentError):
+    """A filter or order_by text cannot be understood.
+
+    `source` is the whole text and `span` the half-open range of characters at fault.
+    """
+
+    def __init__(self, message: str, *, source: str, span: tuple[int, int]) -> None:
+        self.source = source
+        self.span = span
+        super().__init__(message)
+
+    def caret(self) -> str:
+        """The line of the source at fault, and carets under the fault on the line below it."""
+        start, end = self.span
+        line_start = self.source.rfind("\n", 0, start) + 1
+        line_end = self.source.find("\n", start)
+        line = self.source[line_start : line_end if line_end >= 0 else len(self.source)]
+        width = max(1, min(end, line_start + len(line)) - start)
+        return f"{line}\n{' ' * (start - line_start)}{'^' * width}"
+
+
+class NotPermittedError(RegistryError):
+    """The backend refused the caller's credentials."""
+
+
+class ConflictError(RegistryError):
+    """A race was lost more often than it is retried.
+
+    Nothing was written; the call is safe to repeat.
+    """
+
+
+class StoreUnavailableError(RegistryError):
+    """The backend did not answer in time. The store works again by itself once the backend does.
+
+    `retry_after_seconds` is how long a client should wait before it asks again.
+    """
+
+    def __init__(self, message: str, *, retry_after_seconds: int = 1) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(message)
+
+
+class StoreCorruptedError(RegistryError):
+    """Something stored cannot be read back: damaged, or written by a newer release."""
+
+
+class BackendError(RegistryError):
+    """A store cannot be opened."""
+
+
+class UnknownBackendError(BackendError):
+    """No backend answers to this store URL."""
+
+
+class BackendNotInstalledError(BackendError):
+    """The backend exists but its driver is not installed; the message names the extra."""
+
+
+class SchemaOutOfDateError(BackendError):
+    """The database has another schema revision than this release needs."""
+
+
+class UnsupportedBackendError(BackendError):
+    """The backend lacks something that the promises of a `Store` rest on."""

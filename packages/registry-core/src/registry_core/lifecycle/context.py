@@ -1,0 +1,66 @@
+"""What every step of the life of a version's files works with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+
+from registry_core.artifacts import ArtifactStore
+from registry_core.lifecycle.announcements import Announcements
+from registry_core.lifecycle.places import own_path
+from registry_core.lifecycle.seals import Seals
+from registry_core.models import ModelVersion
+from registry_core.search import Comparison, Entity, OrderBy, Query
+from registry_core.store import Clock, Store
+
+DIGEST_TAG = "registry.artifacts.digest"
+"""The tag of a version that says which bytes it is: the root digest of its manifest."""
+
+_PAGE_SIZE = 1_000
+"""Versions read with one request to the store."""
+
+
+@attrs.frozen(eq=False)
+class Context:
+    """A metadata store and an artifact store, and who is at work on the latter."""
+
+    store: Store
+    artifacts: ArtifactStore
+    clock: Clock
+    seals: Seals = attrs.field(init=False)
+    collectors: Announcements = attrs.field(init=False)
+    writers: Announcements = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        set_ = object.__setattr__
+        set_(self, "seals", Seals(self.artifacts))
+        set_(self, "collectors", Announcements.of_collectors(self.artifacts))
+        set_(self, "writers", Announcements.of_writers(self.artifacts))
+
+    def path_of(self, version: ModelVersion) -> str | None:
+        """Where the version's bytes are below the root; None if they are elsewhere."""
+        return own_path(self.artifacts.root, version.download_uri)
+
+    def versions(self, *filter_: Comparison) -> Iterator[ModelVersion]:
+        """Every model version that matches, prompts too."""
+        token: str | None = None
+        while True:
+            page = self.store.search_model_versions(
+                Query(
+                    entity=Entity.MODEL_VERSION,
+                    filter=filter_,
+                    order_by=(OrderBy("name"), OrderBy("version", ascending=False)),
+                    max_results=_PAGE_SIZE,
+                    page_token=token,
+                )
+            )
+            yield from page.items
+            token = page.next_page_token
+            if token is None:
+                return
+
+
+def subject(version: ModelVersion) -> str:
+    """A version as messages name it: its `models:/` URI."""
+    return f"models:/{version.name}/{version.version}"

@@ -1,0 +1,208 @@
+"""What is wrong between versions and their files, and how it is put right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+from registry_core.artifacts import Manifest
+from registry_core.errors import (
+    ArtifactNotFoundError,
+    ConflictError,
+    NotFoundError,
+    StoreCorruptedError,
+)
+from registry_core.fsck import Finding, Report
+from registry_core.lifecycle import garbage
+from registry_core.lifecycle.coming import present, seal_present
+from registry_core.lifecycle.context import DIGEST_TAG, Context, subject
+from registry_core.lifecycle.places import contents, stored_path
+from registry_core.models import ModelVersion, Status
+
+_ABANDONED = "the upload began and never ended"
+
+
+def check(
+    context: Context, *, repair: bool, grace_seconds: float, garbage_grace_seconds: float
+) -> Report:
+    """See `ModelArtifacts.fsck`."""
+    findings: list[Finding] = []
+    versions = 0
+    for version in context.versions():
+        versions += 1
+        findings += _check(context, version, repair=repair, grace_seconds=grace_seconds)
+    findings += _check_garbage(context, repair=repair, grace_seconds=garbage_grace_seconds)
+    return Report(findings=tuple(findings), checked={"files of model versions": versions})
+
+
+def _check(
+    context: Context, version: ModelVersion, *, repair: bool, grace_seconds: float
+) -> Iterator[Finding]:
+    path = context.path_of(version)
+    match version.status:
+        case Status.PENDING_REGISTRATION:
+            if _is_abandoned(context, version, path, context.clock() - grace_seconds * 1000):
+                detail = _ABANDONED
+                if repair:
+                    detail += f"; now {_end(context, version, path)}"
+                yield _finding(version, "abandoned-upload", detail, repairable=True, done=repair)
+        case Status.READY if path:
+            yield from _check_ready(context, version, path, repair=repair)
+        case _:
+            return
+
+
+# Versions whose upload did not end
+
+
+def _is_abandoned(context: Context, version: ModelVersion, path: str | None, before: float) -> bool:
+    if version.last_updated_timestamp >= before:
+        return False
+    # Large uploads last: a file that was written lately is a sign of life.
+    files = contents(context.artifacts, path) if path else {}
+    return all((info.modified or 0) < before for info in files.values())
+
+
+def _end(context: Context, version: ModelVersion, path: str | None) -> Status:
+    """The status that the version has from now on: READY if all its bytes are there."""
+    complete = path is not None and _complete(context, version, path)
+    try:
+        return context.store.finalize_model_version(
+            version.name,
+            version.version,
+            status=Status.READY if complete else Status.FAILED_REGISTRATION,
+            status_message=None if complete else _ABANDONED,
+        ).status
+    except ConflictError:
+        return context.store.get_model_version(version.name, version.version).status
+    except NotFoundError:
+        return Status.FAILED_REGISTRATION
+
+
+def _complete(context: Context, version: ModelVersion, path: str) -> bool:
+    """Whether all bytes of an abandoned version are there; then they are sealed."""
+    expected = version.tags.get(DIGEST_TAG)
+    with suppress(ConflictError):
+        if expected is None:
+            # Its files were there before it was.
+            return seal_present(context, path) is not None
+        if (found := present(context, path)) is not None and found.digest == expected:
+            _seal(context, path, found)
+            return True
+    return False
+
+
+def _seal(context: Context, path: str, manifest: Manifest) -> None:
+    context.seals.close(path, digest=manifest.digest)
+    context.writers.wait(path)
+    context.seals.seal(path, manifest)
+
+
+# Versions that are ready
+
+
+def _check_ready(
+    context: Context, version: ModelVersion, path: str, *, repair: bool
+) -> Iterator[Finding]:
+    try:
+        manifest = context.seals.manifest(path)
+    except StoreCorruptedError as error:
+        yield _check_damaged(context, version, path, error, repair=repair)
+    except ArtifactNotFoundError:
+        yield from _check_unsealed(context, version, path, repair=repair)
+    else:
+        yield from _check_files(context, version, path, manifest)
+
+
+def _check_files(
+    context: Context, version: ModelVersion, path: str, manifest: Manifest
+) -> Iterator[Finding]:
+    if (expected := version.tags.get(DIGEST_TAG, manifest.digest)) != manifest.digest:
+        detail = f"expected {expected}, found {manifest.digest}"
+        yield _finding(version, "other-manifest", detail)
+    found = {name: info.size for name, info in contents(context.artifacts, path).items()}
+    for file in manifest.files:
+        if file.path not in found:
+            detail = f"'{file.path}': expected {file.size} bytes, found no such file"
+            yield _finding(version, "missing-bytes", detail)
+        elif found[file.path] != file.size:
+            detail = f"'{file.path}': expected {file.size} bytes, found {found[file.path]}"
+            yield _finding(version, "changed-file", detail)
+    for name in sorted(found.keys() - {file.path for file in manifest.files}):
+        yield _finding(version, "added-file", f"'{name}' does not belong to the version")
+
+
+def _check_unsealed(
+    context: Context, version: ModelVersion, path: str, *, repair: bool
+) -> Iterator[Finding]:
+    expected = version.tags.get(DIGEST_TAG)
+    if not contents(context.artifacts, path):
+        # The URL of a proxy may be that of another server's.
+        if expected or stored_path(context.artifacts.root, version.download_uri) is not None:
+            yield _finding(version, "missing-bytes", f"there are no files at '{path}'")
+    elif expected and _digest(context, path) != expected:
+        yield _finding(version, "missing-bytes", f"the files at '{path}' are not the pushed ones")
+    else:
+        if repair:
+            seal_present(context, path)
+        detail = f"nothing keeps the files at '{path}' from being changed"
+        yield _finding(version, "unsealed", detail, repairable=True, done=repair)
+
+
+def _check_damaged(
+    context: Context, version: ModelVersion, path: str, error: Exception, *, repair: bool
+) -> Finding:
+    # A pushed version knows its digest, so its manifest can be made again, and nothing is guessed.
+    found = present(context, path)
+    repairable = found is not None and found.digest == version.tags.get(DIGEST_TAG)
+    if repairable and repair and found is not None:
+        context.seals.remove([path])
+        _seal(context, path, found)
+    return _finding(
+        version, "damaged-manifest", str(error), repairable=repairable, done=repair and repairable
+    )
+
+
+def _digest(context: Context, path: str) -> str | None:
+    found = present(context, path)
+    return None if found is None else found.digest
+
+
+# Files without a version
+
+
+def _check_garbage(context: Context, *, repair: bool, grace_seconds: float) -> Iterator[Finding]:
+    found = garbage.collect(context, grace_seconds=grace_seconds, dry_run=not repair)
+    for folder in found.folders:
+        yield Finding(
+            problem="unreferenced-files",
+            subject=folder,
+            detail="no version refers to these files",
+            repairable=True,
+            repaired=repair,
+        )
+    if found.partial:
+        yield Finding(
+            problem="partial-writes",
+            subject=context.artifacts.root,
+            detail=f"{found.partial} writes began and never ended",
+            repairable=True,
+            repaired=repair,
+        )
+
+
+def _finding(
+    version: ModelVersion,
+    problem: str,
+    detail: str,
+    *,
+    repairable: bool = False,
+    done: bool = False,
+) -> Finding:
+    return Finding(
+        problem=problem,
+        subject=subject(version),
+        detail=detail,
+        repairable=repairable,
+        repaired=done,
+    )

@@ -1,0 +1,136 @@
+"""Where the bytes of model versions are below an artifact root."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import urllib.parse
+from collections.abc import Iterable, Iterator, Mapping
+
+from registry_core.artifacts import ArtifactStore, FileInfo, Manifest
+from registry_core.artifacts.paths import RESERVED
+from registry_core.models import ModelVersion
+
+_FOLDER_DIGITS = 32
+"""Digits of a manifest's digest that name its folder: half of them, 128 bits."""
+
+_NAME_MAX_LENGTH = 200
+"""Characters of an encoded name, so that a key has room for a path."""
+
+_NAME_HEAD_LENGTH = 150
+_PLAIN = re.compile(r"[A-Za-z0-9_\-]\Z")
+
+_PROXIED = re.compile(
+    r"https?://[^/?#]+(?:/[^?#]*)?/(?:ajax-)?api/2\.0/mlflow-artifacts/artifacts/(?P<path>[^?#]+)"
+    r"|mlflow-artifacts:(?://[^/?#]*)?/(?P<opaque>[^?#]+)",
+    re.IGNORECASE,
+)
+"""URIs by which clients name what a server like ours keeps (contract 7.2)."""
+
+
+def encode_name(name: str) -> str:
+    """A registered model's name as one path segment: letters, digits, `_`, `-` and `~XX` bytes.
+
+    Past 200 characters a head and a digest stand for it.
+    """
+    encoded = "".join(
+        character if _PLAIN.match(character) else "".join(f"~{b:02X}" for b in character.encode())
+        for character in name
+    )
+    if len(encoded) <= _NAME_MAX_LENGTH:
+        return encoded
+    return f"{encoded[:_NAME_HEAD_LENGTH]}~~{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+
+
+def folder_of(name: str, manifest: Manifest) -> str:
+    """The path of the folder that holds these files for a model."""
+    digest = manifest.digest.removeprefix("sha256:")[:_FOLDER_DIGITS]
+    return f"{encode_name(name)}/{digest}"
+
+
+def stored_path(root: str, uri: str) -> str | None:
+    """The path below a root that a storage URI names; None for one elsewhere."""
+    if not uri.startswith(f"{root}/"):
+        return None
+    below = uri.removeprefix(root)
+    # Keys of a bucket are written as they are, paths of a disk are not.
+    return _tidy(urllib.parse.unquote(below) if root.startswith("file:") else below) or None
+
+
+def own_path(root: str, uri: str) -> str | None:
+    """As `stored_path`, also for the URIs of an artifact proxy.
+
+    These are taken for this root's whatever their host, since a server has many names: at worst
+    too much is kept.
+    """
+    if (path := stored_path(root, uri)) is not None:
+        return path
+    if (found := _PROXIED.match(uri)) is None:
+        return None
+    return _tidy(urllib.parse.unquote(found["path"] or found["opaque"]))
+
+
+def _tidy(path: str) -> str:
+    return re.sub("/+", "/", path).strip("/")
+
+
+def needed_paths(root: str, versions: Iterable[ModelVersion]) -> set[str]:
+    """The paths below the root that any of the versions refers to; the empty one is the root."""
+    uris = {
+        uri for version in versions for uri in (version.source, version.storage_location) if uri
+    }
+    return {path for uri in uris for path in _paths_of(root, uri)}
+
+
+def _paths_of(root: str, uri: str) -> Iterator[str]:
+    # A query or fragment may be part of a key or not: both are kept. What names the root, or
+    # something above it, needs all.
+    for text in {uri, uri.partition("?")[0], uri.partition("#")[0]}:
+        if (path := own_path(root, text)) is not None:
+            yield path
+        elif f"{root}/".startswith(f"{text.rstrip('/')}/"):
+            yield ""
+
+
+class Needed:
+    """Paths that must stay, with everything below them."""
+
+    def __init__(self, paths: set[str]) -> None:
+        self._paths = paths
+        self._above = {folder for path in paths for folder in ancestors(path)}
+
+    def keeps(self, path: str) -> bool:
+        """Whether a file is, or is below, something that must stay."""
+        return "" in self._paths or any(folder in self._paths for folder in ancestors(path))
+
+    def touches(self, path: str) -> bool:
+        """Whether a folder is, contains or is below something that must stay."""
+        return path in self._above or self.keeps(path)
+
+
+def ancestors(path: str) -> Iterator[str]:
+    """The path and every folder above it, short of the root."""
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether one path is the other, or contains it."""
+    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
+
+
+def contents(artifacts: ArtifactStore, path: str) -> Mapping[str, FileInfo]:
+    """The files at a path by the names that they have in a version.
+
+    Those below a folder by their path in it; the one file that the path itself is, by its name.
+    """
+    return {
+        info.path.removeprefix(f"{path}/") if info.path != path else path.rpartition("/")[2]: info
+        for info in artifacts.walk(path)
+    }
+
+
+def is_reserved(path: str) -> bool:
+    """Whether a path is ours, and no artifact."""
+    return path.startswith(f"{RESERVED}/")

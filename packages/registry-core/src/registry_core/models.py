@@ -1,0 +1,254 @@
+"""What a registry keeps: frozen values, without behaviour of their own.
+
+Timestamps are milliseconds since the epoch, UTC. Tags and aliases are mappings in order of their
+keys. `None` is "never given" and differs from an empty text, as on MLflow (contract 1.3).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+
+from registry_core import validation
+from registry_core.errors import InvalidArgumentError
+
+
+class Stage(enum.StrEnum):
+    """Where a model version stands. Compares equal to its MLflow spelling."""
+
+    NONE = "None"
+    STAGING = "Staging"
+    PRODUCTION = "Production"
+    ARCHIVED = "Archived"
+
+    @property
+    def is_active(self) -> bool:
+        """Whether versions compete for the stage, so that a transition may archive the others."""
+        return self in (Stage.STAGING, Stage.PRODUCTION)
+
+    @classmethod
+    def parse(cls, text: str) -> Stage:
+        """The stage of that name in any case (contract 3.9).
+
+        Raises:
+            InvalidArgumentError: no stage has this name.
+        """
+        stage = _STAGES.get(text.lower())
+        if stage is None:
+            raise InvalidArgumentError(
+                f"Invalid Model Version stage: {text}. Value must be one of "
+                f"{', '.join(member.value for member in cls)}."
+            )
+        return stage
+
+
+_STAGES = {stage.value.lower(): stage for stage in Stage}
+
+
+class Status(enum.StrEnum):
+    """Whether the artifacts of a model version are in place."""
+
+    PENDING_REGISTRATION = "PENDING_REGISTRATION"
+    FAILED_REGISTRATION = "FAILED_REGISTRATION"
+    READY = "READY"
+
+
+# Without slots, which frozen classes fill by one call each: a page of models is hundreds of these.
+@attrs.frozen(kw_only=True, slots=False)
+class ModelVersion:
+    """One version of a registered model."""
+
+    name: str
+    version: int
+    creation_timestamp: int
+    last_updated_timestamp: int
+    current_stage: Stage = Stage.NONE
+    source: str
+    storage_location: str | None = None
+    """Where the bytes are, when that is not `source` itself."""
+    run_id: str | None = None
+    run_link: str | None = None
+    status: Status = Status.READY
+    status_message: str | None = None
+    description: str | None = None
+    user_id: str | None = None
+    model_id: str | None = None
+    """The logged model a client named; stored as given and resolved by the client."""
+    tags: Mapping[str, str] = attrs.field(factory=dict)
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def download_uri(self) -> str:
+        """Where the bytes of this version are."""
+        return self.storage_location or self.source
+
+
+@attrs.frozen(kw_only=True, slots=False)
+class RegisteredModel:
+    """A registered model, with the newest version of each stage it has versions in."""
+
+    name: str
+    creation_timestamp: int
+    last_updated_timestamp: int
+    description: str | None = None
+    deployment_job_id: str | None = None
+    deployment_job_state: str | None = None
+    latest_versions: tuple[ModelVersion, ...] = ()
+    """In the order None, Staging, Production, Archived; each with its tags and aliases."""
+    tags: Mapping[str, str] = attrs.field(factory=dict)
+    aliases: Mapping[str, int] = attrs.field(factory=dict)
+
+    @property
+    def is_prompt(self) -> bool:
+        """Whether this is a prompt of MLflow's prompt registry (contract 5)."""
+        return validation.is_prompt(self.tags)
+
+
+def _checked(check: Callable[[Any], object]) -> Callable[[object, Any, Any], None]:
+    """An attrs validator from a function of `validation`."""
+
+    def validator(_: object, __: object, value: Any) -> None:
+        check(value)
+
+    return validator
+
+
+def _text(max_length: int) -> Callable[[object, Any, Any], None]:
+    """An attrs validator for an optional text of so many characters."""
+
+    def validator(_: object, attribute: attrs.Attribute[Any], value: str | None) -> None:
+        validation.optional_text(value, parameter=attribute.name, max_length=max_length)
+
+    return validator
+
+
+_name = _checked(validation.model_name)
+_description = _text(validation.DESCRIPTION_MAX_LENGTH)
+_uri = _text(validation.SOURCE_MAX_LENGTH)
+_id = _text(validation.RUN_ID_MAX_LENGTH)
+
+
+@attrs.frozen(kw_only=True)
+class NewRegisteredModel:
+    """A registered model to create.
+
+    Constructing one raises `InvalidArgumentError` if it is illegal.
+    """
+
+    name: str = attrs.field(validator=_name)
+    description: str | None = attrs.field(default=None, validator=_description)
+    tags: Mapping[str, str] = attrs.field(factory=dict, validator=_checked(validation.tags))
+    deployment_job_id: str | None = attrs.field(default=None, validator=_id)
+
+
+@attrs.frozen(kw_only=True)
+class NewModelVersion:
+    """A model version to create. Constructing one raises `InvalidArgumentError` if it is illegal.
+
+    `source` and `storage_location` are final: the registry has resolved and checked them.
+    """
+
+    name: str = attrs.field(validator=_name)
+    source: str = attrs.field(validator=_uri)
+    storage_location: str | None = attrs.field(default=None, validator=_uri)
+    run_id: str | None = attrs.field(default=None, validator=_id)
+    run_link: str | None = attrs.field(default=None, validator=_uri)
+    description: str | None = attrs.field(default=None, validator=_description)
+    user_id: str | None = attrs.field(default=None, validator=_id)
+    model_id: str | None = attrs.field(default=None, validator=_id)
+    tags: Mapping[str, str] = attrs.field(factory=dict, validator=_checked(validation.version_tags))
+    status: Status = Status.READY
+    """`PENDING_REGISTRATION` reserves the number while artifacts are uploaded."""
+
+
+class WebhookEntity(enum.StrEnum):
+    """What an event is about, by its spelling in payloads; the wire uses the member's name."""
+
+    REGISTERED_MODEL = "registered_model"
+    MODEL_VERSION = "model_version"
+    MODEL_VERSION_TAG = "model_version_tag"
+    MODEL_VERSION_ALIAS = "model_version_alias"
+    PROMPT = "prompt"
+    PROMPT_VERSION = "prompt_version"
+    PROMPT_TAG = "prompt_tag"
+    PROMPT_VERSION_TAG = "prompt_version_tag"
+    PROMPT_ALIAS = "prompt_alias"
+    BUDGET_POLICY = "budget_policy"
+
+
+class WebhookAction(enum.StrEnum):
+    """What happened, by its spelling in payloads; the wire uses the member's name."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    DELETED = "deleted"
+    SET = "set"
+    EXCEEDED = "exceeded"
+
+
+@attrs.frozen(order=True)
+class WebhookEvent:
+    """A kind of event that a webhook may be sent."""
+
+    entity: WebhookEntity
+    action: WebhookAction
+
+
+class WebhookStatus(enum.StrEnum):
+    """Whether a webhook is delivered to."""
+
+    ACTIVE = "ACTIVE"
+    DISABLED = "DISABLED"
+
+
+@attrs.frozen(kw_only=True)
+class Webhook:
+    """Where to send which events (contract 6)."""
+
+    webhook_id: str
+    name: str
+    url: str
+    events: tuple[WebhookEvent, ...]
+    description: str | None = None
+    status: WebhookStatus = WebhookStatus.ACTIVE
+    secret: str | None = attrs.field(default=None, repr=False)
+    """The signing secret as it is stored: encrypted. Never sent to a client."""
+    creation_timestamp: int
+    last_updated_timestamp: int
+
+
+@attrs.frozen(kw_only=True)
+class NewWebhook:
+    """A webhook to create; checked by `registry_core.registry`."""
+
+    webhook_id: str
+    name: str
+    url: str
+    events: tuple[WebhookEvent, ...]
+    description: str | None = None
+    status: WebhookStatus = WebhookStatus.ACTIVE
+    secret: str | None = attrs.field(default=None, repr=False)
+
+
+class Unset(enum.Enum):
+    """The value of a field that a change leaves alone, where None would erase it."""
+
+    UNSET = enum.auto()
+
+
+UNSET = Unset.UNSET
+
+
+@attrs.frozen(kw_only=True)
+class WebhookChanges:
+    """New values for some fields of a webhook; the others are `UNSET`."""
+
+    name: str | Unset = UNSET
+    url: str | Unset = UNSET
+    events: tuple[WebhookEvent, ...] | Unset = UNSET
+    description: str | Unset | None = UNSET
+    status: WebhookStatus | Unset = UNSET
+    secret: str | Unset | None = attrs.field(default=UNSET, repr=False)

@@ -1,0 +1,211 @@
+"""An `s3://` URL, and the client that speaks to what it names.
+
+Shared by the store that keeps metadata in a bucket and the one that keeps artifacts there.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import attrs
+import boto3
+import botocore.session
+from botocore import UNSIGNED
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError
+from botocore.loaders import Loader
+from botocore.utils import parse_timestamp
+
+from registry_core.errors import BackendError, InvalidArgumentError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+CONNECT_TIMEOUT_SECONDS = 2.0
+"""Seconds to reach a server; a bucket that is further away than this is not usable."""
+
+POOL_CONNECTIONS = 48
+"""Connections kept open: parallel reads of a search, and the threads of a server beside them."""
+
+
+@attrs.frozen(kw_only=True)
+class Purpose:
+    """How patient a client is, by what it moves."""
+
+    attempts: int
+    """How often one request is sent."""
+    read_timeout_seconds: float
+    """Seconds of silence before a reply counts as lost."""
+
+
+METADATA = Purpose(attempts=1, read_timeout_seconds=8.0)
+"""A repeated conditional PUT can fail on its own success: only its caller may repeat it. The
+timeout is above what throttled S3 takes to refuse."""
+
+ARTIFACTS = Purpose(attempts=5, read_timeout_seconds=60.0)
+"""Large parts, written without a condition or to a key that nobody else writes."""
+
+T = TypeVar("T")
+
+
+@attrs.frozen(kw_only=True)
+class Location:
+    """What an `s3://` URL says. Credentials are never part of it."""
+
+    bucket: str
+    prefix: str
+    endpoint_url: str | None = None
+    region: str | None = None
+    profile: str | None = None
+    path_style: bool | None = None
+    """None leaves the choice to the SDK: path style for an address or a dotted bucket name."""
+    anonymous: bool = False
+
+    def __str__(self) -> str:
+        where = f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+        return f"{where} at {self.endpoint_url}" if self.endpoint_url else where
+
+
+def parse(url: str, *, environ: Mapping[str, str]) -> Location:
+    """The location in `s3://bucket/prefix?endpoint_url=&region=&profile=&path_style=&anonymous=`.
+
+    The region falls back to AWS_REGION and AWS_DEFAULT_REGION; the SDK reads the other standard
+    variables itself, AWS_ENDPOINT_URL_S3 among them.
+
+    Raises:
+        InvalidArgumentError: the URL is malformed, has credentials or an unknown option in it.
+    """
+    parts = urlsplit(url)
+    if parts.username is not None or "@" in parts.netloc:
+        raise InvalidArgumentError(
+            "An s3: URL holds no credentials; give them as AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or as a profile"
+        )
+    if parts.scheme != "s3" or not parts.netloc or parts.fragment:
+        raise InvalidArgumentError("An s3: URL has the form s3://bucket/prefix?option=value")
+    given = _options(parts.query)
+    return Location(
+        bucket=parts.netloc,
+        prefix=unquote(parts.path).strip("/"),
+        endpoint_url=_endpoint(given.pop("endpoint_url", None)),
+        region=given.pop("region", None)
+        or environ.get("AWS_REGION")
+        or environ.get("AWS_DEFAULT_REGION"),
+        profile=given.pop("profile", None),
+        path_style=_flag(given, "path_style"),
+        anonymous=bool(_flag(given, "anonymous")),
+        **_nothing_else(given),
+    )
+
+
+def connect(location: Location, purpose: Purpose) -> S3Client:
+    """A client for the location. Opens no connection yet.
+
+    Raises:
+        BackendError: the SDK cannot be configured so, for example because a profile is missing.
+    """
+    return _configured(lambda: _client(location, purpose))
+
+
+_STYLES: Mapping[bool | None, Literal["auto", "path", "virtual"]] = {
+    None: "auto",
+    True: "path",
+    False: "virtual",
+}
+
+
+def _client(location: Location, purpose: Purpose) -> S3Client:
+    core = botocore.session.Session()
+    core.register_component("data_loader", _shared_loader())
+    parsers = core.get_component("response_parser_factory")
+    parsers.set_parser_defaults(timestamp_parser=_timestamp)
+    session = boto3.Session(botocore_session=core, profile_name=location.profile)
+    return session.client(
+        "s3",
+        endpoint_url=location.endpoint_url,
+        region_name=location.region or session.region_name or "us-east-1",
+        config=Config(
+            # Said, because presigned URLs would else have a signature that newer regions refuse.
+            signature_version=UNSIGNED if location.anonymous else "s3v4",
+            retries={"total_max_attempts": purpose.attempts, "mode": "standard"},
+            connect_timeout=CONNECT_TIMEOUT_SECONDS,
+            read_timeout=purpose.read_timeout_seconds,
+            max_pool_connections=POOL_CONNECTIONS,
+            tcp_keepalive=True,
+            # The newer checksum trailers are unknown to many servers that are not Amazon's.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            s3={"addressing_style": _STYLES[location.path_style]},
+        ),
+    )
+
+
+@functools.cache
+def _shared_loader() -> Loader:
+    # Reading the SDK's description of S3 is most of what a client costs, and it does not change.
+    loader: Loader = botocore.session.Session().get_component("data_loader")
+    return loader
+
+
+def _timestamp(value: Any) -> datetime:
+    # The SDK guesses at formats, which is most of what a listing of a thousand keys costs.
+    if isinstance(value, str):
+        with suppress(ValueError):
+            return datetime.fromisoformat(value)
+        with suppress(ValueError):
+            return parsedate_to_datetime(value)
+    guessed: datetime = parse_timestamp(value)
+    return guessed
+
+
+def _configured(make: Callable[[], T]) -> T:
+    try:
+        return make()
+    except (BotoCoreError, ValueError) as error:
+        raise BackendError(f"The bucket cannot be opened: {error}") from error
+
+
+def _options(query: str) -> dict[str, str]:
+    given: dict[str, str] = {}
+    for key, value in parse_qsl(query, keep_blank_values=True):
+        if key in given:
+            raise InvalidArgumentError(f"The option '{key}' of an s3: URL is given twice")
+        given[key] = value
+    return given
+
+
+def _endpoint(value: str | None) -> str | None:
+    if not value:
+        return None
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        raise InvalidArgumentError(
+            "The option 'endpoint_url' of an s3: URL is an http: or https: URL without credentials"
+        )
+    return value
+
+
+def _flag(given: dict[str, str], option: str) -> bool | None:
+    value = given.pop(option, None)
+    if value is None:
+        return None
+    if value.lower() in ("1", "true", "yes"):
+        return True
+    if value.lower() in ("0", "false", "no"):
+        return False
+    raise InvalidArgumentError(f"The option '{option}' of an s3: URL is 1 or 0")
+
+
+def _nothing_else(given: Mapping[str, str]) -> dict[str, str]:
+    if given:
+        raise InvalidArgumentError(
+            f"Unknown option '{min(given)}' of an s3: URL. Known: endpoint_url, region, profile, "
+            "path_style, anonymous"
+        )
+    return {}

@@ -1,0 +1,43 @@
+"""Filter texts to filters and back, and the rule that keeps prompts apart from models."""
+
+from __future__ import annotations
+
+from registry_core import validation
+from registry_core.search.fields import bind
+from registry_core.search.nodes import Comparison, Entity, Filter, Op, TagRef
+from registry_core.search.parser import clauses
+
+FILTER_MAX_LENGTH = 1_000_000
+"""Characters of a filter: a list of 10,000 run ids is 360,000."""
+
+_MARKER = TagRef(validation.PROMPT_TAG)
+
+
+def parse_filter(text: str | None, entity: Entity) -> Filter:
+    """The filter that a text means for an entity; None and the empty text match everything.
+
+    Raises:
+        InvalidArgumentError: the text is no filter, or asks what the entity cannot answer; as a
+            `FilterSyntaxError` where a part of the text is at fault.
+    """
+    if not text:
+        return ()
+    validation.text(text, parameter="filter", max_length=FILTER_MAX_LENGTH)
+    return tuple(bind(clause, entity) for clause in clauses(text))
+
+
+def split_prompts(filter: Filter) -> tuple[Filter, bool]:  # noqa: A002 the word of the language
+    """The filter to run, and whether to exclude prompts from its results (contract 4.5).
+
+    A filter whose first clause on the prompt tag asks for prompts is an ordinary one. Any other
+    means models: its clauses on that tag are dropped, because models do not have the tag.
+    """
+    marker = next((item for item in filter if item.operand == _MARKER), None)
+    if marker is not None and _asks_for_prompts(marker):
+        return filter, False
+    return tuple(item for item in filter if item.operand != _MARKER), True
+
+
+def _asks_for_prompts(marker: Comparison) -> bool:
+    value = str(marker.value).lower()
+    return (marker.op, value) in {(Op.EQ, "true"), (Op.NE, "false")}

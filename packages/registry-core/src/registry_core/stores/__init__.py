@@ -1,0 +1,1 @@
+"""The backends that ship with registry_core."""

@@ -1,0 +1,439 @@
+"""One registered model as one document, and every change to it as a pure function.
+
+The memory store keeps documents in a dict, the S3 store as JSON objects; both say here what a
+method of `registry_core.store.Store` does to a model, and neither adds a rule of its own. A
+function takes a document, arguments and the present moment in milliseconds, and returns the
+document afterwards, or raises one of `registry_core.errors` having changed nothing.
+
+Strategy: a document holds its versions as finished `ModelVersion` values, their aliases included,
+so that reading and searching hand out what is there, and a change pays for what it touches: one
+shallow copy of the mapping and one new value per version that differs. A change that changes
+nothing (deleting an absent tag, setting an alias where it points already) returns the very same
+object, so `after is before` tells a store that there is nothing to write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import TypeVar
+
+import attrs
+
+from registry_core import validation
+from registry_core.errors import (
+    AliasNotFoundError,
+    AlreadyExistsError,
+    ConflictError,
+    ModelVersionNotFoundError,
+    RegisteredModelNotFoundError,
+)
+from registry_core.models import (
+    UNSET,
+    ModelVersion,
+    NewModelVersion,
+    NewRegisteredModel,
+    NewWebhook,
+    RegisteredModel,
+    Stage,
+    Status,
+    Unset,
+    Webhook,
+    WebhookChanges,
+)
+
+FIRST_VERSION = 1
+"""The number of a model's first version (contract 3.4)."""
+
+ValueT = TypeVar("ValueT")
+
+
+@attrs.frozen(kw_only=True)
+class ModelDocument:
+    """A registered model with everything that belongs to it.
+
+    Whoever builds one from storage keeps what the functions below rely on: `tags` (here and in each
+    version) and `aliases` are in order of their keys, `versions` in ascending order of their
+    numbers, each version has this `name`, and its `aliases` are, sorted, those that point at it.
+    `build` sees to all of it.
+    """
+
+    name: str
+    creation_timestamp: int
+    last_updated_timestamp: int
+    description: str | None = None
+    deployment_job_id: str | None = None
+    deployment_job_state: str | None = None
+    tags: Mapping[str, str] = attrs.field(factory=dict)
+    aliases: Mapping[str, int] = attrs.field(factory=dict)
+    next_version: int = FIRST_VERSION
+    """The number of the next version created; it never decreases."""
+    versions: Mapping[int, ModelVersion] = attrs.field(factory=dict)
+
+    @property
+    def is_marked_prompt(self) -> bool:
+        """Whether the prompt tag is present, whatever its value (contract 2.1)."""
+        return validation.PROMPT_TAG in self.tags
+
+    @cached_property
+    def entity(self) -> RegisteredModel:
+        """See `registered_model`; kept, because a search looks at unchanged documents again."""
+        return RegisteredModel(
+            name=self.name,
+            creation_timestamp=self.creation_timestamp,
+            last_updated_timestamp=self.last_updated_timestamp,
+            description=self.description,
+            deployment_job_id=self.deployment_job_id,
+            deployment_job_state=self.deployment_job_state,
+            latest_versions=_latest_versions(self),
+            tags=self.tags,
+            aliases=self.aliases,
+        )
+
+
+# Views
+
+
+def registered_model(doc: ModelDocument) -> RegisteredModel:
+    """The model with its tags, aliases and the newest version of each stage, in stage order."""
+    return doc.entity
+
+
+def model_version(doc: ModelDocument, version: int) -> ModelVersion:
+    """The version of that number.
+
+    Raises:
+        ModelVersionNotFoundError: there is none.
+    """
+    found = doc.versions.get(version)
+    if found is None:
+        raise ModelVersionNotFoundError(doc.name, version)
+    return found
+
+
+def last_created(doc: ModelDocument) -> ModelVersion:
+    """What the `create_version` that returned this document created."""
+    return model_version(doc, doc.next_version - 1)
+
+
+def by_alias(doc: ModelDocument, alias: str) -> ModelVersion:
+    """The version that the alias names.
+
+    Raises:
+        AliasNotFoundError: there is no such alias.
+    """
+    version = doc.aliases.get(alias)
+    if version is None:
+        raise AliasNotFoundError(doc.name, alias)
+    return model_version(doc, version)
+
+
+def present(doc: ModelDocument | None, name: str, version: int | None = None) -> ModelDocument:
+    """The document, when a store found one under `name`.
+
+    Raises:
+        RegisteredModelNotFoundError: it did not, and the call is about the model.
+        ModelVersionNotFoundError: it did not, and the call is about `version` of the model.
+    """
+    if doc is not None:
+        return doc
+    if version is None:
+        raise RegisteredModelNotFoundError(name)
+    raise ModelVersionNotFoundError(name, version)
+
+
+def taken(existing: ModelDocument, new: NewRegisteredModel) -> AlreadyExistsError:
+    """The error for creating `new` where `existing` has the name."""
+    return AlreadyExistsError(
+        new.name,
+        existing_is_prompt=existing.is_marked_prompt,
+        wanted_prompt=validation.PROMPT_TAG in new.tags,
+    )
+
+
+# The model
+
+
+def create_document(new: NewRegisteredModel, now: int) -> ModelDocument:
+    """A new model without versions."""
+    return ModelDocument(
+        name=new.name,
+        creation_timestamp=now,
+        last_updated_timestamp=now,
+        description=new.description,
+        deployment_job_id=new.deployment_job_id,
+        tags=_by_key(new.tags),
+    )
+
+
+def build(doc: ModelDocument, versions: Iterable[ModelVersion]) -> ModelDocument:
+    """A document with these versions and its own tags and aliases, everything in its order.
+
+    The versions may come in any order and under any name, with or without aliases.
+    """
+    pointing = _aliases_by_version(doc.aliases)
+    ordered = sorted(versions, key=lambda version: version.version)
+    return attrs.evolve(
+        doc,
+        tags=_by_key(doc.tags),
+        aliases=_by_key(doc.aliases),
+        versions={
+            version.version: attrs.evolve(
+                version,
+                name=doc.name,
+                tags=_by_key(version.tags),
+                aliases=pointing.get(version.version, ()),
+            )
+            for version in ordered
+        },
+    )
+
+
+def update(doc: ModelDocument, *, description: str | None, now: int) -> ModelDocument:
+    """The model with another description; None erases it."""
+    return attrs.evolve(doc, description=description, last_updated_timestamp=now)
+
+
+def rename(doc: ModelDocument, *, new_name: str, now: int) -> ModelDocument:
+    """The model under another name, or the same; it and every version are updated now."""
+    versions = {
+        number: attrs.evolve(version, name=new_name, last_updated_timestamp=now)
+        for number, version in doc.versions.items()
+    }
+    return attrs.evolve(doc, name=new_name, versions=versions, last_updated_timestamp=now)
+
+
+# Its versions
+
+
+def create_version(doc: ModelDocument, new: NewModelVersion, *, now: int) -> ModelDocument:
+    """The model with one more version, which `last_created` returns."""
+    number = doc.next_version
+    version = ModelVersion(
+        name=doc.name,
+        version=number,
+        creation_timestamp=now,
+        last_updated_timestamp=now,
+        source=new.source,
+        storage_location=new.storage_location,
+        run_id=new.run_id,
+        run_link=new.run_link,
+        status=new.status,
+        description=new.description,
+        user_id=new.user_id,
+        model_id=new.model_id,
+        tags=_by_key(new.tags),
+    )
+    return attrs.evolve(
+        doc,
+        next_version=number + 1,
+        versions={**doc.versions, number: version},
+        last_updated_timestamp=now,
+    )
+
+
+def update_version(
+    doc: ModelDocument, version: int, *, description: str | None, now: int
+) -> ModelDocument:
+    """The version with another description; the model's own last update stays."""
+    before = model_version(doc, version)
+    return _with_versions(
+        doc, attrs.evolve(before, description=description, last_updated_timestamp=now)
+    )
+
+
+def finalize_version(
+    doc: ModelDocument,
+    version: int,
+    *,
+    status: Status,
+    status_message: str | None = None,
+    source: str | None = None,
+    storage_location: str | None = None,
+    now: int,
+) -> ModelDocument:
+    """The version moved on from PENDING_REGISTRATION; the model's own last update stays.
+
+    Raises:
+        ConflictError: it is no longer pending.
+    """
+    before = model_version(doc, version)
+    if before.status is not Status.PENDING_REGISTRATION:
+        raise not_pending(before)
+    after = attrs.evolve(
+        before,
+        status=status,
+        status_message=status_message,
+        source=before.source if source is None else source,
+        storage_location=(
+            before.storage_location if storage_location is None else storage_location
+        ),
+        last_updated_timestamp=now,
+    )
+    return _with_versions(doc, after)
+
+
+def not_pending(version: ModelVersion) -> ConflictError:
+    """The error for finalizing a version that has been finalized."""
+    return ConflictError(
+        f"Model Version (name={version.name}, version={version.version}) is "
+        f"{version.status.value}, no longer {Status.PENDING_REGISTRATION.value}"
+    )
+
+
+def transition(
+    doc: ModelDocument, version: int, *, stage: Stage, archive_existing_versions: bool, now: int
+) -> ModelDocument:
+    """The version in that stage, and, if asked, the others that were in it archived."""
+    moved = attrs.evolve(
+        model_version(doc, version), current_stage=stage, last_updated_timestamp=now
+    )
+    archived = (
+        attrs.evolve(other, current_stage=Stage.ARCHIVED, last_updated_timestamp=now)
+        for other in doc.versions.values()
+        if archive_existing_versions and other.current_stage is stage and other.version != version
+    )
+    return attrs.evolve(_with_versions(doc, moved, *archived), last_updated_timestamp=now)
+
+
+def delete_version(doc: ModelDocument, version: int, *, now: int) -> ModelDocument:
+    """The model without that version and the aliases that point at it."""
+    gone = model_version(doc, version)
+    versions = dict(doc.versions)
+    del versions[version]
+    aliases = {alias: number for alias, number in doc.aliases.items() if number != gone.version}
+    return attrs.evolve(doc, versions=versions, aliases=aliases, last_updated_timestamp=now)
+
+
+# Tags and aliases
+
+
+def set_tag(doc: ModelDocument, key: str, value: str) -> ModelDocument:
+    """The model with that tag."""
+    tags = _with(doc.tags, key, value)
+    return doc if tags is doc.tags else attrs.evolve(doc, tags=tags)
+
+
+def delete_tag(doc: ModelDocument, key: str) -> ModelDocument:
+    """The model without that tag."""
+    tags = _without(doc.tags, key)
+    return doc if tags is doc.tags else attrs.evolve(doc, tags=tags)
+
+
+def set_version_tag(doc: ModelDocument, version: int, key: str, value: str) -> ModelDocument:
+    """The version with that tag."""
+    before = model_version(doc, version)
+    return _with_version_tags(doc, before, _with(before.tags, key, value))
+
+
+def delete_version_tag(doc: ModelDocument, version: int, key: str) -> ModelDocument:
+    """The version without that tag."""
+    before = model_version(doc, version)
+    return _with_version_tags(doc, before, _without(before.tags, key))
+
+
+def set_alias(doc: ModelDocument, alias: str, *, version: int) -> ModelDocument:
+    """The model with the alias at that version and at no other."""
+    model_version(doc, version)
+    return _with_aliases(doc, _with(doc.aliases, alias, version), alias)
+
+
+def delete_alias(doc: ModelDocument, alias: str) -> ModelDocument:
+    """The model without that alias."""
+    return _with_aliases(doc, _without(doc.aliases, alias), alias)
+
+
+# Webhooks
+
+
+def create_webhook(new: NewWebhook, now: int) -> Webhook:
+    """A new webhook."""
+    return Webhook(
+        webhook_id=new.webhook_id,
+        name=new.name,
+        url=new.url,
+        events=new.events,
+        description=new.description,
+        status=new.status,
+        secret=new.secret,
+        creation_timestamp=now,
+        last_updated_timestamp=now,
+    )
+
+
+def apply_changes(webhook: Webhook, changes: WebhookChanges, now: int) -> Webhook:
+    """The webhook with the fields of `changes` that are set."""
+    return attrs.evolve(
+        webhook,
+        name=_given(changes.name, webhook.name),
+        url=_given(changes.url, webhook.url),
+        events=_given(changes.events, webhook.events),
+        description=_given(changes.description, webhook.description),
+        status=_given(changes.status, webhook.status),
+        secret=_given(changes.secret, webhook.secret),
+        last_updated_timestamp=now,
+    )
+
+
+def newest_first(webhooks: Iterable[Webhook]) -> list[Webhook]:
+    """Webhooks in the order they are listed in."""
+    return sorted(webhooks, key=lambda hook: (-hook.creation_timestamp, hook.webhook_id))
+
+
+def _given(value: ValueT | Unset, otherwise: ValueT) -> ValueT:
+    return otherwise if value is UNSET else value
+
+
+def _latest_versions(doc: ModelDocument) -> tuple[ModelVersion, ...]:
+    newest_first = tuple(doc.versions.values())[::-1]
+    newest = (next((v for v in newest_first if v.current_stage is stage), None) for stage in Stage)
+    return tuple(version for version in newest if version is not None)
+
+
+def _with_versions(doc: ModelDocument, *changed: ModelVersion) -> ModelDocument:
+    # The numbers are there already, so that replacing the values keeps the order.
+    return attrs.evolve(doc, versions={**doc.versions, **{v.version: v for v in changed}})
+
+
+def _with_version_tags(
+    doc: ModelDocument, version: ModelVersion, tags: Mapping[str, str]
+) -> ModelDocument:
+    if tags is version.tags:
+        return doc
+    return _with_versions(doc, attrs.evolve(version, tags=tags))
+
+
+def _with_aliases(doc: ModelDocument, aliases: Mapping[str, int], moved: str) -> ModelDocument:
+    if aliases is doc.aliases:
+        return doc
+    pointing = _aliases_by_version(aliases)
+    # Only the versions that `moved` left or reached differ.
+    changed = (
+        attrs.evolve(doc.versions[mapping[moved]], aliases=pointing.get(mapping[moved], ()))
+        for mapping in (doc.aliases, aliases)
+        if moved in mapping
+    )
+    return attrs.evolve(_with_versions(doc, *changed), aliases=aliases)
+
+
+def _aliases_by_version(aliases: Mapping[str, int]) -> dict[int, tuple[str, ...]]:
+    pointing: dict[int, list[str]] = {}
+    for alias, number in sorted(aliases.items()):
+        pointing.setdefault(number, []).append(alias)
+    return {number: tuple(names) for number, names in pointing.items()}
+
+
+def _by_key(mapping: Mapping[str, ValueT]) -> dict[str, ValueT]:
+    return dict(sorted(mapping.items()))
+
+
+def _with(mapping: Mapping[str, ValueT], key: str, value: ValueT) -> Mapping[str, ValueT]:
+    if mapping.get(key) == value:
+        return mapping
+    return _by_key({**mapping, key: value})
+
+
+def _without(mapping: Mapping[str, ValueT], key: str) -> Mapping[str, ValueT]:
+    if key not in mapping:
+        return mapping
+    return {k: v for k, v in mapping.items() if k != key}

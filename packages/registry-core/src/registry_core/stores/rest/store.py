@@ -1,0 +1,344 @@
+"""A `Store` that asks a server which speaks MLflow's REST API."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NoReturn, TypeVar
+
+import attrs
+
+from registry_core import uris, wire
+from registry_core.errors import (
+    InvalidArgumentError,
+    NotFoundError,
+    UnsupportedBackendError,
+)
+from registry_core.models import (
+    ModelVersion,
+    NewModelVersion,
+    NewRegisteredModel,
+    RegisteredModel,
+    Stage,
+    Status,
+)
+from registry_core.search import (
+    AttributeRef,
+    Comparison,
+    Entity,
+    Op,
+    Page,
+    Query,
+    parse_order_by,
+    render_filter,
+    render_order_by,
+    split_prompts,
+)
+from registry_core.store import Clock, system_clock
+from registry_core.stores.rest.address import parse_address
+from registry_core.stores.rest.transport import Transport
+from registry_core.stores.rest.webhooks import RestWebhooks, wire_list
+from registry_core.wire import requests
+
+MODELS_AT_ONCE = 100
+"""Registered models asked for in one search, when their aliases are wanted."""
+
+_STAGES = tuple(Stage)
+
+EntityT = TypeVar("EntityT", RegisteredModel, ModelVersion)
+
+
+def open_store(url: str, *, clock: Clock = system_clock) -> RestStore:  # noqa: ARG001 the server's
+    """The store behind `http(s)://[user:password@]host[:port][/prefix]`; connects on first use.
+
+    Without credentials in the URL, those in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD
+    are used, or else MLFLOW_TRACKING_TOKEN. Timestamps come from the server's clock, not `clock`.
+
+    Raises:
+        BackendError: the URL is not the address of a server.
+    """
+    return RestStore(Transport(parse_address(url, os.environ)))
+
+
+class RestStore(RestWebhooks):
+    """A `Store` on a server, with what the wire can carry.
+
+    It keeps the promises that its server keeps; MLflow's server breaks some under concurrency.
+    What MLflow's API has no way to say differs from other stores:
+
+    - The server takes no `user_id` or `deployment_job_id`, and a text that was never given comes
+      back empty.
+    - A version cannot be reserved, finalized, or given a storage location: those raise
+      `UnsupportedBackendError`. Where a version's bytes are is the server's to say; it is asked
+      when one version is read, and not for each of a page.
+    - A search leaves out prompts unless the filter asks for them.
+    - A webhook's id is the server's choice, and its secret is not set here.
+    """
+
+    def ping(self) -> None:
+        """Returns when the server answers; raises `StoreUnavailableError` when it does not."""
+        self._http.ping()
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._http.close()
+
+    # Registered models
+
+    def create_registered_model(self, new: NewRegisteredModel) -> RegisteredModel:
+        """See `Store`."""
+        request = requests.CreateRegisteredModel(
+            name=new.name,
+            tags=new.tags,
+            description=new.description,
+            deployment_job_id=new.deployment_job_id,
+        )
+        return _model(self._write("POST", "/registered-models/create", request))
+
+    def get_registered_model(self, name: str) -> RegisteredModel:
+        """See `Store`."""
+        request = requests.GetRegisteredModel(name=name)
+        return _model(self._read("/registered-models/get", request))
+
+    def search_registered_models(self, query: Query) -> Page[RegisteredModel]:
+        """See `Store`."""
+        answer = self._search("/registered-models/search", requests.SearchRegisteredModels, query)
+        items = [
+            _complete(wire.decode_registered_model(item)) for item in wire_list(answer, _MODELS)
+        ]
+        return Page(items, _next_page(answer))
+
+    def update_registered_model(self, name: str, *, description: str | None) -> RegisteredModel:
+        """See `Store`."""
+        request = requests.UpdateRegisteredModel(name=name, description=description)
+        return _model(self._write("PATCH", "/registered-models/update", request))
+
+    def rename_registered_model(self, name: str, *, new_name: str) -> RegisteredModel:
+        """See `Store`."""
+        request = requests.RenameRegisteredModel(name=name, new_name=new_name)
+        return _model(self._write("POST", "/registered-models/rename", request))
+
+    def delete_registered_model(self, name: str) -> None:
+        """See `Store`."""
+        request = requests.DeleteRegisteredModel(name=name)
+        self._write("DELETE", "/registered-models/delete", request)
+
+    # Model versions
+
+    def create_model_version(self, new: NewModelVersion) -> ModelVersion:
+        """See `Store`."""
+        if new.status is not Status.READY:
+            _refuse("reserve a model version before its artifacts are in place")
+        if new.storage_location is not None and not uris.is_model_uri(new.source):
+            _refuse("keep a storage location apart from the source")
+        # An empty id would have to match a `models:/` source's own; none inherits it.
+        request = requests.CreateModelVersion(
+            name=new.name,
+            source=new.source,
+            run_id=new.run_id or None,
+            tags=new.tags,
+            run_link=new.run_link or None,
+            description=new.description or None,
+            model_id=new.model_id,
+        )
+        created = _version(self._write("POST", "/model-versions/create", request))
+        return attrs.evolve(created, storage_location=new.storage_location)
+
+    def get_model_version(self, name: str, version: int) -> ModelVersion:
+        """See `Store`."""
+        request = requests.GetModelVersion(name=name, version=str(version))
+        return self._located(_version(self._read("/model-versions/get", request)))
+
+    def search_model_versions(self, query: Query) -> Page[ModelVersion]:
+        """See `Store`."""
+        answer = self._search("/model-versions/search", requests.SearchModelVersions, query)
+        items = [wire.decode_model_version(item) for item in wire_list(answer, _VERSIONS)]
+        return Page(self._with_aliases(items), _next_page(answer))
+
+    def update_model_version(
+        self, name: str, version: int, *, description: str | None
+    ) -> ModelVersion:
+        """See `Store`."""
+        request = requests.UpdateModelVersion(
+            name=name, version=str(version), description=description
+        )
+        return _version(self._write("PATCH", "/model-versions/update", request))
+
+    def finalize_model_version(
+        self,
+        name: str,
+        version: int,
+        *,
+        status: Status,
+        status_message: str | None = None,
+        source: str | None = None,
+        storage_location: str | None = None,
+    ) -> ModelVersion:
+        """Raises `UnsupportedBackendError`: no route of MLflow's does this."""
+        del name, version, status, status_message, source, storage_location
+        _refuse("finalize a model version")
+
+    def transition_model_version_stage(
+        self, name: str, version: int, *, stage: Stage, archive_existing_versions: bool
+    ) -> ModelVersion:
+        """See `Store`."""
+        request = requests.TransitionModelVersionStage(
+            name=name,
+            version=str(version),
+            stage=stage.value,
+            archive_existing_versions=archive_existing_versions,
+        )
+        return _version(self._write("POST", "/model-versions/transition-stage", request))
+
+    def delete_model_version(self, name: str, version: int) -> None:
+        """See `Store`."""
+        request = requests.DeleteModelVersion(name=name, version=str(version))
+        self._write("DELETE", "/model-versions/delete", request)
+
+    # Aliases and tags
+
+    def set_registered_model_alias(self, name: str, alias: str, *, version: int) -> None:
+        """See `Store`."""
+        request = requests.SetRegisteredModelAlias(name=name, alias=alias, version=str(version))
+        self._write("POST", "/registered-models/alias", request)
+
+    def get_model_version_by_alias(self, name: str, alias: str) -> ModelVersion:
+        """See `Store`."""
+        request = requests.GetModelVersionByAlias(name=name, alias=alias)
+        return self._located(_version(self._read("/registered-models/alias", request)))
+
+    def delete_registered_model_alias(self, name: str, alias: str) -> None:
+        """See `Store`."""
+        request = requests.DeleteRegisteredModelAlias(name=name, alias=alias)
+        self._write("DELETE", "/registered-models/alias", request)
+
+    def set_registered_model_tag(self, name: str, key: str, value: str) -> None:
+        """See `Store`."""
+        request = requests.SetRegisteredModelTag(name=name, key=key, value=value)
+        self._write("POST", "/registered-models/set-tag", request)
+
+    def delete_registered_model_tag(self, name: str, key: str) -> None:
+        """See `Store`."""
+        request = requests.DeleteRegisteredModelTag(name=name, key=key)
+        self._write("DELETE", "/registered-models/delete-tag", request)
+
+    def set_model_version_tag(self, name: str, version: int, key: str, value: str) -> None:
+        """See `Store`."""
+        request = requests.SetModelVersionTag(name=name, version=str(version), key=key, value=value)
+        self._write("POST", "/model-versions/set-tag", request)
+
+    def delete_model_version_tag(self, name: str, version: int, key: str) -> None:
+        """See `Store`."""
+        request = requests.DeleteModelVersionTag(name=name, version=str(version), key=key)
+        self._write("DELETE", "/model-versions/delete-tag", request)
+
+    # Requests
+
+    def _read(self, path: str, request: Any) -> wire.Json:
+        name = getattr(request, "name", "")
+        return self._http.read(path, wire.encode_request(request), name=name)
+
+    def _write(self, method: str, path: str, request: Any) -> wire.Json:
+        return self._http.write(method, path, wire.encode_request(request), name=request.name)
+
+    def _search(self, path: str, request: Callable[..., Any], query: Query) -> wire.Json:
+        if split_prompts(query.filter) != (query.filter, query.exclude_prompts):
+            _refuse("search models and prompts at once")
+        return self._read(
+            path,
+            request(
+                filter=render_filter(query.filter) or None,
+                max_results=query.max_results,
+                order_by=tuple(render_order_by(query.order_by)),
+                page_token=query.page_token,
+            ),
+        )
+
+    # What MLflow's answers leave out
+
+    def _located(self, version: ModelVersion) -> ModelVersion:
+        """The version with the place of its bytes, where that is not its source."""
+        request = requests.GetModelVersionDownloadUri(
+            name=version.name, version=str(version.version)
+        )
+        uri = self._read("/model-versions/get-download-uri", request).get("artifact_uri")
+        if not isinstance(uri, str) or uri == version.source:
+            return version
+        return attrs.evolve(version, storage_location=uri)
+
+    def _with_aliases(self, versions: Sequence[ModelVersion]) -> Sequence[ModelVersion]:
+        """The versions of a page with their aliases.
+
+        Strategy: our server sends them; MLflow's search has none (contract 2.18). If no version of
+        the page has an alias, their models tell: a request for every `MODELS_AT_ONCE` of them.
+        """
+        if any(version.aliases for version in versions):
+            return versions
+        names = sorted({version.name for version in versions})
+        aliases = {model.name: model.aliases for model in self._models(names)}
+        return [_aliased(version, aliases.get(version.name, {})) for version in versions]
+
+    def _models(self, names: Sequence[str]) -> Iterator[RegisteredModel]:
+        for start in range(0, len(names), MODELS_AT_ONCE):
+            wanted = names[start : start + MODELS_AT_ONCE]
+            found = {model.name: model for model in self._models_at_once(wanted)}
+            yield from found.values()
+            # Prompts, and models deleted since; the latter have no aliases to tell.
+            for name in wanted:
+                if name not in found:
+                    yield from self._model_if_any(name)
+
+    def _models_at_once(self, names: Sequence[str]) -> Iterable[RegisteredModel]:
+        if len(names) == 1:
+            return ()
+        query = Query(
+            entity=Entity.REGISTERED_MODEL,
+            filter=(Comparison(AttributeRef("name"), Op.IN, tuple(names)),),
+            order_by=parse_order_by((), Entity.REGISTERED_MODEL),
+            max_results=len(names),
+            exclude_prompts=True,
+        )
+        try:
+            return self.search_registered_models(query).items
+        except InvalidArgumentError:
+            return ()  # MLflow before 3.12 has no IN for names
+
+    def _model_if_any(self, name: str) -> Iterator[RegisteredModel]:
+        try:
+            yield self.get_registered_model(name)
+        except NotFoundError:
+            return
+
+
+_MODELS = "registered_models"
+_VERSIONS = "model_versions"
+
+
+def _model(answer: wire.Json) -> RegisteredModel:
+    return _complete(wire.decode_registered_model(answer.get("registered_model")))
+
+
+def _version(answer: wire.Json) -> ModelVersion:
+    return wire.decode_model_version(answer.get("model_version"))
+
+
+def _complete(model: RegisteredModel) -> RegisteredModel:
+    """The model with its latest versions in order and with their aliases; MLflow's have neither."""
+    latest = sorted(model.latest_versions, key=lambda item: _STAGES.index(item.current_stage))
+    return attrs.evolve(
+        model, latest_versions=tuple(_aliased(version, model.aliases) for version in latest)
+    )
+
+
+def _aliased(version: ModelVersion, aliases: Mapping[str, int]) -> ModelVersion:
+    names = sorted(alias for alias, number in aliases.items() if number == version.version)
+    return attrs.evolve(version, aliases=tuple(names))
+
+
+def _next_page(answer: wire.Json) -> str | None:
+    token = answer.get("next_page_token")
+    return token if isinstance(token, str) and token else None
+
+
+def _refuse(what: str) -> NoReturn:
+    raise UnsupportedBackendError(f"A server with MLflow's REST API has no way to {what}.")

@@ -1,0 +1,305 @@
+"""A check of everything under a prefix, and the repair of what a crash leaves behind.
+
+Strategy. A large text that is older than any operation lasts, and that no document of a snapshot
+refers to, will never be referred to again (see `values`): it may go while others write. In a
+registry that never holds still, and beside a document that cannot be read, no text is judged.
+
+A repair goes through the same commits as every other write. It finishes or withdraws renames, mends
+what follows from the rest of a document, and removes what nothing refers to. It does not touch what
+it cannot read: the bucket's own versions, or a person, may still save it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TypeAlias
+
+import attrs
+
+from registry_core.errors import RegistryError
+from registry_core.fsck import Finding, Report
+from registry_core.models import Webhook
+from registry_core.stores.s3 import invariants
+from registry_core.stores.s3.arrivals import Arrivals, finishing
+from registry_core.stores.s3.bucket import Bucket
+from registry_core.stores.s3.inventory import Document, Inventory, Item, Stocktaker
+from registry_core.stores.s3.large import LargeText
+from registry_core.stores.s3.layout import Layout
+from registry_core.stores.s3.objects import LostRaceError, MissingObjectError, Objects
+from registry_core.stores.s3.pool import Pool
+from registry_core.stores.s3.record import Arriving, Content, Model, Tombstone
+from registry_core.stores.s3.records import Entry, Records
+from registry_core.stores.s3.values import references
+
+CLOCK_SECONDS = 1.0
+"""Seconds that an age may be off: services give times in whole seconds."""
+
+Repair: TypeAlias = Callable[[], object]
+
+
+@attrs.frozen
+class Found:
+    """A finding, and what would put it right."""
+
+    problem: str
+    subject: str
+    detail: str
+    repair: Repair | None = None
+
+
+class Fsck:
+    """Checks, and repairs, the registry under one prefix."""
+
+    def __init__(
+        self,
+        objects: Objects,
+        records: Records,
+        arrivals: Arrivals,
+        *,
+        bucket: Bucket,
+        layout: Layout,
+        pool: Pool,
+    ) -> None:
+        self._bucket = bucket
+        self._layout = layout
+        self._pool = pool
+        self._repairs = _Repairs(objects, records, arrivals, bucket)
+        self._stocktaker = Stocktaker(objects, records, arrivals, layout, pool)
+
+    def run(self, *, repair: bool, grace_seconds: float) -> Report:
+        """See `registry_core.fsck.Fsck`."""
+        if repair:
+            self._bucket.ready_to_write()
+        inventory = self._stocktaker.inventory()
+        check = _Check(inventory, self._repairs, self._layout, grace_seconds)
+        found = [*self._marker(inventory), *check.findings()]
+        findings = self._pool.map(partial(_finding, repair=repair), found)
+        notes = check.notes()
+        if repair:
+            notes.extend(self._repairs.remove_tombstones(check.old_tombstones()))
+        return Report(findings=tuple(findings), checked=check.counts(), notes=tuple(notes))
+
+    def _marker(self, inventory: Inventory) -> Iterator[Found]:
+        if not inventory.models and not inventory.webhooks:
+            return
+        try:
+            present = self._bucket.is_marked()
+        except RegistryError as error:
+            yield Found("unreadable-marker", self._layout.marker, str(error))
+            return
+        if not present:
+            detail = "the prefix has documents and no marker"
+            repair = self._bucket.ready_to_write
+            yield Found("missing-marker", self._layout.marker, detail, repair)
+
+
+class _Check:
+    """What is wrong with an inventory."""
+
+    def __init__(
+        self, inventory: Inventory, repairs: _Repairs, layout: Layout, grace_seconds: float
+    ) -> None:
+        self._inventory = inventory
+        self._repairs = repairs
+        self._layout = layout
+        self._grace_seconds = grace_seconds
+        self._documents = (*inventory.models, *inventory.webhooks)
+        self._entries = [each.entry for each in self._documents if each.entry is not None]
+        self._models = [e.content for e in self._entries if isinstance(e.content, Model)]
+        self._stored = {item.key: item for item in inventory.values}
+
+    def findings(self) -> Iterator[Found]:
+        """Everything that is wrong."""
+        for document in self._documents:
+            yield from self._document(document)
+        yield from self._duplicates()
+        yield from self._values()
+        for item in self._inventory.probes:
+            if self._is_old(item):
+                detail = "it was left behind by a trial of the bucket"
+                yield Found("orphaned-probe", item.key, detail, self._repairs.deletion(item.key))
+
+    def notes(self) -> list[str]:
+        """What kept the check from being complete."""
+        if self._judges_values():
+            return []
+        return ["No large text was judged: documents are being written, or cannot be read"]
+
+    def counts(self) -> dict[str, int]:
+        """How much was looked at."""
+        contents = Counter(type(entry.content) for entry in self._entries)
+        return {
+            "registered_models": contents[Model],
+            "model_versions": sum(len(model.document.versions) for model in self._models),
+            "webhooks": contents[Webhook],
+            "large_texts": len(self._inventory.values),
+            "tombstones": contents[Tombstone],
+        }
+
+    def old_tombstones(self) -> list[Entry]:
+        """Tombstones that nobody needs any more."""
+        return [
+            document.entry
+            for document in self._documents
+            if document.entry is not None
+            and isinstance(document.entry.content, Tombstone)
+            and not document.entry.unfinished
+            and self._is_old(document.item)
+        ]
+
+    def _is_old(self, item: Item) -> bool:
+        return item.age_seconds + CLOCK_SECONDS >= self._grace_seconds
+
+    def _document(self, document: Document) -> Iterator[Found]:
+        key, entry = document.item.key, document.entry
+        if entry is None:
+            yield Found("unreadable-document", key, document.damage or "it cannot be read")
+        elif self._is_old(document.item):
+            yield from self._arrival(entry)
+        if entry is not None and isinstance(entry.content, Model):
+            yield from self._model(key, entry.content)
+
+    def _arrival(self, entry: Entry) -> Iterator[Found]:
+        if isinstance(entry.content, Model) and entry.unfinished:
+            detail = "a rename to this name was made, and not finished"
+            yield Found("unfinished-rename", entry.key, detail, self._repairs.finishing(entry))
+        elif isinstance(entry.content, Arriving) or entry.unfinished:
+            detail = "a rename to this name was begun, and not made"
+            yield Found("abandoned-rename", entry.key, detail, self._repairs.finishing(entry))
+
+    def _model(self, key: str, model: Model) -> Iterator[Found]:
+        for detail in invariants.illegal(model.document):
+            yield Found("illegal-value", key, detail)
+        for detail in invariants.violations(model.document):
+            yield Found("inconsistent-document", key, detail, self._repairs.mending(key))
+        for reference in set(references(model.document)):
+            stored = self._layout.value(reference.model_id, reference.value_id)
+            why = self._missing(stored, reference)
+            if why is not None:
+                yield Found("missing-value", stored, f"'{key}' refers to it, and {why}")
+
+    def _missing(self, key: str, reference: LargeText) -> str | None:
+        item = self._stored.get(key)
+        # A text that was written after the texts were listed is not listed.
+        size = self._repairs.size(key) if item is None else item.size
+        if size is None:
+            return "it does not exist"
+        if size != reference.size:
+            return f"it has {size} bytes instead of {reference.size}"
+        return None
+
+    def _duplicates(self) -> Iterator[Found]:
+        counts = Counter(model.model_id for model in self._models)
+        for model in self._models:
+            if counts[model.model_id] > 1:
+                key = self._layout.model(model.document.name)
+                yield Found("duplicate-model", key, "another document is of the same model")
+
+    def _values(self) -> Iterator[Found]:
+        if not self._judges_values():
+            return
+        needed = {
+            self._layout.value(reference.model_id, reference.value_id)
+            for model in self._models
+            for reference in references(model.document)
+        }
+        for item in self._inventory.values:
+            if self._layout.parse_value(item.key) is None:
+                yield Found("foreign-object", item.key, "no registry wrote it; it is left alone")
+            elif item.key not in needed and self._is_old(item):
+                detail = "no document refers to it"
+                yield Found("orphaned-value", item.key, detail, self._repairs.deletion(item.key))
+
+    def _judges_values(self) -> bool:
+        readable = all(document.damage is None for document in self._inventory.models)
+        return self._inventory.snapshot and readable
+
+
+class _Repairs:
+    """What puts things right, each through a commit that others may race."""
+
+    def __init__(
+        self,
+        objects: Objects,
+        records: Records,
+        arrivals: Arrivals,
+        bucket: Bucket,
+    ) -> None:
+        self._objects = objects
+        self._records = records
+        self._arrivals = arrivals
+        self._bucket = bucket
+
+    def size(self, key: str) -> int | None:
+        """Bytes of an object, or None if there is none."""
+        try:
+            found = self._objects.get(key)
+        except MissingObjectError:
+            return None
+        return None if found is None else len(found.body)
+
+    def deletion(self, key: str) -> Repair:
+        """Removes an object that nobody writes again."""
+        return partial(self._objects.delete, key)
+
+    def finishing(self, found: Entry) -> Repair:
+        """Writes down what an arrival has turned out to be; a pending one is given up first."""
+
+        def finish() -> None:
+            if isinstance(found.content, Arriving):
+                self._arrivals.make_void(found.content)
+            self._commit(found.key, finishing)
+
+        return finish
+
+    def mending(self, key: str) -> Repair:
+        """Rewrites a document without its violations."""
+
+        def mend(entry: Entry) -> Content | None:
+            if not isinstance(entry.content, Model):
+                return None
+            if next(invariants.violations(entry.content.document), None) is None:
+                return None
+            return attrs.evolve(entry.content, document=invariants.mended(entry.content.document))
+
+        return partial(self._commit, key, mend)
+
+    def remove_tombstones(self, entries: list[Entry]) -> list[str]:
+        """Removes tombstones, if the service does so on condition only; says what was done."""
+        if not entries:
+            return []
+        if not self._bucket.deletes_on_condition():
+            return [f"{len(entries)} old tombstones stay: this service removes unconditionally"]
+        removed = sum(map(self._remove_tombstone, entries))
+        return [f"{removed} old tombstones were removed"]
+
+    def _remove_tombstone(self, entry: Entry) -> bool:
+        try:
+            self._arrivals.make_way(entry)
+            self._objects.delete(entry.key, condition=entry.etag)
+        except (LostRaceError, RegistryError):
+            return False
+        self._records.forget(entry.key)
+        return True
+
+    def _commit(self, key: str, change: Callable[[Entry], Content | None]) -> None:
+        self._records.commit(key, change, settle=self._arrivals.settle)
+
+
+def _finding(found: Found, *, repair: bool) -> Finding:
+    repaired, detail = False, found.detail
+    if repair and found.repair is not None:
+        try:
+            found.repair()
+            repaired = True
+        except RegistryError as error:
+            detail = f"{detail}; the repair failed: {error}"
+    return Finding(
+        problem=found.problem,
+        subject=found.subject,
+        detail=detail,
+        repairable=found.repair is not None,
+        repaired=repaired,
+    )

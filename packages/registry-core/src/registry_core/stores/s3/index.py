@@ -1,0 +1,167 @@
+"""All registered models at once: the bucket listing as the index.
+
+Strategy. A listing names every key with its ETag, and is strongly consistent; documents whose ETag
+has not changed are at hand, the others are read, side by side. Nothing else has to be kept in step
+with the documents, and nothing can be out of step with them.
+
+Long listings are read in ranges at the same time. The keys of the listing before say where every
+thousandth key was; if little has changed, each range is one request, and there are as many as one
+after the other would take.
+
+A listing is not a snapshot: a model that is renamed while pages are read may be on none of them or
+on two. A departure that was not there before the listing began says that a model left just now: its
+new key is looked at. If a model was found twice, or two under one name, the listing begins anew.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from itertools import chain, pairwise
+
+from registry_core.errors import ConflictError
+from registry_core.stores.documents import ModelDocument
+from registry_core.stores.s3.arrivals import Arrivals
+from registry_core.stores.s3.layout import Layout
+from registry_core.stores.s3.objects import Listed, Objects
+from registry_core.stores.s3.pool import Pool
+from registry_core.stores.s3.record import Arriving, Departure, Model
+from registry_core.stores.s3.records import Entry, Records
+
+TORN_ATTEMPTS = 5
+"""Listings that are begun anew because a model's trail through several renames was lost."""
+
+
+class Index:
+    """The registered models of one registry, all together."""
+
+    def __init__(
+        self, objects: Objects, records: Records, arrivals: Arrivals, layout: Layout, pool: Pool
+    ) -> None:
+        self._objects = objects
+        self._records = records
+        self._arrivals = arrivals
+        self._layout = layout
+        self._pool = pool
+        self._lock = threading.Lock()
+        self._boundaries: tuple[str, ...] = ()
+
+    def all(self) -> list[ModelDocument]:
+        """Every registered model. One LIST per thousand keys, and one GET per changed key."""
+        return self._consistent(self._list)
+
+    def some(self, names: Iterable[str]) -> list[ModelDocument]:
+        """Those of the models that exist. One GET each."""
+        wanted = frozenset(names)
+        keys = [self._layout.model(name) for name in sorted(wanted)]
+        found = self._consistent(lambda _: self._pool.map(self._read, keys))
+        return [document for document in found if document.name in wanted]
+
+    def _consistent(
+        self, read: Callable[[Mapping[str, Entry]], list[Entry]]
+    ) -> list[ModelDocument]:
+        for _ in range(TORN_ATTEMPTS):
+            known = self._records.cached()
+            with suppress(_TornError):
+                return _documents(self._followed(read(known), known))
+        raise ConflictError("Models are renamed faster than they can be listed")
+
+    def _list(self, known: Mapping[str, Entry]) -> list[Entry]:
+        listed = list_keys(self._objects, self._layout.models, self._boundaries, self._pool)
+        self._note(listed)
+        return self._entries(listed, known)
+
+    def _note(self, listed: list[Listed]) -> None:
+        # The last key of every full page but the last; the cache keeps what the bucket has.
+        keys = [each.key for each in listed]
+        present = set(keys)
+        with self._lock:
+            size = self._objects.page_keys
+            self._boundaries = tuple(keys[size - 1 : len(keys) - 1 : size])
+        for key in self._records.cached():
+            if key.startswith(self._layout.models) and key not in present:
+                self._records.forget(key)
+
+    def _entries(self, listed: list[Listed], known: Mapping[str, Entry]) -> list[Entry]:
+        def current(each: Listed) -> bool:
+            entry = known.get(each.key)
+            if entry is None or entry.etag != each.etag:
+                return False
+            return not isinstance(entry.content, Arriving) and not entry.unfinished
+
+        changed = [each.key for each in listed if not current(each)]
+        read = {entry.key: entry for entry in self._pool.map(self._read, changed)}
+        return [read.get(each.key) or known[each.key] for each in listed]
+
+    def _read(self, key: str) -> Entry:
+        return self._arrivals.finish(self._arrivals.settle(self._records.read(key)))
+
+    def _followed(self, entries: list[Entry], known: Mapping[str, Entry]) -> list[Entry]:
+        """The entries, and those of models that left a key while the listing was read."""
+        here = {entry.content.model_id for entry in entries if isinstance(entry.content, Model)}
+        followed = list(entries)
+        for entry in entries:
+            before = known.get(entry.key)
+            if before is not None and before.etag == entry.etag:
+                continue
+            seen = () if before is None else before.record.operations
+            for departure in entry.record.departures:
+                if departure.operation not in seen and departure.model_id not in here:
+                    followed.extend(self._follow(departure))
+                    here.add(departure.model_id)
+        return followed
+
+    def _follow(self, departure: Departure) -> list[Entry]:
+        """Where the model is that has departed, if it is anywhere."""
+        while departure.renamed_to is not None:
+            entry = self._read(self._layout.model(departure.renamed_to))
+            match entry.content:
+                case Model(model_id=departure.model_id):
+                    return [entry]
+            later = [
+                each
+                for each in entry.record.departures
+                if each.model_id == departure.model_id and each.operation > departure.operation
+            ]
+            if not later:
+                raise _TornError
+            departure = later[0]
+        return []
+
+
+class _TornError(Exception):
+    """Models were renamed while the keys were listed, and what was found does not fit together."""
+
+
+def list_keys(
+    objects: Objects, prefix: str, boundaries: tuple[str, ...], pool: Pool
+) -> list[Listed]:
+    """The objects under a prefix by key, read in ranges that end at these keys."""
+
+    def ranged(bounds: tuple[str | None, str | None]) -> list[Listed]:
+        return _list_range(objects, prefix, *bounds)
+
+    ranges = pairwise((None, *boundaries, None))
+    # Not every service lists in the order of the keys.
+    return sorted(chain.from_iterable(pool.map(ranged, ranges)), key=lambda each: each.key)
+
+
+def _list_range(
+    objects: Objects, prefix: str, after: str | None, until: str | None
+) -> list[Listed]:
+    page = objects.list_page(prefix, start_after=after)
+    listed = list(page.objects)
+    while page.token is not None and (until is None or not listed or listed[-1].key < until):
+        page = objects.list_page(prefix, token=page.token)
+        listed.extend(page.objects)
+    return [each for each in listed if until is None or each.key <= until]
+
+
+def _documents(entries: Iterable[Entry]) -> list[ModelDocument]:
+    models = [entry.content for entry in entries if isinstance(entry.content, Model)]
+    ids = {model.model_id for model in models}
+    names = {model.document.name for model in models}
+    if len(ids) < len(models) or len(names) < len(models):
+        raise _TornError
+    return [model.document for model in models]

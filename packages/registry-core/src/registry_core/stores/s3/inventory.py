@@ -1,0 +1,127 @@
+"""Everything under a prefix, as of one moment where that is possible.
+
+Strategy. Large texts are listed first, then all documents are read, and the documents are listed
+once more. If no key or ETag differs from the listing before, the documents are a snapshot, since no
+two writes of a key give one ETag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import attrs
+
+from registry_core.errors import StoreCorruptedError
+from registry_core.stores.s3.arrivals import Arrivals
+from registry_core.stores.s3.layout import Layout
+from registry_core.stores.s3.objects import ListPage, Objects
+from registry_core.stores.s3.pool import Pool
+from registry_core.stores.s3.records import Entry, Records
+
+SNAPSHOT_ATTEMPTS = 4
+"""Listings that may differ before the registry is taken to be too busy for a snapshot."""
+
+
+@attrs.frozen(kw_only=True)
+class Item:
+    """An object, and how long ago it was written by the service's own clock."""
+
+    key: str
+    etag: str
+    size: int
+    age_seconds: float
+
+
+@attrs.frozen(kw_only=True)
+class Document:
+    """An object that should hold a record: the settled entry, or why it cannot be read."""
+
+    item: Item
+    entry: Entry | None = None
+    damage: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Inventory:
+    """What is under a prefix."""
+
+    values: tuple[Item, ...]
+    probes: tuple[Item, ...]
+    webhooks: tuple[Document, ...]
+    models: tuple[Document, ...]
+    snapshot: bool
+    """Whether `models` are all documents as of one moment, after `values` were listed."""
+
+
+class Stocktaker:
+    """Takes the inventory."""
+
+    def __init__(
+        self, objects: Objects, records: Records, arrivals: Arrivals, layout: Layout, pool: Pool
+    ) -> None:
+        self._objects = objects
+        self._records = records
+        self._arrivals = arrivals
+        self._layout = layout
+        self._pool = pool
+
+    def inventory(self) -> Inventory:
+        """What there is. Reads every document, and no large text."""
+        values = self._list(self._layout.values)
+        probes = self._list(self._layout.probes)
+        webhooks = self._read_all(self._list(self._layout.webhooks))
+        models, snapshot = self._models()
+        return Inventory(
+            values=values, probes=probes, webhooks=webhooks, models=models, snapshot=snapshot
+        )
+
+    def _models(self) -> tuple[tuple[Document, ...], bool]:
+        listed, snapshot = self._list(self._layout.models), False
+        documents = self._read_all(listed)
+        for _ in range(SNAPSHOT_ATTEMPTS):
+            before, listed = listed, self._list(self._layout.models)
+            snapshot = _state(before) == _state(listed) and all(map(_as_listed, documents))
+            if snapshot:
+                break
+            documents = self._read_all(listed)
+        return documents, snapshot
+
+    def _list(self, prefix: str) -> tuple[Item, ...]:
+        return tuple(item for page in self._pages(prefix) for item in _items(page))
+
+    def _pages(self, prefix: str) -> Iterator[ListPage]:
+        page = self._objects.list_page(prefix)
+        yield page
+        while page.token is not None:
+            page = self._objects.list_page(prefix, token=page.token)
+            yield page
+
+    def _read_all(self, items: tuple[Item, ...]) -> tuple[Document, ...]:
+        return tuple(self._pool.map(self._read, items))
+
+    def _read(self, item: Item) -> Document:
+        try:
+            entry = self._records.read(item.key)
+        except StoreCorruptedError as error:
+            return Document(item=item, damage=str(error))
+        try:
+            return Document(item=item, entry=self._arrivals.settle(entry))
+        except StoreCorruptedError as error:
+            return Document(item=item, damage=f"It is arriving, and cannot be judged: {error}")
+
+
+def _items(page: ListPage) -> Iterator[Item]:
+    now = parsedate_to_datetime(page.server_time) if page.server_time else datetime.now(UTC)
+    for each in page.objects:
+        age = (now - each.last_modified).total_seconds()
+        yield Item(key=each.key, etag=each.etag, size=each.size, age_seconds=age)
+
+
+def _state(items: tuple[Item, ...]) -> dict[str, str]:
+    return {item.key: item.etag for item in items}
+
+
+def _as_listed(document: Document) -> bool:
+    return document.entry is None or document.entry.etag == document.item.etag

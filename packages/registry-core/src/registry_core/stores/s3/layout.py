@@ -1,0 +1,121 @@
+"""Which key holds what: the only place that knows the names of objects.
+
+    {prefix}/registry.json                         the marker: this prefix is a registry
+    {prefix}/models/{name}.json                    one registered model with all its versions
+    {prefix}/values/{model id}/{sha256}-{id}.txt   one large text of a model
+    {prefix}/webhooks/{id}.json                    one webhook
+    {prefix}/probe/{id}                            gone again once the bucket has been tried
+
+Strategy: a name is percent-encoded, so that a key can be read and typed, and no two names share a
+key. Past `ENCODED_MAX_BYTES` the key keeps the head of the encoded name and ends in a digest of all
+of it; the document holds the true name. No key is a prefix of another, and none is the directory of
+another, which some servers cannot hold: `~` occurs before a digest only, and a name's own `.json`
+is written `%2Ejson`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from urllib.parse import quote
+
+import attrs
+
+from registry_core.errors import InvalidArgumentError
+
+KEY_MAX_BYTES = 1024
+"""Bytes of a key in UTF-8; S3's limit."""
+
+ENCODED_MAX_BYTES = 200
+"""Bytes of an encoded name that are kept as they are. Longer names get a head and a digest."""
+
+HEAD_BYTES = 120
+"""Bytes of a long encoded name that stay readable before its digest."""
+
+PREFIX_MAX_BYTES = 700
+"""Bytes of a store's prefix; what is left of a key holds the longest name of an object."""
+
+_SUFFIX = ".json"
+_CUT_ESCAPE = re.compile(r"%[0-9A-F]?\Z")
+
+
+def encode(name: str) -> str:
+    """The part of a key that stands for a name: ASCII, no `/`, at most 200 bytes."""
+    encoded = quote(name, safe="").replace("~", "%7E").replace(_SUFFIX, "%2Ejson")
+    if len(encoded) <= ENCODED_MAX_BYTES:
+        return encoded
+    head = _CUT_ESCAPE.sub("", encoded[:HEAD_BYTES])
+    return f"{head}~{hashlib.sha256(name.encode()).hexdigest()}"
+
+
+@attrs.frozen
+class Layout:
+    """The keys of one registry; `prefix` is empty or ends in a slash."""
+
+    prefix: str
+
+    @classmethod
+    def under(cls, prefix: str) -> Layout:
+        """The layout under a prefix as a user writes it, with or without slashes around it.
+
+        Raises:
+            InvalidArgumentError: the prefix leaves no room for the names of objects.
+        """
+        trimmed = prefix.strip("/")
+        if len(trimmed.encode()) > PREFIX_MAX_BYTES:
+            raise InvalidArgumentError(
+                f"The prefix of an s3: store is at most {PREFIX_MAX_BYTES} bytes long"
+            )
+        if any(part in ("", ".", "..") for part in trimmed.split("/")) and trimmed:
+            raise InvalidArgumentError(
+                f"Invalid prefix '{trimmed}' of an s3: store: it has an empty, '.' or '..' part"
+            )
+        return cls(f"{trimmed}/" if trimmed else "")
+
+    @property
+    def marker(self) -> str:
+        """The object that makes the prefix a registry."""
+        return f"{self.prefix}registry.json"
+
+    @property
+    def models(self) -> str:
+        """What the keys of all registered models begin with."""
+        return f"{self.prefix}models/"
+
+    @property
+    def values(self) -> str:
+        """What the keys of all large texts begin with."""
+        return f"{self.prefix}values/"
+
+    @property
+    def webhooks(self) -> str:
+        """What the keys of all webhooks begin with."""
+        return f"{self.prefix}webhooks/"
+
+    @property
+    def probes(self) -> str:
+        """What the keys of the objects that try the bucket begin with."""
+        return f"{self.prefix}probe/"
+
+    def model(self, name: str) -> str:
+        """The key of the registered model `name`."""
+        return f"{self.models}{encode(name)}{_SUFFIX}"
+
+    def webhook(self, webhook_id: str) -> str:
+        """The key of a webhook."""
+        return f"{self.webhooks}{encode(webhook_id)}{_SUFFIX}"
+
+    def values_of(self, model_id: str) -> str:
+        """What the keys of a model's large texts begin with."""
+        return f"{self.values}{model_id}/"
+
+    def value(self, model_id: str, value_id: str) -> str:
+        """The key of one large text."""
+        return f"{self.values_of(model_id)}{value_id}.txt"
+
+    def parse_value(self, key: str) -> tuple[str, str] | None:
+        """The model id and the value id in a key, or None if it is not the key of a large text."""
+        match key.removeprefix(self.values).split("/"):
+            case [model_id, name] if name.endswith(".txt"):
+                return model_id, name.removesuffix(".txt")
+        return None

@@ -1,0 +1,319 @@
+"""Objects in a bucket: read, write, delete and list, each under a condition.
+
+With `reading`, the only module that calls boto3, and the only one that sees its errors. Reads,
+lists and unconditional writes of content that never changes are repeated here; a conditional write
+is not, because only its caller can tell whether a reply that got lost was a success.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import attrs
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+    ProxyConnectionError,
+    SSLError,
+)
+from botocore.exceptions import ConnectionError as BotoConnectionError
+
+from registry_core.errors import (
+    BackendError,
+    InvalidArgumentError,
+    NotPermittedError,
+    UnsupportedBackendError,
+)
+from registry_core.stores.s3.reading import NotUnderstoodError, Reader
+from registry_core.stores.s3.retry import Patience, TransientError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+LIST_PAGE_KEYS = 1000
+"""Keys per list request; the most that S3 gives."""
+
+ABSENT = "*"
+"""As a condition: there is no object under the key."""
+
+T = TypeVar("T")
+
+Observer = Callable[[str, str], None]
+"""Told the operation and the key (or prefix) of every request just before it is sent."""
+
+
+class MissingObjectError(Exception):
+    """There is no object under this key."""
+
+
+class LostRaceError(Exception):
+    """The object is not, or is no longer, what the condition demands; nothing was written."""
+
+
+@attrs.frozen
+class Fetched:
+    """The bytes of an object, and the ETag that names exactly these."""
+
+    body: bytes
+    etag: str
+
+
+@attrs.frozen
+class Listed:
+    """One object of a listing."""
+
+    key: str
+    etag: str
+    size: int
+    last_modified: datetime
+
+
+@attrs.frozen
+class ListPage:
+    """A run of keys in order; `token` continues it and is None at the end."""
+
+    objects: tuple[Listed, ...]
+    token: str | None
+    server_time: str
+    """The service's own clock, as in the Date header."""
+
+
+class Objects:
+    """The objects of one bucket."""
+
+    def __init__(self, client: S3Client, bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._reader = Reader(client, bucket)
+        self.observer: Observer | None = None
+        self.page_keys = LIST_PAGE_KEYS
+
+    def get(self, key: str, *, unless: str | None = None) -> Fetched | None:
+        """The object, or None if its ETag is still `unless`.
+
+        Raises:
+            MissingObjectError: there is none.
+        """
+
+        def request() -> Fetched:
+            try:
+                body, etag = self._reader.get(key, unless=unless)
+            except NotUnderstoodError:
+                return self._get_by_sdk(key, unless)
+            return Fetched(body, _quoted(etag))
+
+        try:
+            return self._repeat("get", key, request)
+        except _NotModifiedError:
+            return None
+
+    def put(self, key: str, body: bytes, *, condition: str, content_type: str) -> str:
+        """Writes the object once, if its ETag is `condition` or it is `ABSENT`; gives the new ETag.
+
+        Raises:
+            LostRaceError: the condition does not hold; or it did, and an earlier copy of this very
+                request arrived first.
+            TransientError: whether the object was written is unknown.
+        """
+        headers: dict[str, Any] = (
+            {"IfNoneMatch": ABSENT} if condition == ABSENT else {"IfMatch": condition}
+        )
+        try:
+            return self._once("put", key, lambda: self._put(key, body, content_type, headers))
+        except MissingObjectError as error:  # Amazon's answer to If-Match where nothing is
+            raise LostRaceError(key) from error
+
+    def put_always(self, key: str, body: bytes, *, content_type: str) -> str:
+        """Writes the object whatever is there, repeating until it is done."""
+        return self._repeat("put", key, lambda: self._put(key, body, content_type, {}))
+
+    def delete(self, key: str, *, condition: str | None = None) -> None:
+        """Removes the object, if its ETag is `condition`. An absent one is no error.
+
+        Raises:
+            LostRaceError: the condition does not hold.
+        """
+        headers: dict[str, Any] = {} if condition is None else {"IfMatch": condition}
+
+        def request() -> None:
+            self._client.delete_object(Bucket=self._bucket, Key=key, **headers)
+
+        try:
+            self._repeat("delete", key, request)
+        except MissingObjectError:
+            return
+
+    def list_page(
+        self,
+        prefix: str,
+        *,
+        token: str | None = None,
+        start_after: str | None = None,
+    ) -> ListPage:
+        """Up to `page_keys` objects under a prefix, from the start, a token or after a key."""
+        where = {"prefix": prefix, "max-keys": str(self.page_keys)}
+        if token is not None:
+            where["continuation-token"] = token
+        elif start_after is not None:
+            where["start-after"] = start_after
+
+        def request() -> ListPage:
+            try:
+                keys = self._reader.list_keys(**where)
+            except NotUnderstoodError:
+                return self._list_by_sdk(prefix, where)
+            objects = (
+                Listed(each.key, _quoted(each.etag), each.size, each.last_modified)
+                for each in keys.keys
+            )
+            return ListPage(tuple(objects), keys.token, keys.server_time)
+
+        return self._repeat("list", prefix, request)
+
+    def list_all(self, prefix: str) -> Iterator[Listed]:
+        """All objects under a prefix, one page after the other, in the order of their keys."""
+        page = self.list_page(prefix)
+        yield from page.objects
+        while page.token is not None:
+            page = self.list_page(prefix, token=page.token)
+            yield from page.objects
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._client.close()
+
+    def _get_by_sdk(self, key: str, unless: str | None) -> Fetched:
+        self._tell("get", key)
+        condition: dict[str, Any] = {} if unless is None else {"IfNoneMatch": unless}
+        reply = self._client.get_object(Bucket=self._bucket, Key=key, **condition)
+        # Not `with body`: that gives the stream underneath, whose errors are urllib3's.
+        with closing(reply["Body"]) as body:
+            return Fetched(body.read(), _quoted(reply["ETag"]))
+
+    def _list_by_sdk(self, prefix: str, where: Mapping[str, str]) -> ListPage:
+        self._tell("list", prefix)
+        names = {"continuation-token": "ContinuationToken", "start-after": "StartAfter"}
+        start: dict[str, Any] = {name: where[key] for key, name in names.items() if key in where}
+        reply = self._client.list_objects_v2(
+            Bucket=self._bucket, Prefix=prefix, MaxKeys=self.page_keys, **start
+        )
+        objects = tuple(
+            Listed(each["Key"], _quoted(each["ETag"]), each["Size"], each["LastModified"])
+            for each in reply.get("Contents", ())
+        )
+        following = reply["NextContinuationToken"] if reply.get("IsTruncated") else None
+        sent = reply["ResponseMetadata"]["HTTPHeaders"].get("date", "")
+        return ListPage(objects, following, sent)
+
+    def _put(self, key: str, body: bytes, content_type: str, headers: dict[str, Any]) -> str:
+        reply = self._client.put_object(
+            Bucket=self._bucket, Key=key, Body=body, ContentType=content_type, **headers
+        )
+        return _quoted(reply["ETag"])
+
+    def _once(self, operation: str, key: str, request: Callable[[], T]) -> T:
+        self._tell(operation, key)
+        with s3_errors(f"{operation} s3://{self._bucket}/{key}"):
+            return request()
+
+    def _tell(self, operation: str, key: str) -> None:
+        if self.observer is not None:
+            self.observer(operation, key)
+
+    def _repeat(self, operation: str, key: str, request: Callable[[], T]) -> T:
+        patience = Patience.from_now()
+        while True:
+            try:
+                return self._once(operation, key, request)
+            except TransientError as error:
+                patience.after(error)
+
+
+def _quoted(etag: str) -> str:
+    # Some services leave the quotes out in a listing, and a cached document would never be current.
+    return etag if etag.endswith('"') else f'"{etag}"'
+
+
+class _NotModifiedError(Exception):
+    """The object is still the one that the reader has."""
+
+
+_BY_STATUS: Mapping[int, type[Exception]] = {
+    304: _NotModifiedError,
+    401: NotPermittedError,
+    403: NotPermittedError,
+    404: MissingObjectError,
+    409: LostRaceError,
+    412: LostRaceError,
+    501: UnsupportedBackendError,
+}
+"""What a status means, whatever the code in the body."""
+
+_TRANSIENT_STATUSES = frozenset({429, 500, 502, 503, 504})
+
+_NOT_PERMITTED = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired"})
+"""Codes for refused credentials that come with status 400."""
+
+_TRANSIENT_CODES = frozenset(  # some come with status 400 or 409
+    {
+        "SlowDown",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "Throttling",
+        "ThrottlingException",
+        "InternalError",
+        "ServiceUnavailable",
+        "OperationAborted",
+    }
+)
+
+
+@contextmanager
+def s3_errors(doing: str) -> Iterator[None]:
+    """Turns what the SDK raises into our errors; `doing` says what was tried."""
+    try:
+        yield
+    except ClientError as error:
+        raise _translated(error, doing) from error
+    except (NoCredentialsError, PartialCredentialsError) as error:
+        raise NotPermittedError(f"Cannot {doing}: {error}") from error
+    except (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError) as error:
+        raise TransientError(_reason(error, doing), reached=False) from error
+    except SSLError as error:
+        raise BackendError(f"Cannot {doing}: {error}") from error
+    except (BotoConnectionError, HTTPClientError) as error:
+        raise TransientError(_reason(error, doing)) from error
+    except ParamValidationError as error:
+        raise InvalidArgumentError(f"Cannot {doing}: {error}") from error
+    except BotoCoreError as error:
+        # Among them replies cut short (IncompleteReadError) and bodies that are not XML.
+        raise TransientError(_reason(error, doing)) from error
+    except OSError as error:
+        # urllib3 lets a few of its own errors through while a body is read.
+        raise TransientError(_reason(error, doing)) from error
+
+
+def _reason(error: Exception, doing: str) -> str:
+    return f"cannot {doing}: {type(error).__name__}"
+
+
+def _translated(error: ClientError, doing: str) -> Exception:
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    code = str(error.response.get("Error", {}).get("Code", status))
+    if code in _TRANSIENT_CODES or status in _TRANSIENT_STATUSES:
+        return TransientError(f"cannot {doing}: {status} {code}")
+    why = f"Cannot {doing}: the service answered {status} {code}"
+    if code == "NoSuchBucket":
+        return BackendError(f"{why}. Create the bucket, or name another one")
+    if code in _NOT_PERMITTED:
+        return NotPermittedError(why)
+    return _BY_STATUS.get(status, BackendError)(why)

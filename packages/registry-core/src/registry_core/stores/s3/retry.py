@@ -1,0 +1,72 @@
+"""When to ask again, and when to give up."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import attrs
+
+from registry_core.errors import StoreUnavailableError
+
+REQUEST_SECONDS = 8.0
+"""Seconds in which one request is repeated while the service answers with 5xx or falls silent."""
+
+UNREACHABLE_SECONDS = 3.0
+"""Seconds in which a connection is tried again: less, since nobody is there to recover."""
+
+FIRST_PAUSE_SECONDS = 0.02
+"""The longest first pause; it doubles from time to time. A lost race is over in about as long."""
+
+LONGEST_PAUSE_SECONDS = 1.0
+"""No pause is longer than this, so that recovery is noticed soon."""
+
+
+class TransientError(Exception):
+    """The service did not give an answer that says what happened.
+
+    `reached` is False if no connection was made, so that nothing can have happened.
+    """
+
+    def __init__(self, message: str, *, reached: bool = True) -> None:
+        self.reached = reached
+        super().__init__(message)
+
+
+@attrs.define
+class Patience:
+    """Pauses between attempts, with full jitter, until there has been enough trouble.
+
+    Trouble lasts from the first error on, or from the beginning of the request that is repeated.
+    """
+
+    _since: float | None = None
+    _attempt: int = 0
+
+    @classmethod
+    def from_now(cls) -> Patience:
+        """For a request that begins now."""
+        return cls(since=time.monotonic())
+
+    def after(self, error: TransientError) -> None:
+        """Pauses before another attempt.
+
+        Raises:
+            StoreUnavailableError: it has gone on for too long.
+        """
+        now = time.monotonic()
+        self._since = now if self._since is None else self._since
+        limit = REQUEST_SECONDS if error.reached else UNREACHABLE_SECONDS
+        if now - self._since > limit:
+            raise StoreUnavailableError(f"The bucket does not answer: {error}") from error
+        self.pause()
+
+    def pause(self) -> None:
+        """Waits a little, and longer each time."""
+        longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**self._attempt)
+        self._attempt += 1
+        time.sleep(random.uniform(0, longest))  # noqa: S311 jitter, not a secret
+
+    def recovered(self) -> None:
+        """Forgets the trouble so far: the service has answered."""
+        self._since = None

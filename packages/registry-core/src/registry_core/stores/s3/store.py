@@ -1,0 +1,368 @@
+"""A registry in a plain bucket: the `Store` protocol on conditional writes.
+
+What a method does to a model is written in `registry_core.stores.documents`; where that is kept,
+and how it is committed, in the modules beside this one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import TypeVar
+
+from registry_core import validation
+from registry_core.errors import (
+    InvalidArgumentError,
+    RegisteredModelNotFoundError,
+    StoreCorruptedError,
+)
+from registry_core.fsck import GRACE_SECONDS, Report
+from registry_core.models import (
+    ModelVersion,
+    NewModelVersion,
+    NewRegisteredModel,
+    NewWebhook,
+    RegisteredModel,
+    Stage,
+    Status,
+    Webhook,
+    WebhookChanges,
+)
+from registry_core.s3_location import METADATA, Location, connect, parse
+from registry_core.search import Page, Query, TagRef
+from registry_core.search.evaluate import names, search
+from registry_core.store import Clock, system_clock
+from registry_core.stores import documents
+from registry_core.stores.documents import ModelDocument
+from registry_core.stores.s3.bucket import Bucket
+from registry_core.stores.s3.fsck import Fsck
+from registry_core.stores.s3.index import Index
+from registry_core.stores.s3.layout import Layout
+from registry_core.stores.s3.models import Change, Models
+from registry_core.stores.s3.objects import Objects, Observer
+from registry_core.stores.s3.pool import Pool
+from registry_core.stores.s3.records import Records
+from registry_core.stores.s3.values import MissingValueError, Values
+from registry_core.stores.s3.webhooks import Webhooks
+
+VALUE_ATTEMPTS = 4
+"""Reads begun anew because a large text went with the model it belonged to."""
+
+NAMES_READ_ONE_BY_ONE = 32
+"""Names that a filter may list before a listing of everything costs less than a GET for each."""
+
+EntityT = TypeVar("EntityT", RegisteredModel, ModelVersion)
+ResultT = TypeVar("ResultT")
+
+
+def open_store(url: str, *, clock: Clock = system_clock) -> S3Store:
+    """The store at `s3://bucket/prefix`, with options after `?`; see `s3_location.parse`.
+
+    Nothing is sent before the first call.
+
+    Raises:
+        InvalidArgumentError: the URL is malformed or has credentials in it.
+        BackendError: the SDK cannot be configured so.
+    """
+    return S3Store(parse(url, environ=os.environ), clock=clock)
+
+
+class S3Store:
+    """A `Store` in a bucket, for any number of processes at a time, with nothing else running."""
+
+    def __init__(
+        self,
+        location: Location,
+        *,
+        clock: Clock = system_clock,
+    ) -> None:
+        self.location = location
+        layout = Layout.under(location.prefix)
+        self._objects = Objects(connect(location, METADATA), location.bucket)
+        self._pool = Pool()
+        self._bucket = Bucket(self._objects, layout)
+        self._values = Values(self._objects, layout, self._pool)
+        records = Records(self._objects, layout)
+        self._models = Models(records, self._values, layout, clock)
+        self._index = Index(self._objects, records, self._models.arrivals, layout, self._pool)
+        self._webhooks = Webhooks(self._objects, records, layout, self._pool, clock)
+        self._fsck = Fsck(
+            self._objects,
+            records,
+            self._models.arrivals,
+            bucket=self._bucket,
+            layout=layout,
+            pool=self._pool,
+        )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.location}>"
+
+    def create_registered_model(self, new: NewRegisteredModel) -> RegisteredModel:
+        """See `Store`."""
+        self._bucket.ready_to_write()
+        return self._complete_model(self._models.create(new))
+
+    def get_registered_model(self, name: str) -> RegisteredModel:
+        """See `Store`."""
+        return self._read(lambda: documents.registered_model(self._document(name)))
+
+    def search_registered_models(self, query: Query) -> Page[RegisteredModel]:
+        """See `Store`."""
+        return self._search(query, lambda doc: (documents.registered_model(doc),))
+
+    def update_registered_model(self, name: str, *, description: str | None) -> RegisteredModel:
+        """See `Store`."""
+        changed = self._change(
+            name, lambda doc, now: documents.update(doc, description=description, now=now)
+        )
+        return self._complete_model(changed)
+
+    def rename_registered_model(self, name: str, *, new_name: str) -> RegisteredModel:
+        """See `Store`."""
+        self._bucket.ready_to_write()
+        return self._complete_model(self._models.rename(name, new_name))
+
+    def delete_registered_model(self, name: str) -> None:
+        """See `Store`."""
+        self._bucket.ready_to_write()
+        self._models.delete(name)
+
+    def create_model_version(self, new: NewModelVersion) -> ModelVersion:
+        """See `Store`."""
+        changed = self._change(
+            new.name, lambda doc, now: documents.create_version(doc, new, now=now)
+        )
+        return self._complete(documents.last_created(changed))
+
+    def get_model_version(self, name: str, version: int) -> ModelVersion:
+        """See `Store`."""
+        return self._read(lambda: documents.model_version(self._document(name, version), version))
+
+    def search_model_versions(self, query: Query) -> Page[ModelVersion]:
+        """See `Store`."""
+        return self._search(query, lambda doc: doc.versions.values())
+
+    def update_model_version(
+        self, name: str, version: int, *, description: str | None
+    ) -> ModelVersion:
+        """See `Store`."""
+        return self._change_version(
+            name,
+            version,
+            lambda doc, now: documents.update_version(
+                doc, version, description=description, now=now
+            ),
+        )
+
+    def finalize_model_version(
+        self,
+        name: str,
+        version: int,
+        *,
+        status: Status,
+        status_message: str | None = None,
+        source: str | None = None,
+        storage_location: str | None = None,
+    ) -> ModelVersion:
+        """See `Store`."""
+        return self._change_version(
+            name,
+            version,
+            lambda doc, now: documents.finalize_version(
+                doc,
+                version,
+                status=status,
+                status_message=status_message,
+                source=source,
+                storage_location=storage_location,
+                now=now,
+            ),
+        )
+
+    def transition_model_version_stage(
+        self, name: str, version: int, *, stage: Stage, archive_existing_versions: bool
+    ) -> ModelVersion:
+        """See `Store`."""
+        return self._change_version(
+            name,
+            version,
+            lambda doc, now: documents.transition(
+                doc,
+                version,
+                stage=stage,
+                archive_existing_versions=archive_existing_versions,
+                now=now,
+            ),
+        )
+
+    def delete_model_version(self, name: str, version: int) -> None:
+        """See `Store`."""
+        self._change(
+            name,
+            lambda doc, now: documents.delete_version(doc, version, now=now),
+            version=version,
+        )
+
+    def set_registered_model_alias(self, name: str, alias: str, *, version: int) -> None:
+        """See `Store`."""
+        self._change(
+            name,
+            lambda doc, _: documents.set_alias(doc, alias, version=version),
+            version=version,
+        )
+
+    def get_model_version_by_alias(self, name: str, alias: str) -> ModelVersion:
+        """See `Store`."""
+        return self._read(lambda: documents.by_alias(self._document(name), alias))
+
+    def delete_registered_model_alias(self, name: str, alias: str) -> None:
+        """See `Store`."""
+        self._change(name, lambda doc, _: documents.delete_alias(doc, alias))
+
+    def set_registered_model_tag(self, name: str, key: str, value: str) -> None:
+        """See `Store`."""
+        self._change(name, lambda doc, _: documents.set_tag(doc, key, value))
+
+    def delete_registered_model_tag(self, name: str, key: str) -> None:
+        """See `Store`."""
+        self._change(name, lambda doc, _: documents.delete_tag(doc, key))
+
+    def set_model_version_tag(self, name: str, version: int, key: str, value: str) -> None:
+        """See `Store`."""
+        self._change(
+            name,
+            lambda doc, _: documents.set_version_tag(doc, version, key, value),
+            version=version,
+        )
+
+    def delete_model_version_tag(self, name: str, version: int, key: str) -> None:
+        """See `Store`."""
+        self._change(
+            name,
+            lambda doc, _: documents.delete_version_tag(doc, version, key),
+            version=version,
+        )
+
+    def create_webhook(self, new: NewWebhook) -> Webhook:
+        """See `Store`."""
+        self._bucket.ready_to_write()
+        return self._webhooks.create(new)
+
+    def get_webhook(self, webhook_id: str) -> Webhook:
+        """See `Store`."""
+        self._bucket.ready_to_read()
+        return self._webhooks.get(webhook_id)
+
+    def list_webhooks(self) -> list[Webhook]:
+        """See `Store`."""
+        self._bucket.ready_to_read()
+        return self._webhooks.all()
+
+    def update_webhook(self, webhook_id: str, changes: WebhookChanges) -> Webhook:
+        """See `Store`."""
+        self._bucket.ready_to_write()
+        return self._webhooks.update(webhook_id, changes)
+
+    def delete_webhook(self, webhook_id: str) -> None:
+        """See `Store`."""
+        self._bucket.ready_to_write()
+        self._webhooks.delete(webhook_id)
+
+    def fsck(self, *, repair: bool = False, grace_seconds: float = GRACE_SECONDS) -> Report:
+        """See `registry_core.fsck.Fsck`. Reads every document, and lists everything else."""
+        return self._fsck.run(repair=repair, grace_seconds=grace_seconds)
+
+    def observe(self, observer: Observer | None) -> None:
+        """Calls `observer` with the operation and the key of every request before it is sent.
+
+        What an operation costs is counted in requests; a test may also stop one by raising.
+        """
+        self._objects.observer = observer
+
+    def ping(self) -> None:
+        """See `Store`. One GET."""
+        self._bucket.ping()
+
+    def close(self) -> None:
+        """See `Store`."""
+        self._pool.close()
+        self._objects.close()
+
+    # Documents
+
+    def _document(self, name: str, version: int | None = None) -> ModelDocument:
+        self._bucket.ready_to_read()
+        return documents.present(self._models.find(name), name, version)
+
+    def _change(self, name: str, change: Change, *, version: int | None = None) -> ModelDocument:
+        self._bucket.ready_to_write()
+        return self._models.change(name, change, version=version)
+
+    def _change_version(self, name: str, version: int, change: Change) -> ModelVersion:
+        changed = self._change(name, change, version=version)
+        return self._complete(documents.model_version(changed, version))
+
+    # Entities: documents may hold references to large texts, entities never do.
+
+    def _complete_model(self, document: ModelDocument) -> RegisteredModel:
+        return self._complete(documents.registered_model(document))
+
+    def _complete(self, written: EntityT) -> EntityT:
+        try:
+            return self._values.bring_back([written])[0]
+        except MissingValueError as error:
+            # It was written, and deleted by somebody else before all of it was read again.
+            raise RegisteredModelNotFoundError(written.name) from error
+
+    def _read(self, read: Callable[[], EntityT]) -> EntityT:
+        return self._whole(lambda: self._values.bring_back([read()])[0])
+
+    def _search(
+        self, query: Query, rows_of: Callable[[ModelDocument], Iterable[EntityT]]
+    ) -> Page[EntityT]:
+        self._bucket.ready_to_read()
+        listed = _few(names(query.filter))
+        tags = frozenset(
+            each.operand.key for each in query.filter if isinstance(each.operand, TagRef)
+        )
+
+        def found() -> Page[EntityT]:
+            models = self._index.all() if listed is None else self._index.some(listed)
+            prompts = {doc.name for doc in models if doc.tags.get(validation.PROMPT_TAG) == "true"}
+            rows: Iterable[EntityT] = (row for doc in models for row in rows_of(doc))
+            if tags:
+                rows = self._values.bring_back_tags(rows, tags)
+            page = search(query, rows, is_prompt=prompts.__contains__)
+            return Page(self._values.bring_back(page.items), page.next_page_token)
+
+        return self._whole(found)
+
+    def _whole(self, read: Callable[[], ResultT]) -> ResultT:
+        # A text goes after the document that referred to it, so that a second look finds neither.
+        for _ in range(VALUE_ATTEMPTS - 1):
+            with suppress(MissingValueError):
+                return read()
+        try:
+            return read()
+        except MissingValueError as missing:
+            raise StoreCorruptedError(
+                f"A registered model refers to the object '{missing}', which does not exist"
+            ) from missing
+
+
+def _few(listed: frozenset[str] | None) -> frozenset[str] | None:
+    """The names that are worth a look each, or None if a listing is better."""
+    if listed is None or len(listed) > NAMES_READ_ONE_BY_ONE:
+        return None
+    return frozenset(filter(_legal, listed))
+
+
+def _legal(name: str) -> bool:
+    # A filter may name what no model can be called, and no key could hold.
+    try:
+        validation.model_name(name)
+    except InvalidArgumentError:
+        return False
+    return True

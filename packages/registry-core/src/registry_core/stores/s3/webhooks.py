@@ -1,0 +1,86 @@
+"""Webhooks: one object each, few enough to be read all at once."""
+
+from __future__ import annotations
+
+from registry_core.errors import AlreadyExistsError, WebhookNotFoundError
+from registry_core.models import NewWebhook, Webhook, WebhookChanges
+from registry_core.store import Clock
+from registry_core.stores import documents
+from registry_core.stores.s3.index import list_keys
+from registry_core.stores.s3.layout import Layout
+from registry_core.stores.s3.objects import Objects
+from registry_core.stores.s3.pool import Pool
+from registry_core.stores.s3.record import Content, Tombstone
+from registry_core.stores.s3.records import Entry, Records
+
+
+class Webhooks:
+    """The webhooks of one registry."""
+
+    def __init__(
+        self, objects: Objects, records: Records, layout: Layout, pool: Pool, clock: Clock
+    ) -> None:
+        self._objects = objects
+        self._records = records
+        self._layout = layout
+        self._pool = pool
+        self._clock = clock
+
+    def create(self, new: NewWebhook) -> Webhook:
+        """The new webhook. One PUT."""
+
+        def change(entry: Entry) -> Content:
+            if isinstance(entry.content, Webhook):
+                raise AlreadyExistsError(new.name)
+            return documents.create_webhook(new, self._clock())
+
+        key = self._layout.webhook(new.webhook_id)
+        written = self._records.commit(key, change, settle=_as_it_is, first=Entry(key=key))
+        return _webhook(written, new.webhook_id)
+
+    def get(self, webhook_id: str) -> Webhook:
+        """The webhook. One GET."""
+        return _webhook(self._records.read(self._layout.webhook(webhook_id)), webhook_id)
+
+    def all(self) -> list[Webhook]:
+        """Every webhook. One LIST per thousand, and one GET per changed one."""
+        known = self._records.cached()
+        listed = list_keys(self._objects, self._layout.webhooks, (), self._pool)
+        changed = [
+            each.key
+            for each in listed
+            if each.key not in known or known[each.key].etag != each.etag
+        ]
+        read = {entry.key: entry for entry in self._pool.map(self._records.read, changed)}
+        entries = (read.get(each.key) or known[each.key] for each in listed)
+        return documents.newest_first(
+            entry.content for entry in entries if isinstance(entry.content, Webhook)
+        )
+
+    def update(self, webhook_id: str, changes: WebhookChanges) -> Webhook:
+        """The webhook afterwards. One GET and one PUT."""
+
+        def change(entry: Entry) -> Content:
+            return documents.apply_changes(_webhook(entry, webhook_id), changes, self._clock())
+
+        key = self._layout.webhook(webhook_id)
+        return _webhook(self._records.commit(key, change, settle=_as_it_is), webhook_id)
+
+    def delete(self, webhook_id: str) -> None:
+        """Makes the webhook's key a tombstone. One GET and one PUT."""
+
+        def change(entry: Entry) -> Content:
+            _webhook(entry, webhook_id)
+            return Tombstone(name=webhook_id)
+
+        self._records.commit(self._layout.webhook(webhook_id), change, settle=_as_it_is)
+
+
+def _webhook(entry: Entry, webhook_id: str) -> Webhook:
+    if not isinstance(entry.content, Webhook):
+        raise WebhookNotFoundError(webhook_id)
+    return entry.content
+
+
+def _as_it_is(entry: Entry) -> Entry:
+    return entry

@@ -1,0 +1,78 @@
+"""Registries in SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from registry_core.errors import UnknownBackendError
+from registry_core.store import Clock, system_clock
+from registry_core.stores.sql import schema
+from registry_core.stores.sql.database import Database, Driver
+from registry_core.stores.sql.schema import head
+from registry_core.stores.sql.sqlite import SqliteDriver
+from registry_core.stores.sql.store import SqlStore
+
+__all__ = ["SqlStore", "current", "head", "open_store", "upgrade"]
+
+_POSTGRESQL = frozenset({"postgresql", "postgres", "postgresql+psycopg"})
+
+
+def open_store(url: str, *, clock: Clock = system_clock) -> SqlStore:
+    """The registry in a database.
+
+    URLs: `sqlite:///relative.db`, `sqlite:////absolute.db`, `sqlite://` (in memory, gone with the
+    store), `postgresql://...` with any of libpq's parameters. An empty database is made ready;
+    `upgrade` migrates one of an older release.
+
+    Raises:
+        SchemaOutOfDateError: the database was written by an older or a newer release.
+        BackendError: the database belongs to somebody else, or the URL is malformed.
+        StoreUnavailableError: the database cannot be reached.
+    """
+    database = Database(_driver(url))
+    try:
+        schema.prepare(database)
+        return SqlStore(database, clock=clock)
+    except BaseException:
+        database.close()
+        raise
+
+
+def upgrade(url: str) -> None:
+    """Brings a database to the schema of this release; one that has it already is left alone.
+
+    Raises:
+        SchemaOutOfDateError: the database was written by a newer release.
+        BackendError: the database belongs to somebody else.
+    """
+    driver = _driver(url)
+    try:
+        schema.migrate(driver)
+    finally:
+        driver.close()
+
+
+def current(url: str) -> str | None:
+    """The schema revision of a database; None for an empty one.
+
+    Raises:
+        BackendError: the database belongs to somebody else.
+    """
+    driver = _driver(url)
+    if not driver.exists():
+        return None
+    database = Database(driver)
+    try:
+        return schema.inspect(database).revision
+    finally:
+        database.close()
+
+
+def _driver(url: str) -> Driver:
+    scheme = url.partition(":")[0].lower()
+    if scheme == "sqlite":
+        return SqliteDriver.from_url(url)
+    if scheme in _POSTGRESQL:
+        # Imported here: SQLite needs no psycopg.
+        from registry_core.stores.sql.postgresql import PostgresqlDriver  # noqa: PLC0415 as above
+
+        return PostgresqlDriver.from_url(url)
+    raise UnknownBackendError(f"Not a SQL database: '{scheme}:'")

@@ -1,0 +1,248 @@
+"""From SQLAlchemy expressions to finished statements, and the words that SQLite and PostgreSQL
+spell differently.
+
+Strategy: SQLAlchemy's own execution costs more than the rest of a read. So an expression is
+compiled once, to a `Statement`: the text for the driver, and the names of its parameters in order.
+"""  # noqa: D205 one sentence
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+from sqlalchemy import Text, bindparam, func
+from sqlalchemy.engine import Dialect
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import BindParameter, ClauseElement, ColumnElement
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.sql.selectable import TableValuedAlias
+from sqlalchemy.types import NullType
+
+
+@attrs.frozen
+class Statement:
+    """A compiled statement: what a driver needs to run it."""
+
+    text: str
+    parameters: tuple[str, ...]
+    """The names of the values to pass, in order."""
+    prepare: bool = True
+    """Whether the server may keep a plan that does not depend on the values."""
+
+    def arguments(self, values: Mapping[str, Any]) -> list[Any]:
+        """The values in the order of the placeholders."""
+        return [values[name] for name in self.parameters]
+
+
+def compiled(expression: ClauseElement, dialect: Dialect, *, prepare: bool = True) -> Statement:
+    """The statement of an expression whose values are `param` parameters."""
+    compiler = expression.compile(dialect=dialect)
+    assert isinstance(compiler, SQLCompiler)
+    constants = {name for name in compiler.params if compiler.params[name] is not None}
+    assert not constants, f"values inside of a statement: {constants}"
+    return Statement(str(compiler), tuple(compiler.positiontup or ()), prepare)
+
+
+def param(name: str) -> BindParameter[Any]:
+    """A value given when the statement runs."""
+    # Without a type, so that nothing is cast: columns decide what the value is.
+    return bindparam(name, type_=NullType(), required=True)
+
+
+class _Function(FunctionElement[str]):
+    """A function of two names; each subclass gives them."""
+
+    inherit_cache = True
+    type = Text()
+    sqlite: str
+    postgresql: str
+
+
+class object_of(_Function):  # noqa: N801 SQL functions are lower-case in SQLAlchemy
+    """Rows of keys and values as one JSON object; PostgreSQL gives NULL for no rows."""
+
+    name = "object_of"
+    inherit_cache = True
+    sqlite, postgresql = "json_group_object", "json_object_agg"
+
+
+class array_of(_Function):  # noqa: N801 as above
+    """Rows as one JSON array; PostgreSQL gives NULL for no rows."""
+
+    name = "array_of"
+    inherit_cache = True
+    sqlite, postgresql = "json_group_array", "json_agg"
+
+
+class array(_Function):  # noqa: N801 as above
+    """Columns of one row as a JSON array."""
+
+    name = "array"
+    inherit_cache = True
+    sqlite, postgresql = "json_array", "json_build_array"
+
+
+class document(_Function):  # noqa: N801 as above
+    """Pieces of JSON, none of them NULL on SQLite, as one JSON array.
+
+    SQLite would parse what one of its JSON functions is given by another, so there the texts are
+    only put together.
+    """
+
+    name = "document"
+    inherit_cache = True
+    postgresql = "json_build_array"
+
+
+class documents_of(_Function):  # noqa: N801 as above
+    """Rows of JSON as one JSON array; NULL for no rows, and on PostgreSQL `null` for NULL."""
+
+    name = "documents_of"
+    inherit_cache = True
+    postgresql = "json_agg"
+
+
+class _elements(_Function):  # noqa: N801 as above
+    name = "elements"
+    inherit_cache = True
+    sqlite, postgresql = "json_each", "json_array_elements"
+
+
+class element(FunctionElement[str]):  # noqa: N801 as above
+    """A text in a JSON array: `element(array, index)`."""
+
+    name = "element"
+    inherit_cache = True
+    type = Text()
+
+
+class is_like(FunctionElement[bool]):  # noqa: N801 as above
+    """Whether a column matches a pattern that `Flavor.pattern` has translated."""
+
+    name = "is_like"
+    inherit_cache = True
+
+
+class is_in(FunctionElement[bool]):  # noqa: N801 as above
+    """Whether a column is one of the texts that `Flavor.listed` has translated."""
+
+    name = "is_in"
+    inherit_cache = True
+
+
+class is_not_in(FunctionElement[bool]):  # noqa: N801 as above
+    """Whether a column is none of the texts that `Flavor.listed` has translated."""
+
+    name = "is_not_in"
+    inherit_cache = True
+
+
+class limit_if(FunctionElement[int]):  # noqa: N801 as above
+    """The last argument, a number, for the LIMIT of a query that has the others as conditions.
+
+    SQLite looks at a condition that depends on no row for every row. PostgreSQL looks once, but
+    plans for a tenth of the table when LIMIT is not a number.
+    """
+
+    name = "limit_if"
+    inherit_cache = True
+
+
+def elements(array_parameter: ColumnElement[Any]) -> TableValuedAlias:
+    """A JSON array as rows of one column, `value`."""
+    return _elements(array_parameter).table_valued("value", name="element", joins_implicitly=True)
+
+
+def folded(folded_column: ColumnElement[Any], column: ColumnElement[Any]) -> ColumnElement[str]:
+    """`str.lower()` of a column; see `tables`."""
+    return func.coalesce(folded_column, func.lower(column))
+
+
+@compiles(_Function, "sqlite")
+def _sqlite_function(node: _Function, compiler: SQLCompiler, **options: Any) -> str:
+    return f"{node.sqlite}({compiler.process(node.clauses, **options)})"
+
+
+@compiles(_Function, "postgresql")
+def _postgresql_function(node: _Function, compiler: SQLCompiler, **options: Any) -> str:
+    return f"{node.postgresql}({compiler.process(node.clauses, **options)})"
+
+
+@compiles(_elements, "postgresql")
+def _postgresql_elements(node: _elements, compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_array_elements(CAST({compiler.process(node.clauses, **options)} AS json))"
+
+
+def _operands(node: FunctionElement[Any], compiler: SQLCompiler, **options: Any) -> list[str]:
+    return [compiler.process(clause, **options) for clause in node.clauses]
+
+
+@compiles(document, "sqlite")
+def _sqlite_document(node: document, compiler: SQLCompiler, **options: Any) -> str:
+    pieces = " || ',' || ".join(_operands(node, compiler, **options))
+    return f"'[' || {pieces} || ']'"
+
+
+@compiles(documents_of, "sqlite")
+def _sqlite_documents(node: documents_of, compiler: SQLCompiler, **options: Any) -> str:
+    return f"'[' || group_concat({compiler.process(node.clauses, **options)}) || ']'"
+
+
+@compiles(element, "sqlite")
+def _sqlite_element(node: element, compiler: SQLCompiler, **options: Any) -> str:
+    array_text, index = _operands(node, compiler, **options)
+    return f"json_extract({array_text}, '$[{index}]')"
+
+
+@compiles(element, "postgresql")
+def _postgresql_element(node: element, compiler: SQLCompiler, **options: Any) -> str:
+    array_text, index = _operands(node, compiler, **options)
+    return f"({array_text} ->> {index})"
+
+
+@compiles(is_like, "sqlite")
+def _sqlite_like(node: is_like, compiler: SQLCompiler, **options: Any) -> str:
+    # LIKE of SQLite ignores the case of ASCII letters; GLOB has the same power and does not.
+    return "({} GLOB {})".format(*_operands(node, compiler, **options))
+
+
+@compiles(is_like, "postgresql")
+def _postgresql_like(node: is_like, compiler: SQLCompiler, **options: Any) -> str:
+    return "({} LIKE {})".format(*_operands(node, compiler, **options))
+
+
+@compiles(is_in, "sqlite")
+def _sqlite_in(node: is_in, compiler: SQLCompiler, **options: Any) -> str:
+    return "({} IN (SELECT value FROM json_each({})))".format(  # noqa: S608 compiled operands
+        *_operands(node, compiler, **options)
+    )
+
+
+@compiles(is_in, "postgresql")
+def _postgresql_in(node: is_in, compiler: SQLCompiler, **options: Any) -> str:
+    return "({} = ANY ({}))".format(*_operands(node, compiler, **options))
+
+
+@compiles(is_not_in, "sqlite")
+def _sqlite_not_in(node: is_not_in, compiler: SQLCompiler, **options: Any) -> str:
+    return "({} NOT IN (SELECT value FROM json_each({})))".format(  # noqa: S608 as above
+        *_operands(node, compiler, **options)
+    )
+
+
+@compiles(is_not_in, "postgresql")
+def _postgresql_not_in(node: is_not_in, compiler: SQLCompiler, **options: Any) -> str:
+    return "({} <> ALL ({}))".format(*_operands(node, compiler, **options))
+
+
+@compiles(limit_if, "sqlite")
+def _sqlite_limit_if(node: limit_if, compiler: SQLCompiler, **options: Any) -> str:
+    *conditions, limit = _operands(node, compiler, **options)
+    return f"CASE WHEN {' AND '.join(conditions)} THEN {limit} ELSE 0 END"
+
+
+@compiles(limit_if, "postgresql")
+def _postgresql_limit_if(node: limit_if, compiler: SQLCompiler, **options: Any) -> str:
+    return _operands(node, compiler, **options)[-1]

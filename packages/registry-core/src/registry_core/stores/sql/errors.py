@@ -1,0 +1,137 @@
+"""What a database's error code means, in our words. Messages are never looked at.
+
+The classes here stay inside of this package: `database` retries what they stand for, and `store`
+knows what a violated constraint means. Everything else is one of `registry_core.errors`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping
+
+from registry_core.errors import (
+    NotPermittedError,
+    RegistryError,
+    SchemaOutOfDateError,
+    StoreCorruptedError,
+    StoreUnavailableError,
+)
+
+
+class LostRaceError(Exception):
+    """The database gave another transaction precedence; this one is undone."""
+
+
+class ConnectionLostError(Exception):
+    """The connection is of no more use.
+
+    `in_doubt` tells whether the database may have carried out what it was last asked.
+    """
+
+    def __init__(self, message: str, *, in_doubt: bool = True) -> None:
+        self.in_doubt = in_doubt
+        super().__init__(message)
+
+
+class DuplicateError(Exception):
+    """A row of that key exists."""
+
+
+class MissingParentError(Exception):
+    """The row that the new one belongs to does not exist."""
+
+
+Translation = Callable[[str], Exception]
+
+
+def _unavailable(reason: str) -> Translation:
+    return lambda message: StoreUnavailableError(f"{reason}: {message}")
+
+
+def _not_permitted(message: str) -> Exception:
+    return NotPermittedError(f"The database refused access: {message}")
+
+
+def _corrupted(message: str) -> Exception:
+    return StoreCorruptedError(f"The database is damaged: {message}")
+
+
+def _foreign_schema(message: str) -> Exception:
+    return SchemaOutOfDateError(f"The database is not as this release needs it: {message}")
+
+
+def _stale(message: str) -> Exception:
+    return ConnectionLostError(message, in_doubt=False)
+
+
+_NOT_WRITABLE = _unavailable("The database does not accept writes at present")
+_NO_RESOURCES = _unavailable("The database has run out of a resource")
+_CANCELLED = _unavailable("The database gave the statement up")
+
+_BY_SQLSTATE: Mapping[str, Translation] = {
+    "40001": LostRaceError,  # serialization_failure
+    "40P01": LostRaceError,  # deadlock_detected
+    "55P03": LostRaceError,  # lock_not_available
+    "23505": DuplicateError,
+    "23503": MissingParentError,
+    "0A000": _stale,  # a kept plan, and the schema has changed under it
+    "26000": _stale,  # a kept plan that a pooler has taken to another connection
+    "25006": _NOT_WRITABLE,  # a standby, or a primary that has been demoted
+    "42501": _not_permitted,
+    "42P07": LostRaceError,  # duplicate_table: another process is creating the schema
+    "42P01": _foreign_schema,  # undefined_table
+    "42703": _foreign_schema,  # undefined_column
+    "57014": _CANCELLED,
+}
+
+_BY_SQLSTATE_CLASS: Mapping[str, Translation] = {
+    "08": ConnectionLostError,
+    "28": _not_permitted,
+    "53": _NO_RESOURCES,
+    "57": ConnectionLostError,  # shutdown, crash, start-up
+    "58": _unavailable("The database server has trouble with its system"),
+    "XX": _corrupted,
+}
+
+_BY_SQLITE_CODE: Mapping[int, Translation] = {
+    sqlite3.SQLITE_BUSY: LostRaceError,
+    sqlite3.SQLITE_LOCKED: LostRaceError,
+    sqlite3.SQLITE_PROTOCOL: LostRaceError,
+    sqlite3.SQLITE_FULL: _unavailable("The disk of the database is full"),
+    sqlite3.SQLITE_NOMEM: _NO_RESOURCES,
+    sqlite3.SQLITE_IOERR: _unavailable("The database file cannot be read or written"),
+    sqlite3.SQLITE_CANTOPEN: _unavailable("The database file cannot be opened"),
+    sqlite3.SQLITE_INTERRUPT: _CANCELLED,
+    sqlite3.SQLITE_READONLY: _not_permitted,
+    sqlite3.SQLITE_PERM: _not_permitted,
+    sqlite3.SQLITE_AUTH: _not_permitted,
+    sqlite3.SQLITE_CORRUPT: _corrupted,
+    sqlite3.SQLITE_NOTADB: _corrupted,
+    # A missing table or column: every statement of ours is right on our own schema.
+    sqlite3.SQLITE_ERROR: _foreign_schema,
+}
+
+_BY_SQLITE_EXTENDED_CODE: Mapping[int, Translation] = {
+    sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY: DuplicateError,
+    sqlite3.SQLITE_CONSTRAINT_UNIQUE: DuplicateError,
+    sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY: MissingParentError,
+}
+
+_PRIMARY_CODE = 0xFF
+"""The bits of a SQLite code that are left when its extension is taken away."""
+
+
+def from_sqlstate(sqlstate: str, message: str) -> Exception:
+    """The error for a code of PostgreSQL."""
+    translation = _BY_SQLSTATE.get(sqlstate) or _BY_SQLSTATE_CLASS.get(sqlstate[:2])
+    return translation(message) if translation else _unexpected(sqlstate, message)
+
+
+def from_sqlite_code(code: int, message: str) -> Exception:
+    """The error for an extended code of SQLite."""
+    translation = _BY_SQLITE_EXTENDED_CODE.get(code) or _BY_SQLITE_CODE.get(code & _PRIMARY_CODE)
+    return translation(message) if translation else _unexpected(str(code), message)
+
+
+def _unexpected(code: str, message: str) -> Exception:
+    return RegistryError(f"The database failed with code {code}: {message}")

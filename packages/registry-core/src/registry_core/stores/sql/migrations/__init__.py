@@ -1,0 +1,1 @@
+"""The line of migrations; see `registry_core.stores.sql.schema`."""

@@ -1,0 +1,218 @@
+"""Rows of `statements` as entities, and drafts as values for it."""
+
+from __future__ import annotations
+
+import json
+import string
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from registry_core.models import (
+    ModelVersion,
+    NewModelVersion,
+    NewRegisteredModel,
+    RegisteredModel,
+    Stage,
+    Status,
+    Webhook,
+    WebhookAction,
+    WebhookEntity,
+    WebhookEvent,
+    WebhookStatus,
+)
+from registry_core.stores.sql.database import Row
+from registry_core.stores.sql.tables import VALUE_HEAD
+
+_STAGES = {stage.value: stage for stage in Stage}
+_STATUSES = {status.value: status for status in Status}
+_STAGE = 4
+"""The place of the stage in `statements.VERSION_FIELDS`."""
+
+_EMPTY = frozenset({"{}", "[]"})
+
+_decode = json.JSONDecoder().raw_decode
+"""What `json.loads` calls, for text that has nothing around the JSON."""
+
+
+def model_version(row: Row) -> ModelVersion:
+    """The version in a row of `statements.version_columns`."""
+    *fields, tags, aliases = row
+    return _model_version(fields, _loaded(tags), _loaded(aliases))
+
+
+def registered_model(row: Row) -> RegisteredModel:
+    """The model in a row of `statements.model_columns`."""
+    name, created, updated, description, job_id, job_state, tags, aliases, latest = row
+    found = {document[0][_STAGE]: document for document in _loaded(latest) or () if document}
+    return RegisteredModel(
+        name=name,
+        creation_timestamp=created,
+        last_updated_timestamp=updated,
+        description=description,
+        deployment_job_id=job_id,
+        deployment_job_state=job_state,
+        latest_versions=tuple(
+            [_model_version(*found[stage]) for stage in _STAGES if stage in found]
+        ),
+        tags=_by_key(_loaded(tags)),
+        aliases=_by_key(_loaded(aliases)),
+    )
+
+
+def _model_version(
+    fields: Sequence[Any], tags: Mapping[str, str] | None, aliases: Sequence[str] | None
+) -> ModelVersion:
+    (
+        name,
+        version,
+        created,
+        updated,
+        stage,
+        source,
+        storage_location,
+        run_id,
+        run_link,
+        status,
+        status_message,
+        description,
+        user_id,
+        model_id,
+    ) = fields
+    return ModelVersion(
+        name=name,
+        version=version,
+        creation_timestamp=created,
+        last_updated_timestamp=updated,
+        current_stage=_STAGES[stage],
+        source=source,
+        storage_location=storage_location,
+        run_id=run_id,
+        run_link=run_link,
+        status=_STATUSES[status],
+        status_message=status_message,
+        description=description,
+        user_id=user_id,
+        model_id=model_id,
+        tags=_by_key(tags),
+        aliases=tuple(sorted(aliases)) if aliases else (),
+    )
+
+
+def _loaded(text: str | None) -> Any:
+    # The usual case, without the parser.
+    return None if text is None or text in _EMPTY else _decode(text)[0]
+
+
+def _by_key(mapping: Mapping[str, Any] | None) -> dict[str, Any]:
+    return dict(sorted(mapping.items())) if mapping else {}
+
+
+def folded(text: str | None) -> str | None:
+    """What a `*_folded` column holds for a text; see `tables`."""
+    if text is None or text.isascii():
+        return None
+    lowered = text.lower()
+    return None if lowered == text.translate(_LOWER_ASCII) else lowered
+
+
+_LOWER_ASCII = {ord(upper): upper.lower() for upper in string.ascii_uppercase}
+
+
+def tag_value(value: str) -> dict[str, Any]:
+    """The value of a tag, in all its forms."""
+    return {"value": value, "value_head": value[:VALUE_HEAD], "value_folded": folded(value)}
+
+
+def tag_rows(tags: Mapping[str, str]) -> str:
+    """Tags for the parameter `tags` of a statement."""
+    return json.dumps(
+        [(key, *tag_value(value).values()) for key, value in tags.items()], ensure_ascii=False
+    )
+
+
+def new_version(new: NewModelVersion, now: int) -> dict[str, Any]:
+    """The values of a version to create."""
+    return {
+        "name": new.name,
+        "creation_time": now,
+        "last_updated_time": now,
+        "current_stage": Stage.NONE.value,
+        "source": new.source,
+        "source_folded": folded(new.source),
+        "storage_location": new.storage_location,
+        "run_id": new.run_id,
+        "run_id_folded": folded(new.run_id),
+        "run_link": new.run_link,
+        "status": new.status.value,
+        "status_message": None,
+        "description": new.description,
+        "user_id": new.user_id,
+        "model_id": new.model_id,
+        "tags": tag_rows(new.tags),
+    }
+
+
+def created_version(new: NewModelVersion, version: int, now: int) -> ModelVersion:
+    """The version that `new` has become; a new one has no aliases."""
+    return ModelVersion(
+        name=new.name,
+        version=version,
+        creation_timestamp=now,
+        last_updated_timestamp=now,
+        source=new.source,
+        storage_location=new.storage_location,
+        run_id=new.run_id,
+        run_link=new.run_link,
+        status=new.status,
+        description=new.description,
+        user_id=new.user_id,
+        model_id=new.model_id,
+        tags=_by_key(new.tags),
+    )
+
+
+def created_model(new: NewRegisteredModel, now: int) -> RegisteredModel:
+    """The model that `new` has become; a new one has no versions and aliases."""
+    return RegisteredModel(
+        name=new.name,
+        creation_timestamp=now,
+        last_updated_timestamp=now,
+        description=new.description,
+        deployment_job_id=new.deployment_job_id,
+        tags=_by_key(new.tags),
+    )
+
+
+def webhook(row: Row) -> Webhook:
+    """The webhook in a row of `statements.WEBHOOK_FIELDS`."""
+    webhook_id, name, url, events, description, status, secret, created, updated = row
+    return Webhook(
+        webhook_id=webhook_id,
+        name=name,
+        url=url,
+        events=tuple(
+            WebhookEvent(WebhookEntity(entity), WebhookAction(action))
+            for entity, action in json.loads(events)
+        ),
+        description=description,
+        status=WebhookStatus(status),
+        secret=secret,
+        creation_timestamp=created,
+        last_updated_timestamp=updated,
+    )
+
+
+def webhook_values(webhook: Webhook) -> dict[str, Any]:
+    """The values of a webhook to write."""
+    events = [(event.entity.value, event.action.value) for event in webhook.events]
+    return {
+        "webhook_id": webhook.webhook_id,
+        "name": webhook.name,
+        "url": webhook.url,
+        "events": json.dumps(events),
+        "description": webhook.description,
+        "status": webhook.status.value,
+        "secret": webhook.secret,
+        "creation_time": webhook.creation_timestamp,
+        "last_updated_time": webhook.last_updated_timestamp,
+    }

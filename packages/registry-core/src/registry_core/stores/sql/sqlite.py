@@ -1,0 +1,217 @@
+"""SQLite, the default: a file, or memory that is gone with the process.
+
+Strategy: WAL, so that readers and the one writer do not wait for each other; `synchronous=FULL`,
+so that what was acknowledged survives a power cut; `BEGIN IMMEDIATE`, so that a transaction never
+finds at its first write that what it has read is out of date.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects.sqlite.base import SQLiteDialect
+from sqlalchemy.engine import Dialect
+from sqlalchemy.pool import NullPool, StaticPool
+
+from registry_core.errors import BackendError, UnsupportedBackendError
+from registry_core.search.like import Wildcard, parts
+from registry_core.stores.sql.compiling import Statement
+from registry_core.stores.sql.database import Row, Values
+from registry_core.stores.sql.errors import from_sqlite_code
+
+MINIMUM_VERSION = (3, 35, 0)
+"""The first with RETURNING."""
+
+MAX_CONNECTIONS = 16
+"""More readers than processors only wait for each other."""
+
+BUSY_MILLISECONDS = 50
+"""How long SQLite itself waits for a lock; longer waits are repeated with jitter by `database`."""
+
+CACHED_STATEMENTS = 512
+"""Prepared statements that a connection keeps."""
+
+_DIALECT: Dialect = SQLiteDialect(paramstyle="qmark")
+
+_MEMORY = ":memory:"
+
+_GLOB = {Wildcard.ANY_RUN: "*", Wildcard.ANY_ONE: "?"}
+_GLOB_SPECIAL = re.compile(r"[*?\[]")
+
+_SETTINGS = (
+    f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}",
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA cache_size = -8192",
+    "PRAGMA temp_store = MEMORY",
+)
+
+
+class SqliteDriver:
+    """Reaches one file, or one database in memory."""
+
+    dialect = _DIALECT
+    insert = staticmethod(insert)
+    has_one_writer = True
+    writes_at_once = False
+
+    def __init__(self, path: str) -> None:
+        if sqlite3.sqlite_version_info < MINIMUM_VERSION:
+            raise UnsupportedBackendError(
+                f"SQLite {'.'.join(map(str, MINIMUM_VERSION))} or newer is needed, and Python has "
+                f"{sqlite3.sqlite_version}"
+            )
+        self._path = path
+        in_memory = path == _MEMORY
+        # A database in memory belongs to its connection.
+        self.max_connections = 1 if in_memory else MAX_CONNECTIONS
+        self._only = _OnlyConnection(self.raw_connection()) if in_memory else None
+
+    @classmethod
+    def from_url(cls, url: str) -> SqliteDriver:
+        """The driver for `sqlite:///relative`, `sqlite:////absolute` or `sqlite://`.
+
+        Raises:
+            BackendError: the URL is none of these.
+        """
+        rest = url.partition(":")[2]
+        if rest in ("", "//", "///", f"///{_MEMORY}"):
+            return cls(_MEMORY)
+        if not rest.startswith("///") or "?" in rest:
+            raise BackendError(
+                f"'{url}' is not a SQLite URL: write sqlite:///relative.db, sqlite:////absolute.db "
+                "or sqlite:// for memory, without options"
+            )
+        # Absolute from here on: the process may change its directory.
+        return cls(str(Path(rest[3:]).absolute()))
+
+    def exists(self) -> bool:
+        """See `Driver`."""
+        return self._only is not None or Path(self._path).exists()
+
+    def connect(self) -> SqliteConnection:
+        """See `Driver`."""
+        return self._only or SqliteConnection(self.raw_connection())
+
+    def raw_connection(self) -> sqlite3.Connection:
+        """A connection of Python's own driver, set up."""
+        try:
+            raw = sqlite3.connect(
+                self._path,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=CACHED_STATEMENTS,
+            )
+            try:
+                for setting in _SETTINGS:
+                    raw.execute(setting).close()
+            except BaseException:
+                raw.close()
+                raise
+        except sqlite3.Error as error:
+            raise _translated(error, f"{self._path}: {error}") from error
+        return raw
+
+    def _migration_connection(self) -> sqlite3.Connection:
+        raw = self.raw_connection()
+        # SQLite alters a table by replacing it, which must not cascade.
+        raw.execute("PRAGMA foreign_keys = OFF").close()
+        return raw
+
+    def close(self) -> None:
+        """See `Driver`."""
+        if self._only is not None:
+            self._only.raw.close()
+
+    def migration_engine(self) -> Engine:
+        """See `Driver`."""
+        if self._only is not None:
+            only = self._only.raw
+            return create_engine("sqlite://", creator=lambda: only, poolclass=StaticPool)
+        return create_engine("sqlite://", creator=self._migration_connection, poolclass=NullPool)
+
+    def begin_migration(self, connection: Connection) -> None:
+        """See `Driver`."""
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    def lock_schema(self, connection: Connection) -> None:
+        """See `Driver`."""
+        # Whoever has begun has the lock.
+
+    def translated(self, error: BaseException | None) -> Exception:
+        """See `Driver`."""
+        return _translated(error)
+
+    def pattern(self, like: str) -> str:
+        """A pattern for GLOB."""
+        return "".join(
+            _GLOB[part] if isinstance(part, Wildcard) else _GLOB_SPECIAL.sub(r"[\g<0>]", part)
+            for part in parts(like)
+        )
+
+    def listed(self, texts: Sequence[str]) -> str:
+        """A JSON array for `json_each`."""
+        return json.dumps(texts, ensure_ascii=False)
+
+
+class SqliteConnection:
+    """See `Connection`."""
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        self.raw = raw
+
+    def run(self, statement: Statement, values: Values) -> list[Row]:
+        """See `Connection`."""
+        try:
+            return self.raw.execute(statement.text, statement.arguments(values)).fetchall()
+        except sqlite3.Error as error:
+            raise _translated(error) from error
+
+    def begin(self) -> None:
+        """See `Connection`."""
+        self._control("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """See `Connection`."""
+        self._control("COMMIT")
+
+    def rollback(self) -> None:
+        """See `Connection`."""
+        # After some errors SQLite has rolled back already.
+        if self.raw.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                self.raw.execute("ROLLBACK")
+
+    def is_usable(self) -> bool:
+        """See `Connection`."""
+        return not self.raw.in_transaction
+
+    def close(self) -> None:
+        """See `Connection`."""
+        self.raw.close()
+
+    def _control(self, text: str) -> None:
+        try:
+            self.raw.execute(text)
+        except sqlite3.Error as error:
+            raise _translated(error) from error
+
+
+class _OnlyConnection(SqliteConnection):
+    """The connection that a database in memory lives in; only the driver closes it."""
+
+    def close(self) -> None:
+        """Keeps it."""
+
+
+def _translated(error: BaseException | None, message: str | None = None) -> Exception:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    return from_sqlite_code(code, message or str(error))

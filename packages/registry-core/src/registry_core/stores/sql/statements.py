@@ -1,0 +1,424 @@
+"""Every statement of the store that does not depend on a search, compiled for one dialect."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+from sqlalchemy import (
+    Select,
+    Table,
+    Text,
+    case,
+    cast,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    union_all,
+    update,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.sql.elements import ClauseElement, ColumnElement
+from sqlalchemy.sql.selectable import FromClause, ScalarSelect
+
+from registry_core import validation
+from registry_core.models import Stage
+from registry_core.stores.sql.compiling import (
+    Statement,
+    array,
+    array_of,
+    compiled,
+    document,
+    documents_of,
+    element,
+    elements,
+    object_of,
+    param,
+)
+from registry_core.stores.sql.database import Insert
+from registry_core.stores.sql.tables import (
+    model_version_tags,
+    model_versions,
+    registered_model_aliases,
+    registered_model_tags,
+    registered_models,
+    webhooks,
+)
+
+MODEL_FIELDS = (
+    "name",
+    "creation_time",
+    "last_updated_time",
+    "description",
+    "deployment_job_id",
+    "deployment_job_state",
+)
+"""The columns of a registered model that are read, in the order `rows` reads them."""
+
+VERSION_FIELDS = (
+    "name",
+    "version",
+    "creation_time",
+    "last_updated_time",
+    "current_stage",
+    "source",
+    "storage_location",
+    "run_id",
+    "run_link",
+    "status",
+    "status_message",
+    "description",
+    "user_id",
+    "model_id",
+)
+"""The columns of a model version that are read, in the order `rows` reads them."""
+
+WEBHOOK_FIELDS = tuple(column.name for column in webhooks.c)
+
+_NEW_VERSION = tuple(
+    column.name for column in model_versions.c if column.name not in ("name", "version")
+)
+
+_TAG_VALUE = ("value", "value_head", "value_folded")
+
+_ONE: ColumnElement[int] = literal_column("1")
+
+
+# What is read
+
+
+def version_columns(version: FromClause) -> list[ColumnElement[Any]]:
+    """A model version, complete: its fields, its tags and its aliases."""
+    return [*(version.c[field] for field in VERSION_FIELDS), *_version_parts(version)]
+
+
+def model_columns(model: FromClause) -> list[ColumnElement[Any]]:
+    """A registered model, complete: its fields, tags, aliases and latest versions."""
+    tags, aliases = registered_model_tags.alias("mt"), registered_model_aliases.alias("ma")
+    return [
+        *(model.c[field] for field in MODEL_FIELDS),
+        _one(select(object_of(tags.c.key, tags.c.value)).where(tags.c.name == model.c.name)),
+        _one(
+            select(object_of(aliases.c.alias, aliases.c.version)).where(
+                aliases.c.name == model.c.name
+            )
+        ),
+        _latest_versions(model),
+    ]
+
+
+def _version_parts(version: FromClause) -> list[ColumnElement[Any]]:
+    tags, aliases = model_version_tags.alias("vt"), registered_model_aliases.alias("va")
+    return [
+        _one(
+            select(object_of(tags.c.key, tags.c.value)).where(
+                tags.c.name == version.c.name, tags.c.version == version.c.version
+            )
+        ),
+        _one(
+            select(array_of(aliases.c.alias)).where(
+                aliases.c.name == version.c.name, aliases.c.version == version.c.version
+            )
+        ),
+    ]
+
+
+def _latest_versions(model: FromClause) -> ColumnElement[Any]:
+    """The newest version of each stage, as a JSON array in any order.
+
+    Strategy: one probe of the index on (name, stage, version) for each stage, whose last entry is
+    the answer. A `GROUP BY` or a window would read every version of the model.
+    """
+    version = model_versions.alias("latest")
+    names: list[Select[Any]] = [
+        select(literal_column(f"'{stage.value}'").label("stage")) for stage in Stage
+    ]
+    stages = union_all(*names).subquery("stages")
+    fields = array(*(version.c[field] for field in VERSION_FIELDS))
+    newest = (
+        select(document(fields, *_version_parts(version)))
+        .where(version.c.name == model.c.name, version.c.current_stage == stages.c.stage)
+        .order_by(version.c.version.desc())
+        .limit(literal_column("1"))
+        .offset(literal_column("0"))
+        .correlate(model, stages)
+    )
+    return _one(select(documents_of(_one(newest))).select_from(stages).correlate(model))
+
+
+def _one(query: Select[Any]) -> ScalarSelect[Any]:
+    return query.scalar_subquery()
+
+
+# What is written
+
+
+@attrs.frozen
+class Statements:
+    """The statements of one dialect."""
+
+    ping: Statement
+    get_model: Statement
+    model_exists: Statement
+    create_model: Statement
+    create_model_tags: Statement
+    update_model: Statement
+    touch_model: Statement
+    rename_model: Statement
+    touch_versions: Statement
+    delete_model: Statement
+    prompt_tags: Statement
+    get_version: Statement
+    get_version_by_alias: Statement
+    version_exists: Statement
+    take_version: Statement
+    create_version: Statement
+    create_version_tags: Statement
+    create_version_at_once: Statement
+    update_version: Statement
+    finalize_version: Statement
+    transition: Statement
+    transition_and_archive: Statement
+    delete_version: Statement
+    set_alias: Statement
+    delete_alias: Statement
+    set_model_tag: Statement
+    delete_model_tag: Statement
+    set_version_tag: Statement
+    delete_version_tag: Statement
+    create_webhook: Statement
+    get_webhook: Statement
+    list_webhooks: Statement
+    touch_webhook: Statement
+    update_webhook: Statement
+    delete_webhook: Statement
+
+
+@functools.cache
+def statements(dialect: Dialect, insert_into: Insert) -> Statements:
+    """All statements, compiled."""
+    expressions = {
+        "ping": select(literal_column("1")),
+        **_reading(),
+        **_writing_models(insert_into),
+        **_writing_versions(),
+        **_writing_tags_and_aliases(insert_into),
+        **_writing_webhooks(),
+    }
+    made = {name: compiled(expression, dialect) for name, expression in expressions.items()}
+    return Statements(**made)
+
+
+def _reading() -> dict[str, ClauseElement]:
+    model, version = registered_models.alias("m"), model_versions.alias("v")
+    alias, tag = registered_model_aliases.alias("a"), registered_model_tags.alias("t")
+    by_alias = model.outerjoin(
+        alias, (alias.c.name == model.c.name) & (alias.c.alias == param("alias"))
+    ).outerjoin(version, (version.c.name == alias.c.name) & (version.c.version == alias.c.version))
+    return {
+        "get_model": select(*model_columns(model)).where(model.c.name == param("name")),
+        "model_exists": select(model.c.name).where(model.c.name == param("name")),
+        "get_version": select(*version_columns(version)).where(*_is_version(version)),
+        "version_exists": select(version.c.version).where(*_is_version(version)),
+        # A row without a version says that the model exists and the alias does not.
+        "get_version_by_alias": select(*version_columns(version))
+        .select_from(by_alias)
+        .where(model.c.name == param("name")),
+        "prompt_tags": select(tag.c.name).where(
+            tag.c.name == param("name"),
+            tag.c.key == literal_column(f"'{validation.PROMPT_TAG}'"),
+        ),
+    }
+
+
+def _is_version(version: FromClause) -> tuple[ColumnElement[bool], ...]:
+    return version.c.name == param("name"), version.c.version == param("version")
+
+
+def _writing_models(insert_into: Insert) -> dict[str, ClauseElement]:
+    model = registered_models
+    named = model.c.name == param("name")
+    fields = ("name", "name_folded", "description", "deployment_job_id")
+    return {
+        # A name that is taken gives no row, and no failed transaction either.
+        "create_model": insert_into(model)
+        .values(
+            {field: param(field) for field in fields}
+            | {"creation_time": param("now"), "last_updated_time": param("now")}
+            | {"next_version": literal_column("1")}
+        )
+        .on_conflict_do_nothing(index_elements=["name"])
+        .returning(model.c.name),
+        "create_model_tags": insert(registered_model_tags).from_select(
+            ["name", "key", *_TAG_VALUE],
+            select(_given("name"), *_given_tags()),
+            include_defaults=False,
+        ),
+        "update_model": update(model)
+        .where(named)
+        .values(description=param("description"), last_updated_time=param("now"))
+        .returning(model.c.name),
+        # Takes the model's row lock, which orders everything that has to be ordered.
+        "touch_model": update(model)
+        .where(named)
+        .values(last_updated_time=param("now"))
+        .returning(model.c.name),
+        "rename_model": update(model)
+        .where(named)
+        .values(
+            name=param("new_name"), name_folded=param("name_folded"), last_updated_time=param("now")
+        )
+        .returning(model.c.name),
+        "delete_model": delete(model).where(named).returning(model.c.name),
+    }
+
+
+def _writing_versions() -> dict[str, ClauseElement]:
+    version = model_versions
+    this = _is_version(version)
+    moved = {"last_updated_time": param("now"), "current_stage": param("stage")}
+    archived = case(
+        (version.c.version == param("version"), param("stage")),
+        else_=literal_column(f"'{Stage.ARCHIVED.value}'"),
+    )
+    return {
+        **_creating_versions(),
+        "touch_versions": update(version)
+        .where(version.c.name == param("name"))
+        .values(last_updated_time=param("now")),
+        "update_version": update(version)
+        .where(*this)
+        .values(description=param("description"), last_updated_time=param("now"))
+        .returning(version.c.version),
+        "finalize_version": update(version)
+        .where(*this, version.c.status == param("pending"))
+        .values(
+            status=param("status"),
+            status_message=param("status_message"),
+            source=func.coalesce(param("source"), version.c.source),
+            source_folded=case(
+                (cast(param("source"), Text).is_(None), version.c.source_folded),
+                else_=param("source_folded"),
+            ),
+            storage_location=func.coalesce(param("storage_location"), version.c.storage_location),
+            last_updated_time=param("now"),
+        )
+        .returning(version.c.version),
+        "transition": update(version).where(*this).values(moved).returning(version.c.version),
+        "transition_and_archive": update(version)
+        .where(
+            version.c.name == param("name"),
+            (version.c.version == param("version")) | (version.c.current_stage == param("stage")),
+        )
+        .values(moved | {"current_stage": archived})
+        .returning(version.c.version),
+        "delete_version": delete(version).where(*this).returning(version.c.version),
+    }
+
+
+def _creating_versions() -> dict[str, ClauseElement]:
+    """The three steps of creating a version, and PostgreSQL's way to take them at once.
+
+    Strategy: the number comes from a counter on the model's row, taken under that row's lock, so
+    that any number of writers get 1..N without a gap and without a retry. PostgreSQL can do all
+    three steps in one statement and one round trip; the later ones depend on nothing but what the
+    first returns, so its single snapshot does no harm.
+    """
+    model = registered_models
+    take = (
+        update(model)
+        .where(model.c.name == param("name"))
+        .values(next_version=model.c.next_version + _ONE, last_updated_time=param("creation_time"))
+        .returning(model.c.name, (model.c.next_version - _ONE).label("version"))
+    )
+    names = ["name", "version", *_NEW_VERSION]
+    values = [_given(name) for name in _NEW_VERSION]
+    taken = take.cte("taken")
+    created = (
+        insert(model_versions)
+        .from_select(names, select(taken.c.name, taken.c.version, *values), include_defaults=False)
+        .returning(model_versions.c.name, model_versions.c.version)
+        .cte("created")
+    )
+    tags = ["name", "version", "key", *_TAG_VALUE]
+    tagged = insert(model_version_tags).from_select(
+        tags, select(created.c.name, created.c.version, *_given_tags()), include_defaults=False
+    )
+    return {
+        "take_version": take,
+        "create_version": insert(model_versions).values({name: param(name) for name in names}),
+        "create_version_tags": insert(model_version_tags).from_select(
+            tags, select(_given("name"), _given("version"), *_given_tags()), include_defaults=False
+        ),
+        "create_version_at_once": select(created.c.name, created.c.version).add_cte(
+            tagged.cte("tagged")
+        ),
+    }
+
+
+def _given(name: str) -> ColumnElement[Any]:
+    """A parameter as a column of a SELECT."""
+    return param(name).label(name)
+
+
+def _given_tags() -> list[ColumnElement[Any]]:
+    """Key and value, in all its forms, of each tag in the parameter `tags`."""
+    tag = elements(param("tags"))
+    return [
+        element(tag.c.value, literal_column(str(index))).label(name)
+        for index, name in enumerate(("key", *_TAG_VALUE))
+    ]
+
+
+def _writing_tags_and_aliases(insert_into: Insert) -> dict[str, ClauseElement]:
+    """Setting is one statement: its foreign key says whether there is something to set it on."""
+    model_tag, version_tag = registered_model_tags, model_version_tags
+    alias = registered_model_aliases
+    return {
+        "set_model_tag": _upsert(insert_into(model_tag), ["name", "key"], _TAG_VALUE),
+        "set_version_tag": _upsert(
+            insert_into(version_tag), ["name", "version", "key"], _TAG_VALUE
+        ),
+        "set_alias": _upsert(insert_into(alias), ["name", "alias"], ("version",)),
+        "delete_model_tag": _delete(model_tag, "name", "key"),
+        "delete_version_tag": _delete(version_tag, "name", "version", "key"),
+        "delete_alias": _delete(alias, "name", "alias"),
+    }
+
+
+def _upsert(into: Any, keys: list[str], values: Sequence[str]) -> ClauseElement:
+    statement = into.values({name: param(name) for name in [*keys, *values]})
+    upsert: ClauseElement = statement.on_conflict_do_update(
+        index_elements=keys, set_={name: statement.excluded[name] for name in values}
+    )
+    return upsert
+
+
+def _delete(table: Table, *keys: str) -> ClauseElement:
+    return (
+        delete(table)
+        .where(*(table.c[key] == param(key) for key in keys))
+        .returning(table.c[keys[0]])
+    )
+
+
+def _writing_webhooks() -> dict[str, ClauseElement]:
+    columns = [webhooks.c[field] for field in WEBHOOK_FIELDS]
+    this = webhooks.c.webhook_id == param("webhook_id")
+    values = {field: param(field) for field in WEBHOOK_FIELDS}
+    return {
+        "create_webhook": insert(webhooks).values(values),
+        "get_webhook": select(*columns).where(this),
+        "list_webhooks": select(*columns),
+        # Takes the row's lock, so that two updates do not undo each other.
+        "touch_webhook": update(webhooks)
+        .where(this)
+        .values(last_updated_time=param("now"))
+        .returning(*columns),
+        "update_webhook": update(webhooks).where(this).values(values),
+        "delete_webhook": delete(webhooks).where(this).returning(webhooks.c.webhook_id),
+    }

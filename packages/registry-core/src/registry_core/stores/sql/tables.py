@@ -1,0 +1,235 @@
+"""The tables of a registry, the same on SQLite and PostgreSQL.
+
+Every text column compares and sorts by code point: collation "C" on PostgreSQL (whose databases are
+UTF-8), binary on SQLite. Lengths are not limited here but in `registry_core.validation`.
+
+Strategy for ILIKE: a `*_folded` column holds `str.lower()` of its neighbour where that differs from
+lowering ASCII letters, else NULL, so that `coalesce(x_folded, lower(x))` is exactly Python's
+lower-casing on every database, whatever ICU or locale it was built with; see `folding`. `lower` of
+SQLite and of the collation "C" lowers ASCII letters only.
+
+Strategy for indexes on long texts: PostgreSQL refuses index rows over about 2,700 bytes, so only
+the head of a text is indexed, and a search compares head and text. The head of a tag's value is a
+column of its own, because only then the index alone tells which rows carry a value (and not a
+generated column, for which SQLite would read the row). The limits of `registry_core.validation`
+keep every index below the bound, at four bytes a character.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    func,
+    literal_column,
+)
+from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.types import TypeEngine
+
+VALUE_HEAD = 128
+"""Characters of a tag's value in its index: with key and name at most 2,560 bytes."""
+
+SOURCE_HEAD = 512
+"""Characters of a source in its index: at most 2,048 bytes."""
+
+ALEMBIC_VERSION_TABLE = "registry_alembic_version"
+"""Alembic's table, under a name of our own: MLflow's databases have an `alembic_version` too."""
+
+metadata = MetaData()
+
+
+def _text() -> TypeEngine[str]:
+    return Text().with_variant(Text(collation="C"), "postgresql")
+
+
+def _required(name: str) -> Column[Any]:
+    return Column(name, _text(), nullable=False)
+
+
+def _optional(name: str) -> Column[Any]:
+    return Column(name, _text(), nullable=True)
+
+
+def _integer(name: str) -> Column[Any]:
+    return Column(name, BigInteger, nullable=False, autoincrement=False)
+
+
+def source_head(source: ColumnElement[str]) -> ColumnElement[str]:
+    """The start of a source, as its index has it."""
+    # Literals, because bound parameters would not match the index's expression.
+    return func.substr(source, literal_column("1"), literal_column(str(SOURCE_HEAD)))
+
+
+registered_models = Table(
+    "registered_models",
+    metadata,
+    _required("name"),
+    _optional("name_folded"),
+    _integer("creation_time"),
+    _integer("last_updated_time"),
+    _optional("description"),
+    _optional("deployment_job_id"),
+    _optional("deployment_job_state"),
+    _integer("next_version"),
+    PrimaryKeyConstraint("name", name="pk_registered_models"),
+)
+
+model_versions = Table(
+    "model_versions",
+    metadata,
+    _required("name"),
+    _integer("version"),
+    _integer("creation_time"),
+    _integer("last_updated_time"),
+    _required("current_stage"),
+    _required("source"),
+    _optional("source_folded"),
+    _optional("storage_location"),
+    _optional("run_id"),
+    _optional("run_id_folded"),
+    _optional("run_link"),
+    _required("status"),
+    _optional("status_message"),
+    _optional("description"),
+    _optional("user_id"),
+    _optional("model_id"),
+    PrimaryKeyConstraint("name", "version", name="pk_model_versions"),
+    ForeignKeyConstraint(
+        ["name"],
+        ["registered_models.name"],
+        name="fk_model_versions_model",
+        onupdate="CASCADE",
+        ondelete="CASCADE",
+    ),
+)
+
+registered_model_tags = Table(
+    "registered_model_tags",
+    metadata,
+    _required("name"),
+    _required("key"),
+    _required("value"),
+    _required("value_head"),
+    _optional("value_folded"),
+    PrimaryKeyConstraint("name", "key", name="pk_registered_model_tags"),
+    ForeignKeyConstraint(
+        ["name"],
+        ["registered_models.name"],
+        name="fk_registered_model_tags_model",
+        onupdate="CASCADE",
+        ondelete="CASCADE",
+    ),
+)
+
+model_version_tags = Table(
+    "model_version_tags",
+    metadata,
+    _required("name"),
+    _integer("version"),
+    _required("key"),
+    _required("value"),
+    _required("value_head"),
+    _optional("value_folded"),
+    PrimaryKeyConstraint("name", "version", "key", name="pk_model_version_tags"),
+    ForeignKeyConstraint(
+        ["name", "version"],
+        ["model_versions.name", "model_versions.version"],
+        name="fk_model_version_tags_version",
+        onupdate="CASCADE",
+        ondelete="CASCADE",
+    ),
+)
+
+registered_model_aliases = Table(
+    "registered_model_aliases",
+    metadata,
+    _required("name"),
+    _required("alias"),
+    _integer("version"),
+    PrimaryKeyConstraint("name", "alias", name="pk_registered_model_aliases"),
+    ForeignKeyConstraint(
+        ["name", "version"],
+        ["model_versions.name", "model_versions.version"],
+        name="fk_registered_model_aliases_version",
+        onupdate="CASCADE",
+        ondelete="CASCADE",
+    ),
+)
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    _required("webhook_id"),
+    _required("name"),
+    _required("url"),
+    _required("events"),
+    _optional("description"),
+    _required("status"),
+    _optional("secret"),
+    _integer("creation_time"),
+    _integer("last_updated_time"),
+    PrimaryKeyConstraint("webhook_id", name="pk_webhooks"),
+)
+
+# Orders of a search, each with its tie-breakers; read backwards for the other direction.
+Index(
+    "ix_registered_models_updated",
+    registered_models.c.last_updated_time.desc(),
+    registered_models.c.name,
+)
+Index(
+    "ix_model_versions_updated",
+    model_versions.c.last_updated_time.desc(),
+    model_versions.c.name,
+    model_versions.c.version.desc(),
+)
+Index(
+    "ix_model_versions_created",
+    model_versions.c.creation_time.desc(),
+    model_versions.c.name,
+    model_versions.c.version.desc(),
+)
+# The versions of one model in the default order, which is what clients ask for most.
+Index(
+    "ix_model_versions_model_updated",
+    model_versions.c.name,
+    model_versions.c.last_updated_time.desc(),
+    model_versions.c.version.desc(),
+)
+# The newest version of each stage is the last entry of its range.
+Index(
+    "ix_model_versions_stage",
+    model_versions.c.name,
+    model_versions.c.current_stage,
+    model_versions.c.version,
+)
+Index("ix_model_versions_run", model_versions.c.run_id)
+Index("ix_model_versions_source", source_head(model_versions.c.source))
+# Filters on tags start here.
+Index(
+    "ix_registered_model_tags_value",
+    registered_model_tags.c.key,
+    registered_model_tags.c.value_head,
+    registered_model_tags.c.name,
+)
+Index(
+    "ix_model_version_tags_value",
+    model_version_tags.c.key,
+    model_version_tags.c.value_head,
+    model_version_tags.c.name,
+    model_version_tags.c.version,
+)
+# The aliases of a version, also for the foreign key.
+Index(
+    "ix_registered_model_aliases_version",
+    registered_model_aliases.c.name,
+    registered_model_aliases.c.version,
+)

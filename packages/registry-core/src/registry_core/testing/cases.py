@@ -1,0 +1,124 @@
+"""What every part of the kit stands on: fixtures, declared differences, and drafts."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any, ClassVar, NoReturn
+
+import pytest
+
+from registry_core.models import (
+    ModelVersion,
+    NewModelVersion,
+    NewRegisteredModel,
+    NewWebhook,
+    RegisteredModel,
+    Stage,
+    WebhookAction,
+    WebhookEntity,
+    WebhookEvent,
+)
+from registry_core.store import Store
+from registry_core.testing.clocks import ManualClock
+from registry_core.testing.racing import Opener
+
+SOURCE = "s3://bucket/path"
+"""Where the artifacts of a version are, when a test does not care."""
+
+CREATED = WebhookEvent(WebhookEntity.REGISTERED_MODEL, WebhookAction.CREATED)
+
+
+class StoreCase:
+    """Fixtures of the kit. A backend's test class overrides `store`, and, unless it declares the
+    difference, `reopen` and `opener`.
+    """  # noqa: D205 one sentence
+
+    durable: ClassVar[bool] = True
+    """Whether what was written outlives the handle. If not, `reopen` and `opener` are not asked."""
+
+    shared: ClassVar[bool] = True
+    """Whether several handles, also in other processes, work on the same data at the same time."""
+
+    @pytest.fixture
+    def clock(self) -> ManualClock:
+        """The clock that the store under test goes by."""
+        return ManualClock()
+
+    @pytest.fixture
+    def store(self, clock: ManualClock) -> Store | Iterator[Store]:
+        """The store under test: empty, and going by `clock`."""
+        _missing(self, "store", f"a fresh, empty store that goes by {clock}")
+
+    @pytest.fixture
+    def reopen(self, store: Store, clock: ManualClock) -> Callable[[], Store]:
+        """Opens another, independent handle on the data of `store`, going by `clock` as well."""
+        if not self.durable:
+            pytest.skip("declared: what this store keeps does not outlive its handle")
+        _missing(self, "reopen", f"a callable that opens the data of {store} again, with {clock}")
+
+    @pytest.fixture
+    def opener(self, store: Store) -> Opener:
+        """As `reopen`, but picklable, for other processes, and going by the system's clock."""
+        if not (self.durable and self.shared):
+            pytest.skip("declared: other processes cannot see what this store keeps")
+        _missing(self, "opener", f"a picklable callable that opens the data of {store} again")
+
+    @pytest.fixture
+    def another(self, reopen: Callable[[], Store]) -> Iterator[Callable[[], Store]]:
+        """As `reopen`; the handles are closed after the test."""
+        with ExitStack() as stack:
+
+            def open_one() -> Store:
+                handle = reopen()
+                stack.callback(handle.close)
+                return handle
+
+            yield open_one
+
+    @pytest.fixture
+    def handles(self, request: pytest.FixtureRequest, store: Store) -> tuple[Store, Store]:
+        """Two handles to race: independent ones if the store has them, else twice the same."""
+        if not (self.durable and self.shared):
+            return store, store
+        return store, request.getfixturevalue("another")()
+
+
+def _missing(case: StoreCase, fixture: str, what: str) -> NoReturn:
+    pytest.fail(f"{type(case).__name__} must override the fixture `{fixture}`: {what}")
+
+
+def create_model(store: Store, name: str = "m", **fields: Any) -> RegisteredModel:
+    """A registered model, created."""
+    return store.create_registered_model(NewRegisteredModel(name=name, **fields))
+
+
+def create_version(store: Store, name: str = "m", **fields: Any) -> ModelVersion:
+    """A model version, created."""
+    return store.create_model_version(NewModelVersion(name=name, **{"source": SOURCE, **fields}))
+
+
+def create_versions(store: Store, count: int, name: str = "m") -> list[ModelVersion]:
+    """Some model versions, created."""
+    return [create_version(store, name) for _ in range(count)]
+
+
+def transition(
+    store: Store, version: int, stage: Stage, *, name: str = "m", archive: bool = False
+) -> ModelVersion:
+    """A model version, moved to a stage."""
+    return store.transition_model_version_stage(
+        name, version, stage=stage, archive_existing_versions=archive
+    )
+
+
+def new_webhook(**fields: Any) -> NewWebhook:
+    """A webhook to create, under a new id."""
+    defaults = {
+        "webhook_id": str(uuid.uuid4()),
+        "name": "hook",
+        "url": "https://example.com/hook",
+        "events": (CREATED,),
+    }
+    return NewWebhook(**{**defaults, **fields})

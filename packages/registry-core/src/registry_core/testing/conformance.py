@@ -1,0 +1,27 @@
+"""`StoreTests`: everything that a store promises, as one test class to subclass."""
+
+from __future__ import annotations
+
+from registry_core.testing.aliases import AliasTests
+from registry_core.testing.concurrency import ConcurrencyTests
+from registry_core.testing.lifecycle import LifecycleTests
+from registry_core.testing.model_versions import ModelVersionTests
+from registry_core.testing.paging import PagingTests
+from registry_core.testing.registered_models import RegisteredModelTests
+from registry_core.testing.searching import SearchTests
+from registry_core.testing.tags import TagTests
+from registry_core.testing.webhooks import WebhookTests
+
+
+class StoreTests(
+    RegisteredModelTests,
+    ModelVersionTests,
+    AliasTests,
+    TagTests,
+    WebhookTests,
+    SearchTests,
+    PagingTests,
+    ConcurrencyTests,
+    LifecycleTests,
+):
+    """Every promise of `registry_core.store.Store`."""

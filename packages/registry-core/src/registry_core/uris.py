@@ -1,0 +1,72 @@
+"""`models:/` URIs: parsed and printed."""
+
+from __future__ import annotations
+
+import attrs
+
+from registry_core.errors import InvalidArgumentError
+
+SCHEME = "models:/"
+
+
+@attrs.frozen(kw_only=True)
+class ModelUri:
+    """A parsed `models:/` URI; exactly one of the four references after `name` is set.
+
+    `models:/name/3` has `version`, `models:/name@champion` has `alias`, `models:/name/Production`
+    has `stage` (the text as written), and both `models:/name/latest` and `models:/name@latest`
+    are `latest`.
+    """
+
+    name: str
+    version: int | None = None
+    alias: str | None = None
+    stage: str | None = None
+    latest: bool = False
+
+    def __str__(self) -> str:
+        if self.version is not None:
+            return f"{SCHEME}{self.name}/{self.version}"
+        if self.alias is not None:
+            return f"{SCHEME}{self.name}@{self.alias}"
+        return f"{SCHEME}{self.name}/{'latest' if self.latest else self.stage}"
+
+
+def is_model_uri(text: str) -> bool:
+    """Whether a text claims to be a `models:` URI, well-formed or not."""
+    return text.lower().startswith("models:")
+
+
+def parse_model_uri(text: str) -> ModelUri:
+    """The reference in `models:/name/<version | stage | latest>` or `models:/name@<alias>`.
+
+    Raises:
+        InvalidArgumentError: any other text, `models://host/...` and `models:/m-<id>` included.
+    """
+    scheme, path = text[: len(SCHEME)], text[len(SCHEME) :]
+    if scheme.lower() != SCHEME or path.startswith("/"):
+        raise _invalid(text)
+    name, slash, suffix = path.partition("/")
+    if slash:
+        if not name.strip() or not suffix.strip() or "/" in suffix:
+            raise _invalid(text)
+        if suffix.lower() == "latest":
+            return ModelUri(name=name, latest=True)
+        if suffix.isascii() and suffix.isdecimal() and len(suffix) <= 10:  # noqa: PLR2004 int32
+            return ModelUri(name=name, version=int(suffix))
+        return ModelUri(name=name, stage=suffix)
+    name, at, alias = path.rpartition("@")
+    if not at or not name.strip() or not alias.strip():
+        raise _invalid(text)
+    if alias.lower() == "latest":
+        return ModelUri(name=name, latest=True)
+    return ModelUri(name=name, alias=alias)
+
+
+def _invalid(text: str) -> InvalidArgumentError:
+    return InvalidArgumentError(
+        f"Not a proper models:/ URI: {text}. Models URIs must be of the form "
+        "'models:/model_name/suffix' or 'models:/model_name@alias' where suffix is a model "
+        "version, stage, or the string 'latest' and where alias is a registered model alias. "
+        "Only one of suffix or alias can be defined at a time."
+    )

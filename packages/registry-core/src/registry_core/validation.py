@@ -1,0 +1,213 @@
+"""What a legal name, tag, alias, version and text is: pure functions, the only place with limits.
+
+Each function returns the value it accepted and raises `InvalidArgumentError` with MLflow's wording
+(contract 1.4 and 3) where MLflow has one. Every store gets only what passed here, so all of them
+accept exactly the same values.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Iterable, Mapping
+
+from registry_core.errors import InvalidArgumentError
+
+NAME_MAX_LENGTH = 256
+"""Characters of a registered model's name; MLflow's column, enforced here on every store."""
+
+ALIAS_MAX_LENGTH = 255
+"""Characters of an alias (contract 3.2)."""
+
+TAG_KEY_MAX_LENGTH = 250
+"""Characters of a tag key (contract 3.2)."""
+
+TAG_VALUE_MAX_LENGTH = 100_000
+"""Characters of a tag value, for models too: prompt texts are tag values (contract 3.2)."""
+
+DESCRIPTION_MAX_LENGTH = 100_000
+"""Characters of a description. MLflow's column holds 5,000; a model card is often longer."""
+
+SOURCE_MAX_LENGTH = 4_096
+"""Characters of a source, storage location or run link. MLflow's column holds 500."""
+
+RUN_ID_MAX_LENGTH = 256
+"""Characters of a run id, model id, user id or deployment job id. MLflow's column holds 32."""
+
+VERSION_MAX = 2**31 - 1
+"""The largest version number; larger ones are well-formed but never exist."""
+
+REGISTERED_MODELS_MAX_RESULTS = 1_000
+"""The largest page of registered models (contract 2.6)."""
+
+MODEL_VERSIONS_MAX_RESULTS = 200_000
+"""The largest page of model versions (contract 2.18)."""
+
+DEFAULT_PAGE_SIZE = 100
+"""Registered models in a page when the caller does not say (contract 2.6)."""
+
+PROMPT_TAG = "mlflow.prompt.is_prompt"
+"""The tag whose presence makes a registered model a prompt (contract 5)."""
+
+PROMPT_TEXT_TAG = "mlflow.prompt.text"
+"""The tag that holds a prompt version's template."""
+
+_TAG_KEY = re.compile(r"[/\w.\- :]*\Z")
+_ALIAS = re.compile(r"[\w\-]*\Z")
+_RESERVED_ALIAS = re.compile(r"[vV]\d+\Z")
+_VERSION = re.compile(r"-?[0-9]+\Z")
+_SEE_DOCS = " See the API docs for more information about request parameters."
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def missing(parameter: str) -> InvalidArgumentError:
+    """The error for a required parameter that is absent, null or empty."""
+    return InvalidArgumentError(f"Missing value for required parameter '{parameter}'.{_SEE_DOCS}")
+
+
+def text(value: str, *, parameter: str, max_length: int) -> str:
+    """Accept what every store can hold: no NUL or lone surrogate, `max_length` characters."""
+    if len(value) > max_length:
+        raise InvalidArgumentError(
+            f"'{parameter}' exceeds the maximum length of {max_length} characters"
+        )
+    if not value.isascii() or "\x00" in value:
+        found = _UNSTORABLE.search(value)
+        if found:
+            raise InvalidArgumentError(
+                f"Invalid value for parameter '{parameter}' supplied: it contains the character "
+                f"U+{ord(found.group()):04X} at position {found.start()}, which cannot be stored."
+            )
+    return value
+
+
+def optional_text(value: str | None, *, parameter: str, max_length: int) -> str | None:
+    """As `text`, letting `None` pass."""
+    return None if value is None else text(value, parameter=parameter, max_length=max_length)
+
+
+def description(value: str | None) -> str | None:
+    """Accept a description, or none."""
+    return optional_text(value, parameter="description", max_length=DESCRIPTION_MAX_LENGTH)
+
+
+def model_name(value: str, *, parameter: str = "name") -> str:
+    """Accept a registered model's name: not blank, no `/` or `:`, its own normal path (3.1)."""
+    if not value.strip():
+        raise InvalidArgumentError(f"Missing value for required parameter '{parameter}'.")
+    if "/" in value or ":" in value:
+        raise InvalidArgumentError(
+            f"Invalid model name '{value}'. Names cannot contain '/' or ':'."
+        )
+    _not_a_path(value, parameter="name")
+    return text(value, parameter=parameter, max_length=NAME_MAX_LENGTH)
+
+
+def tag_key(value: str) -> str:
+    """Accept a tag key (contract 3.3)."""
+    if not _TAG_KEY.match(value):
+        raise InvalidArgumentError(
+            f"Invalid value {json.dumps(value)} for parameter 'key' supplied: Names may only "
+            "contain alphanumerics, underscores (_), dashes (-), periods (.), spaces ( ), "
+            "colon(:) and slashes (/)."
+        )
+    _not_a_path(value, parameter="key")
+    return text(value, parameter="key", max_length=TAG_KEY_MAX_LENGTH)
+
+
+def tag_value(value: str) -> str:
+    """Accept a tag value: any text up to `TAG_VALUE_MAX_LENGTH` characters."""
+    return text(value, parameter="value", max_length=TAG_VALUE_MAX_LENGTH)
+
+
+def version_tag_value(value: str, *, key: str) -> str:
+    """As `tag_value`; the text of a prompt has a sentence of its own (contract 2.20)."""
+    if key == PROMPT_TEXT_TAG and len(value) > TAG_VALUE_MAX_LENGTH:
+        raise InvalidArgumentError(
+            f"Prompt text exceeds max length of {TAG_VALUE_MAX_LENGTH} characters."
+        )
+    return tag_value(value)
+
+
+def tags(value: Mapping[str, str]) -> Mapping[str, str]:
+    """Accept a mapping of tag keys to tag values."""
+    return {tag_key(k): tag_value(v) for k, v in value.items()}
+
+
+def version_tags(value: Mapping[str, str]) -> Mapping[str, str]:
+    """As `tags`, for the tags of a model version."""
+    return {tag_key(k): version_tag_value(v, key=k) for k, v in value.items()}
+
+
+def alias(value: str) -> str:
+    """Accept an alias that may exist (contract 3.8)."""
+    if value == "":
+        raise missing("alias")
+    if not _ALIAS.match(value):
+        raise InvalidArgumentError(
+            f"Invalid alias name: '{value}'. Names may only contain alphanumerics, underscores "
+            "(_), and dashes (-)."
+        )
+    return text(value, parameter="Registered model alias name", max_length=ALIAS_MAX_LENGTH)
+
+
+def new_alias(value: str) -> str:
+    """Accept an alias that may be set: `latest` and version-like names are reserved."""
+    alias(value)
+    if is_latest(value):
+        raise InvalidArgumentError("'latest' alias name (case insensitive) is reserved.")
+    if _RESERVED_ALIAS.match(value):
+        raise InvalidArgumentError(f"Version alias name '{value}' is reserved.")
+    return value
+
+
+def is_latest(value: str) -> bool:
+    """Whether an alias means the newest version of a model."""
+    return value.lower() == "latest"
+
+
+def version(value: int | str) -> int:
+    """The number of a version given as a number or as ASCII digits.
+
+    Numbers below 1 or above `VERSION_MAX` are well-formed; no store holds them.
+    """
+    if isinstance(value, str):
+        if not _VERSION.match(value):
+            raise _not_a_version(value)
+        # Python refuses to convert thousands of digits; no such version exists either way.
+        return int(value) if len(value) <= 20 else VERSION_MAX + 1  # noqa: PLR2004
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _not_a_version(value)
+    return value
+
+
+def _not_a_version(value: object) -> InvalidArgumentError:
+    return InvalidArgumentError(f"Parameter 'version' must be an integer, got '{value}'.")
+
+
+def is_prompt(model_tags: Mapping[str, str]) -> bool:
+    """Whether tags mark a prompt, as events and prompt calls see it: value `true` in any case."""
+    return model_tags.get(PROMPT_TAG, "").lower() == "true"
+
+
+def one_of(value: str, *, allowed: Iterable[str], parameter: str) -> str:
+    """Accept one of a few words, exactly as written."""
+    allowed = tuple(allowed)
+    if value not in allowed:
+        raise InvalidArgumentError(
+            f"Invalid value '{value}' for parameter '{parameter}' supplied: it must be one of "
+            f"{', '.join(allowed)}."
+        )
+    return value
+
+
+def _not_a_path(value: str, *, parameter: str) -> None:
+    # MLflow's rule: a name that is not its own normalised POSIX path, or is absolute or leads up.
+    normalised = posixpath.normpath(value)
+    if normalised != value or normalised == "." or normalised.startswith(("..", "/")):
+        raise InvalidArgumentError(
+            f"Invalid value {json.dumps(value)} for parameter '{parameter}' supplied: Names may be "
+            "treated as files in certain cases, and must not resolve to other names when treated "
+            f"as such. This name would resolve to {normalised!r}"
+        )

@@ -1,0 +1,27 @@
+"""Webhooks: their rules, their secrets, and what a receiver is told of which event (contract 6)."""
+
+from registry_core.webhooks.events import SAMPLES, Occasion
+from registry_core.webhooks.facade import DEFAULT_PAGE_SIZE, Webhooks
+from registry_core.webhooks.signing import KEY_VARIABLES, SecretBox, sign
+from registry_core.webhooks.urls import (
+    SystemResolver,
+    Target,
+    UnresolvedHostError,
+    UrlPolicy,
+    is_public,
+)
+
+__all__ = [
+    "DEFAULT_PAGE_SIZE",
+    "KEY_VARIABLES",
+    "SAMPLES",
+    "Occasion",
+    "SecretBox",
+    "SystemResolver",
+    "Target",
+    "UnresolvedHostError",
+    "UrlPolicy",
+    "Webhooks",
+    "is_public",
+    "sign",
+]

@@ -1,0 +1,262 @@
+"""The events of a registry: which exist, when each happens, and what a receiver is told.
+
+The functions named like an event's cause give the `Occasion` of it; nothing else about a registry
+is an event (contract 6.1): no update, rename, stage transition, or deletion of a model or version,
+and no tag of a registered model that is not a prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final, TypeAlias
+
+import attrs
+
+from registry_core import validation
+from registry_core.errors import InvalidArgumentError
+from registry_core.models import (
+    ModelVersion,
+    RegisteredModel,
+    WebhookAction,
+    WebhookEntity,
+    WebhookEvent,
+)
+
+Data: TypeAlias = Mapping[str, object]
+"""What a receiver is told of an event, as JSON."""
+
+PROMPT_TYPE_TAG = "_mlflow_prompt_type"
+"""The tag that tells text prompts from chat prompts (contract 5)."""
+
+_PROMPT_MARKERS = frozenset({validation.PROMPT_TAG, PROMPT_TYPE_TAG})
+
+_MODEL_CREATED: Final = WebhookEvent(WebhookEntity.REGISTERED_MODEL, WebhookAction.CREATED)
+_VERSION_CREATED: Final = WebhookEvent(WebhookEntity.MODEL_VERSION, WebhookAction.CREATED)
+_VERSION_TAG_SET: Final = WebhookEvent(WebhookEntity.MODEL_VERSION_TAG, WebhookAction.SET)
+_VERSION_TAG_DELETED: Final = WebhookEvent(WebhookEntity.MODEL_VERSION_TAG, WebhookAction.DELETED)
+_ALIAS_CREATED: Final = WebhookEvent(WebhookEntity.MODEL_VERSION_ALIAS, WebhookAction.CREATED)
+_ALIAS_DELETED: Final = WebhookEvent(WebhookEntity.MODEL_VERSION_ALIAS, WebhookAction.DELETED)
+_PROMPT_CREATED: Final = WebhookEvent(WebhookEntity.PROMPT, WebhookAction.CREATED)
+_PROMPT_VERSION_CREATED: Final = WebhookEvent(WebhookEntity.PROMPT_VERSION, WebhookAction.CREATED)
+_PROMPT_TAG_SET: Final = WebhookEvent(WebhookEntity.PROMPT_TAG, WebhookAction.SET)
+_PROMPT_TAG_DELETED: Final = WebhookEvent(WebhookEntity.PROMPT_TAG, WebhookAction.DELETED)
+_PROMPT_VERSION_TAG_SET: Final = WebhookEvent(WebhookEntity.PROMPT_VERSION_TAG, WebhookAction.SET)
+_PROMPT_VERSION_TAG_DELETED: Final = WebhookEvent(
+    WebhookEntity.PROMPT_VERSION_TAG, WebhookAction.DELETED
+)
+_PROMPT_ALIAS_CREATED: Final = WebhookEvent(WebhookEntity.PROMPT_ALIAS, WebhookAction.CREATED)
+_PROMPT_ALIAS_DELETED: Final = WebhookEvent(WebhookEntity.PROMPT_ALIAS, WebhookAction.DELETED)
+_BUDGET_EXCEEDED: Final = WebhookEvent(WebhookEntity.BUDGET_POLICY, WebhookAction.EXCEEDED)
+
+_VERSION_SAMPLE: Final[Data] = {"name": "example_model", "version": "1"}
+_PROMPT_VERSION_SAMPLE: Final[Data] = {"name": "example_prompt", "version": "1"}
+_MODEL_SAMPLE: Final[Data] = {"name": "example_model"}
+_PROMPT_SAMPLE: Final[Data] = {"name": "example_prompt"}
+_KEY_SAMPLE: Final[Data] = {"key": "example_key"}
+_TAG_SAMPLE: Final[Data] = {**_KEY_SAMPLE, "value": "example_value"}
+_TAGS_SAMPLE: Final[Data] = {"tags": {"example_key": "example_value"}}
+_ALIAS_SAMPLE: Final[Data] = {"alias": "example_alias"}
+
+SAMPLES: Final[Mapping[WebhookEvent, Data]] = {
+    _MODEL_CREATED: {
+        **_MODEL_SAMPLE,
+        **_TAGS_SAMPLE,
+        "description": "An example registered model",
+    },
+    _VERSION_CREATED: {
+        **_VERSION_SAMPLE,
+        "source": "models:/123",
+        "run_id": "abcd1234abcd5678",
+        **_TAGS_SAMPLE,
+        "description": "An example model version",
+    },
+    _VERSION_TAG_SET: {**_VERSION_SAMPLE, **_TAG_SAMPLE},
+    _VERSION_TAG_DELETED: {**_VERSION_SAMPLE, **_KEY_SAMPLE},
+    _ALIAS_CREATED: {**_MODEL_SAMPLE, **_ALIAS_SAMPLE, "version": "1"},
+    _ALIAS_DELETED: {**_MODEL_SAMPLE, **_ALIAS_SAMPLE},
+    _PROMPT_CREATED: {**_PROMPT_SAMPLE, **_TAGS_SAMPLE, "description": "An example prompt"},
+    _PROMPT_VERSION_CREATED: {
+        **_PROMPT_VERSION_SAMPLE,
+        "template": "Hello {{name}}!",
+        **_TAGS_SAMPLE,
+        "description": "An example prompt version",
+    },
+    _PROMPT_TAG_SET: {**_PROMPT_SAMPLE, **_TAG_SAMPLE},
+    _PROMPT_TAG_DELETED: {**_PROMPT_SAMPLE, **_KEY_SAMPLE},
+    _PROMPT_VERSION_TAG_SET: {**_PROMPT_VERSION_SAMPLE, **_TAG_SAMPLE},
+    _PROMPT_VERSION_TAG_DELETED: {**_PROMPT_VERSION_SAMPLE, **_KEY_SAMPLE},
+    _PROMPT_ALIAS_CREATED: {**_PROMPT_SAMPLE, **_ALIAS_SAMPLE, "version": "1"},
+    _PROMPT_ALIAS_DELETED: {**_PROMPT_SAMPLE, **_ALIAS_SAMPLE},
+    # Of MLflow's gateway. A registry never sends it, but a webhook may ask for it.
+    _BUDGET_EXCEEDED: {
+        "budget_policy_id": "bp-abc123",
+        "budget_unit": "USD",
+        "budget_amount": 100.0,
+        "current_spend": 105.5,
+        "duration_unit": "MONTHS",
+        "duration_value": 1,
+        "target_scope": "ENDPOINT",
+        "workspace": "default",
+        "target_value": "ep-abc123",
+        "window_start": 1704067200000,
+    },
+}
+"""Every event a webhook may ask for, with the data of a test delivery (contract 6.4)."""
+
+
+def check_events(events: Iterable[WebhookEvent]) -> tuple[WebhookEvent, ...]:
+    """The events without duplicates, in the order in which they are stored and shown.
+
+    Raises:
+        InvalidArgumentError: there are none, or one never happens.
+    """
+    checked = tuple(sorted({check_event(event) for event in events}))
+    if not checked:
+        raise InvalidArgumentError(
+            "Webhook events must be a non-empty list of WebhookEvent objects: []."
+        )
+    return checked
+
+
+def check_event(event: WebhookEvent) -> WebhookEvent:
+    """Accept an event that can happen.
+
+    Raises:
+        InvalidArgumentError: the entity has no such action.
+    """
+    if event not in SAMPLES:
+        valid = sorted(known.action.value for known in SAMPLES if known.entity is event.entity)
+        raise InvalidArgumentError(
+            f"Invalid action '{event.action}' for entity '{event.entity}'. "
+            f"Valid actions are: {valid}"
+        )
+    return event
+
+
+@attrs.frozen(kw_only=True)
+class Occasion:
+    """Something that was done to registered model `name`, as the event that tells of it.
+
+    It is another event, or none, when the registered model is a prompt. `is_prompt` is None where
+    that takes a look into the registry, which is left to whoever finds that somebody listens.
+    """
+
+    name: str
+    of_model: WebhookEvent | None
+    of_prompt: WebhookEvent
+    is_prompt: bool | None = None
+    data: Data
+
+    def event(self, *, is_prompt: bool) -> WebhookEvent | None:
+        """The event this is, if it is one, for a model or for a prompt."""
+        return self.of_prompt if is_prompt else self.of_model
+
+    @property
+    def possible_events(self) -> tuple[WebhookEvent, ...]:
+        """The events that this may turn out to be."""
+        kinds = (False, True) if self.is_prompt is None else (self.is_prompt,)
+        found = (self.event(is_prompt=kind) for kind in kinds)
+        return tuple(event for event in found if event is not None)
+
+
+def registered_model_created(model: RegisteredModel) -> Occasion:
+    """The creation of that registered model or prompt, as it was stored."""
+    return Occasion(
+        name=model.name,
+        of_model=_MODEL_CREATED,
+        of_prompt=_PROMPT_CREATED,
+        is_prompt=model.is_prompt,
+        data={
+            "name": model.name,
+            "tags": _user_tags(model.tags) if model.is_prompt else dict(model.tags),
+            "description": model.description or "",
+        },
+    )
+
+
+def model_version_created(version: ModelVersion) -> Occasion:
+    """The creation of that version of a model or prompt, as it was stored."""
+    is_prompt = validation.is_prompt(version.tags)
+    tags = _user_tags(version.tags) if is_prompt else dict(version.tags)
+    about: Data
+    if is_prompt:
+        about = {"template": tags.pop(validation.PROMPT_TEXT_TAG, None)}
+    else:
+        about = {"source": version.source, "run_id": version.run_id or None}
+    return Occasion(
+        name=version.name,
+        of_model=_VERSION_CREATED,
+        of_prompt=_PROMPT_VERSION_CREATED,
+        is_prompt=is_prompt,
+        data={
+            "name": version.name,
+            "version": str(version.version),
+            **about,
+            "tags": tags,
+            "description": version.description or None,
+        },
+    )
+
+
+def registered_model_tag_set(name: str, key: str, value: str) -> Occasion:
+    """A tag of a registered model was set: an event for prompts only."""
+    return Occasion(
+        name=name,
+        of_model=None,
+        of_prompt=_PROMPT_TAG_SET,
+        data={"name": name, "key": key, "value": value},
+    )
+
+
+def registered_model_tag_deleted(name: str, key: str) -> Occasion:
+    """A tag of a registered model is absent now: an event for prompts only."""
+    return Occasion(
+        name=name,
+        of_model=None,
+        of_prompt=_PROMPT_TAG_DELETED,
+        data={"name": name, "key": key},
+    )
+
+
+def model_version_tag_set(name: str, version: str, key: str, value: str) -> Occasion:
+    """A tag of a version was set. `version` is told as the caller wrote it (contract 6.3)."""
+    return Occasion(
+        name=name,
+        of_model=_VERSION_TAG_SET,
+        of_prompt=_PROMPT_VERSION_TAG_SET,
+        data={"name": name, "version": version, "key": key, "value": value},
+    )
+
+
+def model_version_tag_deleted(name: str, version: str, key: str) -> Occasion:
+    """A tag of a version is absent now, whether or not it was there before, as on MLflow."""
+    return Occasion(
+        name=name,
+        of_model=_VERSION_TAG_DELETED,
+        of_prompt=_PROMPT_VERSION_TAG_DELETED,
+        data={"name": name, "version": version, "key": key},
+    )
+
+
+def registered_model_alias_set(name: str, alias: str, version: str) -> Occasion:
+    """An alias was created or moved: MLflow calls both a creation."""
+    return Occasion(
+        name=name,
+        of_model=_ALIAS_CREATED,
+        of_prompt=_PROMPT_ALIAS_CREATED,
+        data={"name": name, "alias": alias, "version": version},
+    )
+
+
+def registered_model_alias_deleted(name: str, alias: str) -> Occasion:
+    """An alias is absent now, whether or not it was there before, as on MLflow."""
+    return Occasion(
+        name=name,
+        of_model=_ALIAS_DELETED,
+        of_prompt=_PROMPT_ALIAS_DELETED,
+        data={"name": name, "alias": alias},
+    )
+
+
+def _user_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in tags.items() if key not in _PROMPT_MARKERS}

@@ -1,0 +1,216 @@
+"""`Webhooks`: everything about keeping webhooks that depends neither on the store nor on HTTP."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+import attrs
+
+from registry_core import store, validation
+from registry_core.errors import InvalidArgumentError, WebhookNotFoundError
+from registry_core.models import (
+    UNSET,
+    NewWebhook,
+    Unset,
+    Webhook,
+    WebhookChanges,
+    WebhookEvent,
+    WebhookStatus,
+)
+from registry_core.search import Page, paging
+from registry_core.webhooks.events import check_event, check_events
+from registry_core.webhooks.signing import KEY_VARIABLES, SECRET_MAX_LENGTH, SecretBox
+from registry_core.webhooks.urls import UrlPolicy
+
+DEFAULT_PAGE_SIZE = 100
+"""Webhooks in a page when the caller does not say (contract 2.22)."""
+
+MAX_RESULTS = 1_000
+"""The largest page of webhooks (contract 2.22)."""
+
+ID_MAX_LENGTH = 256
+"""Characters of a webhook's id; ours are UUIDs, MLflow's column holds 256."""
+
+_TOKEN_KIND = "webhooks"  # noqa: S105 a page token is no secret
+"""Tells these page tokens from those of searches, and the format from later ones."""
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?\Z", re.IGNORECASE | re.ASCII)
+
+ArgumentT = TypeVar("ArgumentT")
+ResultT = TypeVar("ResultT")
+
+
+class Webhooks:
+    """The webhooks of a registry, on any store.
+
+    Checks its arguments and raises subclasses of `RegistryError`, as `Registry` does. Secrets go
+    to the store encrypted; without `secrets` a webhook cannot have one. Thread-safe. Checking a
+    URL may take `urls.RESOLUTION_TIMEOUT_SECONDS`.
+    """
+
+    def __init__(
+        self,
+        webhooks: store.Webhooks,
+        *,
+        urls: UrlPolicy | None = None,
+        secrets: SecretBox | None = None,
+        new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+    ) -> None:
+        self.urls = urls or UrlPolicy()
+        self._store = webhooks
+        self._secrets = secrets
+        self._new_id = new_id
+
+    def create_webhook(
+        self,
+        name: str,
+        *,
+        url: str,
+        events: Iterable[WebhookEvent],
+        description: str | None = None,
+        secret: str | None = None,
+        status: WebhookStatus = WebhookStatus.ACTIVE,
+    ) -> Webhook:
+        """The new webhook. Names need not be unique."""
+        return self._store.create_webhook(
+            NewWebhook(
+                webhook_id=self._new_id(),
+                name=check_name(name),
+                events=check_events(events),
+                description=_description(description),
+                secret=self._seal(secret),
+                status=status,
+                url=self.urls.check(url),
+            )
+        )
+
+    def get_webhook(self, webhook_id: str) -> Webhook:
+        """The webhook.
+
+        Raises:
+            WebhookNotFoundError: there is none.
+        """
+        return self._store.get_webhook(_check_id(webhook_id))
+
+    def list_webhooks(
+        self, *, max_results: int = DEFAULT_PAGE_SIZE, page_token: str | None = None
+    ) -> Page[Webhook]:
+        """A page of webhooks, newest first."""
+        if not 1 <= max_results <= MAX_RESULTS:
+            raise InvalidArgumentError(f"max_results must be between 1 and {MAX_RESULTS}.")
+        start = _position(page_token) if page_token else None
+        rows = [
+            webhook
+            for webhook in self._store.list_webhooks()
+            if start is None or _sort_key(webhook) > start
+        ]
+        if len(rows) <= max_results:
+            return Page(rows)
+        return Page(rows[:max_results], _token(rows[max_results - 1]))
+
+    def update_webhook(self, webhook_id: str, changes: WebhookChanges) -> Webhook:
+        """The webhook with the fields of `changes` that are set; empty texts erase.
+
+        `changes.secret` is the secret itself. Without any change the webhook is updated now.
+
+        Raises:
+            WebhookNotFoundError: there is none.
+        """
+        checked = attrs.evolve(
+            changes,
+            name=_if_set(check_name)(changes.name),
+            events=_if_set(check_events)(changes.events),
+            description=_if_set(_description)(changes.description),
+            secret=_if_set(self._seal)(changes.secret),
+            url=_if_set(self.urls.check)(changes.url),
+        )
+        return self._store.update_webhook(_check_id(webhook_id), checked)
+
+    def delete_webhook(self, webhook_id: str) -> None:
+        """Removes the webhook.
+
+        Raises:
+            WebhookNotFoundError: there is none.
+        """
+        self._store.delete_webhook(_check_id(webhook_id))
+
+    def active_webhooks(self) -> Sequence[Webhook]:
+        """All webhooks that are to be delivered to."""
+        return [hook for hook in self._store.list_webhooks() if hook.status is WebhookStatus.ACTIVE]
+
+    def signing_secret(self, webhook: Webhook) -> str | None:
+        """What deliveries to the webhook are signed with, if anything.
+
+        Raises:
+            StoreCorruptedError: it was encrypted with a key that is not configured.
+            InvalidArgumentError: no key is configured at all.
+        """
+        if webhook.secret is None:
+            return None
+        return self._box().open(webhook.secret)
+
+    def test_event(self, webhook: Webhook, event: WebhookEvent | None = None) -> WebhookEvent:
+        """The event of a test delivery: the given one, or else the webhook's first."""
+        return webhook.events[0] if event is None else check_event(event)
+
+    def _seal(self, secret: str | None) -> str | None:
+        validation.optional_text(secret, parameter="secret", max_length=SECRET_MAX_LENGTH)
+        return self._box().seal(secret) if secret else None
+
+    def _box(self) -> SecretBox:
+        if self._secrets is None:
+            raise InvalidArgumentError(
+                "Webhook secrets are not available: this server has no key to keep them with. "
+                f"Set {KEY_VARIABLES[0]} on the server, or leave the secret out."
+            )
+        return self._secrets
+
+
+def check_name(name: str) -> str:
+    """Accept a webhook's name (contract 6.2)."""
+    if not _NAME.match(name):
+        raise InvalidArgumentError(
+            f"Webhook name {name!r} is invalid. It must start and end with a letter or digit, "
+            "be at most 63 characters long, and contain only letters, digits, dots (.), "
+            "underscores (_), and hyphens (-)."
+        )
+    return name
+
+
+def _description(text: str | None) -> str | None:
+    return validation.description(text) or None
+
+
+def _check_id(webhook_id: str) -> str:
+    """The id, if a store can look for it; others are not found, on every store."""
+    try:
+        return validation.text(webhook_id, parameter="webhook_id", max_length=ID_MAX_LENGTH)
+    except InvalidArgumentError:
+        raise WebhookNotFoundError(webhook_id) from None
+
+
+def _if_set(
+    check: Callable[[ArgumentT], ResultT],
+) -> Callable[[ArgumentT | Unset], ResultT | Unset]:
+    """The check, letting `UNSET` pass."""
+    return lambda value: UNSET if isinstance(value, Unset) else check(value)
+
+
+def _sort_key(webhook: Webhook) -> tuple[int, str]:
+    return -webhook.creation_timestamp, webhook.webhook_id
+
+
+def _token(last: Webhook) -> str:
+    return paging.encode([_TOKEN_KIND, *_sort_key(last)])
+
+
+def _position(token: str) -> tuple[int, str]:
+    """The sort key that the wanted page starts after."""
+    parsed = paging.decode(token)
+    match parsed:
+        case [kind, int(created), str(webhook_id)] if kind == _TOKEN_KIND:
+            return created, webhook_id
+    raise InvalidArgumentError(f"Invalid page token, parsed value={parsed!r}")

@@ -1,0 +1,56 @@
+"""MLflow's REST vocabulary: requests, answers and errors as JSON, both ways.
+
+The server reads requests and writes answers with it; the REST store does the reverse.
+"""
+
+from registry_core.wire.converter import (
+    Json,
+    WrongTypeError,
+    camel_case,
+    converter,
+    decode_model_version,
+    decode_registered_model,
+    decode_request,
+    encode_model_version,
+    encode_registered_model,
+    encode_request,
+    wrong_type,
+)
+from registry_core.wire.errors import (
+    CODES,
+    ErrorCode,
+    code_of,
+    decode_error,
+    error_body,
+)
+from registry_core.wire.payloads import (
+    JSON_CONTENT_TYPE,
+    check_content_type,
+    dumps,
+    fields_of_body,
+    fields_of_query,
+)
+
+__all__ = [
+    "CODES",
+    "JSON_CONTENT_TYPE",
+    "ErrorCode",
+    "Json",
+    "WrongTypeError",
+    "camel_case",
+    "check_content_type",
+    "code_of",
+    "converter",
+    "decode_error",
+    "decode_model_version",
+    "decode_registered_model",
+    "decode_request",
+    "dumps",
+    "encode_model_version",
+    "encode_registered_model",
+    "encode_request",
+    "error_body",
+    "fields_of_body",
+    "fields_of_query",
+    "wrong_type",
+]

@@ -1,0 +1,143 @@
+"""Bodies and query strings: bytes to fields, results to bytes."""
+
+from __future__ import annotations
+
+import functools
+import json
+import urllib.parse
+from collections.abc import Sequence
+from typing import Any, cast
+
+import attrs
+
+from registry_core.errors import InvalidArgumentError
+from registry_core.models import ModelVersion, RegisteredModel
+from registry_core.search import Page
+from registry_core.wire.converter import Json, encode_model_version, encode_registered_model
+
+JSON_CONTENT_TYPE = "application/json"
+"""The only content type of bodies, in both directions."""
+
+_METHODS_WITH_CONTENT_TYPE = frozenset({"POST", "PUT"})
+"""The methods whose requests must say their content type (contract 1.2)."""
+
+_encoder = json.JSONEncoder(separators=(",", ":"))
+
+
+def dumps(value: object) -> bytes:
+    """The value as compact ASCII JSON. Never fails on a text, whatever is in it."""
+    return _encoder.encode(value).encode("ascii")
+
+
+def check_content_type(method: str, content_type: str | None) -> None:
+    """Accept the content type of a request; only POST and PUT need one."""
+    if method not in _METHODS_WITH_CONTENT_TYPE:
+        return
+    if content_type is None:
+        raise InvalidArgumentError("Bad Request. Content-Type header is missing.")
+    if content_type.strip().partition(";")[0] != JSON_CONTENT_TYPE:
+        raise InvalidArgumentError(
+            f"Bad Request. Content-Type must be one of {[JSON_CONTENT_TYPE]}."
+        )
+
+
+def fields_of_query(cls: type[attrs.AttrsInstance], query: bytes) -> dict[str, Any]:
+    """The fields of a request class in a query string.
+
+    Names are snake_case only. Of a repeated scalar the first counts; a repeated list field has
+    every occurrence as an element.
+    """
+    given: dict[str, list[str]] = {}
+    for name, value in urllib.parse.parse_qsl(
+        query.decode("utf-8", "replace"), keep_blank_values=True
+    ):
+        given.setdefault(name, []).append(value)
+    return {
+        name: given[name] if is_list else given[name][0]
+        for name, is_list in _query_fields(cls)
+        if name in given
+    }
+
+
+@functools.cache
+def _query_fields(cls: type[attrs.AttrsInstance]) -> tuple[tuple[str, bool], ...]:
+    """The fields of a request class, and which of them are lists."""
+    attrs.resolve_types(cls)
+    return tuple((field.name, field.type == tuple[str, ...]) for field in attrs.fields(cls))
+
+
+def fields_of_body(body: bytes) -> Json:
+    """The JSON object in a body.
+
+    What is not JSON counts as an empty object, as on MLflow, so that the answer names the missing
+    field. A text that holds an object is decoded twice: very old clients encode twice.
+
+    Raises:
+        InvalidArgumentError: the body is JSON but no object.
+    """
+    if not body:
+        return {}
+    value = _loads(body)
+    if isinstance(value, str):
+        value = _loads(value)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise InvalidArgumentError(
+            f"The request body must be a JSON object, but it is of type '{type(value).__name__}'."
+        )
+    return cast("Json", value)
+
+
+def _loads(text: bytes | str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None if isinstance(text, bytes) else text
+    except RecursionError:
+        raise InvalidArgumentError("The request body is nested too deeply.") from None
+
+
+# Results
+
+
+def registered_model(model: RegisteredModel) -> Json:
+    """The answer that holds a registered model."""
+    return {"registered_model": encode_registered_model(model)}
+
+
+def model_version(version: ModelVersion) -> Json:
+    """The answer that holds a model version."""
+    return {"model_version": encode_model_version(version)}
+
+
+def registered_models(page: Page[RegisteredModel]) -> Json:
+    """The answer that holds a page of registered models."""
+    return _page("registered_models", [encode_registered_model(item) for item in page.items], page)
+
+
+def model_versions(page: Page[ModelVersion]) -> Json:
+    """The answer that holds a page of model versions."""
+    return _page("model_versions", [encode_model_version(item) for item in page.items], page)
+
+
+def latest_versions(versions: Sequence[ModelVersion]) -> Json:
+    """The answer that holds the newest versions of some stages."""
+    return model_versions(Page(versions))
+
+
+def artifact_uri(uri: str) -> Json:
+    """The answer that says where the bytes of a version are."""
+    return {"artifact_uri": uri}
+
+
+def nothing(_: None) -> Json:
+    """The answer of an operation that has no result."""
+    return {}
+
+
+def _page(key: str, items: list[Json], page: Page[Any]) -> Json:
+    out: Json = {key: items} if items else {}
+    if page.next_page_token:
+        out["next_page_token"] = page.next_page_token
+    return out
