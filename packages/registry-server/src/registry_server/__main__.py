@@ -1,0 +1,242 @@
+"""The command `registry-server`, and `python -m registry_server`."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from registry_core import RegistryError, StoreUnavailableError, open_registry
+from registry_core.backends import artifacts_url
+from registry_core.webhooks import SecretBox
+from registry_server.settings import Settings, SettingsError, from_arguments
+
+if TYPE_CHECKING:
+    from litestar import Litestar
+    from uvicorn import Config
+
+FAILED = 1
+"""The exit code of a server that could not start."""
+
+_BACKLOG = 2_048
+"""Connections that may wait to be accepted."""
+
+_KEEP_ALIVE_SECONDS = 75
+"""How long an idle connection stays open: longer than most clients and proxies keep theirs, so
+that it is they who close it and no request meets a closing one."""
+
+_WORKER_ANSWER_SECONDS = 20
+"""How long a worker may take to answer its parent before it counts as dead. The parent hears no
+signal while it waits."""
+
+
+_WORKER_RETRY_SECONDS = 1
+"""How long a worker that finds no store waits before the next one tries."""
+
+_WORKER_FAILED = 3
+"""The exit code by which uvicorn's supervisor knows that no worker will ever start."""
+
+_logger = logging.getLogger("registry_server")
+
+
+class StartError(Exception):
+    """The server cannot start; the message is for whoever starts it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the server until it is told to end, then exits with 0; with 1 if it cannot start."""
+    try:
+        settings = from_arguments(sys.argv[1:] if arguments is None else arguments, os.environ)
+        run(settings)
+    except (StartError, SettingsError, RegistryError) as error:
+        # Drivers speak in several lines.
+        reason = " ".join(str(error).split())
+        print(f"registry-server: {reason}", file=sys.stderr)  # noqa: T201 a command says why
+        sys.exit(FAILED)
+
+
+def run(settings: Settings) -> None:
+    """Serves until SIGTERM or SIGINT; requests in flight are answered first."""
+    # Whatever cannot work is found out here, by one process and with one line.
+    _check_exposure(settings)
+    if settings.workers > 1 and settings.store.lower().startswith("memory:"):
+        raise StartError("a store in memory cannot be shared by several workers")
+    if settings.auth_file:
+        from registry_server.auth import Users  # noqa: PLC0415 not needed to start workers
+
+        Users.load(settings.auth_file)
+    if settings.webhook_secret_key:
+        SecretBox(settings.webhook_secret_key)
+    if settings.local_source_root and not os.path.isdir(settings.local_source_root):  # noqa: PTH112 see `_config`
+        raise StartError(f"--local-source-root {settings.local_source_root} is no directory")
+    _check_store(settings)
+    configure_logging(settings)
+    with _bound_socket(settings) as listener:
+        _announce(settings, listener)
+        settings = _with_own_url(settings, listener)
+        if settings.workers == 1:
+            _run_here(settings, listener)
+        else:
+            _run_workers(settings, listener)
+
+
+def make_app() -> Litestar:
+    """The application of a worker, from the environment that its parent left it."""
+    settings = Settings.from_environment(os.environ)
+    configure_logging(settings)
+    try:
+        return _application(settings)
+    except StoreUnavailableError as error:
+        # The parent starts another worker in place of this one, until the store is back.
+        _logger.warning("a worker waits for the store: %s", error)
+        time.sleep(_WORKER_RETRY_SECONDS)
+        sys.exit(FAILED)
+    except (SettingsError, RegistryError) as error:
+        _logger.error("a worker cannot start: %s", error)  # noqa: TRY400 the message says it all
+        sys.exit(_WORKER_FAILED)
+
+
+def configure_logging(settings: Settings) -> None:
+    """Sends the log to stderr, one line per record."""
+    logging.basicConfig(
+        level=settings.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s",
+        force=True,
+    )
+    # Uvicorn tells of every start and stop of each of its parts.
+    logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, logging.root.level))
+
+
+def _application(settings: Settings) -> Litestar:
+    from registry_server.app import create_app  # noqa: PLC0415 not needed to start workers
+    from registry_server.artifacts import ARTIFACTS  # noqa: PLC0415 see above
+
+    registry = open_registry(
+        settings.store,
+        artifacts=settings.artifacts,
+        public_artifacts_url=settings.public_url and settings.public_url.rstrip("/") + ARTIFACTS,
+        local_sources=False,
+        local_source_root=settings.local_source_root,
+    )
+    app = create_app(registry, settings)
+    app.on_shutdown.append(registry.close)
+    return app
+
+
+def _config(settings: Settings, app: Litestar | str) -> Config:
+    import uvicorn  # noqa: PLC0415 `--help` need not wait for it
+
+    return uvicorn.Config(
+        app,
+        factory=isinstance(app, str),
+        workers=settings.workers,
+        http="registry_server.protocol:RegistryProtocol",
+        ws="none",
+        loop="auto",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+        timeout_worker_healthcheck=_WORKER_ANSWER_SECONDS,
+    )
+
+
+def _run_here(settings: Settings, listener: socket.socket) -> None:
+    import uvicorn  # noqa: PLC0415 see `_config`
+
+    server = uvicorn.Server(_config(settings, _application(settings)))
+    # Uvicorn raises the signal that ended it again, when all is done: that is no failure.
+    for ending in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(ending, lambda *_: None)
+    server.run(sockets=[listener])
+
+
+def _run_workers(settings: Settings, listener: socket.socket) -> None:
+    from registry_server.supervisor import Supervisor  # noqa: PLC0415 see `_config`
+
+    with tempfile.TemporaryDirectory(prefix="registry-server-") as directory:
+        import attrs  # noqa: PLC0415
+
+        attrs.evolve(settings, metrics_directory=directory).to_environment(os.environ)
+        config = _config(settings, "registry_server.__main__:make_app")
+        supervisor = Supervisor(config, sockets=[listener])
+        supervisor.run()
+    if supervisor.failed(_WORKER_FAILED):
+        raise StartError("a worker could not start; the log says why")
+
+
+def _check_exposure(settings: Settings) -> None:
+    if settings.auth_file or settings.allow_unauthenticated or _is_loopback(settings.host):
+        return
+    raise StartError(
+        f"{settings.host} can be reached by others, who could then change the registry: "
+        "give an --auth-file, or say --allow-unauthenticated"
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise StartError(f"cannot listen on {host}: {error.strerror}") from None
+    return all(ipaddress.ip_address(address[0]).is_loopback for *_, address in found)
+
+
+def _check_store(settings: Settings) -> None:
+    with open_registry(settings.store, artifacts=settings.artifacts) as registry:
+        registry.ping()
+
+
+def _bound_socket(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.host, settings.port))
+        listener.listen(_BACKLOG)
+        listener.set_inheritable(True)
+    except OSError as error:
+        listener.close()
+        raise StartError(
+            f"cannot listen on {settings.host} port {settings.port}: {error.strerror}"
+        ) from None
+    return listener
+
+
+def _with_own_url(settings: Settings, listener: socket.socket) -> Settings:
+    """The settings with the URL under which this machine's clients reach the server.
+
+    Only where they would else be given a path of this machine: clients that load a model from a
+    path write into it. A bucket's URI is better than a URL that nobody else can reach.
+    """
+    root = artifacts_url(settings.store, settings.artifacts) or ""
+    is_local = root.lower().startswith("file:") or (root != "" and "://" not in root)
+    if settings.public_url or not is_local or not _is_loopback(settings.host):
+        return settings
+    import attrs  # noqa: PLC0415 see `_config`
+
+    return attrs.evolve(settings, public_url=_url(settings, listener))
+
+
+def _url(settings: Settings, listener: socket.socket) -> str:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{listener.getsockname()[1]}"
+
+
+def _announce(settings: Settings, listener: socket.socket) -> None:
+    print(f"Serving a model registry at {_url(settings, listener)}", file=sys.stderr)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

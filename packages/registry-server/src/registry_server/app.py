@@ -1,0 +1,274 @@
+"""The application: `create_app` puts the table of operations on HTTP.
+
+Strategy: what an operation does is synchronous, and the stores keep a connection per thread. So a
+handler reads the bytes of a request and hands them to one of the application's own few threads,
+which decodes, calls and encodes in one go; the event loop only moves bytes. Litestar routes,
+and sees neither requests nor entities: it would encode and coerce them in its own way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from http import HTTPStatus
+from typing import Any, TypeAlias
+
+from litestar import Litestar, Request
+from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
+from litestar.response import Response
+from litestar.types import ASGIApp
+
+from registry_core import Registry, wire
+from registry_server import openapi, probes, replies
+from registry_server.artifacts import ArtifactService, supports_multipart
+from registry_server.auth import Users
+from registry_server.guards import Guards
+from registry_server.metrics import Metrics
+from registry_server.operations import REGISTRY_OPERATIONS, Call, Operation
+from registry_server.replies import Reply, RequestRefusedError
+from registry_server.settings import Settings
+from registry_server.threads import Threads
+from registry_server.webhooks import SCHEMAS as WEBHOOK_SCHEMAS
+from registry_server.webhooks import WebhookServing
+
+API = "/api/2.0/mlflow"
+AJAX_API = "/ajax-api/2.0/mlflow"
+SEED_API = "/api/2.0/mlflow/model-registry"
+"""An older layout of the same routes, for registered models and model versions only."""
+
+_WAITING_THREADS = 4
+"""Threads for operations that wait for other hosts, so that they hold up no others."""
+
+Observer: TypeAlias = Callable[[str, Any, Any, Call], None]
+"""Told the id, request and result of each operation that succeeded, and its call, in its thread."""
+
+
+def create_app(
+    registry: Registry,
+    settings: Settings | None = None,
+    *,
+    operations: Sequence[Operation[Any, Any]] = REGISTRY_OPERATIONS,
+    observers: Sequence[Observer] = (),
+) -> Litestar:
+    """An ASGI application that serves the registry. The caller closes the registry.
+
+    Raises:
+        SettingsError: the auth file cannot be used.
+        InvalidArgumentError: the key for secrets of webhooks is not one.
+    """
+    settings = settings or Settings()
+    threads = Threads(settings.threads)
+    waiting = Threads(_WAITING_THREADS, name="waiting")
+    webhooks = WebhookServing.of(registry, settings)
+    operations = (*operations, *webhooks.operations)
+    observers = (*observers, webhooks.observe)
+    files = ArtifactService(registry)
+    document = openapi.document(operations, prefix=API, schemas=WEBHOOK_SCHEMAS)
+    names = [operation.id for operation in operations]
+    metrics = Metrics([*names, *probes.NAMES], settings.metrics_directory)
+    app = Litestar(
+        route_handlers=[
+            *probes.routes(
+                registry, threads, metrics, document, multipart=supports_multipart(registry)
+            ),
+            *files.routes(),
+            *_options(operations),
+            *(
+                _route(
+                    operation,
+                    _Runner(operation, registry, observers),
+                    waiting if operation.waits_for_others else threads,
+                    settings,
+                )
+                for operation in operations
+            ),
+        ],
+        exception_handlers={HTTPException: _http_failure, Exception: _failure},
+        openapi_config=None,
+        logging_config=None,
+        # Webhooks after the last event, and before the caller closes the registry.
+        # A lambda, because Litestar passes itself to a hook that takes an argument.
+        on_shutdown=[
+            threads.close,
+            files.close,
+            lambda: webhooks.close(),  # noqa: PLW0108 see above
+            waiting.close,
+        ],
+    )
+    # Around the router, not inside it: what it refuses by itself is guarded and counted too.
+    app.asgi_handler = Guards(
+        app.asgi_handler,
+        metrics=metrics,
+        users=Users.load(settings.auth_file) if settings.auth_file else None,
+        allowed_hosts=settings.known_hosts,
+        allowed_origins=settings.allowed_origins,
+    )
+    return app
+
+
+def paths(operation: Operation[Any, Any]) -> list[str]:
+    """Every path that answers to the operation."""
+    prefixes = [API, AJAX_API]
+    if operation.path.startswith(("/registered-models/", "/model-versions/")):
+        prefixes.append(SEED_API)
+    return [prefix + operation.path for prefix in prefixes]
+
+
+class _Runner:
+    """Runs one operation on the bytes of a request; never raises."""
+
+    def __init__(
+        self,
+        operation: Operation[Any, Any],
+        registry: Registry,
+        observers: Sequence[Observer],
+    ) -> None:
+        self._operation = operation
+        self._registry = registry
+        self._observers = observers
+
+    def __call__(
+        self,
+        *,
+        query: bytes,
+        content_type: str | None,
+        body: bytes,
+        path_fields: dict[str, Any],
+        user: str | None,
+    ) -> Reply:
+        operation = self._operation
+        try:
+            if operation.is_read and query:
+                fields = wire.fields_of_query(operation.request, query)
+            else:
+                wire.check_content_type(operation.method, content_type)
+                fields = wire.fields_of_body(body)
+            if path_fields:
+                fields = {**fields, **path_fields}
+            wanted = wire.decode_request(operation.request, fields)
+            call = Call(registry=self._registry, user=user)
+            result = operation.call(call, wanted)
+            reply = replies.success(operation.answer.encode(result))
+            for observer in self._observers:
+                observer(operation.id, wanted, result, call)
+        except Exception as error:  # noqa: BLE001 the one place where errors become answers
+            return replies.failure(error)
+        return reply
+
+
+def _route(
+    operation: Operation[Any, Any],
+    runner: _Runner,
+    threads: Threads,
+    settings: Settings,
+) -> HTTPRouteHandler:
+    async def handle(request: Request[Any, Any, Any]) -> ASGIApp:
+        scope = request.scope
+        query = scope["query_string"] if operation.is_read else b""
+        run = partial(
+            runner,
+            query=query,
+            content_type=None if operation.is_read else _content_type(scope["headers"]),
+            body=b"" if query else await _body(request, settings.max_body_bytes),
+            path_fields=scope["path_params"],
+            user=scope.get("user"),
+        )
+        return await threads.run(run)
+
+    return HTTPRouteHandler(
+        [path.replace("}", ":str}") for path in paths(operation)],
+        http_method=["GET", "HEAD"] if operation.is_read else [operation.method],
+        status_code=HTTPStatus.OK,
+        name=operation.id,
+    )(handle)
+
+
+def _content_type(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    for name, value in headers:
+        if name == b"content-type":
+            return value.decode("latin-1")
+    return None
+
+
+def _options(operations: Sequence[Operation[Any, Any]]) -> list[HTTPRouteHandler]:
+    """The answers to OPTIONS: Litestar's own know only the first operation of a path."""
+    methods: dict[tuple[str, ...], set[str]] = {}
+    for operation in operations:
+        allowed = methods.setdefault(tuple(paths(operation)), {"OPTIONS"})
+        allowed |= {"GET", "HEAD"} if operation.is_read else {operation.method}
+    return [_options_route(list(where), allowed) for where, allowed in methods.items()]
+
+
+def _options_route(where: list[str], allowed: set[str]) -> HTTPRouteHandler:
+    reply = Reply(HTTPStatus.NO_CONTENT, b"", ((b"allow", ", ".join(sorted(allowed)).encode()),))
+
+    async def handle() -> ASGIApp:
+        return reply
+
+    return HTTPRouteHandler(
+        [path.replace("}", ":str}") for path in where],
+        http_method=["OPTIONS"],
+        status_code=HTTPStatus.OK,  # for Litestar, which takes no reply for 204
+    )(handle)
+
+
+async def _body(request: Request[Any, Any, Any], limit: int) -> bytes:
+    """The whole body.
+
+    Raises:
+        RequestRefusedError: it is longer than `limit` bytes, or the client hung up.
+    """
+    chunks = []
+    size = 0
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] != "http.request":
+            raise RequestRefusedError(
+                HTTPStatus.BAD_REQUEST, "BAD_REQUEST", "The request ended before its body did."
+            )
+        size += len(message["body"])
+        if size > limit:
+            raise RequestRefusedError(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                "INVALID_PARAMETER_VALUE",
+                f"The request body exceeds the maximum of {limit} bytes.",
+            )
+        chunks.append(message["body"])
+        more = message["more_body"]
+    return b"".join(chunks)
+
+
+class _ReplyResponse(Response[bytes]):
+    """A reply in the type that Litestar wants from exception handlers."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.body)
+        self._reply = reply
+
+    def to_asgi_response(self, *_: Any, **__: Any) -> Any:
+        return self._reply
+
+
+def _failure(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    return _ReplyResponse(replies.failure(error))
+
+
+def _http_failure(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """What Litestar itself refuses: an unknown path, a wrong method, an impossible request."""
+    method, path = request.scope["method"], request.scope["path"]
+    match error.status_code:
+        case HTTPStatus.NOT_FOUND:
+            code, message = "ENDPOINT_NOT_FOUND", f"There is no endpoint at {path}"
+        case HTTPStatus.METHOD_NOT_ALLOWED:
+            code, message = "ENDPOINT_NOT_FOUND", f"There is no endpoint for {method} {path}"
+        case status if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            code, message = "BAD_REQUEST", error.detail
+        case _:
+            return _failure(request, error)
+    headers = tuple(
+        (name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()
+    )
+    refused = RequestRefusedError(error.status_code, code, message, headers=headers)
+    return _ReplyResponse(refused.reply())

@@ -1,0 +1,155 @@
+"""A file, or a range of it, as an answer (RFC 9110, section 14)."""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+import re
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import TypeAlias
+from urllib.parse import quote
+
+import attrs
+from litestar.types import Receive, Scope, Send
+
+from registry_core.artifacts import FileInfo, Reading
+from registry_server.replies import Reply
+
+Headers: TypeAlias = list[tuple[bytes, bytes]]
+
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})\Z", re.ASCII)
+
+
+@attrs.frozen
+class Span:
+    """The bytes from `start` up to `stop` of a file of `size` bytes."""
+
+    start: int
+    stop: int
+    size: int
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no such byte."""
+        return self.start >= self.stop
+
+
+def wanted_span(header: str | None, if_range: str | None, info: FileInfo) -> Span | None:
+    """The range that a request asks for, possibly empty; None if it is for the whole file.
+
+    Several ranges, another unit, and a condition that does not hold, mean the whole file.
+    """
+    match = _RANGE.match(header or "")
+    if match is None or match.groups() == ("", "") or not _holds(if_range, info):
+        return None
+    size = info.size or 0
+    first, last = match.groups()
+    if first == "":
+        return Span(max(0, size - int(last)), size, size)
+    return Span(int(first), min(size, int(last) + 1) if last else size, size)
+
+
+def not_satisfiable(info: FileInfo) -> Reply:
+    """The answer for a range in which the file has no byte."""
+    told = (b"content-range", b"bytes */%d" % (info.size or 0))
+    return Reply(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, b"", (told,))
+
+
+def file_headers(info: FileInfo) -> Headers:
+    """What is told of a file, apart from its length."""
+    headers = [
+        (b"content-type", _content_type(info.path)),
+        (b"content-disposition", _disposition(info.path.rpartition("/")[2])),
+        (b"accept-ranges", b"bytes"),
+    ]
+    if info.etag is not None:
+        headers.append((b"etag", b'"%s"' % info.etag.encode()))
+    if info.modified is not None:
+        headers.append((b"last-modified", formatdate(info.modified / 1000, usegmt=True).encode()))
+    return headers
+
+
+class HeadOfFile:
+    """An ASGI application that tells of a file, and does not send it."""
+
+    def __init__(self, info: FileInfo) -> None:
+        self._headers = [*file_headers(info), (b"content-length", b"%d" % (info.size or 0))]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 ASGI
+        """Sends the headers."""
+        start = {"type": "http.response.start", "status": HTTPStatus.OK, "headers": self._headers}
+        await send(start)  # type: ignore[arg-type]  # a dict, as ASGI has it
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class Download:
+    """An ASGI application that streams an open file, and closes it.
+
+    Strategy: while a piece is sent, a thread reads the next one. It ends when the client is gone.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Callable[[], bytes]], Awaitable[bytes]],
+        reading: Reading,
+        span: Span | None,
+    ) -> None:
+        self._run = run
+        self._reading = reading
+        self.status = HTTPStatus.OK if span is None else HTTPStatus.PARTIAL_CONTENT
+        size = reading.info.size or 0
+        length = size if span is None else span.stop - span.start
+        self._headers = [*file_headers(reading.info), (b"content-length", b"%d" % length)]
+        if span is not None:
+            told = b"bytes %d-%d/%d" % (span.start, span.stop - 1, span.size)
+            self._headers.append((b"content-range", told))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 ASGI
+        """Sends the headers, then the pieces as the client takes them."""
+        gone = asyncio.ensure_future(_disconnected(receive))
+        following = self._following()
+        try:
+            await send(
+                {"type": "http.response.start", "status": self.status, "headers": self._headers}
+            )
+            while piece := await following:
+                following = self._following()
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                if gone.done():
+                    return
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            gone.cancel()
+            with suppress(Exception):
+                await following
+            await self._run(self._close)
+
+    def _following(self) -> asyncio.Future[bytes]:
+        return asyncio.ensure_future(self._run(lambda: next(self._reading, b"")))
+
+    def _close(self) -> bytes:
+        self._reading.close()
+        return b""
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _holds(if_range: str | None, info: FileInfo) -> bool:
+    return if_range is None or (info.etag is not None and if_range == f'"{info.etag}"')
+
+
+def _content_type(path: str) -> bytes:
+    guessed = mimetypes.guess_type(path)[0] or "application/octet-stream"
+    return guessed.encode()
+
+
+def _disposition(name: str) -> bytes:
+    """A download under the file's name (RFC 6266): ASCII for all, UTF-8 for who understands it."""
+    plain = re.sub(r'[^\x20-\x7e]|["\\;]', "_", name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}".encode()

@@ -1,0 +1,285 @@
+"""The ASGI application of the artifact routes.
+
+Strategy: these routes move bytes, not JSON, so they are one application mounted beside the table of
+operations. A path is taken from the undecoded request line and decoded exactly once; then
+`artifact_path` refuses every spelling but one. Bytes pass in pieces of a megabyte between the
+event loop and threads of these routes' own, so a file of any size holds a few megabytes and slow
+transfers never keep registry calls waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from litestar.handlers import asgi
+from litestar.handlers.asgi_handlers import ASGIRouteHandler
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from registry_core import (
+    ArtifactNotFoundError,
+    ConflictError,
+    InvalidArgumentError,
+    Registry,
+)
+from registry_core.artifacts import (
+    ArtifactStore,
+    FileInfo,
+    PresigningArtifactStore,
+    Reading,
+    artifact_path,
+    file_path,
+)
+from registry_core.wire import Json
+from registry_server import replies
+from registry_server.artifacts.downloads import (
+    Download,
+    HeadOfFile,
+    Span,
+    not_satisfiable,
+    wanted_span,
+)
+from registry_server.artifacts.requests import ArtifactRequest, ClientGoneError
+from registry_server.replies import Reply, RequestRefusedError
+from registry_server.threads import Threads
+
+PREFIXES = ("/api/2.0/mlflow-artifacts", "/ajax-api/2.0/mlflow-artifacts")
+"""Where the artifact proxy answers (contract 1.1)."""
+
+ARTIFACTS = f"{PREFIXES[0]}/artifacts"
+"""Where, below a server's URL, its artifact root begins."""
+
+TRANSFER_THREADS = 32
+"""Files of one worker that move at a time; further ones wait."""
+
+PRESIGNED_SECONDS = 300
+"""How long a presigned URL is good for (contract 2.23)."""
+
+UPLOAD_SECONDS = 3600
+"""How long the presigned URLs of the parts of an upload are good for: all are given at once."""
+
+_EARLY_CHECK_BYTES = 8 * 1024 * 1024
+"""Bytes from which on a body is refused before it has come."""
+
+_MAX_PARTS = 10_000
+"""S3's limit of parts in one upload."""
+
+_OPEN_ATTEMPTS = 3
+"""How often a range is worked out again because the file changed meanwhile."""
+
+_RESERVED = ".registry"
+_NO_UPLOAD = "Multipart upload is not supported for the current artifact repository"
+_NO_DOWNLOAD = "Multipart download is not supported for the current artifact repository"
+ResultT = TypeVar("ResultT")
+
+
+def supports_multipart(registry: Registry) -> bool:
+    """Whether clients may move bytes straight to and from the artifact store, by presigned URLs."""
+    return isinstance(registry.artifacts, PresigningArtifactStore)
+
+
+class ArtifactService:
+    """The ASGI application below `PREFIXES`."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._threads = Threads(TRANSFER_THREADS, name="artifacts")
+
+    def routes(self) -> list[ASGIRouteHandler]:
+        """The mounts of the artifact routes."""
+        return [
+            asgi(prefix, is_mount=True, name=f"artifacts{number}", copy_scope=False)(self)
+            for number, prefix in enumerate(PREFIXES)
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        try:
+            answer = await self._answer(ArtifactRequest(scope, receive))
+        except ClientGoneError:
+            return
+        except Exception as error:  # noqa: BLE001 the one place where errors become answers
+            answer = replies.failure(error)
+        await answer(scope, receive, send)
+
+    def close(self) -> None:
+        """Ends the threads when what they move has arrived."""
+        self._threads.close()
+
+    async def _answer(self, request: ArtifactRequest) -> ASGIApp:  # noqa: PLR0911 one for each route
+        if self._registry.artifacts is None:
+            raise RequestRefusedError(
+                HTTPStatus.NOT_FOUND,
+                "ENDPOINT_NOT_FOUND",
+                "This server keeps no artifacts; start it with --artifacts",
+            )
+        match request.method, *request.segments:
+            case (("GET" | "HEAD"), "artifacts"):
+                return await self._list(_folder_path(request.query("path")))
+            case "GET", "artifacts", path:
+                return await self._get(file_path(path), request)
+            case "HEAD", "artifacts", path:
+                return HeadOfFile(await self._file(file_path(path), self._store.stat))
+            case "PUT", "artifacts", path:
+                return await self._put(path, request)
+            case "DELETE", "artifacts", path:
+                return await self._delete(_folder_path(path))
+            case (("GET" | "HEAD"), "presigned", path):
+                return await self._presigned(file_path(path))
+            case "POST", "mpu/create" | "mpu/complete" | "mpu/abort" as action, path:
+                return await self._multipart(action, path, await request.json())
+        raise request.refused()
+
+    # Files
+
+    async def _list(self, path: str) -> Reply:
+        found = await self._run(lambda: self._store.list(path))
+        files = [_entry(info) for info in found if info.path != _RESERVED]
+        return replies.success({"files": files} if files else {})
+
+    async def _get(self, path: str, request: ArtifactRequest) -> ASGIApp:
+        header = request.header("range")
+        if header is None:
+            reading = await self._file(path, self._store.read)
+            return Download(self._run, reading, None)
+        for _ in range(_OPEN_ATTEMPTS):
+            info = await self._file(path, self._store.stat)
+            span = wanted_span(header, request.header("if-range"), info)
+            if span is not None and span.is_empty:
+                return not_satisfiable(info)
+            reading = await self._opened(path, span)
+            if (reading.info.size, reading.info.etag) == (info.size, info.etag):
+                return Download(self._run, reading, span)
+            await self._run(reading.close)
+        raise ConflictError(f"'{path}' keeps changing")
+
+    async def _opened(self, path: str, span: Span | None) -> Reading:
+        if span is None:
+            return await self._file(path, self._store.read)
+        start, stop = span.start, span.stop
+        return await self._file(path, lambda path: self._store.read(path, start=start, stop=stop))
+
+    async def _put(self, path: str, request: ArtifactRequest) -> Reply:
+        if path.endswith("/"):
+            raise InvalidArgumentError(
+                "Artifact path must include a filename (cannot end with '/')."
+            )
+        file_path(path)
+        files, body, loop = self._registry.files, request.body, asyncio.get_running_loop()
+        length = request.content_length
+        if length is None or length > _EARLY_CHECK_BYTES:
+            await self._run(lambda: files.check_open(path))
+        try:
+            await self._run(lambda: files.write(path, body.pieces(loop)))
+        finally:
+            body.end()
+        return Reply(HTTPStatus.OK, b"", ())
+
+    async def _delete(self, path: str) -> Reply:
+        file_path(path)
+        await self._run(lambda: self._registry.files.delete(path))
+        return replies.success({})
+
+    # Uploads and downloads that go past the server
+
+    async def _multipart(self, action: str, folder: str, fields: Mapping[str, Any]) -> Reply:
+        # The client sends its own local path: only the name counts, and only that is ours to know.
+        name = re.split(r"[/\\]", _text(fields, "path"))[-1]
+        path = file_path(f"{artifact_path(folder)}/{name}" if folder else name)
+        store = self._presigning(_NO_UPLOAD)
+        if action == "mpu/create":
+            return await self._run(lambda: self._create_multipart(store, path, fields))
+        upload_id = _text(fields, "upload_id")
+        if action == "mpu/abort":
+            await self._run(lambda: store.abort_multipart(path, upload_id))
+            return replies.success({})
+        etags, files = _etags(fields), self._registry.files
+        await self._run(lambda: files.complete_multipart(store, path, upload_id, etags=etags))
+        return replies.success({})
+
+    def _create_multipart(
+        self, store: PresigningArtifactStore, path: str, fields: Mapping[str, Any]
+    ) -> Reply:
+        parts = fields.get("num_parts") or 0
+        if not isinstance(parts, int) or isinstance(parts, bool) or not 0 <= parts <= _MAX_PARTS:
+            raise InvalidArgumentError(f"'num_parts' must be a number up to {_MAX_PARTS}")
+        self._registry.files.check_open(path)
+        upload = store.create_multipart(path, parts=parts, expires_seconds=UPLOAD_SECONDS)
+        credentials = [
+            {"url": url, "part_number": number} for number, url in enumerate(upload.urls, 1)
+        ]
+        out: Json = {"upload_id": upload.upload_id}
+        return replies.success({**out, "credentials": credentials} if credentials else out)
+
+    async def _presigned(self, path: str) -> Reply:
+        store = self._presigning(_NO_DOWNLOAD)
+        info = await self._file(path, store.stat)
+        url = store.presigned_url(path, expires_seconds=PRESIGNED_SECONDS)
+        return replies.success({"url": url, "headers": {}, "file_size": info.size})
+
+    # Shared
+
+    @property
+    def _store(self) -> ArtifactStore:
+        assert self._registry.artifacts is not None
+        return self._registry.artifacts
+
+    def _presigning(self, otherwise: str) -> PresigningArtifactStore:
+        if isinstance(self._store, PresigningArtifactStore):
+            return self._store
+        raise RequestRefusedError(HTTPStatus.NOT_IMPLEMENTED, "NOT_IMPLEMENTED", otherwise)
+
+    async def _file(self, path: str, get: Callable[[str], ResultT]) -> ResultT:
+        """What `get` gives of the file at a path; a folder is refused."""
+
+        def found() -> ResultT:
+            try:
+                return get(path)
+            except ArtifactNotFoundError:
+                if next(self._store.walk(path), None) is None:
+                    raise
+                raise InvalidArgumentError(
+                    f"Artifact path refers to a directory, not a file: '{path}'"
+                ) from None
+
+        return await self._run(found)
+
+    def _run(self, call: Callable[[], ResultT]) -> Awaitable[ResultT]:
+        return self._threads.run(call)
+
+
+def _folder_path(text: str) -> str:
+    """Accept the path of a folder, also with one slash at its end."""
+    return artifact_path(text[:-1] if len(text) > 1 and text.endswith("/") else text)
+
+
+def _entry(info: FileInfo) -> Json:
+    name = info.path.rpartition("/")[2]
+    if info.is_dir:
+        return {"path": name, "is_dir": True}
+    # MLflow leaves the size of an empty file out; its client takes both.
+    return {"path": name, "is_dir": False, **({"file_size": info.size} if info.size else {})}
+
+
+def _text(fields: Mapping[str, Any], key: str) -> str:
+    value = fields.get(key)
+    if not isinstance(value, str) or not value:
+        raise InvalidArgumentError(f"Missing value for required parameter '{key}'.")
+    return value
+
+
+def _etags(fields: Mapping[str, Any]) -> Mapping[int, str]:
+    parts: object = fields.get("parts")
+    etags: dict[int, str] = {}
+    for part in parts if isinstance(parts, list) else ():
+        match part:
+            case {"part_number": int(number), "etag": str(etag)} if 1 <= number <= _MAX_PARTS:
+                etags[number] = etag
+            case _:
+                raise InvalidArgumentError("'parts' must hold objects with part_number and etag")
+    if not etags:
+        raise InvalidArgumentError("Missing value for required parameter 'parts'.")
+    return etags

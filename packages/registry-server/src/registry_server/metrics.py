@@ -1,0 +1,105 @@
+"""Counts of requests by operation and status, and how long they took, in Prometheus's text format.
+
+Strategy: a scrape reaches one worker, whichever takes the connection, but asks about the server.
+So each worker counts in a file of its own, mapped into memory, in a directory that the workers of
+one server share, and whoever is scraped adds up the files. Files of dead workers stay: counters
+may not fall. Every worker has the same operations, so the layout is known and needs no format.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from bisect import bisect_left
+from collections.abc import Sequence
+from pathlib import Path
+
+STATUSES = (
+    *(200, 204, 206, 304, 400, 401, 403, 404, 405, 409, 412, 413, 416, 429, 500, 501, 503),
+    0,
+)
+"""The statuses that are counted apart; 0 is any other."""
+
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Upper bounds of the latency histogram, in seconds; a request slower than all is in +Inf."""
+
+OTHER = "other"
+"""The operation of requests that no handler saw."""
+
+_COLUMNS = len(STATUSES) + len(BUCKETS) + 2
+"""Numbers per operation: a count per status, a count per bucket and +Inf, and nanoseconds."""
+
+
+class Metrics:
+    """The counters of one worker. `record` belongs to one thread."""
+
+    def __init__(self, operations: Sequence[str], directory: str | None = None) -> None:
+        self._rows = {name: i * _COLUMNS for i, name in enumerate((*operations, OTHER))}
+        self._columns = {status: i for i, status in enumerate(STATUSES)}
+        self._directory = Path(directory) if directory else None
+        self._counters = memoryview(self._memory()).cast("Q")
+
+    def record(self, operation: str | None, status: int, seconds: float) -> None:
+        """Counts one answered request."""
+        row = self._rows.get(operation or OTHER, self._rows[OTHER])
+        buckets = row + len(STATUSES)
+        self._counters[row + self._columns.get(status, len(STATUSES) - 1)] += 1
+        self._counters[buckets + bisect_left(BUCKETS, seconds)] += 1
+        self._counters[row + _COLUMNS - 1] += max(0, int(seconds * 1e9))
+
+    def text(self) -> str:
+        """The counters of all workers, added up."""
+        total = self._total()
+        lines = [
+            "# HELP registry_requests_total Requests answered.",
+            "# TYPE registry_requests_total counter",
+        ]
+        for name, row in self._rows.items():
+            lines += [
+                f'registry_requests_total{{operation="{name}",status="{status or OTHER}"}} '
+                f"{total[row + column]}"
+                for status, column in self._columns.items()
+                if total[row + column]
+            ]
+        lines += [
+            "# HELP registry_request_seconds How long requests took.",
+            "# TYPE registry_request_seconds histogram",
+        ]
+        for name, row in self._rows.items():
+            lines += _histogram(name, total[row + len(STATUSES) : row + _COLUMNS])
+        return "\n".join(lines) + "\n"
+
+    def _memory(self) -> mmap.mmap:
+        size = len(self._rows) * _COLUMNS * 8
+        if self._directory is None:
+            return mmap.mmap(-1, size)
+        path = self._directory / f"{os.getpid()}.counters"
+        with path.open("w+b") as file:
+            file.truncate(size)
+            return mmap.mmap(file.fileno(), size)
+
+    def _total(self) -> list[int]:
+        total = list(self._counters)
+        if self._directory is not None:
+            for path in self._directory.glob("*.counters"):
+                content = path.read_bytes()
+                if path.stem != str(os.getpid()) and len(content) == self._counters.nbytes:
+                    others = memoryview(content).cast("Q")
+                    total = [mine + theirs for mine, theirs in zip(total, others, strict=True)]
+        return total
+
+
+def _histogram(name: str, counters: Sequence[int]) -> list[str]:
+    *buckets, nanoseconds = counters
+    count = sum(buckets)
+    if not count:
+        return []
+    lines, below = [], 0
+    for bound, inside in zip((*BUCKETS, "+Inf"), buckets, strict=True):
+        below += inside
+        lines.append(f'registry_request_seconds_bucket{{operation="{name}",le="{bound}"}} {below}')
+    return [
+        *lines,
+        f'registry_request_seconds_sum{{operation="{name}"}} {nanoseconds / 1e9:.9f}',
+        f'registry_request_seconds_count{{operation="{name}"}} {count}',
+    ]

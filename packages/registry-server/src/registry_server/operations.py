@@ -1,0 +1,338 @@
+"""The one table of operations: from it come the routes and the OpenAPI document.
+
+A row names what MLflow names (contract 2): method and path under a prefix, the class of the
+request, the `Registry` call, the shape of the answer. Rows of other modules are appended to
+`REGISTRY_OPERATIONS` where the application is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import attrs
+from litestar.types import Method
+
+from registry_core import ModelVersion, Page, RegisteredModel, Registry
+from registry_core.wire import requests
+from registry_server import answers
+from registry_server.answers import Answer
+
+RequestT = TypeVar("RequestT")
+ResultT = TypeVar("ResultT")
+
+
+@attrs.frozen(kw_only=True)
+class Call:
+    """What an operation is given besides its request."""
+
+    registry: Registry
+    user: str | None = None
+    """The authenticated name, when the server authenticates."""
+
+
+@attrs.frozen(kw_only=True)
+class Operation(Generic[RequestT, ResultT]):
+    """One operation over HTTP.
+
+    `path` is relative to the prefixes of its group; `{name}` in it is a field of the request.
+    """
+
+    id: str
+    method: Method
+    path: str
+    request: type[RequestT]
+    call: Callable[[Call, RequestT], ResultT]
+    answer: Answer[ResultT]
+    summary: str
+    waits_for_others: bool = False
+    """Whether it may take as long as some other host does; such ones have threads of their own."""
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the operation takes its request from the query."""
+        return self.method == "GET"
+
+
+def _create_registered_model(call: Call, wanted: requests.CreateRegisteredModel) -> RegisteredModel:
+    return call.registry.create_registered_model(
+        wanted.name, description=wanted.description, tags=wanted.tags
+    )
+
+
+def _search_registered_models(
+    call: Call, wanted: requests.SearchRegisteredModels
+) -> Page[RegisteredModel]:
+    return call.registry.search_registered_models(
+        wanted.filter,
+        order_by=wanted.order_by,
+        max_results=wanted.max_results,
+        page_token=wanted.page_token,
+    )
+
+
+def _create_model_version(call: Call, wanted: requests.CreateModelVersion) -> ModelVersion:
+    return call.registry.create_model_version(
+        wanted.name,
+        source=wanted.source,
+        run_id=wanted.run_id,
+        run_link=wanted.run_link,
+        description=wanted.description,
+        tags=wanted.tags,
+        model_id=wanted.model_id,
+        user_id=call.user,
+    )
+
+
+def _transition(call: Call, wanted: requests.TransitionModelVersionStage) -> ModelVersion:
+    return call.registry.transition_model_version_stage(
+        wanted.name,
+        wanted.version,
+        stage=wanted.stage,
+        archive_existing_versions=wanted.archive_existing_versions,
+    )
+
+
+def _search_model_versions(call: Call, wanted: requests.SearchModelVersions) -> Page[ModelVersion]:
+    return call.registry.search_model_versions(
+        wanted.filter,
+        order_by=wanted.order_by,
+        max_results=wanted.max_results,
+        page_token=wanted.page_token,
+    )
+
+
+def _get_latest_versions(
+    call: Call, wanted: requests.GetLatestVersions
+) -> tuple[ModelVersion, ...]:
+    return call.registry.get_latest_versions(wanted.name, stages=wanted.stages)
+
+
+_REGISTERED_MODELS: tuple[Operation[Any, Any], ...] = (
+    Operation(
+        id="createRegisteredModel",
+        method="POST",
+        path="/registered-models/create",
+        request=requests.CreateRegisteredModel,
+        call=_create_registered_model,
+        answer=answers.REGISTERED_MODEL,
+        summary="Create a registered model.",
+    ),
+    Operation(
+        id="renameRegisteredModel",
+        method="POST",
+        path="/registered-models/rename",
+        request=requests.RenameRegisteredModel,
+        call=lambda call, wanted: call.registry.rename_registered_model(
+            wanted.name, new_name=wanted.new_name
+        ),
+        answer=answers.REGISTERED_MODEL,
+        summary="Rename a registered model, with all it has.",
+    ),
+    Operation(
+        id="updateRegisteredModel",
+        method="PATCH",
+        path="/registered-models/update",
+        request=requests.UpdateRegisteredModel,
+        call=lambda call, wanted: call.registry.update_registered_model(
+            wanted.name, description=wanted.description
+        ),
+        answer=answers.REGISTERED_MODEL,
+        summary="Set the description of a registered model; none erases it.",
+    ),
+    Operation(
+        id="deleteRegisteredModel",
+        method="DELETE",
+        path="/registered-models/delete",
+        request=requests.DeleteRegisteredModel,
+        call=lambda call, wanted: call.registry.delete_registered_model(wanted.name),
+        answer=answers.NOTHING,
+        summary="Delete a registered model with all its versions.",
+    ),
+    Operation(
+        id="getRegisteredModel",
+        method="GET",
+        path="/registered-models/get",
+        request=requests.GetRegisteredModel,
+        call=lambda call, wanted: call.registry.get_registered_model(wanted.name),
+        answer=answers.REGISTERED_MODEL,
+        summary="Get a registered model with its newest versions.",
+    ),
+    Operation(
+        id="searchRegisteredModels",
+        method="GET",
+        path="/registered-models/search",
+        request=requests.SearchRegisteredModels,
+        call=_search_registered_models,
+        answer=answers.REGISTERED_MODELS,
+        summary="Search registered models.",
+    ),
+    Operation(
+        id="getLatestVersions",
+        method="POST",
+        path="/registered-models/get-latest-versions",
+        request=requests.GetLatestVersions,
+        call=_get_latest_versions,
+        answer=answers.LATEST_VERSIONS,
+        summary="Get the newest version of each stage.",
+    ),
+    Operation(
+        id="getLatestVersionsByQuery",
+        method="GET",
+        path="/registered-models/get-latest-versions",
+        request=requests.GetLatestVersions,
+        call=_get_latest_versions,
+        answer=answers.LATEST_VERSIONS,
+        summary="Get the newest version of each stage.",
+    ),
+    Operation(
+        id="setRegisteredModelTag",
+        method="POST",
+        path="/registered-models/set-tag",
+        request=requests.SetRegisteredModelTag,
+        call=lambda call, wanted: call.registry.set_registered_model_tag(
+            wanted.name, wanted.key, wanted.value
+        ),
+        answer=answers.NOTHING,
+        summary="Set a tag of a registered model.",
+    ),
+    Operation(
+        id="deleteRegisteredModelTag",
+        method="DELETE",
+        path="/registered-models/delete-tag",
+        request=requests.DeleteRegisteredModelTag,
+        call=lambda call, wanted: call.registry.delete_registered_model_tag(
+            wanted.name, wanted.key
+        ),
+        answer=answers.NOTHING,
+        summary="Delete a tag of a registered model.",
+    ),
+    Operation(
+        id="setRegisteredModelAlias",
+        method="POST",
+        path="/registered-models/alias",
+        request=requests.SetRegisteredModelAlias,
+        call=lambda call, wanted: call.registry.set_registered_model_alias(
+            wanted.name, wanted.alias, wanted.version
+        ),
+        answer=answers.NOTHING,
+        summary="Point an alias at a model version.",
+    ),
+    Operation(
+        id="deleteRegisteredModelAlias",
+        method="DELETE",
+        path="/registered-models/alias",
+        request=requests.DeleteRegisteredModelAlias,
+        call=lambda call, wanted: call.registry.delete_registered_model_alias(
+            wanted.name, wanted.alias
+        ),
+        answer=answers.NOTHING,
+        summary="Delete an alias.",
+    ),
+    Operation(
+        id="getModelVersionByAlias",
+        method="GET",
+        path="/registered-models/alias",
+        request=requests.GetModelVersionByAlias,
+        call=lambda call, wanted: call.registry.get_model_version_by_alias(
+            wanted.name, wanted.alias
+        ),
+        answer=answers.MODEL_VERSION,
+        summary="Get the model version that an alias names.",
+    ),
+)
+
+_MODEL_VERSIONS: tuple[Operation[Any, Any], ...] = (
+    Operation(
+        id="createModelVersion",
+        method="POST",
+        path="/model-versions/create",
+        request=requests.CreateModelVersion,
+        call=_create_model_version,
+        answer=answers.MODEL_VERSION,
+        summary="Create the next version of a registered model.",
+    ),
+    Operation(
+        id="updateModelVersion",
+        method="PATCH",
+        path="/model-versions/update",
+        request=requests.UpdateModelVersion,
+        call=lambda call, wanted: call.registry.update_model_version(
+            wanted.name, wanted.version, description=wanted.description
+        ),
+        answer=answers.MODEL_VERSION,
+        summary="Set the description of a model version; none erases it.",
+    ),
+    Operation(
+        id="transitionModelVersionStage",
+        method="POST",
+        path="/model-versions/transition-stage",
+        request=requests.TransitionModelVersionStage,
+        call=_transition,
+        answer=answers.MODEL_VERSION,
+        summary="Move a model version to a stage.",
+    ),
+    Operation(
+        id="deleteModelVersion",
+        method="DELETE",
+        path="/model-versions/delete",
+        request=requests.DeleteModelVersion,
+        call=lambda call, wanted: call.registry.delete_model_version(wanted.name, wanted.version),
+        answer=answers.NOTHING,
+        summary="Delete a model version; its number is not used again.",
+    ),
+    Operation(
+        id="getModelVersion",
+        method="GET",
+        path="/model-versions/get",
+        request=requests.GetModelVersion,
+        call=lambda call, wanted: call.registry.get_model_version(wanted.name, wanted.version),
+        answer=answers.MODEL_VERSION,
+        summary="Get a model version.",
+    ),
+    Operation(
+        id="searchModelVersions",
+        method="GET",
+        path="/model-versions/search",
+        request=requests.SearchModelVersions,
+        call=_search_model_versions,
+        answer=answers.MODEL_VERSIONS,
+        summary="Search model versions.",
+    ),
+    Operation(
+        id="getModelVersionDownloadUri",
+        method="GET",
+        path="/model-versions/get-download-uri",
+        request=requests.GetModelVersionDownloadUri,
+        call=lambda call, wanted: call.registry.get_model_version_download_uri(
+            wanted.name, wanted.version
+        ),
+        answer=answers.ARTIFACT_URI,
+        summary="Get the URI of a model version's artifacts.",
+    ),
+    Operation(
+        id="setModelVersionTag",
+        method="POST",
+        path="/model-versions/set-tag",
+        request=requests.SetModelVersionTag,
+        call=lambda call, wanted: call.registry.set_model_version_tag(
+            wanted.name, wanted.version, wanted.key, wanted.value
+        ),
+        answer=answers.NOTHING,
+        summary="Set a tag of a model version.",
+    ),
+    Operation(
+        id="deleteModelVersionTag",
+        method="DELETE",
+        path="/model-versions/delete-tag",
+        request=requests.DeleteModelVersionTag,
+        call=lambda call, wanted: call.registry.delete_model_version_tag(
+            wanted.name, wanted.version, wanted.key
+        ),
+        answer=answers.NOTHING,
+        summary="Delete a tag of a model version.",
+    ),
+)
+
+REGISTRY_OPERATIONS = _REGISTERED_MODELS + _MODEL_VERSIONS
+"""The 22 operations on registered models and model versions."""

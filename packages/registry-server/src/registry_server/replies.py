@@ -1,0 +1,102 @@
+"""Finished answers: bytes that are sent as they are."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+
+from litestar.serialization import encode_json
+from litestar.types import Receive, Scope, Send
+
+from registry_core import RegistryError, StoreUnavailableError
+from registry_core.wire import CODES, JSON_CONTENT_TYPE, Json, code_of, dumps, error_body
+
+_logger = logging.getLogger("registry_server")
+
+_JSON = (b"content-type", JSON_CONTENT_TYPE.encode())
+
+MAX_RETRY_AFTER_SECONDS = 5
+"""The longest a client is told to wait: longer than that, its own back-off is as good a guess."""
+
+
+class Reply:
+    """An ASGI application that sends one finished answer."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(
+        self, status: int, body: bytes, headers: tuple[tuple[bytes, bytes], ...] = (_JSON,)
+    ) -> None:
+        self.status = status
+        self.body = body
+        self.headers = headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 ASGI
+        """Sends the answer; to a HEAD request, without its body."""
+        headers = list(self.headers)
+        if self.status != HTTPStatus.NO_CONTENT:
+            headers.append((b"content-length", b"%d" % len(self.body)))
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        body = b"" if scope.get("method") == "HEAD" else self.body
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+class RequestRefusedError(Exception):
+    """A request that no operation saw: the status, code and message of its answer."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+    ) -> None:
+        self.status = status
+        self.code = code
+        self.headers = headers
+        super().__init__(message)
+
+    def reply(self) -> Reply:
+        """The answer."""
+        body = dumps(CODES[self.code].body(str(self)))
+        return Reply(self.status, body, (_JSON, *self.headers))
+
+
+def success(value: Json) -> Reply:
+    """The answer 200 with that object."""
+    return Reply(HTTPStatus.OK, json_bytes(value))
+
+
+def failure(error: Exception) -> Reply:
+    """The answer to a request that failed. What is not our error is logged and not told."""
+    if isinstance(error, RequestRefusedError):
+        return error.reply()
+    code = code_of(error)
+    if not isinstance(error, RegistryError):
+        _logger.error("a request failed: %r", error, exc_info=error)
+    headers: tuple[tuple[bytes, bytes], ...] = (_JSON,)
+    if isinstance(error, StoreUnavailableError):
+        _logger.warning("the store is unavailable: %s", error)
+        seconds = min(error.retry_after_seconds, MAX_RETRY_AFTER_SECONDS)
+        headers = (_JSON, (b"retry-after", b"%d" % seconds))
+    return Reply(code.status, dumps(error_body(error)), headers)
+
+
+def text(body: str, content_type: str = "text/plain; charset=utf-8") -> Reply:
+    """The answer 200 with a text."""
+    return Reply(HTTPStatus.OK, body.encode(), ((b"content-type", content_type.encode()),))
+
+
+def json_bytes(value: Json) -> bytes:
+    """The value as compact ASCII JSON.
+
+    Strategy: Litestar's encoder is five times faster than the standard library's but writes UTF-8
+    and refuses lone surrogates. Clients guess the encoding of what they get, so anything beyond
+    ASCII goes the slow way and is escaped.
+    """
+    try:
+        encoded = encode_json(value)
+    except Exception:  # noqa: BLE001 Litestar wraps what its encoder raises in several classes
+        return dumps(value)
+    return encoded if encoded.isascii() else dumps(value)

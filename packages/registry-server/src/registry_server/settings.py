@@ -1,0 +1,293 @@
+"""What a server is told: one frozen value, from flags and the environment, read once.
+
+One table lists every setting with its flag, its environment variables and its meaning. A flag
+beats the environment, the environment beats the default. Worker processes get their settings the
+same way: the parent writes them to the environment that the workers inherit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import urllib.parse
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from typing import Any
+
+import attrs
+
+from registry_core import store_url
+from registry_core.webhooks import KEY_VARIABLES
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+class SettingsError(Exception):
+    """A setting that cannot be used; the message is for whoever starts the server."""
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """How a server runs. `OPTIONS` says what each field means."""
+
+    store: str = attrs.field(default=store_url(environ={}), repr=False)
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int = 1
+    threads: int = 8
+    log_level: str = "info"
+    auth_file: str | None = None
+    allow_unauthenticated: bool = False
+    allowed_hosts: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
+    public_url: str | None = None
+    artifacts: str | None = None
+    local_source_root: str | None = None
+    max_body_bytes: int = 32 * 1024 * 1024
+    shutdown_seconds: int = 30
+    metrics_directory: str | None = None
+    webhook_schemes: tuple[str, ...] = ("https",)
+    webhook_private_addresses: bool = False
+    webhook_secret_key: str | None = attrs.field(default=None, repr=False)
+    webhook_cache_seconds: int = 5
+    webhook_timeout_seconds: int = 30
+    webhook_retries: int = 3
+    webhook_threads: int = 10
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> Settings:
+        """The settings of an environment.
+
+        Raises:
+            SettingsError: a variable has a value that cannot be used.
+        """
+        return from_arguments([], environ)
+
+    @property
+    def known_hosts(self) -> tuple[str, ...]:
+        """The names, beside near ones, by which requests may call the server."""
+        public = urllib.parse.urlsplit(self.public_url or "").hostname
+        return (*self.allowed_hosts, public) if public else self.allowed_hosts
+
+    def to_environment(self, environ: MutableMapping[str, str]) -> None:
+        """Writes the settings so that `from_environment` gives them back."""
+        for option in OPTIONS:
+            value = getattr(self, option.field)
+            for name in option.variables:
+                environ.pop(name, None)
+            if value is not None and value is not False and value != ():
+                environ[option.variables[0]] = (
+                    ",".join(value) if isinstance(value, tuple) else str(value)
+                )
+
+
+def _number(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isascii() or not text.isdecimal() or not low <= int(text) <= high:
+            raise ValueError(f"must be a number from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _flag(text: str) -> bool:
+    if text.lower() not in ("1", "true", "yes", "0", "false", "no", ""):
+        raise ValueError("must be true or false")
+    return text.lower() in ("1", "true", "yes")
+
+
+def _schemes(text: str) -> tuple[str, ...]:
+    words = _words(text.lower())
+    if not words or not set(words) <= {"http", "https"}:
+        raise ValueError("must be https, http or both, separated by a comma")
+    return words
+
+
+def _url(text: str) -> str:
+    parts = urllib.parse.urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("must be an http or https URL")
+    return text
+
+
+def _log_level(text: str) -> str:
+    if text.lower() not in LOG_LEVELS:
+        raise ValueError(f"must be one of {', '.join(LOG_LEVELS)}")
+    return text.lower()
+
+
+@attrs.frozen
+class Option:
+    """One setting: its field, its environment variables (the first wins), its meaning."""
+
+    field: str
+    variables: tuple[str, ...]
+    help: str
+    parse: Callable[[str], Any] = str
+    hidden: bool = False
+
+    @property
+    def flag(self) -> str:
+        """The command-line flag."""
+        return "--" + self.field.replace("_", "-")
+
+
+OPTIONS: Sequence[Option] = (
+    Option(
+        "store",
+        ("REGISTRY_STORE", "DATABASE_URL"),
+        "URL of the store: sqlite:///registry.db, postgresql://..., s3://bucket/prefix, memory:",
+    ),
+    Option("host", ("HOST",), "address to listen on"),
+    Option("port", ("PORT",), "port to listen on; 0 takes a free one", _number(0, 65_535)),
+    Option("workers", ("REGISTRY_WORKERS",), "worker processes", _number(1, 256)),
+    Option(
+        "threads",
+        ("REGISTRY_THREADS",),
+        "threads of each worker that call the store; each keeps one connection",
+        _number(1, 256),
+    ),
+    Option(
+        "log_level", ("LOG_LEVEL",), f"least severe log level: {', '.join(LOG_LEVELS)}", _log_level
+    ),
+    Option(
+        "auth_file",
+        ("REGISTRY_AUTH_FILE",),
+        "file of name:secret lines; whoever is not in it is refused",
+    ),
+    Option(
+        "allow_unauthenticated",
+        ("REGISTRY_ALLOW_UNAUTHENTICATED",),
+        "listen on a public address without an auth file",
+        _flag,
+    ),
+    Option(
+        "allowed_hosts",
+        ("REGISTRY_ALLOWED_HOSTS",),
+        "further names in Host headers, separated by commas; * inside a name is a wildcard",
+        _words,
+    ),
+    Option(
+        "allowed_origins",
+        ("REGISTRY_ALLOWED_ORIGINS",),
+        "origins whose pages may call, separated by commas; * is any",
+        _words,
+    ),
+    Option(
+        "public_url",
+        ("REGISTRY_PUBLIC_URL",),
+        "the URL under which clients reach this server",
+        _url,
+    ),
+    Option("artifacts", ("REGISTRY_ARTIFACTS",), "URL of the artifact root"),
+    Option(
+        "local_source_root",
+        ("REGISTRY_LOCAL_SOURCE_ROOT",),
+        "directory of this machine that sources may name; what is in it, callers can then read",
+    ),
+    Option(
+        "max_body_bytes",
+        ("REGISTRY_MAX_BODY_BYTES",),
+        "longest request body of a registry operation, in bytes",
+        _number(1_024, 2**40),
+    ),
+    Option(
+        "shutdown_seconds",
+        ("REGISTRY_SHUTDOWN_SECONDS",),
+        "how long requests in flight may take after SIGTERM, in seconds",
+        _number(0, 3_600),
+    ),
+    Option(
+        "metrics_directory",
+        ("REGISTRY_METRICS_DIRECTORY",),
+        "where the workers of one server keep their counters",
+        hidden=True,
+    ),
+    Option(
+        "webhook_schemes",
+        ("REGISTRY_WEBHOOK_SCHEMES", "MLFLOW_WEBHOOK_ALLOWED_SCHEMES"),
+        "schemes that URLs of webhooks may have, separated by commas",
+        _schemes,
+    ),
+    Option(
+        "webhook_private_addresses",
+        ("REGISTRY_WEBHOOK_PRIVATE_ADDRESSES", "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS"),
+        "let webhooks reach loopback and private addresses",
+        _flag,
+    ),
+    Option(
+        "webhook_secret_key",
+        KEY_VARIABLES,
+        "key that secrets of webhooks are encrypted with",
+        hidden=True,
+    ),
+    Option(
+        "webhook_cache_seconds",
+        ("REGISTRY_WEBHOOK_CACHE_SECONDS", "MLFLOW_WEBHOOK_CACHE_TTL"),
+        "how long a worker may not know of a webhook that another one changed, in seconds",
+        _number(0, 3_600),
+    ),
+    Option(
+        "webhook_timeout_seconds",
+        ("REGISTRY_WEBHOOK_TIMEOUT_SECONDS", "MLFLOW_WEBHOOK_REQUEST_TIMEOUT"),
+        "how long the receiver of a webhook may take to answer, in seconds",
+        _number(1, 300),
+    ),
+    Option(
+        "webhook_retries",
+        ("REGISTRY_WEBHOOK_RETRIES", "MLFLOW_WEBHOOK_REQUEST_MAX_RETRIES"),
+        "how often a delivery that failed is tried again",
+        _number(0, 10),
+    ),
+    Option(
+        "webhook_threads",
+        ("REGISTRY_WEBHOOK_THREADS", "MLFLOW_WEBHOOK_DELIVERY_MAX_WORKERS"),
+        "threads of each worker that deliver to webhooks",
+        _number(1, 256),
+    ),
+)
+"""Every setting. Hidden are the parent's word to its workers, and a key that belongs into the
+environment and on no command line."""
+
+
+def from_arguments(arguments: Sequence[str], environ: Mapping[str, str]) -> Settings:
+    """The settings that flags and environment give together.
+
+    Raises:
+        SettingsError: a flag or variable has a value that cannot be used.
+    """
+    given = vars(_parser().parse_args(arguments))
+    values: dict[str, Any] = {}
+    for option in OPTIONS:
+        text, origin = given[option.field], option.flag
+        for variable in option.variables:
+            if text is None and environ.get(variable):
+                text, origin = environ[variable], variable
+        if text is not None:
+            try:
+                values[option.field] = option.parse(text)
+            except ValueError as error:
+                raise SettingsError(f"{origin} {error}, not '{text}'") from None
+    return Settings(**values)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="registry-server",
+        description="Serves a model registry over MLflow's REST API.",
+        allow_abbrev=False,
+    )
+    defaults = attrs.fields_dict(Settings)
+    for option in OPTIONS:
+        default = defaults[option.field].default
+        told = f" (default {default})" if isinstance(default, str | int) and default else ""
+        text = f"{option.help}{told}; environment: {', '.join(option.variables)}"
+        if option.parse is _flag:
+            parser.add_argument(option.flag, action="store_const", const="true", help=text)
+        else:
+            parser.add_argument(
+                option.flag, metavar="VALUE", help=argparse.SUPPRESS if option.hidden else text
+            )
+    return parser

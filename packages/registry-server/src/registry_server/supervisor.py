@@ -1,0 +1,23 @@
+"""The parent of several workers: uvicorn's, with an orderly end."""
+
+from __future__ import annotations
+
+from uvicorn.supervisors import Multiprocess
+
+
+class Supervisor(Multiprocess):
+    """Starts workers, replaces those that die, and ends them all when it is told to."""
+
+    def terminate_all(self) -> None:
+        """Tells the workers to end.
+
+        The parent's own copy of the listening socket goes first: while it is open, a connection
+        that no worker takes any more would wait instead of being refused.
+        """
+        for listener in self.sockets:
+            listener.close()
+        super().terminate_all()
+
+    def failed(self, code: int) -> bool:
+        """Whether a worker ended with that exit code."""
+        return any(process.exitcode == code for process in self.processes)

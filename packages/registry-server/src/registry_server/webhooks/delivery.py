@@ -1,0 +1,350 @@
+"""`Deliveries`: tells webhooks of events, after the fact and without holding anybody up.
+
+Strategy: a request that changed the registry calls `announce`, which compares the event with a
+remembered list of webhooks and is done in microseconds when nobody listens. Otherwise one thread
+looks up what is left to know (the list, when it is old; whether a model is a prompt) and puts one
+job per webhook into the `Outbox`. Nothing is kept anywhere else: a delivery is made at most once
+per life of the process that the request went to, like on MLflow (contract 6.3).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import email.utils
+import http.client
+import json
+import logging
+import queue
+import random
+import ssl
+import threading
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TypeAlias
+
+import attrs
+
+from registry_core.errors import NotFoundError, RegistryError
+from registry_core.models import Webhook, WebhookEvent
+from registry_core.webhooks import SAMPLES, Occasion, UnresolvedHostError, Webhooks, sign
+from registry_core.wire.webhooks import TestResult
+from registry_server.webhooks.outbox import Outbox, OutboxFullError
+from registry_server.webhooks.sender import Answer, BlockedAddressError, Sender
+
+_logger = logging.getLogger(__name__)
+
+OCCASIONS_PENDING = 10_000
+"""Occasions that may wait to be looked into; further ones are dropped and logged."""
+
+_RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
+_ACCEPTED = range(200, 300)
+_REDIRECTS = range(300, 400)
+
+TEST_LIFETIME_SECONDS = 60.0
+"""As `Retries.lifetime_seconds`, for a test delivery: somebody waits for it, and MLflow's client
+asks again, for another delivery, when it has no answer after 120 seconds."""
+
+
+@attrs.frozen(kw_only=True)
+class Retries:
+    """When a delivery that failed is tried again (contract 6.3)."""
+
+    most: int = 3
+    backoff_seconds: float = 1.0
+    """The first pause; each is twice the one before."""
+    backoff_max_seconds: float = 60.0
+    jitter_seconds: float = 1.0
+    """Added to a pause at random, so that many deliveries do not return at once."""
+    lifetime_seconds: float = 900.0
+    """After the first attempt; a receiver that asks for more patience loses the delivery."""
+
+    def pause(self, failures: int, retry_after: str | None) -> float:
+        """Seconds to wait after so many failures; a receiver may ask for its own pause."""
+        wanted = _seconds(retry_after) if retry_after else None
+        if wanted is not None:
+            return wanted
+        backoff = self.backoff_seconds * 2.0 ** (failures - 1)
+        jitter = random.uniform(0, self.jitter_seconds)  # noqa: S311 spreads load, guards nothing
+        return min(backoff, self.backoff_max_seconds) + jitter
+
+
+def _seconds(retry_after: str) -> float | None:
+    """The value of a Retry-After header, a number of seconds or a date; None for neither."""
+    if retry_after.isascii() and retry_after.isdecimal():
+        return float(retry_after)
+    try:
+        date = email.utils.parsedate_to_datetime(retry_after)
+        return max(0.0, (date - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+@attrs.define(eq=False, kw_only=True)
+class Delivery:
+    """One body on its way to one webhook. Retries repeat id, timestamp and signature."""
+
+    webhook: Webhook
+    body: bytes
+    retries: Retries
+    delivery_id: str = attrs.field(factory=lambda: str(uuid.uuid4()))
+    timestamp: str = attrs.field(factory=lambda: str(int(time.time())))
+    outcome: Answer | Exception | None = None
+    _failures: int = attrs.field(default=0, init=False)
+    _end: float = attrs.field(default=0.0, init=False)
+
+    def attempt(self, sender: Sender, webhooks: Webhooks) -> float | None:
+        """Tries once; gives the seconds to wait before the next try, or None at the end."""
+        if not self._failures:
+            self._end = time.monotonic() + self.retries.lifetime_seconds
+        retry_after = None
+        try:
+            answer = sender.post(self.webhook.url, self.body, self._headers(webhooks))
+        except (RegistryError, OSError, http.client.HTTPException) as error:
+            self.outcome = error
+            passing = _is_passing(error)
+        else:
+            self.outcome = answer
+            passing = answer.status in _RETRIED_STATUSES
+            retry_after = answer.retry_after
+        return self._again(retry_after) if passing else None
+
+    def _again(self, retry_after: str | None) -> float | None:
+        self._failures += 1
+        if self._failures > self.retries.most:
+            return None
+        pause = self.retries.pause(self._failures, retry_after)
+        return pause if time.monotonic() + pause < self._end else None
+
+    def _headers(self, webhooks: Webhooks) -> Mapping[str, str]:
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": "registry-server",
+            "X-MLflow-Delivery-Id": self.delivery_id,
+            "X-MLflow-Timestamp": self.timestamp,
+        }
+        secret = webhooks.signing_secret(self.webhook)
+        if secret:
+            headers["X-MLflow-Signature"] = sign(
+                secret, delivery_id=self.delivery_id, timestamp=self.timestamp, body=self.body
+            )
+        return headers
+
+    def problem(self) -> str | None:
+        """What went wrong in the last attempt, if anything."""
+        if isinstance(self.outcome, Answer):
+            if self.outcome.status in _REDIRECTS:
+                return f"status {self.outcome.status}: redirects are not followed"
+            return None if self.outcome.status in _ACCEPTED else f"status {self.outcome.status}"
+        return repr(self.outcome)
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether the same request may succeed a little later."""
+    if isinstance(error, RegistryError):
+        return isinstance(error, UnresolvedHostError)
+    return not isinstance(error, BlockedAddressError | ssl.SSLCertVerificationError)
+
+
+def _body(event: WebhookEvent, timestamp: str, data: Mapping[str, object]) -> bytes:
+    told = {"entity": event.entity, "action": event.action, "timestamp": timestamp, "data": data}
+    return json.dumps(told).encode()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+@attrs.frozen
+class _Listeners:
+    """The webhooks to deliver to, as of some moment; `until` is on the monotonic clock."""
+
+    of_event: Mapping[WebhookEvent, Sequence[Webhook]]
+    until: float
+
+
+_UNKNOWN = _Listeners({}, until=float("-inf"))
+
+_Waiting: TypeAlias = tuple[Occasion, str] | None
+"""An occasion and its time; None ends the thread that reads them."""
+
+
+class Deliveries:
+    """Delivers a registry's events to its webhooks.
+
+    `is_prompt` tells whether the registered model of that name is a prompt; it is asked in a
+    thread of its own, and only when somebody listens. A change of webhooks by this process acts at
+    once if it calls `webhooks_changed`, one by another process after `cache_seconds` at most.
+    """
+
+    def __init__(
+        self,
+        webhooks: Webhooks,
+        *,
+        is_prompt: Callable[[str], bool],
+        sender: Sender | None = None,
+        outbox: Outbox | None = None,
+        retries: Retries | None = None,
+        cache_seconds: float = 5.0,
+    ) -> None:
+        self._webhooks = webhooks
+        self._is_prompt = is_prompt
+        self._sender = sender or Sender(webhooks.urls)
+        self._outbox = outbox or Outbox()
+        self._retries = retries or Retries()
+        self._cache_seconds = cache_seconds
+        self._known = _UNKNOWN
+        self._generation = 0
+        self._occasions: queue.Queue[_Waiting] = queue.Queue(OCCASIONS_PENDING)
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closing = threading.Event()
+
+    def announce(self, occasion: Occasion) -> None:
+        """Has the webhooks told that listen to the occasion; returns at once and never raises."""
+        known = self._known
+        if time.monotonic() < known.until and not _anybody(known, occasion):
+            return
+        try:
+            self._start()
+            self._occasions.put_nowait((occasion, _now()))
+        except queue.Full:
+            _logger.warning("Too many events: webhooks are not told of one of %r", occasion.name)
+        except RuntimeError as error:  # No thread can be started.
+            _logger.warning("Webhooks are not told of an event of %r: %s", occasion.name, error)
+
+    def webhooks_changed(self) -> None:
+        """Forgets which webhooks there are."""
+        self._generation += 1
+        self._known = _UNKNOWN
+
+    def test(self, webhook: Webhook, event: WebhookEvent) -> TestResult:
+        """How a delivery of the event's sample goes, retries included; the status is ignored."""
+        delivery = Delivery(
+            webhook=webhook,
+            body=_body(event, _now(), SAMPLES[event]),
+            retries=attrs.evolve(self._retries, lifetime_seconds=TEST_LIFETIME_SECONDS),
+        )
+        try:
+            while (pause := delivery.attempt(self._sender, self._webhooks)) is not None:
+                if self._closing.wait(pause):
+                    break
+        except Exception as error:
+            _logger.exception("A test delivery failed unexpectedly")
+            delivery.outcome = error
+        return _test_result(delivery)
+
+    def close(self, timeout_seconds: float = 5.0) -> None:
+        """Waits for deliveries under way, so long at most, and abandons the others."""
+        end = time.monotonic() + timeout_seconds
+        with self._starting:
+            thread, self._thread = self._thread, None
+            self._closing.set()
+        if thread is not None:
+            with contextlib.suppress(queue.Full):
+                self._occasions.put(None, timeout=timeout_seconds)
+            thread.join(max(0.0, end - time.monotonic()))
+        abandoned = self._outbox.close(max(0.0, end - time.monotonic())) + self._occasions.qsize()
+        if abandoned:
+            _logger.warning("%d webhook deliveries were abandoned at shutdown", abandoned)
+
+    def _start(self) -> None:
+        if self._thread is None:
+            with self._starting:
+                if self._closing.is_set():
+                    raise RuntimeError("the server is ending")
+                if self._thread is None:
+                    self._thread = threading.Thread(
+                        target=self._dispatch, name="webhook-dispatch", daemon=True
+                    )
+                    self._thread.start()
+
+    def _dispatch(self) -> None:
+        while (waiting := self._occasions.get()) is not None:
+            occasion, timestamp = waiting
+            try:
+                self._tell(occasion, timestamp)
+            except Exception:
+                _logger.exception("Webhooks are not told of an event of %r", occasion.name)
+
+    def _tell(self, occasion: Occasion, timestamp: str) -> None:
+        known = self._listeners()
+        if not _anybody(known, occasion):
+            return
+        event = occasion.event(is_prompt=self._concerns_prompt(occasion))
+        if event is None or event not in known.of_event:
+            return
+        body = _body(event, timestamp, occasion.data)
+        for webhook in known.of_event[event]:
+            self._submit(Delivery(webhook=webhook, body=body, retries=self._retries), event)
+
+    def _concerns_prompt(self, occasion: Occasion) -> bool:
+        if occasion.is_prompt is not None:
+            return occasion.is_prompt
+        try:
+            return self._is_prompt(occasion.name)
+        except NotFoundError:
+            return False  # Deleted or renamed a moment later; most are models.
+
+    def _submit(self, delivery: Delivery, event: WebhookEvent) -> None:
+        def job() -> float | None:
+            pause = delivery.attempt(self._sender, self._webhooks)
+            problem = delivery.problem() if pause is None else None
+            if problem:
+                _logger.warning("Webhook %s was not told of %s: %s", name, event, problem)
+            return pause
+
+        # The URL stays out of the log: those of chat services are secrets in themselves.
+        name = f"{delivery.webhook.name!r} ({delivery.webhook.webhook_id})"
+        try:
+            self._outbox.submit(delivery.webhook.webhook_id, job)
+        except OutboxFullError:
+            _logger.warning("Webhook %s is too slow and was not told of %s", name, event)
+
+    def _listeners(self) -> _Listeners:
+        """The webhooks to deliver to, read again when what is known is too old."""
+        known = self._known
+        if time.monotonic() < known.until:
+            return known
+        generation = self._generation
+        of_event: Mapping[WebhookEvent, Sequence[Webhook]]
+        try:
+            of_event = _by_event(self._webhooks.active_webhooks())
+        except RegistryError:
+            if known is _UNKNOWN:
+                raise
+            _logger.warning("The list of webhooks cannot be read; the last one known is used")
+            of_event = known.of_event
+        known = _Listeners(of_event, time.monotonic() + self._cache_seconds)
+        if generation == self._generation:
+            self._known = known
+        return known
+
+
+def _by_event(webhooks: Sequence[Webhook]) -> Mapping[WebhookEvent, Sequence[Webhook]]:
+    of_event: defaultdict[WebhookEvent, list[Webhook]] = defaultdict(list)
+    for webhook in webhooks:
+        for event in webhook.events:
+            of_event[event].append(webhook)
+    return dict(of_event)
+
+
+def _anybody(known: _Listeners, occasion: Occasion) -> bool:
+    # Most registries have no webhook at all, and events are slow to hash.
+    if not known.of_event:
+        return False
+    return any(event in known.of_event for event in occasion.possible_events)
+
+
+def _test_result(delivery: Delivery) -> TestResult:
+    answer = delivery.outcome
+    if not isinstance(answer, Answer):
+        return TestResult(success=False, error_message=f"Failed to test webhook: {answer!r}")
+    return TestResult(
+        success=answer.status in _ACCEPTED,
+        response_status=answer.status,
+        response_body=answer.body,
+        error_message=delivery.problem() if answer.status in _REDIRECTS else None,
+    )

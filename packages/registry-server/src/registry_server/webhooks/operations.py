@@ -1,0 +1,231 @@
+"""The operations on webhooks, and which operations on the registry are events (contract 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from registry_core import Page
+from registry_core.models import Webhook, WebhookAction, WebhookEntity, WebhookStatus
+from registry_core.webhooks import DEFAULT_PAGE_SIZE, Occasion, Webhooks, events
+from registry_core.wire import Json
+from registry_core.wire import webhooks as wire
+from registry_server.answers import NOTHING, Answer
+from registry_server.operations import Call, Operation
+from registry_server.webhooks.delivery import Deliveries
+
+SCHEMAS: Json = {
+    "WebhookEvent": {
+        "type": "object",
+        "properties": {
+            "entity": {"enum": [entity.name for entity in WebhookEntity]},
+            "action": {"enum": [action.name for action in WebhookAction]},
+        },
+        "required": ["entity", "action"],
+    },
+    "WebhookStatus": {"enum": [status.name for status in WebhookStatus]},
+    "Webhook": {
+        "type": "object",
+        "properties": {
+            "webhook_id": {"type": "string"},
+            "name": {"type": "string"},
+            "description": {"type": "string"},
+            "url": {"type": "string"},
+            "events": {"type": "array", "items": {"$ref": "#/components/schemas/WebhookEvent"}},
+            "status": {"$ref": "#/components/schemas/WebhookStatus"},
+            "creation_timestamp": {"type": "integer", "format": "int64"},
+            "last_updated_timestamp": {"type": "integer", "format": "int64"},
+        },
+        "required": [
+            "webhook_id",
+            "name",
+            "url",
+            "events",
+            "status",
+            "creation_timestamp",
+            "last_updated_timestamp",
+        ],
+    },
+}
+"""What requests and answers about webhooks are made of."""
+
+_WEBHOOK_REF: Json = {"$ref": "#/components/schemas/Webhook"}
+
+WEBHOOK: Answer[Webhook] = Answer(
+    "WebhookAnswer", wire.webhook, {"webhook": _WEBHOOK_REF}, required=("webhook",)
+)
+WEBHOOKS: Answer[Page[Webhook]] = Answer(
+    "WebhooksAnswer",
+    wire.webhooks,
+    {
+        "webhooks": {"type": "array", "items": _WEBHOOK_REF},
+        "next_page_token": {
+            "type": "string",
+            "description": "Present if there is a further page.",
+        },
+    },
+)
+TEST_RESULT: Answer[wire.TestResult] = Answer(
+    "WebhookTestAnswer",
+    wire.test_result,
+    {
+        "result": {
+            "type": "object",
+            "properties": {
+                "success": {"type": "boolean"},
+                "response_status": {"type": "integer"},
+                "response_body": {"type": "string"},
+                "error_message": {"type": "string"},
+            },
+            "required": ["success"],
+        }
+    },
+    required=("result",),
+)
+
+
+class _Handlers:
+    """What each operation on webhooks does. A change acts on deliveries at once."""
+
+    def __init__(self, webhooks: Webhooks, deliveries: Deliveries) -> None:
+        self._webhooks = webhooks
+        self._deliveries = deliveries
+
+    def create(self, _: Call, wanted: wire.CreateWebhook) -> Webhook:
+        created = self._webhooks.create_webhook(
+            wanted.name,
+            url=wanted.url,
+            events=wanted.events,
+            description=wanted.description,
+            secret=wanted.secret,
+            status=wanted.status,
+        )
+        self._deliveries.webhooks_changed()
+        return created
+
+    def list(self, _: Call, wanted: wire.ListWebhooks) -> Page[Webhook]:
+        return self._webhooks.list_webhooks(
+            max_results=wanted.max_results or DEFAULT_PAGE_SIZE, page_token=wanted.page_token
+        )
+
+    def get(self, _: Call, wanted: wire.GetWebhook) -> Webhook:
+        return self._webhooks.get_webhook(wanted.webhook_id)
+
+    def update(self, _: Call, wanted: wire.UpdateWebhook) -> Webhook:
+        updated = self._webhooks.update_webhook(wanted.webhook_id, wanted.changes())
+        self._deliveries.webhooks_changed()
+        return updated
+
+    def delete(self, _: Call, wanted: wire.DeleteWebhook) -> None:
+        self._webhooks.delete_webhook(wanted.webhook_id)
+        self._deliveries.webhooks_changed()
+
+    def test(self, _: Call, wanted: wire.TestWebhook) -> wire.TestResult:
+        webhook = self._webhooks.get_webhook(wanted.webhook_id)
+        event = self._webhooks.test_event(webhook, wanted.event)
+        return self._deliveries.test(webhook, event)
+
+
+def webhook_operations(
+    webhooks: Webhooks, deliveries: Deliveries
+) -> tuple[Operation[Any, Any], ...]:
+    """The rows of contract 2.22."""
+    handlers = _Handlers(webhooks, deliveries)
+    return (
+        Operation(
+            id="createWebhook",
+            method="POST",
+            path="/webhooks",
+            request=wire.CreateWebhook,
+            call=handlers.create,
+            answer=WEBHOOK,
+            summary="Create a webhook.",
+            waits_for_others=True,
+        ),
+        Operation(
+            id="listWebhooks",
+            method="GET",
+            path="/webhooks",
+            request=wire.ListWebhooks,
+            call=handlers.list,
+            answer=WEBHOOKS,
+            summary="List webhooks, newest first.",
+        ),
+        Operation(
+            id="getWebhook",
+            method="GET",
+            path="/webhooks/{webhook_id}",
+            request=wire.GetWebhook,
+            call=handlers.get,
+            answer=WEBHOOK,
+            summary="Get a webhook.",
+        ),
+        Operation(
+            id="updateWebhook",
+            method="PATCH",
+            path="/webhooks/{webhook_id}",
+            request=wire.UpdateWebhook,
+            call=handlers.update,
+            answer=WEBHOOK,
+            summary="Change some fields of a webhook.",
+            waits_for_others=True,
+        ),
+        Operation(
+            id="deleteWebhook",
+            method="DELETE",
+            path="/webhooks/{webhook_id}",
+            request=wire.DeleteWebhook,
+            call=handlers.delete,
+            answer=NOTHING,
+            summary="Delete a webhook.",
+        ),
+        Operation(
+            id="testWebhook",
+            method="POST",
+            path="/webhooks/{webhook_id}/test",
+            request=wire.TestWebhook,
+            call=handlers.test,
+            answer=TEST_RESULT,
+            summary="Send a sample of an event to a webhook now.",
+            waits_for_others=True,
+        ),
+    )
+
+
+_Describe: TypeAlias = Callable[[Any, Any], Occasion]
+"""What happened, from the request and the result of an operation."""
+
+_OCCASIONS: Mapping[str, _Describe] = {
+    "createRegisteredModel": lambda _, model: events.registered_model_created(model),
+    "createModelVersion": lambda _, version: events.model_version_created(version),
+    "setRegisteredModelTag": lambda wanted, _: events.registered_model_tag_set(
+        wanted.name, wanted.key, wanted.value
+    ),
+    "deleteRegisteredModelTag": lambda wanted, _: events.registered_model_tag_deleted(
+        wanted.name, wanted.key
+    ),
+    "setModelVersionTag": lambda wanted, _: events.model_version_tag_set(
+        wanted.name, wanted.version, wanted.key, wanted.value
+    ),
+    "deleteModelVersionTag": lambda wanted, _: events.model_version_tag_deleted(
+        wanted.name, wanted.version, wanted.key
+    ),
+    "setRegisteredModelAlias": lambda wanted, _: events.registered_model_alias_set(
+        wanted.name, wanted.alias, wanted.version
+    ),
+    "deleteRegisteredModelAlias": lambda wanted, _: events.registered_model_alias_deleted(
+        wanted.name, wanted.alias
+    ),
+}
+"""The operations that are events, by id; no other operation is one."""
+
+
+def announcer(deliveries: Deliveries) -> Callable[[str, Any, Any, Call], None]:
+    """An observer of operations that has the webhooks told of those that are events."""
+
+    def observe(operation_id: str, wanted: Any, result: Any, _: Call) -> None:
+        describe = _OCCASIONS.get(operation_id)
+        if describe is not None:
+            deliveries.announce(describe(wanted, result))
+
+    return observe

@@ -1,0 +1,63 @@
+"""`WebhookServing`: what an application needs to have webhooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Self
+
+import attrs
+
+from registry_core import Registry
+from registry_core.webhooks import SecretBox, UrlPolicy, Webhooks
+from registry_server.operations import Call, Operation
+from registry_server.settings import Settings
+from registry_server.webhooks.delivery import Deliveries, Retries
+from registry_server.webhooks.operations import announcer, webhook_operations
+from registry_server.webhooks.outbox import Outbox
+from registry_server.webhooks.sender import Sender
+
+_OTHER_SERVERS = ("http:", "https:")
+
+
+@attrs.frozen
+class WebhookServing:
+    """The operations on webhooks, an observer of all operations, and an end in order."""
+
+    operations: tuple[Operation[Any, Any], ...]
+    observe: Callable[[str, Any, Any, Call], None]
+    close: Callable[[], None]
+
+    @classmethod
+    def of(cls, registry: Registry, settings: Settings) -> Self:
+        """The webhooks of a registry. Where its store is another server, that one delivers.
+
+        Raises:
+            InvalidArgumentError: the key for secrets is not one.
+            BackendNotInstalledError: there is a key, but no library to use it with.
+        """
+        webhooks = Webhooks(
+            registry.store,
+            urls=UrlPolicy(
+                schemes=settings.webhook_schemes,
+                allow_private_addresses=settings.webhook_private_addresses,
+            ),
+            secrets=SecretBox(settings.webhook_secret_key) if settings.webhook_secret_key else None,
+        )
+        deliveries = Deliveries(
+            webhooks,
+            is_prompt=lambda name: registry.get_registered_model(name).is_prompt,
+            sender=Sender(webhooks.urls, timeout_seconds=settings.webhook_timeout_seconds),
+            outbox=Outbox(threads=settings.webhook_threads),
+            retries=Retries(most=settings.webhook_retries),
+            cache_seconds=settings.webhook_cache_seconds,
+        )
+        delivers = not settings.store.lower().startswith(_OTHER_SERVERS)
+        return cls(
+            operations=webhook_operations(webhooks, deliveries),
+            observe=announcer(deliveries) if delivers else _ignore,
+            close=deliveries.close,
+        )
+
+
+def _ignore(_id: str, _request: Any, _result: Any, _call: Call) -> None:
+    """Observes nothing."""
