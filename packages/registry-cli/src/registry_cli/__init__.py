@@ -1,0 +1,1 @@
+"""regctl: a command line for model registries."""

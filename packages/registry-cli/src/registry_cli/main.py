@@ -1,0 +1,103 @@
+"""The `regctl` command."""
+
+from __future__ import annotations
+
+import io
+import sys
+import traceback
+
+import click
+
+from registry_cli import artifacts as artifact_commands
+from registry_cli import db, models, output, transfers, versions
+from registry_cli import store as store_commands
+from registry_cli.errors import ExitCode, exit_code, message
+from registry_cli.options import artifacts_option, output_option, store_option
+from registry_cli.session import Session
+
+
+class Regctl(click.Group):
+    """A group whose commands end in one of `ExitCode`, and never in a traceback unless asked."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Runs the command; what it raises becomes a message on stderr and an exit code."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except (click.exceptions.Exit, click.ClickException):
+            raise
+        except (Exception, KeyboardInterrupt) as error:
+            if isinstance(error, click.Abort) and not _interrupted(error):
+                raise
+            code = _report(error, ctx.find_object(Session))
+            output.flush_or_abandon()
+            raise click.exceptions.Exit(code) from error
+        return result
+
+
+def _report(error: BaseException, session: Session | None) -> ExitCode:
+    if _interrupted(error):
+        return ExitCode.INTERRUPTED
+    if isinstance(error, BrokenPipeError):
+        return ExitCode.BROKEN_PIPE
+    if session is not None and session.show_traceback:
+        output.notice(traceback.format_exc())
+    output.error(message(error))
+    return exit_code(error)
+
+
+def _interrupted(error: BaseException) -> bool:
+    # Click turns Ctrl-C at a question into Abort, as it does a refusal.
+    return isinstance(error, KeyboardInterrupt) or (
+        isinstance(error, click.Abort) and isinstance(error.__context__, KeyboardInterrupt)
+    )
+
+
+@click.group("regctl", cls=Regctl, context_settings={"help_option_names": ["-h", "--help"]})
+@store_option
+@artifacts_option
+@output_option
+@click.option("--traceback", "show_traceback", is_flag=True, help="Show where an error came from.")
+@click.version_option(package_name="registry-cli", prog_name="regctl")
+@click.pass_context
+def regctl(
+    ctx: click.Context,
+    *,
+    store: str | None,
+    artifacts: str | None,
+    output: str | None,
+    show_traceback: bool,
+) -> None:
+    """Read and change a registry of machine-learning models.
+
+    The registry may be a SQLite file, a PostgreSQL database, a bucket or an
+    MLflow-compatible server; its URL says which.
+
+    Results go to stdout, everything else to stderr.
+    """
+    ctx.obj = Session(
+        store=store,
+        artifacts=artifacts,
+        output=output or "table",
+        show_traceback=show_traceback,
+    )
+
+
+models.models.add_command(transfers.push)
+models.models.add_command(transfers.pull)
+for group in (
+    models.models,
+    versions.versions,
+    artifact_commands.artifacts,
+    store_commands.store,
+    db.db,
+):
+    regctl.add_command(group)
+
+
+def main() -> None:
+    """Runs `regctl` on the process's arguments and exits."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name that the terminal's encoding lacks is no reason to fail.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    regctl(prog_name="regctl")

@@ -1,0 +1,147 @@
+"""`regctl models`: registered models, their tags and their aliases."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import click
+
+from registry_cli.options import (
+    description_option,
+    list_options,
+    name_argument,
+    on_store,
+    same_model,
+    shows_results,
+    tag_option,
+    tag_pair,
+    yes_option,
+)
+from registry_cli.output import confirm, notice
+from registry_cli.session import PAGE_SIZE, Session, pass_session
+
+
+@click.group()
+def models() -> None:
+    """Registered models, their tags and their aliases."""
+
+
+@models.command()
+@name_argument
+@click.option("--description", metavar="TEXT", help="What the model is for.")
+@tag_option
+@shows_results
+@pass_session
+def create(
+    session: Session, name: str, description: str | None, tags: tuple[tuple[str, str], ...]
+) -> None:
+    """Create a registered model, without versions."""
+    session.output.model(
+        session.registry.create_registered_model(name, description=description, tags=dict(tags))
+    )
+
+
+@models.command()
+@name_argument
+@shows_results
+@pass_session
+def get(session: Session, name: str) -> None:
+    """Show a registered model with its tags, aliases and latest versions."""
+    session.output.model(session.registry.get_registered_model(name))
+
+
+@models.command("list")
+@list_options
+@shows_results
+@pass_session
+def list_models(
+    session: Session, filter_text: str | None, order_by: tuple[str, ...], limit: int | None
+) -> None:
+    """List registered models, by name unless ordered otherwise.
+
+    Prompts are left out unless the filter asks for them.
+    """
+    found = session.registry.iter_registered_models(
+        filter_text, order_by=order_by, page_size=min(limit or PAGE_SIZE, PAGE_SIZE)
+    )
+    session.output.models(islice(found, limit))
+
+
+@models.command()
+@name_argument
+@description_option
+@shows_results
+@pass_session
+def update(session: Session, name: str, description: str) -> None:
+    """Change the description of a registered model."""
+    session.output.model(session.registry.update_registered_model(name, description=description))
+
+
+@models.command()
+@name_argument
+@click.argument("new_name", metavar="NEW_NAME")
+@shows_results
+@pass_session
+def rename(session: Session, name: str, new_name: str) -> None:
+    """Rename a registered model, with all its versions."""
+    session.output.model(session.registry.rename_registered_model(name, new_name=new_name))
+
+
+@models.command()
+@name_argument
+@yes_option
+@on_store
+@pass_session
+def delete(session: Session, name: str, *, yes: bool) -> None:
+    """Delete a registered model with all its versions."""
+    confirm(f"Delete registered model '{name}' with all its versions?", yes=yes)
+    session.registry.delete_registered_model(name)
+    notice(f"Deleted registered model '{name}'.")
+
+
+@models.command()
+@name_argument
+@click.argument("tags", metavar="KEY=VALUE...", type=tag_pair, nargs=-1, required=True)
+@on_store
+@pass_session
+def tag(session: Session, name: str, tags: tuple[tuple[str, str], ...]) -> None:
+    """Set tags of a registered model."""
+    for key, value in tags:
+        session.registry.set_registered_model_tag(name, key, value)
+
+
+@models.command()
+@name_argument
+@click.argument("keys", metavar="KEY...", nargs=-1, required=True)
+@on_store
+@pass_session
+def untag(session: Session, name: str, keys: tuple[str, ...]) -> None:
+    """Remove tags of a registered model; absent ones are no error."""
+    for key in keys:
+        session.registry.delete_registered_model_tag(name, key)
+
+
+@models.command()
+@name_argument
+@click.argument("alias", metavar="ALIAS")
+@click.argument("version", metavar="{VERSION | URI}")
+@on_store
+@pass_session
+def alias(session: Session, name: str, alias: str, version: str) -> None:
+    """Point an alias at a version, wherever it pointed before.
+
+    The version may be a models:/ URI of the same model: `regctl models alias
+    churn champion models:/churn@challenger` promotes the challenger.
+    """
+    number = same_model(name, version, session.registry)
+    session.registry.set_registered_model_alias(name, alias, number)
+
+
+@models.command()
+@name_argument
+@click.argument("alias", metavar="ALIAS")
+@on_store
+@pass_session
+def unalias(session: Session, name: str, alias: str) -> None:
+    """Remove an alias; an absent one is no error."""
+    session.registry.delete_registered_model_alias(name, alias)

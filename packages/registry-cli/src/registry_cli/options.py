@@ -1,0 +1,265 @@
+"""Options and arguments that several commands share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from registry_cli.completion import GIVEN_STORE, complete_model, complete_version
+from registry_cli.session import Session
+
+if TYPE_CHECKING:
+    from registry_core import Registry
+
+FORMATS = ("table", "json", "jsonl", "name")
+"""What `--output` accepts."""
+
+_URI_SCHEME = "models:/"
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+
+def _store(ctx: click.Context, _: click.Parameter, value: str | None) -> str | None:
+    session = ctx.find_object(Session)
+    if value and session:
+        session.store = value
+    elif value:
+        ctx.meta[GIVEN_STORE] = value  # while completing, there is no session
+    return value
+
+
+def _artifacts(ctx: click.Context, _: click.Parameter, value: str | None) -> str | None:
+    session = ctx.find_object(Session)
+    if value and session:
+        session.artifacts = value
+    return value
+
+
+def _output(ctx: click.Context, _: click.Parameter, value: str | None) -> str | None:
+    session = ctx.find_object(Session)
+    if value and session:
+        session.output_format = value
+    return value
+
+
+def _store_option(*, expose: bool) -> Callable[[CommandT], CommandT]:
+    return click.option(
+        "--store",
+        metavar="URL",
+        expose_value=expose,
+        callback=_store,
+        help=_STORE_HELP if expose else "Where the registry is kept; see regctl --help.",
+    )
+
+
+def _artifacts_option(*, expose: bool) -> Callable[[CommandT], CommandT]:
+    return click.option(
+        "--artifacts",
+        metavar="URL",
+        expose_value=expose,
+        callback=_artifacts,
+        help=_ARTIFACTS_HELP if expose else "Where artifacts are kept; see regctl --help.",
+    )
+
+
+def _output_option(*, expose: bool) -> Callable[[CommandT], CommandT]:
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(FORMATS),
+        expose_value=expose,
+        callback=_output,
+        help="How to print results.  [default: table]",
+    )
+
+
+_STORE_HELP = (
+    "Where the registry is kept: sqlite:///FILE, postgresql://..., s3://BUCKET/PREFIX or "
+    "http(s)://HOST.  [default: $REGISTRY_STORE, else $DATABASE_URL, else sqlite:///registry.db]"
+)
+
+_ARTIFACTS_HELP = (
+    "Where the files of model versions are kept: s3://BUCKET/PREFIX, file:///DIRECTORY or none.  "
+    "[default: $REGISTRY_ARTIFACTS, else beside a SQLite file or in the bucket]"
+)
+
+store_option = _store_option(expose=True)
+"""`--store` of `regctl` itself, passed to its function."""
+
+artifacts_option = _artifacts_option(expose=True)
+"""`--artifacts` of `regctl` itself, passed to its function."""
+
+output_option = _output_option(expose=True)
+"""`--output` of `regctl` itself, passed to its function."""
+
+on_store = _store_option(expose=False)
+"""`--store` after a command's name, which wins over the one before it."""
+
+
+def shows_results(command: CommandT) -> CommandT:
+    """Lets `--store` and `--output` also be written after the command's name."""
+    return on_store(_output_option(expose=False)(command))
+
+
+def on_artifacts(command: CommandT) -> CommandT:
+    """Lets `--artifacts` also be written after the command's name."""
+    return _artifacts_option(expose=False)(command)
+
+
+def name_argument(command: CommandT) -> CommandT:
+    """The argument NAME: a registered model's."""
+    return click.argument("name", metavar="NAME", shell_complete=complete_model)(command)
+
+
+def list_options(command: CommandT) -> CommandT:
+    """The options of every `list`: --filter, --order-by and --limit."""
+    options = (
+        click.option("--filter", "filter_text", metavar="TEXT", help=_FILTER_HELP),
+        click.option(
+            "--order-by",
+            metavar="FIELD [ASC|DESC]",
+            multiple=True,
+            help="Sort by this; give it again to break ties.",
+        ),
+        click.option(
+            "--limit", type=click.IntRange(min=1), metavar="N", help="Stop after N of them."
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+_FILTER_HELP = (
+    "Only those that match, in MLflow's filter language: \"name LIKE 'fraud%' AND tags.team = "
+    "'risk'\"."
+)
+
+description_option = click.option(
+    "--description", metavar="TEXT", required=True, help="The new text; '' erases it."
+)
+
+yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+
+
+def tag_pair(text: str) -> tuple[str, str]:
+    """The key and value of a tag written `KEY=VALUE`; the value may be empty and contain `=`."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise click.BadParameter(f"'{text}' is not KEY=VALUE.")
+    return key, value
+
+
+tag_option = click.option(
+    "--tag",
+    "tags",
+    type=tag_pair,
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set a tag; may be given again.",
+)
+
+
+class Seconds(click.ParamType[float]):
+    """A duration: seconds, or a number with `s`, `m`, `h` or `d` behind it."""
+
+    name = "duration"
+
+    def convert(
+        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The seconds."""
+        if isinstance(value, float | int):
+            return float(value)
+        match = _DURATION.match(value)
+        if match is None:
+            self.fail(f"'{value}' is no duration, such as 90, 30m, 24h or 7d.", param, ctx)
+        return float(match["number"]) * _UNITS[match["unit"] or "s"]
+
+
+_DURATION = re.compile(r"(?P<number>\d{1,9}(?:\.\d{1,3})?)(?P<unit>[smhd]?)\Z", re.ASCII)
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class VersionRef:
+    """A model version as a user writes it: `NAME VERSION` or a `models:/` URI."""
+
+    def __init__(self, *, name: str = "", version: str = "", uri: str | None = None) -> None:
+        self.name = name
+        self.version = version
+        self.uri = uri
+
+    def key(self, registry: Registry) -> tuple[str, int | str]:
+        """The name and the number, looked up when the URI says `latest`, an alias or a stage."""
+        if self.uri is None:
+            return self.name, self.version
+        from registry_core import parse_model_uri  # noqa: PLC0415 --help must not pay for it
+
+        parsed = parse_model_uri(self.uri)
+        if parsed.version is not None:
+            return parsed.name, parsed.version
+        found = registry.resolve(self.uri)
+        return found.name, found.version
+
+
+def split_version(words: Sequence[str]) -> tuple[VersionRef, tuple[str, ...]]:
+    """The version that an argument list starts with, and the words after it."""
+    if words[0].startswith(_URI_SCHEME):
+        return VersionRef(uri=words[0]), tuple(words[1:])
+    if "/" in words[0] or (len(words) == 1 and "@" in words[0]):
+        return VersionRef(uri=_URI_SCHEME + words[0]), tuple(words[1:])
+    if len(words) == 1:
+        raise click.UsageError(f"Which version of '{words[0]}'? Write NAME VERSION or models:/...")
+    return VersionRef(name=words[0], version=words[1]), tuple(words[2:])
+
+
+def same_model(name: str, version: str, registry: Registry) -> int | str:
+    """The number of a version of that model, given as a number or as a `models:/` URI."""
+    if not version.startswith(_URI_SCHEME):
+        return version
+    found, number = VersionRef(uri=version).key(registry)
+    if found != name:
+        raise click.UsageError(f"'{version}' is not a version of '{name}'.")
+    return number
+
+
+def of_model(name: str | None, filter_text: str | None) -> str | None:
+    """A filter for the versions of one model that also match the given filter, if any."""
+    if name is None:
+        return filter_text
+    # A list is read with escapes, a plain value is not: only there may a name hold any quotes.
+    clause = f"name IN ({name!r})" if "'" in name else f"name = '{name}'"
+    return f"{filter_text} AND {clause}" if filter_text else clause
+
+
+def version_argument(*rest: str) -> Callable[[CommandT], CommandT]:
+    """A model version, then one word for each of `rest`; a last `X...` takes one or more.
+
+    Click's arguments are of a fixed number of words, and a version is one or two: so this is one
+    argument, split here. The command receives `target`, what `split_version` returns.
+    """
+
+    def split(
+        ctx: click.Context, _: click.Parameter, words: tuple[str, ...]
+    ) -> tuple[VersionRef, tuple[str, ...]]:
+        if ctx.resilient_parsing:  # for completion, which may see half a command
+            return VersionRef(), words
+        ref, others = split_version(words)
+        many = bool(rest) and rest[-1].endswith("...")
+        if len(others) < len(rest):
+            raise click.UsageError(f"Missing argument '{rest[len(others)]}'.", ctx)
+        if len(others) > len(rest) and not many:
+            raise click.UsageError(f"Got an unexpected argument '{others[len(rest)]}'.", ctx)
+        return ref, others
+
+    return click.argument(
+        "target",
+        nargs=-1,
+        required=True,
+        metavar=" ".join(["{NAME VERSION | URI}", *rest]),
+        callback=split,
+        shell_complete=complete_version,
+    )

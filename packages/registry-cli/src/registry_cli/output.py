@@ -1,0 +1,296 @@
+"""The only module that prints: results on stdout in the chosen format, all else on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from registry_cli.tables import printable, record_lines, table_lines
+
+if TYPE_CHECKING:
+    from registry_cli.views import View
+    from registry_core import ModelVersion, RegisteredModel
+
+T = TypeVar("T")
+
+_BAR_STEPS = 1_000
+"""How often a bar is drawn again until it is full."""
+
+
+class Output(ABC):
+    """Shows results in one format."""
+
+    def model(self, model: RegisteredModel) -> None:
+        """Shows a registered model."""
+        from registry_cli.views import MODEL  # noqa: PLC0415 --help must not pay for the library
+
+        self._one(MODEL, model)
+
+    def models(self, models: Iterable[RegisteredModel]) -> None:
+        """Shows registered models, as they come."""
+        from registry_cli.views import MODEL  # noqa: PLC0415 --help must not pay for the library
+
+        self._many(MODEL, models)
+
+    def version(self, version: ModelVersion) -> None:
+        """Shows a model version."""
+        from registry_cli.views import VERSION  # noqa: PLC0415 --help must not pay for the library
+
+        self._one(VERSION, version)
+
+    def versions(self, versions: Iterable[ModelVersion]) -> None:
+        """Shows model versions, as they come."""
+        from registry_cli.views import VERSION  # noqa: PLC0415 --help must not pay for the library
+
+        self._many(VERSION, versions)
+
+    @abstractmethod
+    def fields(self, fields: Mapping[str, str | int | None]) -> None:
+        """Shows a few named texts, the most important first."""
+
+    @abstractmethod
+    def records(
+        self,
+        many: str,
+        columns: Sequence[str],
+        rows: Iterable[Mapping[str, Any]],
+        *,
+        summary: Mapping[str, Any],
+    ) -> None:
+        """Shows rows with those columns, the most important first, and what they amount to.
+
+        `many` is what the rows are called together.
+        """
+
+    @abstractmethod
+    def _one(self, view: View[T], item: T) -> None: ...
+
+    @abstractmethod
+    def _many(self, view: View[T], items: Iterable[T]) -> None: ...
+
+
+class TableOutput(Output):
+    """For people: a table of many results, a record of one."""
+
+    def fields(self, fields: Mapping[str, str | int | None]) -> None:
+        """See `Output`."""
+        if len(fields) == 1:
+            _line(_first(fields))
+        else:
+            _lines(
+                record_lines(
+                    (key.replace("_", " "), str(value or "-")) for key, value in fields.items()
+                )
+            )
+
+    def records(
+        self,
+        many: str,  # noqa: ARG002 people see what they are
+        columns: Sequence[str],
+        rows: Iterable[Mapping[str, Any]],
+        *,
+        summary: Mapping[str, Any],
+    ) -> None:
+        """See `Output`; what they amount to goes to stderr."""
+        header = [column.replace("_", " ").upper() for column in columns]
+        cells = ([_cell(row[column]) for column in columns] for row in rows)
+        _lines(table_lines(header, cells, width=_table_width()))
+        notice(
+            ", ".join(f"{key.replace('_', ' ')}: {_cell(value)}" for key, value in summary.items())
+        )
+
+    def _one(self, view: View[T], item: T) -> None:
+        _lines(record_lines(view.record(item)))
+
+    def _many(self, view: View[T], items: Iterable[T]) -> None:
+        _lines(table_lines(view.header, map(view.row, items), width=_table_width()))
+
+
+class JsonOutput(Output):
+    """For programs: one JSON document, of the shape that MLflow's REST API gives."""
+
+    def fields(self, fields: Mapping[str, str | int | None]) -> None:
+        """See `Output`."""
+        _line(json.dumps(dict(fields), indent=2))
+
+    def records(
+        self,
+        many: str,
+        columns: Sequence[str],  # noqa: ARG002 programs see all
+        rows: Iterable[Mapping[str, Any]],
+        *,
+        summary: Mapping[str, Any],
+    ) -> None:
+        """See `Output`."""
+        _line(json.dumps({**summary, many: [dict(row) for row in rows]}, indent=2))
+
+    def _one(self, view: View[T], item: T) -> None:
+        _line(json.dumps({view.one: view.wire(item)}, indent=2))
+
+    def _many(self, view: View[T], items: Iterable[T]) -> None:
+        # Written piece by piece: a million versions must not be held to print them. The first is
+        # awaited before anything is printed, so that an error leaves stdout empty.
+        separator = f'{{\n  "{view.many}": [\n'
+        empty = True
+        for item in items:
+            _write(separator + json.dumps(view.wire(item)))
+            separator, empty = ",\n", False
+        _line(f'{{"{view.many}": []}}' if empty else "\n]}")
+
+
+class JsonLinesOutput(Output):
+    """For pipes: one JSON object on each line."""
+
+    def fields(self, fields: Mapping[str, str | int | None]) -> None:
+        """See `Output`."""
+        _line(json.dumps(dict(fields)))
+
+    def records(
+        self,
+        many: str,  # noqa: ARG002 each line is one of them
+        columns: Sequence[str],  # noqa: ARG002 programs see all
+        rows: Iterable[Mapping[str, Any]],
+        *,
+        summary: Mapping[str, Any],  # noqa: ARG002 as above
+    ) -> None:
+        """See `Output`."""
+        _lines(json.dumps(dict(row)) for row in rows)
+
+    def _one(self, view: View[T], item: T) -> None:
+        _line(json.dumps(view.wire(item)))
+
+    def _many(self, view: View[T], items: Iterable[T]) -> None:
+        _lines(json.dumps(view.wire(item)) for item in items)
+
+
+class NameOutput(Output):
+    """For shells: names of models, `models:/` URIs of versions, one on each line."""
+
+    def fields(self, fields: Mapping[str, str | int | None]) -> None:
+        """See `Output`."""
+        _line(_first(fields))
+
+    def records(
+        self,
+        many: str,  # noqa: ARG002 each line is one of them
+        columns: Sequence[str],
+        rows: Iterable[Mapping[str, Any]],
+        *,
+        summary: Mapping[str, Any],  # noqa: ARG002 as above
+    ) -> None:
+        """See `Output`."""
+        _lines(_shown(str(row[columns[0]])) for row in rows)
+
+    def _one(self, view: View[T], item: T) -> None:
+        _line(_shown(view.name(item)))
+
+    def _many(self, view: View[T], items: Iterable[T]) -> None:
+        _lines(_shown(view.name(item)) for item in items)
+
+
+OUTPUTS: Mapping[str, type[Output]] = {
+    "table": TableOutput,
+    "json": JsonOutput,
+    "jsonl": JsonLinesOutput,
+    "name": NameOutput,
+}
+"""The classes behind `--output`."""
+
+
+def _shown(name: str) -> str:
+    # As `ls` does: a pipe gets the name as it is, a terminal must not obey what is in it.
+    return printable(name) if sys.stdout.isatty() else name
+
+
+def _first(fields: Mapping[str, str | int | None]) -> str:
+    return str(next(iter(fields.values())) or "")
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{count} {kind}" for kind, count in value.items())
+    return str(value)
+
+
+def _table_width() -> int | None:
+    """The columns that a table may take; None if nobody looks at it."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Something to tell the bytes done and the bytes in all, shown as a bar; None in a pipe."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    shown = 0
+    with click.progressbar(length=0, label=printable(label), file=sys.stderr) as bar:
+
+        def show(done: int, total: int) -> None:
+            nonlocal shown
+            bar.length = total
+            bar.update_min_steps = max(1, total // _BAR_STEPS)
+            bar.update(done - shown)
+            shown = done
+
+        yield show
+
+
+def notice(text: str) -> None:
+    """Says something on stderr."""
+    click.echo(_by_line(text), err=True)
+
+
+def error(text: str) -> None:
+    """Says on stderr what went wrong, as Click says what is wrong with arguments."""
+    notice(f"Error: {text}")
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Returns if the user agrees, or has agreed with `--yes`.
+
+    Raises:
+        click.UsageError: there is no terminal to ask on.
+        click.Abort: the user declined.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("There is no terminal to ask on: pass --yes to go ahead.")
+    click.confirm(printable(question), abort=True, err=True)
+
+
+def flush_or_abandon() -> None:
+    """Writes out what stdout holds back; if its reader is gone, forgets it without a word."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # Python flushes once more at exit, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _by_line(text: str) -> str:
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def _lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        _line(line)
+
+
+def _line(text: str) -> None:
+    _write(text + "\n")
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)

@@ -1,0 +1,55 @@
+"""`regctl store`: whether what a registry keeps is in order."""
+
+from __future__ import annotations
+
+import click
+
+from registry_cli.errors import ExitCode
+from registry_cli.options import Seconds, on_artifacts, shows_results
+from registry_cli.output import notice
+from registry_cli.session import Session, pass_session
+
+
+@click.group()
+def store() -> None:
+    """What a registry keeps: metadata, and the files of model versions."""
+
+
+@store.command()
+@click.option("--repair", is_flag=True, help="Put right what can be without losing anything.")
+@click.option(
+    "--grace",
+    type=Seconds(),
+    metavar="DURATION",
+    help="What younger operations left is taken for under way.  [default: 1h, and 24h for files]",
+)
+@on_artifacts
+@shows_results
+@pass_session
+@click.pass_context
+def fsck(ctx: click.Context, session: Session, *, repair: bool, grace: float | None) -> None:
+    """Look for what crashes and accidents left behind.
+
+    Exits with 6 if something is wrong and was not repaired. Sizes of files are
+    compared; `regctl artifacts verify` reads their bytes.
+    """
+    report = session.registry.fsck(repair=repair, grace_seconds=grace)
+    session.output.records(
+        "findings",
+        ("problem", "subject", "detail", "repairable", "repaired"),
+        (
+            {
+                "problem": found.problem,
+                "subject": found.subject,
+                "detail": found.detail,
+                "repairable": found.repairable,
+                "repaired": found.repaired,
+            }
+            for found in report.findings
+        ),
+        summary={"clean": report.clean, "checked": dict(report.checked)},
+    )
+    for note in report.notes:
+        notice(note)
+    if not report.clean:
+        ctx.exit(ExitCode.DAMAGED)

@@ -1,0 +1,201 @@
+"""`regctl versions`: model versions, their stages and their tags."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import click
+
+from registry_cli.completion import complete_model
+from registry_cli.options import (
+    VersionRef,
+    description_option,
+    list_options,
+    name_argument,
+    of_model,
+    on_store,
+    shows_results,
+    tag_option,
+    tag_pair,
+    version_argument,
+    yes_option,
+)
+from registry_cli.output import confirm, notice
+from registry_cli.session import PAGE_SIZE, Session, pass_session
+
+Target = tuple[VersionRef, tuple[str, ...]]
+
+
+@click.group()
+def versions() -> None:
+    """Model versions, their stages and their tags.
+
+    A version is written `NAME VERSION` or as a URI: models:/NAME/3,
+    models:/NAME@ALIAS or models:/NAME/latest.
+    """
+
+
+@versions.command()
+@name_argument
+@click.argument("source", metavar="SOURCE")
+@click.option("--run-id", metavar="ID", help="The run that made the model.")
+@click.option("--run-link", metavar="URL", help="Where to read about that run.")
+@click.option("--model-id", metavar="ID", help="The logged model that this is.")
+@click.option("--description", metavar="TEXT", help="What is new in this version.")
+@tag_option
+@shows_results
+@pass_session
+def create(
+    session: Session,
+    *,
+    name: str,
+    source: str,
+    run_id: str | None,
+    run_link: str | None,
+    model_id: str | None,
+    description: str | None,
+    tags: tuple[tuple[str, str], ...],
+) -> None:
+    """Create the next version of a registered model from the URI of its artifacts.
+
+    SOURCE is kept as it is given, but for a models:/ URI, which is resolved now,
+    and a path of this machine, which is uploaded as by `regctl models push`.
+    """
+    created = session.registry.create_model_version(
+        name,
+        source=source,
+        run_id=run_id,
+        run_link=run_link,
+        model_id=model_id,
+        description=description,
+        tags=dict(tags),
+    )
+    session.output.version(created)
+
+
+@versions.command()
+@version_argument()
+@shows_results
+@pass_session
+def get(session: Session, target: Target) -> None:
+    """Show a model version with its tags and aliases."""
+    registry = session.registry
+    session.output.version(registry.get_model_version(*target[0].key(registry)))
+
+
+@versions.command("list")
+@click.argument("name", metavar="[NAME]", required=False, shell_complete=complete_model)
+@list_options
+@shows_results
+@pass_session
+def list_versions(
+    session: Session,
+    name: str | None,
+    filter_text: str | None,
+    order_by: tuple[str, ...],
+    limit: int | None,
+) -> None:
+    """List model versions, last updated first unless ordered otherwise.
+
+    With NAME, only those of that registered model. Versions of prompts are left
+    out unless the filter asks for them.
+    """
+    found = session.registry.iter_model_versions(
+        of_model(name, filter_text),
+        order_by=order_by,
+        page_size=min(limit or PAGE_SIZE, PAGE_SIZE),
+    )
+    session.output.versions(islice(found, limit))
+
+
+@versions.command()
+@version_argument()
+@description_option
+@shows_results
+@pass_session
+def update(session: Session, target: Target, description: str) -> None:
+    """Change the description of a model version."""
+    key = target[0].key(session.registry)
+    session.output.version(session.registry.update_model_version(*key, description=description))
+
+
+@versions.command()
+@version_argument()
+@yes_option
+@on_store
+@pass_session
+def delete(session: Session, target: Target, *, yes: bool) -> None:
+    """Delete a model version; its number is not used again."""
+    name, version = target[0].key(session.registry)
+    confirm(f"Delete version {version} of registered model '{name}'?", yes=yes)
+    session.registry.delete_model_version(name, version)
+    notice(f"Deleted version {version} of registered model '{name}'.")
+
+
+@versions.command()
+@version_argument("STAGE")
+@click.option(
+    "--archive-existing-versions",
+    is_flag=True,
+    help="Move every other version in the stage to Archived, in the same step.",
+)
+@shows_results
+@pass_session
+def transition(session: Session, target: Target, *, archive_existing_versions: bool) -> None:
+    """Move a model version to a stage: None, Staging, Production or Archived."""
+    ref, (stage,) = target
+    session.output.version(
+        session.registry.transition_model_version_stage(
+            *ref.key(session.registry),
+            stage=stage,
+            archive_existing_versions=archive_existing_versions,
+        )
+    )
+
+
+@versions.command()
+@version_argument("KEY=VALUE...")
+@on_store
+@pass_session
+def tag(session: Session, target: Target) -> None:
+    """Set tags of a model version."""
+    ref, words = target
+    tags = [tag_pair(word) for word in words]
+    name, version = ref.key(session.registry)
+    for key, value in tags:
+        session.registry.set_model_version_tag(name, version, key, value)
+
+
+@versions.command()
+@version_argument("KEY...")
+@on_store
+@pass_session
+def untag(session: Session, target: Target) -> None:
+    """Remove tags of a model version; absent ones are no error."""
+    ref, keys = target
+    name, version = ref.key(session.registry)
+    for key in keys:
+        session.registry.delete_model_version_tag(name, version, key)
+
+
+@versions.command("download-uri")
+@version_argument()
+@shows_results
+@pass_session
+def download_uri(session: Session, target: Target) -> None:
+    """Show where the artifacts of a model version are."""
+    key = target[0].key(session.registry)
+    uri = session.registry.get_model_version_download_uri(*key)
+    session.output.fields({"artifact_uri": uri})
+
+
+@versions.command()
+@name_argument
+@click.option(
+    "--stage", "stages", metavar="STAGE", multiple=True, help="Only this stage; may be given again."
+)
+@shows_results
+@pass_session
+def latest(session: Session, name: str, stages: tuple[str, ...]) -> None:
+    """List the newest version of each stage of a registered model."""
+    session.output.versions(session.registry.get_latest_versions(name, stages=stages))
