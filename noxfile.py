@@ -1,0 +1,91 @@
+"""One short session per question. `nox -l` lists them."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+
+import nox
+
+PROJECT = tomllib.loads(Path("pyproject.toml").read_text())
+SOURCES = ["packages", "tests", "examples", "noxfile.py"]
+
+nox.options.default_venv_backend = "uv"
+nox.options.error_on_missing_interpreters = False
+nox.options.sessions = ["lint", "typing", "tests"]
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """Install the workspace and some dependency groups into the session's environment."""
+    wanted = [argument for group in groups for argument in ("--group", group)]
+    session.run_install(
+        "uv", "sync", "--quiet", "--no-default-groups", *wanted,
+        f"--python={session.virtualenv.location}",
+        env={"UV_PROJECT_ENVIRONMENT": session.virtualenv.location},
+    )  # fmt: skip
+
+
+@nox.session(python=["3.11", "3.12", "3.13"])
+def tests(session: nox.Session) -> None:
+    """All tests, on every Python there is."""
+    install(session, "dev")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python="3.11")
+def coverage(session: nox.Session) -> None:
+    """All tests, with branch coverage of the three packages."""
+    install(session, "dev")
+    session.run("coverage", "run", "-m", "pytest", "-n0", *session.posargs)
+    session.run("coverage", "combine")
+    session.run("coverage", "report")
+
+
+@nox.session(python="3.11")
+def lint(session: nox.Session) -> None:
+    """Style, and who may import whom."""
+    install(session, "lint")
+    session.run("ruff", "format", "--check", *SOURCES)
+    session.run("ruff", "check", *SOURCES)
+    session.run("lint-imports")
+
+
+@nox.session(python="3.11")
+def typing(session: nox.Session) -> None:
+    """Strict types."""
+    install(session, "typing")
+    session.run("mypy")
+
+
+@nox.session(python="3.11")
+def differential(session: nox.Session) -> None:
+    """Generated call sequences against the real MLflow server and ours; any difference is shown."""
+    install(session, "dev")
+    session.run("python", "-m", "differential", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session(python="3.11")
+def chaos(session: nox.Session) -> None:
+    """Kill and cut everything that can be killed and cut, while a history checker watches."""
+    install(session, "dev")
+    session.run("python", "-m", "chaos", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session(python="3.11")
+def bench(session: nox.Session) -> None:
+    """Measure against the real MLflow server and against the machine, side by side."""
+    install(session, "dev")
+    session.run("python", "-m", "bench", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session(python="3.11")
+def build(session: nox.Session) -> None:
+    """Build the three distributions, and import each from its wheel alone."""
+    out = Path(session.create_tmp()) / "dist"
+    for package in ("registry-core", "registry-server", "registry-cli"):
+        session.run("uv", "build", "--quiet", f"--package={package}", f"--out-dir={out}")
+    wheels = [os.fspath(wheel) for wheel in out.glob("*.whl")]
+    session.install(*wheels)
+    session.run("python", "-c", "import registry_core, registry_server, registry_cli")
+    session.run("regctl", "--version")

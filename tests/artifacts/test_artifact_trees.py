@@ -1,0 +1,196 @@
+"""Directories that are pushed: what may be in one, and that nothing else is read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from registry_core.artifacts.trees import open_tree
+from registry_core.errors import InvalidArgumentError
+from services.artifacts import MODEL, write_tree
+
+
+def paths(source: Path, **options: Path) -> list[str]:
+    with open_tree(source, **options) as tree:
+        return [file.path for file in tree.manifest.files]
+
+
+def test_tree_has_the_files_with_their_bytes(model: Path) -> None:
+    """By their paths below the directory."""
+    with open_tree(model) as tree:
+        found = {file.path: b"".join(tree.read(file)) for file in tree.manifest.files}
+        assert found == MODEL
+        assert {file.path: file.size for file in tree.manifest.files} == {
+            path: len(body) for path, body in MODEL.items()
+        }
+
+
+def test_one_file_is_a_tree(model: Path) -> None:
+    """Under its own name."""
+    assert paths(model / "data/weights.bin") == ["weights.bin"]
+
+
+def test_directory_may_be_reached_by_a_link(model: Path, tmp_path: Path) -> None:
+    """What the user names is the user's business; what is inside is not."""
+    (tmp_path / "link").symlink_to(model)
+    assert paths(tmp_path / "link") == sorted(MODEL)
+    assert paths(tmp_path / "link/../model") == sorted(MODEL)
+
+
+def test_working_directory_is_a_tree(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its shortest name."""
+    monkeypatch.chdir(model)
+    assert paths(Path()) == sorted(MODEL)
+    assert paths(Path("data/..")) == sorted(MODEL)
+
+
+def link_to_file(model: Path) -> None:
+    (model / "link").symlink_to("/etc/hostname")
+
+
+def link_to_folder(model: Path) -> None:
+    (model / "data/link").symlink_to("/etc")
+
+
+def link_inside(model: Path) -> None:
+    (model / "link").symlink_to("MLmodel")
+
+
+def dangling_link(model: Path) -> None:
+    (model / "link").symlink_to("nowhere")
+
+
+def loop(model: Path) -> None:
+    (model / "loop").symlink_to(".")
+
+
+def pipe(model: Path) -> None:
+    os.mkfifo(model / "pipe")
+
+
+def backslash(model: Path) -> None:
+    (model / "a\\b").write_bytes(b"")
+
+
+def newline(model: Path) -> None:
+    (model / "a\nb").write_bytes(b"")
+
+
+def escape(model: Path) -> None:
+    (model / "a%2fb").write_bytes(b"")
+
+
+def fragment(model: Path) -> None:
+    (model / "a#b").write_bytes(b"")
+
+
+def no_utf8(model: Path) -> None:
+    Path(os.fsdecode(os.fsencode(model) + b"/a\xff")).write_bytes(b"")
+
+
+def same_when_composed(model: Path) -> None:
+    (model / "e\u0301").write_bytes(b"1")
+    (model / "\u00e9").write_bytes(b"2")
+
+
+def nothing(model: Path) -> None:
+    for path in sorted(model.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [link_to_file, link_to_folder, link_inside, dangling_link, loop, pipe, backslash, newline,
+     escape, fragment, no_utf8, same_when_composed, nothing],
+)  # fmt: skip
+def test_what_is_no_plain_file_is_refused(model: Path, spoil: Callable[[Path], None]) -> None:
+    """Nothing is skipped in silence, and no link is followed."""
+    spoil(model)
+    with pytest.raises(InvalidArgumentError):
+        paths(model)
+
+
+@pytest.mark.parametrize("name", ["none", "MLmodel/below"])
+def test_what_is_not_there_is_refused(model: Path, name: str) -> None:
+    """With its name."""
+    with pytest.raises(InvalidArgumentError, match=name):
+        paths(model / name)
+
+
+def test_names_are_composed(tmp_path: Path) -> None:
+    """A name that a disk keeps decomposed means the same file everywhere."""
+    tree = write_tree(tmp_path / "m", {"e\u0301/a": b"1"})
+    with open_tree(tree) as found:
+        assert [file.path for file in found.manifest.files] == ["\u00e9/a"]
+        assert b"".join(found.read(found.manifest.files[0])) == b"1"
+
+
+def test_file_that_changes_meanwhile_is_noticed(model: Path) -> None:
+    """At the end of its bytes, so before anything of it is kept."""
+    with open_tree(model) as tree:
+        (model / "MLmodel").write_bytes(b"other bytes")
+        file = tree.manifest.files[0]
+        assert file.path == "MLmodel"
+        with pytest.raises(InvalidArgumentError, match="'MLmodel' changed while"):
+            list(tree.read(file))
+
+
+def test_file_that_goes_meanwhile_is_noticed(model: Path) -> None:
+    """As what it is: a directory that somebody else is at work on."""
+    with open_tree(model) as tree:
+        (model / "MLmodel").unlink()
+        with pytest.raises(InvalidArgumentError, match="cannot be read"):
+            list(tree.read(tree.manifest.files[0]))
+
+
+# A directory that somebody else's sources may lie in
+
+
+@pytest.fixture
+def allowed(tmp_path: Path) -> Path:
+    """A directory with a model in it, and a secret beside it."""
+    write_tree(tmp_path / "allowed/team/model")
+    (tmp_path / "secret").write_bytes(b"secret")
+    return tmp_path / "allowed"
+
+
+def test_tree_lies_within(allowed: Path, tmp_path: Path) -> None:
+    """By its own path, or by a link of the operator's."""
+    (tmp_path / "alias").symlink_to(allowed)
+    assert paths(allowed / "team/model", within=allowed) == sorted(MODEL)
+    assert paths(allowed / "team/model", within=tmp_path / "alias") == sorted(MODEL)
+    assert paths(tmp_path / "alias/team/model", within=tmp_path / "alias") == sorted(MODEL)
+    assert paths(allowed / "team/model/MLmodel", within=allowed) == ["MLmodel"]
+
+
+@pytest.mark.parametrize(
+    "source", ["../secret", "team/../../secret", "out/secret", "out", "team/file"]
+)
+def test_nothing_leads_out(allowed: Path, tmp_path: Path, source: str) -> None:
+    """Neither dots nor links, wherever they are on the way."""
+    (allowed / "out").symlink_to(tmp_path)
+    (allowed / "team/file").symlink_to(tmp_path / "secret")
+    with pytest.raises(InvalidArgumentError):
+        paths(allowed / source, within=allowed)
+
+
+def test_other_directories_are_refused(allowed: Path, tmp_path: Path) -> None:
+    """A namesake with a longer name, too."""
+    (tmp_path / "allowed-not").mkdir()
+    for source in (tmp_path, tmp_path / "allowed-not", Path("/etc")):
+        with pytest.raises(InvalidArgumentError, match="is not in"):
+            paths(source, within=allowed)
+
+
+def test_folder_that_becomes_a_link_leads_nowhere(allowed: Path, tmp_path: Path) -> None:
+    """Also after the directory was looked at: what is read is what was there, or nothing."""
+    with open_tree(allowed / "team/model", within=allowed) as tree:
+        (allowed / "team").rename(allowed / "moved")
+        (allowed / "team").symlink_to(
+            write_tree(tmp_path / "evil/model", {"MLmodel": b"evil"}).parent
+        )
+        with pytest.raises(InvalidArgumentError):
+            list(tree.read(tree.manifest.files[0]))

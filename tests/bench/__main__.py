@@ -1,0 +1,96 @@
+"""Measure against the real MLflow 3.17.2 and against the machine, interleaved, in one run.
+
+    nox -s bench
+    nox -s bench -- --parts compare --stores sqlite --connections 32 --without-mlflow
+    nox -s bench -- --parts none --docs
+
+Prints tables and keeps the figures of each part in `bench-results/`, until the part runs again.
+`--docs` also writes them into docs/performance.md. Never a test: it fails when requests fail or the
+two servers answer differently, and not when they are slow.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+
+from bench import bucket_growth, buckets, compare, contention, footprint, growth, load, report
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "bench-results"
+PARTS = {
+    "compare": compare.run,
+    "footprint": footprint.run,
+    "growth": growth.run,
+    "contention": contention.run,
+    "buckets": buckets.run,
+    "bucket growth": bucket_growth.run,
+}
+
+
+def main():
+    """Runs what the arguments ask for."""
+    options = _options()
+    load.require("wrk", "pgbench")
+    for part in options.parts:
+        print(f"{part} ...", file=sys.stderr, flush=True)
+        kept = {"part": part, "options": vars(options), "machine": _machine()}
+        kept["figures"] = PARTS[part](options)
+        kept["load_after"] = os.getloadavg()[0]
+        RESULTS.mkdir(exist_ok=True)
+        text = json.dumps(kept, indent=1)
+        (RESULTS / f"{part}.json").write_text(text)
+        (RESULTS / f"{part}-{time.strftime('%Y%m%d-%H%M%S')}.json").write_text(text)
+        # As it is read back: the keys of JSON are texts.
+        print(report.text(part, json.loads(text)["figures"]))
+    if options.docs:
+        found = {part: RESULTS / f"{part}.json" for part in PARTS}
+        report.write(
+            ROOT / "docs",
+            {part: json.loads(path.read_text()) for part, path in found.items() if path.exists()},
+        )
+
+
+def _options():
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__.splitlines()[0])
+
+    def several(kind, default, help_text):
+        convert = lambda text: [kind(item) for item in text.split(",") if item != "none"]  # noqa: E731
+        return {"type": convert, "default": convert(default), "help": help_text}
+
+    parser.add_argument("--parts", **several(str, ",".join(PARTS), "of them, or none"))
+    parser.add_argument("--stores", **several(str, "postgresql,sqlite", "kinds of database"))
+    parser.add_argument("--connections", **several(int, "8", "numbers of clients"))
+    parser.add_argument("--workers", **several(int, "1", "numbers of workers"))
+    parser.add_argument("--sizes", **several(int, "1000,10000,100000", "models, for growth"))
+    parser.add_argument("--models", type=int, default=1_000)
+    parser.add_argument("--versions", type=int, default=10, help="of each model")
+    parser.add_argument("--bucket-models", type=int, default=10_000)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements; the median counts")
+    parser.add_argument("--only", default="", help="operations whose name contains this")
+    parser.add_argument("--without-mlflow", dest="mlflow", action="store_false")
+    parser.add_argument("--docs", action="store_true", help="write docs/performance.md")
+    return parser.parse_args()
+
+
+def _machine():
+    models = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    return {
+        "date": time.strftime("%Y-%m-%d %H:%M"),
+        "processors": f"{os.cpu_count()} x {models[0] if models else platform.machine()}",
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "load_before": os.getloadavg()[0],
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""The same registry for both servers: written straight into their tables, in a few statements.
+
+Every model has two tags and an alias, every version two tags and a run id; one model in ten is of
+team `risk`, one version in a hundred is tagged `rare`. Stages, times and runs are spread evenly.
+"""
+
+import contextlib
+import sqlite3
+
+import psycopg
+
+DIGITS = 6
+"""Of the number in a model's name, so that names sort as numbers do."""
+
+
+def name_of(number, digits=DIGITS):
+    """The name of a model; `number` has so many digits already."""
+    return f"model-{'0' * (DIGITS - digits)}{number}"
+
+
+_SERIES = {
+    "postgresql": "generate_series({low}::bigint, {high}::bigint) AS {name}(i)",
+    "sqlite": (
+        "(WITH RECURSIVE s(i) AS (SELECT {low} UNION ALL SELECT i + 1 FROM s WHERE i < {high}) "
+        "SELECT i FROM s) AS {name}"
+    ),
+}
+_NAME = {
+    "postgresql": f"'model-' || lpad(m.i::text, {DIGITS}, '0')",
+    "sqlite": f"printf('model-%0{DIGITS}d', m.i)",
+}
+_STAGE = (
+    "CASE v.i % 10 WHEN 1 THEN 'Production' WHEN 2 THEN 'Staging' WHEN 3 THEN 'Archived' "
+    "ELSE 'None' END"
+)
+_MODEL_TAG = (
+    "CASE t.k WHEN 'team' THEN CASE WHEN m.i % 10 = 0 THEN 'risk' ELSE 'growth' END "
+    "ELSE cast(m.i AS text) END"
+)
+_VERSION_TAG = (
+    "CASE t.k WHEN 'kind' THEN CASE WHEN (m.i * 31 + v.i) % 100 = 0 THEN 'rare' ELSE 'common' END "
+    "ELSE cast(v.i AS text) END"
+)
+_RUN = "'run-of-' || {name} || '-' || cast(v.i AS text)"
+_SOURCE = "'s3://bucket/' || cast(m.i AS text) || '/' || cast(v.i AS text)"
+_MODELS = "FROM {m}"
+_VERSIONS = "FROM {m} CROSS JOIN {v}"
+
+_ROWS = {
+    "registered_models": (
+        {
+            "name": "{name}",
+            "creation_time": "1700000000000 + m.i",
+            "last_updated_time": "1700000000000 + (m.i * 7919) % 1000003",
+            "description": "'model of the benchmark'",
+        },
+        _MODELS,
+    ),
+    "model_versions": (
+        {
+            "name": "{name}",
+            "version": "v.i",
+            "creation_time": "1700000000000 + m.i * 1000 + v.i",
+            "last_updated_time": "1700000000000 + (m.i * 1000 + v.i * 7919) % 1000003",
+            "current_stage": _STAGE,
+            "source": _SOURCE,
+            "run_id": _RUN,
+            "run_link": "''",
+            "status": "'READY'",
+            "description": "''",
+        },
+        _VERSIONS,
+    ),
+    "registered_model_tags": (
+        {"name": "{name}", "key": "t.k", "value": _MODEL_TAG},
+        f"{_MODELS} CROSS JOIN (SELECT 'team' AS k UNION ALL SELECT 'number') AS t",
+    ),
+    "model_version_tags": (
+        {"name": "{name}", "version": "v.i", "key": "t.k", "value": _VERSION_TAG},
+        f"{_VERSIONS} CROSS JOIN (SELECT 'kind' AS k UNION ALL SELECT 'step') AS t",
+    ),
+    "registered_model_aliases": (
+        {"name": "{name}", "alias": "'champion'", "version": "1"},
+        _MODELS,
+    ),
+}
+"""What both have: the columns of each table, and what they are filled from."""
+
+OURS = {
+    "registered_models": {"next_version": "{versions} + 1"},
+    "registered_model_tags": {"value_head": _MODEL_TAG},
+    "model_version_tags": {"value_head": _VERSION_TAG},
+}
+"""The columns that are ours alone."""
+
+MLFLOW = {table: {"workspace": "'default'"} for table in _ROWS}
+MLFLOW["model_versions"] |= {"storage_location": _SOURCE}
+"""The columns that are MLflow's alone."""
+
+
+def fill(url, tables, *, models, versions, first=0):
+    """Adds models numbered from `first`, and gathers statistics as an old registry has them."""
+    dialect = "postgresql" if url.startswith("postgresql") else "sqlite"
+    series = _SERIES[dialect]
+    words = {
+        "name": _NAME[dialect],
+        "m": series.format(low=first, high=first + models - 1, name="m"),
+        "v": series.format(low=1, high=versions, name="v"),
+        "versions": versions,
+    }
+    with contextlib.closing(_connect(url)) as connection:
+        for table, (columns, source) in _ROWS.items():
+            every = columns | tables.get(table, {})
+            values = f"SELECT {', '.join(every.values())} {source}".format(**words)
+            connection.execute(f"INSERT INTO {table} ({', '.join(every)}) {values}")
+        connection.commit()
+        if dialect == "postgresql":
+            connection.autocommit = True
+            connection.execute("VACUUM ANALYZE")
+            connection.execute("CHECKPOINT")
+        else:
+            # Nobody gathers statistics on SQLite.
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _connect(url):
+    if url.startswith("postgresql"):
+        return psycopg.connect(url)
+    return sqlite3.connect(url.removeprefix("sqlite:///"))

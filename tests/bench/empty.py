@@ -1,0 +1,35 @@
+"""Litestar with one handler that does nothing: `python -m bench.empty PORT`.
+
+What it costs is the floor below which no handler of this framework on this HTTP server can get.
+"""
+
+import sys
+
+import uvicorn
+from litestar import Litestar, MediaType, get
+
+
+@get("/", media_type=MediaType.TEXT)
+async def nothing() -> str:
+    """Answers."""
+    return "OK"
+
+
+def main():
+    """Serves until it is told to end."""
+    app = Litestar([nothing], openapi_config=None, logging_config=None)
+    # As `registry_server` has it.
+    uvicorn.run(
+        app,
+        port=int(sys.argv[1]),
+        http="registry_server.protocol:RegistryProtocol",
+        ws="none",
+        loop="auto",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+    )
+
+
+if __name__ == "__main__":
+    main()

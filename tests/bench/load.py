@@ -1,0 +1,146 @@
+"""Load from a compiled generator, and what it costs the server: requests/s, latency, CPU, memory."""
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import time
+from pathlib import Path
+
+import attrs
+
+SCRIPT = Path(__file__).with_name("wrk.lua")
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+PATIENCE_SECONDS = 60
+"""A measurement in which nothing was answered is repeated with more time, up to this."""
+
+
+@attrs.frozen(kw_only=True)
+class Target:
+    """A server under load; the CPU time of `pid` and all it started is the cost of a request."""
+
+    name: str
+    url: str
+    pid: int
+    database_pid: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Figures:
+    """What one run measured, or the medians of several."""
+
+    requests_per_second: float
+    cpu_us: float
+    database_cpu_us: float
+    p50_us: float
+    p99_us: float
+    failed: float
+    """Requests that were not answered with success, of all."""
+    total: float
+
+
+def require(*programs):
+    """Ends the run with a sentence when a program is not installed."""
+    for program in programs:
+        if shutil.which(program) is None:
+            raise SystemExit(f"The benchmark needs {program}, a package of most distributions.")
+
+
+def run(target, operation, *, connections, seconds):
+    """Drives one operation for so long, or longer until something is answered."""
+    before = cpu_seconds(target.pid), cpu_seconds(target.database_pid)
+    done = subprocess.run(
+        [
+            "wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "30s",
+            "-s", str(SCRIPT), target.url, "--", operation.method, operation.path, operation.body,
+            # Names of different runs differ by the time at which they were made.
+            str(time.time_ns() // 10**6),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )  # fmt: skip
+    after = cpu_seconds(target.pid), cpu_seconds(target.database_pid)
+    found = json.loads(done.stdout.strip().splitlines()[-1])
+    if not found["requests"] and seconds < PATIENCE_SECONDS:
+        return run(target, operation, connections=connections, seconds=4 * seconds)
+    answered = max(1, found["requests"])
+    return Figures(
+        requests_per_second=found["requests"] / found["seconds"],
+        cpu_us=(after[0] - before[0]) / answered * 1e6,
+        database_cpu_us=(after[1] - before[1]) / answered * 1e6,
+        p50_us=found["p50_us"],
+        p99_us=found["p99_us"],
+        failed=found["failed"],
+        total=found["requests"],
+    )
+
+
+def in_turns(pairs, *, connections, seconds, rounds):
+    """The medians for each pair of target and operation; they take turns, several times.
+
+    Raises:
+        SystemExit: a request failed.
+    """
+    found = [[] for _ in pairs]
+    for _ in range(rounds):
+        for figures, (target, operation) in zip(found, pairs, strict=True):
+            one = run(target, operation, connections=connections, seconds=seconds)
+            if one.failed:
+                raise SystemExit(
+                    f"{operation.name}: {one.failed} of {one.total} requests failed on {target.name}"
+                )
+            figures.append(one)
+    return [medians(figures) for figures in found]
+
+
+def medians(found):
+    """The median of each figure."""
+    return {
+        field.name: round(statistics.median(getattr(one, field.name) for one in found), 1)
+        for field in attrs.fields(Figures)
+    }
+
+
+def cpu_seconds(pid):
+    """User and system time of a process and its descendants; none for no process."""
+    if pid is None:
+        return 0.0
+    ticks = 0
+    for member in family(pid):
+        try:
+            fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        # Of itself, and of the children that have ended.
+        ticks += sum(int(field) for field in fields[11:15])
+    return ticks / _TICKS
+
+
+def pss_mib(pid):
+    """The memory of a process and its descendants, shared pages counted in part, in MiB."""
+    total = 0
+    for member in family(pid):
+        rollup = Path(f"/proc/{member}/smaps_rollup").read_text()
+        total += next(
+            int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")
+        )
+    return total / 1024
+
+
+def family(pid):
+    """The process and all its descendants."""
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                stat = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            parents.setdefault(int(stat[1]), []).append(int(entry.name))
+    members = [pid]
+    for member in members:
+        members += parents.get(member, [])
+    return members

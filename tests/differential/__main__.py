@@ -1,0 +1,54 @@
+"""Replays generated sequences on the real MLflow server and on ours, and reports what differs.
+
+    python -m differential --sequences 2000 --stores sqlite,postgresql,s3
+
+Exits with 1 when there is a difference that `docs/deviations.md` does not list, or a listed one
+that did not happen. Every sequence has a seed, which is printed; `--seed` and `--sequences 1` run
+one again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from differential.run import Settings, run
+
+STORES = ("sqlite", "postgresql", "s3", "memory")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code."""
+    parser = argparse.ArgumentParser(prog="differential", description=__doc__)
+    parser.add_argument("--sequences", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1, help="of the first sequence")
+    parser.add_argument("--length", type=int, default=18, help="steps of a sequence, about")
+    parser.add_argument("--stores", default="sqlite,postgresql,s3")
+    parser.add_argument("--clients", type=int, default=2, help="sequences replayed at a time")
+    parser.add_argument("--workers", type=int, default=1, help="worker processes of our server")
+    parser.add_argument("--report", type=Path, help="also write it to this page")
+    parser.add_argument("--no-shrink", action="store_true")
+    given = parser.parse_args(arguments)
+    stores = tuple(given.stores.split(","))
+    if unknown := set(stores) - set(STORES):
+        parser.error(f"unknown stores {sorted(unknown)}; known: {', '.join(STORES)}")
+    settings = Settings(
+        sequences=given.sequences,
+        seed=given.seed,
+        length=given.length,
+        stores=stores,
+        clients=given.clients,
+        workers=given.workers,
+        shrink=not given.no_shrink,
+    )
+    report = run(settings)
+    print(report)
+    if given.report:
+        given.report.write_text(report.markdown())
+    return 0 if report.clean else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""The figures of a run, and its findings, as text for people."""
+
+from __future__ import annotations
+
+import collections
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from differential import deviations
+from differential.compare import Tally, differing
+
+if TYPE_CHECKING:  # a cycle
+    from differential.run import Finding, Settings
+
+_PAGE = """\
+# Differential replay
+
+Generated call sequences, run on MLflow 3.17.2's own server and on this one over each store, every
+answer compared: status, error code, message, body, order and pages. What differs must be listed in
+[deviations](deviations.md), and everything listed must happen. Run it again, with other seeds:
+
+```console
+$ nox -s differential -- --sequences 2000 --seed 1
+```
+
+The last run that was kept:
+"""
+
+
+@attrs.frozen(kw_only=True)
+class Report:
+    """What a run has shown."""
+
+    settings: Settings
+    tallies: Mapping[str, Tally]
+    findings: Sequence[Finding]
+    counts: collections.Counter[tuple[str, ...]]
+    seconds: float
+
+    @property
+    def unseen(self) -> dict[str, list[str]]:
+        """The listed deviations that did not happen, by store."""
+        found = {
+            store: [d.id for d in deviations.DEVIATIONS if not tally.explained[d.id]]
+            for store, tally in self.tallies.items()
+        }
+        return {store: ids for store, ids in found.items() if ids}
+
+    @property
+    def clean(self) -> bool:
+        """Whether every difference is listed, and every listed one happened."""
+        return not self.counts and not self.unseen
+
+    def __str__(self) -> str:
+        last = self.settings.seed + self.settings.sequences - 1
+        lines = ["Differential replay against MLflow 3.17.2", ""]
+        lines += [f"seeds {self.settings.seed} to {last}, {self.seconds:.0f} seconds", ""]
+        lines += [line for store in self.tallies for line in self._figures(store)]
+        for store, ids in self.unseen.items():
+            lines += ["", f"{store}: listed, but did not happen: {', '.join(ids)}"]
+        lines += [line for finding in self.findings for line in _shown(finding)]
+        lines += ["", "unlisted differences, by kind:"] if self.counts else []
+        lines += [f"{number:6}  {' | '.join(kind)}" for kind, number in self.counts.most_common()]
+        return "\n".join([*lines, ""])
+
+    def markdown(self) -> str:
+        """The report as a page for readers."""
+        return f"{_PAGE}\n```text\n{self}```\n"
+
+    def _figures(self, store: str) -> list[str]:
+        tally = self.tallies[store]
+        unlisted = sum(number for kind, number in self.counts.items() if kind[0] == store)
+        seen = ", ".join(f"{id_} {number}" for id_, number in tally.explained.most_common())
+        return [
+            f"{store}: {tally.sequences} sequences, {tally.calls} calls compared",
+            f"    {tally.cut_short} sequences ended early by a listed deviation in a write",
+            f"    {len(tally.cases)} distinct cases of route and outcome",
+            f"    {unlisted} unlisted differences",
+            f"    listed deviations seen: {seen or 'none'}",
+        ]
+
+
+def _shown(finding: Finding) -> list[str]:
+    difference = finding.difference
+    origin = "a witness" if finding.seed is None else f"seed {finding.seed}"
+    lines = ["", f"== {finding.store}, from {origin}"]
+    lines += [f"   {step}" for step in difference.sequence]
+    if difference.theirs.code == difference.ours.code and difference.theirs.ok:
+        found = list(differing(difference.theirs.body, difference.ours.body))[:6]
+        return lines + [
+            f"     {path}: MLflow {_short(theirs)}; ours {_short(ours)}"
+            for path, theirs, ours in found
+        ]
+    return [
+        *lines,
+        f"     MLflow {difference.theirs.status} {_short(difference.theirs.body)}",
+        f"     ours   {difference.ours.status} {_short(difference.ours.body)}",
+    ]
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=True)
+    return text if len(text) <= 600 else f"{text[:600]}..."

@@ -1,0 +1,171 @@
+"""Starts the servers, replays every sequence on all of them at once, and gathers the findings."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import os
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import attrs
+
+from differential import deviations, generate
+from differential.compare import Difference, Tally, compare, observe
+from differential.replay import Outcome
+from differential.report import Report
+from differential.shrink import shrink
+from differential.steps import Sequence
+from services import postgres, s3
+from services.registry_server import MlflowServer, RegistryServer
+from services.wire_client import WireClient
+
+REFERENCE = "mlflow"
+
+FINDINGS_OF_A_KIND = 2
+"""Differences of one kind that are shrunk and shown; the others are only counted."""
+
+PROGRESS_SEQUENCES = 100
+"""Sequences after which a line of progress is written to stderr."""
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """What to replay, and where."""
+
+    sequences: int = 100
+    seed: int = 1
+    length: int = 18
+    stores: tuple[str, ...] = ("sqlite", "postgresql", "s3")
+    clients: int = 2
+    workers: int = 1
+    shrink: bool = True
+
+
+@attrs.frozen
+class Finding:
+    """A difference on one store, from the sequence of that seed; None is a witness."""
+
+    store: str
+    seed: int | None
+    difference: Difference
+
+
+class Replayer:
+    """Replays sequences on the reference and the targets by URL, each on connections of its own."""
+
+    def __init__(self, urls: Mapping[str, str]) -> None:
+        self._urls = urls
+        self._local = threading.local()
+        self._clients: list[WireClient] = []
+        self._pool = ThreadPoolExecutor(4 * len(urls))
+
+    def observe(self, sequence: Sequence, *servers: str) -> dict[str, list[Outcome]]:
+        """What each server answered, the servers working at the same time."""
+        mark = f"q{uuid.uuid4().hex[:11]}"
+        futures = {
+            server: self._pool.submit(self._observe, sequence, server, mark) for server in servers
+        }
+        return {server: future.result() for server, future in futures.items()}
+
+    def difference(self, sequence: Sequence, store: str) -> Difference | None:
+        """The first unlisted difference between the reference and one target."""
+        seen = self.observe(sequence, REFERENCE, store)
+        return compare(sequence, seen[REFERENCE], seen[store], Tally())
+
+    def close(self) -> None:
+        """Ends the threads and closes their connections."""
+        self._pool.shutdown()
+        for client in self._clients:
+            client.close()
+
+    def _observe(self, sequence: Sequence, server: str, mark: str) -> list[Outcome]:
+        clients = self._local.__dict__.setdefault("clients", {})
+        if server not in clients:
+            clients[server] = WireClient(self._urls[server])
+            self._clients.append(clients[server])
+        return observe(sequence, clients[server], mark)
+
+
+def run(settings: Settings) -> Report:
+    """The report of a run with servers of its own."""
+    with _servers(settings) as urls:
+        return replay_all(settings, urls)
+
+
+def replay_all(settings: Settings, urls: Mapping[str, str]) -> Report:
+    """The report of a run on servers that answer at these URLs, by store, with the reference."""
+    start = time.monotonic()
+    replayer = Replayer(urls)
+    tallies = {store: Tally() for store in settings.stores}
+    findings: list[Finding] = []
+    counts: collections.Counter[tuple[str, ...]] = collections.Counter()
+    lock = threading.Lock()
+
+    def check(seed: int | None, sequence: Sequence) -> None:
+        seen = replayer.observe(sequence, REFERENCE, *settings.stores)
+        for store in settings.stores:
+            with lock:
+                found = compare(sequence, seen[REFERENCE], seen[store], tallies[store])
+                if found is None:
+                    continue
+                key = (store, *found.kind)
+                counts[key] += 1
+                if counts[key] > FINDINGS_OF_A_KIND:
+                    continue
+            if settings.shrink:
+                found = shrink(found, lambda shorter, at=store: replayer.difference(shorter, at))
+            with lock:
+                findings.append(Finding(store, seed, found))
+
+    witnesses = [(None, deviation.witness) for deviation in deviations.DEVIATIONS]
+    seeds = range(settings.seed, settings.seed + settings.sequences)
+    generated = ((seed, generate.sequence(seed, length=settings.length)) for seed in seeds)
+    with contextlib.closing(replayer), ThreadPoolExecutor(settings.clients) as clients:
+        for item in witnesses:
+            check(*item)
+        for done, _ in enumerate(clients.map(lambda item: check(*item), generated), 1):
+            if done % PROGRESS_SEQUENCES == 0:
+                print(f"{done} of {len(seeds)} sequences", file=sys.stderr)
+    return Report(
+        settings=settings,
+        tallies=tallies,
+        findings=findings,
+        counts=counts,
+        seconds=time.monotonic() - start,
+    )
+
+
+@contextlib.contextmanager
+def _servers(settings: Settings) -> Iterator[dict[str, str]]:
+    with contextlib.ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        reference = os.environ.get("REGISTRY_TEST_MLFLOW_URL")
+        if reference is None:
+            reference = stack.enter_context(MlflowServer(directory)).url
+        urls = {REFERENCE: reference}
+        for store in settings.stores:
+            url, environment = _store(store, directory, stack)
+            server = RegistryServer(url, workers=settings.workers, environment=environment)
+            urls[store] = stack.enter_context(server).url
+        yield urls
+
+
+def _store(kind: str, directory: Path, stack: contextlib.ExitStack) -> tuple[str, dict[str, str]]:
+    if kind == "memory":
+        return "memory:", {}
+    if kind == "sqlite":
+        return f"sqlite:///{directory / 'registry.db'}", {}
+    if kind == "postgresql":
+        return stack.enter_context(postgres.PostgresServer()).url(), {}
+    server = s3.launch(stack)
+    client = server.client()
+    client.create_bucket(Bucket=s3.BUCKET)
+    client.close()
+    return s3.store_url(server.endpoint_url, "differential", bucket=s3.BUCKET), server.environment()

@@ -1,0 +1,79 @@
+"""What the documentation shows, exists and works."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from registry_cli.main import regctl
+from registry_server import settings
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("packages/*/README.md")])
+_FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\[[^\]]+\]\(([^)#:]+)(?:#[^)]*)?\)")
+
+
+def _blocks(language):
+    return [
+        pytest.param(code, id=f"{page.relative_to(ROOT)}:{number}")
+        for page in PAGES
+        for number, (found, code) in enumerate(_FENCE.findall(page.read_text()))
+        if found == language
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_to_a_page(page):
+    """A page that is named is there."""
+    missing = [
+        link for link in _LINK.findall(page.read_text()) if not (page.parent / link).exists()
+    ]
+    assert not missing
+
+
+@pytest.mark.parametrize("code", _blocks("python"))
+def test_every_python_block_runs(code, tmp_path):
+    """What a newcomer pastes, works."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("code", _blocks("console"))
+def test_every_command_exists(code):
+    """The commands and flags in the text are the real ones."""
+    for line in code.splitlines():
+        words = line.removeprefix("$ ").split()
+        if line.startswith("$ regctl "):
+            shown = _help_of_regctl(words[1:])
+        elif line.startswith("$ registry-server"):
+            shown = settings._parser().format_help()
+        else:
+            continue
+        for flag in (word.partition("=")[0] for word in words if word.startswith("--")):
+            assert flag in shown, f"{flag} of: {line}"
+
+
+def _help_of_regctl(words):
+    """The help of every group and command that a line names."""
+    group, shown = regctl, ""
+    path = []
+    for word in words:
+        if isinstance(group, click.Group) and word in group.commands:
+            path.append(word)
+            shown += _help(path[:-1])
+            group = group.commands[word]
+    assert path, f"no command in: {words}"
+    return shown + _help(path)
+
+
+def _help(path):
+    done = CliRunner().invoke(regctl, [*path, "--help"])
+    assert done.exit_code == 0, done.output
+    return done.output

@@ -1,0 +1,92 @@
+"""The pages about the HTTP API say what the server does, all of it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import attrs
+
+from registry_core import open_registry, validation
+from registry_core.wire import CODES
+from registry_server import Settings, create_app, protocol
+from registry_server.app import API
+from registry_server.operations import REGISTRY_OPERATIONS
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "http-api.md").read_text()
+DEVIATIONS = (ROOT / "docs" / "deviations.md").read_text()
+ROW = re.compile(r"^\| ([A-Z, ]+) \| `(/[^`]+)` \| (.*?) \| (.*?) ?\|$", re.MULTILINE)
+
+
+def documented():
+    """The fields and the answer of each method and path of the page."""
+    return {
+        (method.strip(), path): (fields, answer)
+        for methods, path, fields, answer in ROW.findall(PAGE)
+        for method in methods.split(",")
+    }
+
+
+def test_page_has_every_route_of_the_api_and_no_other():
+    """Found in the application itself, so that none is forgotten."""
+    with open_registry("memory:") as registry:
+        app = create_app(registry, Settings(artifacts=None))
+    served = {
+        (method, re.sub(r":\w+}", "}", route.path.removeprefix(API)))
+        for route in app.routes
+        if route.path.startswith(f"{API}/") and "/model-registry/" not in route.path
+        for method in getattr(route, "methods", ())
+        if method not in {"HEAD", "OPTIONS"}
+    }
+    assert set(documented()) == served
+
+
+def test_page_has_every_field_and_marks_the_required_ones():
+    """In the order in which they are checked."""
+    for operation in REGISTRY_OPERATIONS:
+        fields, answer = documented()[operation.method, operation.path]
+        assert fields == ", ".join(
+            field.name + ("*" if field.default is attrs.NOTHING else "")
+            for field in attrs.fields(operation.request)
+        )
+        assert answer == ", ".join(operation.answer.properties)
+
+
+def test_page_has_every_error_code_with_its_status():
+    """Those of the table, and those that the server adds to it."""
+    rows = re.findall(r"^\| `([A-Z_]+)` \| ([0-9, ]+) \|", PAGE, re.MULTILINE)
+    assert {code for code, _ in rows} == set(CODES)
+    for code, statuses in rows:
+        assert str(CODES[code].status) in statuses.split(", ")
+
+
+def test_page_has_the_limits():
+    """As the code has them."""
+    text = " ".join(PAGE.partition("## Limits")[2].split())
+    for word, limit in (
+        ("Names", validation.NAME_MAX_LENGTH),
+        ("aliases", validation.ALIAS_MAX_LENGTH),
+        ("tag keys", validation.TAG_KEY_MAX_LENGTH),
+        ("tag values and descriptions", validation.TAG_VALUE_MAX_LENGTH),
+        ("sources", validation.SOURCE_MAX_LENGTH),
+        ("run, user and model ids", validation.RUN_ID_MAX_LENGTH),
+        ("up to", validation.REGISTERED_MODELS_MAX_RESULTS),
+        ("models or", validation.MODEL_VERSIONS_MAX_RESULTS),
+    ):
+        assert f"{word} {limit:,}" in text
+    assert protocol.MAX_URL_BYTES == 2**20
+    assert Settings().max_body_bytes == 32 * 2**20
+    assert validation.DESCRIPTION_MAX_LENGTH == validation.TAG_VALUE_MAX_LENGTH
+
+
+def test_every_deviation_around_the_calls_names_a_test_that_exists():
+    """A row that nothing pins is a rumour."""
+    table = DEVIATIONS.partition("## Around the calls")[2].partition("\n## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ")][2:]
+    assert len(rows) > 15
+    for row in rows:
+        found = re.search(r"`(tests/\S+\.py)::(test_\w+)` \|$", row)
+        assert found, row
+        path, name = found.groups()
+        assert f"\ndef {name}(" in (ROOT / path).read_text(), row

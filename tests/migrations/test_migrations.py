@@ -1,0 +1,286 @@
+"""Every database reaches the schema of this release, or is left exactly as it was."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
+
+from registry_core.errors import BackendError, RegistryError, SchemaOutOfDateError
+from registry_core.models import NewModelVersion, NewRegisteredModel
+from registry_core.stores.sql import current, head, open_store, schema, upgrade
+from registry_core.stores.sql.tables import ALEMBIC_VERSION_TABLE, metadata
+from registry_core.testing.racing import race
+
+CONTESTANTS = 3
+
+SECOND = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade():
+    op.add_column("registered_models", sa.Column("colour", sa.Text(), nullable=True))
+    {then}
+"""
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'registry.db'}"
+    return request.getfixturevalue("postgres_url")
+
+
+@contextlib.contextmanager
+def connected(url: str) -> Iterator[Callable[[str], list[tuple]]]:
+    """Runs statements on a database, each by itself."""
+    if url.startswith("sqlite"):
+        with contextlib.closing(sqlite3.connect(url[10:], isolation_level=None)) as connection:
+            yield lambda text: connection.execute(text).fetchall()
+    else:
+        with psycopg.connect(url, autocommit=True) as connection:
+
+            def run(text: str) -> list[tuple]:
+                cursor = connection.execute(text)
+                return cursor.fetchall() if cursor.description else []
+
+            yield run
+
+
+def catalog(url: str) -> list[tuple]:
+    """Everything that a database knows about its tables, columns, constraints and indexes."""
+    with connected(url) as run:
+        if url.startswith("sqlite"):
+            found = run("SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_master")
+            return sorted((*row[:3], re.sub(r"\s+", " ", row[3].replace('"', ""))) for row in found)
+        columns = run(
+            "SELECT table_name, column_name, ordinal_position, data_type, is_nullable, "
+            "collation_name, column_default, generation_expression "
+            "FROM information_schema.columns WHERE table_schema = 'public'"
+        )
+        indexes = run(
+            "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
+        )
+        constraints = run(
+            "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint "
+            "WHERE connamespace = 'public'::regnamespace"
+        )
+        return sorted(map(repr, columns + indexes + constraints))
+
+
+def create_from_metadata(url: str) -> None:
+    dialect = "sqlite" if url.startswith("sqlite") else "postgresql+psycopg"
+    engine = create_engine(f"{dialect}:{url.partition(':')[2]}", poolclass=NullPool)
+    metadata.create_all(engine)
+
+
+def line() -> list[str]:
+    config = Config()
+    config.set_main_option("script_location", str(schema._MIGRATIONS))
+    return [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()][
+        ::-1
+    ]
+
+
+@pytest.fixture
+def next_release(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
+    """Makes this the release after this one, with one more migration."""
+
+    def release(then: str = "pass") -> None:
+        migrations = tmp_path / "migrations"
+        shutil.copytree(schema._MIGRATIONS, migrations)
+        (migrations / "versions" / "0002_next.py").write_text(SECOND.format(then=then))
+        monkeypatch.setattr(schema, "_MIGRATIONS", migrations)
+        monkeypatch.setattr(schema, "REVISIONS", ("0001", "0002"))
+
+    return release
+
+
+def test_migrations_lead_from_nothing_to_the_tables(
+    url: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """A migrated database is the one that the store's tables describe."""
+    open_store(url).close()
+    migrated = [row for row in catalog(url) if ALEMBIC_VERSION_TABLE not in str(row)]
+    if url.startswith("sqlite"):
+        described_url = f"sqlite:///{tmp_path / 'described.db'}"
+        create_from_metadata(described_url)
+        assert migrated == catalog(described_url)
+    else:
+        with connected(url) as run:
+            run("DROP SCHEMA public CASCADE")
+            run("CREATE SCHEMA public")
+        create_from_metadata(url)
+        assert migrated == catalog(url)
+
+
+def test_migrations_are_one_line_and_the_store_knows_it() -> None:
+    """The revisions that opening a store compares with are those that Alembic would apply."""
+    assert tuple(line()) == schema.REVISIONS
+    assert head() == schema.REVISIONS[-1]
+
+
+def test_opening_an_empty_database_migrates_it(url: str) -> None:
+    """Nothing has to be called before the first use."""
+    assert current(url) is None
+    open_store(url).close()
+    assert current(url) == head()
+
+
+def test_upgrading_what_is_up_to_date_changes_nothing(url: str) -> None:
+    """It may be part of every deployment."""
+    open_store(url).close()
+    before = catalog(url)
+    upgrade(url)
+    assert catalog(url) == before
+    assert current(url) == head()
+
+
+def test_upgrading_an_empty_database_migrates_it(url: str) -> None:
+    upgrade(url)
+    assert current(url) == head()
+
+
+def test_threads_that_open_an_empty_database_at_once_all_succeed(url: str) -> None:
+    """One migrates; the others wait for it."""
+
+    def open_one() -> None:
+        store = open_store(url)
+        store.ping()
+        store.close()
+
+    assert [outcome.error for outcome in race(*[open_one] * CONTESTANTS)] == [None] * CONTESTANTS
+    assert current(url) == head()
+
+
+OPEN_AT_THE_WORD = """
+import sys
+from registry_core.stores.sql import open_store
+print("ready", flush=True)
+sys.stdin.readline()
+store = open_store(sys.argv[1])
+store.ping()
+store.close()
+"""
+
+
+def test_processes_that_open_an_empty_database_at_once_all_succeed(url: str) -> None:
+    """As the worker processes of a server do at its first start."""
+    command = [sys.executable, "-c", OPEN_AT_THE_WORD, url]
+    with contextlib.ExitStack() as stack:
+        processes = [
+            stack.enter_context(
+                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            )
+            for _ in range(CONTESTANTS)
+        ]
+        assert [process.stdout.readline() for process in processes] == ["ready\n"] * CONTESTANTS
+        for process in processes:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        assert [process.wait(60) for process in processes] == [0] * CONTESTANTS
+    assert current(url) == head()
+
+
+def test_an_older_schema_is_refused_until_it_is_upgraded(url: str, next_release) -> None:
+    """The message names the command; upgrading keeps what is stored."""
+    store = open_store(url)
+    store.create_registered_model(NewRegisteredModel(name="m", tags={"k": "v"}))
+    store.create_model_version(NewModelVersion(name="m", source="s"))
+    store.close()
+    next_release()
+    before = catalog(url)
+    with pytest.raises(SchemaOutOfDateError, match="regctl db upgrade"):
+        open_store(url)
+    assert catalog(url) == before
+    assert current(url) == "0001"
+    upgrade(url)
+    assert current(url) == "0002"
+    store = open_store(url)
+    model = store.get_registered_model("m")
+    assert (model.tags, [v.version for v in model.latest_versions]) == ({"k": "v"}, [1])
+    store.close()
+
+
+def test_racing_upgrades_apply_a_migration_once(url: str, next_release) -> None:
+    """The one that comes second finds that there is nothing left to do."""
+    open_store(url).close()
+    next_release()
+    outcomes = race(*[lambda: upgrade(url)] * CONTESTANTS)
+    assert [outcome.error for outcome in outcomes] == [None] * CONTESTANTS
+    assert current(url) == "0002"
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(url: str, next_release) -> None:
+    """Neither the column that it had added already nor its revision."""
+    open_store(url).close()
+    before = catalog(url)
+    next_release(then="raise RuntimeError('half-way')")
+    with pytest.raises(RuntimeError, match="half-way"):
+        upgrade(url)
+    assert catalog(url) == before
+    assert current(url) == "0001"
+
+
+def test_a_newer_schema_is_refused(url: str) -> None:
+    """By opening and by upgrading, whoever wrote it."""
+    open_store(url).close()
+    with connected(url) as run:
+        run(f"UPDATE {ALEMBIC_VERSION_TABLE} SET version_num = '9999'")
+    before = catalog(url)
+    for refused in (open_store, upgrade):
+        with pytest.raises(SchemaOutOfDateError, match="written by a newer release"):
+            refused(url)
+    assert catalog(url) == before
+
+
+def test_a_database_of_somebody_else_is_never_touched(url: str) -> None:
+    """Such as MLflow's, whose tables have the same names."""
+    with connected(url) as run:
+        run("CREATE TABLE alembic_version (version_num VARCHAR(32))")
+        run("INSERT INTO alembic_version VALUES ('dc11669786a5')")
+        run("CREATE TABLE registered_models (name VARCHAR(256))")
+        run("INSERT INTO registered_models VALUES ('theirs')")
+    before = catalog(url)
+    for refused in (open_store, upgrade, current):
+        with pytest.raises(
+            BackendError, match=r"not a registry's \(alembic_version, registered_models"
+        ):
+            refused(url)
+    assert catalog(url) == before
+    with connected(url) as run:
+        assert run("SELECT * FROM registered_models") == [("theirs",)]
+
+
+def test_a_schema_that_has_been_damaged_is_an_error_of_ours(url: str) -> None:
+    """No driver's exception comes through when a table is missing."""
+    store = open_store(url)
+    with connected(url) as run:
+        run("DROP TABLE webhooks")
+    with pytest.raises(RegistryError, match="webhooks"):
+        store.list_webhooks()
+    store.close()
+
+
+def test_current_does_not_create_what_it_is_asked_about(tmp_path: Path) -> None:
+    """Asking for the revision of a file that does not exist leaves no file."""
+    path = tmp_path / "absent.db"
+    assert current(f"sqlite:///{path}") is None
+    assert not path.exists()

@@ -1,0 +1,177 @@
+"""The routes beside the registry: probes, metrics, the OpenAPI document (contract 1.7)."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from registry_core import Registry, SchemaOutOfDateError, StoreUnavailableError
+from registry_core.stores.memory import MemoryStore
+from registry_server import Settings, probes
+from registry_server.metrics import BUCKETS, Metrics
+from registry_server.operations import REGISTRY_OPERATIONS
+from services.in_process import InProcessServer
+
+
+class AbsentStore(MemoryStore):
+    """A store that answers nothing."""
+
+    failure: Exception = StoreUnavailableError("the database did not answer")
+
+    def ping(self):
+        raise self.failure
+
+
+@pytest.fixture(scope="module")
+def absent():
+    with InProcessServer(Registry(AbsentStore())) as server:
+        yield server
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    ("path", "content_type", "body"),
+    [
+        (b"/health", "text/plain; charset=utf-8", b"OK"),
+        (b"/ready", "text/plain; charset=utf-8", b"OK"),
+        (b"/version", "text/html; charset=utf-8", b"3.17.2"),
+    ],
+)
+def test_probe_answers_with_a_word(server, method, path, content_type, body):
+    """And to HEAD with none."""
+    answer = server.send(method, path)
+    assert (answer.status, answer.headers["content-type"]) == (200, content_type)
+    assert answer.body == (body if method == "GET" else b"")
+
+
+@pytest.mark.parametrize(
+    "failure", [StoreUnavailableError("gone"), SchemaOutOfDateError("upgrade it")]
+)
+def test_ready_says_no_while_the_store_does_not_answer(absent, failure):
+    """Live it still is."""
+    absent.registry.store.failure = failure
+    answer = absent.send("GET", b"/ready")
+    assert (answer.status, answer.json["error_code"]) == (503, "TEMPORARILY_UNAVAILABLE")
+    assert answer.json["message"] == str(failure)
+    assert absent.send("GET", b"/health").status == 200
+
+
+def test_ready_does_not_wait_for_ever(absent, monkeypatch):
+    """A probe that hangs is a probe that lies."""
+    monkeypatch.setattr(probes, "READY_SECONDS", 0.0)
+    answer = absent.send("GET", b"/ready")
+    assert answer.status == 503
+    assert "within" in answer.json["message"]
+
+
+@pytest.mark.parametrize("prefix", [b"/api", b"/ajax-api"])
+def test_server_info_has_what_clients_look_at(server, prefix):
+    """No workspaces; everything that is not here is off."""
+    info = server.send("GET", prefix + b"/3.0/mlflow/server-info").json
+    assert info["workspaces_enabled"] is False
+    assert set(info) == {
+        "store_type",
+        "workspaces_enabled",
+        "trace_archival_enabled",
+        "multipart_uploads_enabled",
+        "multipart_downloads_enabled",
+        "presigned_upload_run_id_supported",
+        "presigned_upload_model_id_supported",
+        "features_enabled",
+    }
+
+
+# Metrics
+
+
+def counters(text, name):
+    return dict(re.findall(rf"^{name}{{(.*)}} (\S+)$", text, re.MULTILINE))
+
+
+def test_metrics_count_requests_by_operation_and_status():
+    """Also those that no operation saw."""
+    with InProcessServer() as server:
+        server.call("POST", "/registered-models/create", {"name": "m"})
+        server.call("POST", "/registered-models/create", {"name": "m"})
+        server.send("GET", b"/nope")
+        server.send("GET", b"/health", headers=[(b"host", b"evil.com")])
+        server.send("GET", b"/metrics", headers=[(b"host", b"evil.com")])
+        answer = server.send("GET", b"/metrics")
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    text = answer.body.decode()
+    assert counters(text, "registry_requests_total") == {
+        'operation="createRegisteredModel",status="200"': "1",
+        'operation="createRegisteredModel",status="400"': "1",
+        'operation="health",status="200"': "1",
+        'operation="other",status="404"': "1",
+        'operation="other",status="403"': "1",
+    }
+    times = counters(text, "registry_request_seconds_count")
+    assert times['operation="createRegisteredModel"'] == "2"
+
+
+def test_metrics_have_cumulative_buckets():
+    """As Prometheus wants them: each counts all that are not slower."""
+    metrics = Metrics(["a"])
+    for seconds in (0.0005, 0.001, 0.2, 99.0):
+        metrics.record("a", 200, seconds)
+    found = counters(metrics.text(), "registry_request_seconds_bucket")
+    values = [int(found[f'operation="a",le="{bound}"']) for bound in (*BUCKETS, "+Inf")]
+    assert values == [2] * 7 + [3] * 6 + [4]
+    sums = counters(metrics.text(), "registry_request_seconds_sum")
+    assert float(sums['operation="a"']) == pytest.approx(99.2015)
+
+
+def test_metrics_add_up_the_workers(tmp_path, monkeypatch):
+    """Dead ones included; a counter may not fall. Another release's file is not ours to read."""
+    first = Metrics(["a"], str(tmp_path))
+    first.record("a", 200, 0.1)
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    second = Metrics(["a"], str(tmp_path))
+    second.record("a", 200, 0.1)
+    second.record("b", 299, 0.1)
+    (tmp_path / "9.counters").write_bytes(b"short")
+    assert counters(second.text(), "registry_requests_total") == {
+        'operation="a",status="200"': "2",
+        'operation="other",status="other"': "1",
+    }
+    assert len(list(Path(tmp_path).glob("*.counters"))) == 3
+
+
+# OpenAPI
+
+
+def test_document_describes_every_operation(server):
+    """With its request, its answer, and the shape of errors."""
+    document = server.send("GET", b"/openapi.json").json
+    described = {
+        (method.upper(), path): operation
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+    }
+    for operation in REGISTRY_OPERATIONS:
+        found = described.pop((operation.method, f"/api/2.0/mlflow{operation.path}"))
+        assert found["operationId"] == operation.id
+        assert ("requestBody" in found) != (operation.method == "GET")
+        assert set(found["responses"]) == {"200", "4XX", "5XX"}
+    assert {path for _, path in described} <= {
+        f"/api/2.0/mlflow{path}"
+        for path in ("/webhooks", "/webhooks/{webhook_id}", "/webhooks/{webhook_id}/test")
+    }
+
+
+def test_document_refers_only_to_what_it_has(server):
+    """A reference into nothing would stop every generator."""
+    answer = server.send("GET", b"/openapi.json")
+    schemas = answer.json["components"]["schemas"]
+    referred = set(re.findall(r"#/components/schemas/(\w+)", answer.body.decode()))
+    assert referred <= set(schemas)
+
+
+def test_settings_are_not_told(server):
+    """Neither the store's URL nor the environment is anybody's business."""
+    secret = Settings(store="postgresql://u:hunter2@h/d")
+    assert "hunter2" not in repr(secret)

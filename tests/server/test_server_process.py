@@ -1,0 +1,316 @@
+"""The server as a process: starting, workers, sockets, signals."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from registry_core import open_registry
+from registry_server.protocol import MAX_HEADERS_BYTES, MAX_URL_BYTES
+from services import pausing_store
+from services.registry_server import RegistryServer, free_port
+from services.wire_client import API, WireClient
+
+TESTS = Path(__file__).parents[1]
+
+
+def refuse(*arguments, **environment):
+    """The exit code and the only line of a server that does not start."""
+    done = subprocess.run(
+        [sys.executable, "-m", "registry_server", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, **environment},
+        check=False,
+    )
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    return done.returncode, lines[0]
+
+
+def raw(port, request, *, chunk=65_536):
+    """Everything that the server answers to these bytes until it hangs up or has answered."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        try:
+            for start in range(0, len(request), chunk):
+                connection.sendall(request[start : start + chunk])
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it has answered and hung up
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        return response.status, json.loads(response.read())
+
+
+@pytest.fixture(scope="module")
+def memory():
+    with RegistryServer("memory:") as server:
+        yield server
+
+
+# Starting
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--store", "nope:x"], "No backend answers to the store URL 'nope:x'"),
+        (["--store", "sqlite:////nowhere/at/all.db"], "/nowhere/at/all.db"),
+        (["--store", "memory:", "--host", "0.0.0.0"], "--allow-unauthenticated"),
+        (["--store", "memory:", "--host", "::"], "--allow-unauthenticated"),
+        (["--store", "memory:", "--host", "no.such.host.invalid"], "no.such.host.invalid"),
+        (["--store", "memory:", "--workers", "2"], "cannot be shared by several workers"),
+        (["--store", "memory:", "--auth-file", "/nowhere"], "auth file /nowhere"),
+        (["--port", "http"], "--port must be a number"),
+    ],
+)
+def test_server_that_cannot_start_says_why_in_one_line(arguments, part):
+    """Not in a traceback; and the code is not 0."""
+    code, line = refuse(*arguments)
+    assert code == 1
+    assert line.startswith("registry-server: ")
+    assert part in line
+
+
+def test_taken_port_is_one_line(memory):
+    """Before any worker is started."""
+    code, line = refuse("--store", "memory:", "--port", str(memory.port))
+    assert code == 1
+    assert line == (
+        f"registry-server: cannot listen on 127.0.0.1 port {memory.port}: Address already in use"
+    )
+
+
+def test_store_of_another_release_is_one_line(tmp_path):
+    """It is found out before the socket is bound."""
+    url = f"sqlite:///{tmp_path / 'r.db'}"
+    with open_registry(url) as registry:
+        registry.ping()
+    with sqlite3.connect(tmp_path / "r.db") as database:
+        database.execute("UPDATE registry_alembic_version SET version_num = 'from-the-future'")
+    database.close()
+    code, line = refuse("--store", url)
+    assert code == 1
+    assert "registry-server: " in line
+
+
+def test_server_says_where_it_serves(memory):
+    """On stderr, the first thing."""
+    assert memory.log.splitlines()[0] == (
+        f"Serving a model registry at http://127.0.0.1:{memory.port}"
+    )
+
+
+def test_public_address_is_served_with_words_or_an_auth_file(tmp_path):
+    """And then to those who are in the file."""
+    users = tmp_path / "users"
+    users.write_text("alice:secret\n")
+    port = free_port()
+    command = [sys.executable, "-m", "registry_server", "--store", "memory:", "--host", "0.0.0.0"]
+    command += ["--port", str(port), "--auth-file", str(users)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        try:
+            assert process.stderr is not None
+            process.stderr.readline()
+            with WireClient(f"http://127.0.0.1:{port}") as client:
+                path = "/registered-models/search"
+                assert client.call("GET", path).status == 401
+                headers = {"Authorization": "Bearer secret"}
+                assert client.call("GET", path, headers=headers).status == 200
+        finally:
+            process.terminate()
+    assert process.returncode == 0
+
+
+def test_importing_the_package_starts_nothing_and_loads_no_framework():
+    """A parent of workers, and whoever reads settings, has no use for one."""
+    code = "import sys, registry_server; print(sorted(m for m in sys.modules if m in BIG))"
+    code = f"BIG = {{'litestar', 'uvicorn', 'sqlalchemy'}}; {code}"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "[]"
+
+
+# Sockets
+
+
+def test_url_longer_than_the_parser_splits_is_served(memory):
+    """A filter of 64 KiB is, percent-encoded, three times as long."""
+    with WireClient(memory.url) as client:
+        client.post("/registered-models/create", name="long-urls")
+        long = "name = 'long-urls' AND name != '" + "é" * 65_536 + "'"
+        answer = client.get("/registered-models/search", filter=long)
+        assert answer.json["registered_models"][0]["name"] == "long-urls"
+        answer = client.get("/registered-models/get", name="long-urls", unknown="x" * 100_000)
+        assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+        b"GET /" + b"x" * (MAX_URL_BYTES + 10) + b" HTTP/1.1\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nX: " + b"x" * (MAX_HEADERS_BYTES + 10) + b"\r\n\r\n",
+        b"GET /health HTTP/1.1\r\n" + b"X: yyyyyyyy\r\n" * 40_000 + b"\r\n",
+    ],
+    ids=lambda value: repr(value[:24]),
+)
+def test_what_is_no_http_is_a_json_400(memory, request_bytes):
+    """Like every other refusal; the connection ends."""
+    status, body = raw(memory.port, request_bytes)
+    assert (status, body["error_code"]) == (400, "BAD_REQUEST")
+
+
+def test_odd_but_legal_http_is_served(memory):
+    """Chunks, pieces, pipelines, HTTP/1.0, a body on GET."""
+    head = f"POST {API}/registered-models/create HTTP/1.1\r\nHost: localhost\r\n".encode()
+    head += b"Content-Type: application/json\r\n"
+    chunked = head + b'Transfer-Encoding: chunked\r\n\r\n5\r\n{"nam\r\n9\r\ne":"odd"}\r\n0\r\n\r\n'
+    assert raw(memory.port, chunked, chunk=7)[0] == 200
+    get = f"GET {API}/registered-models/get HTTP/1.1\r\nHost: localhost\r\n".encode()
+    assert raw(memory.port, get + b'Content-Length: 14\r\n\r\n{"name":"odd"}')[0] == 200
+    assert raw(memory.port, get.replace(b"1.1", b"1.0") + b"\r\n")[0] == 400
+    with socket.create_connection(("127.0.0.1", memory.port), timeout=20) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3)
+        received = b""
+        while received.count(b"HTTP/1.1 200 OK") < 3:
+            received += connection.recv(65_536)
+
+
+def test_client_that_hangs_up_early_harms_nobody(memory):
+    """In the middle of headers, of a body, before the answer."""
+    head = f"POST {API}/registered-models/create HTTP/1.1\r\nHost: localhost\r\n".encode()
+    for piece in (
+        b"PO",
+        head,
+        head + b"Content-Length: 100\r\n\r\n{",
+        b"GET /health HTTP/1.1\r\n\r\n",
+    ):
+        with socket.create_connection(("127.0.0.1", memory.port), timeout=20) as connection:
+            connection.sendall(piece)
+    with WireClient(memory.url) as client:
+        assert client.get("/registered-models/search").status == 200
+    assert "Traceback" not in memory.log
+
+
+# Workers and signals
+
+
+def test_workers_share_a_socket_and_a_store(tmp_path):
+    """Each sees what another wrote; metrics are those of all."""
+    with RegistryServer(f"sqlite:///{tmp_path / 'r.db'}", workers=2) as server:
+        for number in range(12):
+            with WireClient(server.url) as client:
+                assert client.post("/registered-models/create", name=f"m{number}").status == 200
+            with WireClient(server.url) as client:
+                assert client.get("/registered-models/get", name=f"m{number}").status == 200
+        with WireClient(server.url) as client:
+            connection = client._connection
+            connection.request("GET", "/metrics")
+            text = connection.getresponse().read().decode()
+        assert 'registry_requests_total{operation="createRegisteredModel",status="200"} 12' in text
+        assert 'registry_requests_total{operation="getRegisteredModel",status="200"} 12' in text
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_sigterm_answers_what_was_begun_and_ends_with_0(tmp_path, workers):
+    """A write that was accepted is done and told, and new connections find nobody."""
+    site = tmp_path / "site"
+    pausing_store.install(site)
+    path = os.pathsep.join([str(site), str(TESTS)])
+    server = RegistryServer(
+        f"pausing://{tmp_path}", workers=workers, environment={"PYTHONPATH": path}
+    )
+    answers = []
+
+    def create():
+        with WireClient(server.url) as client:
+            answers.append(client.post("/registered-models/create", name="slow"))
+
+    with server:
+        request = threading.Thread(target=create)
+        request.start()
+        wait_for((tmp_path / "begun").exists)
+        os.kill(server.pid, signal.SIGTERM)
+        wait_for(lambda: not listens(server.port))
+        assert answers == []
+        (tmp_path / "go").touch()
+        request.join(60)
+        (answer,) = answers
+        assert answer.status == 200
+        # Leaving the block requires the exit code 0.
+    with open_registry(f"sqlite:///{tmp_path / 'registry.db'}") as registry:
+        assert registry.get_registered_model("slow").name == "slow"
+
+
+def test_dead_worker_is_replaced(tmp_path):
+    """And its counts are kept."""
+    with RegistryServer(f"sqlite:///{tmp_path / 'r.db'}", workers=2) as server:
+        before = children(server.pid)
+        assert len(before) == 2
+        os.kill(before[0], signal.SIGKILL)
+        wait_for(lambda: len(set(children(server.pid)) - {before[0]}) == 2)
+        with WireClient(server.url) as client:
+            assert client.post("/registered-models/create", name="m").status == 200
+
+
+@pytest.mark.parametrize(
+    ("store", "code", "part"),
+    [
+        ("postgresql://127.0.0.1:1/gone", 1, "a worker waits for the store"),
+        ("nope:x", 3, "a worker cannot start"),
+    ],
+)
+def test_worker_without_a_store_ends_so_that_its_parent_knows_why(store, code, part):
+    """With 1 another one is tried, with uvicorn's 3 none; neither prints a traceback."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from registry_server.__main__ import make_app; make_app()"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "REGISTRY_STORE": store},
+        check=False,
+    )
+    assert done.returncode == code
+    assert part in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def wait_for(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
+def listens(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def children(pid):
+    """The workers of a server, leaving out the process that tracks their resources."""
+    found = []
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        command = Path(f"/proc/{child}/cmdline").read_bytes()
+        if b"spawn_main" in command:
+            found.append(int(child))
+    return found

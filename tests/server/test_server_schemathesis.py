@@ -1,0 +1,84 @@
+"""The OpenAPI document against the running server: requests made from it, answers held to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_schema_conformance,
+    status_code_conformance,
+    unsupported_method,
+    use_after_free,
+)
+
+from registry_server.app import API
+from registry_server.operations import REGISTRY_OPERATIONS
+from services.registry_server import RegistryServer
+
+EXAMPLES = 8
+"""Requests made for each operation; each costs a round trip to a real process."""
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+    negative_data_rejection,
+    unsupported_method,
+    use_after_free,
+]
+
+
+OPERATIONS = [(operation.method, f"{API}{operation.path}") for operation in REGISTRY_OPERATIONS] + [
+    ("POST", f"{API}/webhooks"),
+    ("GET", f"{API}/webhooks"),
+    ("GET", f"{API}/webhooks/{{webhook_id}}"),
+    ("PATCH", f"{API}/webhooks/{{webhook_id}}"),
+    ("DELETE", f"{API}/webhooks/{{webhook_id}}"),
+    ("POST", f"{API}/webhooks/{{webhook_id}}/test"),
+]
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[schemathesis.BaseSchema]:
+    """The document that a server of its own gives out, with that server."""
+    with RegistryServer("memory:") as server:
+        yield schemathesis.openapi.from_url(f"{server.url}/openapi.json")
+
+
+def test_document_has_the_operations_that_are_tried(api):
+    """None is forgotten here."""
+    described = {(found.ok().method.upper(), found.ok().path) for found in api.get_all_operations()}
+    assert described == set(OPERATIONS)
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_server_does_what_its_document_says(api, method, path, mode):
+    """Statuses, content types and shapes of answers; requests that it forbids are refused."""
+    operation = api[path][method]
+
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+        database=None,
+    )
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def check(case):
+        case.call_and_validate(checks=CHECKS)
+
+    try:
+        check()
+    except Unsatisfiable:
+        # Nothing can be wrong with a request that has no parameters.
+        assert mode is GenerationMode.NEGATIVE

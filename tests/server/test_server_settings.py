@@ -1,0 +1,118 @@
+"""Settings: flag beats environment beats default, and workers get what their parent had."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+
+from registry_server.settings import OPTIONS, Settings, SettingsError, from_arguments
+
+
+def test_defaults_are_safe_and_need_nothing():
+    """Loopback, a file, one worker."""
+    settings = from_arguments([], {})
+    assert (settings.store, settings.host, settings.port) == (
+        "sqlite:///registry.db",
+        "127.0.0.1",
+        8000,
+    )
+    assert settings == Settings() == Settings.from_environment({})
+
+
+def test_flag_beats_environment_beats_default():
+    """For every setting alike."""
+    environ = {"PORT": "1", "HOST": "h", "DATABASE_URL": "memory:"}
+    settings = from_arguments(["--port", "2"], environ)
+    assert (settings.port, settings.host, settings.store) == (2, "h", "memory:")
+    environ["REGISTRY_STORE"] = "sqlite:///x.db"
+    assert from_arguments([], environ).store == "sqlite:///x.db"
+    assert from_arguments(["--store", "s3://b/p"], environ).store == "s3://b/p"
+
+
+def test_empty_variable_is_an_absent_one():
+    """Compose files write them."""
+    assert from_arguments([], {"PORT": "", "REGISTRY_ALLOW_UNAUTHENTICATED": ""}) == Settings()
+
+
+def test_lists_are_separated_by_commas():
+    """With or without spaces."""
+    environ = {"REGISTRY_ALLOWED_HOSTS": "a.com, b.com ,,*.c.com"}
+    assert from_arguments([], environ).allowed_hosts == ("a.com", "b.com", "*.c.com")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1", True), ("true", True), ("YES", True), ("0", False), ("no", False), ("false", False)],
+)
+def test_switch_is_read_from_the_environment(text, value):
+    """And is a flag without value on the command line."""
+    environ = {"REGISTRY_ALLOW_UNAUTHENTICATED": text}
+    assert from_arguments([], environ).allow_unauthenticated is value
+    assert from_arguments(["--allow-unauthenticated"], {}).allow_unauthenticated is True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "message"),
+    [
+        (["--port", "x"], {}, "--port must be a number from 0 to 65535, not 'x'"),
+        (["--port", "65536"], {}, "--port must be a number"),
+        ([], {"PORT": "-1"}, "PORT must be a number"),
+        ([], {"PORT": "٣"}, "PORT must be a number"),
+        (["--workers", "0"], {}, "--workers must be a number from 1"),
+        ([], {"LOG_LEVEL": "loud"}, "LOG_LEVEL must be one of debug, info, warning, error"),
+        ([], {"REGISTRY_ALLOW_UNAUTHENTICATED": "maybe"}, "must be true or false"),
+        (["--public-url", "models.example.com"], {}, "--public-url must be an http or https URL"),
+        (["--public-url", "https://[bad"], {}, "--public-url"),
+    ],
+)
+def test_value_that_cannot_be_meant_names_its_origin(arguments, environ, message):
+    """So that whoever set it finds it."""
+    with pytest.raises(SettingsError) as caught:
+        from_arguments(arguments, environ)
+    assert message in str(caught.value)
+
+
+def test_unknown_flag_ends_with_the_usage(capsys):
+    """An abbreviation is not guessed at."""
+    for flag in ("--prot", "--allow-unauth"):
+        with pytest.raises(SystemExit) as caught:
+            from_arguments([flag], {})
+        assert caught.value.code == 2
+    assert "usage: registry-server" in capsys.readouterr().err
+
+
+def test_help_names_every_setting_and_its_variables(capsys):
+    """Except those that are not for people."""
+    with pytest.raises(SystemExit):
+        from_arguments(["--help"], {})
+    text = " ".join(capsys.readouterr().out.split())
+    for option in OPTIONS:
+        assert (option.flag in text) != option.hidden, option.flag
+        if not option.hidden:
+            assert ", ".join(option.variables) in text
+
+
+def test_every_setting_is_an_option():
+    """A field that nothing can set would be none."""
+    assert [option.field for option in OPTIONS] == [field.name for field in attrs.fields(Settings)]
+
+
+def test_settings_survive_the_environment():
+    """Workers read what their parent wrote, and nothing that it overruled."""
+    settings = Settings(
+        store="postgresql://u:p%40@h/d?x=1",
+        host="::1",
+        port=0,
+        workers=3,
+        auth_file="/tmp/a b",
+        allow_unauthenticated=True,
+        allowed_hosts=("a", "*.b"),
+        allowed_origins=("*",),
+        public_url="https://r/x",
+        metrics_directory="/tmp/m",
+    )
+    environ = {"DATABASE_URL": "memory:", "PATH": "/bin", "LOG_LEVEL": "debug"}
+    settings.to_environment(environ)
+    assert Settings.from_environment(environ) == settings
+    assert environ["PATH"] == "/bin"
+    assert "DATABASE_URL" not in environ

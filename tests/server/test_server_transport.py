@@ -1,0 +1,286 @@
+"""How requests travel: paths, methods, bodies, headers, limits (contract 1.1, 1.2, 1.5, 1.10)."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from registry_core import ConflictError, Registry, StoreUnavailableError
+from registry_core.models import ModelVersion, RegisteredModel
+from registry_core.stores.memory import MemoryStore
+from registry_server import Settings
+from registry_server.app import AJAX_API, API, SEED_API, paths
+from registry_server.operations import REGISTRY_OPERATIONS
+from services.in_process import InProcessServer, missing
+
+JSON = [(b"content-type", b"application/json")]
+
+
+def create(server, name="m"):
+    return server.call("POST", "/registered-models/create", {"name": name})
+
+
+# Paths and methods (contract 1.1)
+
+
+def test_every_operation_answers_under_every_prefix(server):
+    """The browser's prefix and the older layout lead to the same handlers."""
+    for operation in REGISTRY_OPERATIONS:
+        assert paths(operation) == [prefix + operation.path for prefix in (API, AJAX_API, SEED_API)]
+        for path in paths(operation):
+            answer = server.send(operation.method, path.encode(), b"{}", JSON)
+            assert answer.status in {200, 400}, path
+            assert answer.headers["content-type"] == "application/json"
+
+
+def test_there_are_22_operations_with_names_of_their_own():
+    """21 of MLflow's, one of them by two methods."""
+    assert len(REGISTRY_OPERATIONS) == 22
+    assert len({operation.id for operation in REGISTRY_OPERATIONS}) == 22
+    assert len({(operation.method, operation.path) for operation in REGISTRY_OPERATIONS}) == 22
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        b"/api/2.0/mlflow/registered-models/nope",
+        b"/api/2.0/mlflow/registered-models/get/",
+        b"/api/2.0/mlflow//registered-models/get",
+        b"//api/2.0/mlflow/registered-models/get",
+        b"/api/2.1/mlflow/registered-models/get",
+        b"/api/3.0/mlflow/registered-models/get",
+        b"/ajax-api/3.0/mlflow/registered-models/get",
+        b"/api/2.0/mlflow/Registered-Models/get",
+        b"/ajax-api/2.0/mlflow/model-registry/registered-models/get",
+        b"/registered-models/get",
+        b"/",
+        b"/%00",
+        b"/%ff%fe",
+        b"/api/2.0/mlflow/server-info",
+    ],
+)
+def test_unknown_path_is_a_json_error(server, path):
+    """No slash is forgiven, and the code is the one that makes clients fall back."""
+    answer = server.send("GET", path + b"?name=m")
+    assert answer.status == 404
+    assert answer.json["error_code"] == "ENDPOINT_NOT_FOUND"
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "TRACE", "CONNECT", "BREW"])
+def test_wrong_method_is_a_json_error_that_says_which_are_right(server, method):
+    """A client that only reads statuses is told as well."""
+    answer = server.send(method, b"/api/2.0/mlflow/registered-models/get")
+    assert (answer.status, answer.json["error_code"]) == (405, "ENDPOINT_NOT_FOUND")
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
+
+
+def test_options_tells_the_methods(server):
+    """As MLflow: no body, no credentials."""
+    answer = server.send("OPTIONS", b"/api/2.0/mlflow/registered-models/alias")
+    assert (answer.status, answer.body) == (204, b"")
+    assert set(answer.headers["allow"].split(", ")) == {"DELETE", "GET", "HEAD", "OPTIONS", "POST"}
+
+
+def test_head_is_get_without_its_body(server):
+    """Status and headers are those of GET."""
+    create(server)
+    path = b"/api/2.0/mlflow/registered-models/get"
+    for query in (b"?name=m", b"?name=no", b""):
+        got, head = server.send("GET", path + query), server.send("HEAD", path + query)
+        assert (head.status, head.headers, head.body) == (got.status, got.headers, b"")
+
+
+def test_success_is_exactly_200_and_an_object(server):
+    """A client raises on 201 and 204, and on anything but an object."""
+    assert create(server).status == 200
+    answer = server.call("DELETE", "/registered-models/delete", {"name": "m"})
+    assert (answer.status, answer.body) == (200, b"{}")
+
+
+# Bodies and queries (contract 1.2)
+
+
+def test_get_with_a_query_reads_only_the_query(server):
+    """Not even the fields that the query lacks."""
+    create(server)
+    target = b"/api/2.0/mlflow/registered-models/get"
+    assert server.send("GET", target + b"?name=m", b'{"name":"no"}').status == 200
+    answer = server.send("GET", target + b"?x=1", b'{"name":"m"}')
+    assert answer.json["message"] == missing("name")
+
+
+def test_get_without_a_query_reads_the_body(server):
+    """Of any content type, or none."""
+    create(server)
+    target = b"/api/2.0/mlflow/registered-models/get"
+    assert server.send("GET", target, b'{"name":"m"}').status == 200
+    assert server.send("GET", target + b"?", b'{"name":"m"}').status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("DELETE", "delete"), ("PATCH", "update"), ("POST", "get-latest-versions")],
+)
+def test_other_methods_ignore_the_query(server, method, path):
+    """A name in the query is no name."""
+    create(server)
+    target = f"{API}/registered-models/{path}?name=m".encode()
+    answer = server.send(method, target, b"{}", JSON)
+    assert (answer.status, answer.json["message"]) == (400, missing("name"))
+    assert server.send(method, target, b'{"name":"m"}', JSON).status == 200
+
+
+@pytest.mark.parametrize(
+    "content_type", [None, b"text/plain", b"application/x-www-form-urlencoded"]
+)
+def test_only_post_must_say_that_it_sends_json(server, content_type):
+    """DELETE and PATCH carry bodies too, but nobody asks."""
+    create(server)
+    headers = [] if content_type is None else [(b"content-type", content_type)]
+    body = b'{"name":"m"}'
+    post = f"{API}/registered-models/get-latest-versions".encode()
+    answer = server.send("POST", post, body, headers)
+    assert (answer.status, answer.json["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+    assert answer.json["message"].startswith("Bad Request. Content-Type ")
+    assert (
+        server.send("PATCH", f"{API}/registered-models/update".encode(), body, headers).status
+        == 200
+    )
+    assert (
+        server.send("DELETE", f"{API}/registered-models/delete".encode(), body, headers).status
+        == 200
+    )
+
+
+def test_json_body_is_utf8_whatever_its_charset_says(server):
+    """Parameters of the content type are ignored."""
+    headers = [(b"content-type", b"application/json; charset=latin1")]
+    target = f"{API}/registered-models/create".encode()
+    answer = server.send("POST", target, '{"name":"é"}'.encode(), headers)
+    assert answer.json["registered_model"]["name"] == "é"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[]",
+        b'{"name": "m", "tags": ' + b"[" * 50_000 + b"]" * 50_000 + b"}",
+        b'{"name": "\\ud800"}',
+        b'{"name": "a\\u0000b"}',
+        b'{"name": "m", "tags": [{"key": "k", "value": "\\udfff"}]}',
+        b'{"name": NaN}',
+        b'{"name": ' + b"9" * 5_000 + b"}",
+    ],
+    ids=lambda body: repr(body[:30]),
+)
+def test_hostile_body_is_refused_as_the_callers_fault(server, body):
+    """Depth, NUL, lone surrogates, numbers that are none."""
+    answer = server.send("POST", f"{API}/registered-models/create".encode(), body, JSON)
+    assert (answer.status, answer.json["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+    assert server.call("GET", "/registered-models/search").json == {}
+
+
+def test_body_has_a_limit():
+    """Memory is not the client's to fill; 413 is not repeated by clients."""
+    with InProcessServer(settings=Settings(threads=1, max_body_bytes=2_000)) as small:
+        body = {"name": "m", "description": "d" * 1_900}
+        assert small.call("POST", "/registered-models/create", body).status == 200
+        answer = small.call("POST", "/registered-models/create", {**body, "name": "n" * 200})
+        assert (answer.status, answer.json["error_code"]) == (413, "INVALID_PARAMETER_VALUE")
+        assert answer.json["message"] == "The request body exceeds the maximum of 2000 bytes."
+
+
+def test_body_that_ends_early_is_not_acted_on(server):
+    """Half a request may read as a whole one."""
+    target = f"{API}/registered-models/create".encode()
+    answer = server.send("POST", target, b'{"name":"m"}', JSON, hangs_up=True)
+    assert (answer.status, answer.json["error_code"]) == (400, "BAD_REQUEST")
+    assert server.call("GET", "/registered-models/search").json == {}
+
+
+def test_filter_of_64_kib_is_understood(server):
+    """The longest that anybody has sent."""
+    create(server)
+    long = "name != '" + "x" * 65_536 + "'"
+    answer = server.call("GET", "/registered-models/search", query=[("filter", long)])
+    assert len(answer.json["registered_models"]) == 1
+
+
+# Answers (contract 1.3, 1.5)
+
+
+def test_answer_is_ascii_json_with_the_headers_of_safety(server):
+    """A browser may neither guess its type nor frame it."""
+    answer = create(server, "é 😀")
+    assert answer.body.isascii()
+    assert json.loads(answer.body)["registered_model"]["name"] == "é 😀"
+    assert {key: answer.headers[key] for key in ("content-type", "content-length", "vary")} == {
+        "content-type": "application/json",
+        "content-length": str(len(answer.body)),
+        "vary": "Origin",
+    }
+    for status in (answer, server.send("GET", b"/nope"), server.send("GET", b"/health")):
+        assert status.headers["x-content-type-options"] == "nosniff"
+        assert status.headers["x-frame-options"] == "SAMEORIGIN"
+
+
+# Failures (contract 1.4, 1.10)
+
+
+class FailingStore(MemoryStore):
+    """A store whose reads of a model fail as told."""
+
+    failure: Exception
+
+    def get_registered_model(self, name):
+        raise self.failure
+
+
+@pytest.fixture(scope="module")
+def failing():
+    with InProcessServer(Registry(FailingStore())) as server:
+        yield server
+
+
+def fail(server, error):
+    server.registry.store.failure = error
+    return server.call("GET", "/registered-models/get", query=[("name", "m")])
+
+
+@pytest.mark.parametrize(("wanted", "told"), [(1, "1"), (3, "3"), (60, "5")])
+def test_store_that_is_away_is_503_and_says_when_to_ask_again(failing, wanted, told):
+    """Soon: a client waits as long as it is told, and the store may be back in a second."""
+    answer = fail(failing, StoreUnavailableError("no answer", retry_after_seconds=wanted))
+    assert (answer.status, answer.json["error_code"]) == (503, "TEMPORARILY_UNAVAILABLE")
+    assert answer.headers["retry-after"] == told
+
+
+def test_lost_race_is_409(failing):
+    """Nothing was written; a client does not repeat it by itself."""
+    answer = fail(failing, ConflictError("lost"))
+    assert (answer.status, answer.json) == (409, {"error_code": "ABORTED", "message": "lost"})
+
+
+def test_unexpected_failure_is_500_logged_and_not_told(failing, caplog):
+    """The log has the traceback; the client gets no SQL, paths or secrets."""
+    answer = fail(failing, RuntimeError("secret detail"))
+    assert (answer.status, answer.json["error_code"]) == (500, "INTERNAL_ERROR")
+    assert b"secret" not in answer.body
+    (record,) = caplog.records
+    assert "secret detail" in record.getMessage()
+    assert record.exc_info
+
+
+def test_handlers_know_no_entities(server):
+    """Litestar would encode attrs classes by itself, and in its own way (design 2)."""
+    checked = 0
+    for route in server.app.routes:
+        for handler in getattr(route, "route_handlers", ()):
+            for hint in handler.fn.__annotations__.values():
+                text = repr(hint)
+                assert RegisteredModel.__name__ not in text
+                assert ModelVersion.__name__ not in text
+                assert "registry_core" not in text, f"{handler} is annotated with {hint}"
+            checked += 1
+    assert checked > 22 * 3

@@ -1,0 +1,396 @@
+"""Kills a process at every single step of what it does to a registry, and looks what is left.
+
+`python -m services.crashing SCENARIO STORE ARTIFACTS` prints one line of JSON for each step; both
+URLs have `{n}` where a name of its own for the step belongs. A process of its own, because it forks:
+what is killed is gone, with all its `finally`s.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from registry_core import NotFoundError, Registry, RegistryError, Status, open_store
+from registry_core.backends import open_artifacts
+from registry_core.lifecycle import announcements
+from registry_server import Settings, create_app
+from services.artifacts import PREFIX, write_tree
+from services.registry_server import free_port
+
+KILLED = 9
+MODEL = {"MLmodel": b"flavors: {}\n", "data/weights.bin": b"w" * 9_000}
+
+_STORE_STEPS = frozenset(
+    {
+        "create_model_version",
+        "finalize_model_version",
+        "set_model_version_tag",
+        "delete_model_version",
+        "delete_registered_model",
+    }
+)
+_ARTIFACT_STEPS = frozenset(
+    {"remove", "delete", "complete_multipart", "drop_partial", "create_multipart"}
+)
+
+
+class Steps:
+    """Counts the moments at which a process may die, and dies at one of them."""
+
+    def __init__(self, last: int | None = None) -> None:
+        self._last = last
+        self._count = 0
+        self._lock = threading.Lock()
+
+    def point(self) -> None:
+        """One of those moments."""
+        with self._lock:
+            self._count += 1
+            if self._count == self._last:
+                os._exit(KILLED)
+
+
+class Stepping:
+    """Passes everything on; before and after each change it may die."""
+
+    def __init__(self, inner: Any, steps: Steps, changes: frozenset[str]) -> None:
+        self._inner = inner
+        self._steps = steps
+        self._changes = changes
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._inner, name)
+        if name not in self._changes:
+            return value
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self._steps.point()
+            result = value(*args, **kwargs)
+            self._steps.point()
+            return result
+
+        return call
+
+
+class SteppingArtifacts(Stepping):
+    """As `Stepping`; a write may also die in its middle, when half of the bytes are there."""
+
+    def __init__(self, inner: Any, steps: Steps) -> None:
+        super().__init__(inner, steps, _ARTIFACT_STEPS)
+
+    def write(self, path: str, chunks: Iterable[bytes], **options: Any) -> Any:
+        def halves() -> Iterator[bytes]:
+            for chunk in chunks:
+                yield chunk[: len(chunk) // 2]
+                self._steps.point()
+                yield chunk[len(chunk) // 2 :]
+
+        self._steps.point()
+        written = self._inner.write(path, halves(), **options)
+        self._steps.point()
+        return written
+
+
+class World:
+    """The stores of one step."""
+
+    def __init__(self, store: str, artifacts: str, directory: Path) -> None:
+        self.store_url = store
+        self.artifacts_url = artifacts
+        self.model = write_tree(directory / "model", MODEL)
+
+    def open(self, steps: Steps | None = None, **options: Any) -> Registry:
+        """The registry; with `steps` it may die."""
+        store: Any = open_store(self.store_url)
+        artifacts: Any = open_artifacts(self.artifacts_url)
+        if steps is not None:
+            store = Stepping(store, steps, _STORE_STEPS)
+            artifacts = SteppingArtifacts(artifacts, steps)
+        return Registry(store, artifacts=artifacts, **options)
+
+
+Act = Callable[[World, Registry], object]
+
+
+def nothing(world: World, registry: Registry) -> None:
+    registry.create_registered_model("churn")
+
+
+def push(world: World, registry: Registry) -> None:
+    registry.create_model_version("churn", source=str(world.model))
+
+
+def pushed(world: World, registry: Registry) -> None:
+    nothing(world, registry)
+    push(world, registry)
+
+
+def two_models(world: World, registry: Registry) -> None:
+    pushed(world, registry)
+    registry.create_registered_model("other")
+    registry.create_model_version("other", source=str(world.model))
+
+
+def delete(world: World, registry: Registry) -> None:
+    try:
+        registry.delete_model_version("churn", 1)
+    except NotFoundError:
+        pass  # it was deleted before the crash
+    registry.files.collect_garbage(grace_seconds=0, dry_run=False)
+
+
+def delete_model(world: World, registry: Registry) -> None:
+    try:
+        registry.delete_registered_model("churn")
+    except NotFoundError:
+        pass
+    registry.files.collect_garbage(grace_seconds=0, dry_run=False)
+
+
+def uploaded(world: World, registry: Registry) -> None:
+    nothing(world, registry)
+    upload(world, registry)
+
+
+def upload(world: World, registry: Registry) -> None:
+    for path, body in MODEL.items():
+        registry.files.write(f"up/{path}", [body])
+
+
+def register(world: World, registry: Registry) -> None:
+    registry.create_model_version("churn", source=f"{registry.artifacts.root}/up")
+
+
+def copy(world: World, registry: Registry) -> None:
+    registry.create_model_version("churn", source="models:/churn/1")
+
+
+def remove_upload(world: World, registry: Registry) -> None:
+    registry.files.delete("up")
+
+
+SCENARIOS: dict[str, tuple[Act, Act, Act | None]] = {
+    "push": (nothing, push, push),
+    "push again": (pushed, push, push),
+    "delete": (two_models, delete, delete),
+    "delete model": (two_models, delete_model, delete_model),
+    "upload": (nothing, upload, None),
+    "register": (uploaded, register, None),
+    "copy": (pushed, copy, copy),
+    "remove upload": (uploaded, remove_upload, remove_upload),
+}
+"""What is there before, what is done by the process that dies, and what can be done again."""
+
+SERVER = "server"
+"""The scenario in which it is the server that dies, while a client uploads, registers and deletes."""
+
+
+def in_child(world: World, act: Act, last: int) -> bool:
+    """Whether the act ended before the step at which its process was to die."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            with world.open(Steps(last)) as registry:
+                act(world, registry)
+            os._exit(0)
+        except BaseException as error:  # noqa: BLE001 a child that fails must not go on as the parent
+            print(repr(error), file=sys.stderr, flush=True)
+            os._exit(1)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if code not in (0, KILLED):
+        raise SystemExit(f"step {last} failed with {code}")
+    return code == 0
+
+
+# The server
+
+
+def serve(world: World, last: int, port: int) -> int:
+    """The process of a server that dies at a step."""
+    pid = os.fork()
+    if pid == 0:
+        registry = world.open(Steps(last), local_sources=False)
+        app = create_app(registry, Settings(threads=2))
+        config = uvicorn.Config(app, port=port, log_config=None, access_log=False, lifespan="on")
+        uvicorn.Server(config).run()
+        os._exit(0)
+    return pid
+
+
+def request(port: int, method: str, path: str, body: bytes = b"") -> bytes:
+    """The body of the answer.
+
+    Raises:
+        OSError: the server died.
+    """
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request(method, path, body, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        if answer.status != 200:
+            raise SystemExit(f"{method} {path}: {answer.status} {answer.read()!r}")
+        return answer.read()
+    except http.client.HTTPException as error:
+        raise ConnectionError from error
+    finally:
+        connection.close()
+
+
+def session(world: World, port: int) -> None:
+    """What a client does: upload, register, remove what it may, delete."""
+    with world.open() as registry:
+        root = registry.artifacts.root
+    for path, body in MODEL.items():
+        request(port, "PUT", f"{PREFIX}/artifacts/up/{path}", body)
+    create = json.dumps({"name": "churn", "source": f"{root}/up"}).encode()
+    request(port, "POST", "/api/2.0/mlflow/model-versions/create", create)
+    request(port, "PUT", f"{PREFIX}/artifacts/scratch/f", b"1")
+    request(port, "DELETE", f"{PREFIX}/artifacts/scratch")
+    version = json.dumps({"name": "churn", "version": "1"}).encode()
+    request(port, "DELETE", "/api/2.0/mlflow/model-versions/delete", version)
+
+
+def with_server(world: World, last: int) -> bool:
+    """Whether the client's session ended before the server died."""
+    with world.open() as registry:
+        nothing(world, registry)
+    port = free_port()
+    pid = serve(world, last, port)
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            request(port, "GET", "/health")
+            break
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    try:
+        session(world, port)
+    except OSError:
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        assert code == KILLED, code
+        return False
+    os.kill(pid, 9)
+    os.waitpid(pid, 0)
+    return True
+
+
+# What is left
+
+
+def truth(registry: Registry) -> set[tuple[str, str]]:
+    """What is wrong, worked out from every byte and version, without the code under test."""
+    root = registry.artifacts.root
+    present = {}
+    for info in registry.artifacts.walk(""):
+        with registry.artifacts.read(info.path) as pieces:
+            present[info.path] = b"".join(pieces)
+    seals = {
+        path.removeprefix(".registry/manifests/").removesuffix("/manifest.json"): body
+        for path, body in present.items()
+        if path.startswith(".registry/manifests/")
+    }
+    files = {path: body for path, body in present.items() if not path.startswith(".registry/")}
+    found, needed = set(), set()
+    for version in registry.iter_model_versions():
+        name = f"models:/{version.name}/{version.version}"
+        folder = version.download_uri.removeprefix(f"{root}/")
+        if version.status is not Status.FAILED_REGISTRATION:
+            needed.add(folder)
+        if version.status is Status.PENDING_REGISTRATION:
+            found.add(("abandoned-upload", name))
+        elif version.status is Status.READY:
+            if b'"files"' not in seals.get(folder, b""):
+                found.add(("unsealed", name))
+            for path, body in MODEL.items():
+                if files.get(f"{folder}/{path}") != body:
+                    found.add(("missing-bytes", name))
+    for path in [*files, *seals]:
+        if not any(f"{path}/".startswith(f"{folder}/") for folder in needed):
+            found.add(("unreferenced-files", "/".join(path.split("/")[:2])))
+    announced = (".registry/collectors/", ".registry/writers/", ".registry/clock/")
+    if any(path.startswith(announced) for path in present) or partial_writes(registry):
+        found.add(("partial-writes", root))
+    return found
+
+
+def partial_writes(registry: Registry) -> bool:
+    """Whether there is a part of a file, by the backend's own means."""
+    root = registry.artifacts.root
+    if root.startswith("file:"):
+        return any(Path(root.removeprefix("file://"), ".registry/partial").glob("*"))
+    return registry.artifacts.drop_partial(before=2**60, dry_run=True) > 0
+
+
+def reported(registry: Registry, **options: Any) -> set[tuple[str, str]]:
+    """What fsck says."""
+    report = registry.fsck(grace_seconds=0, **options)
+    # The metadata store's own leftovers are its own tests' business.
+    ours = {"abandoned-upload", "unsealed", "missing-bytes", "unreferenced-files", "partial-writes",
+            "damaged-manifest", "changed-file", "added-file", "other-manifest"}  # fmt: skip
+    return {(f.problem, f.subject) for f in report.findings if f.problem in ours}
+
+
+def look(world: World, act: Act | None) -> dict[str, Any]:
+    """What is left, what fsck says of it, what a repair makes of it, and whether it goes on."""
+    time.sleep(0.01)  # a version is older than no time at all
+    out: dict[str, Any] = {}
+    with world.open() as registry:
+        out["truth"] = sorted(truth(registry))
+        out["reported"] = sorted(reported(registry))
+        out["repaired"] = sorted(reported(registry, repair=True))
+        out["left"] = sorted(truth(registry) | reported(registry))
+        out["broken"] = []
+        for version in registry.iter_model_versions():
+            if version.status is Status.READY:
+                try:
+                    registry.verify_model_version(version.name, version.version)
+                except RegistryError as error:
+                    out["broken"].append(str(error))
+        out["statuses"] = [str(version.status) for version in registry.iter_model_versions()]
+        if act is not None:
+            try:
+                act(world, registry)
+                out["after"] = sorted(truth(registry))
+            except RegistryError as error:
+                out["after"] = repr(error)
+    return out
+
+
+def main() -> None:
+    """Enumerates the steps of a scenario."""
+    scenario, store, artifacts = sys.argv[1:4]
+    for last in range(1, 500):
+        with tempfile.TemporaryDirectory() as directory:
+            name = f"{os.getpid()}-{last}"
+            world = World(
+                store.format(n=name, d=directory), artifacts.format(n=name, d=directory), Path(directory)
+            )
+            announcements.DEAD_AFTER_SECONDS = 600.0
+            if scenario == SERVER:
+                ended, again = with_server(world, last), None
+            else:
+                prepare, act, again = SCENARIOS[scenario]
+                with world.open() as registry:
+                    prepare(world, registry)
+                ended = in_child(world, act, last)
+            # Nobody but us is alive, and we know it.
+            announcements.DEAD_AFTER_SECONDS = 0.0
+            print(json.dumps({"step": last, "ended": ended, **look(world, again)}), flush=True)
+        if ended:
+            return
+    raise SystemExit("the steps do not end")
+
+
+if __name__ == "__main__":
+    main()

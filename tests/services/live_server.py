@@ -1,0 +1,83 @@
+"""Our server in a thread of the tests' process, on a real socket: its store stays within reach."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+from typing import Any, Self
+
+import uvicorn
+
+from registry_core import Registry
+from registry_core.store import Store
+from registry_server import Settings, create_app
+from services.registry_server import free_port
+
+START_SECONDS = 30
+"""Seconds for the server to answer."""
+
+LOCAL = Settings(
+    store="http://elsewhere",
+    threads=4,
+    webhook_schemes=("https", "http"),
+    webhook_private_addresses=True,
+)
+"""Settings under which a webhook's host is not looked up, and nothing is delivered to it: that would
+be for the server elsewhere to do."""
+
+
+class Replaceable:
+    """A store that can be replaced by another one between two tests."""
+
+    def __init__(self) -> None:
+        self.store: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+
+class LiveServer:
+    """Serves whatever store it is given at the time."""
+
+    def __init__(self, settings: Settings = LOCAL) -> None:
+        self._current = Replaceable()
+        app = create_app(Registry(self._current, local_sources=False), settings)
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                host="127.0.0.1",
+                port=self.port,
+                http="registry_server.protocol:RegistryProtocol",
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                timeout_graceful_shutdown=1,
+            )
+        )
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+
+    def serve(self, store: Store) -> None:
+        """From now on the server keeps everything in this store."""
+        self._current.store = store
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        deadline = time.monotonic() + START_SECONDS
+        while not self._server.started:
+            assert self._thread.is_alive(), "the server did not start"
+            assert time.monotonic() < deadline, "the server did not start in time"
+            time.sleep(0.01)
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._server.should_exit = True
+        self._thread.join(START_SECONDS)

@@ -1,0 +1,182 @@
+"""Every way to change a registry, as a table: what it needs, what it does, what it costs.
+
+Each mutation happens to things that are called after `name`, so that many can share a prefix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from registry_core.errors import RegisteredModelNotFoundError, WebhookNotFoundError
+from registry_core.models import (
+    NewModelVersion,
+    NewRegisteredModel,
+    NewWebhook,
+    Stage,
+    Status,
+    WebhookAction,
+    WebhookChanges,
+    WebhookEntity,
+    WebhookEvent,
+)
+from registry_core.store import Store
+from registry_core.testing.observing import plain
+
+LARGE = "Grüße\n" * 2_000
+"""A text that lies beside its document."""
+
+
+def furnish(store: Store, name: str) -> None:
+    """A model with versions, tags, aliases and large texts, and a webhook."""
+    store.create_registered_model(NewRegisteredModel(name=name, tags={"team": "a", "card": LARGE}))
+    store.create_model_version(NewModelVersion(name=name, source="s3://b/1"))
+    store.create_model_version(
+        NewModelVersion(
+            name=name,
+            source="s3://b/2",
+            status=Status.PENDING_REGISTRATION,
+            tags={"prompt": f"{LARGE}2"},
+        )
+    )
+    store.transition_model_version_stage(
+        name, 1, stage=Stage.PRODUCTION, archive_existing_versions=False
+    )
+    store.set_registered_model_alias(name, "champion", version=1)
+    store.create_webhook(
+        NewWebhook(
+            webhook_id=name,
+            name="hook",
+            url="https://example.com",
+            events=(WebhookEvent(WebhookEntity.REGISTERED_MODEL, WebhookAction.CREATED),),
+        )
+    )
+
+
+def used(store: Store, name: str) -> None:
+    """As `furnish`; the name `name-new` was used, and renamed away."""
+    furnish(store, name)
+    store.create_registered_model(NewRegisteredModel(name=f"{name}-new"))
+    store.rename_registered_model(f"{name}-new", new_name=f"{name}-old")
+
+
+def deleted(store: Store, name: str) -> None:
+    """As `furnish`, and then deleted."""
+    furnish(store, name)
+    store.delete_registered_model(name)
+
+
+def nothing(store: Store, name: str) -> None:
+    """Nothing at all."""
+
+
+def observe(store: Store, name: str) -> object:
+    """All there is of what is called after `name`, by reads."""
+    models = [_model(store, f"{name}{suffix}") for suffix in ("", "-new", "-old")]
+    try:
+        webhook = plain(store.get_webhook(name))
+    except WebhookNotFoundError:
+        webhook = None
+    return models, webhook
+
+
+def _model(store: Store, name: str) -> object:
+    try:
+        model = store.get_registered_model(name)
+    except RegisteredModelNotFoundError:
+        return None
+    numbers = {version.version for version in model.latest_versions} | set(model.aliases.values())
+    return plain(model), [plain(store.get_model_version(name, n)) for n in sorted(numbers)]
+
+
+@attrs.frozen
+class Mutation:
+    """One way to change a registry."""
+
+    act: Callable[[Store, str], object]
+    gets: int
+    """GET requests, by a process that saw the document a moment ago."""
+    puts: int
+    """PUT requests."""
+    lists: int = 0
+    deletes: int = 0
+    prepare: Callable[[Store, str], None] = furnish
+
+
+def _finalize(store: Store, name: str) -> object:
+    return store.finalize_model_version(
+        name, 2, status=Status.FAILED_REGISTRATION, status_message=LARGE, storage_location="there"
+    )
+
+
+MUTATIONS: dict[str, Mutation] = {
+    "create model": Mutation(
+        lambda s, n: s.create_registered_model(NewRegisteredModel(name=n)), 0, 1, prepare=nothing
+    ),
+    "create model again": Mutation(
+        lambda s, n: s.create_registered_model(NewRegisteredModel(name=n)), 0, 1, prepare=deleted
+    ),
+    "create model where one left": Mutation(
+        lambda s, n: s.create_registered_model(NewRegisteredModel(name=f"{n}-new")),
+        1,
+        1,
+        prepare=used,
+    ),
+    "create model with a large text": Mutation(
+        lambda s, n: s.create_registered_model(NewRegisteredModel(name=n, description=LARGE)),
+        0,
+        2,
+        prepare=nothing,
+    ),
+    "update model": Mutation(lambda s, n: s.update_registered_model(n, description="d"), 0, 1),
+    "rename model": Mutation(lambda s, n: s.rename_registered_model(n, new_name=f"{n}-new"), 1, 3),
+    "rename model to a used name": Mutation(
+        lambda s, n: s.rename_registered_model(n, new_name=f"{n}-new"), 2, 3, prepare=used
+    ),
+    "rename model to its own name": Mutation(
+        lambda s, n: s.rename_registered_model(n, new_name=n), 0, 1
+    ),
+    "delete model": Mutation(lambda s, n: s.delete_registered_model(n), 0, 1, lists=1, deletes=2),
+    "create version": Mutation(
+        lambda s, n: s.create_model_version(NewModelVersion(name=n, source="s3://b/3")), 0, 1
+    ),
+    "create version with a large text": Mutation(
+        lambda s, n: s.create_model_version(
+            NewModelVersion(name=n, source="s3://b/3", tags={"a": LARGE, "b": f"{LARGE}b"})
+        ),
+        0,
+        2,
+    ),
+    "update version": Mutation(lambda s, n: s.update_model_version(n, 1, description="d"), 0, 1),
+    "finalize version": Mutation(_finalize, 0, 1),
+    "transition": Mutation(
+        lambda s, n: s.transition_model_version_stage(
+            n, 2, stage=Stage.PRODUCTION, archive_existing_versions=True
+        ),
+        0,
+        1,
+    ),
+    "delete version": Mutation(lambda s, n: s.delete_model_version(n, 1), 0, 1),
+    "set alias": Mutation(
+        lambda s, n: s.set_registered_model_alias(n, "champion", version=2), 0, 1
+    ),
+    "delete alias": Mutation(lambda s, n: s.delete_registered_model_alias(n, "champion"), 0, 1),
+    "set tag": Mutation(lambda s, n: s.set_registered_model_tag(n, "team", "b"), 0, 1),
+    "set large tag": Mutation(
+        lambda s, n: s.set_registered_model_tag(n, "card", f"{LARGE}new"), 0, 2
+    ),
+    "delete tag": Mutation(lambda s, n: s.delete_registered_model_tag(n, "card"), 0, 1),
+    "set version tag": Mutation(lambda s, n: s.set_model_version_tag(n, 1, "k", "v"), 0, 1),
+    "delete version tag": Mutation(lambda s, n: s.delete_model_version_tag(n, 2, "prompt"), 0, 1),
+    "create webhook": Mutation(
+        lambda s, n: s.create_webhook(NewWebhook(webhook_id=n, name="h", url="u", events=())),
+        0,
+        1,
+        prepare=nothing,
+    ),
+    "update webhook": Mutation(
+        lambda s, n: s.update_webhook(n, WebhookChanges(name="other")), 1, 1
+    ),
+    "delete webhook": Mutation(lambda s, n: s.delete_webhook(n), 1, 1),
+}

@@ -1,0 +1,25 @@
+"""The memory store keeps every promise of a store."""
+
+import pytest
+
+from registry_core.stores.memory import MemoryStore
+from registry_core.testing import ManualClock, StatefulTests, StoreTests
+
+
+class TestMemoryStore(StoreTests):
+    durable = False
+    shared = False
+
+    @pytest.fixture
+    def store(self, clock: ManualClock) -> MemoryStore:
+        return MemoryStore(clock)
+
+
+class TestMemoryStoreMachine(StatefulTests):
+    """Two memory stores: what the machine compares does not depend on anything else."""
+
+    max_examples = 5
+
+    @pytest.fixture
+    def make_store(self):
+        return MemoryStore

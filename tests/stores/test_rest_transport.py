@@ -1,0 +1,337 @@
+"""Requests to a server: what is repeated, what is not, and what each answer means."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import time
+import traceback
+import urllib.parse
+
+import attrs
+import pytest
+
+from registry_core import Registry, open_registry
+from registry_core.errors import (
+    AliasNotFoundError,
+    AlreadyExistsError,
+    BackendError,
+    ConflictError,
+    InvalidArgumentError,
+    ModelVersionNotFoundError,
+    NotFoundError,
+    NotPermittedError,
+    RegisteredModelNotFoundError,
+    RegistryError,
+    StoreCorruptedError,
+    StoreUnavailableError,
+    UnsupportedBackendError,
+)
+from registry_core.stores.rest import open_store, transport
+from services.registry_server import free_port
+from services.scripted_server import Answer, HangUp, ScriptedServer
+
+MODEL = Answer(
+    200, {"registered_model": {"name": "m", "creation_timestamp": 1, "last_updated_timestamp": 2}}
+)
+BUSY = Answer(
+    503, {"error_code": "TEMPORARILY_UNAVAILABLE", "message": "later"}, {"Retry-After": "7"}
+)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy, no credentials, and no waiting between attempts."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    for name in ("USERNAME", "PASSWORD", "TOKEN"):
+        monkeypatch.delenv(f"MLFLOW_TRACKING_{name}", raising=False)
+    monkeypatch.setattr(transport, "FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(transport, "RETRY_SECONDS", 1.0)
+
+
+def _error(status: int, code: str, message: str = "said the server") -> Answer:
+    return Answer(status, {"error_code": code, "message": message})
+
+
+def _get(url: str) -> object:
+    with open_registry(url) as registry:
+        return registry.get_registered_model("m")
+
+
+def _create(url: str) -> object:
+    with open_registry(url) as registry:
+        return registry.create_registered_model("m")
+
+
+# What is repeated
+
+
+@pytest.mark.parametrize("trouble", [HangUp(), BUSY, Answer(502), Answer(504, b"<html>")])
+def test_a_read_is_repeated_until_it_succeeds(trouble: Answer | HangUp) -> None:
+    """A broken connection or a busy server costs a read another attempt, not an error."""
+    with ScriptedServer(trouble, trouble, MODEL) as server:
+        assert _get(server.url).name == "m"
+        assert len(server.received) == 3
+
+
+@pytest.mark.parametrize("trouble", [HangUp(), BUSY, Answer(502)])
+def test_a_write_is_sent_once(trouble: Answer | HangUp) -> None:
+    """A write whose answer is lost may have happened; it is never sent a second time."""
+    with ScriptedServer(trouble, MODEL) as server:
+        with pytest.raises(StoreUnavailableError):
+            _create(server.url)
+        assert len(server.received) == 1
+
+
+def test_a_write_that_got_no_answer_says_that_its_fate_is_unknown() -> None:
+    """The caller must look before trying again, and is told so."""
+    with (
+        ScriptedServer(HangUp()) as server,
+        pytest.raises(StoreUnavailableError, match="not known"),
+    ):
+        _create(server.url)
+
+
+def test_a_write_that_was_never_sent_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While nobody listens nothing can have happened: the write goes out when somebody does."""
+    port = free_port()
+    servers = []
+
+    def start_late(_: float) -> None:
+        if not servers:
+            servers.append(ScriptedServer(MODEL, port=port).__enter__())
+
+    monkeypatch.setattr(transport.time, "sleep", start_late)
+    try:
+        assert _create(f"http://127.0.0.1:{port}").name == "m"
+        assert len(servers[0].received) == 1
+    finally:
+        for server in servers:
+            server.__exit__(None, None, None)
+
+
+def test_nobody_listening_is_unavailable_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error comes soon, names the server, and the store works again by itself."""
+    monkeypatch.setattr(transport, "RETRY_SECONDS", 0.2)
+    port = free_port()
+    with open_registry(f"http://127.0.0.1:{port}") as registry:
+        started = time.monotonic()
+        with pytest.raises(
+            StoreUnavailableError, match=f"127.0.0.1:{port} is unavailable: no connection"
+        ):
+            registry.get_registered_model("m")
+        assert time.monotonic() - started < 2
+        with ScriptedServer(MODEL, port=port):
+            assert registry.get_registered_model("m").name == "m"
+
+
+def test_a_silent_server_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that accepts and never answers does not hang the caller."""
+    monkeypatch.setattr(transport, "READ_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(transport, "RETRY_SECONDS", 0.06)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(StoreUnavailableError, match="no answer"):
+            _get(url)
+
+
+def test_a_connection_closed_while_idle_is_no_error() -> None:
+    """A write after a long pause finds its connection gone, and makes another."""
+    closing = attrs.evolve(MODEL, then_close=True)
+    with ScriptedServer(closing) as server, open_registry(server.url) as registry:
+        registry.get_registered_model("m")
+        server.wait_for_connections(0)
+        assert registry.create_registered_model("m").name == "m"
+        assert len(server.received) == 2
+
+
+def test_connections_are_used_again() -> None:
+    """A request costs one round trip, not a new connection."""
+    with ScriptedServer(MODEL) as server, open_registry(server.url) as registry:
+        for _ in range(5):
+            registry.get_registered_model("m")
+            registry.create_registered_model("m")
+        assert server.connections == 1
+
+
+def test_retry_after_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long to wait is the server's to say."""
+    with ScriptedServer(BUSY) as server, pytest.raises(StoreUnavailableError) as caught:
+        _create(server.url)
+    assert caught.value.retry_after_seconds == 7
+
+
+# What an answer means
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "text"),
+    [
+        (_error(404, "RESOURCE_DOES_NOT_EXIST", "Registered Model with name=m not found"), RegisteredModelNotFoundError, "name=m"),
+        (_error(404, "RESOURCE_DOES_NOT_EXIST", "Model Version (name=m, version=1) not found"), ModelVersionNotFoundError, "version=1"),
+        (_error(400, "INVALID_PARAMETER_VALUE", "Registered model alias a not found."), AliasNotFoundError, "alias a"),
+        (_error(404, "RESOURCE_DOES_NOT_EXIST"), NotFoundError, "said the server"),
+        (_error(400, "RESOURCE_ALREADY_EXISTS", "Registered Model (name=m) already exists. UNIQUE constraint"), AlreadyExistsError, "already exists"),
+        (_error(400, "INVALID_PARAMETER_VALUE"), InvalidArgumentError, "said the server"),
+        (_error(403, "PERMISSION_DENIED"), NotPermittedError, "said the server"),
+        (_error(401, "UNAUTHENTICATED"), NotPermittedError, "said the server"),
+        (_error(409, "ABORTED"), ConflictError, "said the server"),
+        (_error(500, "INTERNAL_ERROR"), RegistryError, "said the server"),
+        (Answer(401, b"<html>log in"), NotPermittedError, "MLFLOW_TRACKING_TOKEN"),
+        (Answer(403, {"detail": "no"}), NotPermittedError, "MLFLOW_TRACKING_USERNAME"),
+        (Answer(404, b"<html>nothing here"), UnsupportedBackendError, "is no MLflow registry"),
+        (Answer(200, b"<html>welcome"), UnsupportedBackendError, "is no MLflow registry"),
+        (Answer(200, [1]), UnsupportedBackendError, "is no MLflow registry"),
+        (Answer(200, b"["* 100_000), UnsupportedBackendError, "is no MLflow registry"),
+        (Answer(200, {"registered_model": {"name": 5}}), StoreCorruptedError, "name"),
+        (Answer(200, {}), StoreCorruptedError, "RegisteredModel"),
+        (Answer(301, b"", {"Location": "https://u:p@elsewhere/x?q"}), BackendError, "redirects to https://elsewhere/x"),
+        (Answer(500, b"<html>oops"), RegistryError, "500"),
+    ],
+)  # fmt: skip
+def test_each_answer_is_the_right_error(
+    answer: Answer, expected: type[RegistryError], text: str
+) -> None:
+    """A caller meets the same errors as on a store of its own."""
+    with ScriptedServer(answer) as server, pytest.raises(RegistryError) as caught:
+        _get(server.url)
+    assert type(caught.value) is expected
+    assert text in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["registered_models", "model_versions"])
+def test_a_page_that_is_no_list_is_refused(key: str) -> None:
+    """A damaged answer is told from an empty one."""
+    with ScriptedServer(Answer(200, {key: "x"})) as server, open_registry(server.url) as registry:
+        search = getattr(registry, f"search_{key}")
+        with pytest.raises(StoreCorruptedError, match=key):
+            search()
+
+
+def test_ping_asks_for_the_servers_health() -> None:
+    """A health check that fails is an unavailable store."""
+    with (
+        ScriptedServer(Answer(200, b"OK"), Answer(500)) as server,
+        open_registry(server.url) as registry,
+    ):
+        registry.ping()
+        assert server.received[0].target == "/health"
+        with pytest.raises(StoreUnavailableError, match="health check answers 500"):
+            registry.ping()
+
+
+# What is sent
+
+
+def test_a_read_is_a_query_and_a_write_is_json() -> None:
+    """Each in the form that MLflow reads."""
+    with ScriptedServer(MODEL) as server, open_registry(server.url) as registry:
+        registry.get_registered_model("a b&c=é")
+        registry.rename_registered_model("m", new_name="n")
+        registry.delete_registered_model("m")
+    read, write, deletion = server.received
+    assert (read.method, read.body) == ("GET", b"")
+    assert read.target == "/api/2.0/mlflow/registered-models/get?name=a+b%26c%3D%C3%A9"
+    assert (write.method, write.target) == ("POST", "/api/2.0/mlflow/registered-models/rename")
+    assert write.headers["content-type"] == "application/json"
+    assert json.loads(write.body) == {"name": "m", "new_name": "n"}
+    assert (deletion.method, json.loads(deletion.body)) == ("DELETE", {"name": "m"})
+
+
+def test_a_long_filter_goes_into_the_body() -> None:
+    """A query string longer than servers take is sent where it fits."""
+    names = ", ".join(f"'model-{number:05}'" for number in range(1000))
+    with ScriptedServer(Answer(200, {})) as server, open_registry(server.url) as registry:
+        registry.search_registered_models(f"name IN ({names})")
+    (request,) = server.received
+    assert (request.method, request.target) == ("GET", "/api/2.0/mlflow/registered-models/search")
+    assert json.loads(request.body)["filter"].count("model-") == 1000
+
+
+def test_a_prefix_in_the_url_goes_in_front_of_every_route() -> None:
+    """A registry behind a path of a shared host is reached."""
+    with ScriptedServer(MODEL) as server:
+        _get(f"{server.url}/ml/registry/")
+    assert server.received[0].target.startswith(
+        "/ml/registry/api/2.0/mlflow/registered-models/get?"
+    )
+
+
+# Who asks
+
+
+def _authorization(url: str) -> str | None:
+    with ScriptedServer(MODEL) as server:
+        _get(url.format(port=server.port))
+    return server.received[0].headers.get("authorization")
+
+
+def _basic(text: str) -> str:
+    return "Basic " + base64.b64encode(text.encode()).decode()
+
+
+def test_credentials_come_from_the_url_or_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The URL wins over user name and password, and those over a token."""
+    plain, with_user = "http://127.0.0.1:{port}", "http://ann:p%40ss%3A@127.0.0.1:{port}"
+    assert _authorization(plain) is None
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "tok")
+    assert _authorization(plain) == "Bearer tok"
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "bob")
+    assert _authorization(plain) == "Bearer tok"
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "wört")
+    assert _authorization(plain) == _basic("bob:wört")
+    assert _authorization(with_user) == _basic("ann:p@ss:")
+
+
+@pytest.mark.parametrize(
+    "call", [lambda registry: registry.get_registered_model("m"), Registry.ping, lambda registry: registry.delete_registered_model("m")]
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "answers", [[Answer(401)], [HangUp()], [Answer(302, b"", {"Location": "/x"})], []]
+)
+def test_errors_never_show_the_password(
+    call: object, answers: list[Answer | HangUp], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not in the message, nor in what a traceback prints."""
+    monkeypatch.setattr(transport, "RETRY_SECONDS", 0.01)
+    if answers:
+        with ScriptedServer(*answers) as server:
+            _fails_without("hunter2", f"http://ann:hunter2@127.0.0.1:{server.port}", call)
+    else:
+        _fails_without("hunter2", f"http://ann:hunter2@127.0.0.1:{free_port()}", call)
+
+
+def _fails_without(secret: str, url: str, call: object) -> None:
+    encoded = base64.b64encode(f"ann:{secret}".encode()).decode()
+    with open_registry(url) as registry, pytest.raises(RegistryError) as caught:
+        call(registry)
+    told = "".join(traceback.format_exception(caught.value)) + repr(vars(registry.store))
+    assert secret not in told
+    assert encoded not in told
+
+
+@pytest.mark.parametrize(
+    "url", ["http://", "http:///x", "http://u:hunter2@", "http://u:hunter2@h:99999", "http://u:hunter2@h:x/y",
+            "http://u:hunter2@h/?token=x", "http://u:hunter2@h/#x", "http:h", "https://[::1", "http://u:hunter2@h:0",
+            "http://u:hunter2/x@h", "http://u:x?hunter2@h", "http://u:#hunter2@h"],
+)  # fmt: skip
+def test_a_url_that_is_no_address_is_refused(url: str) -> None:
+    """Before anything is sent, and without repeating the password."""
+    with pytest.raises(BackendError) as caught:
+        open_store(url)
+    assert "hunter2" not in str(caught.value)
+    assert "http(s)://host[:port][/prefix]" in str(caught.value)
+
+
+def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by MLflow's client: the proxy gets the request, unless the host is excepted."""
+    with ScriptedServer(MODEL) as proxy:
+        monkeypatch.setenv("http_proxy", f"http://u:p@127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("no_proxy", "other.example")
+        monkeypatch.setenv("NO_PROXY", "other.example")
+        _get("http://registry.example:5000")
+    (request,) = proxy.received
+    assert urllib.parse.urlsplit(request.target).netloc == "registry.example:5000"
+    assert request.headers["proxy-authorization"] == "Basic " + base64.b64encode(b"u:p").decode()

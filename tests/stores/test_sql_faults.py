@@ -1,0 +1,614 @@
+"""What a store does when its database goes away, hangs, is full, or is not what it should be."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import attrs
+import psycopg
+import pytest
+
+from registry_core.errors import (
+    BackendError,
+    ConflictError,
+    NotPermittedError,
+    RegistryError,
+    StoreCorruptedError,
+    StoreUnavailableError,
+    UnknownBackendError,
+    UnsupportedBackendError,
+)
+from registry_core.models import NewModelVersion, NewRegisteredModel, Stage
+from registry_core.store import Store
+from registry_core.stores.sql import SqlStore, database, open_store, postgresql, sqlite
+from registry_core.stores.sql.database import Database
+from registry_core.stores.sql.errors import ConnectionLostError, LostRaceError
+from registry_core.stores.sql.postgresql import PostgresqlDriver
+from registry_core.stores.sql.sqlite import SqliteDriver
+from registry_core.testing.racing import race
+from services.postgres import PostgresServer
+
+PROMPTLY = 5.0
+"""Seconds within which a store says that its database does not answer."""
+
+NEW = NewModelVersion(name="m", source="s", tags={"k": "v"})
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'registry.db'}"
+    return request.getfixturevalue("postgres_url")
+
+
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[PostgresServer]:
+    """A server to mistreat, with its own durability."""
+    with PostgresServer(durable=True) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def opened(url: str) -> Iterator[SqlStore]:
+    store = open_store(url)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextlib.contextmanager
+def raises_promptly() -> Iterator[None]:
+    started = time.monotonic()
+    with pytest.raises(StoreUnavailableError):
+        yield
+    assert time.monotonic() - started < PROMPTLY
+
+
+def create_model(store: Store, name: str = "m") -> None:
+    store.create_registered_model(NewRegisteredModel(name=name))
+
+
+def numbers(store: Store) -> list[int]:
+    found = []
+    for number in range(1, 2000):
+        try:
+            found.append(store.get_model_version("m", number).version)
+        except LookupError:
+            break
+    return found
+
+
+class Faulty:
+    """A driver whose connections ask `fault` before each statement, by name, and after COMMIT."""
+
+    def __init__(self, driver, fault: Callable[[str, object], None]) -> None:
+        self._driver = driver
+        self.fault = fault
+
+    def __getattr__(self, name):
+        return getattr(self._driver, name)
+
+    def connect(self):
+        return FaultyConnection(self._driver.connect(), self.fault)
+
+
+class FaultyConnection:
+    def __init__(self, connection, fault) -> None:
+        self._connection = connection
+        self._fault = fault
+
+    def __getattr__(self, name):
+        return getattr(self._connection, name)
+
+    def run(self, statement, values):
+        self._fault(statement.text.partition(" ")[0], self._connection)
+        return self._connection.run(statement, values)
+
+    def begin(self):
+        self._fault("BEGIN", self._connection)
+        self._connection.begin()
+
+    def commit(self):
+        self._fault("COMMIT", self._connection)
+        self._connection.commit()
+        self._fault("committed", self._connection)
+
+
+def driver(url: str):
+    return (SqliteDriver if url.startswith("sqlite") else PostgresqlDriver).from_url(url)
+
+
+@attrs.define
+class Faults:
+    """Does something the first `times` that a store comes to a certain point."""
+
+    at: str = ""
+    times: int = 0
+    do: Callable[[object], None] = lambda connection: None
+
+    def __call__(self, point: str, connection: object) -> None:
+        if point == self.at and self.times > 0:
+            self.times -= 1
+            self.do(connection)
+
+
+@pytest.fixture
+def faults() -> Faults:
+    return Faults()
+
+
+@pytest.fixture
+def faulty(url: str, faults: Faults) -> Iterator[SqlStore]:
+    """A store with a model `m` of one version, whose connections fail as `faults` says."""
+    with opened(url) as store:
+        create_model(store)
+        store.create_model_version(NEW)
+    store = SqlStore(Database(Faulty(driver(url), faults)))
+    yield store
+    store.close()
+
+
+def raising(error: Exception) -> Callable[[object], None]:
+    def do(connection: object) -> None:
+        raise error
+
+    return do
+
+
+def transition(store: Store) -> Stage:
+    moved = store.transition_model_version_stage(
+        "m", 1, stage=Stage.PRODUCTION, archive_existing_versions=True
+    )
+    return moved.current_stage
+
+
+# What is repeated, and what is not
+
+
+@pytest.mark.parametrize("point", ["BEGIN", "UPDATE", "SELECT", "COMMIT"])
+def test_a_lost_race_is_repeated(faulty: SqlStore, faults: Faults, point: str) -> None:
+    """Wherever in a transaction it is lost, nothing of the first attempts is left."""
+    faults.at, faults.times, faults.do = point, 3, raising(LostRaceError("busy"))
+    assert transition(faulty) is Stage.PRODUCTION
+    assert faults.times == 0
+
+
+def test_a_race_lost_for_too_long_is_a_conflict(
+    faulty: SqlStore, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was written, and the connection is as good as before."""
+    monkeypatch.setattr(database, "RETRY_SECONDS", 0.05)
+    faults.at, faults.times, faults.do = "COMMIT", 10**6, raising(LostRaceError("busy"))
+    with pytest.raises(ConflictError):
+        transition(faulty)
+    faults.times = 0
+    assert faulty.get_model_version("m", 1).current_stage is Stage.NONE
+    assert transition(faulty) is Stage.PRODUCTION
+
+
+@pytest.mark.parametrize("point", ["BEGIN", "UPDATE", "SELECT"])
+def test_a_connection_lost_before_commit_is_replaced(
+    faulty: SqlStore, faults: Faults, point: str
+) -> None:
+    """What has not been committed has not happened, so it may be done again."""
+    faults.at, faults.times, faults.do = point, 1, raising(ConnectionLostError("gone"))
+    assert transition(faulty) is Stage.PRODUCTION
+
+
+def test_a_read_is_repeated_once(faulty: SqlStore, faults: Faults) -> None:
+    """On a new connection; when that fails too, the database is away."""
+    faults.at, faults.times, faults.do = "SELECT", 1, raising(ConnectionLostError("gone"))
+    assert faulty.get_registered_model("m").name == "m"
+    faults.times = 2
+    with pytest.raises(StoreUnavailableError):
+        faulty.get_registered_model("m")
+    assert faulty.get_registered_model("m").name == "m"
+
+
+def test_a_commit_without_a_reply_is_not_repeated(faulty: SqlStore, faults: Faults) -> None:
+    """The caller learns that the change may have been made; it was, and only once."""
+    faults.at, faults.times, faults.do = "committed", 1, raising(ConnectionLostError("gone"))
+    with pytest.raises(StoreUnavailableError, match="may or may not"):
+        transition(faulty)
+    assert faulty.get_model_version("m", 1).current_stage is Stage.PRODUCTION
+
+
+def test_a_single_statement_without_a_reply_is_not_repeated(
+    faulty: SqlStore, faults: Faults
+) -> None:
+    """It is its own commit."""
+    faults.at, faults.times, faults.do = "INSERT", 1, raising(ConnectionLostError("gone"))
+    with pytest.raises(StoreUnavailableError, match="may or may not"):
+        faulty.set_registered_model_tag("m", "k", "v")
+    assert faulty.get_registered_model("m").tags == {}
+    faults.times, faults.do = 1, raising(ConnectionLostError("gone", in_doubt=False))
+    faulty.set_registered_model_tag("m", "k", "v")
+    assert faulty.get_registered_model("m").tags == {"k": "v"}
+
+
+def test_an_error_in_a_transaction_undoes_it(faulty: SqlStore, faults: Faults) -> None:
+    """Whatever the error is, and also when it is nobody's fault but ours."""
+    before = faulty.get_registered_model("m")
+    faults.at, faults.times, faults.do = "SELECT", 1, raising(ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        transition(faulty)
+    assert faulty.get_registered_model("m") == before
+
+
+def test_a_full_house_is_an_error(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits too long for a connection is told so."""
+    monkeypatch.setattr(database, "ACQUIRE_SECONDS", 0.05)
+    with opened(url) as store:
+        pool = store._database
+        taken = [pool._take(fresh=True) for _ in range(pool.driver.max_connections)]
+        with pytest.raises(StoreUnavailableError, match="in use"):
+            store.ping()
+        for connection in taken:
+            pool._put_back(connection)
+        store.ping()
+
+
+def test_a_closed_store_says_so(url: str) -> None:
+    store = open_store(url)
+    store.close()
+    store.close()
+    with pytest.raises(RegistryError, match="closed"):
+        store.ping()
+
+
+def test_idle_connections_are_used_last_in_first_out_and_replaced_when_old(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A firewall may have forgotten a connection that nobody has used for minutes."""
+    with opened(url) as store:
+        pool = store._database
+        store.ping()
+        first = pool._idle[-1][1]
+        store.ping()
+        assert pool._idle[-1][1] is first
+        monkeypatch.setattr(database, "MAX_IDLE_SECONDS", -1.0)
+        store.ping()
+        assert pool._idle[-1][1] is not first
+
+
+FORK = """
+import os, sys
+from registry_core.models import NewRegisteredModel
+from registry_core.stores.sql import open_store
+
+store = open_store(sys.argv[1])
+store.create_registered_model(NewRegisteredModel(name="parent"))
+child = os.fork()
+if child == 0:
+    store.create_registered_model(NewRegisteredModel(name="child"))
+    store.get_registered_model("parent")
+    store.close()
+    os._exit(0)
+for _ in range(50):
+    store.set_registered_model_tag("parent", "k", "v")
+assert os.waitpid(child, 0)[1] == 0
+store.get_registered_model("child")
+store.close()
+"""
+
+
+def test_a_store_survives_a_fork(url: str) -> None:
+    """Parent and child go on with connections of their own, at the same time."""
+    subprocess.run([sys.executable, "-W", "error", "-c", FORK, url], check=True, timeout=60)
+
+
+# PostgreSQL
+
+
+def test_a_restart_between_two_calls_is_not_noticed(own_server: PostgresServer) -> None:
+    """Connections that the server has closed are replaced before they are used, also for writes."""
+    with opened(own_server.url()) as store:
+        create_model(store)
+        store.create_model_version(NEW)
+        own_server.restart()
+        assert store.create_model_version(NEW).version == 2
+        own_server.restart()
+        assert store.get_registered_model("m").latest_versions[0].version == 2
+        own_server.kill()
+        own_server.start()
+        assert transition(store) is Stage.PRODUCTION
+        store.delete_registered_model("m")
+
+
+def test_a_server_that_is_down_is_unavailable_until_it_is_up(own_server: PostgresServer) -> None:
+    """Every call says so at once, and works again without anybody's help."""
+    with opened(own_server.url()) as store:
+        create_model(store)
+        own_server.stop()
+        for call in (
+            store.ping,
+            lambda: store.create_model_version(NEW),
+            lambda: transition(store),
+        ):
+            with raises_promptly():
+                call()
+        with raises_promptly():
+            open_store(own_server.url())
+        own_server.start()
+        assert store.create_model_version(NEW).version == 1
+        store.delete_registered_model("m")
+
+
+def test_acknowledged_versions_survive_the_death_of_the_server(own_server: PostgresServer) -> None:
+    """After a crash every acknowledged version is there, and the numbers have no gap."""
+    acknowledged: list[int] = []
+    with opened(own_server.url()) as store:
+        create_model(store)
+
+        def write() -> None:
+            with contextlib.suppress(StoreUnavailableError):
+                while True:
+                    acknowledged.append(store.create_model_version(NEW).version)
+
+        writers = [threading.Thread(target=write) for _ in range(4)]
+        for writer in writers:
+            writer.start()
+        while len(acknowledged) < 40:
+            time.sleep(0.005)
+        own_server.kill()
+        for writer in writers:
+            writer.join()
+        own_server.start()
+        found = numbers(store)
+        assert set(acknowledged) <= set(found)
+        assert store.create_model_version(NEW).version == len(found) + 1
+        store.delete_registered_model("m")
+
+
+def test_a_server_that_hangs_is_unavailable_until_it_goes_on(own_server: PostgresServer) -> None:
+    """It accepts connections and answers nothing, which TCP cannot tell from a slow statement."""
+    with opened(own_server.url()) as store, opened(own_server.url()) as other:
+        create_model(store)
+        store.create_model_version(NEW)
+        other.ping()
+        calls = (
+            store.ping,
+            lambda: other.set_registered_model_tag("m", "k", "v"),
+            lambda: transition(store),
+            lambda: open_store(own_server.url()),
+        )
+
+        def unavailable(call: Callable[[], object]) -> None:
+            with raises_promptly():
+                call()
+
+        with own_server.frozen():
+            outcomes = race(*(lambda call=call: unavailable(call) for call in calls))
+        assert [outcome.error for outcome in outcomes] == [None] * len(calls)
+        assert transition(store) is Stage.PRODUCTION
+        store.delete_registered_model("m")
+
+
+def test_a_slow_statement_on_a_server_that_lives_may_take_its_time(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Silence alone is no reason to give up; only the limit for a statement is."""
+    monkeypatch.setattr(postgresql, "SILENCE_SECONDS", 0.05)
+    with opened(postgres_url) as store, psycopg.connect(postgres_url) as holder:
+        create_model(store)
+        holder.execute("SELECT * FROM registered_models FOR UPDATE")
+        threading.Timer(0.4, holder.rollback).start()
+        assert store.update_registered_model("m", description="d").description == "d"
+        holder.execute("SELECT * FROM registered_models FOR UPDATE")
+        monkeypatch.setattr(postgresql.BoundedConnection, "statement_seconds", 0.2)
+        with pytest.raises(StoreUnavailableError, match=r"no result in 0\.2 seconds"):
+            store.update_registered_model("m", description="e")
+        holder.rollback()
+        assert store.get_registered_model("m").description == "d"
+
+
+def test_a_deadlock_is_repeated(postgres_url: str) -> None:
+    """PostgreSQL undoes one of two that wait for each other; nobody else gets to know."""
+    with opened(postgres_url) as store:
+        for name in ("a", "b"):
+            create_model(store, name)
+        faults = Faults(at="SELECT", times=1)
+        racing = SqlStore(Database(Faulty(driver(postgres_url), faults)))
+        with psycopg.connect(postgres_url) as holder:
+            holder.execute("SET deadlock_timeout = '10s'")
+            holder.execute("UPDATE registered_models SET description = 'x' WHERE name = 'b'")
+            waiting = threading.Thread(
+                target=holder.execute,
+                args=["UPDATE registered_models SET description = 'x' WHERE name = 'a'"],
+            )
+
+            def cross(connection) -> None:
+                waiting.start()
+                connection.raw.execute(
+                    "UPDATE registered_models SET description = 'y' WHERE name = 'b'", prepare=False
+                )
+
+            def translated(connection) -> None:
+                try:
+                    cross(connection)
+                except psycopg.Error as error:
+                    raise postgresql._translated(error) from error
+                finally:
+                    waiting.join()
+                    holder.commit()
+
+            faults.do = translated
+            assert racing.update_registered_model("a", description="mine").description == "mine"
+        racing.close()
+
+
+def test_a_read_only_server_is_unavailable_for_writes(postgres_url: str) -> None:
+    """As a standby is, or a primary that has been demoted: reads go on."""
+    with opened(postgres_url) as store:
+        create_model(store)
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        name = admin.info.dbname
+        admin.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    with opened(postgres_url) as store:
+        with pytest.raises(StoreUnavailableError, match="does not accept writes"):
+            store.set_registered_model_tag("m", "k", "v")
+        assert store.get_registered_model("m").tags == {}
+
+
+def test_a_role_without_rights_is_not_permitted(postgres_url: str) -> None:
+    with opened(postgres_url):
+        pass
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        admin.execute("DROP ROLE IF EXISTS registry_guest")
+        admin.execute("CREATE ROLE registry_guest LOGIN")
+        admin.execute("GRANT SELECT ON registry_alembic_version TO registry_guest")
+    as_guest = postgres_url.replace("postgres@", "registry_guest@")
+    with opened(as_guest) as store, pytest.raises(NotPermittedError):
+        store.get_registered_model("m")
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        admin.execute("REVOKE ALL ON registry_alembic_version FROM registry_guest")
+        admin.execute("DROP ROLE registry_guest")
+
+
+def test_a_database_in_another_encoding_is_refused(postgres_server) -> None:
+    """It could not hold every name, and would sort them otherwise."""
+    with psycopg.connect(postgres_server.url(), autocommit=True) as admin:
+        admin.execute("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+        try:
+            with pytest.raises(UnsupportedBackendError, match="LATIN1"):
+                open_store(postgres_server.url("latin"))
+        finally:
+            admin.execute("DROP DATABASE latin WITH (FORCE)")
+
+
+def test_a_database_that_does_not_exist_is_named(postgres_server) -> None:
+    with pytest.raises(StoreUnavailableError, match="no_such_database"):
+        open_store(postgres_server.url("no_such_database"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://user:hunter2@127.0.0.1:1/db",
+        "postgres://user:hunter2@[broken/db",
+        "postgresql+psycopg://user:hunter2@127.0.0.1/db?colour=red",
+    ],
+)
+def test_no_error_shows_a_password(url: str) -> None:
+    """Whatever is wrong with a URL, it may be printed to a log."""
+    with pytest.raises((BackendError, StoreUnavailableError)) as raised:
+        open_store(url)
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
+def test_every_name_of_the_scheme_and_parameters_of_libpq_work(
+    postgres_url: str, scheme: str
+) -> None:
+    """A URL that works for another program works here."""
+    url = postgres_url.replace("postgresql", scheme, 1) + "?application_name=mine"
+    with opened(url) as store:
+        connection = store._database._take(fresh=False)
+        assert connection.raw.execute("SHOW application_name").fetchone() == ("mine",)
+        store._database._put_back(connection)
+
+
+# SQLite
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "registry.db"
+
+
+def test_a_locked_file_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writers wait for another process for a while, then it is a conflict; readers do not wait."""
+    with opened(f"sqlite:///{path}") as store, contextlib.closing(sqlite3.connect(path)) as other:
+        create_model(store)
+        other.isolation_level = None
+        other.execute("BEGIN IMMEDIATE")
+        assert store.get_registered_model("m").name == "m"
+        monkeypatch.setattr(database, "RETRY_SECONDS", 0.2)
+        for write in (
+            lambda: store.create_model_version(NEW),
+            lambda: store.set_registered_model_tag("m", "k", "v"),
+        ):
+            with pytest.raises(ConflictError):
+                write()
+        other.execute("ROLLBACK")
+        assert store.create_model_version(NEW).version == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "error"),
+    [
+        ("PRAGMA max_page_count = 1", (StoreUnavailableError, "is full")),
+        ("PRAGMA query_only = ON", (NotPermittedError, "readonly")),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_an_error_of_ours(
+    path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, error
+) -> None:
+    """A full disk, a file without write permission: nothing is written, and reads go on."""
+    with opened(f"sqlite:///{path}") as store:
+        create_model(store)
+    monkeypatch.setattr(sqlite, "_SETTINGS", (*sqlite._SETTINGS, setting))
+    with opened(f"sqlite:///{path}") as store:
+        kind, message = error
+        for write in (
+            lambda: store.set_registered_model_tag("m", "k", "v" * 100_000),
+            lambda: store.update_registered_model("m", description="d" * 100_000),
+        ):
+            with pytest.raises(kind, match=message):
+                write()
+        assert store.get_registered_model("m").tags == {}
+
+
+def test_a_file_that_is_no_database_is_corrupted(path: Path) -> None:
+    path.write_bytes(b"this is not a database, whatever its name says" * 100)
+    with pytest.raises(StoreCorruptedError, match=r"registry\.db"):
+        open_store(f"sqlite:///{path}")
+
+
+@pytest.mark.parametrize("name", ["no/such/directory/registry.db", "."])
+def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(StoreUnavailableError, match="cannot be opened"):
+        open_store(f"sqlite:///{tmp_path}/{name}")
+
+
+def test_a_relative_path_means_the_directory_of_the_opening(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Changing the directory later changes nothing."""
+    monkeypatch.chdir(tmp_path)
+    with opened("sqlite:///registry.db") as store:
+        monkeypatch.chdir("/")
+        store._database.forget_connections()
+        create_model(store)
+    with opened(f"sqlite:///{tmp_path / 'registry.db'}") as store:
+        assert store.get_registered_model("m").name == "m"
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite:"])
+def test_a_database_in_memory_is_shared_by_threads_and_by_nobody_else(url: str) -> None:
+    with opened(url) as store, opened(url) as another:
+        create_model(store)
+        outcomes = race(*[lambda: store.create_model_version(NEW).version] * 8)
+        assert sorted(outcome.value for outcome in outcomes) == list(range(1, 9))
+        create_model(another)
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:registry.db", "sqlite://host/registry.db", "sqlite:///r.db?mode=ro"]
+)
+def test_a_url_that_would_be_misunderstood_is_refused(url: str) -> None:
+    with pytest.raises(BackendError, match="not a SQLite URL"):
+        open_store(url)
+
+
+def test_another_scheme_is_refused() -> None:
+    with pytest.raises(UnknownBackendError):
+        open_store("mysql://localhost/registry")

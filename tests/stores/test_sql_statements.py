@@ -1,0 +1,261 @@
+"""What each method costs in statements, counted where they leave for the driver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import attrs
+import pytest
+
+from registry_core.errors import RegistryError
+from registry_core.models import (
+    NewModelVersion,
+    NewRegisteredModel,
+    NewWebhook,
+    Stage,
+    Status,
+    WebhookAction,
+    WebhookChanges,
+    WebhookEntity,
+    WebhookEvent,
+)
+from registry_core.search import Entity, OrderBy, Query, parse_filter
+from registry_core.store import Store
+from registry_core.stores.sql import SqlStore, open_store
+from registry_core.stores.sql.database import Connection, Database
+from registry_core.stores.sql.postgresql import PostgresqlDriver
+from registry_core.stores.sql.sqlite import SqliteDriver
+
+
+@attrs.define
+class Count:
+    statements: int = 0
+    transactions: int = 0
+
+
+class CountingConnection:
+    """A connection that counts what passes through it."""
+
+    def __init__(self, connection: Connection, count: Count) -> None:
+        self._connection = connection
+        self._count = count
+
+    def __getattr__(self, name):
+        return getattr(self._connection, name)
+
+    def run(self, statement, values):
+        self._count.statements += 1
+        return self._connection.run(statement, values)
+
+    def begin(self):
+        self._count.transactions += 1
+        self._connection.begin()
+
+
+class CountingDriver:
+    """A driver whose connections count."""
+
+    def __init__(self, driver) -> None:
+        self._driver = driver
+        self.count = Count()
+
+    def __getattr__(self, name):
+        return getattr(self._driver, name)
+
+    def connect(self):
+        return CountingConnection(self._driver.connect(), self.count)
+
+
+HOOK = NewWebhook(
+    webhook_id="w",
+    name="hook",
+    url="https://example.com",
+    events=(WebhookEvent(WebhookEntity.REGISTERED_MODEL, WebhookAction.CREATED),),
+)
+
+MODELS = Query(
+    entity=Entity.REGISTERED_MODEL,
+    filter=parse_filter("tags.team = 'x' AND name LIKE 'm%'", Entity.REGISTERED_MODEL),
+    order_by=(OrderBy("name"),),
+    max_results=1000,
+    exclude_prompts=True,
+)
+VERSIONS = Query(
+    entity=Entity.MODEL_VERSION,
+    filter=parse_filter("tags.k = 'v' AND run_id IN ('a', 'b')", Entity.MODEL_VERSION),
+    order_by=(OrderBy("name"), OrderBy("version")),
+    max_results=1000,
+    exclude_prompts=True,
+)
+
+READS: dict[str, Callable[[Store], object]] = {
+    "get_registered_model": lambda store: store.get_registered_model("m"),
+    "get_model_version": lambda store: store.get_model_version("m", 1),
+    "get_model_version_by_alias": lambda store: store.get_model_version_by_alias("m", "champion"),
+    "search_registered_models": lambda store: store.search_registered_models(MODELS),
+    "search_model_versions": lambda store: store.search_model_versions(VERSIONS),
+    "get_webhook": lambda store: store.get_webhook("w"),
+    "list_webhooks": lambda store: store.list_webhooks(),
+    "ping": lambda store: store.ping(),
+    "get_registered_model, absent": lambda store: store.get_registered_model("absent"),
+    "get_model_version, absent": lambda store: store.get_model_version("m", 99),
+    "get_model_version_by_alias, absent": lambda store: store.get_model_version_by_alias("m", "x"),
+}
+
+TAGS = {"a": "1", "b": "2", "c": "3"}
+
+WRITES: dict[str, tuple[int, int, Callable[[Store], object]]] = {
+    "create_registered_model": (
+        1,
+        0,
+        lambda store: store.create_registered_model(NewRegisteredModel(name="new")),
+    ),
+    "create_registered_model, tags": (
+        2,
+        1,
+        lambda store: store.create_registered_model(NewRegisteredModel(name="n", tags=TAGS)),
+    ),
+    "update_registered_model": (
+        2,
+        1,
+        lambda store: store.update_registered_model("m", description="d"),
+    ),
+    "rename_registered_model": (
+        3,
+        1,
+        lambda store: store.rename_registered_model("m", new_name="renamed"),
+    ),
+    "delete_registered_model": (1, 0, lambda store: store.delete_registered_model("m")),
+    "update_model_version": (
+        2,
+        1,
+        lambda store: store.update_model_version("m", 1, description="d"),
+    ),
+    "finalize_model_version": (
+        2,
+        1,
+        lambda store: store.finalize_model_version("m", 2, status=Status.READY),
+    ),
+    "transition_model_version_stage": (
+        3,
+        1,
+        lambda store: store.transition_model_version_stage(
+            "m", 1, stage=Stage.STAGING, archive_existing_versions=True
+        ),
+    ),
+    "delete_model_version": (2, 1, lambda store: store.delete_model_version("m", 1)),
+    "set_registered_model_alias": (
+        1,
+        0,
+        lambda store: store.set_registered_model_alias("m", "champion", version=2),
+    ),
+    "delete_registered_model_alias": (
+        1,
+        0,
+        lambda store: store.delete_registered_model_alias("m", "champion"),
+    ),
+    "set_registered_model_tag": (
+        1,
+        0,
+        lambda store: store.set_registered_model_tag("m", "team", "y"),
+    ),
+    "delete_registered_model_tag": (
+        1,
+        0,
+        lambda store: store.delete_registered_model_tag("m", "team"),
+    ),
+    "set_model_version_tag": (1, 0, lambda store: store.set_model_version_tag("m", 1, "k", "w")),
+    "delete_model_version_tag": (1, 0, lambda store: store.delete_model_version_tag("m", 1, "k")),
+    "create_webhook": (
+        1,
+        0,
+        lambda store: store.create_webhook(attrs.evolve(HOOK, webhook_id="v")),
+    ),
+    "update_webhook": (2, 1, lambda store: store.update_webhook("w", WebhookChanges(name="x"))),
+    "delete_webhook": (1, 0, lambda store: store.delete_webhook("w")),
+}
+"""Statements and transactions (BEGIN and COMMIT) of each write."""
+
+
+def filled(url: str, versions: int) -> None:
+    store = open_store(url)
+    store.create_registered_model(NewRegisteredModel(name="m", tags={"team": "x"}))
+    for number in range(1, versions + 1):
+        status = Status.PENDING_REGISTRATION if number == 2 else Status.READY
+        store.create_model_version(
+            NewModelVersion(name="m", source="s", run_id="a", tags={"k": "v"}, status=status)
+        )
+    store.set_registered_model_alias("m", "champion", version=1)
+    store.create_webhook(HOOK)
+    store.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'registry.db'}"
+    return request.getfixturevalue("postgres_url")
+
+
+def counting(url: str) -> tuple[SqlStore, Count]:
+    kind = SqliteDriver if url.startswith("sqlite") else PostgresqlDriver
+    driver = CountingDriver(kind.from_url(url))
+    return SqlStore(Database(driver)), driver.count
+
+
+@pytest.fixture
+def counted(url: str) -> Iterator[tuple[SqlStore, Count]]:
+    filled(url, versions=3)
+    store, count = counting(url)
+    yield store, count
+    store.close()
+
+
+def cost(count: Count, call: Callable[[], object]) -> tuple[int, int]:
+    before = attrs.evolve(count)
+    try:
+        call()
+    except RegistryError as error:
+        assert "not found" in str(error)  # noqa: PT017 some of the calls are for what is absent
+    return count.statements - before.statements, count.transactions - before.transactions
+
+
+def test_every_read_is_one_statement(counted) -> None:
+    """A read is one round trip without BEGIN, also when it finds nothing."""
+    store, count = counted
+    assert {
+        name: cost(count, lambda c=call: c(store)) for name, call in READS.items()
+    } == dict.fromkeys(READS, (1, 0))
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_write_costs_what_is_written_here(counted, name: str) -> None:
+    """A write is at most one transaction of three statements; tags and aliases are one statement."""
+    store, count = counted
+    statements, transactions, call = WRITES[name]
+    assert cost(count, lambda: call(store)) == (statements, transactions)
+
+
+def test_creating_a_version_is_one_transaction(counted, url: str) -> None:
+    """PostgreSQL does it in one round trip, SQLite in three statements, tags included."""
+    store, count = counted
+    new = NewModelVersion(name="m", source="s", tags=TAGS)
+    expected = (3, 1) if url.startswith("sqlite") else (1, 0)
+    assert cost(count, lambda: store.create_model_version(new)) == expected
+
+
+@pytest.mark.parametrize("name", ["delete_registered_model", "rename_registered_model"])
+def test_cost_does_not_grow_with_versions(url: str, name: str) -> None:
+    """Deleting or renaming a model of 40 versions takes the statements of one of 3."""
+    filled(url, versions=40)
+    store, count = counting(url)
+    statements, transactions, call = WRITES[name]
+    assert cost(count, lambda: call(store)) == (statements, transactions)
+    store.close()
+
+
+def test_deleting_what_is_absent_asks_for_its_owner(counted) -> None:
+    """Only then does deleting a tag or alias cost more than one statement."""
+    store, count = counted
+    assert cost(count, lambda: store.delete_registered_model_tag("m", "absent")) == (3, 0)
+    assert cost(count, lambda: store.delete_registered_model_tag("absent", "k")) == (2, 0)
