@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import threading
 import time
 import weakref
 from collections import deque
@@ -30,6 +29,7 @@ from sqlalchemy.engine import Dialect, Engine
 from registry_core.errors import ConflictError, RegistryError, StoreUnavailableError
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.errors import ConnectionLostError, LostRaceError
+from registry_core.stores.sql.turns import Turns
 
 RETRY_SECONDS = 10.0
 """How long lost races are repeated. A client that waits longer has usually given up."""
@@ -185,8 +185,8 @@ class Database:
 
     def _start_empty(self, *, closed: bool = False) -> None:
         self._idle: deque[tuple[float, Connection]] = deque()
-        self._free = threading.BoundedSemaphore(self.driver.max_connections)
-        self._writer = threading.Lock() if self.driver.has_one_writer else None
+        self._free = Turns(self.driver.max_connections)
+        self._writer = Turns(1) if self.driver.has_one_writer else None
         self._closed = closed
 
     def _repeated(self, action: Callable[[Connection], ResultT], *, harmless: bool) -> ResultT:
