@@ -75,6 +75,11 @@ class ModelDocument:
         """Whether the prompt tag is present, whatever its value (contract 2.1)."""
         return validation.PROMPT_TAG in self.tags
 
+    @property
+    def is_hidden_prompt(self) -> bool:
+        """Whether searches leave it out unless asked: for the exact value `true` (contract 4.5)."""
+        return self.tags.get(validation.PROMPT_TAG) == "true"
+
     @cached_property
     def entity(self) -> RegisteredModel:
         """See `registered_model`; kept, because a search looks at unchanged documents again."""

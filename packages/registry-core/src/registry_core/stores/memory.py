@@ -7,19 +7,13 @@ notebook. What its methods do to a model is written in `registry_core.stores.doc
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import TypeAlias
 
-from registry_core import validation
 from registry_core.errors import AlreadyExistsError, BackendError, WebhookNotFoundError
 from registry_core.models import (
     ModelVersion,
-    NewModelVersion,
     NewRegisteredModel,
     NewWebhook,
     RegisteredModel,
-    Stage,
-    Status,
     Webhook,
     WebhookChanges,
 )
@@ -27,12 +21,10 @@ from registry_core.search import Page, Query
 from registry_core.search.evaluate import search
 from registry_core.store import Clock, system_clock
 from registry_core.stores import documents
+from registry_core.stores.changing import Change, DocumentChanges
 from registry_core.stores.documents import ModelDocument
 
 URL = "memory:"
-
-Change: TypeAlias = Callable[[ModelDocument, int], ModelDocument]
-"""What a method does to a document at a moment."""
 
 
 def open_store(url: str = URL, *, clock: Clock = system_clock) -> MemoryStore:
@@ -46,7 +38,7 @@ def open_store(url: str = URL, *, clock: Clock = system_clock) -> MemoryStore:
     return MemoryStore(clock)
 
 
-class MemoryStore:
+class MemoryStore(DocumentChanges):
     """A `Store` in this process.
 
     Strategy: documents are immutable values, so one short lock around looking up and replacing
@@ -77,15 +69,7 @@ class MemoryStore:
         """See `Store`."""
         snapshot = self._snapshot()
         rows = (documents.registered_model(doc) for doc in snapshot.values())
-        return search(query, rows, is_prompt=lambda name: _is_prompt(snapshot[name]))
-
-    def update_registered_model(self, name: str, *, description: str | None) -> RegisteredModel:
-        """See `Store`."""
-        return documents.registered_model(
-            self._change(
-                name, lambda doc, now: documents.update(doc, description=description, now=now)
-            )
-        )
+        return search(query, rows, is_prompt=lambda name: snapshot[name].is_hidden_prompt)
 
     def rename_registered_model(self, name: str, *, new_name: str) -> RegisteredModel:
         """See `Store`."""
@@ -103,12 +87,6 @@ class MemoryStore:
         with self._lock:
             documents.present(self._documents.pop(name, None), name)
 
-    def create_model_version(self, new: NewModelVersion) -> ModelVersion:
-        """See `Store`."""
-        return documents.last_created(
-            self._change(new.name, lambda doc, now: documents.create_version(doc, new, now=now))
-        )
-
     def get_model_version(self, name: str, version: int) -> ModelVersion:
         """See `Store`."""
         return documents.model_version(self._document(name, version), version)
@@ -117,108 +95,11 @@ class MemoryStore:
         """See `Store`."""
         snapshot = self._snapshot()
         rows = (version for doc in snapshot.values() for version in doc.versions.values())
-        return search(query, rows, is_prompt=lambda name: _is_prompt(snapshot[name]))
-
-    def update_model_version(
-        self, name: str, version: int, *, description: str | None
-    ) -> ModelVersion:
-        """See `Store`."""
-        return self._change_version(
-            name,
-            version,
-            lambda doc, now: documents.update_version(
-                doc, version, description=description, now=now
-            ),
-        )
-
-    def finalize_model_version(
-        self,
-        name: str,
-        version: int,
-        *,
-        status: Status,
-        status_message: str | None = None,
-        source: str | None = None,
-        storage_location: str | None = None,
-    ) -> ModelVersion:
-        """See `Store`."""
-        return self._change_version(
-            name,
-            version,
-            lambda doc, now: documents.finalize_version(
-                doc,
-                version,
-                status=status,
-                status_message=status_message,
-                source=source,
-                storage_location=storage_location,
-                now=now,
-            ),
-        )
-
-    def transition_model_version_stage(
-        self, name: str, version: int, *, stage: Stage, archive_existing_versions: bool
-    ) -> ModelVersion:
-        """See `Store`."""
-        return self._change_version(
-            name,
-            version,
-            lambda doc, now: documents.transition(
-                doc,
-                version,
-                stage=stage,
-                archive_existing_versions=archive_existing_versions,
-                now=now,
-            ),
-        )
-
-    def delete_model_version(self, name: str, version: int) -> None:
-        """See `Store`."""
-        self._change(
-            name,
-            lambda doc, now: documents.delete_version(doc, version, now=now),
-            version=version,
-        )
-
-    def set_registered_model_alias(self, name: str, alias: str, *, version: int) -> None:
-        """See `Store`."""
-        self._change(
-            name,
-            lambda doc, _: documents.set_alias(doc, alias, version=version),
-            version=version,
-        )
+        return search(query, rows, is_prompt=lambda name: snapshot[name].is_hidden_prompt)
 
     def get_model_version_by_alias(self, name: str, alias: str) -> ModelVersion:
         """See `Store`."""
         return documents.by_alias(self._document(name), alias)
-
-    def delete_registered_model_alias(self, name: str, alias: str) -> None:
-        """See `Store`."""
-        self._change(name, lambda doc, _: documents.delete_alias(doc, alias))
-
-    def set_registered_model_tag(self, name: str, key: str, value: str) -> None:
-        """See `Store`."""
-        self._change(name, lambda doc, _: documents.set_tag(doc, key, value))
-
-    def delete_registered_model_tag(self, name: str, key: str) -> None:
-        """See `Store`."""
-        self._change(name, lambda doc, _: documents.delete_tag(doc, key))
-
-    def set_model_version_tag(self, name: str, version: int, key: str, value: str) -> None:
-        """See `Store`."""
-        self._change(
-            name,
-            lambda doc, _: documents.set_version_tag(doc, version, key, value),
-            version=version,
-        )
-
-    def delete_model_version_tag(self, name: str, version: int, key: str) -> None:
-        """See `Store`."""
-        self._change(
-            name,
-            lambda doc, _: documents.delete_version_tag(doc, version, key),
-            version=version,
-        )
 
     def create_webhook(self, new: NewWebhook) -> Webhook:
         """See `Store`."""
@@ -273,16 +154,8 @@ class MemoryStore:
             self._documents[name] = after
         return after
 
-    def _change_version(self, name: str, version: int, change: Change) -> ModelVersion:
-        return documents.model_version(self._change(name, change, version=version), version)
-
     def _webhook(self, webhook_id: str) -> Webhook:
         found = self._webhooks.get(webhook_id)
         if found is None:
             raise WebhookNotFoundError(webhook_id)
         return found
-
-
-def _is_prompt(doc: ModelDocument) -> bool:
-    # Searches leave out the exact value `true` only (contract 4.5).
-    return doc.tags.get(validation.PROMPT_TAG) == "true"

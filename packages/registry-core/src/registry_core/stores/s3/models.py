@@ -16,6 +16,7 @@ from registry_core.errors import (
 from registry_core.models import NewRegisteredModel
 from registry_core.store import Clock
 from registry_core.stores import documents
+from registry_core.stores.changing import Change
 from registry_core.stores.documents import ModelDocument
 from registry_core.stores.s3.arrivals import Arrivals, PendingArrivalError, arrived, finishing
 from registry_core.stores.s3.layout import Layout
@@ -34,11 +35,8 @@ from registry_core.stores.s3.values import Values, references
 PENDING_LOOKS = 3
 """Looks at a pending arrival before it is made void: a renamer at work is done by then."""
 
-Change: TypeAlias = Callable[[ModelDocument, int], ModelDocument]
-"""What a method does to a document at a moment."""
-
 KeyChange: TypeAlias = Callable[[Entry], Content | None]
-"""What it does to the key that holds the document."""
+"""What that does to the key that holds the document."""
 
 
 class Models:

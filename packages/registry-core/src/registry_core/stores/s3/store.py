@@ -20,12 +20,9 @@ from registry_core.errors import (
 from registry_core.fsck import GRACE_SECONDS, Report
 from registry_core.models import (
     ModelVersion,
-    NewModelVersion,
     NewRegisteredModel,
     NewWebhook,
     RegisteredModel,
-    Stage,
-    Status,
     Webhook,
     WebhookChanges,
 )
@@ -34,12 +31,13 @@ from registry_core.search import Page, Query, TagRef
 from registry_core.search.evaluate import names, search
 from registry_core.store import Clock, system_clock
 from registry_core.stores import documents
+from registry_core.stores.changing import Change, DocumentChanges, EntityT
 from registry_core.stores.documents import ModelDocument
 from registry_core.stores.s3.bucket import Bucket
 from registry_core.stores.s3.fsck import Fsck
 from registry_core.stores.s3.index import Index
 from registry_core.stores.s3.layout import Layout
-from registry_core.stores.s3.models import Change, Models
+from registry_core.stores.s3.models import Models
 from registry_core.stores.s3.objects import Objects, Observer
 from registry_core.stores.s3.pool import Pool
 from registry_core.stores.s3.records import Records
@@ -52,7 +50,6 @@ VALUE_ATTEMPTS = 4
 NAMES_READ_ONE_BY_ONE = 32
 """Names that a filter may list before a listing of everything costs less than a GET for each."""
 
-EntityT = TypeVar("EntityT", RegisteredModel, ModelVersion)
 ResultT = TypeVar("ResultT")
 
 
@@ -68,7 +65,7 @@ def open_store(url: str, *, clock: Clock = system_clock) -> S3Store:
     return S3Store(parse(url, environ=os.environ), clock=clock)
 
 
-class S3Store:
+class S3Store(DocumentChanges):
     """A `Store` in a bucket, for any number of processes at a time, with nothing else running."""
 
     def __init__(
@@ -102,7 +99,7 @@ class S3Store:
     def create_registered_model(self, new: NewRegisteredModel) -> RegisteredModel:
         """See `Store`."""
         self._bucket.ready_to_write()
-        return self._complete_model(self._models.create(new))
+        return self._written_model(self._models.create(new))
 
     def get_registered_model(self, name: str) -> RegisteredModel:
         """See `Store`."""
@@ -112,29 +109,15 @@ class S3Store:
         """See `Store`."""
         return self._search(query, lambda doc: (documents.registered_model(doc),))
 
-    def update_registered_model(self, name: str, *, description: str | None) -> RegisteredModel:
-        """See `Store`."""
-        changed = self._change(
-            name, lambda doc, now: documents.update(doc, description=description, now=now)
-        )
-        return self._complete_model(changed)
-
     def rename_registered_model(self, name: str, *, new_name: str) -> RegisteredModel:
         """See `Store`."""
         self._bucket.ready_to_write()
-        return self._complete_model(self._models.rename(name, new_name))
+        return self._written_model(self._models.rename(name, new_name))
 
     def delete_registered_model(self, name: str) -> None:
         """See `Store`."""
         self._bucket.ready_to_write()
         self._models.delete(name)
-
-    def create_model_version(self, new: NewModelVersion) -> ModelVersion:
-        """See `Store`."""
-        changed = self._change(
-            new.name, lambda doc, now: documents.create_version(doc, new, now=now)
-        )
-        return self._complete(documents.last_created(changed))
 
     def get_model_version(self, name: str, version: int) -> ModelVersion:
         """See `Store`."""
@@ -144,106 +127,9 @@ class S3Store:
         """See `Store`."""
         return self._search(query, lambda doc: doc.versions.values())
 
-    def update_model_version(
-        self, name: str, version: int, *, description: str | None
-    ) -> ModelVersion:
-        """See `Store`."""
-        return self._change_version(
-            name,
-            version,
-            lambda doc, now: documents.update_version(
-                doc, version, description=description, now=now
-            ),
-        )
-
-    def finalize_model_version(
-        self,
-        name: str,
-        version: int,
-        *,
-        status: Status,
-        status_message: str | None = None,
-        source: str | None = None,
-        storage_location: str | None = None,
-    ) -> ModelVersion:
-        """See `Store`."""
-        return self._change_version(
-            name,
-            version,
-            lambda doc, now: documents.finalize_version(
-                doc,
-                version,
-                status=status,
-                status_message=status_message,
-                source=source,
-                storage_location=storage_location,
-                now=now,
-            ),
-        )
-
-    def transition_model_version_stage(
-        self, name: str, version: int, *, stage: Stage, archive_existing_versions: bool
-    ) -> ModelVersion:
-        """See `Store`."""
-        return self._change_version(
-            name,
-            version,
-            lambda doc, now: documents.transition(
-                doc,
-                version,
-                stage=stage,
-                archive_existing_versions=archive_existing_versions,
-                now=now,
-            ),
-        )
-
-    def delete_model_version(self, name: str, version: int) -> None:
-        """See `Store`."""
-        self._change(
-            name,
-            lambda doc, now: documents.delete_version(doc, version, now=now),
-            version=version,
-        )
-
-    def set_registered_model_alias(self, name: str, alias: str, *, version: int) -> None:
-        """See `Store`."""
-        self._change(
-            name,
-            lambda doc, _: documents.set_alias(doc, alias, version=version),
-            version=version,
-        )
-
     def get_model_version_by_alias(self, name: str, alias: str) -> ModelVersion:
         """See `Store`."""
         return self._read(lambda: documents.by_alias(self._document(name), alias))
-
-    def delete_registered_model_alias(self, name: str, alias: str) -> None:
-        """See `Store`."""
-        self._change(name, lambda doc, _: documents.delete_alias(doc, alias))
-
-    def set_registered_model_tag(self, name: str, key: str, value: str) -> None:
-        """See `Store`."""
-        self._change(name, lambda doc, _: documents.set_tag(doc, key, value))
-
-    def delete_registered_model_tag(self, name: str, key: str) -> None:
-        """See `Store`."""
-        self._change(name, lambda doc, _: documents.delete_tag(doc, key))
-
-    def set_model_version_tag(self, name: str, version: int, key: str, value: str) -> None:
-        """See `Store`."""
-        self._change(
-            name,
-            lambda doc, _: documents.set_version_tag(doc, version, key, value),
-            version=version,
-        )
-
-    def delete_model_version_tag(self, name: str, version: int, key: str) -> None:
-        """See `Store`."""
-        self._change(
-            name,
-            lambda doc, _: documents.delete_version_tag(doc, version, key),
-            version=version,
-        )
 
     def create_webhook(self, new: NewWebhook) -> Webhook:
         """See `Store`."""
@@ -300,13 +186,9 @@ class S3Store:
         self._bucket.ready_to_write()
         return self._models.change(name, change, version=version)
 
-    def _change_version(self, name: str, version: int, change: Change) -> ModelVersion:
-        changed = self._change(name, change, version=version)
-        return self._complete(documents.model_version(changed, version))
-
     # Entities: documents may hold references to large texts, entities never do.
 
-    def _complete_model(self, document: ModelDocument) -> RegisteredModel:
+    def _written_model(self, document: ModelDocument) -> RegisteredModel:
         return self._complete(documents.registered_model(document))
 
     def _complete(self, written: EntityT) -> EntityT:
@@ -330,7 +212,7 @@ class S3Store:
 
         def found() -> Page[EntityT]:
             models = self._index.all() if listed is None else self._index.some(listed)
-            prompts = {doc.name for doc in models if doc.tags.get(validation.PROMPT_TAG) == "true"}
+            prompts = {doc.name for doc in models if doc.is_hidden_prompt}
             rows: Iterable[EntityT] = (row for doc in models for row in rows_of(doc))
             if tags:
                 rows = self._values.bring_back_tags(rows, tags)
