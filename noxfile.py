@@ -73,6 +73,13 @@ def chaos(session: nox.Session) -> None:
 
 
 @nox.session(python="3.11")
+def fuzz(session: nox.Session) -> None:
+    """Coverage-guided texts for the filter language; options are libFuzzer's."""
+    session.install("./packages/registry-core", "atheris>=3")
+    session.run("python", "-m", "fuzz", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session(python="3.11")
 def bench(session: nox.Session) -> None:
     """Measure against the real MLflow server and against the machine, side by side."""
     install(session, "dev")

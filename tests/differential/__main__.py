@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from differential.report import Report
 from differential.run import Settings, run
 
 STORES = ("sqlite", "postgresql", "s3", "memory")
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--stores", default="sqlite,postgresql,s3")
     parser.add_argument("--clients", type=int, default=2, help="sequences replayed at a time")
     parser.add_argument("--workers", type=int, default=1, help="worker processes of our server")
-    parser.add_argument("--report", type=Path, help="also write it to this page")
+    parser.add_argument("--report", type=Path, help="also write it to this page, as it grows")
     parser.add_argument("--no-shrink", action="store_true")
     given = parser.parse_args(arguments)
     stores = tuple(given.stores.split(","))
@@ -43,10 +44,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         workers=given.workers,
         shrink=not given.no_shrink,
     )
-    report = run(settings)
+
+    def progress(report: Report) -> None:
+        print(f"after {report.seconds:.0f} seconds: {report.progress}", file=sys.stderr)
+        if given.report:
+            given.report.write_text(report.markdown())
+
+    report = run(settings, progress)
+    progress(report)
     print(report)
-    if given.report:
-        given.report.write_text(report.markdown())
     return 0 if report.clean else 1
 
 

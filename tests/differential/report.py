@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -19,11 +20,14 @@ _PAGE = """\
 # Differential replay
 
 Generated call sequences, run on MLflow 3.17.2's own server and on this one over each store, every
-answer compared: status, error code, message, body, order and pages. What differs must be listed in
-[deviations](deviations.md), and everything listed must happen. Run it again, with other seeds:
+answer compared: status, error code, message, body, order and pages. The sequences reach all 22
+routes of registered models and model versions, with valid, invalid and hostile values, searches
+with generated filters and orders followed through all their pages, and prompts. What differs must
+be listed in [deviations](deviations.md), and everything listed must happen; a difference that is
+not listed is shrunk to its shortest sequence and fails the run. Run it again, with other seeds:
 
 ```console
-$ nox -s differential -- --sequences 2000 --seed 1
+$ nox -s differential -- --sequences 2400 --length 24 --seed 1
 ```
 
 The last run that was kept:
@@ -54,10 +58,17 @@ class Report:
         """Whether every difference is listed, and every listed one happened."""
         return not self.counts and not self.unseen
 
+    @property
+    def progress(self) -> str:
+        """The figures of each store in one line."""
+        return "; ".join(
+            f"{store} {tally.sequences} sequences, {tally.calls} calls, {self._unlisted(store)} unlisted"
+            for store, tally in self.tallies.items()
+        )
+
     def __str__(self) -> str:
-        last = self.settings.seed + self.settings.sequences - 1
-        lines = ["Differential replay against MLflow 3.17.2", ""]
-        lines += [f"seeds {self.settings.seed} to {last}, {self.seconds:.0f} seconds", ""]
+        lines = [f"Differential replay against MLflow 3.17.2, {datetime.now(UTC):%Y-%m-%d}", ""]
+        lines += [f"seeds from {self.settings.seed}, {self.seconds:.0f} seconds", ""]
         lines += [line for store in self.tallies for line in self._figures(store)]
         for store, ids in self.unseen.items():
             lines += ["", f"{store}: listed, but did not happen: {', '.join(ids)}"]
@@ -70,15 +81,17 @@ class Report:
         """The report as a page for readers."""
         return f"{_PAGE}\n```text\n{self}```\n"
 
+    def _unlisted(self, store: str) -> int:
+        return sum(number for kind, number in self.counts.items() if kind[0] == store)
+
     def _figures(self, store: str) -> list[str]:
         tally = self.tallies[store]
-        unlisted = sum(number for kind, number in self.counts.items() if kind[0] == store)
         seen = ", ".join(f"{id_} {number}" for id_, number in tally.explained.most_common())
         return [
             f"{store}: {tally.sequences} sequences, {tally.calls} calls compared",
             f"    {tally.cut_short} sequences ended early by a listed deviation in a write",
             f"    {len(tally.cases)} distinct cases of route and outcome",
-            f"    {unlisted} unlisted differences",
+            f"    {self._unlisted(store)} unlisted differences",
             f"    listed deviations seen: {seen or 'none'}",
         ]
 

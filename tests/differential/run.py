@@ -5,12 +5,11 @@ from __future__ import annotations
 import collections
 import contextlib
 import os
-import sys
 import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -31,8 +30,8 @@ REFERENCE = "mlflow"
 FINDINGS_OF_A_KIND = 2
 """Differences of one kind that are shrunk and shown; the others are only counted."""
 
-PROGRESS_SEQUENCES = 100
-"""Sequences after which a line of progress is written to stderr."""
+PROGRESS_SEQUENCES = 50
+"""Sequences after which a run tells how far it is."""
 
 
 @attrs.frozen(kw_only=True)
@@ -93,14 +92,22 @@ class Replayer:
         return observe(sequence, clients[server], mark)
 
 
-def run(settings: Settings) -> Report:
+def run(settings: Settings, progress: Callable[[Report], None] | None = None) -> Report:
     """The report of a run with servers of its own."""
     with _servers(settings) as urls:
-        return replay_all(settings, urls)
+        return replay_all(settings, urls, progress)
 
 
-def replay_all(settings: Settings, urls: Mapping[str, str]) -> Report:
-    """The report of a run on servers that answer at these URLs, by store, with the reference."""
+def replay_all(
+    settings: Settings,
+    urls: Mapping[str, str],
+    progress: Callable[[Report], None] | None = None,
+) -> Report:
+    """The report of a run on servers that answer at these URLs, by store, with the reference.
+
+    `progress` is given the report so far from time to time, so that a run that is interrupted has
+    not run for nothing.
+    """
     start = time.monotonic()
     replayer = Replayer(urls)
     tallies = {store: Tally() for store in settings.stores}
@@ -124,6 +131,15 @@ def replay_all(settings: Settings, urls: Mapping[str, str]) -> Report:
             with lock:
                 findings.append(Finding(store, seed, found))
 
+    def report() -> Report:
+        return Report(
+            settings=settings,
+            tallies=tallies,
+            findings=findings,
+            counts=counts,
+            seconds=time.monotonic() - start,
+        )
+
     witnesses = [(None, deviation.witness) for deviation in deviations.DEVIATIONS]
     seeds = range(settings.seed, settings.seed + settings.sequences)
     generated = ((seed, generate.sequence(seed, length=settings.length)) for seed in seeds)
@@ -131,15 +147,10 @@ def replay_all(settings: Settings, urls: Mapping[str, str]) -> Report:
         for item in witnesses:
             check(*item)
         for done, _ in enumerate(clients.map(lambda item: check(*item), generated), 1):
-            if done % PROGRESS_SEQUENCES == 0:
-                print(f"{done} of {len(seeds)} sequences", file=sys.stderr)
-    return Report(
-        settings=settings,
-        tallies=tallies,
-        findings=findings,
-        counts=counts,
-        seconds=time.monotonic() - start,
-    )
+            if progress and done % PROGRESS_SEQUENCES == 0:
+                with lock:
+                    progress(report())
+    return report()
 
 
 @contextlib.contextmanager
