@@ -1,8 +1,11 @@
 """Fixtures that every test may ask for; the real services live in `services`."""
 
+import gc
+import warnings
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 pytest_plugins = [
@@ -14,6 +17,24 @@ pytest_plugins = [
 
 NEED_MLFLOW = ("tests/acceptance/", "tests/differential/")
 """Tests that need MLflow's own server, which takes many seconds to start."""
+
+
+# How long an example takes on a busy machine says nothing about it.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def leftovers_of_other_files() -> None:
+    """What earlier files of the same process left open is thrown away before a file begins.
+
+    MLflow's client forgets to close sockets and files. Nobody can say when they are collected, and
+    the test that runs then would fail for what another one has done. What a file leaves open itself
+    stays an error in it.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 class ByFile(LoadScopeScheduling):
