@@ -521,6 +521,13 @@ def test_illegal_tag_keys_are_refused(filled, method, route, key, message):
     refuses(filled.call(method, f"{VERSIONS}/{route}", body), message)
 
 
+@pytest.mark.parametrize(("method", "route"), [("POST", "set-tag"), ("DELETE", "delete-tag")])
+def test_illegal_tag_keys_are_told_before_missing_versions(filled, method, route):
+    """Also of a version that cannot exist."""
+    body = {"name": "absent", "version": "0", "key": "/a", "value": "v"}
+    refuses(filled.call(method, f"{VERSIONS}/{route}", body), not_a_path("/a", "/a", "key"))
+
+
 @pytest.mark.parametrize(
     ("key", "message"),
     [

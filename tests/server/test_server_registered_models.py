@@ -252,6 +252,12 @@ def test_rename_refuses_illegal_names(filled, new_name, message):
     refuses(answer, message)
 
 
+def test_rename_tells_the_new_name_when_both_are_illegal(filled):
+    """As MLflow does, which looks at the old one later."""
+    answer = filled.call("POST", f"{MODEL}/rename", {"name": "\t", "new_name": "a:b"})
+    refuses(answer, "Invalid model name 'a:b'. Names cannot contain '/' or ':'.")
+
+
 # 2.3 update, 2.4 delete
 
 

@@ -12,9 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from registry_core.stores.memory import MemoryStore
 from registry_core.testing import ManualClock
 from services.buggy_stores import BUGS
 from services.pickled_store import PickledStore
+
+CONTROLS = (MemoryStore, PickledStore)
+"""What the buggy stores are made of; nothing may catch them, or it would not be the bugs."""
 
 REPORT = "BUG_HUNT_REPORT"
 """The variable that names the file for the report."""
@@ -23,11 +27,14 @@ _caught: defaultdict[str, list[str]] = defaultdict(list)
 
 
 def hunts() -> dict[str, type]:
-    """A test class for each buggy store."""
-    return {f"Test{bug.__name__}": _hunt(bug, part) for bug, part in BUGS.items()}
+    """A test class for each buggy store, and for each control one for every part that hunts."""
+    parts = tuple(dict.fromkeys(BUGS.values()))
+    return {f"Test{bug.__name__}": _hunt(bug, (part,)) for bug, part in BUGS.items()} | {
+        f"Test{control.__name__}": _hunt(control, parts) for control in CONTROLS
+    }
 
 
-def _hunt(bug: type, part: type) -> type:
+def _hunt(bug: type, parts: tuple[type, ...]) -> type:
     def memory(_: object, clock: ManualClock):
         return bug(clock)
 
@@ -48,7 +55,7 @@ def _hunt(bug: type, part: type) -> type:
             "reopen": pytest.fixture(reopen),
             "opener": pytest.fixture(opener),
         }
-    return type(f"Test{bug.__name__}", (part,), members)
+    return type(f"Test{bug.__name__}", parts, members)
 
 
 @pytest.hookimpl(tryfirst=True)

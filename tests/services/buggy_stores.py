@@ -51,8 +51,8 @@ BlunderT = TypeVar("BlunderT", bound=type)
 BUGS: dict[type, type] = {}
 """Each buggy store, and the part of the kit that catches it."""
 
-A_MOMENT = 0.002
-"""Seconds that a race is held open, so that it is lost every time."""
+A_MOMENT = 0.05
+"""Seconds that a race is held open, so that it is lost every time, on a busy machine too."""
 
 
 def caught_by(part: type) -> Callable[[BlunderT], BlunderT]:

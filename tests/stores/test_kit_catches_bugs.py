@@ -32,6 +32,10 @@ def test_the_kit_catches_every_seeded_bug(tmp_path):
     )
     assert ran.returncode == 1, ran.stdout + ran.stderr
     caught = json.loads(report.read_text())
+    controls = {
+        control.__name__: caught[f"Test{control.__name__}"] for control in bug_hunt.CONTROLS
+    }
+    assert controls == {"MemoryStore": [], "PickledStore": []}, "failed without a bug"
     missed = [bug.__name__ for bug in buggy_stores.BUGS if not caught[f"Test{bug.__name__}"]]
     assert missed == []
     beside = {

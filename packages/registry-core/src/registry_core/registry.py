@@ -178,10 +178,9 @@ class Registry:
             RegisteredModelNotFoundError: there is no `name`.
             AlreadyExistsError: `new_name` is taken.
         """
-        return self.store.rename_registered_model(
-            validation.model_name(name),
-            new_name=validation.model_name(new_name, parameter="new_name"),
-        )
+        # Of two wrong names MLflow tells the new one.
+        new_name = validation.model_name(new_name, parameter="new_name")
+        return self.store.rename_registered_model(validation.model_name(name), new_name=new_name)
 
     def delete_registered_model(self, name: str) -> None:
         """Removes the registered model with all its versions, tags and aliases."""
@@ -464,14 +463,16 @@ class Registry:
 
     def set_model_version_tag(self, name: str, version: int | str, key: str, value: str) -> None:
         """Sets a tag of the model version, whatever it was."""
-        name, number = _key(name, version)
+        _spelt(name, version)
         validation.tag_key(key)
         validation.version_tag_value(value, key=key)
-        self.store.set_model_version_tag(name, number, key, value)
+        self.store.set_model_version_tag(*_key(name, version), key, value)
 
     def delete_model_version_tag(self, name: str, version: int | str, key: str) -> None:
         """Removes a tag of the model version; an absent one is no error."""
-        self.store.delete_model_version_tag(*_key(name, version), validation.tag_key(key))
+        _spelt(name, version)
+        validation.tag_key(key)
+        self.store.delete_model_version_tag(*_key(name, version), key)
 
     # Sources
 
@@ -534,11 +535,16 @@ def _bad_source(source: str, reason: str) -> InvalidArgumentError:
 
 def _key(name: str, version: int | str) -> tuple[str, int]:
     """A version's key, checked; numbers that no version can have are not found on any store."""
-    validation.model_name(name)
-    number = validation.version(version)
+    number = _spelt(name, version)
     if not 1 <= number <= validation.VERSION_MAX:
         raise ModelVersionNotFoundError(name, version)
     return name, number
+
+
+def _spelt(name: str, version: int | str) -> int:
+    """The number of a version whose key is well-formed; there may be no such version."""
+    validation.model_name(name)
+    return validation.version(version)
 
 
 def _query(
