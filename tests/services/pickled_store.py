@@ -86,7 +86,7 @@ def _delegate(method: str) -> Callable[..., Any]:
     return call
 
 
-for _method in set(dir(Store)) & set(vars(MemoryStore)):
+for _method in set(dir(Store)) & set(dir(MemoryStore)):
     if not _method.startswith("_") and not hasattr(PickledStore, _method):
         setattr(PickledStore, _method, _delegate(_method))
 
