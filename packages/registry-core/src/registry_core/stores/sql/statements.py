@@ -344,15 +344,20 @@ def _creating_versions() -> dict[str, ClauseElement]:
         .returning(model_versions.c.name, model_versions.c.version)
         .cte("created")
     )
-    tags = ["name", "version", "key", *_TAG_VALUE]
+    tags = ["name", "version", "last_updated_time", "key", *_TAG_VALUE]
+    time = _given("last_updated_time")
     tagged = insert(model_version_tags).from_select(
-        tags, select(created.c.name, created.c.version, *_given_tags()), include_defaults=False
+        tags,
+        select(created.c.name, created.c.version, time, *_given_tags()),
+        include_defaults=False,
     )
     return {
         "take_version": take,
         "create_version": insert(model_versions).values({name: param(name) for name in names}),
         "create_version_tags": insert(model_version_tags).from_select(
-            tags, select(_given("name"), _given("version"), *_given_tags()), include_defaults=False
+            tags,
+            select(_given("name"), _given("version"), time, *_given_tags()),
+            include_defaults=False,
         ),
         "create_version_at_once": select(created.c.name, created.c.version).add_cte(
             tagged.cte("tagged")
@@ -375,14 +380,33 @@ def _given_tags() -> list[ColumnElement[Any]]:
 
 
 def _writing_tags_and_aliases(insert_into: Insert) -> dict[str, ClauseElement]:
-    """Setting is one statement: its foreign key says whether there is something to set it on."""
+    """Setting is one statement: its foreign key says whether there is something to set it on.
+
+    A tag of a version repeats the version's time, so it is selected from the version, and there is
+    no row where there is no version. The version is locked, lest its time change meanwhile.
+    """
     model_tag, version_tag = registered_model_tags, model_version_tags
-    alias = registered_model_aliases
+    alias, version = registered_model_aliases, model_versions
+    tagged = (
+        select(
+            version.c.name,
+            version.c.version,
+            version.c.last_updated_time,
+            *(_given(name) for name in ("key", *_TAG_VALUE)),
+        )
+        .where(*_is_version(version))
+        .with_for_update(read=True, key_share=True)
+    )
+    set_version_tag = insert_into(version_tag).from_select(
+        ["name", "version", "last_updated_time", "key", *_TAG_VALUE],
+        tagged,
+        include_defaults=False,
+    )
     return {
         "set_model_tag": _upsert(insert_into(model_tag), ["name", "key"], _TAG_VALUE),
-        "set_version_tag": _upsert(
-            insert_into(version_tag), ["name", "version", "key"], _TAG_VALUE
-        ),
+        "set_version_tag": _or_update(
+            set_version_tag, ["name", "version", "key"], _TAG_VALUE
+        ).returning(version_tag.c.version),
         "set_alias": _upsert(insert_into(alias), ["name", "alias"], ("version",)),
         "delete_model_tag": _delete(model_tag, "name", "key"),
         "delete_version_tag": _delete(version_tag, "name", "version", "key"),
@@ -391,11 +415,16 @@ def _writing_tags_and_aliases(insert_into: Insert) -> dict[str, ClauseElement]:
 
 
 def _upsert(into: Any, keys: list[str], values: Sequence[str]) -> ClauseElement:
-    statement = into.values({name: param(name) for name in [*keys, *values]})
-    upsert: ClauseElement = statement.on_conflict_do_update(
-        index_elements=keys, set_={name: statement.excluded[name] for name in values}
+    upsert: ClauseElement = _or_update(
+        into.values({name: param(name) for name in [*keys, *values]}), keys, values
     )
     return upsert
+
+
+def _or_update(insertion: Any, keys: list[str], values: Sequence[str]) -> Any:
+    return insertion.on_conflict_do_update(
+        index_elements=keys, set_={name: insertion.excluded[name] for name in values}
+    )
 
 
 def _delete(table: Table, *keys: str) -> ClauseElement:
