@@ -30,8 +30,8 @@ from registry_core.stores.sql.tables import VALUE_HEAD
 
 _STAGES = {stage.value: stage for stage in Stage}
 _STATUSES = {status.value: status for status in Status}
-_STAGE = 4
-"""The place of the stage in `statements.VERSION_FIELDS`."""
+_VERSION, _STAGE = 1, 4
+"""The places of number and stage in `statements.VERSION_FIELDS`."""
 
 _EMPTY = frozenset({"{}", "[]"})
 
@@ -61,11 +61,17 @@ def registered_model(row: Row) -> RegisteredModel:
         latest,
     ) = row
     found = {document[0][_STAGE]: document for document in _loaded(latest) or () if document}
-    values["latest_versions"] = tuple(
-        [_model_version(*found[stage]) for stage in _STAGES if stage in found]
-    )
     values["tags"] = _by_key(_loaded(tags))
     values["aliases"] = _by_key(_loaded(aliases))
+    named: dict[int, list[str]] = {}
+    for alias, number in values["aliases"].items():
+        named.setdefault(number, []).append(alias)
+    values["latest_versions"] = tuple(
+        [
+            _model_version(fields, tags, named.get(fields[_VERSION]))
+            for fields, tags in [found[stage] for stage in _STAGES if stage in found]
+        ]
+    )
     return model
 
 

@@ -93,7 +93,16 @@ _ONE: ColumnElement[int] = literal_column("1")
 
 def version_columns(version: FromClause) -> list[ColumnElement[Any]]:
     """A model version, complete: its fields, its tags and its aliases."""
-    return [*(version.c[field] for field in VERSION_FIELDS), *_version_parts(version)]
+    aliases = registered_model_aliases.alias("va")
+    return [
+        *(version.c[field] for field in VERSION_FIELDS),
+        _version_tags(version),
+        _one(
+            select(array_of(aliases.c.alias)).where(
+                aliases.c.name == version.c.name, aliases.c.version == version.c.version
+            )
+        ),
+    ]
 
 
 def model_columns(model: FromClause) -> list[ColumnElement[Any]]:
@@ -111,24 +120,19 @@ def model_columns(model: FromClause) -> list[ColumnElement[Any]]:
     ]
 
 
-def _version_parts(version: FromClause) -> list[ColumnElement[Any]]:
-    tags, aliases = model_version_tags.alias("vt"), registered_model_aliases.alias("va")
-    return [
-        _one(
-            select(object_of(tags.c.key, tags.c.value)).where(
-                tags.c.name == version.c.name, tags.c.version == version.c.version
-            )
-        ),
-        _one(
-            select(array_of(aliases.c.alias)).where(
-                aliases.c.name == version.c.name, aliases.c.version == version.c.version
-            )
-        ),
-    ]
+def _version_tags(version: FromClause) -> ColumnElement[Any]:
+    tags = model_version_tags.alias("vt")
+    return _one(
+        select(object_of(tags.c.key, tags.c.value)).where(
+            tags.c.name == version.c.name, tags.c.version == version.c.version
+        )
+    )
 
 
 def _latest_versions(model: FromClause) -> ColumnElement[Any]:
-    """The newest version of each stage, as a JSON array in any order.
+    """The newest version of each stage with its tags, as a JSON array in any order.
+
+    Their aliases are among those of the model.
 
     Strategy: one probe of the index on (name, stage, version) for each stage, whose last entry is
     the answer. A `GROUP BY` or a window would read every version of the model.
@@ -140,7 +144,7 @@ def _latest_versions(model: FromClause) -> ColumnElement[Any]:
     stages = union_all(*names).subquery("stages")
     fields = array(*(version.c[field] for field in VERSION_FIELDS))
     newest = (
-        select(document(fields, *_version_parts(version)))
+        select(document(fields, _version_tags(version)))
         .where(version.c.name == model.c.name, version.c.current_stage == stages.c.stage)
         .order_by(version.c.version.desc())
         .limit(literal_column("1"))
