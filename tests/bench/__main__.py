@@ -6,7 +6,7 @@
 
 Prints tables and keeps the figures of each part in `bench-results/`, until the part runs again.
 `--docs` also writes them into docs/performance.md. Never a test: it fails when requests fail or the
-two servers answer differently, and not when they are slow.
+two servers answer differently, and not when they are slow. A part that fails does not stop the next.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import os
 import platform
 import sys
 import time
+import traceback
 from pathlib import Path
 
 from bench import bucket_growth, buckets, compare, contention, footprint, growth, load, report
@@ -35,23 +36,37 @@ def main():
     """Runs what the arguments ask for."""
     options = _options()
     load.require("wrk", "pgbench")
-    for part in options.parts:
-        print(f"{part} ...", file=sys.stderr, flush=True)
-        kept = {"part": part, "options": vars(options), "machine": _machine()}
-        kept["figures"] = PARTS[part](options)
-        kept["load_after"] = os.getloadavg()[0]
-        RESULTS.mkdir(exist_ok=True)
-        text = json.dumps(kept, indent=1)
-        (RESULTS / f"{part}.json").write_text(text)
-        (RESULTS / f"{part}-{time.strftime('%Y%m%d-%H%M%S')}.json").write_text(text)
-        # As it is read back: the keys of JSON are texts.
-        print(report.text(part, json.loads(text)["figures"]))
+    failed = [part for part in options.parts if not _measured(part, options)]
     if options.docs:
         found = {part: RESULTS / f"{part}.json" for part in PARTS}
         report.write(
             ROOT / "docs",
             {part: json.loads(path.read_text()) for part, path in found.items() if path.exists()},
         )
+    if failed:
+        raise SystemExit(f"Failed: {', '.join(failed)}")
+
+
+def _measured(part, options):
+    """Whether the part could be measured; its figures are printed and kept."""
+    print(f"{part} ...", file=sys.stderr, flush=True)
+    began = time.monotonic()
+    kept = {"part": part, "options": vars(options), "machine": _machine()}
+    try:
+        kept["figures"] = PARTS[part](options)
+    except (Exception, SystemExit):  # noqa: BLE001 what was measured before is worth keeping
+        traceback.print_exc()
+        return False
+    kept["load_after"] = os.getloadavg()[0]
+    kept["seconds"] = round(time.monotonic() - began)
+    RESULTS.mkdir(exist_ok=True)
+    text = json.dumps(kept, indent=1)
+    (RESULTS / f"{part}.json").write_text(text)
+    (RESULTS / f"{part}-{time.strftime('%Y%m%d-%H%M%S')}.json").write_text(text)
+    # As it is read back: the keys of JSON are texts.
+    print(report.text(part, json.loads(text)["figures"]))
+    print(f"{part}: {kept['seconds']} s", file=sys.stderr, flush=True)
+    return True
 
 
 def _options():
@@ -63,14 +78,14 @@ def _options():
 
     parser.add_argument("--parts", **several(str, ",".join(PARTS), "of them, or none"))
     parser.add_argument("--stores", **several(str, "postgresql,sqlite", "kinds of database"))
-    parser.add_argument("--connections", **several(int, "8", "numbers of clients"))
-    parser.add_argument("--workers", **several(int, "1", "numbers of workers"))
+    parser.add_argument("--connections", **several(int, "8,32", "numbers of clients"))
+    parser.add_argument("--workers", **several(int, "1,2", "numbers of workers"))
     parser.add_argument("--sizes", **several(int, "1000,10000,100000", "models, for growth"))
     parser.add_argument("--models", type=int, default=1_000)
     parser.add_argument("--versions", type=int, default=10, help="of each model")
     parser.add_argument("--bucket-models", type=int, default=10_000)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
-    parser.add_argument("--rounds", type=int, default=3, help="measurements; the median counts")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=2, help="measurements; the median counts")
     parser.add_argument("--only", default="", help="operations whose name contains this")
     parser.add_argument("--without-mlflow", dest="mlflow", action="store_false")
     parser.add_argument("--docs", action="store_true", help="write docs/performance.md")

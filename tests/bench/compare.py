@@ -33,9 +33,9 @@ def _on(stack, databases, workers, options):
     empty = servers.empty(stack)
     wanted = _operations(target, options)
     agree(targets, wanted)
-    statements = _statements(databases, targets, wanted)
+    statements = _statements(databases, targets, wanted, options)
     found = {}
-    for connections in options.connections:
+    for at, connections in enumerate(options.connections):
         bounds = {
             "connections": connections,
             "seconds": options.seconds,
@@ -43,7 +43,11 @@ def _on(stack, databases, workers, options):
         }
         table = {}
         for operation in wanted:
-            table[operation.name] = _row(targets, operation, bounds, databases, url)
+            # The database's own figures do not depend on our workers: once is enough.
+            alone = at == 0 and workers == options.workers[0]
+            table[operation.name] = _row(targets, operation, bounds)
+            if alone and databases.server is not None and not operation.writes:
+                table[operation.name]["pgbench"] = pgbench.run(url, operation, **bounds)
             table[operation.name] |= statements.get(operation.name, {})
             print(".", end="", file=sys.stderr, flush=True)
         pairs = [(empty, NOTHING), (target, HEALTH)]
@@ -62,14 +66,12 @@ def _operations(target, options):
     return [operation for operation in wanted if options.only in operation.name]
 
 
-def _row(targets, operation, bounds, databases, url):
-    """The figures of one operation: each server's, and the database's own of the same SQL."""
+def _row(targets, operation, bounds):
+    """The figures of one operation: each server's."""
     asked = [target for target in targets if target.name == "ours" or _is_shared(operation)]
     figures = load.in_turns([(target, operation) for target in asked], **bounds)
     row = {target.name: one for target, one in zip(asked, figures, strict=True)}
     row["bars"] = {"ratio": operation.ratio, "cpu_us": operation.cpu_us}
-    if databases.server is not None and not operation.writes:
-        row["pgbench"] = pgbench.run(url, operation, **bounds)
     return row
 
 
@@ -101,18 +103,18 @@ def _rows(answer):
     return found
 
 
-def _statements(databases, targets, wanted):
+def _statements(databases, targets, wanted, options):
     """How many statements each server sends for each operation, when it does it again."""
     found = {}
     if databases.server is None:
         return found
+    connected, *_ = operations(options.models, options.versions)
     for operation in wanted:
-        if operation.writes:
-            continue
         for target in [
             target for target in targets if target.name == "ours" or _is_shared(operation)
         ]:
-            ask(target.url, operation)
+            # What is done only once, such as connecting, is no part of it.
+            ask(target.url, connected if operation.writes else operation)
             with databases.counted() as sent:
                 ask(target.url, operation)
             found.setdefault(operation.name, {})[f"{target.name}_statements"] = len(sent)

@@ -43,6 +43,7 @@ _VERSION_TAG = (
 )
 _RUN = "'run-of-' || {name} || '-' || cast(v.i AS text)"
 _SOURCE = "'s3://bucket/' || cast(m.i AS text) || '/' || cast(v.i AS text)"
+_VERSION_TIME = "1700000000000 + (m.i * 1000 + v.i * 7919) % 1000003"
 _MODELS = "FROM {m}"
 _VERSIONS = "FROM {m} CROSS JOIN {v}"
 
@@ -61,7 +62,7 @@ _ROWS = {
             "name": "{name}",
             "version": "v.i",
             "creation_time": "1700000000000 + m.i * 1000 + v.i",
-            "last_updated_time": "1700000000000 + (m.i * 1000 + v.i * 7919) % 1000003",
+            "last_updated_time": _VERSION_TIME,
             "current_stage": _STAGE,
             "source": _SOURCE,
             "run_id": _RUN,
@@ -89,7 +90,7 @@ _ROWS = {
 OURS = {
     "registered_models": {"next_version": "{versions} + 1"},
     "registered_model_tags": {"value_head": _MODEL_TAG},
-    "model_version_tags": {"value_head": _VERSION_TAG},
+    "model_version_tags": {"value_head": _VERSION_TAG, "last_updated_time": _VERSION_TIME},
 }
 """The columns that are ours alone."""
 

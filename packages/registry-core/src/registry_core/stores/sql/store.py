@@ -252,10 +252,8 @@ class SqlStore:
     def set_model_version_tag(self, name: str, version: int, key: str, value: str) -> None:
         """See `Store`."""
         values = _version(name, version) | {"key": key} | rows.tag_value(value)
-        try:
-            self._database.write(self._sql.set_version_tag, values)
-        except MissingParentError as error:
-            raise ModelVersionNotFoundError(name, version) from error
+        if not self._database.write(self._sql.set_version_tag, values):
+            raise ModelVersionNotFoundError(name, version)
 
     def delete_model_version_tag(self, name: str, version: int, key: str) -> None:
         """See `Store`."""

@@ -13,6 +13,14 @@ the head of a text is indexed, and a search compares head and text. The head of 
 column of its own, because only then the index alone tells which rows carry a value (and not a
 generated column, for which SQLite would read the row). The limits of `registry_core.validation`
 keep every index below the bound, at four bytes a character.
+
+Strategy for the order of what a tag finds: a tag of a version repeats when that was last updated,
+so that the index on tags has the versions of each value in the default order of a search, and a
+page of them is a range of it, however many there are. The foreign key includes the time, so the
+database itself carries every change of it to the tags.
+
+Strategy for SQLite: tags and aliases are always reached by their key, so their rows are kept in it
+and not in a tree of row numbers beside it.
 """
 
 from __future__ import annotations
@@ -28,6 +36,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
+    UniqueConstraint,
     func,
     literal_column,
 )
@@ -102,6 +111,11 @@ model_versions = Table(
     _optional("user_id"),
     _optional("model_id"),
     PrimaryKeyConstraint("name", "version", name="pk_model_versions"),
+    # For the foreign key of tags; read backwards, the versions of one model in the default order,
+    # which is what clients ask for most.
+    UniqueConstraint(
+        "name", "last_updated_time", "version", name="uq_model_versions_model_updated"
+    ),
     ForeignKeyConstraint(
         ["name"],
         ["registered_models.name"],
@@ -127,6 +141,7 @@ registered_model_tags = Table(
         onupdate="CASCADE",
         ondelete="CASCADE",
     ),
+    sqlite_with_rowid=False,
 )
 
 model_version_tags = Table(
@@ -138,14 +153,16 @@ model_version_tags = Table(
     _required("value"),
     _required("value_head"),
     _optional("value_folded"),
+    _integer("last_updated_time"),
     PrimaryKeyConstraint("name", "version", "key", name="pk_model_version_tags"),
     ForeignKeyConstraint(
-        ["name", "version"],
-        ["model_versions.name", "model_versions.version"],
+        ["name", "last_updated_time", "version"],
+        ["model_versions.name", "model_versions.last_updated_time", "model_versions.version"],
         name="fk_model_version_tags_version",
         onupdate="CASCADE",
         ondelete="CASCADE",
     ),
+    sqlite_with_rowid=False,
 )
 
 registered_model_aliases = Table(
@@ -162,6 +179,7 @@ registered_model_aliases = Table(
         onupdate="CASCADE",
         ondelete="CASCADE",
     ),
+    sqlite_with_rowid=False,
 )
 
 webhooks = Table(
@@ -197,13 +215,6 @@ Index(
     model_versions.c.name,
     model_versions.c.version.desc(),
 )
-# The versions of one model in the default order, which is what clients ask for most.
-Index(
-    "ix_model_versions_model_updated",
-    model_versions.c.name,
-    model_versions.c.last_updated_time.desc(),
-    model_versions.c.version.desc(),
-)
 # The newest version of each stage is the last entry of its range.
 Index(
     "ix_model_versions_stage",
@@ -213,7 +224,7 @@ Index(
 )
 Index("ix_model_versions_run", model_versions.c.run_id)
 Index("ix_model_versions_source", source_head(model_versions.c.source))
-# Filters on tags start here.
+# Filters on tags start here, and find each value's rows in the default order of a search.
 Index(
     "ix_registered_model_tags_value",
     registered_model_tags.c.key,
@@ -224,8 +235,9 @@ Index(
     "ix_model_version_tags_value",
     model_version_tags.c.key,
     model_version_tags.c.value_head,
+    model_version_tags.c.last_updated_time.desc(),
     model_version_tags.c.name,
-    model_version_tags.c.version,
+    model_version_tags.c.version.desc(),
 )
 # The aliases of a version, also for the foreign key.
 Index(

@@ -77,6 +77,9 @@ def _create_versions() -> None:
         _text("user_id", nullable=True),
         _text("model_id", nullable=True),
         sa.PrimaryKeyConstraint("name", "version", name="pk_model_versions"),
+        sa.UniqueConstraint(
+            "name", "last_updated_time", "version", name="uq_model_versions_model_updated"
+        ),
         _belongs_to("registered_models", "name", name="fk_model_versions_model"),
     )
 
@@ -91,6 +94,7 @@ def _create_tags_and_aliases() -> None:
         _text("value_folded", nullable=True),
         sa.PrimaryKeyConstraint("name", "key", name="pk_registered_model_tags"),
         _belongs_to("registered_models", "name", name="fk_registered_model_tags_model"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "model_version_tags",
@@ -100,8 +104,16 @@ def _create_tags_and_aliases() -> None:
         _text("value"),
         _text("value_head"),
         _text("value_folded", nullable=True),
+        _integer("last_updated_time"),
         sa.PrimaryKeyConstraint("name", "version", "key", name="pk_model_version_tags"),
-        _belongs_to("model_versions", "name", "version", name="fk_model_version_tags_version"),
+        _belongs_to(
+            "model_versions",
+            "name",
+            "last_updated_time",
+            "version",
+            name="fk_model_version_tags_version",
+        ),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "registered_model_aliases",
@@ -112,6 +124,7 @@ def _create_tags_and_aliases() -> None:
         _belongs_to(
             "model_versions", "name", "version", name="fk_registered_model_aliases_version"
         ),
+        sqlite_with_rowid=False,
     )
 
 
@@ -148,13 +161,6 @@ def _create_indexes() -> None:
             "name",
             "version DESC",
         ),
-        (
-            "ix_model_versions_model_updated",
-            "model_versions",
-            "name",
-            "last_updated_time DESC",
-            "version DESC",
-        ),
         ("ix_model_versions_stage", "model_versions", "name", "current_stage", "version"),
         ("ix_model_versions_run", "model_versions", "run_id"),
         ("ix_model_versions_source", "model_versions", "substr(source, 1, 512)"),
@@ -170,8 +176,9 @@ def _create_indexes() -> None:
             "model_version_tags",
             "key",
             "value_head",
+            "last_updated_time DESC",
             "name",
-            "version",
+            "version DESC",
         ),
         (
             "ix_registered_model_aliases_version",
