@@ -123,6 +123,13 @@ class ServerProcess:
         self._process.wait(STOP_SECONDS)
         self._process = None
 
+    def kill_parent(self) -> None:
+        """The process that was started ends at once; what it started is told nothing."""
+        assert self._process is not None, "the server is not running"
+        self._process.kill()
+        self._process.wait(STOP_SECONDS)
+        self._process = None
+
     def close(self) -> None:
         """Removes what the server left, ending it if it still runs."""
         self.kill()
