@@ -186,9 +186,21 @@ class RegistryServer(ServerProcess):
             command += ["--workers", str(workers)]
         super().__init__([*command, *arguments], port=port, environment=environment or {})
 
+    def workers(self) -> list[int]:
+        """The worker processes there are now, leaving out the one that tracks their resources."""
+        listed = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return [pid for pid in map(int, listed) if b"spawn_main" in _command_line(pid)]
+
     def _end_in_order(self) -> None:
         code = self.stop()
         assert code == 0, f"the server ended with {code}:\n{self.log}"
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it has ended
+        return b""
 
 
 class MlflowServer(ServerProcess):
