@@ -52,6 +52,9 @@ COST_TOLERANCE = 1.10
 LATENCY_TOLERANCE = 1.25
 """How long a request may take in the last third, in the median and as one of the slowest."""
 
+START_SECONDS = 60.0
+"""For the clients to begin."""
+
 END_SECONDS = 30.0
 """For a client to finish the life that it is in."""
 
@@ -372,6 +375,10 @@ class _Clients:
     def __enter__(self) -> Self:
         for process in self._processes:
             process.start()
+        deadline = time.monotonic() + START_SECONDS
+        while not all(map(any, self._counts)):
+            assert time.monotonic() < deadline, "a client does not begin"
+            time.sleep(0.01)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -73,7 +73,7 @@ class Plan:
     families_at_once: int = 4
     pace_seconds: float = 0.02
     """Mean pause of a client between two calls."""
-    pause_seconds: float = 0.5
+    pause_seconds: float = 0.3
     """Mean pause between the recovery from a fault and the next one."""
     recovery_seconds: float = 10.0
     """After the end of a fault within which the server has to be well."""
@@ -225,15 +225,12 @@ def _kill_server(server: RegistryServer, chance: random.Random) -> float:
 def _kill_parent(server: RegistryServer) -> float:
     server.kill_parent()
     ended = time.monotonic()
-    while True:
-        try:
-            server.start()
-        except TimeoutError:
-            # As an init system does: the workers may not have freed the port yet.
-            if time.monotonic() - ended > PATIENCE_SECONDS:
-                raise
-        else:
-            return ended
+    # The workers end by themselves; until they have, another server has no port to listen on.
+    while server.is_listening():
+        assert time.monotonic() < ended + PATIENCE_SECONDS, "workers without a parent go on"
+        time.sleep(0.01)
+    server.start()
+    return ended
 
 
 def _kill_worker(server: RegistryServer, chance: random.Random) -> float:

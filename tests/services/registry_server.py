@@ -130,6 +130,16 @@ class ServerProcess:
         self._process.wait(STOP_SECONDS)
         self._process = None
 
+    def is_listening(self) -> bool:
+        """Whether anybody takes connections on the server's port."""
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
+        except ConnectionRefusedError:
+            return False
+        except OSError:
+            pass  # a connection that is not answered has been taken
+        return True
+
     def close(self) -> None:
         """Removes what the server left, ending it if it still runs."""
         self.kill()
