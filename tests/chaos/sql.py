@@ -45,7 +45,7 @@ PATIENCE_SECONDS = 60.0
 PROBES_WELL = 6
 """Probes in a row that succeed on a server that is well; several, for they meet several workers."""
 
-PROBE_EVERY_SECONDS = 0.02
+PROBE_EVERY_SECONDS = 0.05
 
 PROBE_SECONDS = 10.0
 """For the answer to a probe."""
@@ -71,7 +71,7 @@ class Plan:
     workers: int = 2
     calls_per_family: int = 120
     families_at_once: int = 4
-    pace_seconds: float = 0.02
+    pace_seconds: float = 0.05
     """Mean pause of a client between two calls."""
     pause_seconds: float = 0.3
     """Mean pause between the recovery from a fault and the next one."""
