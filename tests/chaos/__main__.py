@@ -31,6 +31,9 @@ def _options(arguments: Sequence[str] | None) -> Options:
     parser.add_argument(
         "--part", action="append", choices=PARTS, help=f"may be repeated; else {', '.join(CHAOS)}"
     )
+    parser.add_argument(
+        "--kind", action="append", choices=sql.MEANINGS, help="of fault on SQL; else all"
+    )
     for option, kind, default, meaning in (
         ("seed", int, time.time_ns() % 1_000_000, "replays a run"),
         ("faults", int, 100, "of each kind, on SQL"),
@@ -91,6 +94,7 @@ def _sql(endure: Callable[[sql.Plan, Path], sql.Result], options: Options) -> bo
     plan = sql.Plan(
         seed=options.seed,
         faults=options.faults,
+        kinds=tuple(options.kind or ()),
         clients=options.clients,
         workers=options.workers,
     )

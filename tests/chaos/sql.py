@@ -21,7 +21,7 @@ import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, MutableSequence
+from collections.abc import Callable, Iterable, Iterator, MutableSequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Self
@@ -67,6 +67,8 @@ class Plan:
     seed: int
     faults: int = 100
     """Of each kind."""
+    kinds: tuple[str, ...] = ()
+    """Of faults; none given is all that the store knows."""
     clients: int = 6
     workers: int = 2
     calls_per_family: int = 120
@@ -88,9 +90,9 @@ class Plan:
             families_per_group=1,
         )
 
-    def order(self, kinds: list[str]) -> list[str]:
-        """All faults, in the order in which they strike."""
-        order = kinds * self.faults
+    def order(self, known: Iterable[str]) -> list[str]:
+        """All faults, in the order in which they strike, of the kinds that are known."""
+        order = sorted(set(self.kinds or known).intersection(known)) * self.faults
         random.Random(f"{self.seed}/order").shuffle(order)
         return order
 
@@ -187,7 +189,7 @@ def _endure(
     started = time.monotonic()
     chance = random.Random(f"{plan.seed}/faults")
     with prober, _Clients(server.url, plan, directory) as herd:
-        for kind in plan.order(sorted(faults)):
+        for kind in plan.order(faults):
             time.sleep(chance.uniform(0, 2 * plan.pause_seconds))
             herd.check()
             ended = faults[kind](chance)
