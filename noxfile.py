@@ -80,6 +80,14 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session(python="3.11")
+def soak(session: nox.Session) -> None:
+    """Full load for half an hour on each SQL store, in which nothing may grow."""
+    install(session, "dev")
+    command = ["python", "-m", "chaos", "--part=soak", *session.posargs]
+    session.run(*command, env={"PYTHONPATH": "tests"})
+
+
+@nox.session(python="3.11")
 def bench(session: nox.Session) -> None:
     """Measure against the real MLflow server and against the machine, side by side."""
     install(session, "dev")

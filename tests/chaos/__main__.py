@@ -1,4 +1,4 @@
-"""`nox -s chaos`: the long runs. `python -m chaos --help` lists what can be set."""
+"""`nox -s chaos` and `nox -s soak`: the long runs. `python -m chaos --help` lists what can be set."""
 
 from __future__ import annotations
 
@@ -6,51 +6,66 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
-from chaos.s3 import Plan, Result, endure, logs
+from chaos import s3, soak, sql
+from chaos.judging import keep_if_broken, show
 from services.s3 import S3Server, bucket_name, launch
 
+Options = argparse.Namespace
 
-def main() -> int:
-    """Runs the S3 store under fire; 1 if the history shows that it broke a promise."""
-    plan = _plan()
-    print(f"seed {plan.seed}: {plan.calls} calls by {plan.processes} processes", flush=True)
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Puts the stores under fire or load; 1 if anything broke a promise."""
+    options = _options(arguments)
+    good = [PARTS[part](options) for part in options.part or CHAOS]
+    return 0 if all(good) else 1
+
+
+def _options(arguments: Sequence[str] | None) -> Options:
+    parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
+    parser.add_argument(
+        "--part", action="append", choices=PARTS, help=f"may be repeated; else {', '.join(CHAOS)}"
+    )
+    parser.add_argument(
+        "--kind", action="append", choices=sql.MEANINGS, help="of fault on SQL; else all"
+    )
+    for option, kind, default, meaning in (
+        ("seed", int, time.time_ns() % 1_000_000, "replays a run"),
+        ("faults", int, 100, "of each kind, on SQL"),
+        ("clients", int, 6, "processes, on SQL"),
+        ("workers", int, 2, "of the server, on SQL"),
+        ("calls", int, 20_000, "of all processes, on S3"),
+        ("processes", int, 8, "on S3"),
+        ("fault-rate", float, 0.04, "share of requests, on S3"),
+        ("calls-per-kill", int, 120, "on S3"),
+        ("minutes", float, 30.0, "of the soak, for each store"),
+    ):
+        given = os.environ.get(f"CHAOS_{option.upper().replace('-', '_')}", default)
+        parser.add_argument(
+            f"--{option}", type=kind, default=kind(given), help=f"{meaning} ({default})"
+        )
+    return parser.parse_args(arguments)
+
+
+def _s3(options: Options) -> bool:
+    plan = s3.Plan(
+        seed=options.seed,
+        calls=options.calls,
+        processes=options.processes,
+        fault_rate=options.fault_rate,
+        calls_per_kill=options.calls_per_kill,
+    )
+    print(f"s3, seed {plan.seed}: {plan.calls} calls by {plan.processes} processes", flush=True)
     with ExitStack() as stack:
         monkeypatch = stack.enter_context(pytest.MonkeyPatch.context())
         server = launch(stack)
         _prepare(server, monkeypatch)
-        directory = stack.enter_context(logs())
-        result = endure(server.endpoint_url, plan, directory)
-        _show(result)
-        if not result.good:
-            print(f"the history is in {directory}")
-            os._exit(1)  # keeps it
-    return 0
-
-
-def _plan() -> Plan:
-    parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
-    environ = os.environ
-    for option, kind, default in (
-        ("seed", int, time.time_ns() % 1_000_000),
-        ("calls", int, 20_000),
-        ("processes", int, 8),
-        ("fault-rate", float, 0.04),
-        ("calls-per-kill", int, 120),
-    ):
-        given = environ.get(f"CHAOS_{option.upper().replace('-', '_')}", default)
-        parser.add_argument(f"--{option}", type=kind, default=kind(given))
-    given = parser.parse_args()
-    return Plan(
-        seed=given.seed,
-        calls=given.calls,
-        processes=given.processes,
-        fault_rate=given.fault_rate,
-        calls_per_kill=given.calls_per_kill,
-    )
+        return keep_if_broken(lambda directory: _endure_s3(server, plan, directory))
 
 
 def _prepare(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,19 +76,68 @@ def _prepare(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     client.close()
 
 
-def _show(result: Result) -> None:
-    print(f"{result.calls} calls in {result.seconds:.0f} s: {result.acknowledged} with an outcome,")
-    print(f"{result.unknown} without; {result.kills} processes killed; {result.requests} requests,")
-    print(f"{sum(result.faults.values())} with a fault: {dict(sorted(result.faults.items()))}")
-    for family, found in result.violations.items():
-        print(f"{family} is not linearizable: {found.explained} of {found.total} calls explained")
-        print(f"  state: {found.state}")
-        for call in found.stuck:
-            print(f"  stuck: {call}")
+def _endure_s3(server: S3Server, plan: s3.Plan, directory: Path) -> bool:
+    result = s3.endure(server.endpoint_url, plan, directory)
+    verdict = result.verdict
+    print(f"{verdict.calls} calls in {result.seconds:.0f} s: {verdict.acknowledged} with an")
+    print(f"outcome, {verdict.unknown} without; {result.kills} processes killed;")
+    print(f"{result.requests} requests, {sum(result.faults.values())} with a fault:")
+    print(dict(sorted(result.faults.items())))
+    show(verdict)
     for finding in result.fsck:
         print(f"fsck: {finding}")
-    verdict = "linearizable, and clean" if result.good else "BROKEN"
-    print(f"seed {result.plan.seed}: {verdict}")
+    print(f"s3, seed {plan.seed}: {'linearizable, and clean' if result.good else 'BROKEN'}")
+    return result.good
+
+
+def _sql(endure: Callable[[sql.Plan, Path], sql.Result], options: Options) -> bool:
+    plan = sql.Plan(
+        seed=options.seed,
+        faults=options.faults,
+        kinds=tuple(options.kind or ()),
+        clients=options.clients,
+        workers=options.workers,
+    )
+    print(f"sql, seed {plan.seed}: {plan.faults} faults of each kind", flush=True)
+    return keep_if_broken(lambda directory: _show_sql(endure(plan, directory)))
+
+
+def _show_sql(result: sql.Result) -> bool:
+    verdict = result.verdict
+    print(f"{verdict.calls} calls in {result.seconds:.0f} s: {verdict.acknowledged} with an")
+    print(f"outcome, {verdict.unknown} without, on {result.families} families of models;")
+    print(f"{result.probes} acknowledged versions of one model beside them.\n")
+    print(f"{result.table()}\n")
+    show(verdict)
+    for finding in result.findings:
+        print(finding)
+    good = "linearizable, and recovered" if result.good else "BROKEN"
+    print(f"{result.store}, seed {result.plan.seed}: {good}", flush=True)
+    return result.good
+
+
+def _soak(options: Options) -> bool:
+    load = soak.Load(seed=options.seed, minutes=options.minutes, workers=options.workers)
+    good = True
+    for opened in (soak.postgresql, soak.sqlite):
+        with opened() as database:
+            print(f"{database.name}, seed {load.seed}: {load.minutes:g} minutes", flush=True)
+            report = soak.soak(database, load)
+        print(f"{report.table()}\n")
+        print("\n".join(report.findings()) or f"{database.name}: nothing grows", flush=True)
+        good &= not report.findings()
+    return good
+
+
+PARTS: dict[str, Callable[[Options], bool]] = {
+    "s3": _s3,
+    "postgresql": lambda options: _sql(sql.endure_postgresql, options),
+    "sqlite": lambda options: _sql(sql.endure_sqlite, options),
+    "soak": _soak,
+}
+
+CHAOS = ("s3", "postgresql", "sqlite")
+"""The parts that something is broken in."""
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import functools
 import json
 import multiprocessing
 import random
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, MutableSequence
@@ -21,9 +20,8 @@ from pathlib import Path
 
 import attrs
 
-from chaos import history, registry_model
-from chaos.calls import make, names_of
-from chaos.linearizability import Violation, violation
+from chaos.calls import make
+from chaos.judging import Verdict, judge, reads
 from chaos.worker import Course, Opener, family_name, run
 from registry_core.store import Store
 from registry_core.stores.s3 import open_store
@@ -68,19 +66,16 @@ class Result:
 
     plan: Plan
     seconds: float = 0.0
-    calls: int = 0
-    acknowledged: int = 0
-    unknown: int = 0
     kills: int = 0
     requests: int = 0
     faults: Counter[str] = attrs.field(factory=Counter)
-    violations: dict[str, Violation] = attrs.field(factory=dict)
+    verdict: Verdict | None = None
     fsck: list[str] = attrs.field(factory=list)
     """What a check found after a repair: nothing, if all is well."""
 
     @property
     def good(self) -> bool:
-        return not self.violations and not self.fsck
+        return self.verdict is not None and self.verdict.good and not self.fsck
 
 
 class Faults:
@@ -120,7 +115,7 @@ def endure(endpoint_url: str, plan: Plan, directory: Path, *, trusting: bool = F
     result.faults = faults.injected
     _look(functools.partial(_open, endpoint_url, base, trusting=trusting), plan, directory, result)
     result.seconds = time.monotonic() - started
-    _judge(directory, result)
+    result.verdict = judge(directory)
     return result
 
 
@@ -197,18 +192,11 @@ def _look(opener: Opener, plan: Plan, directory: Path, result: Result) -> None:
         for group, families in groups.items():
             store = opener(group)
             for family in families:
-                for name, arguments in _reads(family):
+                for name, arguments in reads(family):
                     lines.write(_logged(store, family, name, arguments))
             store.fsck(repair=True, grace_seconds=0)
             result.fsck.extend(str(found) for found in store.fsck(grace_seconds=0).findings)
             store.close()
-
-
-def _reads(family: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    yield "list", ()
-    for model in names_of(family):
-        yield "get", (model,)
-        yield "get_versions", (model,)
 
 
 def _logged(store: Store, family: str, name: str, arguments: tuple[str, ...]) -> str:
@@ -216,28 +204,3 @@ def _logged(store: Store, family: str, name: str, arguments: tuple[str, ...]) ->
     outcome = make(store, family, name, arguments)
     first = json.dumps([start, family, name, arguments])
     return f"{first}\n{json.dumps([time.monotonic_ns(), outcome])}\n"
-
-
-def _judge(directory: Path, result: Result) -> None:
-    for _, call in history.recorded(directory):
-        result.calls += 1
-        result.acknowledged += call.known
-        result.unknown += not call.known
-    for family, calls in history.read(directory).items():
-        found = violation(calls, registry_model.apply, registry_model.EMPTY)
-        if found is not None:
-            result.violations[family] = found
-
-
-@contextlib.contextmanager
-def logs() -> Iterator[Path]:
-    """A directory for the history, kept if the block fails."""
-    directory = Path(tempfile.mkdtemp(prefix="registry-chaos-"))
-    try:
-        yield directory
-    except BaseException:
-        print(f"the history is in {directory}")
-        raise
-    for log in directory.iterdir():
-        log.unlink()
-    directory.rmdir()

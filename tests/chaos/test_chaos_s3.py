@@ -19,11 +19,12 @@ def test_the_store_is_linearizable_under_fire(s3_server: S3Server, tmp_path: Pat
     plan = Plan(seed=SEED, calls=400, calls_per_family=100, fault_rate=0.08, calls_per_kill=50)
     result = endure(s3_server.endpoint_url, plan, tmp_path)
     print(f"seed {plan.seed}", result)
-    assert result.violations == {}
+    assert result.verdict.violations == {}
+    assert result.verdict.undecided == ()
     assert result.fsck == []
     assert result.kills > 0
     assert sum(result.faults.values()) > 0
-    assert result.acknowledged > 0.9 * plan.calls
+    assert result.verdict.acknowledged > 0.9 * plan.calls
 
 
 def test_a_bucket_without_conditions_would_be_found_out(
@@ -34,4 +35,4 @@ def test_a_bucket_without_conditions_would_be_found_out(
     credentials = Credentials(ACCESS_KEY, SECRET_KEY)
     with S3Proxy(s3_server.endpoint_url, strip_conditions=credentials).running() as careless:
         result = endure(careless.endpoint_url, plan, tmp_path, trusting=True)
-    assert result.violations
+    assert result.verdict.violations

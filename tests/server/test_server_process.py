@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -265,6 +266,19 @@ def test_dead_worker_is_replaced(tmp_path):
         assert len(before) == 2
         os.kill(before[0], signal.SIGKILL)
         wait_for(lambda: len(set(children(server.pid)) - {before[0]}) == 2)
+        with WireClient(server.url) as client:
+            assert client.post("/registered-models/create", name="m").status == 200
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+    """They would else keep the address, and the server could not be started again."""
+    server = RegistryServer(f"sqlite:///{tmp_path / 'r.db'}", workers=2)
+    with contextlib.ExitStack() as stack:
+        stack.callback(server.close)
+        workers = children(server.start().pid)
+        server.kill_parent()
+        wait_for(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
+        server.start()
         with WireClient(server.url) as client:
             assert client.post("/registered-models/create", name="m").status == 200
 

@@ -374,7 +374,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as directory:
             name = f"{os.getpid()}-{last}"
             world = World(
-                store.format(n=name, d=directory), artifacts.format(n=name, d=directory), Path(directory)
+                store.format(n=name, d=directory),
+                artifacts.format(n=name, d=directory),
+                Path(directory),
             )
             announcements.DEAD_AFTER_SECONDS = 600.0
             if scenario == SERVER:

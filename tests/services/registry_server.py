@@ -123,6 +123,23 @@ class ServerProcess:
         self._process.wait(STOP_SECONDS)
         self._process = None
 
+    def kill_parent(self) -> None:
+        """The process that was started ends at once; what it started is told nothing."""
+        assert self._process is not None, "the server is not running"
+        self._process.kill()
+        self._process.wait(STOP_SECONDS)
+        self._process = None
+
+    def is_listening(self) -> bool:
+        """Whether anybody takes connections on the server's port."""
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
+        except ConnectionRefusedError:
+            return False
+        except OSError:
+            pass  # a connection that is not answered has been taken
+        return True
+
     def close(self) -> None:
         """Removes what the server left, ending it if it still runs."""
         self.kill()
@@ -179,9 +196,21 @@ class RegistryServer(ServerProcess):
             command += ["--workers", str(workers)]
         super().__init__([*command, *arguments], port=port, environment=environment or {})
 
+    def workers(self) -> list[int]:
+        """The worker processes there are now, leaving out the one that tracks their resources."""
+        listed = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return [pid for pid in map(int, listed) if b"spawn_main" in _command_line(pid)]
+
     def _end_in_order(self) -> None:
         code = self.stop()
         assert code == 0, f"the server ended with {code}:\n{self.log}"
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it has ended
+        return b""
 
 
 class MlflowServer(ServerProcess):

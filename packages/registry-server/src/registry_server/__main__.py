@@ -90,6 +90,9 @@ def run(settings: Settings) -> None:
 
 def make_app() -> Litestar:
     """The application of a worker, from the environment that its parent left it."""
+    from registry_server.supervisor import end_with_parent  # noqa: PLC0415 see `_config`
+
+    end_with_parent()
     settings = Settings.from_environment(os.environ)
     configure_logging(settings)
     try:

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import gc
 import importlib
+import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable
 from multiprocessing.context import ForkProcess
 from socket import socket
@@ -46,6 +49,25 @@ class Supervisor(Multiprocess):
     def failed(self, code: int) -> bool:
         """Whether a worker ended with that exit code."""
         return any(process.exitcode == code for process in self.processes)
+
+
+def end_with_parent() -> None:
+    """Ends this worker in an orderly way when its parent is gone, however that ended.
+
+    A parent that is killed tells nobody. Workers without one would go on and keep the address, so
+    that the server could not be started again. A process that is no worker stays as it is.
+
+    A worker holds open what those forked before it watch, so that they end one after the other.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def wait() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="parent-watch", daemon=True).start()
 
 
 class _Worker(ForkProcess):
