@@ -28,7 +28,7 @@ from registry_core import (
 )
 from services.artifacts import artifact_url, write_tree
 
-CALLS = int(os.environ.get("REGISTRY_TEST_ARTIFACT_CALLS", "40"))
+CALLS = int(os.environ.get("REGISTRY_TEST_ARTIFACT_CALLS", "30"))
 """Of each worker."""
 
 SEED = int(os.environ.get("REGISTRY_TEST_SEED", "0"))
@@ -127,6 +127,7 @@ class Worker:
         return self._registry.artifacts.root
 
 
+@pytest.mark.timeout(300 + 10 * CALLS)
 @pytest.mark.parametrize("kind", ["local", "s3"])
 def test_nothing_alive_is_removed(
     request: pytest.FixtureRequest, tmp_path: Path, kind: str

@@ -55,7 +55,7 @@ def run(options):
 def _large(ours, alone, directory, size):
     source, target = directory / "large", directory / "back"
     _write(source, size)
-    key = f"{s3.bucket_name()}/alone"
+    key = f"{s3.bucket_name()}/alone/large"
     # What is needed once, for the first request of each kind.
     _write(directory / "warm", 32)
     _put(ours.port, directory / "warm", "warm")
@@ -136,13 +136,7 @@ def _small(root, alone, directory, options):
     with open_registry(f"sqlite:///{directory / 'small.db'}", artifacts=root) as registry:
         registry.create_registered_model("small")
         for turn in range(options.rounds + 1):
-            # New bytes each time: what is there already is not sent again.
-            tree = directory / f"tree-{turn}"
-            _write_tree(tree)
-            ours = _seconds(lambda: registry.create_model_version("small", source=str(tree)))
-            prefix = f"{s3.bucket_name()}/alone-{turn}"
-            theirs = _seconds(lambda: alone.put(f"{tree}/", prefix, recursive=True))
-            shutil.rmtree(tree)
+            ours, theirs = _turn(registry, alone, directory / f"tree-{turn}")
             if turn:  # the first is for what is needed once
                 times["ours"].append(ours)
                 times["s3fs"].append(theirs)
@@ -151,6 +145,16 @@ def _small(root, alone, directory, options):
         "bytes": SMALL_BYTES,
         "seconds": {name: statistics.median(found) for name, found in times.items()},
     }
+
+
+def _turn(registry, alone, tree):
+    # New bytes each time: what is there already is not sent again.
+    _write_tree(tree)
+    ours = _seconds(lambda: registry.create_model_version("small", source=str(tree)))
+    target = f"{s3.bucket_name()}/alone/{tree.name}"
+    theirs = _seconds(lambda: alone.put(f"{tree}/", target, recursive=True))
+    shutil.rmtree(tree)
+    return ours, theirs
 
 
 def _write_tree(tree):
