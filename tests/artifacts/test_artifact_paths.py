@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import posixpath
 import unicodedata
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from artifacts.path_tricks import HARMLESS, TRICKS
 from registry_core.artifacts import artifact_path, file_path
 from registry_core.errors import InvalidArgumentError
+from registry_server.artifacts import PREFIXES
 from services.artifacts import (
     PREFIX,
     Answer,
@@ -57,12 +59,12 @@ def served(request: pytest.FixtureRequest, tmp_path_factory) -> Iterator[tuple[i
         yield port, around
 
 
-def call(port: int, route: str, path: bytes) -> Answer:
+def call(port: int, route: str, path: bytes, *, below: str = PREFIX) -> Answer:
     """The answer to a path on a route, sent as it is."""
     method, prefix, body = ROUTES[route]
     if route == "list":
         path = path.replace(b"&", b"%26").replace(b"+", b"%2B")
-    return raw_request(port, method + b" " + PREFIX.encode() + prefix + path, body=body)
+    return raw_request(port, method + b" " + below.encode() + prefix + path, body=body)
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -71,8 +73,8 @@ def test_tricks_are_refused_on_every_route(served: tuple[int, Path], route: str,
     """With 400, whatever is there; nothing is read, written or removed beside the root."""
     port, around = served
     before = read_tree(around)
-    for path in TRICKS[kind]:
-        answer = call(port, route, path)
+    for below, path in itertools.product(PREFIXES, TRICKS[kind]):
+        answer = call(port, route, path, below=below)
         assert (path, answer.status) == (path, 400)
         if route != "head":
             assert json.loads(answer.body)["error_code"] == "INVALID_PARAMETER_VALUE"

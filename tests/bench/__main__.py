@@ -18,7 +18,17 @@ import time
 import traceback
 from pathlib import Path
 
-from bench import bucket_growth, buckets, compare, contention, footprint, growth, load, report
+from bench import (
+    artifacts,
+    bucket_growth,
+    buckets,
+    compare,
+    contention,
+    footprint,
+    growth,
+    load,
+    report,
+)
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "bench-results"
@@ -29,6 +39,7 @@ PARTS = {
     "contention": contention.run,
     "buckets": buckets.run,
     "bucket growth": bucket_growth.run,
+    "artifacts": artifacts.run,
 }
 
 
@@ -84,6 +95,7 @@ def _options():
     parser.add_argument("--models", type=int, default=1_000)
     parser.add_argument("--versions", type=int, default=10, help="of each model")
     parser.add_argument("--bucket-models", type=int, default=10_000)
+    parser.add_argument("--file-mib", type=int, default=5 * 1024, help="the large artifact")
     parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=2, help="measurements; the median counts")
     parser.add_argument("--only", default="", help="operations whose name contains this")

@@ -212,7 +212,37 @@ def _bucket_growth(figures):
     ]
 
 
+def _artifacts(figures):
+    large, small = figures["large"], figures["small"]
+    seconds = large["seconds"]
+    rows = [
+        [
+            f"{large['mib']:,} MiB {way}",
+            f"{_number(large['mib'] / seconds[way])} MiB/s",
+            f"{_number(large['mib'] / seconds[f's3fs {way}'])} MiB/s",
+            f"{seconds[f's3fs {way}'] / seconds[way]:.2f}",
+            "0.7",
+            _number(large[growth], 1),
+        ]
+        for way, growth in (("up", "growth_up_mib"), ("down", "growth_mib"))
+    ]
+    ours, theirs = small["seconds"]["ours"], small["seconds"]["s3fs"]
+    rows.append(
+        [
+            f"push of {small['files']:,} files of {small['bytes']:,} bytes",
+            f"{_number(small['files'] / ours)} files/s",
+            f"{_number(small['files'] / theirs)} files/s",
+            f"{theirs / ours:.2f}",
+            "0.8",
+            NONE,
+        ]
+    )
+    head = ["", "ours", "s3fs alone", "ratio", "bar", "growth of the server so far, MiB"]
+    return [("artifacts on a real S3 server", _table([head, *rows]))]
+
+
 _TABLES = {
+    "artifacts": _artifacts,
     "compare": _compare,
     "growth": _growth,
     "contention": _contention,

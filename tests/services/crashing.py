@@ -1,12 +1,13 @@
 """Kills a process at every single step of what it does to a registry, and looks what is left.
 
-`python -m services.crashing SCENARIO STORE ARTIFACTS` prints one line of JSON for each step; both
-URLs have `{n}` where a name of its own for the step belongs. A process of its own, because it forks:
-what is killed is gone, with all its `finally`s.
+`python -m services.crashing STORE ARTIFACTS SCENARIO...` prints one line of JSON for each step; both
+URLs have `{n}` where a name of its own for the step belongs, or `{d}` for a directory of its own. A
+process of its own, because it forks: what is killed is gone, with all its `finally`s.
 """
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -14,17 +15,18 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
-from registry_core import NotFoundError, Registry, RegistryError, Status, open_store
+from registry_core import ModelVersion, NotFoundError, Registry, RegistryError, Status, open_store
 from registry_core.backends import open_artifacts
 from registry_core.lifecycle import announcements
+from registry_core.stores.memory import MemoryStore
 from registry_server import Settings, create_app
-from services.artifacts import PREFIX, write_tree
+from services.artifacts import PREFIX, all_bytes, write_tree
 from services.registry_server import free_port
 
 KILLED = 9
@@ -142,18 +144,14 @@ def two_models(world: World, registry: Registry) -> None:
 
 
 def delete(world: World, registry: Registry) -> None:
-    try:
+    with contextlib.suppress(NotFoundError):  # it was deleted before the crash
         registry.delete_model_version("churn", 1)
-    except NotFoundError:
-        pass  # it was deleted before the crash
     registry.files.collect_garbage(grace_seconds=0, dry_run=False)
 
 
 def delete_model(world: World, registry: Registry) -> None:
-    try:
+    with contextlib.suppress(NotFoundError):
         registry.delete_registered_model("churn")
-    except NotFoundError:
-        pass
     registry.files.collect_garbage(grace_seconds=0, dry_run=False)
 
 
@@ -193,6 +191,9 @@ SCENARIOS: dict[str, tuple[Act, Act, Act | None]] = {
 
 SERVER = "server"
 """The scenario in which it is the server that dies, while a client uploads, registers and deletes."""
+
+SCENARIO_NAMES = (*SCENARIOS, SERVER)
+"""All of them."""
 
 
 def in_child(world: World, act: Act, last: int) -> bool:
@@ -291,10 +292,7 @@ def with_server(world: World, last: int) -> bool:
 def truth(registry: Registry) -> set[tuple[str, str]]:
     """What is wrong, worked out from every byte and version, without the code under test."""
     root = registry.artifacts.root
-    present = {}
-    for info in registry.artifacts.walk(""):
-        with registry.artifacts.read(info.path) as pieces:
-            present[info.path] = b"".join(pieces)
+    present = all_bytes(registry.artifacts)
     seals = {
         path.removeprefix(".registry/manifests/").removesuffix("/manifest.json"): body
         for path, body in present.items()
@@ -303,18 +301,11 @@ def truth(registry: Registry) -> set[tuple[str, str]]:
     files = {path: body for path, body in present.items() if not path.startswith(".registry/")}
     found, needed = set(), set()
     for version in registry.iter_model_versions():
-        name = f"models:/{version.name}/{version.version}"
         folder = version.download_uri.removeprefix(f"{root}/")
         if version.status is not Status.FAILED_REGISTRATION:
             needed.add(folder)
-        if version.status is Status.PENDING_REGISTRATION:
-            found.add(("abandoned-upload", name))
-        elif version.status is Status.READY:
-            if b'"files"' not in seals.get(folder, b""):
-                found.add(("unsealed", name))
-            for path, body in MODEL.items():
-                if files.get(f"{folder}/{path}") != body:
-                    found.add(("missing-bytes", name))
+        name = f"models:/{version.name}/{version.version}"
+        found |= {(problem, name) for problem in wrong_with(version, folder, files, seals)}
     for path in [*files, *seals]:
         if not any(f"{path}/".startswith(f"{folder}/") for folder in needed):
             found.add(("unreferenced-files", "/".join(path.split("/")[:2])))
@@ -322,6 +313,19 @@ def truth(registry: Registry) -> set[tuple[str, str]]:
     if any(path.startswith(announced) for path in present) or partial_writes(registry):
         found.add(("partial-writes", root))
     return found
+
+
+def wrong_with(
+    version: ModelVersion, folder: str, files: Mapping[str, bytes], seals: Mapping[str, bytes]
+) -> Iterator[str]:
+    """What is wrong with one version, by the bytes of all files and seals."""
+    if version.status is Status.PENDING_REGISTRATION:
+        yield "abandoned-upload"
+    elif version.status is Status.READY:
+        if b'"files"' not in seals.get(folder, b""):
+            yield "unsealed"
+        if any(files.get(f"{folder}/{path}") != body for path, body in MODEL.items()):
+            yield "missing-bytes"
 
 
 def partial_writes(registry: Registry) -> bool:
@@ -347,6 +351,12 @@ def look(world: World, act: Act | None) -> dict[str, Any]:
     out: dict[str, Any] = {}
     with world.open() as registry:
         out["truth"] = sorted(truth(registry))
+        if registry.artifacts.root.startswith("s3:") and any(
+            "partial" in p for p, _ in out["truth"]
+        ):
+            time.sleep(
+                1.1
+            )  # a bucket's clock has whole seconds, and of the same one nothing is old
         out["reported"] = sorted(reported(registry))
         out["repaired"] = sorted(reported(registry, repair=True))
         out["left"] = sorted(truth(registry) | reported(registry))
@@ -368,11 +378,20 @@ def look(world: World, act: Act | None) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Enumerates the steps of a scenario."""
-    scenario, store, artifacts = sys.argv[1:4]
+    """Enumerates the steps of some scenarios."""
+    store, artifacts, *scenarios = sys.argv[1:]
+    if SERVER in scenarios:
+        # What the first application imports is then there in each server that is forked.
+        create_app(Registry(MemoryStore()), Settings())
+    for scenario in scenarios:
+        enumerate_steps(scenario, store, artifacts)
+
+
+def enumerate_steps(scenario: str, store: str, artifacts: str) -> None:
+    """Prints what is left after each step of a scenario; the last one is its end."""
     for last in range(1, 500):
         with tempfile.TemporaryDirectory() as directory:
-            name = f"{os.getpid()}-{last}"
+            name = f"{os.getpid()}-{SCENARIO_NAMES.index(scenario)}-{last}"
             world = World(
                 store.format(n=name, d=directory),
                 artifacts.format(n=name, d=directory),
@@ -388,7 +407,8 @@ def main() -> None:
                 ended = in_child(world, act, last)
             # Nobody but us is alive, and we know it.
             announcements.DEAD_AFTER_SECONDS = 0.0
-            print(json.dumps({"step": last, "ended": ended, **look(world, again)}), flush=True)
+            told = {"scenario": scenario, "step": last, "ended": ended, **look(world, again)}
+            print(json.dumps(told), flush=True)
         if ended:
             return
     raise SystemExit("the steps do not end")

@@ -179,18 +179,21 @@ class ServerProcess:
 
 
 class RegistryServer(ServerProcess):
-    """Our server over the store at `store_url`."""
+    """Our server over the store at `store_url`; a `public` one is told where clients find it."""
 
     def __init__(
         self,
         store_url: str,
         *,
         workers: int = 1,
+        public: bool = False,
         arguments: tuple[str, ...] = (),
         environment: dict[str, str] | None = None,
     ) -> None:
         port = free_port()
         command = [sys.executable, "-m", "registry_server", "--store", store_url]
+        if public:
+            command += ["--public-url", f"http://127.0.0.1:{port}"]
         command += ["--host", "127.0.0.1", "--port", str(port)]
         if workers > 1:
             command += ["--workers", str(workers)]

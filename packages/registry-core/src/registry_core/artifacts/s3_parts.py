@@ -13,8 +13,8 @@ from registry_core.errors import InvalidArgumentError
 PART_SIZE = 8 * 1024 * 1024
 """Bytes in a part, and of the largest file that is sent in one request. S3 takes 5 MiB and more."""
 
-PARTS_IN_FLIGHT = 3
-"""Parts of one stream that are sent while the next is gathered: 32 MiB in all."""
+PARTS_IN_FLIGHT = 2
+"""Parts of one stream that are sent while the next is gathered: 24 MiB in all."""
 
 PARTS_AT_ONCE = 12
 """Parts of all streams of a store that are sent at a time: their memory has a bound."""
@@ -98,11 +98,17 @@ def gather(chunks: Iterable[bytes]) -> Iterator[bytes]:
         gathered.append(chunk)
         size += len(chunk)
         if size >= PART_SIZE << (given // _GROW_EVERY):
-            yield b"".join(gathered)
-            gathered.clear()
+            yield _taken(gathered)
             size = 0
             given += 1
-    yield b"".join(gathered)
+    yield _taken(gathered)
+
+
+def _taken(gathered: list[bytes]) -> bytes:
+    """The chunks as one part. The list is emptied: nobody holds them while the part waits."""
+    part = b"".join(gathered)
+    gathered.clear()
+    return part
 
 
 def etag_of_parts(etags: Mapping[int, str]) -> str | None:
