@@ -127,7 +127,6 @@ class Worker:
         return self._registry.artifacts.root
 
 
-@pytest.mark.timeout(300 + 10 * CALLS)
 @pytest.mark.parametrize("kind", ["local", "s3"])
 def test_nothing_alive_is_removed(
     request: pytest.FixtureRequest, tmp_path: Path, kind: str

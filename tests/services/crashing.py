@@ -27,6 +27,7 @@ from registry_core.lifecycle import announcements
 from registry_core.stores.memory import MemoryStore
 from registry_server import Settings, create_app
 from services.artifacts import PREFIX, all_bytes, write_tree
+from services.forwarding import forward
 from services.registry_server import free_port
 
 KILLED = 9
@@ -69,9 +70,9 @@ class Stepping:
         self._inner = inner
         self._steps = steps
         self._changes = changes
+        forward(self, inner, self._stepping)
 
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._inner, name)
+    def _stepping(self, name: str, value: Any) -> Any:
         if name not in self._changes:
             return value
 

@@ -200,9 +200,9 @@ class RegistryServer(ServerProcess):
         super().__init__([*command, *arguments], port=port, environment=environment or {})
 
     def workers(self) -> list[int]:
-        """The worker processes there are now, leaving out the one that tracks their resources."""
+        """The worker processes there are now."""
         listed = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return [pid for pid in map(int, listed) if b"spawn_main" in _command_line(pid)]
+        return [pid for pid in map(int, listed) if _command_line(pid)]
 
     def _end_in_order(self) -> None:
         code = self.stop()
@@ -211,7 +211,7 @@ class RegistryServer(ServerProcess):
 
 def _command_line(pid: int) -> bytes:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
+        return Path(f"/proc/{pid}/cmdline").read_bytes()  # empty when it is only not reaped yet
     except OSError:  # it has ended
         return b""
 

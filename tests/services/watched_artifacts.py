@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from registry_core.artifacts import ArtifactStore, FileInfo, Reading
+from services.forwarding import forward
 
 
 class WatchedArtifacts:
@@ -29,6 +30,7 @@ class WatchedArtifacts:
         self.bytes_read = 0
         self.reads: list[str] = []
         """The paths of files that were opened, in order."""
+        forward(self, inner)
 
     def fail(self, method: str, *, after: int, error: BaseException) -> None:
         """From the call number `after` on, counted from 0, the method raises."""
@@ -105,9 +107,6 @@ class WatchedArtifacts:
         if there is not None and go_on is not None:
             there.set()
             assert go_on.wait(30), "nobody let it go on"
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
 
     def _enter(self, method: str, path: str) -> None:
         with self._lock:
