@@ -61,6 +61,13 @@ def used(store: Store, name: str) -> None:
     store.rename_registered_model(f"{name}-new", new_name=f"{name}-old")
 
 
+def buried(store: Store, name: str) -> None:
+    """As `furnish`; the name `name-new` was used, and deleted."""
+    furnish(store, name)
+    store.create_registered_model(NewRegisteredModel(name=f"{name}-new"))
+    store.delete_registered_model(f"{name}-new")
+
+
 def deleted(store: Store, name: str) -> None:
     """As `furnish`, and then deleted."""
     furnish(store, name)
@@ -134,6 +141,9 @@ MUTATIONS: dict[str, Mutation] = {
     "rename model to a used name": Mutation(
         lambda s, n: s.rename_registered_model(n, new_name=f"{n}-new"), 2, 3, prepare=used
     ),
+    "rename model to a deleted name": Mutation(
+        lambda s, n: s.rename_registered_model(n, new_name=f"{n}-new"), 1, 3, prepare=buried
+    ),
     "rename model to its own name": Mutation(
         lambda s, n: s.rename_registered_model(n, new_name=n), 0, 1
     ),
@@ -168,6 +178,9 @@ MUTATIONS: dict[str, Mutation] = {
     ),
     "delete tag": Mutation(lambda s, n: s.delete_registered_model_tag(n, "card"), 0, 1),
     "set version tag": Mutation(lambda s, n: s.set_model_version_tag(n, 1, "k", "v"), 0, 1),
+    "set large version tag": Mutation(
+        lambda s, n: s.set_model_version_tag(n, 2, "prompt", f"{LARGE}new"), 0, 2
+    ),
     "delete version tag": Mutation(lambda s, n: s.delete_model_version_tag(n, 2, "prompt"), 0, 1),
     "create webhook": Mutation(
         lambda s, n: s.create_webhook(NewWebhook(webhook_id=n, name="h", url="u", events=())),

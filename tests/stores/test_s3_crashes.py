@@ -7,15 +7,17 @@ after the one before, so that every state a crash can leave in the bucket is loo
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from registry_core.models import NewRegisteredModel
+from registry_core.store import Store
 from registry_core.stores.memory import MemoryStore
 from registry_core.stores.s3 import S3Store, open_store
 from registry_core.testing import ManualClock
 from registry_core.testing.observing import model_names, models_query
+from services.forwarding import forward
 from services.s3_mutations import MUTATIONS, Mutation, observe
 
 
@@ -73,6 +75,30 @@ def test_a_crash_leaves_the_state_before_or_after(
         assert state in (before, after)
         _assert_repairable(reader, name, state)
     assert number == mutation.gets + mutation.puts + mutation.lists + mutation.deletes
+
+
+def test_no_change_of_a_store_is_left_out(clock: ManualClock) -> None:
+    """Whatever `Store` can do is in the table of mutations, or changes nothing."""
+    called = set()
+
+    class Watched:
+        def __init__(self, inner: MemoryStore) -> None:
+            forward(self, inner, self._noting)
+
+        def _noting(self, name: str, value: Callable[..., object]) -> Callable[..., object]:
+            def call(*args: object, **kwargs: object) -> object:
+                called.add(name)
+                return value(*args, **kwargs)
+
+            return call
+
+    for mutation in MUTATIONS.values():
+        store = MemoryStore(clock)
+        mutation.prepare(store, "m")
+        mutation.act(Watched(store), "m")
+    methods = {name for name in dir(Store) if not name.startswith("_")}
+    harmless = {name for name in methods if name.startswith(("get_", "search_", "list_"))}
+    assert called == methods - harmless - {"ping", "close"}
 
 
 def _expected(mutation: Mutation, name: str, clock: ManualClock) -> tuple[object, object]:

@@ -16,6 +16,7 @@ from registry_core.errors import (
     InvalidArgumentError,
     ModelVersionNotFoundError,
     NoModelVersionsError,
+    StoreCorruptedError,
 )
 from registry_core.fsck import GRACE_SECONDS, Fsck, Report
 from registry_core.lifecycle import DEFAULT_GRACE_SECONDS, ModelArtifacts
@@ -393,9 +394,17 @@ class Registry:
             reports.append(self.store.fsck(repair=repair, grace_seconds=grace))
         if self.artifacts is not None:
             garbage = DEFAULT_GRACE_SECONDS if grace_seconds is None else grace_seconds
-            reports.append(
-                self.files.fsck(repair=repair, grace_seconds=grace, garbage_grace_seconds=garbage)
-            )
+            try:
+                report = self.files.fsck(
+                    repair=repair, grace_seconds=grace, garbage_grace_seconds=garbage
+                )
+            except StoreCorruptedError as error:
+                if all(each.clean for each in reports):
+                    raise
+                # Which files belong to what, only metadata that can be read tells.
+                note = f"The files of model versions were not checked: {error}"
+                report = Report(findings=(), checked={}, notes=(note,))
+            reports.append(report)
         return Report(
             findings=tuple(finding for report in reports for finding in report.findings),
             checked={kind: n for report in reports for kind, n in report.checked.items()},
