@@ -222,6 +222,8 @@ def test_put_takes_any_length_in_both_framings(port: int, registry: Registry, le
 
 def test_put_replaces_and_delete_removes(port: int, registry: Registry) -> None:
     """What no version has; a folder goes with all that is in it, once or twice."""
+    for kind in ("text/html", "application/json; charset=x", "nonsense"):
+        assert call(port, "PUT", "/artifacts/d/file.bin", b"{", Content_Type=kind).status == 200
     assert call(port, "PUT", "/artifacts/d/file.bin", b"new").status == 200
     assert call(port, "GET", "/artifacts/d/file.bin").body == b"new"
     assert call(port, "PUT", "/artifacts/d/e/f", b"x").status == 200
