@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import boto3
 import pytest
 
 from services import s3
-from services.acceptance import Recorded, invalid
+from services.acceptance import Recorded, failure, invalid
 
 ROWS = [[0.0, 0.1], [0.2, 0.9], [0.8, 0.2], [1.0, 1.0]]
 LABELS = [0, 0, 1, 1]
@@ -168,6 +169,22 @@ def test_a_model_in_a_bucket_needs_no_tracking(
     assert "sklearn" in fluent.models.get_model_info(uri).flavors
     loaded = fluent.pyfunc.load_model(uri)
     assert loaded.predict(ROWS).tolist() == estimator.predict(ROWS).tolist()
+
+
+@pytest.mark.covers("MlflowClient.create_registered_model")
+def test_workspace_that_is_set_is_refused_by_the_client(
+    url: str, client: Recorded, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asks what the server can do, and says what to unset; nothing is created."""
+    from mlflow import MlflowClient
+
+    client.create_registered_model(name)
+    monkeypatch.setenv("MLFLOW_WORKSPACE", "team")
+    refused = re.compile("^Active workspace 'team' cannot be used because the remote server does ")
+    with failure("FEATURE_DISABLED", refused):
+        MlflowClient(tracking_uri=url, registry_uri=url).create_registered_model(f"{name}-2")
+    monkeypatch.delenv("MLFLOW_WORKSPACE")
+    assert len(client.search_registered_models(f"name LIKE '{name}%'")) == 1
 
 
 @pytest.mark.covers("mlflow.register_model", "mlflow.set_model_version_tag")

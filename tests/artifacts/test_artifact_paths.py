@@ -135,7 +135,11 @@ def test_routes_answer_only_where_they_are(served: tuple[int, Path]) -> None:
         assert raw_request(port, line).status == 404
     refused = raw_request(port, b"PATCH /api/2.0/mlflow-artifacts/artifacts/kept/file.txt")
     assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD, PUT, DELETE")
-    assert raw_request(port, b"GET /api/2.0/mlflow-artifacts/mpu/create/x").status == 405
+    refused = raw_request(port, b"GET /api/2.0/mlflow-artifacts/mpu/create/x?path=y")
+    assert (refused.status, json.loads(refused.body)["message"]) == (
+        405,
+        "There is no endpoint for GET /api/2.0/mlflow-artifacts/mpu/create/x",
+    )
 
 
 def test_ajax_prefix_is_the_same(served: tuple[int, Path]) -> None:

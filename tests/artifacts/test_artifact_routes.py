@@ -98,6 +98,17 @@ def test_head_is_get_without_the_body(watched: WatchedArtifacts, port: int) -> N
     assert head.headers["content-length"] == str(len(BODY))
 
 
+@pytest.mark.parametrize("root", ["local", "s3"], indirect=True)
+def test_get_says_which_file_it_is_and_of_when(port: int) -> None:
+    """So that a download can go on; and what a client has is sent again, as MLflow does."""
+    first = call(port, "GET", "/artifacts/d/file.bin")
+    assert first.headers["last-modified"].endswith(" GMT")
+    again = call(port, "GET", "/artifacts/d/file.bin", If_None_Match=first.headers["etag"])
+    assert (again.status, again.body) == (200, BODY)
+    for header in ("etag", "last-modified"):
+        assert again.headers[header] == first.headers[header]
+
+
 SIZE = len(BODY)
 RANGES = [
     ("bytes=0-9", 0, 10),
@@ -211,6 +222,8 @@ def test_put_takes_any_length_in_both_framings(port: int, registry: Registry, le
 
 def test_put_replaces_and_delete_removes(port: int, registry: Registry) -> None:
     """What no version has; a folder goes with all that is in it, once or twice."""
+    for kind in ("text/html", "application/json; charset=x", "nonsense"):
+        assert call(port, "PUT", "/artifacts/d/file.bin", b"{", Content_Type=kind).status == 200
     assert call(port, "PUT", "/artifacts/d/file.bin", b"new").status == 200
     assert call(port, "GET", "/artifacts/d/file.bin").body == b"new"
     assert call(port, "PUT", "/artifacts/d/e/f", b"x").status == 200

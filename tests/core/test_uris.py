@@ -15,6 +15,7 @@ from registry_core.uris import ModelUri, is_model_uri, parse_model_uri
         ("models:/m/3", ModelUri(name="m", version=3)),
         ("models:/m/0", ModelUri(name="m", version=0)),
         ("models:/m/2147483648", ModelUri(name="m", version=2**31)),
+        ("models:/m/" + "9" * 25, ModelUri(name="m", version=10**25 - 1)),
         ("models:/a b/12", ModelUri(name="a b", version=12)),
         ("models:/m@champion", ModelUri(name="m", alias="champion")),
         ("models:/a@b@champion", ModelUri(name="a@b", alias="champion")),
@@ -31,6 +32,8 @@ from registry_core.uris import ModelUri, is_model_uri, parse_model_uri
         ("models:/m/\u0663", ModelUri(name="m", stage="\u0663")),
         ("models:/\u65e5\u672c/1", ModelUri(name="\u65e5\u672c", version=1)),
         ("models:/m%20/1", ModelUri(name="m%20", version=1)),
+        ("models:/m?x=1/2", ModelUri(name="m?x=1", version=2)),
+        ("models:/m/1?x=1", ModelUri(name="m", stage="1?x=1")),
         ("MODELS:/m/1", ModelUri(name="m", version=1)),
     ],
 )

@@ -87,7 +87,10 @@ DEVIATIONS: tuple[Deviation, ...] = (
     Deviation(
         id="D-max-results",
         rule=when(rules.max_results),
-        witness=(_search("name = 'x'", max_results=0),),
+        witness=(
+            _search("name = 'x'", max_results=0),
+            attrs.evolve(_search("name = 'x'", max_results=None), as_body=True),
+        ),
     ),
     Deviation(
         id="D-archive-inactive",
@@ -139,6 +142,11 @@ DEVIATIONS: tuple[Deviation, ...] = (
         id="D-logged-models",
         rule=when(rules.logged_models),
         witness=(_MODEL, _version(source="models:/m-1234")),
+    ),
+    Deviation(
+        id="D-model-uri-queries",
+        rule=when(rules.model_uri_queries),
+        witness=(_MODEL, _VERSION, _version(source="models:/@@a/1?x=1")),
     ),
     Deviation(
         id="D-local-sources",

@@ -152,8 +152,10 @@ def _named(value: Any, name: str) -> Iterator[Any]:
 
 
 def max_results(step: Step, theirs: Outcome, ours: Outcome) -> bool:
-    """A page size below 1, or that is no integer, is refused."""
+    """A page size below 1, or that is no integer, is refused; null is none, and crashes MLflow."""
     given = fields(step).get("max_results")
+    if given is None and "max_results" in fields(step):
+        return is_search(step) and theirs.status == 500 and ours.ok
     return (
         given is not None
         and refused(ours)
@@ -222,6 +224,18 @@ def logged_models(step: Step, theirs: Outcome, ours: Outcome) -> bool:
         step.path == "/model-versions/create"
         and ("model_id" in theirs.message or "Logged model with ID" in theirs.message)
         and (bool(given.get("model_id")) or str(given.get("source")).startswith("models:/m-"))
+    )
+
+
+def model_uri_queries(step: Step, theirs: Outcome, ours: Outcome) -> bool:
+    """A `?` in a `models:/` source belongs to its name or suffix; to MLflow it begins a query."""
+    source = str(fields(step).get("source"))
+    return (
+        step.path == "/model-versions/create"
+        and source.lower().startswith("models:")
+        and "?" in source
+        and theirs.ok != ours.ok
+        and {theirs.status, ours.status} <= {200, 400, 404}
     )
 
 

@@ -89,4 +89,4 @@ def test_every_deviation_around_the_calls_names_a_test_that_exists():
         found = re.search(r"`(tests/\S+\.py)::(test_\w+)` \|$", row)
         assert found, row
         path, name = found.groups()
-        assert f"\ndef {name}(" in (ROOT / path).read_text(), row
+        assert re.search(rf"^ *def {name}\(", (ROOT / path).read_text(), re.MULTILINE), row

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from registry_core import validation
 from registry_core.errors import FilterSyntaxError
+from registry_core.models import ModelVersion, RegisteredModel
 from registry_core.search import AttributeRef, Comparison, Entity, Op, TagRef, parse_filter
 from registry_core.search.like import PATTERN_MAX_LENGTH
 
@@ -51,6 +53,23 @@ def test_filters_allow_exactly_the_operators_of_the_table(entity, identifier, op
         assert one(text, entity).op is Op(op)
     else:
         with pytest.raises(FilterSyntaxError):
+            parse_filter(text, entity)
+
+
+FIELDS = {
+    RM: tuple(attrs.fields_dict(RegisteredModel)),
+    MV: (*attrs.fields_dict(ModelVersion), "stage"),
+}
+
+
+@pytest.mark.parametrize(
+    ("entity", "field"),
+    [(e, field) for e in Entity for field in FIELDS[e] if (e, field) not in ALLOWED],
+)
+def test_filters_know_no_other_attribute(entity, field):
+    """Whatever else an entity has cannot be filtered by, as with MLflow."""
+    for text in (f"{field} = 'a'", f"attribute.{field} = 'a'", f"{field} > 1"):
+        with pytest.raises(FilterSyntaxError, match=f"^Invalid attribute key '{field}' specified"):
             parse_filter(text, entity)
 
 

@@ -45,7 +45,7 @@ def filled(server):
     """A model `m` with two versions, the second called `champ`; and a model `n` with none."""
     server.call("POST", f"{MODEL}/create", {"name": "m"})
     server.call("POST", f"{MODEL}/create", {"name": "n"})
-    create(server, run_id="r1", description="d")
+    create(server, run_id="r1", run_link="http://x/y", description="d")
     create(server, source="s3://b/q", tags=[{"key": "t", "value": "1"}])
     body = {"name": "m", "alias": "champ", "version": "2"}
     server.call("POST", f"{MODEL}/alias", body)
@@ -208,7 +208,7 @@ def test_create_needs_a_model(server):
 @pytest.mark.parametrize(
     "source",
     [
-        "s3://b/p/", "s3://b/p//q", "s3://b/p?x=../y", "s3://b/p#f", "S3://b/p", "s3:/b/p",
+        " s3://b/p", "s3://b/p/", "s3://b/p//q", "s3://b/p?x=../y", "s3://b/p#f", "S3://b/p", "s3:/b/p",
         "gs://b/p", "wasbs://c@a/p", "dbfs:/x", "hf://a/b", "weird://x/y", "c:/x",
         "runs:/r/p", "runs:/r", "mlflow-artifacts:/p", "mlflow-artifacts://h/p", "http://h/p",
         "https://h/p", "ftp://h/p", "hdfs://h/p", "abfss://a@b/c", "models:/m-abc123",
@@ -276,7 +276,7 @@ def test_models_source_is_pinned_and_inherits(filled, source, pinned):
     original = get(filled, pinned[-1])
     assert copied["source"] == pinned
     assert copied["run_id"] == original["run_id"]
-    assert copied["description"] == ""
+    assert (copied["description"], copied["run_link"]) == ("", "")
     assert "tags" not in copied
     query = [("name", "n"), ("version", "1")]
     uri = filled.call("GET", f"{VERSIONS}/get-download-uri", query=query).json
@@ -303,6 +303,12 @@ def test_copy_of_a_copy_knows_the_original_location(filled):
         ("models:/m/1", "", 400, MISMATCH),
         ("models:/no/1", None, 404, "Registered Model with name=no not found"),
         ("models:/m/9", None, 404, "Model Version (name=m, version=9) not found"),
+        (
+            "models:/m/" + "9" * 25,
+            None,
+            404,
+            f"Model Version (name=m, version={'9' * 25}) not found",
+        ),
         ("models:/m@no", None, 400, "Registered model alias no not found."),
         ("models:/n@latest", None, 404, "Latest version not found for model n."),
         (
@@ -319,6 +325,56 @@ def test_models_source_must_exist_and_agree(filled, source, run_id, status, mess
     assert answer.status == status
     if message:
         assert answer.json["message"] == message.format(source)
+
+
+@pytest.mark.parametrize(
+    ("model_id", "status"), [(None, 200), ("m-1", 200), ("m-2", 400), ("", 400)]
+)
+def test_models_source_passes_its_logged_model_on(server, model_id, status):
+    """As its run: inherited where none is given, and one that is given must be the same."""
+    server.call("POST", f"{MODEL}/create", {"name": "m"})
+    create(server, model_id="m-1")
+    answer = create(server, source="models:/m/1", model_id=model_id)
+    assert answer.status == status
+    if status == 200:
+        assert answer.json["model_version"]["model_id"] == "m-1"
+    else:
+        refuses(answer, MISMATCH.format("models:/m/1"))
+
+
+def test_pinned_source_stays_as_it_was_when_its_model_is_renamed(filled):
+    """A source is data; the bytes are found by the location that was taken over."""
+    create(filled, "n", "models:/m/1")
+    filled.call("POST", f"{MODEL}/rename", {"name": "m", "new_name": "r"})
+    assert get(filled, name="n")["source"] == "models:/m/1"
+    query = [("name", "n"), ("version", "1")]
+    answer = filled.call("GET", f"{VERSIONS}/get-download-uri", query=query)
+    assert answer.json == {"artifact_uri": "s3://b/p"}
+
+
+def mark(value):
+    return {**PROMPT_TAG, "value": value}
+
+
+@pytest.mark.parametrize(
+    ("tags", "is_prompt"),
+    [
+        ([mark("true")], True),
+        ([mark("TRUE")], True),
+        ([mark("false"), mark("true")], True),
+        ([mark("true"), mark("false")], False),
+        ([mark("")], False),
+        ([], False),
+    ],
+)
+@pytest.mark.parametrize("name", ["model", "prompt"])
+def test_marker_of_the_request_says_which_sources_are_legal(server, name, tags, is_prompt):
+    """In any case, the last one wins; whether its model is a prompt does not matter."""
+    server.call("POST", f"{MODEL}/create", {"name": "model"})
+    server.call("POST", f"{MODEL}/create", {"name": "prompt", "tags": [PROMPT_TAG]})
+    for source in ("dummy-source", "prompt-template", "s3://b/p"):
+        legal = is_prompt is (source != "s3://b/p")
+        assert create(server, name, source, tags=tags).status == (200 if legal else 400), source
 
 
 def test_prompt_versions_have_placeholders_for_sources(server):
@@ -425,6 +481,22 @@ def test_delete_hides_the_version_and_never_reuses_its_number(filled):
     not_found(filled.call("DELETE", f"{VERSIONS}/delete", body), message)
     not_found(filled.call("GET", f"{VERSIONS}/get", body), message)
     assert create(filled).json["model_version"]["version"] == "3"
+
+
+def test_deleted_version_is_nowhere(filled):
+    """The one before it is the latest again; nothing refers to a number that was deleted."""
+    filled.call("DELETE", f"{VERSIONS}/delete", {"name": "m", "version": "2"})
+    latest = filled.call("GET", f"{MODEL}/alias", {"name": "m", "alias": "latest"})
+    assert latest.json["model_version"]["version"] == "1"
+    for shown in (
+        filled.call("POST", f"{MODEL}/get-latest-versions", {"name": "m"}).json["model_versions"],
+        filled.call("GET", f"{VERSIONS}/search").json["model_versions"],
+        model(filled)["latest_versions"],
+    ):
+        assert [version["version"] for version in shown] == ["1"]
+    not_found(create(filled, "n", "models:/m/2"), "Model Version (name=m, version=2) not found")
+    refuses(create(filled, "n", "models:/m@champ"), "Registered model alias champ not found.")
+    assert create(filled, "n", "models:/m/latest").json["model_version"]["source"] == "models:/m/1"
 
 
 # 2.17 get, 2.18 search
@@ -556,3 +628,35 @@ def test_faults_are_told_in_the_order_name_version_key(filled):
     body = {"name": "a/b", "alias": "a b", "version": "x"}
     answer = filled.call("POST", f"{MODEL}/alias", body)
     refuses(answer, "Invalid model name 'a/b'. Names cannot contain '/' or ':'.")
+
+
+BAD_KEY = "Invalid value "
+LONG_VALUE = {"key": "k", "value": "v" * 100_001}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "start"),
+    [
+        ("POST", f"{VERSIONS}/create", {"name": "no", "source": "/p"}, LOCAL[:29]),
+        ("POST", f"{VERSIONS}/create", {"name": "a/b", "source": "/p"}, LOCAL[:29]),
+        ("POST", f"{VERSIONS}/create", {"name": "no", "source": "s3://b/p", "tags": [{"key": "!"}]}, BAD_KEY),
+        ("POST", f"{VERSIONS}/create", {"name": "no", "source": "models:/gone/1"}, "Registered Model with name=gone"),
+        ("POST", f"{MODEL}/rename", {"name": "no", "new_name": "a/b"}, "Invalid model name 'a/b'"),
+        ("POST", f"{MODEL}/rename", {"name": "no", "new_name": "m"}, "Registered Model with name=no"),
+        ("POST", f"{MODEL}/set-tag", {"name": "no", "key": "!"}, BAD_KEY),
+        ("POST", f"{MODEL}/set-tag", {"name": "no", **LONG_VALUE}, "'value' exceeds"),
+        ("DELETE", f"{MODEL}/delete-tag", {"name": "no", "key": "!"}, BAD_KEY),
+        ("POST", f"{MODEL}/alias", {"name": "no", "alias": "v1", "version": "x"}, "Version alias name 'v1'"),
+        ("POST", f"{MODEL}/alias", {"name": "no", "alias": "a b", "version": "x"}, "Invalid alias name: 'a b'"),
+        ("DELETE", f"{MODEL}/alias", {"name": "no", "alias": "a b"}, "Invalid alias name: 'a b'"),
+        ("GET", f"{MODEL}/alias", {"name": "no", "alias": "a b"}, "Invalid alias name: 'a b'"),
+        ("GET", f"{MODEL}/alias", {"name": "no", "alias": "latest"}, "Registered Model with name=no"),
+        ("POST", f"{VERSIONS}/transition-stage", {"name": "no", "version": "x", "stage": "y"}, NO_STAGE[:29]),
+        ("POST", f"{VERSIONS}/set-tag", {"name": "no", "version": "1", **LONG_VALUE}, "'value' exceeds"),
+    ],
+    ids=lambda value: str(value)[:40],
+)  # fmt: skip
+def test_of_several_faults_the_one_that_mlflow_names_is_named(filled, method, path, body, start):
+    """Compared with MLflow's own answers; what is missing is mostly looked for last."""
+    answer = filled.call(method, path, body)
+    assert answer.json["message"].startswith(start)

@@ -71,16 +71,15 @@ def test_ready_does_not_wait_for_ever(absent, monkeypatch):
 def test_server_info_has_what_clients_look_at(server, prefix):
     """No workspaces; everything that is not here is off."""
     info = server.send("GET", prefix + b"/3.0/mlflow/server-info").json
-    assert info["workspaces_enabled"] is False
-    assert set(info) == {
-        "store_type",
-        "workspaces_enabled",
-        "trace_archival_enabled",
-        "multipart_uploads_enabled",
-        "multipart_downloads_enabled",
-        "presigned_upload_run_id_supported",
-        "presigned_upload_model_id_supported",
-        "features_enabled",
+    assert info == {
+        "store_type": None,
+        "workspaces_enabled": False,
+        "trace_archival_enabled": False,
+        "multipart_uploads_enabled": False,
+        "multipart_downloads_enabled": False,
+        "presigned_upload_run_id_supported": False,
+        "presigned_upload_model_id_supported": False,
+        "features_enabled": {"gateway": False},
     }
 
 

@@ -273,9 +273,15 @@ def test_update_without_a_description_erases_it(filled, body):
 
 
 def test_update_sets_the_description(filled):
-    """Whatever text it is."""
-    answer = filled.call("PATCH", f"{MODEL}/update", {"name": "m", "description": "new é"})
+    """Whatever text it is, up to its limit; a job beside it has no effect."""
+    body = {"name": "m", "description": "new é", "deployment_job_id": "j"}
+    answer = filled.call("PATCH", f"{MODEL}/update", body)
     assert answer.json["registered_model"]["description"] == "new é"
+    assert not [key for key in get(filled) if key.startswith("deployment_job")]
+    refuses(
+        filled.call("PATCH", f"{MODEL}/update", {**body, "description": "d" * 100_001}),
+        "'description' exceeds the maximum length of 100000 characters",
+    )
 
 
 def test_delete_removes_all_and_restarts_versions(filled):
@@ -415,6 +421,17 @@ def test_latest_versions_are_the_newest_of_each_stage_asked_for(filled, method, 
     body = {"name": "m", "stages": stages}
     answer = filled.call(method, f"{MODEL}/get-latest-versions", body)
     assert [v["version"] for v in answer.json.get("model_versions", [])] == versions
+    assert versions or answer.json == {}
+
+
+def test_latest_versions_show_tags_and_aliases(filled):
+    """As reading each of them does."""
+    tag = {"name": "m", "version": "3", "key": "k", "value": "v"}
+    filled.call("POST", "/model-versions/set-tag", tag)
+    filled.call("POST", f"{MODEL}/alias", {"name": "m", "alias": "new", "version": "3"})
+    answer = filled.call("POST", f"{MODEL}/get-latest-versions", {"name": "m", "stages": ["None"]})
+    [version] = answer.json["model_versions"]
+    assert (version["tags"], version["aliases"]) == ([{"key": "k", "value": "v"}], ["new"])
 
 
 def test_latest_versions_read_the_query_too(filled):

@@ -15,6 +15,7 @@ from registry_server.operations import REGISTRY_OPERATIONS
 from services.in_process import InProcessServer, missing
 
 JSON = [(b"content-type", b"application/json")]
+WRONG_CONTENT_TYPE = "Bad Request. Content-Type must be one of ['application/json']."
 
 
 def create(server, name="m"):
@@ -58,6 +59,8 @@ def test_there_are_22_operations_with_names_of_their_own():
         b"/%00",
         b"/%ff%fe",
         b"/api/2.0/mlflow/server-info",
+        b"/api/2.1/mlflow/webhooks",
+        b"/api/3.0/mlflow-artifacts/artifacts",
     ],
 )
 def test_unknown_path_is_a_json_error(server, path):
@@ -65,6 +68,27 @@ def test_unknown_path_is_a_json_error(server, path):
     answer = server.send("GET", path + b"?name=m")
     assert answer.status == 404
     assert answer.json["error_code"] == "ENDPOINT_NOT_FOUND"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        b"/api/2.0/mlflow/experiments/search",
+        b"/api/2.0/mlflow/runs/create",
+        b"/api/2.0/mlflow/artifacts/presigned-upload-url",
+        b"/api/2.0/mlflow/artifacts/presigned-download-url",
+        b"/api/3.0/mlflow/server-features",
+        b"/api/3.0/mlflow/workspaces",
+        b"/ajax-api/3.0/mlflow/workspaces/default",
+        b"/model-versions/get-artifact",
+        b"/graphql",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_what_is_no_registrys_is_not_here(server, method, path):
+    """Never a 5xx: the client asks for workspaces and features, and would ask for minutes."""
+    answer = server.send(method, path, b"{}", JSON)
+    assert (answer.status, answer.json["error_code"]) == (404, "ENDPOINT_NOT_FOUND")
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "TRACE", "CONNECT", "BREW"])
@@ -132,9 +156,15 @@ def test_other_methods_ignore_the_query(server, method, path):
 
 
 @pytest.mark.parametrize(
-    "content_type", [None, b"text/plain", b"application/x-www-form-urlencoded"]
+    ("content_type", "message"),
+    [
+        (None, "Bad Request. Content-Type header is missing."),
+        (b"text/plain", WRONG_CONTENT_TYPE),
+        (b"application/x-www-form-urlencoded", WRONG_CONTENT_TYPE),
+        (b"APPLICATION/JSON", WRONG_CONTENT_TYPE),
+    ],
 )
-def test_only_post_must_say_that_it_sends_json(server, content_type):
+def test_only_post_must_say_that_it_sends_json(server, content_type, message):
     """DELETE and PATCH carry bodies too, but nobody asks."""
     create(server)
     headers = [] if content_type is None else [(b"content-type", content_type)]
@@ -142,7 +172,7 @@ def test_only_post_must_say_that_it_sends_json(server, content_type):
     post = f"{API}/registered-models/get-latest-versions".encode()
     answer = server.send("POST", post, body, headers)
     assert (answer.status, answer.json["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
-    assert answer.json["message"].startswith("Bad Request. Content-Type ")
+    assert answer.json["message"] == message
     assert (
         server.send("PATCH", f"{API}/registered-models/update".encode(), body, headers).status
         == 200

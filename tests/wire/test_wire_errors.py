@@ -26,7 +26,7 @@ from registry_core.errors import (
     UnsupportedBackendError,
     WebhookNotFoundError,
 )
-from registry_core.wire.errors import INTERNAL_ERROR_MESSAGE
+from registry_core.wire.errors import CODES, INTERNAL_ERROR_MESSAGE
 
 NOT_FOUND = ("RESOURCE_DOES_NOT_EXIST", 404, "KAM00", "RESOURCE_NOT_FOUND")
 INVALID = ("INVALID_PARAMETER_VALUE", 400, "KAM00", "INVALID_PARAMETER_VALUE")
@@ -67,6 +67,39 @@ def test_error_has_mlflows_code_status_and_classes(error, expected):
     body = wire.error_body(error)
     assert (body["error_code"], wire.code_of(error).status) == (code, status)
     assert (body.get("sqlstate"), body.get("error_class")) == (sqlstate, error_class)
+
+
+TABLE = [
+    ("INVALID_PARAMETER_VALUE", *INVALID[1:]),
+    ("BAD_REQUEST", *INVALID[1:]),
+    ("RESOURCE_ALREADY_EXISTS", 400, "KAM00", "RESOURCE_ALREADY_EXISTS"),
+    ("FEATURE_DISABLED", 400, "KAM00", "FEATURE_DISABLED"),
+    ("UNAUTHENTICATED", 401, None, None),
+    ("PERMISSION_DENIED", 403, "KAM00", "PERMISSION_DENIED"),
+    ("RESOURCE_DOES_NOT_EXIST", *NOT_FOUND[1:]),
+    ("ENDPOINT_NOT_FOUND", *NOT_FOUND[1:]),
+    ("ABORTED", 409, None, None),
+    ("RESOURCE_CONFLICT", 409, None, None),
+    ("INTERNAL_ERROR", *INTERNAL[1:]),
+    ("DATA_LOSS", 500, None, None),
+    ("NOT_IMPLEMENTED", 501, None, None),
+    ("TEMPORARILY_UNAVAILABLE", 503, "XXM00", "CLIENT_INTERNAL_ERROR"),
+]
+"""Contract 1.4: code, status, and the two keys beside it."""
+
+
+@pytest.mark.parametrize(("name", "status", "sqlstate", "error_class"), TABLE)
+def test_code_has_mlflows_status_and_keys(name, status, sqlstate, error_class):
+    """Where there is no class of errors, both keys are absent."""
+    expected = {"error_code": name, "message": "m"}
+    if sqlstate is not None:
+        expected |= {"sqlstate": sqlstate, "error_class": error_class}
+    assert (CODES[name].status, CODES[name].body("m")) == (status, expected)
+
+
+def test_every_code_is_in_the_table():
+    """One that is added is a row of the test before."""
+    assert sorted(CODES) == sorted(row[0] for row in TABLE)
 
 
 def test_no_fault_of_a_caller_is_retried_by_the_client():

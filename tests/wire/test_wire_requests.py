@@ -101,6 +101,16 @@ def test_null_is_absent():
     """Explicit null and a missing key are one thing."""
     body = {"name": "m", "tags": None, "description": None, "deployment_job_id": None}
     assert decode_body(CreateRegisteredModel, body) == CreateRegisteredModel(name="m")
+    body = {"filter": None, "max_results": None, "order_by": None, "page_token": None}
+    assert decode_body(SearchRegisteredModels, body) == SearchRegisteredModels()
+    body = {"name": "m", "version": "1", "stage": "None", "archive_existing_versions": None}
+    assert not decode_body(TransitionModelVersionStage, body).archive_existing_versions
+
+
+def test_searches_have_pages_of_their_own_size():
+    """What a client gets that does not ask: 100 models, or all versions up to the limit."""
+    assert decode_body(SearchRegisteredModels, {}).max_results == 100
+    assert decode_body(SearchModelVersions, {}).max_results == 200_000
 
 
 # Spellings

@@ -8,6 +8,10 @@ from registry_core.errors import InvalidArgumentError
 
 SCHEME = "models:/"
 
+_MAX_DIGITS = 4_096
+"""As many as a source can hold, and less than Python refuses to convert: a number that no version
+has is still a number, and no stage."""
+
 
 @attrs.frozen(kw_only=True)
 class ModelUri:
@@ -52,7 +56,7 @@ def parse_model_uri(text: str) -> ModelUri:
             raise _invalid(text)
         if suffix.lower() == "latest":
             return ModelUri(name=name, latest=True)
-        if suffix.isascii() and suffix.isdecimal() and len(suffix) <= 10:  # noqa: PLR2004 int32
+        if suffix.isascii() and suffix.isdecimal() and len(suffix) <= _MAX_DIGITS:
             return ModelUri(name=name, version=int(suffix))
         return ModelUri(name=name, stage=suffix)
     name, at, alias = path.rpartition("@")

@@ -7,7 +7,7 @@ import concurrent.futures
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import parse_qs, quote, unquote_to_bytes
+from urllib.parse import parse_qs, quote, unquote, unquote_to_bytes
 
 from litestar.types import Receive, Scope
 
@@ -76,7 +76,8 @@ class ArtifactRequest:
 
     def refused(self) -> RequestRefusedError:
         """The error for a route that does not exist, or not for this method."""
-        message = f"There is no endpoint for {self.method} {self._scope['path']}"
+        path = unquote(_raw_path(self._scope).decode("latin-1"))
+        message = f"There is no endpoint for {self.method} {path}"
         if not self.segments:
             return RequestRefusedError(HTTPStatus.NOT_FOUND, "ENDPOINT_NOT_FOUND", message)
         return RequestRefusedError(
@@ -146,10 +147,15 @@ class Body:
         return message["body"]
 
 
+def _raw_path(scope: Scope) -> bytes:
+    """The path as it was sent, with the prefix, which a mounted application's `path` lacks."""
+    raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
+    return raw.partition(b"?")[0]
+
+
 def _segments(scope: Scope) -> tuple[str, ...]:
     """The route below the prefix, and the decoded path that follows it, if any."""
-    raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
-    below = raw.partition(b"?")[0].partition(b"/mlflow-artifacts/")[2]
+    below = _raw_path(scope).partition(b"/mlflow-artifacts/")[2]
     for route in _ROUTES:
         if below == route:
             return (route.decode(),)
