@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cli.invoking import Regctl
-from registry_cli.errors import EXIT_CODES, ExitCode, exit_code
+from registry_cli.errors import EXIT_CODES, ExitCode, exit_code, message
 from registry_core import errors
 from registry_core.errors import (
     AliasNotFoundError,
@@ -146,3 +146,17 @@ def test_secrets_in_a_store_url_are_not_shown() -> None:
     result = Regctl("postgrseql://user:hunter2@host/db").run("models", "list")
     assert result.exit_code == 2
     assert "hunter2" not in result.stderr
+
+
+def test_the_lines_of_a_driver_are_indented_alike() -> None:
+    """No tab of theirs is shown escaped."""
+    assert message(StoreUnavailableError("down: refused\n\tIs it running?")) == (
+        "down: refused\n  Is it running?"
+    )
+
+
+def test_a_check_of_a_server_is_refused() -> None:
+    """It would look at nothing, and call that clean."""
+    result = Regctl("http://127.0.0.1:1").run("store", "fsck")
+    assert result.exit_code == ExitCode.USAGE
+    assert "where it is kept" in result.stderr

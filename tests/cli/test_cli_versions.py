@@ -206,3 +206,27 @@ def test_latest_lists_the_newest_of_each_stage(churn: Regctl) -> None:
     assert churn.names("versions", "latest", "churn") == ["models:/churn/3", "models:/churn/1"]
     assert churn.names("versions", "latest", "churn", "--stage", "staging") == ["models:/churn/1"]
     assert churn.names("versions", "latest", "churn", "--stage", "Archived") == []
+
+
+def test_name_and_alias_will_do_before_more_words(churn: Regctl) -> None:
+    """What follows `NAME@ALIAS` is no number, and so not the version of a model of that name."""
+    churn.ok("versions", "tag", "churn@champion", "auc=0.9")
+    shown = churn.json("versions", "transition", "churn@champion", "Staging")
+    assert shown["model_version"]["version"] == "2"
+    assert shown["model_version"]["tags"] == [{"key": "auc", "value": "0.9"}]
+
+
+def test_a_name_with_an_at_sign_may_have_a_number(cli: Regctl) -> None:
+    """Names may hold `@`: a number behind one is the version's."""
+    cli.ok("models", "create", "a@b")
+    cli.ok("versions", "create", "a@b", "s3://bucket/1")
+    cli.ok("versions", "tag", "a@b", "1", "k=v")
+    assert cli.names("versions", "get", "a@b", "1") == ["models:/a@b/1"]
+
+
+def test_a_bad_filter_of_one_model_is_blamed_on_the_filter(churn: Regctl) -> None:
+    """The caret points into the user's text, not at what the name adds to it."""
+    result = churn.run("versions", "list", "churn", "--filter", "run_id = r1")
+    assert result.exit_code == 2
+    shown, carets = result.stderr.splitlines()[-2:]
+    assert shown[carets.index("^") :] == "r1"

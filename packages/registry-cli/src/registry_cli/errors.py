@@ -55,7 +55,8 @@ def message(error: BaseException) -> str:
         return "\n  ".join(lines)
     caret = getattr(error, "caret", None)
     if caret is None:
-        return str(error)
+        # Drivers speak in several lines, some of them indented.
+        return "\n  ".join(line.strip() for line in str(error).splitlines())
     return "\n".join([str(error), *(f"  {line}" for line in caret().splitlines())])
 
 

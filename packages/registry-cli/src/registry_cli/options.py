@@ -209,7 +209,9 @@ def split_version(words: Sequence[str]) -> tuple[VersionRef, tuple[str, ...]]:
     """The version that an argument list starts with, and the words after it."""
     if words[0].startswith(_URI_SCHEME):
         return VersionRef(uri=words[0]), tuple(words[1:])
-    if "/" in words[0] or (len(words) == 1 and "@" in words[0]):
+    # A name may hold "@" but no "/"; what is no number after an "@" is not its version.
+    numbered = len(words) > 1 and words[1].isdecimal()
+    if "/" in words[0] or ("@" in words[0] and not numbered):
         return VersionRef(uri=_URI_SCHEME + words[0]), tuple(words[1:])
     if len(words) == 1:
         raise click.UsageError(f"Which version of '{words[0]}'? Write NAME VERSION or models:/...")
@@ -232,7 +234,8 @@ def of_model(name: str | None, filter_text: str | None) -> str | None:
         return filter_text
     # A list is read with escapes, a plain value is not: only there may a name hold any quotes.
     clause = f"name IN ({name!r})" if "'" in name else f"name = '{name}'"
-    return f"{filter_text} AND {clause}" if filter_text else clause
+    # First, so that what is wrong with the user's own text is not blamed on it.
+    return f"{clause} AND {filter_text}" if filter_text else clause
 
 
 def version_argument(*rest: str) -> Callable[[CommandT], CommandT]:

@@ -141,9 +141,9 @@ class JsonOutput(Output):
         separator = f'{{\n  "{view.many}": [\n'
         empty = True
         for item in items:
-            _write(separator + json.dumps(view.wire(item)))
+            _write(f"{separator}    {json.dumps(view.wire(item))}")
             separator, empty = ",\n", False
-        _line(f'{{"{view.many}": []}}' if empty else "\n]}")
+        _line(f'{{"{view.many}": []}}' if empty else "\n  ]\n}")
 
 
 class JsonLinesOutput(Output):

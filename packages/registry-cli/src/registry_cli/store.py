@@ -33,6 +33,10 @@ def fsck(ctx: click.Context, session: Session, *, repair: bool, grace: float | N
     Exits with 6 if something is wrong and was not repaired. Sizes of files are
     compared; `regctl artifacts verify` reads their bytes.
     """
+    if session.store_url.lower().startswith(("http:", "https:")):
+        raise click.UsageError(
+            "A server's registry is checked where it is kept: give the server's own --store."
+        )
     report = session.registry.fsck(repair=repair, grace_seconds=grace)
     session.output.records(
         "findings",

@@ -81,7 +81,8 @@ class State:
             )
         raise SchemaOutOfDateError(
             f"The database has schema revision {self.revision}, written by a newer release than "
-            f"this one, which knows revisions up to {REVISIONS[-1]}"
+            f"this one, which knows revisions up to {REVISIONS[-1]}: run "
+            "`pip install --upgrade registry-core`"
         )
 
 
