@@ -24,6 +24,7 @@ from registry_core import (
     ConflictError,
     InvalidArgumentError,
     Registry,
+    validation,
 )
 from registry_core.artifacts import (
     ArtifactStore,
@@ -66,6 +67,9 @@ _EARLY_CHECK_BYTES = 8 * 1024 * 1024
 
 _MAX_PARTS = 10_000
 """S3's limit of parts in one upload."""
+
+_TEXT_MAX_LENGTH = 4_096
+"""Characters of a client's local path, an upload id or an ETag; no system has longer ones."""
 
 _OPEN_ATTEMPTS = 3
 """How often a range is worked out again because the file changed meanwhile."""
@@ -268,7 +272,12 @@ def _text(fields: Mapping[str, Any], key: str) -> str:
     value = fields.get(key)
     if not isinstance(value, str) or not value:
         raise InvalidArgumentError(f"Missing value for required parameter '{key}'.")
-    return value
+    return _sendable(value, key)
+
+
+def _sendable(value: str, parameter: str) -> str:
+    """Accept what can be told to a bucket: it goes into a URL or XML."""
+    return validation.text(value, parameter=parameter, max_length=_TEXT_MAX_LENGTH)
 
 
 def _etags(fields: Mapping[str, Any]) -> Mapping[int, str]:
@@ -277,7 +286,7 @@ def _etags(fields: Mapping[str, Any]) -> Mapping[int, str]:
     for part in parts if isinstance(parts, list) else ():
         match part:
             case {"part_number": int(number), "etag": str(etag)} if 1 <= number <= _MAX_PARTS:
-                etags[number] = etag
+                etags[number] = _sendable(etag, "etag")
             case _:
                 raise InvalidArgumentError("'parts' must hold objects with part_number and etag")
     if not etags:
