@@ -98,7 +98,7 @@ def test_anything_at_all_gets_an_orderly_answer(filled, kind):
     def check(method, path, query, body, sent):
         target = path + b"?" + query if query else path
         answer = filled.send(method, target, body, sent)
-        assert_orderly(answer, method)
+        assert_orderly(answer, method, may_lack=b"/mlflow-artifacts/" in path)
         if answer.status == 200 and method in CHANGING:
             refill(filled)
 

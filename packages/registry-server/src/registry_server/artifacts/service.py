@@ -36,6 +36,7 @@ from registry_core.artifacts import (
 )
 from registry_core.wire import Json
 from registry_server import replies
+from registry_server.artifacts import description
 from registry_server.artifacts.downloads import (
     Download,
     HeadOfFile,
@@ -98,6 +99,12 @@ class ArtifactService:
             asgi(prefix, is_mount=True, name=f"artifacts{number}", copy_scope=False)(self)
             for number, prefix in enumerate(PREFIXES)
         ]
+
+    def described(self) -> Json:
+        """The routes as OpenAPI has them; none where there are no artifacts."""
+        if self._registry.artifacts is None:
+            return {}
+        return description.paths(PREFIXES[0], most_parts=_MAX_PARTS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -207,7 +214,8 @@ class ArtifactService:
     def _create_multipart(
         self, store: PresigningArtifactStore, path: str, fields: Mapping[str, Any]
     ) -> Reply:
-        parts = fields.get("num_parts") or 0
+        parts = fields.get("num_parts")
+        parts = 0 if parts is None else parts
         if not isinstance(parts, int) or isinstance(parts, bool) or not 0 <= parts <= _MAX_PARTS:
             raise InvalidArgumentError(f"'num_parts' must be a number up to {_MAX_PARTS}")
         self._registry.files.check_open(path)
