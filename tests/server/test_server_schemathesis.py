@@ -20,7 +20,9 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from registry_server.app import API
+from registry_server.artifacts import PREFIXES
 from registry_server.operations import REGISTRY_OPERATIONS
+from services.artifacts import artifact_url
 from services.registry_server import RegistryServer
 
 EXAMPLES = 8
@@ -44,13 +46,25 @@ OPERATIONS = [(operation.method, f"{API}{operation.path}") for operation in REGI
     ("PATCH", f"{API}/webhooks/{{webhook_id}}"),
     ("DELETE", f"{API}/webhooks/{{webhook_id}}"),
     ("POST", f"{API}/webhooks/{{webhook_id}}/test"),
+    ("GET", f"{PREFIXES[0]}/artifacts"),
+    ("GET", f"{PREFIXES[0]}/artifacts/{{path}}"),
+    ("PUT", f"{PREFIXES[0]}/artifacts/{{path}}"),
+    ("DELETE", f"{PREFIXES[0]}/artifacts/{{path}}"),
+    ("GET", f"{PREFIXES[0]}/presigned/{{path}}"),
+    ("POST", f"{PREFIXES[0]}/mpu/create/{{path}}"),
+    ("POST", f"{PREFIXES[0]}/mpu/complete/{{path}}"),
+    ("POST", f"{PREFIXES[0]}/mpu/abort/{{path}}"),
 ]
 
 
 @pytest.fixture(scope="module")
-def api() -> Iterator[schemathesis.BaseSchema]:
-    """The document that a server of its own gives out, with that server."""
-    with RegistryServer("memory:") as server:
+def api(request: pytest.FixtureRequest) -> Iterator[schemathesis.BaseSchema]:
+    """The document that a server of its own gives out, with that server.
+
+    Its artifacts are in a bucket, which has all of the artifact routes.
+    """
+    root = artifact_url("s3", request)
+    with RegistryServer("memory:", arguments=("--artifacts", root)) as server:
         yield schemathesis.openapi.from_url(f"{server.url}/openapi.json")
 
 

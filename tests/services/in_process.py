@@ -15,11 +15,20 @@ from types import TracebackType
 from typing import Any, Self
 
 from registry_core import Registry
+from registry_core.search import Entity, Query, parse_order_by
 from registry_core.stores.memory import MemoryStore
+from registry_core.validation import REGISTERED_MODELS_MAX_RESULTS
 from registry_server import Settings, create_app
 from services.wire_client import API, Answer
 
 LOCAL_HOST = (b"host", b"127.0.0.1:8000")
+
+_MODELS = Query(
+    entity=Entity.REGISTERED_MODEL,
+    order_by=parse_order_by((), Entity.REGISTERED_MODEL),
+    max_results=REGISTERED_MODELS_MAX_RESULTS,
+)
+"""Every model, prompts too."""
 
 
 class Ticks:
@@ -63,11 +72,16 @@ class InProcessServer:
         self.registry.close()
 
     def empty(self) -> None:
-        """Forgets everything that the registry in memory holds: cheaper than another server."""
+        """Forgets every model and webhook of the registry: cheaper than another server."""
         store = self.registry.store
-        assert isinstance(store, MemoryStore)
-        store._documents.clear()
-        store._webhooks.clear()
+        if isinstance(store, MemoryStore):
+            store._documents.clear()
+            store._webhooks.clear()
+            return
+        for model in store.search_registered_models(_MODELS).items:
+            store.delete_registered_model(model.name)
+        for webhook in store.list_webhooks():
+            store.delete_webhook(webhook.webhook_id)
 
     def call(
         self,

@@ -21,6 +21,7 @@ from litestar.types import ASGIApp
 
 from registry_core import Registry, wire
 from registry_server import openapi, probes, replies
+from registry_server.artifacts import SCHEMAS as ARTIFACT_SCHEMAS
 from registry_server.artifacts import ArtifactService, supports_multipart
 from registry_server.auth import Users
 from registry_server.guards import Guards
@@ -64,7 +65,12 @@ def create_app(
     operations = (*operations, *webhooks.operations)
     observers = (*observers, webhooks.observe)
     files = ArtifactService(registry)
-    document = openapi.document(operations, prefix=API, schemas=WEBHOOK_SCHEMAS)
+    document = openapi.document(
+        operations,
+        prefix=API,
+        schemas={**WEBHOOK_SCHEMAS, **ARTIFACT_SCHEMAS},
+        others=files.described(),
+    )
     names = [operation.id for operation in operations]
     metrics = Metrics([*names, *probes.NAMES], settings.metrics_directory)
     app = _Application(

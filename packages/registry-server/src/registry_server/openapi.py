@@ -98,11 +98,15 @@ SCHEMAS: Json = {
 
 
 def document(
-    operations: Sequence[Operation[Any, Any]], *, prefix: str, schemas: Json | None = None
+    operations: Sequence[Operation[Any, Any]],
+    *,
+    prefix: str,
+    schemas: Json | None = None,
+    others: Json | None = None,
 ) -> Json:
     """The OpenAPI document of some operations under a prefix.
 
-    `schemas` are further components that answers of these operations refer to.
+    `schemas` are further components that answers refer to, `others` are further paths.
     """
     paths: Json = {}
     for operation in operations:
@@ -123,7 +127,7 @@ def document(
             "version": "2.0",
             "description": "MLflow's model registry REST API.",
         },
-        "paths": paths,
+        "paths": {**paths, **(others or {})},
         "components": {"schemas": {**SCHEMAS, **(schemas or {}), **answers}},
     }
 
@@ -133,9 +137,9 @@ def _operation(operation: Operation[Any, Any]) -> Json:
         "operationId": operation.id,
         "summary": operation.summary,
         "responses": {
-            "200": _content("Done.", operation.answer.name),
-            "4XX": _content("The request was refused; nothing was changed.", "Error"),
-            "5XX": _content("The server could not answer.", "Error"),
+            "200": content("Done.", operation.answer.name),
+            "4XX": content("The request was refused; nothing was changed.", "Error"),
+            "5XX": content("The server could not answer.", "Error"),
         },
     }
     attrs.resolve_types(operation.request)
@@ -152,7 +156,8 @@ def _operation(operation: Operation[Any, Any]) -> Json:
     return out
 
 
-def _content(description: str, schema: str) -> Json:
+def content(description: str, schema: str) -> Json:
+    """The description of an answer with a JSON object, by the name of its schema."""
     return {
         "description": description,
         "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}},

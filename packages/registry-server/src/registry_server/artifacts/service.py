@@ -24,6 +24,7 @@ from registry_core import (
     ConflictError,
     InvalidArgumentError,
     Registry,
+    validation,
 )
 from registry_core.artifacts import (
     ArtifactStore,
@@ -35,6 +36,7 @@ from registry_core.artifacts import (
 )
 from registry_core.wire import Json
 from registry_server import replies
+from registry_server.artifacts import description
 from registry_server.artifacts.downloads import (
     Download,
     HeadOfFile,
@@ -67,6 +69,9 @@ _EARLY_CHECK_BYTES = 8 * 1024 * 1024
 _MAX_PARTS = 10_000
 """S3's limit of parts in one upload."""
 
+_TEXT_MAX_LENGTH = 4_096
+"""Characters of a client's local path, an upload id or an ETag; no system has longer ones."""
+
 _OPEN_ATTEMPTS = 3
 """How often a range is worked out again because the file changed meanwhile."""
 
@@ -94,6 +99,12 @@ class ArtifactService:
             asgi(prefix, is_mount=True, name=f"artifacts{number}", copy_scope=False)(self)
             for number, prefix in enumerate(PREFIXES)
         ]
+
+    def described(self) -> Json:
+        """The routes as OpenAPI has them; none where there are no artifacts."""
+        if self._registry.artifacts is None:
+            return {}
+        return description.paths(PREFIXES[0], most_parts=_MAX_PARTS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -203,7 +214,8 @@ class ArtifactService:
     def _create_multipart(
         self, store: PresigningArtifactStore, path: str, fields: Mapping[str, Any]
     ) -> Reply:
-        parts = fields.get("num_parts") or 0
+        parts = fields.get("num_parts")
+        parts = 0 if parts is None else parts
         if not isinstance(parts, int) or isinstance(parts, bool) or not 0 <= parts <= _MAX_PARTS:
             raise InvalidArgumentError(f"'num_parts' must be a number up to {_MAX_PARTS}")
         self._registry.files.check_open(path)
@@ -268,7 +280,12 @@ def _text(fields: Mapping[str, Any], key: str) -> str:
     value = fields.get(key)
     if not isinstance(value, str) or not value:
         raise InvalidArgumentError(f"Missing value for required parameter '{key}'.")
-    return value
+    return _sendable(value, key)
+
+
+def _sendable(value: str, parameter: str) -> str:
+    """Accept what can be told to a bucket: it goes into a URL or XML."""
+    return validation.text(value, parameter=parameter, max_length=_TEXT_MAX_LENGTH)
 
 
 def _etags(fields: Mapping[str, Any]) -> Mapping[int, str]:
@@ -277,7 +294,7 @@ def _etags(fields: Mapping[str, Any]) -> Mapping[int, str]:
     for part in parts if isinstance(parts, list) else ():
         match part:
             case {"part_number": int(number), "etag": str(etag)} if 1 <= number <= _MAX_PARTS:
-                etags[number] = etag
+                etags[number] = _sendable(etag, "etag")
             case _:
                 raise InvalidArgumentError("'parts' must hold objects with part_number and etag")
     if not etags:
