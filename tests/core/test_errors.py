@@ -18,6 +18,7 @@ from registry_core.errors import (
     ModelVersionNotFoundError,
     NoModelVersionsError,
     NotFoundError,
+    NoVersionInStageError,
     RegisteredModelNotFoundError,
     RegistryError,
     StoreUnavailableError,
@@ -31,6 +32,9 @@ EVERY = {
     ModelVersionNotFoundError("m", 3): "Model Version (name=m, version=3) not found",
     ModelVersionNotFoundError("m", "x"): "Model Version (name=m, version=x) not found",
     AliasNotFoundError("m", "a"): "Registered model alias a not found.",
+    NoVersionInStageError(
+        "m", "Staging"
+    ): "No versions of model with name 'm' and stage 'Staging' found",
     NoModelVersionsError("m"): "Latest version not found for model m.",
     WebhookNotFoundError("i"): "Webhook with ID i not found.",
     ArtifactNotFoundError("p/q"): "No such artifact: 'p/q'",

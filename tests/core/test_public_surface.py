@@ -33,6 +33,7 @@ PUBLIC = {
     "ModelVersion",
     "ModelVersionNotFoundError",
     "NoModelVersionsError",
+    "NoVersionInStageError",
     "NotFoundError",
     "NotPermittedError",
     "Page",

@@ -8,6 +8,7 @@ a client sees the same sentence on every path.
       NotFoundError (LookupError)
         RegisteredModelNotFoundError   ModelVersionNotFoundError   AliasNotFoundError
         NoModelVersionsError           WebhookNotFoundError        ArtifactNotFoundError
+        NoVersionInStageError
       AlreadyExistsError               a registered model or prompt of that name exists
       ArtifactExistsError              a file is there and was not to be replaced
       ArtifactImmutableError           a registered version's files cannot be changed
@@ -82,6 +83,15 @@ class NoModelVersionsError(NotFoundError):
     def __init__(self, name: str) -> None:
         self.name = name
         super().__init__(f"Latest version not found for model {name}.")
+
+
+class NoVersionInStageError(NotFoundError):
+    """Registered model `name` has no version in stage `stage`."""
+
+    def __init__(self, name: str, stage: str) -> None:
+        self.name = name
+        self.stage = stage
+        super().__init__(f"No versions of model with name '{name}' and stage '{stage}' found")
 
 
 class WebhookNotFoundError(NotFoundError):

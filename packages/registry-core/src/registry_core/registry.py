@@ -16,6 +16,7 @@ from registry_core.errors import (
     InvalidArgumentError,
     ModelVersionNotFoundError,
     NoModelVersionsError,
+    NoVersionInStageError,
     StoreCorruptedError,
 )
 from registry_core.fsck import GRACE_SECONDS, Fsck, Report
@@ -495,9 +496,7 @@ class Registry:
         stage = uri.stage or ""
         versions = self.get_latest_versions(uri.name, stages=[stage])
         if not versions:
-            raise InvalidArgumentError(
-                f"No versions of model with name '{uri.name}' and stage '{stage}' found"
-            )
+            raise NoVersionInStageError(uri.name, str(stage))
         return versions[0]
 
     def _origin(self, source: str, *, run_id: str | None, model_id: str | None) -> ModelVersion:

@@ -63,6 +63,7 @@ CODE_OF_CLASS: Mapping[type[RegistryError], ErrorCode] = {
     errors.NotFoundError: CODES["RESOURCE_DOES_NOT_EXIST"],
     # A client's load_prompt and get_model_version_by_alias expect this one to be a 400.
     errors.AliasNotFoundError: CODES["INVALID_PARAMETER_VALUE"],
+    errors.NoVersionInStageError: CODES["INVALID_PARAMETER_VALUE"],
     errors.AlreadyExistsError: CODES["RESOURCE_ALREADY_EXISTS"],
     errors.InvalidArgumentError: CODES["INVALID_PARAMETER_VALUE"],
     errors.NotPermittedError: CODES["PERMISSION_DENIED"],
@@ -138,6 +139,13 @@ _MESSAGES: tuple[tuple[re.Pattern[str], Callable[[dict[str, Any], str], Registry
     (
         re.compile(r"Latest version not found for model (?P<name>.*)\.\Z", re.DOTALL),
         lambda found, _: errors.NoModelVersionsError(found["name"]),
+    ),
+    (
+        re.compile(
+            r"No versions of model with name '(?P<name>.*)' and stage '(?P<stage>.*)' found\Z",
+            re.DOTALL,
+        ),
+        lambda found, _: errors.NoVersionInStageError(found["name"], found["stage"]),
     ),
     (
         re.compile(r"Webhook with ID (?P<id>.*) not found\.\Z", re.DOTALL),
