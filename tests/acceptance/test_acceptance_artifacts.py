@@ -12,7 +12,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,11 @@ ROWS = [[0.0, 0.1], [0.2, 0.9], [0.8, 0.2], [1.0, 1.0]]
 LOADING = """\
 import json, sys
 import mlflow
-for url, model in json.loads(sys.argv[1]):
+for line in sys.stdin:
+    url, model, rows = json.loads(line)
     mlflow.set_tracking_uri(url)
     mlflow.set_registry_uri(url)
-    print(json.dumps(mlflow.pyfunc.load_model(model).predict(json.loads(sys.argv[2])).tolist()))
+    print(json.dumps(mlflow.pyfunc.load_model(model).predict(rows).tolist()), flush=True)
 """
 """Loads models from registries, and prints what each predicts."""
 
@@ -71,6 +72,38 @@ def served(request: pytest.FixtureRequest) -> Iterator[dict[str, tuple[str, str,
         yield found
 
 
+class Loader:
+    """A process that loads models and has no credentials; MLflow takes long to import, so one."""
+
+    def __init__(self, home: Path) -> None:
+        self._log = home / "stderr"
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", LOADING],
+                env=without_credentials(home),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+
+    def predicts(self, url: str, model: str) -> object:
+        """What a model predicts, loaded from the registry at a URL."""
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps([url, model, ROWS]) + "\n")
+        process.stdin.flush()
+        line = process.stdout.readline()
+        assert line, self._log.read_text()
+        return json.loads(line)
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._process.kill()
+        self._process.communicate()
+
+
 def without_credentials(home: Path) -> dict[str, str]:
     """The environment of somebody who has no cloud."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
@@ -78,42 +111,35 @@ def without_credentials(home: Path) -> dict[str, str]:
     return {**kept, "HOME": str(home), "AWS_EC2_METADATA_DISABLED": "true"}
 
 
-def loaded(models: list[tuple[str, str]], home: Path) -> list[object]:
-    """What models predict, each loaded from a registry in a process without credentials."""
-    done = subprocess.run(
-        [sys.executable, "-c", LOADING, json.dumps(models), json.dumps(ROWS)],
-        env=without_credentials(home),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+@pytest.fixture(scope="module")
+def loader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loader]:
+    """Somebody without a cloud, who loads models."""
+    with closing(Loader(tmp_path_factory.mktemp("home"))) as loader:
+        yield loader
 
 
 def test_pushed_model_is_loaded_without_credentials(
-    served: dict[str, tuple[str, str, str]], saved: Path, estimator: Any, tmp_path: Path
+    served: dict[str, tuple[str, str, str]], saved: Path, estimator: Any, loader: Loader
 ) -> None:
     """From each kind of metadata store; the files are in a bucket that the loader cannot open."""
     for store, root, _ in served.values():
         command = [sys.executable, "-m", "registry_cli", "--store", store, "models", "push", "m"]
         command += [str(saved), "--create", "--alias", "champion", "--artifacts", root]
         subprocess.run(command, check=True, capture_output=True, timeout=120)
-    models = [(url, "models:/m@champion") for _, _, url in served.values()]
     expected = estimator.predict(ROWS).tolist()
     assert len(set(expected)) == 2
-    assert loaded(models, tmp_path) == [expected] * len(KINDS)
+    for _, _, url in served.values():
+        assert loader.predicts(url, "models:/m@champion") == expected
 
 
 def test_model_is_uploaded_by_mlflows_client(
-    served: dict[str, tuple[str, str, str]], saved: Path, estimator: Any, tmp_path: Path
+    served: dict[str, tuple[str, str, str]], saved: Path, estimator: Any, loader: Loader
 ) -> None:
     """Through the server, file by file, then registered by where it is: sealed, and loaded."""
     from mlflow import MlflowClient
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    models = []
+    expected = estimator.predict(ROWS).tolist()
     for _, _, url in served.values():
         source = f"{url}/api/2.0/mlflow-artifacts/artifacts/uploads/model"
         repository = get_artifact_repository(source)
@@ -123,10 +149,9 @@ def test_model_is_uploaded_by_mlflows_client(
         version = client.create_model_version("up", source)
         assert version.status == "READY"
         client.set_registered_model_alias("up", "champion", version.version)
-        models.append((url, "models:/up@champion"))
+        assert loader.predicts(url, "models:/up@champion") == expected
         with pytest.raises(Exception, match="403"):
             repository.log_artifact(str(saved / "MLmodel"))
-    assert loaded(models, tmp_path) == [estimator.predict(ROWS).tolist()] * len(KINDS)
 
 
 @pytest.fixture

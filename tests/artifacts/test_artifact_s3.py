@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from registry_core.artifacts.s3 import S3ArtifactStore, open_artifact_store
-from registry_core.artifacts.s3_parts import PART_SIZE, etag_of_parts, gather
+from registry_core.artifacts.s3_parts import PART_SIZE, Parts, etag_of_parts
 from registry_core.errors import (
     ArtifactNotFoundError,
     BackendError,
@@ -241,9 +241,11 @@ def test_parts_grow_so_that_ten_thousand_hold_five_tebibytes() -> None:
     sizes = [PART_SIZE << (number // 1_000) for number in range(10_000)]
     assert sum(sizes) > 5 << 40
     assert max(sizes) <= 5 << 30
-    parts = list(gather(iter([b"x" * (3 << 20)] * 7)))
-    assert [len(part) >> 20 for part in parts] == [9, 9, 3]
-    assert list(gather([])) == [b""]
+    parts = Parts(iter([b"x" * (4 << 20)] * 5))
+    assert not parts.are_one
+    assert [len(part) >> 20 for part in parts] == [8, 8, 4]
+    assert Parts([]).are_one
+    assert list(Parts([])) == [b""]
 
 
 def test_etag_of_encrypted_parts_cannot_be_told() -> None:

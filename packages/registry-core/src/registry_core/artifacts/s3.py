@@ -10,13 +10,13 @@ import builtins
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from itertools import chain, islice
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError
 
 from registry_core.artifacts.s3_errors import RangeError, s3_errors, unavailable
-from registry_core.artifacts.s3_parts import PartSenders, PartStream, etag_of_parts, gather
+from registry_core.artifacts.s3_parts import Part, Parts, PartSenders, PartStream, etag_of_parts
 from registry_core.artifacts.store import CHUNK_SIZE, FileInfo, MultipartUpload, Reading
 from registry_core.errors import (
     ArtifactExistsError,
@@ -102,24 +102,23 @@ class S3ArtifactStore:
         sha256: str | None = None,
     ) -> FileInfo:
         """The file, made of the chunks: one request if it is small, else in parallel parts."""
-        parts = gather(chunks)
-        first = next(parts)
+        parts = Parts(chunks)
         metadata = {_SHA256: sha256} if sha256 else {}
-        second = next(parts, b"")
-        if second:
+        if not parts.are_one:
             if not overwrite:
                 raise InvalidArgumentError(f"'{path}' is too large to be written only if absent")
-            return self._write_parts(path, chain((first, second), parts), metadata)
+            return self._write_parts(path, parts, metadata)
+        (body,) = parts
         condition: dict[str, Any] = {} if overwrite else {"IfNoneMatch": "*"}
         with s3_errors(path):
             self._client.put_object(
                 Bucket=self._bucket,
                 Key=self._key(path),
-                Body=first,
+                Body=body,  # type: ignore[arg-type]  # the stubs forget bytearray
                 Metadata=metadata,
                 **condition,
             )
-        return FileInfo(path=path, size=len(first))
+        return FileInfo(path=path, size=len(body))
 
     def delete(self, path: str) -> None:
         """Removes a file, or everything below a folder."""
@@ -200,18 +199,18 @@ class S3ArtifactStore:
     # Requests
 
     def _write_parts(
-        self, path: str, parts: Iterable[bytes], metadata: Mapping[str, str]
+        self, path: str, parts: Iterable[Part], metadata: Mapping[str, str]
     ) -> FileInfo:
         upload_id = self._start_upload(path, metadata)
 
-        def send(number: int, body: bytes) -> str:
+        def send(number: int, body: Part) -> str:
             with s3_errors(path):
                 return self._client.upload_part(
                     Bucket=self._bucket,
                     Key=self._key(path),
                     UploadId=upload_id,
                     PartNumber=number,
-                    Body=body,
+                    Body=body,  # type: ignore[arg-type]  # the stubs forget bytearray
                 )["ETag"]
 
         stream = PartStream(self._senders, send)

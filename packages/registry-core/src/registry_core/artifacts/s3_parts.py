@@ -7,14 +7,15 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeAlias
 
 from registry_core.errors import InvalidArgumentError
 
-PART_SIZE = 8 * 1024 * 1024
-"""Bytes in a part, and of the largest file that is sent in one request. S3 takes 5 MiB and more."""
+PART_SIZE = 6 * 1024 * 1024
+"""Bytes in a part; a smaller file is sent in one request. S3 takes 5 MiB and more."""
 
 PARTS_IN_FLIGHT = 2
-"""Parts of one stream that are sent while the next is gathered: 24 MiB in all."""
+"""Parts of one stream that are sent while the next is gathered: 18 MiB in all."""
 
 PARTS_AT_ONCE = 12
 """Parts of all streams of a store that are sent at a time: their memory has a bound."""
@@ -22,6 +23,9 @@ PARTS_AT_ONCE = 12
 _PARTS_MAX = 10_000
 _GROW_EVERY = 1_000
 """S3 takes 10,000 parts: each further thousand is twice as large, which reaches its 5 TiB."""
+
+Part: TypeAlias = bytearray
+"""What is gathered, and sent as it is."""
 
 
 class PartSenders:
@@ -50,7 +54,7 @@ class PartSenders:
 class PartStream:
     """Sends the parts of one upload; `send(number, body)` gives the part's ETag."""
 
-    def __init__(self, senders: PartSenders, send: Callable[[int, bytes], str]) -> None:
+    def __init__(self, senders: PartSenders, send: Callable[[int, Part], str]) -> None:
         self._senders = senders
         self._send = send
         self._flying: deque[Future[str]] = deque()
@@ -58,7 +62,7 @@ class PartStream:
         self._sent = 0
         self.size = 0
 
-    def send_all(self, parts: Iterable[bytes]) -> Mapping[int, str]:
+    def send_all(self, parts: Iterable[Part]) -> Mapping[int, str]:
         """The ETags of all parts, by number. If that fails, nothing is under way any more."""
         try:
             for body in parts:
@@ -70,7 +74,7 @@ class PartStream:
             raise
         return dict(enumerate(self._etags, 1))
 
-    def _submit(self, body: bytes) -> None:
+    def _submit(self, body: Part) -> None:
         while len(self._flying) >= PARTS_IN_FLIGHT:
             self._land()
         self._sent += 1
@@ -90,25 +94,35 @@ class PartStream:
                 future.exception()
 
 
-def gather(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The chunks as parts of `PART_SIZE` bytes and more; the last may be smaller, or empty."""
-    gathered: list[bytes] = []
-    size = given = 0
+class Parts:
+    """The chunks as parts of `PART_SIZE` bytes and more; the last may be smaller, or empty.
+
+    To be iterated once. A part that was taken is not held here: each would cost its size in memory
+    for as long as the upload takes.
+    """
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._gathered = _gather(chunks)
+        self._waiting = [next(self._gathered)]
+        self.are_one = len(self._waiting[0]) < PART_SIZE
+        """Whether the first part is all there is."""
+
+    def __iter__(self) -> Iterator[Part]:
+        yield self._waiting.pop()
+        yield from self._gathered
+
+
+def _gather(chunks: Iterable[bytes]) -> Iterator[Part]:
+    # Grown in place: chunks that are kept to be joined are there twice for a while.
+    part = bytearray()
+    given = 0
     for chunk in chunks:
-        gathered.append(chunk)
-        size += len(chunk)
-        if size >= PART_SIZE << (given // _GROW_EVERY):
-            yield _taken(gathered)
-            size = 0
+        part += chunk
+        if len(part) >= PART_SIZE << (given // _GROW_EVERY):
+            yield part
+            part = bytearray()
             given += 1
-    yield _taken(gathered)
-
-
-def _taken(gathered: list[bytes]) -> bytes:
-    """The chunks as one part. The list is emptied: nobody holds them while the part waits."""
-    part = b"".join(gathered)
-    gathered.clear()
-    return part
+    yield part
 
 
 def etag_of_parts(etags: Mapping[int, str]) -> str | None:
