@@ -9,7 +9,7 @@ TRICKS: dict[str, tuple[bytes, ...]] = {
     "encoded often": (b"%25252e%25252e%25252fsecret", b"%2525252e%2525252e/secret", b"%25%32%65%25%32%65/secret"),
     "backslash": (b"..\\secret", b"..%5csecret", b"a%5c..%5c..%5csecret", b"%255c", b"a\\b", b"%5c%5chost%5cshare"),
     "NUL and controls": (b"%00", b"a%00b", b"a%00/../secret", b"a%0ab", b"a%0d%0ab", b"a%7f", b"a%09", b"a%2500"),
-    "absolute": (b"/etc/hostname", b"//proc/self/root/etc/hostname", b"%2fetc%2fhostname", b"%252fetc", b"/proc/self/cwd"),
+    "absolute": (b"/etc/hostname", b"//proc/self/root", b"%2fetc%2fhostname", b"%252fetc", b"/proc/self/cwd"),
     "file:": (b"file:/etc/hostname", b"file:///etc/hostname", b"file%3a///etc", b"FILE:%2f%2fetc", b"file%253a/etc"),
     "other schemes": (b"http://h/x", b"s3://b/x", b"data:x", b"mlflow-artifacts:/x"),
     "fragment": (b"a%23b", b"%23", b"%23/../secret", b"a%2523b", b"x%23/../../secret"),

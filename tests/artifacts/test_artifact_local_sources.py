@@ -68,7 +68,7 @@ def test_allowed_directory_is_uploaded(
 
 OUTSIDE = (
     "{around}/secrets", "{around}/secrets/key", "file://{around}/secrets", "{around}/allowed-not",
-    "{around}", "/", "/etc/hostname", "/proc/self/root/etc", "//proc/self/root/etc",
+    "{around}", "/", "/etc/hostname", "/proc/self/root", "//proc/self/root",
     "{around}/allowed/../secrets", "{around}/allowed/model/../../secrets",
     "file://{around}/allowed/%2e%2e/secrets", "file://{around}/allowed/..%2fsecrets",
     "{around}/allowed/link", "{around}/allowed/link/key", "{around}/allowed/file",

@@ -192,6 +192,6 @@ def test_accepted_paths_have_one_spelling(text: str) -> None:
     assert path == text == posixpath.normpath(path) == unquote(path)
     assert path == unicodedata.normalize("NFC", path)
     for tidy in (unquote, lambda text: unicodedata.normalize("NFKC", text), str.strip):
-        inside = posixpath.normpath(posixpath.join("/root", tidy(path)))
-        assert inside.startswith("/root/")
+        inside = posixpath.normpath(posixpath.join("/within", tidy(path)))
+        assert inside.startswith("/within/")
     assert posixpath.normpath("/".join(s.split(";")[0].split("?")[0] for s in path.split("/"))) not in (".", "..")  # fmt: skip

@@ -163,6 +163,27 @@ class NewModelVersion:
     status: Status = Status.READY
     """`PENDING_REGISTRATION` reserves the number while artifacts are uploaded."""
 
+    def created(self, version: int, *, now: int) -> ModelVersion:
+        """The version that this has become, with that number; it has no aliases yet.
+
+        `now` is in milliseconds since the epoch. Tags are in the order of their keys.
+        """
+        return ModelVersion(
+            name=self.name,
+            version=version,
+            creation_timestamp=now,
+            last_updated_timestamp=now,
+            source=self.source,
+            storage_location=self.storage_location,
+            run_id=self.run_id,
+            run_link=self.run_link,
+            status=self.status,
+            description=self.description,
+            user_id=self.user_id,
+            model_id=self.model_id,
+            tags=dict(sorted(self.tags.items())),
+        )
+
 
 class WebhookEntity(enum.StrEnum):
     """What an event is about, by its spelling in payloads; the wire uses the member's name."""

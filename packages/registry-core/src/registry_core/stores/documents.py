@@ -214,21 +214,8 @@ def rename(doc: ModelDocument, *, new_name: str, now: int) -> ModelDocument:
 def create_version(doc: ModelDocument, new: NewModelVersion, *, now: int) -> ModelDocument:
     """The model with one more version, which `last_created` returns."""
     number = doc.next_version
-    version = ModelVersion(
-        name=doc.name,
-        version=number,
-        creation_timestamp=now,
-        last_updated_timestamp=now,
-        source=new.source,
-        storage_location=new.storage_location,
-        run_id=new.run_id,
-        run_link=new.run_link,
-        status=new.status,
-        description=new.description,
-        user_id=new.user_id,
-        model_id=new.model_id,
-        tags=_by_key(new.tags),
-    )
+    # The document's name counts: the draft's may be from before a rename.
+    version = attrs.evolve(new.created(number, now=now), name=doc.name)
     return attrs.evolve(
         doc,
         next_version=number + 1,

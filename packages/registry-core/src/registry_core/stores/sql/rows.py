@@ -162,25 +162,6 @@ def new_version(new: NewModelVersion, now: int) -> dict[str, Any]:
     }
 
 
-def created_version(new: NewModelVersion, version: int, now: int) -> ModelVersion:
-    """The version that `new` has become; a new one has no aliases."""
-    return ModelVersion(
-        name=new.name,
-        version=version,
-        creation_timestamp=now,
-        last_updated_timestamp=now,
-        source=new.source,
-        storage_location=new.storage_location,
-        run_id=new.run_id,
-        run_link=new.run_link,
-        status=new.status,
-        description=new.description,
-        user_id=new.user_id,
-        model_id=new.model_id,
-        tags=_by_key(new.tags),
-    )
-
-
 def created_model(new: NewRegisteredModel, now: int) -> RegisteredModel:
     """The model that `new` has become; a new one has no versions and aliases."""
     return RegisteredModel(

@@ -137,7 +137,7 @@ class SqlStore:
             )
         if not created:
             raise RegisteredModelNotFoundError(new.name)
-        return rows.created_version(new, created[0][1], now)
+        return new.created(created[0][1], now=now)
 
     def get_model_version(self, name: str, version: int) -> ModelVersion:
         """See `Store`."""
