@@ -483,6 +483,16 @@ def test_delete_hides_the_version_and_never_reuses_its_number(filled):
     assert create(filled).json["model_version"]["version"] == "3"
 
 
+def test_delete_tells_a_wrong_version_before_a_wrong_name(filled):
+    """The other way round than everywhere else."""
+    body = {"name": "a/b", "version": "x"}
+    version = "Parameter 'version' must be an integer, got 'x'."
+    refuses(filled.call("DELETE", f"{VERSIONS}/delete", body), version)
+    name = "Invalid model name 'a/b'. Names cannot contain '/' or ':'."
+    refuses(filled.call("PATCH", f"{VERSIONS}/update", body), name)
+    refuses(filled.call("DELETE", f"{VERSIONS}/delete", {**body, "version": "1"}), name)
+
+
 def test_deleted_version_is_nowhere(filled):
     """The one before it is the latest again; nothing refers to a number that was deleted."""
     filled.call("DELETE", f"{VERSIONS}/delete", {"name": "m", "version": "2"})

@@ -333,6 +333,8 @@ class Registry:
 
     def delete_model_version(self, name: str, version: int | str) -> None:
         """Removes the model version with its tags and aliases; its number is not used again."""
+        # Of a wrong name and a wrong version MLflow tells the version, here alone.
+        validation.version(version)
         self.store.delete_model_version(*_key(name, version))
 
     def get_model_version_download_uri(self, name: str, version: int | str) -> str:
