@@ -1,13 +1,15 @@
 """The application: `create_app` puts the table of operations on HTTP.
 
-Strategy: what an operation does is synchronous, and the stores keep a connection per thread. So a
-handler reads the bytes of a request and hands them to one of the application's own few threads,
-which decodes, calls and encodes in one go; the event loop only moves bytes. Litestar routes,
-and sees neither requests nor entities: it would encode and coerce them in its own way.
+Strategy: what an operation does is synchronous. So a handler takes the bytes of a request and has
+one function decode, call and encode in one go: a read in the event loop's own thread, if the store
+can do it without holding up others (`at_once`), and everything else in one of a few threads.
+Litestar routes, and sees neither requests nor entities: it would encode and coerce them in its own
+way.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from http import HTTPStatus
@@ -20,9 +22,11 @@ from litestar.response import Response
 from litestar.types import ASGIApp
 
 from registry_core import Registry, wire
+from registry_core.at_once import ReadsAtOnce, WouldWaitError
 from registry_server import openapi, probes, replies
 from registry_server.artifacts import SCHEMAS as ARTIFACT_SCHEMAS
 from registry_server.artifacts import ArtifactService, supports_multipart
+from registry_server.at_once import AtOnce
 from registry_server.auth import Users
 from registry_server.guards import Guards
 from registry_server.metrics import Metrics
@@ -61,6 +65,9 @@ def create_app(
     settings = settings or Settings()
     threads = Threads(settings.threads)
     waiting = Threads(_WAITING_THREADS, name="waiting")
+    at_once = None
+    if isinstance(registry.store, ReadsAtOnce):
+        at_once = AtOnce(settings.threads, pauses=registry.store.reads_pause)
     webhooks = WebhookServing.of(registry, settings)
     operations = (*operations, *webhooks.operations)
     observers = (*observers, webhooks.observe)
@@ -85,6 +92,7 @@ def create_app(
                     operation,
                     _Runner(operation, registry, observers),
                     waiting if operation.waits_for_others else threads,
+                    at_once if operation.is_read else None,
                     settings,
                 )
                 for operation in operations
@@ -134,7 +142,11 @@ class _Application(Litestar):
 
 
 class _Runner:
-    """Runs one operation on the bytes of a request; never raises."""
+    """Runs one operation on the bytes of a request; failures are answers, too.
+
+    Raises:
+        WouldWaitError: it was called in an event loop, and has to be in a thread.
+    """
 
     def __init__(
         self,
@@ -170,6 +182,8 @@ class _Runner:
             reply = replies.success(operation.answer.encode(result))
             for observer in self._observers:
                 observer(operation.id, wanted, result, call)
+        except WouldWaitError:
+            raise
         except Exception as error:  # noqa: BLE001 the one place where errors become answers
             return replies.failure(error)
         return reply
@@ -179,6 +193,7 @@ def _route(
     operation: Operation[Any, Any],
     runner: _Runner,
     threads: Threads,
+    at_once: AtOnce | None,
     settings: Settings,
 ) -> HTTPRouteHandler:
     async def handle(request: Request[Any, Any, Any]) -> ASGIApp:
@@ -192,6 +207,9 @@ def _route(
             path_fields=scope["path_params"],
             user=scope.get("user"),
         )
+        if at_once is not None:
+            with contextlib.suppress(WouldWaitError):
+                return await at_once.run(run)
         return await threads.run(run)
 
     return HTTPRouteHandler(

@@ -4,7 +4,8 @@ Strategy: a connection is taken for one operation from a stack, most recently us
 few stay in use and their plans stay warm. A connection that has failed is thrown away. What may be
 repeated and what may not is decided here, once:
 
-- A read runs by itself, without BEGIN, and is repeated once on a new connection.
+- A read runs by itself, without BEGIN, and is repeated once on a new connection. One for an event
+  loop is not: it takes an idle connection or none, and leaves every difficulty to threads.
 - A transaction that fails before its COMMIT was sent has not happened: it is repeated.
 - A statement that writes by itself is sent once. When its connection dies, or that of a COMMIT,
   nobody knows whether it was applied, and the caller is told so.
@@ -26,6 +27,8 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from sqlalchemy.engine import Connection as SqlalchemyConnection
 from sqlalchemy.engine import Dialect, Engine
 
+from registry_core import at_once
+from registry_core.at_once import Waiter, WouldWaitError
 from registry_core.errors import ConflictError, RegistryError, StoreUnavailableError
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.errors import ConnectionLostError, LostRaceError
@@ -39,6 +42,12 @@ ACQUIRE_SECONDS = 5.0
 
 MAX_IDLE_SECONDS = 300.0
 """Firewalls forget silent connections; one idle for longer is replaced unasked."""
+
+_PATIENT_SECONDS = 5.0
+"""How long a statement that was too slow for an event loop is left to threads."""
+
+_MOST_PATIENT = 512
+"""How many such statements are remembered; each has few texts."""
 
 _FIRST_DELAY = 0.002
 """Seconds, the mean delay before the first repetition being half of it; doubled each time."""
@@ -59,6 +68,14 @@ class Connection(Protocol):
 
     def run(self, statement: Statement, values: Values) -> list[Row]:
         """The rows of a statement; it commits by itself outside of a transaction."""
+        ...
+
+    def run_at_once(self, statement: Statement, values: Values, waiter: Waiter) -> list[Row]:
+        """The rows of a statement that changes nothing, for an event loop.
+
+        Raises:
+            WouldWaitError: the loop would be held up.
+        """
         ...
 
     def begin(self) -> None:
@@ -92,6 +109,8 @@ class Driver(Protocol):
     """Whether writers exclude each other anyway, so that they should queue in the process."""
     writes_at_once: bool
     """Whether one statement may write to several tables."""
+    waits_for_sockets: bool
+    """Whether the database is another process."""
 
     def exists(self) -> bool:
         """Whether connecting would not create the database."""
@@ -157,6 +176,9 @@ class Database:
 
     def read(self, statement: Statement, values: Values) -> list[Row]:
         """The rows of a statement that changes nothing."""
+        waiter = at_once.waiter()
+        if waiter is not None:
+            return self._read_at_once(statement, values, waiter)
         return self._repeated(lambda connection: connection.run(statement, values), harmless=True)
 
     def write(self, statement: Statement, values: Values) -> list[Row]:
@@ -188,6 +210,44 @@ class Database:
         self._free = Turns(self.driver.max_connections)
         self._writer = Turns(1) if self.driver.has_one_writer else None
         self._closed = closed
+        self._patient: dict[str, float] = {}
+
+    def _read_at_once(self, statement: Statement, values: Values, waiter: Waiter) -> list[Row]:
+        """The rows, if a connection is free and nothing unusual happens.
+
+        A statement that took too long is left to threads for a while: trying it costs time, too.
+        """
+        if self._patient.get(statement.text, 0.0) > time.monotonic():
+            raise WouldWaitError("It has taken too long a moment ago")
+        connection = self._taken_at_once()
+        try:
+            rows = connection.run_at_once(statement, values, waiter)
+        except Exception as error:
+            self._put_back_or_discard(connection)
+            # Whatever it was, a thread deals with it.
+            raise self._too_slow(statement) from error
+        except BaseException:
+            self._discard(connection)
+            raise
+        self._put_back(connection)
+        if len(rows) > at_once.MOST_ROWS:
+            raise self._too_slow(statement)
+        return rows
+
+    def _too_slow(self, statement: Statement) -> WouldWaitError:
+        if len(self._patient) > _MOST_PATIENT:
+            self._patient.clear()
+        self._patient[statement.text] = time.monotonic() + _PATIENT_SECONDS
+        return WouldWaitError("It cannot be done at once")
+
+    def _taken_at_once(self) -> Connection:
+        if not self._free.acquire(timeout=0):
+            raise WouldWaitError("All connections are in use")
+        connection = None if self._closed else self._usable()
+        if connection is None:
+            self._free.release()
+            raise WouldWaitError("There is no idle connection")
+        return connection
 
     def _repeated(self, action: Callable[[Connection], ResultT], *, harmless: bool) -> ResultT:
         """The result of an action, repeated as the module says. `harmless`: it changes nothing."""

@@ -22,6 +22,8 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.engine import Dialect
 from sqlalchemy.pool import NullPool
 
+from registry_core import at_once
+from registry_core.at_once import Waiter
 from registry_core.errors import (
     BackendError,
     BackendNotInstalledError,
@@ -43,7 +45,7 @@ try:
     from psycopg.pq.abc import PGconn
     from psycopg.types.numeric import Int8Dumper
     from psycopg.types.string import TextLoader
-    from psycopg.waiting import Ready
+    from psycopg.waiting import Ready, Wait
 except ModuleNotFoundError as error:
     raise BackendNotInstalledError(
         f"A PostgreSQL store needs the module '{error.name}', which is not installed: "
@@ -98,6 +100,9 @@ _SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 
 _IDLE = TransactionStatus.IDLE
 
+_READY = {(True, False): Ready.R, (False, True): Ready.W, (True, True): Ready.RW}
+"""Psycopg's words for what a socket is ready for."""
+
 
 class PostgresqlDriver:
     """Reaches one database."""
@@ -107,6 +112,7 @@ class PostgresqlDriver:
     max_connections = MAX_CONNECTIONS
     has_one_writer = False
     writes_at_once = True
+    waits_for_sockets = True
 
     def __init__(self, parameters: dict[str, Any]) -> None:
         self.parameters = parameters
@@ -200,7 +206,23 @@ class BoundedConnection(psycopg.Connection[Row]):
 
     def wait(self, gen: Generator[Any, Any, Any], *args: Any, **kwargs: Any) -> Any:
         """What psycopg's `wait` returns."""
+        waiter = at_once.waiter()
+        if waiter is not None:
+            return self._wait_by(waiter, gen)
         return super().wait(self._bounded(gen), *args, **kwargs)
+
+    def _wait_by(self, waiter: Waiter, gen: Generator[Any, Any, Any]) -> Any:
+        """The same exchange with the socket, while an event loop goes on."""
+        descriptor = self.pgconn.socket
+        try:
+            state = next(gen)
+            while True:
+                ready = waiter.until_ready(
+                    descriptor, reading=bool(state & Wait.R), writing=bool(state & Wait.W)
+                )
+                state = gen.send(_READY[ready])
+        except StopIteration as stop:
+            return stop.value
 
     def _bounded(self, gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
         """The same exchange with the socket, looked at whenever there is nothing to read."""
@@ -260,6 +282,10 @@ class PostgresqlConnection:
             return cursor.fetchall() if result is not None and result.nfields else []
         except psycopg.Error as error:
             raise _translated(error) from error
+
+    def run_at_once(self, statement: Statement, values: Values, waiter: Waiter) -> list[Row]:  # noqa: ARG002 the raw connection finds it
+        """See `Connection`."""
+        return self.run(statement, values)
 
     def begin(self) -> None:
         """See `Connection`."""

@@ -48,6 +48,11 @@ class SqlStore:
         self._clock = clock
         self._sql = statements(database.driver.dialect, database.driver.insert)
 
+    @property
+    def reads_pause(self) -> bool:
+        """See `ReadsAtOnce`."""
+        return self._database.driver.waits_for_sockets
+
     # Registered models
 
     def create_registered_model(self, new: NewRegisteredModel) -> RegisteredModel:

@@ -1,0 +1,181 @@
+"""Calls in the event loop's own thread, for reads of a store that holds nobody up meanwhile.
+
+Strategy: the call runs in a greenlet. Where the store would wait for a socket, the greenlet pauses
+and the loop goes on; it is resumed when the socket is ready. Whatever needs more patience than
+that raises `WouldWaitError`, and the caller hands the same call to a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from greenlet import getcurrent, greenlet
+
+from registry_core.at_once import Waiter, WouldWaitError, calling
+
+T = TypeVar("T")
+
+PATIENCE_SECONDS = 1.0
+"""How long a call waits for a socket. A thread may wait longer, and asks for signs of life."""
+
+
+class AtOnce:
+    """Runs functions in the event loop that asks. Belongs to one thread.
+
+    Where they pause, no more than `limit` are under way; others queue, first come, first served.
+    """
+
+    def __init__(self, limit: int, *, pauses: bool) -> None:
+        self._pauses = pauses
+        self._places = asyncio.Semaphore(limit)
+        # Kept, because a new greenlet costs more than most reads.
+        self._idle: list[_Caller] = []
+        self._paused: dict[_Caller, float] = {}
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """The function's result.
+
+        Raises:
+            WouldWaitError: only a thread can run it.
+        """
+        if not self._pauses:
+            return _without_pause(function)
+        async with self._places:
+            caller = self._idle.pop() if self._idle else _Caller()
+            if not caller.begin(function):
+                await self._end_of(caller)
+            self._idle.append(caller)
+            return cast("T", caller.result())
+
+    async def _end_of(self, caller: _Caller) -> None:
+        caller.ended = asyncio.get_running_loop().create_future()
+        self._watch(caller)
+        try:
+            await caller.ended
+        except asyncio.CancelledError:
+            if caller in self._paused:
+                self._go_on(caller, None)
+            raise
+
+    def _watch(self, caller: _Caller) -> None:
+        loop = asyncio.get_running_loop()
+        if not self._paused:
+            loop.call_later(PATIENCE_SECONDS / 2, self._look_at_the_clock)
+        self._paused[caller] = time.monotonic()
+        descriptor, reading, writing = caller.awaits
+        try:
+            if reading:
+                loop.add_reader(descriptor, self._go_on, caller, (True, False))
+            if writing:
+                loop.add_writer(descriptor, self._go_on, caller, (False, True))
+        except NotImplementedError:  # as the usual loop of Windows
+            loop.call_soon(self._go_on, caller, None)
+
+    def _go_on(self, caller: _Caller, ready: tuple[bool, bool] | None) -> None:
+        """Resumes what has paused, because its socket is ready or, with None, to give up."""
+        loop = asyncio.get_running_loop()
+        descriptor, reading, writing = caller.awaits
+        with contextlib.suppress(NotImplementedError):
+            if reading:
+                loop.remove_reader(descriptor)
+            if writing:
+                loop.remove_writer(descriptor)
+        del self._paused[caller]
+        if not caller.go_on(ready):
+            self._watch(caller)
+        elif not caller.ended.done():
+            caller.ended.set_result(None)
+
+    def _look_at_the_clock(self) -> None:
+        oldest = time.monotonic() - PATIENCE_SECONDS
+        for caller in [caller for caller, since in self._paused.items() if since < oldest]:
+            self._go_on(caller, None)
+        if self._paused:
+            loop = asyncio.get_running_loop()
+            loop.call_later(PATIENCE_SECONDS / 2, self._look_at_the_clock)
+
+
+class _Impatient:
+    """Waits for nothing."""
+
+    def until_ready(self, descriptor: int, *, reading: bool, writing: bool) -> tuple[bool, bool]:  # noqa: ARG002 see `Waiter`
+        """See `Waiter`."""
+        raise WouldWaitError("It waits for a socket")
+
+
+_IMPATIENT: Waiter = _Impatient()
+
+
+def _without_pause(function: Callable[[], T]) -> T:
+    calling(_IMPATIENT)
+    try:
+        return function()
+    finally:
+        calling(None)
+
+
+class _Caller(greenlet):
+    """Calls one function after the other, and pauses where one has to wait for a socket."""
+
+    awaits: tuple[int, bool, bool]
+    """The socket that a pause is about, and whether it is for reading and for writing."""
+    ended: asyncio.Future[None]
+    """Completed when a call that has paused ends."""
+
+    def __init__(self) -> None:
+        super().__init__(self._work)
+        self._loop_greenlet = getcurrent()
+        self._function: Callable[[], Any] | None = None
+        self._result: Any = None
+        self._error: Exception | None = None
+        self._given_up = False
+
+    def begin(self, function: Callable[[], Any]) -> bool:
+        """Calls the function; whether that has ended, and not paused."""
+        self._function = function
+        self._given_up = False
+        return self._resume((False, False))
+
+    def go_on(self, ready: tuple[bool, bool] | None) -> bool:
+        """Ends the pause; whether the call has ended then. Without anything ready, it gives up."""
+        self._given_up = ready is None
+        return self._resume(ready)
+
+    def result(self) -> Any:
+        """What the function has returned; raises what it has raised."""
+        result, error = self._result, self._error
+        self._result = self._error = None
+        if error is not None:
+            raise error
+        return result
+
+    def until_ready(self, descriptor: int, *, reading: bool, writing: bool) -> tuple[bool, bool]:
+        """See `Waiter`."""
+        ready = None
+        if not self._given_up:
+            self.awaits = descriptor, reading, writing
+            ready = self._loop_greenlet.switch()
+        if ready is None:
+            raise WouldWaitError("It has waited for long enough")
+        return cast("tuple[bool, bool]", ready)
+
+    def _resume(self, ready: tuple[bool, bool] | None) -> bool:
+        calling(self)
+        try:
+            self.switch(ready)
+        finally:
+            calling(None)
+        return self._function is None
+
+    def _work(self, _: object) -> None:
+        while self._function is not None:
+            try:
+                self._result = self._function()
+            except Exception as error:  # noqa: BLE001 it is the caller's
+                self._error = error
+            self._function = None
+            self._loop_greenlet.switch()

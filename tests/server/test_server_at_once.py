@@ -1,0 +1,224 @@
+"""Calls in the event loop's own thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+
+import pytest
+
+import registry_server.at_once
+from registry_core import at_once, open_registry
+from registry_core.at_once import WouldWaitError
+from registry_server.at_once import AtOnce
+from services.in_process import InProcessServer
+
+
+def wait_for(reader, *, writing=False):
+    """What a store does that waits for a socket."""
+    return at_once.waiter().until_ready(reader.fileno(), reading=not writing, writing=writing)
+
+
+@pytest.fixture
+def pair():
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(end) for end in socket.socketpair()]
+
+
+@pytest.fixture(params=[False, True])
+def either(request):
+    """A store that waits for sockets, or never waits."""
+    return request.param
+
+
+def test_function_runs_in_the_thread_of_the_loop(either):
+    """It knows that a loop calls, and afterwards nobody does."""
+
+    async def main():
+        calls = AtOnce(2, pauses=either)
+        return await calls.run(lambda: (threading.current_thread(), at_once.waiter()))
+
+    thread, waiter = asyncio.run(main())
+    assert thread is threading.current_thread()
+    assert waiter is not None
+    assert at_once.waiter() is None
+
+
+def test_exception_comes_back(either):
+    """As it was raised; the next call is not disturbed."""
+
+    def fail():
+        raise KeyError("x")
+
+    async def main():
+        calls = AtOnce(2, pauses=either)
+        with pytest.raises(KeyError):
+            await calls.run(fail)
+        return at_once.waiter(), await calls.run(lambda: 1)
+
+    assert asyncio.run(main()) == (None, 1)
+
+
+def test_a_store_that_never_waits_is_not_let(pair):
+    """If it tried, a thread would have to do it."""
+
+    async def main():
+        await AtOnce(2, pauses=False).run(lambda: wait_for(pair[0]))
+
+    with pytest.raises(WouldWaitError):
+        asyncio.run(main())
+
+
+def test_others_go_on_while_one_waits(pair):
+    """Both their calls and the loop itself; no call is told that another is waiting."""
+    ours, theirs = pair
+
+    def read_twice():
+        found = []
+        for _ in range(2):
+            found.append(wait_for(ours))
+            found.append(ours.recv(1))
+        return found
+
+    async def main():
+        calls = AtOnce(2, pauses=True)
+        slow = asyncio.create_task(calls.run(read_twice))
+        meanwhile = []
+        for letter in (b"a", b"b"):
+            await asyncio.sleep(0.01)
+            meanwhile.append(await calls.run(lambda: at_once.waiter() is not None))
+            assert at_once.waiter() is None
+            assert not slow.done()
+            theirs.send(letter)
+        return await slow, meanwhile
+
+    found, meanwhile = asyncio.run(main())
+    assert found == [(True, False), b"a", (True, False), b"b"]
+    assert meanwhile == [True, True]
+
+
+def test_it_waits_for_writing_too(pair):
+    """And for either of the two."""
+
+    async def main():
+        calls = AtOnce(2, pauses=True)
+        one = await calls.run(lambda: wait_for(pair[0], writing=True))
+        pair[1].send(b"x")
+        await calls.run(lambda: wait_for(pair[0]))
+        either = await calls.run(
+            lambda: at_once.waiter().until_ready(pair[0].fileno(), reading=True, writing=True)
+        )
+        return one, any(either)
+
+    assert asyncio.run(main()) == ((False, True), True)
+
+
+def test_no_more_than_the_limit_are_under_way(pair):
+    """The others begin in the order of their coming."""
+    ours, theirs = pair
+    began = []
+
+    def read(number):
+        began.append(number)
+        wait_for(ours)
+        return ours.recv(1)
+
+    async def main():
+        calls = AtOnce(1, pauses=True)
+        tasks = [asyncio.create_task(calls.run(lambda n=n: read(n))) for n in range(3)]
+        seen = []
+        for letter in (b"a", b"b", b"c"):
+            await asyncio.sleep(0.01)
+            seen.append(list(began))
+            theirs.send(letter)
+        return await asyncio.gather(*tasks), seen
+
+    assert asyncio.run(main()) == ([b"a", b"b", b"c"], [[0], [0, 1], [0, 1, 2]])
+
+
+def test_who_waits_too_long_gives_up(pair, monkeypatch):
+    """Also when it tries to wait once more; then its place is free for others."""
+    monkeypatch.setattr(registry_server.at_once, "PATIENCE_SECONDS", 0.05)
+
+    def stubborn():
+        with contextlib.suppress(WouldWaitError):
+            wait_for(pair[0])
+        wait_for(pair[0])
+
+    async def main():
+        calls = AtOnce(1, pauses=True)
+        for _ in range(2):
+            with pytest.raises(WouldWaitError):
+                await calls.run(stubborn)
+        pair[1].send(b"x")
+        return await calls.run(lambda: wait_for(pair[0]))
+
+    assert asyncio.run(main()) == (True, False)
+
+
+def test_call_that_is_given_up_leaves_nothing_behind(pair):
+    """Its socket is not watched any more, and its place is free."""
+
+    async def main():
+        calls = AtOnce(1, pauses=True)
+        ended = []
+
+        def wait():
+            try:
+                wait_for(pair[0])
+            except WouldWaitError:
+                ended.append(True)
+                raise
+
+        task = asyncio.create_task(calls.run(wait))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        watched = asyncio.get_running_loop().remove_reader(pair[0].fileno())
+        return ended, watched, await calls.run(lambda: 1)
+
+    assert asyncio.run(main()) == ([True], False, 1)
+
+
+def test_a_loop_that_cannot_watch_sockets_leaves_it_to_threads(pair, monkeypatch):
+    """As the usual one on Windows cannot."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+
+        def refuse(*_):
+            raise NotImplementedError
+
+        monkeypatch.setattr(loop, "add_reader", refuse)
+        calls = AtOnce(1, pauses=True)
+        for _ in range(2):
+            with pytest.raises(WouldWaitError):
+                await calls.run(lambda: wait_for(pair[0]))
+        return await calls.run(lambda: 1)
+
+    assert asyncio.run(main()) == 1
+
+
+@pytest.mark.parametrize(("is_reluctant", "threads"), [(False, 1), (True, 2)])
+def test_server_asks_a_thread_where_it_must(tmp_path, monkeypatch, is_reluctant, threads):
+    """The answer is the same; what can be done at once is done in the loop's thread."""
+    with open_registry(f"sqlite:///{tmp_path}/r.db") as registry:
+        registry.create_registered_model("m")
+        asked = []
+        get = registry.store.get_registered_model
+
+        def watched(name):
+            asked.append(threading.current_thread().name)
+            if is_reluctant and at_once.waiter() is not None:
+                raise WouldWaitError
+            return get(name)
+
+        monkeypatch.setattr(registry.store, "get_registered_model", watched)
+        with InProcessServer(registry) as server:
+            answer = server.call("GET", "/registered-models/get", query=[("name", "m")])
+            assert answer.json["registered_model"]["name"] == "m"
+    here = threading.current_thread().name
+    assert asked == [here, "registry"][:threads]
