@@ -302,9 +302,16 @@ def prompt_versions(step: Step, theirs: Outcome, ours: Outcome) -> tuple[Outcome
     models = [{version["name"] for version in versions} for versions in listed]
     doubtful = models[0] ^ models[1]
     kept = [[v for v in versions if v["name"] not in doubtful] for versions in listed]
+    # A page that is full says nothing of what the other one has in place of what it leaves out.
+    full = [len(of) for of, outcome in zip(kept, (theirs, ours), strict=True) if _goes_on(outcome)]
+    kept = [versions[: min(full, default=None)] for versions in kept]
     return tuple(
         attrs.evolve(outcome, body=body) for outcome, body in zip((theirs, ours), kept, strict=True)
     )
+
+
+def _goes_on(outcome: Outcome) -> bool:
+    return isinstance(outcome.body, Mapping) and "next_page_token" in outcome.body
 
 
 def _versions(outcome: Outcome) -> list[Any]:

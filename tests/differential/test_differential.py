@@ -112,6 +112,26 @@ def test_a_rule_does_not_hide_a_second_difference() -> None:
     assert other is not None
 
 
+def test_a_page_cut_short_by_a_listed_deviation_is_compared_as_far_as_it_goes() -> None:
+    """What one server shows of a prompt takes the place of the next version; no order is excused."""
+
+    def page(*names: str, goes_on: bool) -> Outcome:
+        token = {"next_page_token": "t"} if goes_on else {}
+        versions = [{"name": name} for name in names]
+        return Outcome(status=200, body={"model_versions": versions, **token})
+
+    search = Step(method="GET", path="/model-versions/search")
+    theirs = page("prompt", "b", goes_on=True)
+    prompt_versions = deviations.rules.prompt_versions
+    shown, same = prompt_versions(search, theirs, page("b", "c", goes_on=False))
+    assert shown == same
+    shown, other = prompt_versions(search, theirs, page("c", "b", goes_on=False))
+    assert shown != other
+    theirs = page("prompt", "b", goes_on=False)
+    shown, more = prompt_versions(search, theirs, page("b", "c", goes_on=True))
+    assert shown != more
+
+
 def test_a_write_that_one_server_refused_ends_the_comparison() -> None:
     """After a listed difference in a write, later steps say nothing and are not compared."""
     typed = attrs.evolve(CREATE, fields={"name": "@@a", "tags": [{"key": "k", "value": 1}]})

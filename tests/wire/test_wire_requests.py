@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from registry_core import wire
 from registry_core.errors import InvalidArgumentError
+from registry_core.validation import TAG_VALUE_MAX_LENGTH
 from registry_core.wire import requests
 from registry_core.wire.requests import (
     CreateModelVersion,
@@ -203,6 +204,14 @@ def test_list_field_takes_only_lists_of_texts(value):
 def test_tags_become_a_mapping(tags, expected):
     """Duplicates collapse, the last wins; a missing value is empty."""
     assert decode_body(CreateRegisteredModel, {"name": "m", "tags": tags}).tags == expected
+
+
+def test_an_overridden_tag_that_is_too_long_is_refused_all_the_same():
+    """MLflow checks every one of them; whoever checks them later sees it."""
+    long = "x" * (TAG_VALUE_MAX_LENGTH + 1)
+    tags = [{"key": "a", "value": long}, {"key": "a", "value": "1"}, {"key": "b", "value": "2"}]
+    decoded = decode_body(CreateRegisteredModel, {"name": "m", "tags": tags}).tags
+    assert decoded == {"a": long, "b": "2"}
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,12 @@ def _texts(value: object, _: object) -> tuple[str, ...]:
 
 def _tags(value: object, _: object) -> dict[str, str]:
     # In the order they were sent: the first one at fault is the one that an error names.
-    return {item["key"]: item["value"] for item in _pairs(value, "key", "value")}
+    found: dict[str, str] = {}
+    for key, text in _pairs(value, "key", "value"):
+        # MLflow checks every one of them: what is too long stays, to be refused.
+        if len(found.get(key, "")) <= validation.TAG_VALUE_MAX_LENGTH:
+            found[key] = text
+    return found
 
 
 def _sorted_tags(value: object, annotation: object) -> dict[str, str]:
@@ -134,24 +139,24 @@ def _sorted_tags(value: object, annotation: object) -> dict[str, str]:
 
 
 def _aliases(value: object, _: object) -> dict[str, int]:
-    pairs = _pairs(value, "alias", "version")
-    return dict(sorted((item["alias"], _integer(item["version"], int)) for item in pairs))
+    found = dict(_pairs(value, "alias", "version"))
+    return {alias: _integer(version, int) for alias, version in sorted(found.items())}
 
 
-def _pairs(value: object, *keys: str) -> list[dict[str, str]]:
-    """A list of objects with two texts each; the last of those with equal first texts counts."""
+def _pairs(value: object, first: str, second: str) -> list[tuple[str, str]]:
+    """The texts in a list of objects with two each."""
     if type(value) is not list:
         raise WrongTypeError
-    found = {}
+    found = []
     for item in value:
         if type(item) is not dict:
             raise WrongTypeError
-        pair = {key: "" if item.get(key) is None else item[key] for key in keys}
-        for key, text in pair.items():
+        texts = ["" if item.get(key) is None else item[key] for key in (first, second)]
+        for key, text in zip((first, second), texts, strict=True):
             if type(text) is not str:
                 raise wrong_type(key, text)
-        found[pair[keys[0]]] = pair
-    return list(found.values())
+        found.append((texts[0], texts[1]))
+    return found
 
 
 def _enumeration(value: object, kind: Any) -> enum.Enum:
