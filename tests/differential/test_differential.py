@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import attrs
 import pytest
 
-from differential import deviations, generate, replay, run, shrink
+from differential import deviations, generate, replay, rules, run, shrink
 from differential.compare import Difference, Tally, compare, differing
 from differential.replay import Outcome
 from differential.report import Report
@@ -113,23 +113,23 @@ def test_a_rule_does_not_hide_a_second_difference() -> None:
 
 
 def test_a_page_cut_short_by_a_listed_deviation_is_compared_as_far_as_it_goes() -> None:
-    """What one server shows of a prompt takes the place of the next version; no order is excused."""
+    """What one server shows of a prompt takes the place of the next version, and excuses no order."""
 
-    def page(*names: str, goes_on: bool) -> Outcome:
+    def page(*versions: tuple[str, int], goes_on: bool) -> Outcome:
         token = {"next_page_token": "t"} if goes_on else {}
-        versions = [{"name": name} for name in names]
-        return Outcome(status=200, body={"model_versions": versions, **token})
+        shown = [{"name": name, "version": version} for name, version in versions]
+        return Outcome(status=200, body={"model_versions": shown, **token})
 
-    search = Step(method="GET", path="/model-versions/search")
-    theirs = page("prompt", "b", goes_on=True)
-    prompt_versions = deviations.rules.prompt_versions
-    shown, same = prompt_versions(search, theirs, page("b", "c", goes_on=False))
-    assert shown == same
-    shown, other = prompt_versions(search, theirs, page("c", "b", goes_on=False))
-    assert shown != other
-    theirs = page("prompt", "b", goes_on=False)
-    shown, more = prompt_versions(search, theirs, page("b", "c", goes_on=True))
-    assert shown != more
+    def agree(theirs: Outcome, ours: Outcome) -> bool:
+        search = Step(method="GET", path="/model-versions/search")
+        shown, other = rules.prompt_versions(search, theirs, ours)
+        return shown == other
+
+    cut_short = page(("prompt", 1), ("b", 1), goes_on=True)
+    assert agree(cut_short, page(("b", 1), ("b", 2), goes_on=False))
+    assert not agree(cut_short, page(("b", 2), ("b", 1), goes_on=False))
+    whole = page(("prompt", 1), ("b", 1), goes_on=False)
+    assert not agree(whole, page(("b", 1), ("b", 2), goes_on=False))
 
 
 def test_a_write_that_one_server_refused_ends_the_comparison() -> None:
