@@ -177,26 +177,38 @@ def test_call_that_is_given_up_leaves_nothing_behind(pair):
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        watched = asyncio.get_running_loop().remove_reader(pair[0].fileno())
-        return ended, watched, await calls.run(lambda: 1)
+        return ended, len(calls._selector.get_map()), await calls.run(lambda: 1)
 
-    assert asyncio.run(main()) == ([True], False, 1)
+    assert asyncio.run(main()) == ([True], 0, 1)
 
 
-def test_a_loop_that_cannot_watch_sockets_leaves_it_to_threads(pair, monkeypatch):
-    """As the usual one on Windows cannot."""
+def test_closing_gives_up_what_has_paused(pair):
+    """And the loop watches nothing any more; closing twice, or before anything paused, is fine."""
 
     async def main():
-        loop = asyncio.get_running_loop()
+        calls = AtOnce(2, pauses=True)
+        calls.close()
+        tasks = [asyncio.create_task(calls.run(lambda end=end: wait_for(end))) for end in pair]
+        await asyncio.sleep(0.01)
+        watched = calls._selector.fileno()
+        calls.close()
+        calls.close()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        return results, asyncio.get_running_loop().remove_reader(watched)
 
-        def refuse(*_):
-            raise NotImplementedError
+    results, is_watched = asyncio.run(main())
+    assert [type(result) for result in results] == [WouldWaitError, WouldWaitError]
+    assert not is_watched
 
-        monkeypatch.setattr(loop, "add_reader", refuse)
+
+def test_where_no_selector_can_be_watched_threads_wait(pair, monkeypatch):
+    """As on Windows; what does not wait is done at once all the same."""
+    monkeypatch.setattr(registry_server.at_once, "_CAN_PAUSE", False)
+
+    async def main():
         calls = AtOnce(1, pauses=True)
-        for _ in range(2):
-            with pytest.raises(WouldWaitError):
-                await calls.run(lambda: wait_for(pair[0]))
+        with pytest.raises(WouldWaitError):
+            await calls.run(lambda: wait_for(pair[0]))
         return await calls.run(lambda: 1)
 
     assert asyncio.run(main()) == 1

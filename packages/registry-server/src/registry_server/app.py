@@ -108,6 +108,7 @@ def create_app(
             files.close,
             lambda: webhooks.close(),  # noqa: PLW0108 see above
             waiting.close,
+            *([] if at_once is None else [at_once.close]),
         ],
     )
     # Around the router, not inside it: what it refuses by itself is guarded and counted too.

@@ -8,9 +8,10 @@ that raises `WouldWaitError`, and the caller hands the same call to a thread.
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import selectors
 import time
 from collections.abc import Callable
+from selectors import EVENT_READ, EVENT_WRITE
 from typing import Any, TypeVar, cast
 
 from greenlet import getcurrent, greenlet
@@ -35,6 +36,8 @@ class AtOnce:
         # Kept, because a new greenlet costs more than most reads.
         self._idle: list[_Caller] = []
         self._paused: dict[_Caller, float] = {}
+        self._selector: selectors.DefaultSelector | None = None
+        self._clock: asyncio.TimerHandle | None = None
 
     async def run(self, function: Callable[[], T]) -> T:
         """The function's result.
@@ -51,6 +54,17 @@ class AtOnce:
             self._idle.append(caller)
             return cast("T", caller.result())
 
+    def close(self) -> None:
+        """Gives up what has paused, and watches nothing any more."""
+        for caller in tuple(self._paused):
+            self._go_on(caller, None)
+        if self._clock is not None:
+            self._clock.cancel()
+        if self._selector is not None:
+            asyncio.get_running_loop().remove_reader(self._selector)
+            self._selector.close()
+            self._selector = None
+
     async def _end_of(self, caller: _Caller) -> None:
         caller.ended = asyncio.get_running_loop().create_future()
         self._watch(caller)
@@ -62,41 +76,47 @@ class AtOnce:
             raise
 
     def _watch(self, caller: _Caller) -> None:
-        loop = asyncio.get_running_loop()
-        if not self._paused:
-            loop.call_later(PATIENCE_SECONDS / 2, self._look_at_the_clock)
+        """Has the caller resumed when its socket is ready, or when it has waited for too long."""
+        selector = self._selector or self._watching()
+        descriptor, events = caller.awaits
+        selector.register(descriptor, events, caller)
         self._paused[caller] = time.monotonic()
-        descriptor, reading, writing = caller.awaits
-        try:
-            if reading:
-                loop.add_reader(descriptor, self._go_on, caller, (True, False))
-            if writing:
-                loop.add_writer(descriptor, self._go_on, caller, (False, True))
-        except NotImplementedError:  # as the usual loop of Windows
-            loop.call_soon(self._go_on, caller, None)
+        if self._clock is None:
+            self._set_clock()
 
-    def _go_on(self, caller: _Caller, ready: tuple[bool, bool] | None) -> None:
+    def _watching(self) -> selectors.DefaultSelector:
+        # One of our own, which the loop watches: its own way of watching a socket costs many times
+        # as much, and each pause is another one.
+        self._selector = selectors.DefaultSelector()
+        asyncio.get_running_loop().add_reader(self._selector, self._look_at_sockets)
+        return self._selector
+
+    def _look_at_sockets(self) -> None:
+        if self._selector is not None:
+            for key, events in self._selector.select(0):
+                self._go_on(key.data, events)
+
+    def _go_on(self, caller: _Caller, ready: int | None) -> None:
         """Resumes what has paused, because its socket is ready or, with None, to give up."""
-        loop = asyncio.get_running_loop()
-        descriptor, reading, writing = caller.awaits
-        with contextlib.suppress(NotImplementedError):
-            if reading:
-                loop.remove_reader(descriptor)
-            if writing:
-                loop.remove_writer(descriptor)
+        if self._selector is not None:
+            self._selector.unregister(caller.awaits[0])
         del self._paused[caller]
         if not caller.go_on(ready):
             self._watch(caller)
         elif not caller.ended.done():
             caller.ended.set_result(None)
 
+    def _set_clock(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._clock = loop.call_later(PATIENCE_SECONDS / 2, self._look_at_the_clock)
+
     def _look_at_the_clock(self) -> None:
+        self._clock = None
         oldest = time.monotonic() - PATIENCE_SECONDS
         for caller in [caller for caller, since in self._paused.items() if since < oldest]:
             self._go_on(caller, None)
         if self._paused:
-            loop = asyncio.get_running_loop()
-            loop.call_later(PATIENCE_SECONDS / 2, self._look_at_the_clock)
+            self._set_clock()
 
 
 class _Impatient:
@@ -118,11 +138,15 @@ def _without_pause(function: Callable[[], T]) -> T:
         calling(None)
 
 
+_CAN_PAUSE = hasattr(selectors.DefaultSelector, "fileno")
+"""Whether a loop can watch a selector: not on Windows, where threads wait."""
+
+
 class _Caller(greenlet):
     """Calls one function after the other, and pauses where one has to wait for a socket."""
 
-    awaits: tuple[int, bool, bool]
-    """The socket that a pause is about, and whether it is for reading and for writing."""
+    awaits: tuple[int, int]
+    """The socket that a pause is about, and which of the selector's events end it."""
     ended: asyncio.Future[None]
     """Completed when a call that has paused ends."""
 
@@ -138,9 +162,9 @@ class _Caller(greenlet):
         """Calls the function; whether that has ended, and not paused."""
         self._function = function
         self._given_up = False
-        return self._resume((False, False))
+        return self._resume(0)
 
-    def go_on(self, ready: tuple[bool, bool] | None) -> bool:
+    def go_on(self, ready: int | None) -> bool:
         """Ends the pause; whether the call has ended then. Without anything ready, it gives up."""
         self._given_up = ready is None
         return self._resume(ready)
@@ -156,14 +180,14 @@ class _Caller(greenlet):
     def until_ready(self, descriptor: int, *, reading: bool, writing: bool) -> tuple[bool, bool]:
         """See `Waiter`."""
         ready = None
-        if not self._given_up:
-            self.awaits = descriptor, reading, writing
+        if _CAN_PAUSE and not self._given_up:
+            self.awaits = descriptor, reading * EVENT_READ | writing * EVENT_WRITE
             ready = self._loop_greenlet.switch()
         if ready is None:
             raise WouldWaitError("It has waited for long enough")
-        return cast("tuple[bool, bool]", ready)
+        return bool(ready & EVENT_READ), bool(ready & EVENT_WRITE)
 
-    def _resume(self, ready: tuple[bool, bool] | None) -> bool:
+    def _resume(self, ready: int | None) -> bool:
         calling(self)
         try:
             self.switch(ready)
