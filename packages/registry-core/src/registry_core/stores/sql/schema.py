@@ -1,10 +1,12 @@
 """Which schema a database has, and bringing it to the one this release needs.
 
-Strategy: an empty database is migrated when it is first opened, any other only on purpose, by
-`upgrade`. A migration is one transaction, so that a crash leaves all of it or nothing, and it looks
-again at what there is once it has the lock: of several processes that start at once on an empty
-database one migrates, and the others find that it has. A database with tables, but without our own
-version table, is somebody else's and is not touched.
+Strategy: an empty database is made ready when it is first opened, any other only on purpose, by
+`upgrade`. What the migrations lead to is what `tables` describes, so an empty database is given
+that at once: loading Alembic takes longer than all the rest. Either is one transaction, so that a
+crash leaves all of it or nothing, and it looks again at what there is once it has the lock: of
+several processes that start at once on an empty database one does it, and the others find that it
+has. A database with tables, but without our own version table, is somebody else's and is not
+touched.
 """
 
 from __future__ import annotations
@@ -15,14 +17,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import attrs
-from sqlalchemy import Connection
+from sqlalchemy import Connection, insert
 from sqlalchemy.exc import DBAPIError
 
 from registry_core.errors import BackendError, SchemaOutOfDateError, StoreUnavailableError
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.database import Database, Driver
 from registry_core.stores.sql.errors import DuplicateError, LostRaceError
-from registry_core.stores.sql.tables import ALEMBIC_VERSION_TABLE
+from registry_core.stores.sql.tables import ALEMBIC_VERSION_TABLE, alembic_version, metadata
 
 REVISIONS = ("0001",)
 """The line of migrations, oldest first; kept here so that opening a store need not load Alembic."""
@@ -92,7 +94,7 @@ def head() -> str:
 
 
 def prepare(database: Database) -> None:
-    """Makes a database ready for use: migrates an empty one, and checks any other.
+    """Makes a database ready for use: creates the tables of an empty one, and checks any other.
 
     Raises:
         BackendError: it belongs to somebody else.
@@ -153,13 +155,22 @@ def _migrate_once(driver: Driver) -> None:
                 # Two upgrades at once: the second waits here, and looks again.
                 driver.lock_schema(connection)
                 state = _state(rows, driver)
-            if state.is_older:
+            if state.is_empty:
+                _create_tables(connection)
+                connection.commit()
+            elif state.is_older:
                 _run_alembic(connection)
                 connection.commit()
             else:
                 state.require_head()
     except DBAPIError as error:
         raise driver.translated(error.orig) from error
+
+
+def _create_tables(connection: Connection) -> None:
+    metadata.create_all(connection, checkfirst=False)
+    alembic_version.create(connection, checkfirst=False)
+    connection.execute(insert(alembic_version).values(version_num=head()))
 
 
 def _run_alembic(connection: Connection) -> None:

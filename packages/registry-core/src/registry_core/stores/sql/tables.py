@@ -34,6 +34,7 @@ from sqlalchemy import (
     Index,
     MetaData,
     PrimaryKeyConstraint,
+    String,
     Table,
     Text,
     UniqueConstraint,
@@ -53,6 +54,15 @@ ALEMBIC_VERSION_TABLE = "registry_alembic_version"
 """Alembic's table, under a name of our own: MLflow's databases have an `alembic_version` too."""
 
 metadata = MetaData()
+"""The tables of the registry."""
+
+alembic_version = Table(
+    ALEMBIC_VERSION_TABLE,
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name=f"{ALEMBIC_VERSION_TABLE}_pkc"),
+)
+"""Alembic's table, as it would make it."""
 
 
 def _text() -> TypeEngine[str]:
