@@ -65,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT; requests in flight are answered first."""
+    # What is loaded to start stays: the collector would look through it again and again.
+    gc.disable()
     # Whatever cannot work is found out here, by one process and with one line.
     _check_exposure(settings)
     if settings.workers > 1 and settings.store.lower().startswith("memory:"):
@@ -131,9 +133,10 @@ def _application(settings: Settings) -> Litestar:
     )
     app = create_app(registry, settings)
     app.on_shutdown.append(registry.close)
-    # All of this stays: the collector need not look at it again after every few pages of models.
+    # Nor need it look at this again after every few pages of models.
     gc.collect()
     gc.freeze()
+    gc.enable()
     return app
 
 

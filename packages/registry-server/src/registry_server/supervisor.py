@@ -34,6 +34,7 @@ class Supervisor(Multiprocess):
         # The collector writes into what it looks at, and what is written is no longer shared.
         gc.collect()
         gc.freeze()
+        gc.enable()
         super().run()
 
     def terminate_all(self) -> None:
