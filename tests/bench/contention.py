@@ -2,10 +2,13 @@
 
 import contextlib
 
-from bench import data, load, servers
+from bench import cores, data, load, servers
 from bench.operations import Operation, ask, create_version, operations
 
 WRITERS = 32
+
+SHARE = 0.5
+"""Of a core, for each worker: on two cores half of them is left for everything else."""
 
 
 def run(options):
@@ -52,11 +55,19 @@ def _has_no_gap(target, name):
 
 
 def _workers(one, two, options, bounds):
-    """Of one and of two workers on the same database, the total of requests."""
+    """Of one and of two workers on the same database, the total of requests.
+
+    Once with the machine as it is, and once with each worker held to half a core.
+    """
     found = {}
+    held = ("1 held", "2 held") if cores.can_hold() else ()
     for operation in operations(options.models, options.versions):
         if options.only in operation.name:
             pairs = [(one, operation), (two, operation)]
-            figures = load.in_turns(pairs, **bounds)
-            found[operation.name] = dict(zip(("1", "2"), figures, strict=True))
+            row = dict(zip(("1", "2"), load.in_turns(pairs, **bounds), strict=True))
+            if held:
+                with contextlib.ExitStack() as stack:
+                    cores.hold(stack, [one.pid, *load.family(two.pid)[1:]], SHARE)
+                    row |= dict(zip(held, load.in_turns(pairs, **bounds), strict=True))
+            found[operation.name] = row
     return found

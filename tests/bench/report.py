@@ -150,15 +150,28 @@ def _contention(figures):
                 name,
                 _number(row["1"]["requests_per_second"]),
                 _number(row["2"]["requests_per_second"]),
-                f"{row['2']['requests_per_second'] / row['1']['requests_per_second']:.2f}",
+                _gain(row, "1", "2"),
+                *(_number(row.get(held, {}).get("requests_per_second")) for held in HELD),
+                _gain(row, *HELD),
                 _number(row["2"]["cpu_us"]),
                 _number(row["2"]["database_cpu_us"] or None),
             ]
             for name, row in parts["workers"].items()
         ]
-        head = ["operation", "1 worker/s", "2 workers/s", "ratio", "CPU µs", "database CPU µs"]
+        head = ["operation", "1 worker/s", "2 workers/s", "ratio"]
+        head += ["1 at half a core/s", "2 at half a core/s", "ratio "]
+        head += ["CPU µs", "database CPU µs"]
         found.append((f"{kind}: one worker and two", _table([head, *rows])))
     return found
+
+
+HELD = ("1 held", "2 held")
+
+
+def _gain(row, one, two):
+    if one not in row:
+        return NONE
+    return f"{row[two]['requests_per_second'] / row[one]['requests_per_second']:.2f}"
 
 
 def _footprint(figures):
