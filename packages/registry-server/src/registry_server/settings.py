@@ -146,7 +146,7 @@ OPTIONS: Sequence[Option] = (
     Option(
         "threads",
         ("REGISTRY_THREADS",),
-        "threads of each worker that call the store; each keeps one connection",
+        "threads of each worker that call the store; as many reads may be under way beside them",
         _number(1, 256),
     ),
     Option(
