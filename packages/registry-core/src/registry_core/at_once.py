@@ -12,11 +12,9 @@ from __future__ import annotations
 import threading
 from typing import Protocol, runtime_checkable
 
-BUDGET_SECONDS = 0.005
-"""How long a read may compute: no longer than Python lets any thread keep the others waiting."""
-
 MOST_ROWS = 200
-"""How many entities a read may return: as many as take about that long to decode and encode."""
+"""How many entities a read may return. To decode and encode them takes about 5 milliseconds: as
+long as Python lets any thread keep the others waiting."""
 
 
 class WouldWaitError(Exception):

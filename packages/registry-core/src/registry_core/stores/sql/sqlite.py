@@ -39,7 +39,7 @@ BUSY_MILLISECONDS = 50
 
 STEPS_AT_ONCE = 100_000
 """Steps of SQLite's machine that a read for an event loop may take, or up to twice as many: about
-`at_once.BUDGET_SECONDS`. A page of 100 models with 5 versions of each takes 40,000."""
+5 milliseconds. A page of 100 models with 5 versions of each takes 40,000."""
 
 CACHED_STATEMENTS = 512
 """Prepared statements that a connection keeps."""
