@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from registry_core import open_registry
+from registry_server.__main__ import _WORKER_ANSWER_SECONDS
 from registry_server.protocol import MAX_HEADERS_BYTES, MAX_URL_BYTES
 from services import pausing_store
 from services.registry_server import RegistryServer, free_port
@@ -268,6 +269,18 @@ def test_dead_worker_is_replaced(tmp_path):
         wait_for(lambda: len(set(children(server.pid)) - {before[0]}) == 2)
         with WireClient(server.url) as client:
             assert client.post("/registered-models/create", name="m").status == 200
+
+
+def test_worker_that_dies_before_it_answers_its_parent_is_replaced_at_once(tmp_path):
+    """The parent, which asks every half second, does not wait for it as for a slow one."""
+    with RegistryServer(f"sqlite:///{tmp_path / 'r.db'}", workers=2) as server:
+        worker = children(server.pid)[0]
+        os.kill(worker, signal.SIGSTOP)
+        time.sleep(2)
+        os.kill(worker, signal.SIGKILL)
+        began = time.monotonic()
+        wait_for(lambda: len(set(children(server.pid)) - {worker}) == 2)
+        assert time.monotonic() - began < _WORKER_ANSWER_SECONDS / 2
 
 
 def test_workers_end_with_a_parent_that_is_killed(tmp_path):

@@ -83,6 +83,18 @@ class _Worker(ForkProcess):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, multiprocess.SIGNALS)
 
 
+class _Process(multiprocess.Process):
+    """A worker as its parent sees it."""
+
+    def start(self) -> None:
+        """Starts it. The parent keeps no copy of its end of the pipe on which it answers.
+
+        Else the parent would go on waiting for the answer of a worker that has died meanwhile.
+        """
+        super().start()
+        self.child_conn.close()
+
+
 def _work(serve: Callable[..., None], sockets: list[socket]) -> None:
     """Serves, in a process that treats signals as a new one would and not as its parent does."""
     for number in multiprocess.SIGNALS:
@@ -99,5 +111,6 @@ def _forked(
     return _Worker(target=_work, args=(target, sockets))
 
 
-# Where uvicorn looks for the maker of its workers' processes.
+# Where uvicorn looks for its workers, and for the maker of their processes.
+multiprocess.Process = _Process  # type: ignore[misc]
 multiprocess.get_subprocess = _forked  # type: ignore[assignment, attr-defined]
