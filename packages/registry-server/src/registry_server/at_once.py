@@ -78,8 +78,7 @@ class AtOnce:
     def _watch(self, caller: _Caller) -> None:
         """Has the caller resumed when its socket is ready, or when it has waited for too long."""
         selector = self._selector or self._watching()
-        descriptor, events = caller.awaits
-        selector.register(descriptor, events, caller)
+        selector.register(*caller.awaits, caller)
         self._paused[caller] = time.monotonic()
         if self._clock is None:
             self._set_clock()
@@ -98,10 +97,16 @@ class AtOnce:
 
     def _go_on(self, caller: _Caller, ready: int | None) -> None:
         """Resumes what has paused, because its socket is ready or, with None, to give up."""
-        if self._selector is not None:
-            self._selector.unregister(caller.awaits[0])
+        watched = caller.awaits
+        has_ended = caller.go_on(ready)
+        if not has_ended and caller.awaits == watched:
+            # A long answer comes in many pieces.
+            self._paused[caller] = time.monotonic()
+            return
         del self._paused[caller]
-        if not caller.go_on(ready):
+        if self._selector is not None:
+            self._selector.unregister(watched[0])
+        if not has_ended:
             self._watch(caller)
         elif not caller.ended.done():
             caller.ended.set_result(None)
