@@ -85,21 +85,30 @@ class Guards:
         headers = _headers(scope)
         added = (*_HEADERS, *self._shared(headers))
         status = 0
+        is_counted = False
+
+        def count() -> None:
+            nonlocal is_counted
+            is_counted = True
+            name = getattr(scope.get("route_handler"), "name", None)
+            self._metrics.record(name, status, time.perf_counter() - started)
 
         async def counted_send(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], *added]
+            elif message["type"] == "http.response.body" and not message.get("more_body", False):
+                # Before the client has it: whoever was answered finds the request counted.
+                count()
             await send(message)
 
         try:
             app = await self._admit(scope, headers)
             await app(scope, receive, counted_send)
         finally:
-            handler = scope.get("route_handler")
-            name = getattr(handler, "name", None)
-            self._metrics.record(name, status, time.perf_counter() - started)
+            if not is_counted:
+                count()
 
     async def _admit(self, scope: HTTPScope, headers: Mapping[bytes, bytes]) -> ASGIApp:
         """The application that answers: the guarded one, or a refusal."""
