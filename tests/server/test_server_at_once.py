@@ -115,6 +115,28 @@ def test_it_waits_for_writing_too(pair):
     assert asyncio.run(main()) == ((False, True), True)
 
 
+def test_one_call_may_wait_for_this_and_for_that(pair):
+    """Each pause is about what it says, whatever the one before was about."""
+
+    def converse():
+        steps = [wait_for(pair[0], writing=True)]
+        pair[0].send(b"?")
+        steps.append(wait_for(pair[0]))
+        pair[0].recv(1)
+        steps.append(wait_for(pair[0], writing=True))
+        return steps
+
+    async def main():
+        calls = AtOnce(1, pauses=True)
+        task = asyncio.create_task(calls.run(converse))
+        await asyncio.sleep(0.01)
+        assert not task.done()
+        pair[1].send(b"!")
+        return await task, len(calls._selector.get_map())
+
+    assert asyncio.run(main()) == ([(False, True), (True, False), (False, True)], 0)
+
+
 def test_no_more_than_the_limit_are_under_way(pair):
     """The others begin in the order of their coming."""
     ours, theirs = pair

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -11,8 +13,10 @@ import pytest
 from registry_core import Registry, SchemaOutOfDateError, StoreUnavailableError
 from registry_core.stores.memory import MemoryStore
 from registry_server import Settings, probes
+from registry_server.guards import Guards
 from registry_server.metrics import BUCKETS, Metrics
 from registry_server.operations import REGISTRY_OPERATIONS
+from registry_server.replies import Reply
 from services.in_process import InProcessServer
 
 
@@ -174,3 +178,34 @@ def test_settings_are_not_told(server):
     """Neither the store's URL nor the environment is anybody's business."""
     secret = Settings(store="postgresql://u:hunter2@h/d")
     assert "hunter2" not in repr(secret)
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_requests_are_counted_once_before_their_answer_is_out(answers):
+    """Whoever was answered finds the request counted; one that nobody answered is counted too."""
+    metrics = Metrics([])
+    counts = []
+
+    def counted():
+        found = [
+            line for line in metrics.text().splitlines() if line.startswith("registry_requests")
+        ]
+        return [line.rpartition(" ")[2] for line in found]
+
+    async def app(scope, receive, send):
+        if not answers:
+            raise RuntimeError
+        await Reply(200, b"{}")(scope, receive, send)
+
+    async def send(message):
+        counts.append((message["type"], counted()))
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    scope = {"type": "http", "method": "GET", "path": "/x", "headers": []}
+    with contextlib.suppress(RuntimeError):
+        asyncio.run(Guards(app, metrics=metrics)(scope, receive, send))
+    assert counted() == ["1"]
+    if answers:
+        assert counts == [("http.response.start", []), ("http.response.body", ["1"])]

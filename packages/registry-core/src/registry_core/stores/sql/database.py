@@ -28,7 +28,7 @@ from sqlalchemy.engine import Connection as SqlalchemyConnection
 from sqlalchemy.engine import Dialect, Engine
 
 from registry_core import at_once
-from registry_core.at_once import Waiter, WouldWaitError
+from registry_core.at_once import WouldWaitError
 from registry_core.errors import ConflictError, RegistryError, StoreUnavailableError
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.errors import ConnectionLostError, LostRaceError
@@ -67,14 +67,10 @@ class Connection(Protocol):
     """A connection of a driver. Failures are `errors` of this package, or `RegistryError`."""
 
     def run(self, statement: Statement, values: Values) -> list[Row]:
-        """The rows of a statement; it commits by itself outside of a transaction."""
-        ...
+        """The rows of a statement; it commits by itself outside of a transaction.
 
-    def run_at_once(self, statement: Statement, values: Values, waiter: Waiter) -> list[Row]:
-        """The rows of a statement that changes nothing, for an event loop.
-
-        Raises:
-            WouldWaitError: the loop would be held up.
+        When an event loop calls (`at_once.waiter`) the statement changes nothing, and fails if it
+        would hold the loop up.
         """
         ...
 
@@ -176,9 +172,8 @@ class Database:
 
     def read(self, statement: Statement, values: Values) -> list[Row]:
         """The rows of a statement that changes nothing."""
-        waiter = at_once.waiter()
-        if waiter is not None:
-            return self._read_at_once(statement, values, waiter)
+        if at_once.waiter() is not None:
+            return self._read_at_once(statement, values)
         return self._repeated(lambda connection: connection.run(statement, values), harmless=True)
 
     def write(self, statement: Statement, values: Values) -> list[Row]:
@@ -212,7 +207,7 @@ class Database:
         self._closed = closed
         self._patient: dict[str, float] = {}
 
-    def _read_at_once(self, statement: Statement, values: Values, waiter: Waiter) -> list[Row]:
+    def _read_at_once(self, statement: Statement, values: Values) -> list[Row]:
         """The rows, if a connection is free and nothing unusual happens.
 
         A statement that took too long is left to threads for a while: trying it costs time, too.
@@ -221,7 +216,7 @@ class Database:
             raise WouldWaitError("It has taken too long a moment ago")
         connection = self._taken_at_once()
         try:
-            rows = connection.run_at_once(statement, values, waiter)
+            rows = connection.run(statement, values)
         except Exception as error:
             self._put_back_or_discard(connection)
             # Whatever it was, a thread deals with it.

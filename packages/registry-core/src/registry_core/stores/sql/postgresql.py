@@ -283,10 +283,6 @@ class PostgresqlConnection:
         except psycopg.Error as error:
             raise _translated(error) from error
 
-    def run_at_once(self, statement: Statement, values: Values, waiter: Waiter) -> list[Row]:  # noqa: ARG002 the raw connection finds it
-        """See `Connection`."""
-        return self.run(statement, values)
-
     def begin(self) -> None:
         """See `Connection`."""
         self.run(_BEGIN, {})

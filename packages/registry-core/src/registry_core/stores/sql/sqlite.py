@@ -21,7 +21,7 @@ from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 from sqlalchemy.engine import Dialect
 from sqlalchemy.pool import NullPool, StaticPool
 
-from registry_core.at_once import Waiter
+from registry_core import at_once
 from registry_core.errors import BackendError, UnsupportedBackendError
 from registry_core.search.like import Wildcard, parts
 from registry_core.stores.sql.compiling import Statement
@@ -177,20 +177,18 @@ class SqliteConnection:
 
     def run(self, statement: Statement, values: Values) -> list[Row]:
         """See `Connection`."""
+        is_bounded = at_once.waiter() is not None
+        if is_bounded:
+            # Called after so many steps of all runs of the statement, so the first call may come at
+            # once; it interrupts this run by returning a number.
+            self.raw.set_progress_handler(itertools.count().__next__, STEPS_AT_ONCE)
         try:
             return self.raw.execute(statement.text, statement.arguments(values)).fetchall()
         except sqlite3.Error as error:
             raise _translated(error) from error
-
-    def run_at_once(self, statement: Statement, values: Values, waiter: Waiter) -> list[Row]:  # noqa: ARG002 nothing here waits for a socket
-        """See `Connection`."""
-        # It is called after so many steps of all runs of the statement, so the first call may come
-        # at once; it interrupts this run by returning a number.
-        self.raw.set_progress_handler(itertools.count().__next__, STEPS_AT_ONCE)
-        try:
-            return self.run(statement, values)
         finally:
-            self.raw.set_progress_handler(None, 0)
+            if is_bounded:
+                self.raw.set_progress_handler(None, 0)
 
     def begin(self) -> None:
         """See `Connection`."""
