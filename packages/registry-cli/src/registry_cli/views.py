@@ -98,13 +98,13 @@ def _version_record(version: ModelVersion) -> Sequence[Field]:
 def _encode_model(model: RegisteredModel) -> Mapping[str, Any]:
     from registry_core import wire  # noqa: PLC0415 tables must not pay for its converter
 
-    return wire.encode_registered_model(model)
+    return wire.plain(wire.encode_registered_model(model))
 
 
 def _encode_version(version: ModelVersion) -> Mapping[str, Any]:
     from registry_core import wire  # noqa: PLC0415 as above
 
-    return wire.encode_model_version(version)
+    return wire.plain(wire.encode_model_version(version))
 
 
 MODEL = View[RegisteredModel](

@@ -3,6 +3,7 @@
 The server reads requests and writes answers with it; the REST store does the reverse.
 """
 
+from registry_core.wire.answers import plain
 from registry_core.wire.converter import (
     Json,
     WrongTypeError,
@@ -52,5 +53,6 @@ __all__ = [
     "error_body",
     "fields_of_body",
     "fields_of_query",
+    "plain",
     "wrong_type",
 ]

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import codecs
 import functools
 import json
 import urllib.parse
 from collections.abc import Sequence
+from json.encoder import encode_basestring_ascii
 from typing import Any, cast
 
 import attrs
+import msgspec
 
 from registry_core.errors import InvalidArgumentError
 from registry_core.models import ModelVersion, RegisteredModel
 from registry_core.search import Page
+from registry_core.wire.answers import plain
 from registry_core.wire.converter import Json, encode_model_version, encode_registered_model
 
 JSON_CONTENT_TYPE = "application/json"
@@ -21,12 +25,32 @@ JSON_CONTENT_TYPE = "application/json"
 _METHODS_WITH_CONTENT_TYPE = frozenset({"POST", "PUT"})
 """The methods whose requests must say their content type (contract 1.2)."""
 
-_encoder = json.JSONEncoder(separators=(",", ":"))
+_encoder = msgspec.json.Encoder()
+_patient_encoder = json.JSONEncoder(separators=(",", ":"), default=plain)
 
 
 def dumps(value: object) -> bytes:
-    """The value as compact ASCII JSON. Never fails on a text, whatever is in it."""
-    return _encoder.encode(value).encode("ascii")
+    """The value as compact ASCII JSON. Never fails on a text, whatever is in it.
+
+    Strategy: clients guess the encoding of what they get. The fast encoder writes UTF-8; what is
+    beyond ASCII is in the texts of the JSON, where it can be escaped afterwards. It refuses lone
+    surrogates, which the other encoder does not.
+    """
+    try:
+        encoded = _encoder.encode(value)
+    except UnicodeEncodeError:
+        return _patient_encoder.encode(value).encode("ascii")
+    return encoded if encoded.isascii() else encoded.decode().encode("ascii", _ESCAPED)
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return encode_basestring_ascii(error.object[error.start : error.end])[1:-1], error.end
+
+
+_ESCAPED = "registry_core.json"
+codecs.register_error(_ESCAPED, _escape)
 
 
 def check_content_type(method: str, content_type: str | None) -> None:
@@ -136,7 +160,7 @@ def nothing(_: None) -> Json:
     return {}
 
 
-def _page(key: str, items: list[Json], page: Page[Any]) -> Json:
+def _page(key: str, items: Sequence[object], page: Page[Any]) -> Json:
     out: Json = {key: items} if items else {}
     if page.next_page_token:
         out["next_page_token"] = page.next_page_token

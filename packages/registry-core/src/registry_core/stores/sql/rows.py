@@ -12,6 +12,8 @@ import string
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from registry_core.models import (
     ModelVersion,
     NewModelVersion,
@@ -35,8 +37,7 @@ _VERSION, _STAGE = 1, 4
 
 _EMPTY = frozenset({"{}", "[]"})
 
-_decode = json.JSONDecoder().raw_decode
-"""What `json.loads` calls, for text that has nothing around the JSON."""
+_decode = msgspec.json.Decoder().decode
 
 
 def model_version(row: Row) -> ModelVersion:
@@ -105,16 +106,19 @@ def _model_version(
 
 def _loaded(text: str | None) -> Any:
     # The usual case, without the parser.
-    return None if text is None or text in _EMPTY else _decode(text)[0]
+    return None if text is None or text in _EMPTY else _decode(text)
 
 
 def _by_key(mapping: Mapping[str, Any] | None) -> Mapping[str, Any]:
     if not mapping:
         return {}
-    keys = list(mapping)
-    ordered = sorted(keys)
     # Indexes have them in order already, which nobody promises.
-    return mapping if keys == ordered else {key: mapping[key] for key in ordered}
+    last = ""
+    for key in mapping:
+        if key < last:
+            return dict(sorted(mapping.items()))
+        last = key
+    return mapping
 
 
 def folded(text: str | None) -> str | None:
