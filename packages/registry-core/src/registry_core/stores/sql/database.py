@@ -16,13 +16,14 @@ repeated and what may not is decided here, once:
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import random
 import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 from sqlalchemy.engine import Connection as SqlalchemyConnection
 from sqlalchemy.engine import Dialect, Engine
@@ -33,6 +34,7 @@ from registry_core.errors import ConflictError, RegistryError, StoreUnavailableE
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.errors import ConnectionLostError, LostRaceError
 from registry_core.stores.sql.turns import Turns
+from registry_core.stores.sql.writers import Change, Writers
 
 RETRY_SECONDS = 10.0
 """How long lost races are repeated. A client that waits longer has usually given up."""
@@ -58,6 +60,9 @@ _LONGEST_DELAY = 0.1
 Row: TypeAlias = tuple[Any, ...]
 Values: TypeAlias = Mapping[str, Any]
 ResultT = TypeVar("ResultT")
+
+_SAVEPOINT = Statement("SAVEPOINT before", (), prepare=False)
+_ROLLBACK_TO_SAVEPOINT = Statement("ROLLBACK TO before", (), prepare=False)
 
 Insert: TypeAlias = Callable[..., Any]
 """The dialect's own INSERT, which can deal with conflicts."""
@@ -86,6 +91,10 @@ class Connection(Protocol):
         """Ends the transaction as if it had never been."""
         ...
 
+    def in_transaction(self) -> bool:
+        """Whether the transaction that was begun goes on: some failures end it."""
+        ...
+
     def is_usable(self) -> bool:
         """Whether an idle connection still looks alive; asks nobody."""
         ...
@@ -93,6 +102,9 @@ class Connection(Protocol):
     def close(self) -> None:
         """Frees it; never fails."""
         ...
+
+
+_Change: TypeAlias = Change[Connection]
 
 
 class Driver(Protocol):
@@ -178,15 +190,14 @@ class Database:
 
     def write(self, statement: Statement, values: Values) -> list[Row]:
         """The rows of a statement that is a transaction by itself."""
-        with self._queue():
-            return self._repeated(
-                lambda connection: connection.run(statement, values), harmless=False
-            )
+        change: _Change = Change(
+            lambda connection: connection.run(statement, values), is_one_statement=True
+        )
+        return cast("list[Row]", self._changed(change))
 
     def transaction(self, work: Callable[[Connection], ResultT]) -> ResultT:
         """The result of `work`, committed. It may be called again, after an undone attempt."""
-        with self._queue():
-            return self._repeated(lambda connection: _transact(connection, work), harmless=False)
+        return cast("ResultT", self._changed(Change(work, is_one_statement=False)))
 
     def close(self) -> None:
         """Closes what is idle, and what is in use once it is given back."""
@@ -203,7 +214,9 @@ class Database:
     def _start_empty(self, *, closed: bool = False) -> None:
         self._idle: deque[tuple[float, Connection]] = deque()
         self._free = Turns(self.driver.max_connections)
-        self._writer = Turns(1) if self.driver.has_one_writer else None
+        self._writers: Writers[Connection] | None = (
+            Writers() if self.driver.has_one_writer else None
+        )
         self._closed = closed
         self._patient: dict[str, float] = {}
 
@@ -317,21 +330,69 @@ class Database:
         connection.close()
         self._free.release()
 
-    @contextlib.contextmanager
-    def _queue(self) -> Iterator[None]:
-        """One writer at a time, where the database admits no second one anyway.
+    def _changed(self, change: _Change) -> Any:
+        """The result of a change. Where there is one writer at a time, those who wait share."""
+        if self._writers is None:
+            return self._alone(change)
+        # Waiting for the file's lock is polling; waiting in the process is not.
+        with self._writers.turn(change, timeout=RETRY_SECONDS) as changes:
+            if len(changes) == 1:
+                return self._alone(change)
+            if changes:
+                self._together(changes)
+        return change.result()
 
-        Waiting for the file's lock is polling; waiting in the process is not.
-        """
-        if self._writer is None:
-            yield
-            return
-        if not self._writer.acquire(timeout=RETRY_SECONDS):
-            raise ConflictError("Another writer has held the database for too long")
+    def _alone(self, change: _Change) -> Any:
+        if change.is_one_statement:
+            return self._repeated(change.work, harmless=False)
+        return self._repeated(lambda connection: _transact(connection, change.work), harmless=False)
+
+    def _together(self, changes: list[_Change]) -> None:
+        """Does the changes in one transaction, and says of each what became of it."""
+
+        def work(connection: Connection) -> list[Callable[[], None]]:
+            return [_outcome(connection, change) for change in changes]
+
         try:
-            yield
-        finally:
-            self._writer.release()
+            outcomes = self._repeated(
+                lambda connection: _transact(connection, work), harmless=False
+            )
+        except _TransactionEndedError:
+            self._one_by_one(changes)
+        except Exception as error:  # noqa: BLE001 it is each one's
+            for change in changes:
+                change.fail(error)
+        else:
+            for tell in outcomes:
+                tell()
+
+    def _one_by_one(self, changes: list[_Change]) -> None:
+        for change in changes:
+            try:
+                change.succeed(self._alone(change))
+            except Exception as error:  # noqa: BLE001 it is this one's
+                change.fail(error)
+
+
+class _TransactionEndedError(Exception):
+    """The database has undone a whole transaction because of one failure in it."""
+
+
+def _outcome(connection: Connection, change: _Change) -> Callable[[], None]:
+    """Does a change in a transaction with others; what to do when that is durable."""
+    if not change.is_one_statement:
+        connection.run(_SAVEPOINT, {})
+    try:
+        result = change.work(connection)
+    except (LostRaceError, ConnectionLostError):
+        raise
+    except Exception as error:
+        if not connection.in_transaction():
+            raise _TransactionEndedError from error
+        if not change.is_one_statement:
+            connection.run(_ROLLBACK_TO_SAVEPOINT, {})
+        return functools.partial(change.fail, error)
+    return functools.partial(change.succeed, result)
 
 
 def _transact(connection: Connection, work: Callable[[Connection], ResultT]) -> ResultT:

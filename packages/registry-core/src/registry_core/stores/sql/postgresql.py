@@ -297,6 +297,10 @@ class PostgresqlConnection:
         with contextlib.suppress(ConnectionLostError, RegistryError):
             self.run(_ROLLBACK, {})
 
+    def in_transaction(self) -> bool:
+        """See `Connection`."""
+        return self.raw.pgconn.transaction_status == TransactionStatus.INTRANS
+
     def is_usable(self) -> bool:
         """See `Connection`."""
         # A server says nothing to an idle connection but that it is going away.

@@ -205,9 +205,13 @@ class SqliteConnection:
             with contextlib.suppress(sqlite3.Error):
                 self.raw.execute("ROLLBACK")
 
+    def in_transaction(self) -> bool:
+        """See `Connection`."""
+        return self.raw.in_transaction
+
     def is_usable(self) -> bool:
         """See `Connection`."""
-        return not self.raw.in_transaction
+        return not self.in_transaction()
 
     def close(self) -> None:
         """See `Connection`."""

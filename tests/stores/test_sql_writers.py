@@ -1,0 +1,389 @@
+"""Writers of one database that admits one at a time: who does whose change, and what becomes of it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from registry_core.errors import (
+    AliasNotFoundError,
+    AlreadyExistsError,
+    ConflictError,
+    ModelVersionNotFoundError,
+    RegisteredModelNotFoundError,
+    StoreUnavailableError,
+)
+from registry_core.models import NewModelVersion, NewRegisteredModel, Stage
+from registry_core.stores.sql import SqlStore, database, open_store
+from registry_core.stores.sql.database import Database
+from registry_core.stores.sql.errors import LostRaceError
+from registry_core.stores.sql.sqlite import SqliteDriver
+from registry_core.stores.sql.writers import MOST_SHARED, Change, Writers
+
+SOON = 30.0
+"""Seconds within which what must happen has happened, on the slowest machine."""
+
+
+class Watched:
+    """A driver that calls `sees` with each connection before whatever that does, and its name."""
+
+    def __init__(self, driver: SqliteDriver) -> None:
+        self._driver = driver
+        self.sees: Callable[[str, WatchedConnection], None] = lambda *_: None
+
+    def __getattr__(self, name):
+        return getattr(self._driver, name)
+
+    def connect(self):
+        return WatchedConnection(self._driver.connect(), self)
+
+
+class WatchedConnection:
+    def __init__(self, connection, driver: Watched) -> None:
+        self.connection = connection
+        self._driver = driver
+
+    def __getattr__(self, name):
+        return getattr(self.connection, name)
+
+    def run(self, statement, values):
+        self._driver.sees(statement.text.partition(" ")[0], self)
+        return self.connection.run(statement, values)
+
+    def begin(self):
+        self._driver.sees("BEGIN", self)
+        self.connection.begin()
+
+    def commit(self):
+        self._driver.sees("COMMIT", self)
+        self.connection.commit()
+
+
+@pytest.fixture
+def driver(tmp_path: Path) -> Watched:
+    return Watched(SqliteDriver(str(tmp_path / "registry.db")))
+
+
+@pytest.fixture
+def store(driver: Watched, tmp_path: Path) -> Iterator[SqlStore]:
+    """A store with a model `m` of one version."""
+    open_store(f"sqlite:///{tmp_path / 'registry.db'}").close()
+    store = SqlStore(Database(driver))
+    store.create_registered_model(NewRegisteredModel(name="m"))
+    store.create_model_version(NewModelVersion(name="m", source="s"))
+    yield store
+    store.close()
+
+
+class Outcome:
+    """What became of a call in a thread."""
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        self._call = call
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.result: object = self._call()
+        except Exception as error:  # noqa: BLE001 that is what became of it
+            self.result = error
+
+    def wait(self) -> object:
+        self._thread.join(SOON)
+        return self.result
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SOON
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def together(store: SqlStore, driver: Watched, calls: list[Callable[[], object]]) -> list[object]:
+    """What became of the calls, all of which waited while another change held the database."""
+    writers = store._database._writers
+    may_go_on = threading.Event()
+    seen, driver.sees = driver.sees, lambda *_: may_go_on.wait(SOON)
+    first = Outcome(lambda: store.set_registered_model_tag("m", "first", ""))
+    until(lambda: writers._has_leader)
+    outcomes = []
+    for number, call in enumerate(calls):
+        outcomes.append(Outcome(call))
+        until(lambda number=number: len(writers._waiting) == number + 1)
+    driver.sees = seen
+    may_go_on.set()
+    assert first.wait() is None
+    return [outcome.wait() for outcome in outcomes]
+
+
+def create_version(store: SqlStore, **fields: object) -> Callable[[], object]:
+    return lambda: store.create_model_version(NewModelVersion(name="m", source="s", **fields))
+
+
+def counted(driver: Watched) -> list[str]:
+    """The names of what connections do from now on."""
+    names: list[str] = []
+    driver.sees = lambda name, _: names.append(name)
+    return names
+
+
+def test_changes_that_wait_share_a_transaction(store: SqlStore, driver: Watched) -> None:
+    """They are done in the order of their coming, and made durable once."""
+    names = counted(driver)
+    versions = together(store, driver, [create_version(store) for _ in range(7)])
+    assert [version.version for version in versions] == list(range(2, 9))
+    assert names.count("COMMIT") == 1
+    assert [store.get_model_version("m", number) for number in range(2, 9)] == versions
+
+
+def test_a_change_alone_is_a_statement_alone(store: SqlStore, driver: Watched) -> None:
+    """A transaction around it would cost two more."""
+    names = counted(driver)
+    store.set_registered_model_tag("m", "k", "v")
+    assert names == ["INSERT"]
+
+
+def test_a_change_that_fails_is_undone_alone(store: SqlStore, driver: Watched) -> None:
+    """Each caller gets its own error; what the others did before and after it stays."""
+    before = store.get_registered_model("m").last_updated_timestamp
+    time.sleep(0.002)
+    calls = [
+        lambda: store.set_registered_model_tag("m", "k", "v"),
+        lambda: store.set_registered_model_tag("absent", "k", "v"),
+        lambda: store.set_registered_model_alias("m", "champion", version=9),
+        lambda: store.set_registered_model_alias("m", "champion", version=1),
+        lambda: store.create_registered_model(NewRegisteredModel(name="m")),
+        lambda: store.delete_registered_model("absent"),
+        # It has touched the model when it finds no version.
+        lambda: store.transition_model_version_stage(
+            "m", 9, stage=Stage.PRODUCTION, archive_existing_versions=True
+        ),
+    ]
+    outcomes = together(store, driver, calls)
+    assert [type(outcome) for outcome in outcomes] == [
+        type(None),
+        RegisteredModelNotFoundError,
+        ModelVersionNotFoundError,
+        type(None),
+        AlreadyExistsError,
+        RegisteredModelNotFoundError,
+        ModelVersionNotFoundError,
+    ]
+    model = store.get_registered_model("m")
+    assert model.tags == {"first": "", "k": "v"}
+    assert model.aliases == {"champion": 1}
+    assert model.last_updated_timestamp == before
+
+
+def test_each_sees_what_was_changed_before_it(store: SqlStore, driver: Watched) -> None:
+    """In one transaction as in several."""
+    calls = [
+        lambda: store.rename_registered_model("m", new_name="n"),
+        lambda: store.update_registered_model("m", description="d"),
+        lambda: store.update_registered_model("n", description="d"),
+    ]
+    renamed, absent, updated = together(store, driver, calls)
+    assert renamed.name == "n"
+    assert isinstance(absent, RegisteredModelNotFoundError)
+    assert updated.description == "d"
+
+
+def test_a_lost_race_is_repeated_by_all(store: SqlStore, driver: Watched) -> None:
+    """Nothing is done twice."""
+    losses = iter([True, True])
+
+    def lose(name: str, _: object) -> None:
+        if name == "COMMIT" and next(losses, False):
+            raise LostRaceError("busy")
+
+    driver.sees = lose
+    versions = together(store, driver, [create_version(store) for _ in range(4)])
+    assert [version.version for version in versions] == [2, 3, 4, 5]
+    assert next(losses, None) is None
+    with pytest.raises(ModelVersionNotFoundError):
+        store.get_model_version("m", 6)
+
+
+def test_a_failure_that_ends_the_transaction_hits_one(store: SqlStore, driver: Watched) -> None:
+    """As a full disk does, when it is full for a large change only; the others are repeated."""
+
+    def fill(name: str, connection: WatchedConnection) -> None:
+        if name == "DELETE":
+            connection.connection.rollback()
+            raise StoreUnavailableError("The disk is full")
+
+    driver.sees = fill
+    outcomes = together(
+        store,
+        driver,
+        [
+            create_version(store, tags={"k": "v"}),
+            lambda: store.delete_registered_model_alias("m", "champion"),
+            create_version(store),
+        ],
+    )
+    assert outcomes[0] == store.get_model_version("m", 2)
+    assert isinstance(outcomes[1], StoreUnavailableError)
+    assert outcomes[2] == store.get_model_version("m", 3)
+
+
+def test_a_failing_commit_fails_all(store: SqlStore, driver: Watched) -> None:
+    """None of them is told that it was done, and none was."""
+
+    def fail(name: str, _: object) -> None:
+        if name == "COMMIT":
+            raise StoreUnavailableError("The disk is full")
+
+    driver.sees = fail
+    calls = [create_version(store), lambda: store.set_registered_model_tag("m", "k", "v")]
+    assert [type(outcome) for outcome in together(store, driver, calls)] == [
+        StoreUnavailableError,
+        StoreUnavailableError,
+    ]
+    driver.sees = lambda *_: None
+    assert store.get_registered_model("m").tags == {"first": ""}
+    assert create_version(store)().version == 2
+
+
+def test_who_waits_too_long_is_in_conflict(
+    store: SqlStore, driver: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And its change is not made later."""
+    may_go_on = threading.Event()
+    driver.sees = lambda *_: may_go_on.wait(SOON)
+    first = Outcome(lambda: store.set_registered_model_tag("m", "first", ""))
+    until(lambda: store._database._writers._has_leader)
+    monkeypatch.setattr(database, "RETRY_SECONDS", 0.01)
+    with pytest.raises(ConflictError):
+        store.set_registered_model_tag("m", "late", "")
+    may_go_on.set()
+    assert first.wait() is None
+    assert store.get_registered_model("m").tags == {"first": ""}
+
+
+def test_no_more_share_than_a_few(store: SqlStore, driver: Watched) -> None:
+    """The first of them waits for the last."""
+    names = counted(driver)
+    calls = [create_version(store) for _ in range(MOST_SHARED + 3)]
+    versions = together(store, driver, calls)
+    assert [version.version for version in versions] == list(range(2, MOST_SHARED + 5))
+    assert names.count("COMMIT") == 2
+
+
+def test_an_alias_deleted_beside_its_version_is_gone_or_absent(
+    store: SqlStore, driver: Watched
+) -> None:
+    """Whether the owner exists is asked outside of the shared transaction."""
+    store.set_registered_model_alias("m", "champion", version=1)
+    calls = [
+        lambda: store.delete_model_version("m", 1),
+        lambda: store.delete_registered_model_alias("m", "champion"),
+    ]
+    assert together(store, driver, calls) == [None, None]
+    with pytest.raises(AliasNotFoundError):
+        store.get_model_version_by_alias("m", "champion")
+
+
+# Taking turns, without a database
+
+
+def waiting(writers: Writers[None], change: Change[None], *, timeout: float = SOON) -> Outcome:
+    """A thread that waits for its turn; what it was given to do."""
+    count = len(writers._waiting)
+
+    def wait() -> list[Change[None]]:
+        with writers.turn(change, timeout=timeout) as changes:
+            for given in changes:
+                given.succeed("done")
+            return changes
+
+    outcome = Outcome(wait)
+    until(lambda: len(writers._waiting) == count + 1)
+    return outcome
+
+
+def change() -> Change[None]:
+    return Change(lambda _: None, is_one_statement=True)
+
+
+def test_who_comes_to_lead_is_given_what_the_others_wait_for() -> None:
+    """And they do nothing themselves."""
+    writers: Writers[None] = Writers()
+    first, second = change(), change()
+    with writers.turn(change(), timeout=SOON) as changes:
+        assert len(changes) == 1
+        waits = [waiting(writers, first), waiting(writers, second)]
+    assert [outcome.wait() for outcome in waits] == [[first, second], []]
+    assert is_free(writers)
+
+
+def is_free(writers: Writers[None]) -> bool:
+    with writers.turn(change(), timeout=0) as changes:
+        return len(changes) == 1
+
+
+def interrupted_with(writers: Writers[None], own: Change[None]) -> Outcome:
+    """A thread that waits for its turn, and is interrupted when it has come."""
+
+    def lead() -> None:
+        with contextlib.suppress(KeyboardInterrupt), writers.turn(own, timeout=SOON):
+            raise KeyboardInterrupt
+
+    outcome = Outcome(lead)
+    until(lambda: len(writers._waiting) == 1)
+    return outcome
+
+
+def test_whose_change_was_interrupted_is_in_doubt() -> None:
+    """Nobody waits for ever for a thread that is no more."""
+    writers: Writers[None] = Writers()
+    follower = change()
+    with writers.turn(change(), timeout=SOON):
+        leads = interrupted_with(writers, change())
+        follows = waiting(writers, follower)
+    assert leads.wait() is None
+    assert follows.wait() == []
+    with pytest.raises(StoreUnavailableError, match="may or may not"):
+        follower.result()
+    assert is_free(writers)
+
+
+class Impatient(Change[None]):
+    """Is interrupted before it has news, or just after."""
+
+    has_come = False
+
+    def has_news(self, *, timeout: float) -> bool:
+        if timeout < 0:
+            return super().has_news(timeout=timeout)
+        if self.has_come:
+            super().has_news(timeout=timeout)
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("has_come", [False, True], ids=["waiting", "turn has come"])
+def test_who_is_interrupted_while_waiting_does_not_keep_the_turn(*, has_come: bool) -> None:
+    """Neither before its turn nor when it comes at that moment."""
+    writers: Writers[None] = Writers()
+    impatient = Impatient(lambda _: None, is_one_statement=True)
+    impatient.has_come = has_come
+
+    def wait() -> None:
+        with contextlib.suppress(KeyboardInterrupt), writers.turn(impatient, timeout=SOON):
+            raise AssertionError
+
+    with writers.turn(change(), timeout=SOON):
+        outcome = Outcome(wait)
+        if has_come:
+            until(lambda: len(writers._waiting) == 1)
+        else:
+            assert outcome.wait() is None
+    assert outcome.wait() is None
+    assert is_free(writers)
