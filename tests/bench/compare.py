@@ -24,11 +24,11 @@ def run(options):
 def _on(stack, databases, workers, options):
     size = {"models": options.models, "versions": options.versions}
     target, url = servers.ours(stack, databases, workers=workers)
-    data.fill(url, data.OURS, **size)
+    data.fill_registry(url, data.OURS, **size)
     targets = [target]
     if options.mlflow:
         theirs, their_url = servers.mlflow(stack, databases, workers=workers)
-        data.fill(their_url, data.MLFLOW, **size)
+        data.fill_registry(their_url, data.MLFLOW, **size)
         targets.append(theirs)
     empty = servers.empty(stack)
     wanted = _operations(target, options)

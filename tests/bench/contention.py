@@ -18,7 +18,7 @@ def run(options):
         with contextlib.ExitStack() as stack:
             databases = servers.Databases.temporary(stack, kind)
             one, url = servers.ours(stack, databases)
-            data.fill(url, data.OURS, models=options.models, versions=options.versions)
+            data.fill_registry(url, data.OURS, models=options.models, versions=options.versions)
             bounds = {
                 "connections": WRITERS,
                 "seconds": options.seconds,

@@ -2,6 +2,7 @@
 
 Every model has two tags and an alias, every version two tags and a run id; one model in ten is of
 team `risk`, one version in a hundred is tagged `rare`. Stages, times and runs are spread evenly.
+Models from number `UNSTAGED` on have no stages, as those of whoever uses aliases instead.
 """
 
 import contextlib
@@ -11,6 +12,10 @@ import psycopg
 
 DIGITS = 6
 """Of the number in a model's name, so that names sort as numbers do."""
+
+
+UNSTAGED = 990_000
+"""The first of the models whose versions are all in the stage None."""
 
 
 def name_of(number, digits=DIGITS):
@@ -30,8 +35,8 @@ _NAME = {
     "sqlite": f"printf('model-%0{DIGITS}d', m.i)",
 }
 _STAGE = (
-    "CASE v.i % 10 WHEN 1 THEN 'Production' WHEN 2 THEN 'Staging' WHEN 3 THEN 'Archived' "
-    "ELSE 'None' END"
+    f"CASE WHEN m.i >= {UNSTAGED} THEN 'None' ELSE CASE v.i % 10 WHEN 1 THEN 'Production' WHEN 2 THEN 'Staging' WHEN 3 THEN 'Archived' "
+    "ELSE 'None' END END"
 )
 _MODEL_TAG = (
     "CASE t.k WHEN 'team' THEN CASE WHEN m.i % 10 = 0 THEN 'risk' ELSE 'growth' END "
@@ -97,6 +102,12 @@ OURS = {
 MLFLOW = {table: {"workspace": "'default'"} for table in _ROWS}
 MLFLOW["model_versions"] |= {"storage_location": _SOURCE}
 """The columns that are MLflow's alone."""
+
+
+def fill_registry(url, tables, *, models, versions):
+    """So many models, and a page of those without stages."""
+    fill(url, tables, models=models, versions=versions)
+    fill(url, tables, models=100, versions=versions, first=UNSTAGED)
 
 
 def fill(url, tables, *, models, versions, first=0):

@@ -36,7 +36,7 @@ def _on(stack, databases, options):
     for size in options.sizes:
         target, url = servers.ours(stack, databases)
         began = time.monotonic()
-        data.fill(url, data.OURS, models=size, versions=options.versions)
+        data.fill_registry(url, data.OURS, models=size, versions=options.versions)
         print(f"{size} models in {time.monotonic() - began:.0f} s", file=sys.stderr)
         targets[size] = target
     bounds = {"connections": 4, "seconds": options.seconds, "rounds": options.rounds}

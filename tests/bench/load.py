@@ -17,6 +17,9 @@ MLFLOW = "mlflow"
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
+WARM_UP_SECONDS = 1
+"""Of load before anything is measured."""
+
 LEAST = 5
 """Answers that a measurement needs; one with fewer is repeated with more time."""
 
@@ -86,11 +89,16 @@ def run(target, operation, *, connections, seconds):
 def in_turns(pairs, *, connections, seconds, rounds):
     """The medians for each pair of target and operation; they take turns, several times.
 
+    Each is driven for a moment beforehand, which does not count: what connects, compiles or plans
+    at the first request of its kind has done so.
+
     Raises:
         SystemExit: a request to a server of ours failed.
     """
     found = [[] for _ in pairs]
     times = [seconds for _ in pairs]
+    for target, operation in pairs:
+        run(target, operation, connections=connections, seconds=WARM_UP_SECONDS)
     for _ in range(rounds):
         for at, (target, operation) in enumerate(pairs):
             one = run(target, operation, connections=connections, seconds=times[at])
@@ -138,13 +146,13 @@ def cpu_seconds(pid):
 
 def pss_mib(pid):
     """The memory of a process and its descendants, shared pages counted in part, in MiB."""
-    total = 0
-    for member in family(pid):
-        rollup = Path(f"/proc/{member}/smaps_rollup").read_text()
-        total += next(
-            int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")
-        )
-    return total / 1024
+    return sum(own_pss_mib(member) for member in family(pid))
+
+
+def own_pss_mib(pid):
+    """The memory of one process, shared pages counted in part, in MiB."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
 
 
 def family(pid):

@@ -45,6 +45,8 @@ def operations(models, versions):
         _get("get version", "/model-versions/get", get, name=name, version=1 + versions // 2),
         _get("get by alias", "/registered-models/alias", get, name=name, alias="champion"),
         _models("page of 100 models", search, max_results=100),
+        # From the end, where the models without stages are.
+        _models("page, no stages", search, max_results=100, order_by="name DESC"),
         _models("models by tag", search, filter="tags.team = 'risk'", max_results=20),
         _models("models by LIKE", search, filter="name LIKE 'model-0001%'", max_results=20),
         _models("models by update", search, order_by="last_updated_timestamp DESC", max_results=20),

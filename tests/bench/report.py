@@ -176,12 +176,20 @@ def _gain(row, one, two):
 
 def _footprint(figures):
     rows = [
-        [name, _number(row["first_answer_seconds"], 2), _number(row["pss_mib"])]
+        [
+            name,
+            _number(row["first_answer_seconds"], 2),
+            _number(row["pss_mib"]),
+            _number(row.get("parent_pss_mib")),
+        ]
         for name, row in figures["servers"].items()
     ]
     commands = [[f"`{name}`", _number(row, 3)] for name, row in figures["commands"].items()]
     return [
-        ("servers", _table([["server", "first answer, s", "idle PSS, MiB"], *rows])),
+        (
+            "servers",
+            _table([["server", "first answer, s", "idle PSS, MiB", "first process"], *rows]),
+        ),
         ("commands", _table([["command", "seconds"], *commands])),
     ]
 

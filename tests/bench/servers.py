@@ -10,7 +10,7 @@ import time
 
 import psycopg
 
-from bench.load import MLFLOW, Target, pss_mib
+from bench.load import MLFLOW, Target, own_pss_mib, pss_mib
 from services import postgres, registry_server
 from services.registry_server import RegistryServer, ServerProcess, free_port
 
@@ -136,7 +136,7 @@ def empty(stack):
 
 def start_up(make):
     """Seconds until the first answer of a server, and its memory when nobody has asked yet."""
-    seconds, memory = [], []
+    seconds, memory, parents = [], [], []
     for _ in range(STARTS):
         server = make()
         began = time.monotonic()
@@ -145,7 +145,9 @@ def start_up(make):
             # What was only needed to start is given back after a moment.
             time.sleep(1)
             memory.append(pss_mib(server.pid))
+            parents.append(own_pss_mib(server.pid))
     return {
         "first_answer_seconds": round(statistics.median(seconds), 2),
         "pss_mib": round(statistics.median(memory), 1),
+        "parent_pss_mib": round(statistics.median(parents), 1),
     }
