@@ -302,6 +302,7 @@ def waiting(writers: Writers[None], change: Change[None], *, timeout: float = SO
         with writers.turn(change, timeout=timeout) as changes:
             for given in changes:
                 given.succeed("done")
+                given.is_over = True
             return changes
 
     outcome = Outcome(wait)

@@ -16,7 +16,6 @@ repeated and what may not is decided here, once:
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import random
 import time
@@ -350,21 +349,19 @@ class Database:
     def _together(self, changes: list[_Change]) -> None:
         """Does the changes in one transaction, and says of each what became of it."""
 
-        def work(connection: Connection) -> list[Callable[[], None]]:
-            return [_outcome(connection, change) for change in changes]
+        def work(connection: Connection) -> None:
+            for change in changes:
+                _share(connection, change)
 
         try:
-            outcomes = self._repeated(
-                lambda connection: _transact(connection, work), harmless=False
-            )
+            self._repeated(lambda connection: _transact(connection, work), harmless=False)
         except _TransactionEndedError:
             self._one_by_one(changes)
         except Exception as error:  # noqa: BLE001 it is each one's
             for change in changes:
                 change.fail(error)
-        else:
-            for tell in outcomes:
-                tell()
+        for change in changes:
+            change.is_over = True
 
     def _one_by_one(self, changes: list[_Change]) -> None:
         for change in changes:
@@ -378,12 +375,12 @@ class _TransactionEndedError(Exception):
     """The database has undone a whole transaction because of one failure in it."""
 
 
-def _outcome(connection: Connection, change: _Change) -> Callable[[], None]:
-    """Does a change in a transaction with others; what to do when that is durable."""
+def _share(connection: Connection, change: _Change) -> None:
+    """Does a change in a transaction with others; if it fails, it is undone and they are not."""
     if not change.is_one_statement:
         connection.run(_SAVEPOINT, {})
     try:
-        result = change.work(connection)
+        change.succeed(change.work(connection))
     except (LostRaceError, ConnectionLostError):
         raise
     except Exception as error:
@@ -391,8 +388,7 @@ def _outcome(connection: Connection, change: _Change) -> Callable[[], None]:
             raise _TransactionEndedError from error
         if not change.is_one_statement:
             connection.run(_ROLLBACK_TO_SAVEPOINT, {})
-        return functools.partial(change.fail, error)
-    return functools.partial(change.succeed, result)
+        change.fail(error)
 
 
 def _transact(connection: Connection, work: Callable[[Connection], ResultT]) -> ResultT:

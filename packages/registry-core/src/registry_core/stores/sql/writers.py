@@ -36,20 +36,22 @@ class Change(Generic[ConnectionT]):
         self._news.acquire()
 
     def succeed(self, result: object) -> None:
-        """It is done, and durable."""
-        self._result = result
-        self.is_over = True
+        """It is done; who waits for it learns that when it is over."""
+        self._result, self._error = result, None
 
     def fail(self, error: Exception) -> None:
         """It is not done."""
         self._error = error
-        self.is_over = True
 
     def result(self) -> Any:
-        """What it has returned; raises what it has failed with."""
-        if self._error is not None:
+        """What it has returned; raises what it has failed with. May be called once."""
+        if self._error is None:
+            return self._result
+        try:
             raise self._error
-        return self._result
+        finally:
+            # Its traceback leads here.
+            self._error = None
 
     def tell(self) -> None:
         """Wakes the thread that waits for news of it."""
