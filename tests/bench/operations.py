@@ -10,9 +10,12 @@ import urllib.parse
 
 import attrs
 
-from bench.data import name_of
+from bench.data import UNSTAGED, name_of
 
 API = "/api/2.0/mlflow"
+
+MIDDLE = UNSTAGED // 2
+"""The number in the names of new models, between those of the registry."""
 
 
 @attrs.frozen(kw_only=True)
@@ -58,18 +61,28 @@ def operations(models, versions):
 
 
 def writes(name):
-    """The operations that change something, on models of this name."""
+    """The operations that change something, on models of this name.
+
+    They leave the answers to the others as they are, except that models get more versions: new
+    models are on neither the first page nor the last, and no filter asks for the tag that is set.
+    """
     return [
-        _post("create model", "/registered-models/create", name="new-@N@"),
+        _post("create model", "/registered-models/create", name=f"{name_of(MIDDLE)}-@N@"),
         create_version(name),
-        _post("set tag", "/registered-models/set-tag", name=name, key="team", value="@N@"),
+        _post("set tag", "/registered-models/set-tag", name=name, key="number", value="@N@"),
         _post("set alias", "/registered-models/alias", name=name, alias="champion", version="1"),
     ]
 
 
 def create_version(name):
-    """Creates a version of models of this name."""
-    return _post("create version", "/model-versions/create", name=name, source="s3://bucket/x")
+    """Creates a version of models of this name, as clients do: from a run."""
+    return _post(
+        "create version",
+        "/model-versions/create",
+        name=name,
+        source="s3://bucket/x",
+        run_id="run-@N@",
+    )
 
 
 def get_model(name):
