@@ -35,8 +35,8 @@ _NAME = {
     "sqlite": f"printf('model-%0{DIGITS}d', m.i)",
 }
 _STAGE = (
-    f"CASE WHEN m.i >= {UNSTAGED} THEN 'None' ELSE CASE v.i % 10 WHEN 1 THEN 'Production' WHEN 2 THEN 'Staging' WHEN 3 THEN 'Archived' "
-    "ELSE 'None' END END"
+    f"CASE WHEN m.i >= {UNSTAGED} THEN 'None' ELSE CASE v.i % 10 WHEN 1 THEN 'Production' "
+    "WHEN 2 THEN 'Staging' WHEN 3 THEN 'Archived' ELSE 'None' END END"
 )
 _MODEL_TAG = (
     "CASE t.k WHEN 'team' THEN CASE WHEN m.i % 10 = 0 THEN 'risk' ELSE 'growth' END "

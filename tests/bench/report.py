@@ -188,7 +188,7 @@ def _footprint(figures):
     return [
         (
             "servers",
-            _table([["server", "first answer, s", "idle PSS, MiB", "first process"], *rows]),
+            _table([["server", "first answer, s", "idle PSS, MiB", "of the parent"], *rows]),
         ),
         ("commands", _table([["command", "seconds"], *commands])),
     ]

@@ -243,6 +243,19 @@ def test_an_error_in_a_transaction_undoes_it(faulty: SqlStore, faults: Faults) -
     assert faulty.get_registered_model("m") == before
 
 
+def test_a_connection_knows_whether_its_transaction_goes_on(url: str) -> None:
+    """Before one, in one, and after one."""
+    with opened(url) as store:
+        connection = store._database._take(fresh=True)
+        found = [connection.in_transaction()]
+        connection.begin()
+        found.append(connection.in_transaction())
+        connection.rollback()
+        found.append(connection.in_transaction())
+        store._database._put_back(connection)
+    assert found == [False, True, False]
+
+
 def test_a_full_house_is_an_error(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who waits too long for a connection is told so."""
     monkeypatch.setattr(database, "ACQUIRE_SECONDS", 0.05)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -182,6 +184,24 @@ def test_a_change_that_fails_is_undone_alone(store: SqlStore, driver: Watched) -
     assert model.last_updated_timestamp == before
 
 
+def test_a_change_that_fails_leaves_nothing_to_the_collector(
+    store: SqlStore, driver: Watched
+) -> None:
+    """Its error is gone when its caller has dealt with it; a server's collector comes seldom."""
+
+    def fail() -> object:
+        try:
+            store.set_registered_model_tag("absent", "k", "v")
+        except RegisteredModelNotFoundError as error:
+            return weakref.ref(error.__cause__)
+
+    gc.disable()
+    try:
+        assert [error() for error in together(store, driver, [fail] * 3)] == [None] * 3
+    finally:
+        gc.enable()
+
+
 def test_each_sees_what_was_changed_before_it(store: SqlStore, driver: Watched) -> None:
     """In one transaction as in several."""
     calls = [
@@ -209,6 +229,27 @@ def test_a_lost_race_is_repeated_by_all(store: SqlStore, driver: Watched) -> Non
     assert next(losses, None) is None
     with pytest.raises(ModelVersionNotFoundError):
         store.get_model_version("m", 6)
+
+
+def test_what_failed_in_an_undone_attempt_may_succeed_in_the_next(
+    store: SqlStore, driver: Watched
+) -> None:
+    """Only what became of it in the attempt that was committed counts."""
+    failures = {"DELETE": StoreUnavailableError("no memory"), "COMMIT": LostRaceError("busy")}
+
+    def fail_once(name: str, _: object) -> None:
+        if name in failures:
+            raise failures.pop(name)
+
+    driver.sees = fail_once
+    store.set_registered_model_alias("m", "champion", version=1)
+    calls = [
+        create_version(store),
+        lambda: store.delete_registered_model_alias("m", "champion"),
+    ]
+    assert together(store, driver, calls) == [store.get_model_version("m", 2), None]
+    assert failures == {}
+    assert store.get_registered_model("m").aliases == {}
 
 
 def test_a_failure_that_ends_the_transaction_hits_one(store: SqlStore, driver: Watched) -> None:

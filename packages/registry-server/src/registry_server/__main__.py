@@ -34,8 +34,9 @@ _KEEP_ALIVE_SECONDS = 75
 that it is they who close it and no request meets a closing one."""
 
 _COLLECT_AFTER = 20_000
-"""How many objects may be added before the collector looks at them. A page of 100 models is 6,000,
-none of which refers to itself: at Python's 700, looking took a seventh of its time."""
+"""How many objects may be added before the collector looks at them. A page of 100 models adds
+1,500, and none is garbage that only a collector finds: at Python's 700, looking took a seventh of
+its time."""
 
 _WORKER_ANSWER_SECONDS = 20
 """How long a worker may take to answer its parent before it counts as dead. The parent hears no

@@ -11,6 +11,8 @@ repeated and what may not is decided here, once:
   nobody knows whether it was applied, and the caller is told so.
 - A lost race (deadlock, serialization failure, busy file) is undone by the database and repeated,
   with jitter, until `RETRY_SECONDS` have passed.
+- Changes that share a transaction (`writers`) are repeated together; if one ends it for all, each
+  is done by itself.
 """
 
 from __future__ import annotations
@@ -113,7 +115,8 @@ class Driver(Protocol):
     insert: Insert
     max_connections: int
     has_one_writer: bool
-    """Whether writers exclude each other anyway, so that they should queue in the process."""
+    """Whether writers exclude each other anyway, so that they should queue in the process,
+    and share transactions."""
     writes_at_once: bool
     """Whether one statement may write to several tables."""
     waits_for_sockets: bool

@@ -28,7 +28,7 @@ class Change(Generic[ConnectionT]):
         self.work = work
         self.is_one_statement = is_one_statement
         self.leads = False
-        self.has_told = False
+        self.is_told = False
         self.is_over = False
         self._result: Any = None
         self._error: Exception | None = None
@@ -54,12 +54,12 @@ class Change(Generic[ConnectionT]):
             self._error = None
 
     def tell(self) -> None:
-        """Wakes the thread that waits for news of it."""
-        self.has_told = True
+        """Tells the thread that waits for it that it is over, or that the thread leads."""
+        self.is_told = True
         self._news.release()
 
     def has_news(self, *, timeout: float) -> bool:
-        """Whether there were news within so many seconds; negative: waits for them."""
+        """Whether it was told anything within so many seconds; negative: waits until it is."""
         return self._news.acquire(timeout=timeout)
 
 
@@ -114,7 +114,7 @@ class Writers(Generic[ConnectionT]):
             if change in self._waiting:
                 self._waiting.remove(change)
                 return True
-        if not change.has_told:
+        if not change.is_told:
             change.has_news(timeout=-1)
         return False
 
