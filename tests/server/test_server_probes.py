@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import re
-from pathlib import Path
 
 import pytest
 
@@ -130,10 +129,12 @@ def test_metrics_have_cumulative_buckets():
 
 def test_metrics_add_up_the_workers(tmp_path, monkeypatch):
     """Dead ones included; a counter may not fall. Another release's file is not ours to read."""
-    first = Metrics(["a"], str(tmp_path))
+    first = Metrics(["a"])
+    first.share(tmp_path)
     first.record("a", 200, 0.1)
     monkeypatch.setattr(os, "getpid", lambda: 1)
-    second = Metrics(["a"], str(tmp_path))
+    second = Metrics(["a"])
+    second.share(tmp_path)
     second.record("a", 200, 0.1)
     second.record("b", 299, 0.1)
     (tmp_path / "9.counters").write_bytes(b"short")
@@ -141,7 +142,7 @@ def test_metrics_add_up_the_workers(tmp_path, monkeypatch):
         'operation="a",status="200"': "2",
         'operation="other",status="other"': "1",
     }
-    assert len(list(Path(tmp_path).glob("*.counters"))) == 3
+    assert len(list(tmp_path.glob("*.counters"))) == 3
 
 
 # OpenAPI

@@ -18,13 +18,22 @@ from pathlib import Path
 import pytest
 
 from registry_core import open_registry
+from registry_server import Settings
 from registry_server.__main__ import _WORKER_ANSWER_SECONDS
 from registry_server.protocol import MAX_HEADERS_BYTES, MAX_URL_BYTES
 from services import pausing_store
+from services.in_process import InProcessServer
 from services.registry_server import RegistryServer, free_port
 from services.wire_client import API, WireClient
 
 TESTS = Path(__file__).parents[1]
+
+WEBHOOK = {
+    "name": "w",
+    "url": "http://127.0.0.1/",
+    "events": [{"entity": "MODEL_VERSION", "action": "CREATED"}],
+}
+SETTINGS = Settings(webhook_schemes=("http",), webhook_private_addresses=True)
 
 
 def refuse(*arguments, **environment):
@@ -260,6 +269,40 @@ def test_sigterm_answers_what_was_begun_and_ends_with_0(tmp_path, workers):
         assert registry.get_registered_model("slow").name == "slow"
 
 
+def test_parent_of_workers_has_no_store_open(tmp_path):
+    """Neither a connection nor a thread of its own can get into a worker, half done."""
+    database = tmp_path / "r.db"
+    with RegistryServer(f"sqlite:///{database}", workers=2) as server:
+        assert database not in open_files(server.pid)
+        assert all(database in open_files(worker) for worker in children(server.pid))
+        assert len(list(Path(f"/proc/{server.pid}/task").iterdir())) == 1
+
+
+def test_application_of_a_closed_registry_goes_on_with_another(tmp_path):
+    """All of it: models, webhooks, artifacts, probes and counts."""
+    url, artifacts = f"sqlite:///{tmp_path / 'r.db'}", str(tmp_path / "files")
+    registry = open_registry(url, artifacts=artifacts, local_sources=False)
+    with InProcessServer(registry, SETTINGS) as server:
+        registry.close()
+        assert server.call("POST", "/registered-models/create", {"name": "m"}).status == 500
+        counters = tmp_path / "counters"
+        counters.mkdir()
+        with open_registry(url, artifacts=artifacts) as opened:
+            server.app.become_worker(opened, counters=counters)
+            assert server.call("POST", "/registered-models/create", {"name": "m"}).status == 200
+            assert server.call("POST", "/webhooks", WEBHOOK).status == 200
+            path = b"/api/2.0/mlflow-artifacts/artifacts/a.txt"
+            assert server.send("PUT", path, b"text").status == 200
+            assert server.send("GET", b"/ready").status == 200
+            assert opened.get_registered_model("m").name == "m"
+            assert len(opened.store.list_webhooks()) == 1
+            assert (tmp_path / "files" / "a.txt").read_bytes() == b"text"
+        text = server.send("GET", b"/metrics").body.decode()
+        assert 'registry_requests_total{operation="createWebhook",status="200"} 1' in text
+        assert 'registry_requests_total{operation="createRegisteredModel",status="500"}' not in text
+        assert len(list(counters.iterdir())) == 1
+
+
 def test_dead_worker_is_replaced(tmp_path):
     """And its counts are kept."""
     with RegistryServer(f"sqlite:///{tmp_path / 'r.db'}", workers=2) as server:
@@ -305,12 +348,19 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path):
 )
 def test_worker_without_a_store_ends_so_that_its_parent_knows_why(store, code, part):
     """With 1 another one is tried, with uvicorn's 3 none; neither prints a traceback."""
+    lines = (
+        "import pathlib",
+        "from registry_core import open_registry",
+        "from registry_server import Settings, create_app",
+        "from registry_server.__main__ import worker_app",
+        "app = create_app(open_registry('memory:'))",
+        f"worker_app(app, Settings(store={store!r}), pathlib.Path())",
+    )
     done = subprocess.run(
-        [sys.executable, "-c", "from registry_server.__main__ import make_app; make_app()"],
+        [sys.executable, "-c", "; ".join(lines)],
         capture_output=True,
         text=True,
         timeout=120,
-        env={**os.environ, "REGISTRY_STORE": store},
         check=False,
     )
     assert done.returncode == code
@@ -331,6 +381,11 @@ def listens(port):
     except OSError:
         return False
     return True
+
+
+def open_files(pid):
+    """What a process has open; sockets among it, by names that are no paths."""
+    return [link.readlink() for link in Path(f"/proc/{pid}/fd").iterdir()]
 
 
 def children(pid):

@@ -95,24 +95,3 @@ def test_help_names_every_setting_and_its_variables(capsys):
 def test_every_setting_is_an_option():
     """A field that nothing can set would be none."""
     assert [option.field for option in OPTIONS] == [field.name for field in attrs.fields(Settings)]
-
-
-def test_settings_survive_the_environment():
-    """Workers read what their parent wrote, and nothing that it overruled."""
-    settings = Settings(
-        store="postgresql://u:p%40@h/d?x=1",
-        host="::1",
-        port=0,
-        workers=3,
-        auth_file="/tmp/a b",
-        allow_unauthenticated=True,
-        allowed_hosts=("a", "*.b"),
-        allowed_origins=("*",),
-        public_url="https://r/x",
-        metrics_directory="/tmp/m",
-    )
-    environ = {"DATABASE_URL": "memory:", "PATH": "/bin", "LOG_LEVEL": "debug"}
-    settings.to_environment(environ)
-    assert Settings.from_environment(environ) == settings
-    assert environ["PATH"] == "/bin"
-    assert "DATABASE_URL" not in environ

@@ -11,17 +11,20 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from registry_core import RegistryError, StoreUnavailableError, open_registry
+from registry_core import Registry, RegistryError, StoreUnavailableError, open_registry
 from registry_core.backends import artifacts_url
 from registry_core.webhooks import SecretBox
 from registry_server.settings import Settings, SettingsError, from_arguments
 
 if TYPE_CHECKING:
-    from litestar import Litestar
     from uvicorn import Config
+
+    from registry_server.app import Application
 
 FAILED = 1
 """The exit code of a server that could not start."""
@@ -81,7 +84,7 @@ def run(settings: Settings) -> None:
         Users.load(settings.auth_file)
     if settings.webhook_secret_key:
         SecretBox(settings.webhook_secret_key)
-    if settings.local_source_root and not os.path.isdir(settings.local_source_root):  # noqa: PTH112 see `_config`
+    if settings.local_source_root and not Path(settings.local_source_root).is_dir():
         raise StartError(f"--local-source-root {settings.local_source_root} is no directory")
     _check_store(settings)
     configure_logging(settings)
@@ -94,23 +97,26 @@ def run(settings: Settings) -> None:
             _run_workers(settings, listener)
 
 
-def make_app() -> Litestar:
-    """The application of a worker, from the environment that its parent left it."""
-    from registry_server.supervisor import end_with_parent  # noqa: PLC0415 see `_config`
+def worker_app(app: Application, settings: Settings, counters: Path) -> Application:
+    """The application in a worker, which was forked from a process that has made it.
+
+    Exits with a code that tells the parent whether another worker may succeed.
+    """
+    from registry_server.supervisor import end_with_parent  # noqa: PLC0415 see `_open`
 
     end_with_parent()
-    settings = Settings.from_environment(os.environ)
-    configure_logging(settings)
     try:
-        return _application(settings)
+        app.become_worker(_open(settings), counters=counters)
     except StoreUnavailableError as error:
         # The parent starts another worker in place of this one, until the store is back.
         _logger.warning("a worker waits for the store: %s", error)
         time.sleep(_WORKER_RETRY_SECONDS)
         sys.exit(FAILED)
-    except (SettingsError, RegistryError) as error:
+    except RegistryError as error:
         _logger.error("a worker cannot start: %s", error)  # noqa: TRY400 the message says it all
         sys.exit(_WORKER_FAILED)
+    _spare_collector()
+    return app
 
 
 def configure_logging(settings: Settings) -> None:
@@ -124,33 +130,41 @@ def configure_logging(settings: Settings) -> None:
     logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, logging.root.level))
 
 
-def _application(settings: Settings) -> Litestar:
-    from registry_server.app import create_app  # noqa: PLC0415 not needed to start workers
-    from registry_server.artifacts import ARTIFACTS  # noqa: PLC0415 see above
+def _open(settings: Settings) -> Registry:
+    from registry_server.artifacts import ARTIFACTS  # noqa: PLC0415 `--help` need not wait for it
 
-    registry = open_registry(
+    return open_registry(
         settings.store,
         artifacts=settings.artifacts,
         public_artifacts_url=settings.public_url and settings.public_url.rstrip("/") + ARTIFACTS,
         local_sources=False,
         local_source_root=settings.local_source_root,
     )
+
+
+def _application(settings: Settings) -> Application:
+    from registry_server.app import create_app  # noqa: PLC0415 see `_open`
+
+    registry = _open(settings)
     app = create_app(registry, settings)
     app.on_shutdown.append(registry.close)
-    # Nor need it look at this again after every few pages of models.
+    return app
+
+
+def _spare_collector() -> None:
+    """Has the collector leave alone what is there, and look at the rest less often."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER)
     gc.enable()
-    return app
 
 
-def _config(settings: Settings, app: Litestar | str) -> Config:
-    import uvicorn  # noqa: PLC0415 `--help` need not wait for it
+def _config(settings: Settings, make_app: Callable[[], Application]) -> Config:
+    import uvicorn  # noqa: PLC0415 see `_open`
 
     return uvicorn.Config(
-        app,
-        factory=isinstance(app, str),
+        make_app,
+        factory=True,
         workers=settings.workers,
         http="registry_server.protocol:RegistryProtocol",
         ws="none",
@@ -168,9 +182,11 @@ def _config(settings: Settings, app: Litestar | str) -> Config:
 
 
 def _run_here(settings: Settings, listener: socket.socket) -> None:
-    import uvicorn  # noqa: PLC0415 see `_config`
+    import uvicorn  # noqa: PLC0415 see `_open`
 
-    server = uvicorn.Server(_config(settings, _application(settings)))
+    app = _application(settings)
+    _spare_collector()
+    server = uvicorn.Server(_config(settings, lambda: app))
     # Uvicorn raises the signal that ended it again, when all is done: that is no failure.
     for ending in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ending, lambda *_: None)
@@ -178,13 +194,13 @@ def _run_here(settings: Settings, listener: socket.socket) -> None:
 
 
 def _run_workers(settings: Settings, listener: socket.socket) -> None:
-    from registry_server.supervisor import Supervisor  # noqa: PLC0415 see `_config`
+    from registry_server.supervisor import Supervisor  # noqa: PLC0415 see `_open`
 
-    with tempfile.TemporaryDirectory(prefix="registry-server-") as directory:
-        import attrs  # noqa: PLC0415
-
-        attrs.evolve(settings, metrics_directory=directory).to_environment(os.environ)
-        config = _config(settings, "registry_server.__main__:make_app")
+    app = _application(settings)
+    # Each worker opens one of its own, and until then there is none.
+    app.own.registry.close()
+    with tempfile.TemporaryDirectory(prefix="registry-server-") as counters:
+        config = _config(settings, partial(worker_app, app, settings, Path(counters)))
         supervisor = Supervisor(config, sockets=[listener])
         supervisor.run()
     if supervisor.failed(_WORKER_FAILED):
@@ -239,7 +255,7 @@ def _with_own_url(settings: Settings, listener: socket.socket) -> Settings:
     is_local = root.lower().startswith("file:") or (root != "" and "://" not in root)
     if settings.public_url or not is_local or not _is_loopback(settings.host):
         return settings
-    import attrs  # noqa: PLC0415 see `_config`
+    import attrs  # noqa: PLC0415 see `_open`
 
     return attrs.evolve(settings, public_url=_url(settings, listener))
 

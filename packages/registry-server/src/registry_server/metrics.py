@@ -33,11 +33,19 @@ _COLUMNS = len(STATUSES) + len(BUCKETS) + 2
 class Metrics:
     """The counters of one worker. `record` belongs to one thread."""
 
-    def __init__(self, operations: Sequence[str], directory: str | None = None) -> None:
+    def __init__(self, operations: Sequence[str]) -> None:
         self._rows = {name: i * _COLUMNS for i, name in enumerate((*operations, OTHER))}
         self._columns = {status: i for i, status in enumerate(STATUSES)}
-        self._directory = Path(directory) if directory else None
-        self._counters = memoryview(self._memory()).cast("Q")
+        self._directory: Path | None = None
+        self._counters = memoryview(bytearray(self._size)).cast("Q")
+
+    def share(self, directory: Path) -> None:
+        """Counts from now on in a file of this process, for all that count in the directory."""
+        self._directory = directory
+        path = directory / f"{os.getpid()}.counters"
+        with path.open("w+b") as file:
+            file.truncate(self._size)
+            self._counters = memoryview(mmap.mmap(file.fileno(), self._size)).cast("Q")
 
     def record(self, operation: str | None, status: int, seconds: float) -> None:
         """Counts one answered request."""
@@ -69,14 +77,9 @@ class Metrics:
             lines += _histogram(name, total[row + len(STATUSES) : row + _COLUMNS])
         return "\n".join(lines) + "\n"
 
-    def _memory(self) -> mmap.mmap:
-        size = len(self._rows) * _COLUMNS * 8
-        if self._directory is None:
-            return mmap.mmap(-1, size)
-        path = self._directory / f"{os.getpid()}.counters"
-        with path.open("w+b") as file:
-            file.truncate(size)
-            return mmap.mmap(file.fileno(), size)
+    @property
+    def _size(self) -> int:
+        return len(self._rows) * _COLUMNS * 8
 
     def _total(self) -> list[int]:
         total = list(self._counters)

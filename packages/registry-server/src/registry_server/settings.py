@@ -1,15 +1,14 @@
 """What a server is told: one frozen value, from flags and the environment, read once.
 
 One table lists every setting with its flag, its environment variables and its meaning. A flag
-beats the environment, the environment beats the default. Worker processes get their settings the
-same way: the parent writes them to the environment that the workers inherit.
+beats the environment, the environment beats the default.
 """
 
 from __future__ import annotations
 
 import argparse
 import urllib.parse
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -43,7 +42,6 @@ class Settings:
     local_source_root: str | None = None
     max_body_bytes: int = 32 * 1024 * 1024
     shutdown_seconds: int = 30
-    metrics_directory: str | None = None
     webhook_schemes: tuple[str, ...] = ("https",)
     webhook_private_addresses: bool = False
     webhook_secret_key: str | None = attrs.field(default=None, repr=False)
@@ -66,17 +64,6 @@ class Settings:
         """The names, beside near ones, by which requests may call the server."""
         public = urllib.parse.urlsplit(self.public_url or "").hostname
         return (*self.allowed_hosts, public) if public else self.allowed_hosts
-
-    def to_environment(self, environ: MutableMapping[str, str]) -> None:
-        """Writes the settings so that `from_environment` gives them back."""
-        for option in OPTIONS:
-            value = getattr(self, option.field)
-            for name in option.variables:
-                environ.pop(name, None)
-            if value is not None and value is not False and value != ():
-                environ[option.variables[0]] = (
-                    ",".join(value) if isinstance(value, tuple) else str(value)
-                )
 
 
 def _number(low: int, high: int) -> Callable[[str], int]:
@@ -200,12 +187,6 @@ OPTIONS: Sequence[Option] = (
         _number(0, 3_600),
     ),
     Option(
-        "metrics_directory",
-        ("REGISTRY_METRICS_DIRECTORY",),
-        "where the workers of one server keep their counters",
-        hidden=True,
-    ),
-    Option(
         "webhook_schemes",
         ("REGISTRY_WEBHOOK_SCHEMES", "MLFLOW_WEBHOOK_ALLOWED_SCHEMES"),
         "schemes that URLs of webhooks may have, separated by commas",
@@ -248,8 +229,7 @@ OPTIONS: Sequence[Option] = (
         _number(1, 256),
     ),
 )
-"""Every setting. Hidden are the parent's word to its workers, and a key that belongs into the
-environment and on no command line."""
+"""Every setting. Hidden is a key that belongs into the environment and on no command line."""
 
 
 def from_arguments(arguments: Sequence[str], environ: Mapping[str, str]) -> Settings:

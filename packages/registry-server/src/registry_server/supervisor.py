@@ -1,8 +1,9 @@
 """The parent of several workers: uvicorn's, with forked workers and an orderly end.
 
 Strategy: uvicorn starts each worker as a new interpreter, which loads and keeps everything once
-more. Here the parent loads what workers need and forks them, so that what they only read is in
-memory once. The parent has one thread and no open connection, so nothing is copied half done.
+more. Here the parent loads what workers need, makes the application, and forks them: so that is in
+memory once, as far as they only read it. The parent has one thread and no open connection, so
+nothing is copied half done.
 """
 
 from __future__ import annotations
@@ -20,8 +21,14 @@ from socket import socket
 from uvicorn import Config
 from uvicorn.supervisors import Multiprocess, multiprocess
 
-_LOADED = ("registry_server.app", "registry_server.protocol", "uvloop", "httptools")
-"""What every worker imports, whatever its store."""
+_LOADED = (
+    "anyio._backends._asyncio",
+    "httptools",
+    "registry_server.protocol",
+    "uvicorn.lifespan.on",
+    "uvloop",
+)
+"""What a worker imports when it has an application."""
 
 
 class Supervisor(Multiprocess):

@@ -60,7 +60,7 @@ class Webhooks:
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
         self.urls = urls or UrlPolicy()
-        self._store = webhooks
+        self.store = webhooks
         self._secrets = secrets
         self._new_id = new_id
 
@@ -75,7 +75,7 @@ class Webhooks:
         status: WebhookStatus = WebhookStatus.ACTIVE,
     ) -> Webhook:
         """The new webhook. Names need not be unique."""
-        return self._store.create_webhook(
+        return self.store.create_webhook(
             NewWebhook(
                 webhook_id=self._new_id(),
                 name=check_name(name),
@@ -93,7 +93,7 @@ class Webhooks:
         Raises:
             WebhookNotFoundError: there is none.
         """
-        return self._store.get_webhook(_check_id(webhook_id))
+        return self.store.get_webhook(_check_id(webhook_id))
 
     def list_webhooks(
         self, *, max_results: int = DEFAULT_PAGE_SIZE, page_token: str | None = None
@@ -104,7 +104,7 @@ class Webhooks:
         start = _position(page_token) if page_token else None
         rows = [
             webhook
-            for webhook in self._store.list_webhooks()
+            for webhook in self.store.list_webhooks()
             if start is None or _sort_key(webhook) > start
         ]
         if len(rows) <= max_results:
@@ -127,7 +127,7 @@ class Webhooks:
             secret=_if_set(self._seal)(changes.secret),
             url=_if_set(self.urls.check)(changes.url),
         )
-        return self._store.update_webhook(_check_id(webhook_id), checked)
+        return self.store.update_webhook(_check_id(webhook_id), checked)
 
     def delete_webhook(self, webhook_id: str) -> None:
         """Removes the webhook.
@@ -135,11 +135,11 @@ class Webhooks:
         Raises:
             WebhookNotFoundError: there is none.
         """
-        self._store.delete_webhook(_check_id(webhook_id))
+        self.store.delete_webhook(_check_id(webhook_id))
 
     def active_webhooks(self) -> Sequence[Webhook]:
         """All webhooks that are to be delivered to."""
-        return [hook for hook in self._store.list_webhooks() if hook.status is WebhookStatus.ACTIVE]
+        return [hook for hook in self.store.list_webhooks() if hook.status is WebhookStatus.ACTIVE]
 
     def signing_secret(self, webhook: Webhook) -> str | None:
         """What deliveries to the webhook are signed with, if anything.

@@ -23,6 +23,7 @@ _OTHER_SERVERS = ("http:", "https:")
 class WebhookServing:
     """The operations on webhooks, an observer of all operations, and an end in order."""
 
+    webhooks: Webhooks
     operations: tuple[Operation[Any, Any], ...]
     observe: Callable[[str, Any, Any, Call], None]
     close: Callable[[], None]
@@ -53,6 +54,7 @@ class WebhookServing:
         )
         delivers = not settings.store.lower().startswith(_OTHER_SERVERS)
         return cls(
+            webhooks=webhooks,
             operations=webhook_operations(webhooks, deliveries),
             observe=announcer(deliveries) if delivers else _ignore,
             close=deliveries.close,
