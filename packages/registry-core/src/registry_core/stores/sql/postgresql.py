@@ -46,6 +46,8 @@ try:
     from psycopg.types.numeric import Int8Dumper
     from psycopg.types.string import TextLoader
     from psycopg.waiting import Ready, Wait
+
+    from registry_core.stores.sql.exchange import Exchange
 except ModuleNotFoundError as error:
     raise BackendNotInstalledError(
         f"A PostgreSQL store needs the module '{error.name}', which is not installed: "
@@ -67,12 +69,6 @@ the foreign keys follow one by one: 10,000 took 7 seconds on a busy machine."""
 
 MAX_CONNECTIONS = 16
 """Of one process; PostgreSQL admits 100 by default, for all of them."""
-
-PREPARE_THRESHOLD = 1
-"""A statement is prepared when it runs for the second time on a connection."""
-
-PREPARED_MAX = 400
-"""Prepared statements that a connection keeps."""
 
 _DIALECT: Dialect = PGDialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call] # as SQLAlchemy has it
 
@@ -153,13 +149,12 @@ class PostgresqlDriver:
             raw = BoundedConnection.connect(
                 **self.parameters,
                 autocommit=True,
-                prepare_threshold=PREPARE_THRESHOLD,
+                prepare_threshold=None,
                 context=_ADAPTERS,
                 cursor_factory=psycopg.RawCursor,
             )
         except psycopg.Error as error:
             raise StoreUnavailableError(f"The database cannot be reached: {error}") from error
-        raw.prepared_max = PREPARED_MAX
         return raw
 
     def close(self) -> None:
@@ -266,22 +261,11 @@ class PostgresqlConnection:
 
     def __init__(self, raw: BoundedConnection) -> None:
         self.raw = raw
-        self._cursor = raw.cursor()
+        self._exchange = Exchange(raw)
 
     def run(self, statement: Statement, values: Values) -> list[Row]:
         """See `Connection`."""
-        cursor = self._cursor
-        try:
-            cursor.execute(
-                statement.text,
-                # Without arguments, a text may hold several statements.
-                statement.arguments(values) or None,
-                prepare=None if statement.prepare else False,
-            )
-            result = cursor.pgresult
-            return cursor.fetchall() if result is not None and result.nfields else []
-        except psycopg.Error as error:
-            raise _translated(error) from error
+        return self._exchange.rows(statement, values)
 
     def begin(self) -> None:
         """See `Connection`."""

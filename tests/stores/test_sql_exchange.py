@@ -1,0 +1,138 @@
+"""What is asked and answered on a connection to a real PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from registry_core.errors import RegistryError
+from registry_core.stores.sql import exchange
+from registry_core.stores.sql.compiling import Statement
+from registry_core.stores.sql.errors import ConnectionLostError, DuplicateError
+from registry_core.stores.sql.postgresql import PostgresqlConnection, PostgresqlDriver
+
+
+@pytest.fixture
+def connection(postgres_url: str) -> Iterator[PostgresqlConnection]:
+    opened = PostgresqlDriver.from_url(postgres_url).connect()
+    yield opened
+    opened.close()
+
+
+def ask(text: str, *parameters: str, prepare: bool = True) -> Statement:
+    return Statement(text, parameters, prepare)
+
+
+ECHO = ask("SELECT $1::text, $2::bigint", "text", "number")
+PREPARED = ask("SELECT statement FROM pg_prepared_statements ORDER BY name", prepare=False)
+
+
+def prepared(connection: PostgresqlConnection) -> list[str]:
+    return [text for (text,) in connection.run(PREPARED, {})]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"text": "é'\\", "number": 2**62},
+        {"text": None, "number": 1},
+        {"text": "", "number": None},
+        {"text": None, "number": None},
+    ],
+)
+def test_values_come_back_as_they_were_given(connection, values) -> None:
+    """The first time, when the statement is prepared, and afterwards."""
+    for _ in range(4):
+        assert connection.run(ECHO, values) == [(values["text"], values["number"])]
+
+
+def test_statement_is_prepared_when_it_runs_for_the_second_time(connection) -> None:
+    """Once for the types of its values, whatever these are."""
+    connection.run(ECHO, {"text": "a", "number": 1})
+    assert prepared(connection) == []
+    for number in (2, 2**40, -(2**62)):
+        connection.run(ECHO, {"text": "b", "number": number})
+        assert prepared(connection) == [ECHO.text]
+    # Without a type NULL is another statement.
+    for _ in range(2):
+        connection.run(ECHO, {"text": "b", "number": None})
+    assert prepared(connection) == [ECHO.text] * 2
+
+
+def test_prepared_statements_have_a_bound(connection, monkeypatch) -> None:
+    """Beyond it the connection begins anew, and goes on answering."""
+    monkeypatch.setattr(exchange, "PREPARED_MAX", 3)
+    statements = [ask(f"SELECT $1::text || '{number}'", "text") for number in range(10)]
+    for _ in range(3):
+        for number, statement in enumerate(statements):
+            for _ in range(3):
+                assert connection.run(statement, {"text": "n"}) == [(f"n{number}",)]
+            assert 1 <= len(prepared(connection)) <= 4
+
+
+def test_several_statements_are_one_text(connection) -> None:
+    """The last one's rows are those of all."""
+    assert connection.run(ask("BEGIN; SELECT 1; SELECT 2", prepare=False), {}) == [(2,)]
+    assert connection.in_transaction()
+    assert connection.run(ask("COMMIT", prepare=False), {}) == []
+    assert connection.is_usable()
+
+
+@pytest.mark.parametrize("size", [0, 100, 10_000_000])
+def test_texts_of_any_size_pass(connection, size) -> None:
+    """Far more than what the sockets hold, both ways."""
+    text = "é" * size
+    for _ in range(3):
+        assert connection.run(ECHO, {"text": text, "number": size}) == [(text, size)]
+
+
+def test_many_rows_arrive(connection) -> None:
+    """All of them, in order."""
+    many = ask("SELECT generate_series(1, $1::bigint)", "number")
+    for _ in range(3):
+        assert connection.run(many, {"number": 50_000}) == [(n + 1,) for n in range(50_000)]
+
+
+def test_failed_statement_leaves_the_connection_usable(connection) -> None:
+    """Also when it could not even be prepared; what it meant is told apart."""
+    connection.run(ask("CREATE TEMP TABLE t (k text PRIMARY KEY)", prepare=False), {})
+    insert = ask("INSERT INTO t VALUES ($1)", "key")
+    wrong = ask("SELECT absent FROM t WHERE k = $1", "key")
+    assert connection.run(insert, {"key": "a"}) == []
+    for _ in range(3):
+        with pytest.raises(DuplicateError, match="t_pkey"):
+            connection.run(insert, {"key": "a"})
+        with pytest.raises(RegistryError, match="absent"):
+            connection.run(wrong, {"key": "a"})
+        assert connection.is_usable()
+    assert connection.run(insert, {"key": "b"}) == []
+
+
+def test_kept_statement_whose_table_has_changed_asks_for_a_new_connection(connection) -> None:
+    """The server refuses the plan; nothing has been done."""
+    connection.run(ask("CREATE TEMP TABLE t AS SELECT 1 AS a", prepare=False), {})
+    everything = ask("SELECT * FROM t")
+    for _ in range(2):
+        assert connection.run(everything, {}) == [(1,)]
+    connection.run(ask("ALTER TABLE t ADD COLUMN b text", prepare=False), {})
+    with pytest.raises(ConnectionLostError) as failure:
+        connection.run(everything, {})
+    assert not failure.value.in_doubt
+
+
+def test_server_that_hangs_up_has_its_reason_told(connection) -> None:
+    """And the connection is no longer of use, which later calls say as well."""
+    suicide = ask("SELECT pg_terminate_backend(pg_backend_pid())")
+    with pytest.raises(ConnectionLostError, match="administrator command"):
+        connection.run(suicide, {})
+    assert not connection.is_usable()
+    with pytest.raises(ConnectionLostError):
+        connection.run(ECHO, {"text": "a", "number": 1})
+
+
+def test_value_that_the_database_cannot_hold_is_refused(connection) -> None:
+    """Before anything is sent."""
+    with pytest.raises(RegistryError, match="NUL"):
+        connection.run(ECHO, {"text": "a\0b", "number": 1})
+    assert connection.is_usable()
