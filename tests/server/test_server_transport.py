@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 
 import pytest
@@ -97,6 +98,15 @@ def test_wrong_method_is_a_json_error_that_says_which_are_right(server, method):
     answer = server.send(method, b"/api/2.0/mlflow/registered-models/get")
     assert (answer.status, answer.json["error_code"]) == (405, "ENDPOINT_NOT_FOUND")
     assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
+
+
+@pytest.mark.parametrize("method", ["POST", "TRACE", "BREW"])
+def test_path_with_a_name_in_it_says_so_too(server, method):
+    """It is another kind of route."""
+    answer = server.send(method, b"/api/2.0/mlflow/webhooks/any")
+    assert (answer.status, answer.json["error_code"]) == (405, "ENDPOINT_NOT_FOUND")
+    allowed = set(answer.headers["allow"].split(", "))
+    assert allowed == {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH"}
 
 
 def test_options_tells_the_methods(server):
@@ -306,8 +316,9 @@ def test_handlers_know_no_entities(server):
     """Litestar would encode attrs classes by itself, and in its own way (design 2)."""
     checked = 0
     for route in server.app.routes:
-        for handler in getattr(route, "route_handlers", ()):
-            for hint in handler.fn.__annotations__.values():
+        for handler in getattr(route, "route_handlers", None) or [route.route_handler]:
+            function = handler.fn if inspect.isfunction(handler.fn) else handler.fn.__call__
+            for hint in function.__annotations__.values():
                 text = repr(hint)
                 assert RegisteredModel.__name__ not in text
                 assert ModelVersion.__name__ not in text

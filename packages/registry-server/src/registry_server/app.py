@@ -18,10 +18,12 @@ from typing import Any, TypeAlias
 
 import attrs
 from litestar import Litestar, Request
-from litestar.exceptions import HTTPException
-from litestar.handlers import HTTPRouteHandler
+from litestar.enums import HttpMethod, ScopeType
+from litestar.exceptions import HTTPException, MethodNotAllowedException
+from litestar.handlers import HTTPRouteHandler, asgi
+from litestar.handlers.asgi_handlers import ASGIRouteHandler
 from litestar.response import Response
-from litestar.types import ASGIApp
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from registry_core import Registry, wire
 from registry_core.at_once import ReadsAtOnce, WouldWaitError
@@ -31,7 +33,7 @@ from registry_server.artifacts import SCHEMAS as ARTIFACT_SCHEMAS
 from registry_server.artifacts import ArtifactService, supports_multipart
 from registry_server.at_once import AtOnce
 from registry_server.auth import Users
-from registry_server.guards import Guards
+from registry_server.guards import OPERATION, Guards
 from registry_server.metrics import Metrics
 from registry_server.operations import REGISTRY_OPERATIONS, Call, Operation
 from registry_server.replies import Reply, RequestRefusedError
@@ -89,16 +91,17 @@ def create_app(
                 registry, threads, metrics, document, multipart=supports_multipart(registry)
             ),
             *files.routes(),
-            *_options(operations),
-            *(
-                _route(
-                    operation,
-                    _Runner(operation, registry, observers),
-                    waiting if operation.waits_for_others else threads,
-                    at_once if operation.is_read else None,
-                    settings,
-                )
-                for operation in operations
+            *_routes(
+                [
+                    _Served(
+                        operation,
+                        _Runner(operation, registry, observers),
+                        waiting if operation.waits_for_others else threads,
+                        at_once if operation.is_read else None,
+                        settings,
+                    )
+                    for operation in operations
+                ]
             ),
         ],
         exception_handlers={HTTPException: _http_failure, Exception: _failure},
@@ -216,34 +219,96 @@ class _Runner:
         return reply
 
 
-def _route(
-    operation: Operation[Any, Any],
-    runner: _Runner,
-    threads: Threads,
-    at_once: AtOnce | None,
-    settings: Settings,
-) -> HTTPRouteHandler:
-    async def handle(request: Request[Any, Any, Any]) -> ASGIApp:
-        scope = request.scope
-        query = scope["query_string"] if operation.is_read else b""
+class _Served:
+    """One operation, over HTTP."""
+
+    def __init__(
+        self,
+        operation: Operation[Any, Any],
+        runner: _Runner,
+        threads: Threads,
+        at_once: AtOnce | None,
+        settings: Settings,
+    ) -> None:
+        self.operation = operation
+        self._is_read = operation.is_read
+        self._runner = runner
+        self._threads = threads
+        self._at_once = at_once
+        self._max_body_bytes = settings.max_body_bytes
+
+    async def reply(self, scope: HTTPScope, receive: Receive) -> Reply:
+        """The answer to a request; also to one that cannot be read."""
+        query = scope["query_string"] if self._is_read else b""
+        try:
+            body = b"" if query else await _body(receive, self._max_body_bytes)
+        except RequestRefusedError as error:
+            return error.reply()
         run = partial(
-            runner,
+            self._runner,
             query=query,
-            content_type=None if operation.is_read else _content_type(scope["headers"]),
-            body=b"" if query else await _body(request, settings.max_body_bytes),
+            content_type=None if self._is_read else _content_type(scope["headers"]),
+            body=body,
             path_fields=scope["path_params"],
             user=scope.get("user"),
         )
-        if at_once is not None:
+        if self._at_once is not None:
             with contextlib.suppress(WouldWaitError):
-                return await at_once.run(run)
-        return await threads.run(run)
+                return await self._at_once.run(run)
+        return await self._threads.run(run)
+
+
+class _Path:
+    """The ASGI application of the operations that have one path, and differ in their methods."""
+
+    def __init__(self, served: Iterable[_Served]) -> None:
+        self._served: dict[str, _Served] = {}
+        for one in served:
+            self._served[one.operation.method] = one
+            if one.operation.is_read:
+                self._served["HEAD"] = one
+        self.methods = sorted({*self._served, "OPTIONS"})
+        self._allow = ", ".join(self.methods)
+        self._options = Reply(HTTPStatus.NO_CONTENT, b"", ((b"allow", self._allow.encode()),))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request.
+
+        Raises:
+            MethodNotAllowedException: no operation here has its method.
+        """
+        assert scope["type"] == ScopeType.HTTP, "the server speaks nothing else"
+        served = self._served.get(scope["method"])
+        if served is not None:
+            scope["state"][OPERATION] = served.operation.id
+            reply = await served.reply(scope, receive)
+        elif scope["method"] == "OPTIONS":
+            reply = self._options
+        else:
+            raise MethodNotAllowedException(headers={"Allow": self._allow})
+        await reply(scope, receive, send)
+
+
+def _routes(served: Iterable[_Served]) -> list[ASGIRouteHandler | HTTPRouteHandler]:
+    """The handlers of the operations."""
+    together: dict[tuple[str, ...], list[_Served]] = {}
+    for one in served:
+        together.setdefault(tuple(paths(one.operation)), []).append(one)
+    return [_route(list(where), _Path(operations)) for where, operations in together.items()]
+
+
+def _route(where: list[str], app: _Path) -> ASGIRouteHandler | HTTPRouteHandler:
+    if not any("{" in path for path in where):
+        return asgi(where, copy_scope=False)(app)
+
+    # Litestar finds no parameters in the path of a plain ASGI handler.
+    async def handle() -> ASGIApp:
+        return app
 
     return HTTPRouteHandler(
-        [path.replace("}", ":str}") for path in paths(operation)],
-        http_method=["GET", "HEAD"] if operation.is_read else [operation.method],
+        [path.replace("}", ":str}") for path in where],
+        http_method=[HttpMethod(method) for method in app.methods],
         status_code=HTTPStatus.OK,
-        name=operation.id,
     )(handle)
 
 
@@ -254,29 +319,7 @@ def _content_type(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     return None
 
 
-def _options(operations: Sequence[Operation[Any, Any]]) -> list[HTTPRouteHandler]:
-    """The answers to OPTIONS: Litestar's own know only the first operation of a path."""
-    methods: dict[tuple[str, ...], set[str]] = {}
-    for operation in operations:
-        allowed = methods.setdefault(tuple(paths(operation)), {"OPTIONS"})
-        allowed |= {"GET", "HEAD"} if operation.is_read else {operation.method}
-    return [_options_route(list(where), allowed) for where, allowed in methods.items()]
-
-
-def _options_route(where: list[str], allowed: set[str]) -> HTTPRouteHandler:
-    reply = Reply(HTTPStatus.NO_CONTENT, b"", ((b"allow", ", ".join(sorted(allowed)).encode()),))
-
-    async def handle() -> ASGIApp:
-        return reply
-
-    return HTTPRouteHandler(
-        [path.replace("}", ":str}") for path in where],
-        http_method=["OPTIONS"],
-        status_code=HTTPStatus.OK,  # for Litestar, which takes no reply for 204
-    )(handle)
-
-
-async def _body(request: Request[Any, Any, Any], limit: int) -> bytes:
+async def _body(receive: Receive, limit: int) -> bytes:
     """The whole body.
 
     Raises:
@@ -286,7 +329,7 @@ async def _body(request: Request[Any, Any, Any], limit: int) -> bytes:
     size = 0
     more = True
     while more:
-        message = await request.receive()
+        message = await receive()
         if message["type"] != "http.request":
             raise RequestRefusedError(
                 HTTPStatus.BAD_REQUEST, "BAD_REQUEST", "The request ended before its body did."

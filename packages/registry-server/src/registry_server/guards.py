@@ -29,6 +29,9 @@ PROBES = frozenset({"/health", "/ready", "/version"})
 SERVER_INFO = frozenset({"/api/3.0/mlflow/server-info", "/ajax-api/3.0/mlflow/server-info"})
 """Paths that clients ask before they know anything about the server."""
 
+OPERATION = "operation"
+"""Where the state of a request has what it is counted as, if the route does not tell."""
+
 _CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _API_PREFIXES = ("/api/", "/ajax-api/")
 _ARTIFACT_PREFIXES = ("/api/2.0/mlflow-artifacts/", "/ajax-api/2.0/mlflow-artifacts/")
@@ -90,7 +93,8 @@ class Guards:
         def count() -> None:
             nonlocal is_counted
             is_counted = True
-            name = getattr(scope.get("route_handler"), "name", None)
+            name = scope.get("state", {}).get(OPERATION)
+            name = name or getattr(scope.get("route_handler"), "name", None)
             self._metrics.record(name, status, time.perf_counter() - started)
 
         async def counted_send(message: Message) -> None:
