@@ -7,8 +7,9 @@ from bench.operations import Operation, ask, create_version, operations
 
 WRITERS = 32
 
-SHARE = 0.5
-"""Of a core, for each worker: on two cores half of them is left for everything else."""
+SHARE = 0.25
+"""Of a core, for each worker. For some operations the database needs more than the workers do: at
+half a core each, it would not leave one free of two."""
 
 
 def run(options):
@@ -57,7 +58,7 @@ def _has_no_gap(target, name):
 def _workers(one, two, options, bounds):
     """Of one and of two workers on the same database, the total of requests.
 
-    Once with the machine as it is, and once with each worker held to half a core.
+    Once with the machine as it is, and once with each worker held to a quarter of a core.
     """
     found = {}
     held = ("1 held", "2 held") if cores.can_hold() else ()

@@ -1,7 +1,8 @@
 """Processes held to a share of a core each, by the control groups of Linux (version 1 or 2).
 
 Two workers of one server compete with the load generator and with the database for the cores of
-one machine. Held to half a core, each of them has what a machine with cores to spare would give.
+one machine. Held to a share of a core that leaves these enough, each of them has what a machine with
+cores to spare would give.
 """
 
 import contextlib

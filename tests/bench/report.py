@@ -159,7 +159,7 @@ def _contention(figures):
             for name, row in parts["workers"].items()
         ]
         head = ["operation", "1 worker/s", "2 workers/s", "ratio"]
-        head += ["1 at half a core/s", "2 at half a core/s", "ratio "]
+        head += ["1 at a quarter core/s", "2 at a quarter core/s", "ratio "]
         head += ["CPU µs", "database CPU µs"]
         found.append((f"{kind}: one worker and two", _table([head, *rows])))
     return found
