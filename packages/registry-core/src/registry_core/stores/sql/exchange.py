@@ -22,7 +22,8 @@ from registry_core.stores.sql.database import Row, Values
 from registry_core.stores.sql.errors import ConnectionLostError, from_sqlstate
 
 PREPARED_MAX = 400
-"""Prepared statements that a connection keeps; at one more it forgets them all."""
+"""Prepared statements that a connection keeps, and others that it knows to have run once. One more
+of either, and it forgets them all."""
 
 _Key: TypeAlias = tuple[str, tuple[int, ...]]
 """The text of a statement, and the types of its values."""
@@ -40,8 +41,8 @@ class Exchange:
         self._raw = raw
         self._pgconn = raw.pgconn
         self._transformer = Transformer(raw)
-        self._names: dict[_Key, bytes | None] = {}
-        """Of prepared statements; None for those that have run once."""
+        self._once: set[_Key] = set()
+        self._names: dict[_Key, bytes] = {}
         self._named = 0
 
     def rows(self, statement: Statement, values: Values) -> list[Row]:
@@ -69,16 +70,18 @@ class Exchange:
         formats, types = self._transformer.formats, self._transformer.types or ()
         key = statement.text, types
         name = self._names.get(key)
-        if name is None and key in self._names:
+        if name is None and key in self._once:
             name = self._prepare(key)
-        if name is None:
-            self._names[key] = None
-            pgconn.send_query_params(statement.text.encode(), adapted, types, formats)
-        else:
+        if name is not None:
             pgconn.send_query_prepared(name, adapted, formats)
+            return
+        if len(self._once) >= PREPARED_MAX:
+            self._once.clear()
+        self._once.add(key)
+        pgconn.send_query_params(statement.text.encode(), adapted, types, formats)
 
     def _prepare(self, key: _Key) -> bytes:
-        if len(self._names) > PREPARED_MAX:
+        if len(self._names) >= PREPARED_MAX:
             self._names.clear()
             self._pgconn.send_query(b"DEALLOCATE ALL")
             self._result()
@@ -88,6 +91,7 @@ class Exchange:
         self._pgconn.send_prepare(name, text.encode(), types)
         self._result()
         self._names[key] = name
+        self._once.discard(key)
         return name
 
     def _result(self) -> PGresult:
