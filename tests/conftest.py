@@ -1,6 +1,7 @@
 """Fixtures that every test may ask for; the real services live in `services`."""
 
 import gc
+import signal
 import warnings
 from typing import Any
 
@@ -22,6 +23,11 @@ NEED_MLFLOW = ("tests/acceptance/", "tests/differential/")
 # How long an example takes on a busy machine says nothing about it.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
+
+# A script that starts the tests with `&` has them ignore Ctrl-C, and so every process they start,
+# among them those that have to show how they end by it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module", autouse=True)
