@@ -3,6 +3,7 @@
 import re
 
 from bench import plots
+from bench.contention import SHARE
 
 NONE = "-"
 
@@ -159,7 +160,7 @@ def _contention(figures):
             for name, row in parts["workers"].items()
         ]
         head = ["operation", "1 worker/s", "2 workers/s", "ratio"]
-        head += ["1 at a quarter core/s", "2 at a quarter core/s", "ratio "]
+        head += [f"{workers} at {SHARE:g} of a core/s" for workers in (1, 2)] + ["ratio "]
         head += ["CPU µs", "database CPU µs"]
         found.append((f"{kind}: one worker and two", _table([head, *rows])))
     return found

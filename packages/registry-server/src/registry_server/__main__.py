@@ -198,7 +198,7 @@ def _run_workers(settings: Settings, listener: socket.socket) -> None:
 
     app = _application(settings)
     # Each worker opens one of its own, and until then there is none.
-    app.own.registry.close()
+    app.per_process.registry.close()
     with tempfile.TemporaryDirectory(prefix="registry-server-") as counters:
         config = _config(settings, partial(worker_app, app, settings, Path(counters)))
         supervisor = Supervisor(config, sockets=[listener])

@@ -125,7 +125,7 @@ def create_app(
         allowed_hosts=settings.known_hosts,
         allowed_origins=settings.allowed_origins,
     )
-    app.own = Own(registry=registry, webhooks=webhooks.webhooks, metrics=metrics)
+    app.per_process = PerProcess(registry=registry, webhooks=webhooks.webhooks, metrics=metrics)
     return app
 
 
@@ -138,8 +138,8 @@ def paths(operation: Operation[Any, Any]) -> list[str]:
 
 
 @attrs.frozen(kw_only=True)
-class Own:
-    """What no two processes may share of an application."""
+class PerProcess:
+    """What each process that serves an application has of its own."""
 
     registry: Registry
     webhooks: Webhooks
@@ -149,7 +149,7 @@ class Own:
 class Application(Litestar):
     """Litestar, for one registry."""
 
-    own: Own
+    per_process: PerProcess
 
     def become_worker(self, registry: Registry, *, counters: Path) -> None:
         """Goes on in a process that was forked when the application had been made.
@@ -158,7 +158,7 @@ class Application(Litestar):
         connections and threads are not forked. Requests are counted in the directory `counters`,
         which the workers of a server share.
         """
-        own = self.own
+        own = self.per_process
         own.registry.store, own.registry.artifacts = registry.store, registry.artifacts
         own.webhooks.store = registry.store
         own.metrics.share(counters)
@@ -238,17 +238,17 @@ class _Served:
         self._max_body_bytes = settings.max_body_bytes
 
     async def reply(self, scope: HTTPScope, receive: Receive) -> Reply:
-        """The answer to a request; also to one that cannot be read."""
+        """The answer to a request.
+
+        Raises:
+            RequestRefusedError: it cannot be read.
+        """
         query = scope["query_string"] if self._is_read else b""
-        try:
-            body = b"" if query else await _body(receive, self._max_body_bytes)
-        except RequestRefusedError as error:
-            return error.reply()
         run = partial(
             self._runner,
             query=query,
             content_type=None if self._is_read else _content_type(scope["headers"]),
-            body=body,
+            body=b"" if query else await _body(receive, self._max_body_bytes),
             path_fields=scope["path_params"],
             user=scope.get("user"),
         )

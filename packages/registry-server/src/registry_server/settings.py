@@ -50,15 +50,6 @@ class Settings:
     webhook_retries: int = 3
     webhook_threads: int = 10
 
-    @classmethod
-    def from_environment(cls, environ: Mapping[str, str]) -> Settings:
-        """The settings of an environment.
-
-        Raises:
-            SettingsError: a variable has a value that cannot be used.
-        """
-        return from_arguments([], environ)
-
     @property
     def known_hosts(self) -> tuple[str, ...]:
         """The names, beside near ones, by which requests may call the server."""

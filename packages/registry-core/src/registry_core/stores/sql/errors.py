@@ -121,8 +121,10 @@ _PRIMARY_CODE = 0xFF
 """The bits of a SQLite code that are left when its extension is taken away."""
 
 
-def from_sqlstate(sqlstate: str, message: str) -> Exception:
-    """The error for a code of PostgreSQL."""
+def from_sqlstate(sqlstate: str | None, message: str) -> Exception:
+    """The error for a code of PostgreSQL; without one it is the driver that has failed."""
+    if sqlstate is None:
+        return ConnectionLostError(message)
     translation = _BY_SQLSTATE.get(sqlstate) or _BY_SQLSTATE_CLASS.get(sqlstate[:2])
     return translation(message) if translation else _unexpected(sqlstate, message)
 

@@ -42,8 +42,10 @@ class Exchange:
         self._pgconn = raw.pgconn
         self._transformer = Transformer(raw)
         self._once: set[_Key] = set()
+        """What has run once."""
         self._names: dict[_Key, bytes] = {}
-        self._named = 0
+        """What is prepared, and under which name."""
+        self._names_given = 0
 
     def rows(self, statement: Statement, values: Values) -> list[Row]:
         """The rows of a statement; none when it gives none. Failures are errors of this package."""
@@ -85,8 +87,8 @@ class Exchange:
             self._names.clear()
             self._pgconn.send_query(b"DEALLOCATE ALL")
             self._result()
-        self._named += 1
-        name = b"registry%d" % self._named
+        self._names_given += 1
+        name = b"registry%d" % self._names_given
         text, types = key
         self._pgconn.send_prepare(name, text.encode(), types)
         self._result()
@@ -129,5 +131,4 @@ def _received(pgconn: PGconn) -> Generator[Wait, Ready | int, list[PGresult]]:
 def _failure(result: PGresult) -> Exception:
     message = error_message(result).strip()
     sqlstate = result.error_field(DiagnosticField.SQLSTATE)
-    # What libpq itself found has no code.
-    return from_sqlstate(sqlstate.decode(), message) if sqlstate else ConnectionLostError(message)
+    return from_sqlstate(sqlstate.decode() if sqlstate else None, message)

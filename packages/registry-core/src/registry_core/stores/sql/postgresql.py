@@ -327,7 +327,4 @@ def _dial(pgconn: PGconn) -> socket.socket:
 
 
 def _translated(error: BaseException | None) -> Exception:
-    sqlstate = getattr(error, "sqlstate", None)
-    if sqlstate is None:
-        return ConnectionLostError(str(error).strip())
-    return from_sqlstate(sqlstate, str(error).strip())
+    return from_sqlstate(getattr(error, "sqlstate", None), str(error).strip())
