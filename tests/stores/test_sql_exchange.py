@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 
+import psycopg
 import pytest
+from psycopg.pq import ExecStatus
+from psycopg.waiting import Ready, Wait
 
 from registry_core.errors import RegistryError
 from registry_core.stores.sql import exchange
@@ -76,7 +80,7 @@ def test_statements_that_run_once_are_not_remembered_for_ever(connection, monkey
     monkeypatch.setattr(exchange, "PREPARED_MAX", 3)
     for number in range(20):
         connection.run(ask(f"SELECT $1::text || '{number}'", "text"), {"text": "n"})
-    assert len(connection._exchange._once) <= 3
+    assert len(connection._exchange._seen) <= 3
     assert prepared(connection) == []
 
 
@@ -138,6 +142,54 @@ def test_server_that_hangs_up_has_its_reason_told(connection) -> None:
     assert not connection.is_usable()
     with pytest.raises(ConnectionLostError):
         connection.run(ECHO, {"text": "a", "number": 1})
+
+
+class FakeConnection:
+    """Stands for libpq where no server can be made to do the same: a script of its answers."""
+
+    def __init__(self, *, unsent: int = 0, results: tuple[object, ...] = ()) -> None:
+        self.unsent = unsent
+        self.results = list(results)
+        self.consumed = 0
+
+    def flush(self) -> int:
+        self.unsent -= 1
+        return int(self.unsent >= 0)
+
+    def is_busy(self) -> bool:
+        return not self.results
+
+    def consume_input(self) -> None:
+        self.consumed += 1
+        if self.unsent <= 0:
+            raise psycopg.OperationalError("hung up")
+
+    def get_result(self) -> object:
+        return self.results.pop(0)
+
+
+def test_server_that_fails_and_hangs_up_at_once_has_failed() -> None:
+    """What it said beforehand counts; when it said nothing of a failure, the connection is lost."""
+    failed = SimpleNamespace(status=ExecStatus.FATAL_ERROR)
+    fine = SimpleNamespace(status=ExecStatus.COMMAND_OK)
+    for said, is_told in (([failed], True), ([fine, failed], True), ([fine], False), ([], False)):
+        receiving = exchange._received(FakeConnection(results=tuple(said)))
+        assert next(receiving) == Wait.R
+        with pytest.raises(StopIteration if is_told else psycopg.OperationalError) as end:
+            receiving.send(Ready.R)
+        if is_told:
+            assert end.value.value == said
+
+
+def test_what_arrives_while_sending_is_read() -> None:
+    """Else both sides could wait for each other to read."""
+    fake = FakeConnection(unsent=3)
+    sending = exchange._received(fake)
+    assert next(sending) == Wait.RW
+    assert sending.send(Ready.W) == Wait.RW
+    assert fake.consumed == 0
+    assert sending.send(Ready.R) == Wait.RW
+    assert fake.consumed == 1
 
 
 def test_value_that_the_database_cannot_hold_is_refused(connection) -> None:

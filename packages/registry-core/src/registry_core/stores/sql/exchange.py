@@ -22,8 +22,8 @@ from registry_core.stores.sql.database import Row, Values
 from registry_core.stores.sql.errors import ConnectionLostError, from_sqlstate
 
 PREPARED_MAX = 400
-"""Prepared statements that a connection keeps, and others that it knows to have run once. One more
-of either, and it forgets them all."""
+"""Prepared statements that a connection keeps, and statements that it knows to have run before. One
+more of either, and it forgets them all."""
 
 _Key: TypeAlias = tuple[str, tuple[int, ...]]
 """The text of a statement, and the types of its values."""
@@ -41,8 +41,8 @@ class Exchange:
         self._raw = raw
         self._pgconn = raw.pgconn
         self._transformer = Transformer(raw)
-        self._once: set[_Key] = set()
-        """What has run once."""
+        self._seen: set[_Key] = set()
+        """What has run before."""
         self._names: dict[_Key, bytes] = {}
         """What is prepared, and under which name."""
         self._names_given = 0
@@ -72,14 +72,14 @@ class Exchange:
         formats, types = self._transformer.formats, self._transformer.types or ()
         key = statement.text, types
         name = self._names.get(key)
-        if name is None and key in self._once:
+        if name is None and key in self._seen:
             name = self._prepare(key)
         if name is not None:
             pgconn.send_query_prepared(name, adapted, formats)
             return
-        if len(self._once) >= PREPARED_MAX:
-            self._once.clear()
-        self._once.add(key)
+        if len(self._seen) >= PREPARED_MAX:
+            self._seen.clear()
+        self._seen.add(key)
         pgconn.send_query_params(statement.text.encode(), adapted, types, formats)
 
     def _prepare(self, key: _Key) -> bytes:
@@ -93,7 +93,6 @@ class Exchange:
         self._pgconn.send_prepare(name, text.encode(), types)
         self._result()
         self._names[key] = name
-        self._once.discard(key)
         return name
 
     def _result(self) -> PGresult:
