@@ -274,7 +274,8 @@ def test_parent_of_workers_has_no_store_open(tmp_path):
     database = tmp_path / "r.db"
     with RegistryServer(f"sqlite:///{database}", workers=2) as server:
         assert database not in open_files(server.pid)
-        assert all(database in open_files(worker) for worker in children(server.pid))
+        # The server is there as soon as one of its workers is.
+        wait_for(lambda: all(database in open_files(worker) for worker in children(server.pid)))
         assert len(list(Path(f"/proc/{server.pid}/task").iterdir())) == 1
 
 
