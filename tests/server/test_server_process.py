@@ -386,7 +386,12 @@ def listens(port):
 
 def open_files(pid):
     """What a process has open; sockets among it, by names that are no paths."""
-    return [link.readlink() for link in Path(f"/proc/{pid}/fd").iterdir()]
+    found = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        # It may be closed meanwhile.
+        with contextlib.suppress(FileNotFoundError):
+            found.append(link.readlink())
+    return found
 
 
 def children(pid):

@@ -18,8 +18,10 @@ from collections.abc import Callable
 from multiprocessing.context import ForkProcess
 from socket import socket
 
-from uvicorn import Config
+from uvicorn import Config, Server
 from uvicorn.supervisors import Multiprocess, multiprocess
+
+from registry_server.listener import Shares, WorkerServer
 
 _LOADED = (
     "anyio._backends._asyncio",
@@ -90,8 +92,15 @@ class _Worker(ForkProcess):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, multiprocess.SIGNALS)
 
 
+_shares = Shares()
+
+
 class _Process(multiprocess.Process):
     """A worker as its parent sees it."""
+
+    def __init__(self, config: Config, sockets: list[socket]) -> None:
+        self._share = _shares.take()
+        super().__init__(config, sockets)
 
     def start(self) -> None:
         """Starts it. The parent keeps no copy of its end of the pipe on which it answers.
@@ -100,6 +109,18 @@ class _Process(multiprocess.Process):
         """
         super().start()
         self.child_conn.close()
+
+    def join(self) -> None:
+        """Waits for its end; its share of the connections is another's then."""
+        super().join()
+        _shares.give_back(self._share)
+
+    @property
+    def server(self) -> Server:
+        """What it runs."""
+        if self._server is None:
+            self._server = WorkerServer(self.config, self._share)
+        return self._server
 
 
 def _work(serve: Callable[..., None], sockets: list[socket]) -> None:

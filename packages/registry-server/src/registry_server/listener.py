@@ -1,0 +1,209 @@
+"""Connections shared out among workers.
+
+Strategy: all workers listen on one socket, and the kernel wakes them all. Whoever comes first would
+take every connection that waits, and clients keep theirs: eight clients that come at once would
+all be with one worker, and the others idle. So workers tell each other how many connections they
+have, and one that has more than another leaves it some milliseconds to take the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import mmap
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from uvicorn import Config, Server
+
+from registry_server.protocol import RegistryProtocol
+
+_WORKERS_MAX = 256
+"""Workers that know of each other. Further ones take what comes."""
+
+_NOBODY = -1
+"""Where there is no worker, in place of how many connections it has."""
+
+_TOLERANCE = 8
+"""A worker takes connections while it has an eighth more than another, lest many that come at once
+wait for each other's turn."""
+
+_PAUSE_SECONDS = 0.001
+"""Between two looks at whose turn it is."""
+
+_PATIENCE_SECONDS = 0.005
+"""How long a connection is left to others. They may be busy, or hang."""
+
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+_EXHAUSTED_SECONDS = 1.0
+"""Until the next attempt, where no more files may be opened."""
+
+_logger = logging.getLogger("registry_server")
+
+
+class Shares:
+    """How many connections each worker has, in memory that is shared with forked processes."""
+
+    def __init__(self) -> None:
+        self._counts = memoryview(mmap.mmap(-1, 4 * _WORKERS_MAX)).cast("i")
+        self._shares = [Share(self._counts, index) for index in range(_WORKERS_MAX)]
+        self._free = self._shares[::-1]
+
+    def take(self) -> Share:
+        """The share of one more worker. It is for the parent to call, which has one thread."""
+        return self._free.pop() if self._free else Share(self._counts, None)
+
+    def give_back(self, share: Share) -> None:
+        """Frees the share of a worker that has ended."""
+        if share in self._shares and share not in self._free:
+            share.leave()
+            self._free.append(share)
+
+
+class Share:
+    """One worker's part."""
+
+    def __init__(self, counts: memoryview[int], index: int | None) -> None:
+        self._counts = counts
+        self._index = index
+        self.leave()
+
+    def tell(self, count: int) -> None:
+        """Lets the others know how many connections this worker has."""
+        if self._index is not None:
+            self._counts[self._index] = count
+
+    def leave(self) -> None:
+        """Lets the others know that this worker takes no connections."""
+        self.tell(_NOBODY)
+
+    def is_fair(self, count: int) -> bool:
+        """Whether a worker that has so many may take one more."""
+        fewest = min((other for other in self._counts.tolist() if other != _NOBODY), default=count)
+        return count <= fewest + count // _TOLERANCE
+
+
+class _Connections(set[Any]):
+    """The open connections of a worker, of which the others know how many they are."""
+
+    def __init__(self, share: Share) -> None:
+        super().__init__()
+        self._share = share
+        self.is_closed = False
+
+    def add(self, connection: object, /) -> None:
+        super().add(connection)
+        self._tell()
+
+    def discard(self, connection: object, /) -> None:
+        super().discard(connection)
+        self._tell()
+
+    def _tell(self) -> None:
+        if not self.is_closed:
+            self._share.tell(len(self))
+
+
+class WorkerServer(Server):
+    """Uvicorn's server, as one of several workers."""
+
+    def __init__(self, config: Config, share: Share) -> None:
+        super().__init__(config)
+        self._share = share
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Starts the application, and to take connections."""
+        connections = self.server_state.connections = _Connections(self._share)
+        # It would take all connections by itself.
+        await super().startup(sockets=[])
+
+        def protocol() -> RegistryProtocol:
+            return RegistryProtocol(
+                config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+            )
+
+        for listening in sockets or []:
+            server = Listener(listening, protocol, connections, self._share)
+            self.servers.append(server)  # type: ignore[arg-type] # it has what uvicorn calls
+
+
+class Listener:
+    """Takes its share of the connections to one socket. What uvicorn needs of `asyncio.Server`."""
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        protocol: Callable[[], RegistryProtocol],
+        connections: _Connections,
+        share: Share,
+    ) -> None:
+        self._listening = listening
+        self._protocol = protocol
+        self._connections = connections
+        self._share = share
+        self._loop = asyncio.get_running_loop()
+        self._taking: asyncio.Task[None] | None = None
+        self._is_closed = False
+        listening.settimeout(0)
+        share.tell(0)
+        self._loop.add_reader(listening, self._begin)
+
+    def close(self) -> None:
+        """Takes no more."""
+        self._is_closed = self._connections.is_closed = True
+        self._share.leave()
+        if self._taking is None:
+            self._loop.remove_reader(self._listening)
+
+    async def wait_closed(self) -> None:
+        """Returns when what was taken before is a connection."""
+        if self._taking is not None:
+            await self._taking
+
+    def _begin(self) -> None:
+        self._loop.remove_reader(self._listening)
+        self._taking = self._loop.create_task(self._take())
+
+    async def _take(self) -> None:
+        """Takes what waits, as far as it is this worker's, and waits for more."""
+        waited = 0.0
+        while not self._is_closed:
+            is_fair = self._share.is_fair(len(self._connections))
+            if not is_fair and waited < _PATIENCE_SECONDS:
+                await asyncio.sleep(_PAUSE_SECONDS)
+                waited += _PAUSE_SECONDS
+                continue
+            if is_fair:
+                waited = 0.0
+            try:
+                taken, _ = self._listening.accept()
+            except BlockingIOError:
+                break
+            except OSError as error:
+                await self._pause_after(error)
+            else:
+                await self._serve(taken)
+        self._taking = None
+        if not self._is_closed:
+            self._loop.add_reader(self._listening, self._begin)
+
+    async def _pause_after(self, error: OSError) -> None:
+        if error.errno in _EXHAUSTED:
+            _logger.error("no more connections can be taken: %s", error)
+            await asyncio.sleep(_EXHAUSTED_SECONDS)
+        else:
+            # The connection went away, or the kernel is in trouble for a moment.
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _serve(self, taken: socket.socket) -> None:
+        taken.settimeout(0)
+        try:
+            _, protocol = await self._loop.connect_accepted_socket(self._protocol, taken)
+        except OSError:
+            taken.close()
+            return
+        if self._is_closed:
+            protocol.shutdown()

@@ -1,0 +1,333 @@
+"""Connections and workers: who takes which."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from registry_server import listener
+from registry_server.listener import Listener, Shares, _Connections
+from services.registry_server import RegistryServer
+
+_ESTABLISHED, _LISTENING = "01", "0A"
+"""States of TCP in the kernel's table."""
+
+
+@pytest.mark.parametrize("clients", [6, 48])
+def test_clients_that_come_at_once_are_shared_out(tmp_path, clients):
+    """They keep their connections: whoever had them all would have all the work."""
+    with RegistryServer(f"sqlite:///{tmp_path / 'r.db'}", workers=3) as server:
+        workers = ready_workers(server, 3)
+        for _ in range(5):
+            wait_for(lambda: not any(connections(worker) for worker in workers))
+            with connected(server, clients):
+                counts = [connections(worker) for worker in workers]
+                assert sum(counts) == clients
+                assert min(counts) >= clients / 3 * 0.7
+
+
+def test_connections_that_end_make_room(tmp_path):
+    """Whoever has fewer left takes the next ones."""
+    with RegistryServer(f"sqlite:///{tmp_path / 'r.db'}", workers=2) as server:
+        first, second = ready_workers(server, 2)
+        with contextlib.ExitStack() as stack:
+            kept = stack.enter_context(connected(server, 8))
+            for one in kept:
+                if one.getsockname()[1] in ports(first):
+                    one.close()
+            wait_for(lambda: connections(first) == 0)
+            stack.enter_context(connected(server, 4))
+            assert (connections(first), connections(second)) == (4, 4)
+
+
+def test_worker_that_hangs_keeps_no_connection_waiting(tmp_path):
+    """It has the fewest for ever; the others wait for it a moment, and then no more."""
+    with RegistryServer(f"sqlite:///{tmp_path / 'r.db'}", workers=2) as server:
+        stopped, other = ready_workers(server, 2)
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            with connected(server, 50):
+                assert time.monotonic() - began < 2
+                assert connections(other) == 50
+        finally:
+            os.kill(stopped, signal.SIGCONT)
+
+
+def test_worker_in_place_of_a_dead_one_takes_its_share(tmp_path):
+    """Neither the dead one's count nor its place stays."""
+    with RegistryServer(f"sqlite:///{tmp_path / 'r.db'}", workers=2) as server:
+        dead, _ = ready_workers(server, 2)
+        with connected(server, 10):
+            os.kill(dead, signal.SIGKILL)
+            wait_for(lambda: dead not in children(server.pid))
+        workers = ready_workers(server, 2)
+        assert dead not in workers
+        with connected(server, 10):
+            assert [connections(worker) for worker in workers] == [5, 5]
+
+
+# Below a server
+
+
+def test_a_share_knows_what_others_have():
+    shares = Shares()
+    one, other = shares.take(), shares.take()
+    assert one.is_fair(5)
+    one.tell(3)
+    other.tell(3)
+    assert one.is_fair(3)
+    assert not one.is_fair(4)
+    other.tell(40)
+    one.tell(44)
+    assert one.is_fair(45)
+    assert not one.is_fair(46)
+    other.leave()
+    assert one.is_fair(44)
+
+
+def test_a_share_that_is_given_back_is_taken_again():
+    """And counts for nobody meanwhile, however often it is given back."""
+    shares = Shares()
+    one = shares.take()
+    one.tell(0)
+    shares.give_back(one)
+    shares.give_back(one)
+    assert shares.take() is one
+    assert shares.take() is not one
+    assert shares.take().is_fair(5)
+
+
+def test_more_workers_than_shares_take_what_comes():
+    shares = Shares()
+    taken = [shares.take() for _ in range(listener._WORKERS_MAX)]
+    assert len(set(taken)) == listener._WORKERS_MAX
+    further = shares.take()
+    further.tell(7)
+    assert further.is_fair(7)
+    assert taken[0].is_fair(100)
+    shares.give_back(further)
+    assert shares.take() is not further
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ECONNABORTED])
+def test_a_connection_that_cannot_be_taken_ends_nothing(monkeypatch, caplog, number):
+    """Whether it has gone away, or no more files may be opened."""
+    monkeypatch.setattr(listener, "_EXHAUSTED_SECONDS", 0.01)
+
+    async def main():
+        with Listening(failures=[OSError(number, os.strerror(number))]) as listening:
+            await listening.take_one()
+            assert listening.failures == []
+            await listening.end()
+
+    asyncio.run(main())
+    assert ("no more connections" in caplog.text) == (number == errno.EMFILE)
+
+
+def test_a_connection_that_cannot_be_served_ends_nothing():
+    """As when the peer has gone away already."""
+
+    async def main():
+        with Listening() as listening:
+            listening.refuses = True
+            client = socket.create_connection(listening.address)
+            client.setblocking(False)
+            with client:
+                await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 1), 5)
+            listening.refuses = False
+            await listening.take_one()
+            await listening.end()
+
+    asyncio.run(main())
+
+
+def test_a_connection_that_was_taken_while_closing_is_shut_down():
+    """Nobody else would: those that were there have been."""
+
+    async def main():
+        with Listening() as listening:
+            client = socket.create_connection(listening.address)
+            with client:
+                await listening.accepted.wait()
+                listening.close()
+                await listening.listener.wait_closed()
+                (made,) = listening.made
+                assert made.was_shut_down
+
+    asyncio.run(main())
+
+
+def test_a_closed_listener_takes_nothing():
+    async def main():
+        with Listening() as listening:
+            listening.close()
+            await listening.listener.wait_closed()
+            with socket.create_connection(listening.address):
+                await asyncio.sleep(0.05)
+            assert listening.made == []
+
+    asyncio.run(main())
+
+
+class Listening:
+    """A listener on a real socket, whose `accept` fails as the test wants; for one event loop."""
+
+    def __init__(self, *, failures=()):
+        self.failures = list(failures)
+        self.refuses = False
+        self.accepted = asyncio.Event()
+        self.made = []
+        self._is_made = asyncio.Event()
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.address = self._socket.getsockname()
+        share = Shares().take()
+        self.connections = _Connections(share)
+        self.listener = Listener(self, self._protocol, self.connections, share)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._socket.close()
+
+    async def take_one(self):
+        """Connects, and waits until that is served."""
+        self._is_made.clear()
+        with socket.create_connection(self.address):
+            await self._is_made.wait()
+
+    async def end(self):
+        self.close()
+        await self.listener.wait_closed()
+
+    def close(self):
+        self.listener.close()
+
+    # What a listener needs of a socket.
+
+    def fileno(self):
+        return self._socket.fileno()
+
+    def settimeout(self, seconds):
+        self._socket.settimeout(seconds)
+
+    def accept(self):
+        if self.failures:
+            raise self.failures.pop()
+        taken = self._socket.accept()
+        self.accepted.set()
+        return taken
+
+    def _protocol(self):
+        if self.refuses:
+            raise ConnectionResetError
+        protocol = SimpleNamespace(
+            was_shut_down=False,
+            connection_made=lambda _: None,
+            data_received=lambda _: None,
+            eof_received=lambda: None,
+            connection_lost=lambda _: None,
+        )
+        protocol.shutdown = lambda: setattr(protocol, "was_shut_down", True)
+        self.made.append(protocol)
+        self._is_made.set()
+        return protocol
+
+
+@contextlib.contextmanager
+def connected(server, clients):
+    """So many clients that come at once, each of which has been answered."""
+    with contextlib.ExitStack() as stack:
+        found = []
+        for _ in range(clients):
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(("127.0.0.1", server.port))
+            found.append(client)
+        for client in found:
+            client.settimeout(20)
+            client.sendall(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        for client in found:
+            assert client.recv(65_536).startswith(b"HTTP/1.1 200")
+        yield found
+
+
+def ready_workers(server, count):
+    """The workers, when all of them listen."""
+    wait_for(lambda: len(children(server.pid)) == count)
+    workers = children(server.pid)
+    # A worker that has nothing to do yet would leave what comes to those that are there.
+    for worker in workers:
+        wait_for(lambda worker=worker: is_listening(worker, server.port))
+    return workers
+
+
+def is_listening(pid, port):
+    """Whether a process waits for connections to a port, which it shares with others."""
+    of_port = [
+        number
+        for number, inode in sockets(pid)
+        if (_LISTENING, inode, port) in {one[:3] for one in tcp(pid)}
+    ]
+    watched = []
+    for info in Path(f"/proc/{pid}/fdinfo").iterdir():
+        with contextlib.suppress(OSError):
+            lines = info.read_text().splitlines()
+            watched += [int(line.split()[1]) for line in lines if line.startswith("tfd:")]
+    return any(number in watched for number in of_port)
+
+
+def connections(pid):
+    return len(ports(pid))
+
+
+def ports(pid):
+    """The clients' ports of the connections that a process has."""
+    inodes = {inode for _, inode in sockets(pid)}
+    return {
+        remote for state, inode, _, remote in tcp(pid) if state == _ESTABLISHED and inode in inodes
+    }
+
+
+def sockets(pid):
+    """Descriptors and inodes of the sockets that a process has open."""
+    found = []
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            target = str(descriptor.readlink())
+            if target.startswith("socket:["):
+                found.append((int(descriptor.name), target[8:-1]))
+    return found
+
+
+def tcp(pid):
+    """State, inode, and the two ports of the sockets of the machine."""
+    for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]:
+        _, local, remote, state, *_, inode = line.split()[:10]
+        yield state, inode, port_of(local), port_of(remote)
+
+
+def port_of(address):
+    return int(address.rpartition(":")[2], 16)
+
+
+def children(pid):
+    """The workers of a server."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def wait_for(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
