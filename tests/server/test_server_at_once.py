@@ -27,6 +27,13 @@ def pair():
         yield [stack.enter_context(end) for end in socket.socketpair()]
 
 
+@pytest.fixture(autouse=True, params=["_Epoll", "_Selector"])
+def sockets(request, monkeypatch):
+    """Each way to watch sockets, of which a system has one."""
+    way = getattr(registry_server.at_once, request.param)
+    monkeypatch.setattr(registry_server.at_once, "_make_sockets", way)
+
+
 @pytest.fixture(params=[False, True])
 def either(request):
     """A store that waits for sockets, or never waits."""
@@ -115,6 +122,26 @@ def test_it_waits_for_writing_too(pair):
     assert asyncio.run(main()) == ((False, True), True)
 
 
+def test_number_of_a_closed_socket_may_be_used_again():
+    """What the last socket of that number was waited for is forgotten."""
+
+    async def main():
+        calls = AtOnce(1, pauses=True)
+        numbers = set()
+        for _ in range(2):
+            ours, theirs = socket.socketpair()
+            with ours, theirs:
+                numbers.add(ours.fileno())
+                task = asyncio.create_task(calls.run(lambda ours=ours: wait_for(ours)))
+                await asyncio.sleep(0.01)
+                assert not task.done()
+                theirs.send(b"x")
+                assert await task == (True, False)
+        return numbers
+
+    assert len(asyncio.run(main())) == 1
+
+
 def test_one_call_may_wait_for_this_and_for_that(pair):
     """Each pause is about what it says, whatever the one before was about."""
 
@@ -132,7 +159,7 @@ def test_one_call_may_wait_for_this_and_for_that(pair):
         await asyncio.sleep(0.01)
         assert not task.done()
         pair[1].send(b"!")
-        return await task, len(calls._selector.get_map())
+        return await task, len(calls._paused)
 
     assert asyncio.run(main()) == ([(False, True), (True, False), (False, True)], 0)
 
@@ -199,7 +226,7 @@ def test_call_that_is_given_up_leaves_nothing_behind(pair):
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        return ended, len(calls._selector.get_map()), await calls.run(lambda: 1)
+        return ended, len(calls._paused), await calls.run(lambda: 1)
 
     assert asyncio.run(main()) == ([True], 0, 1)
 
@@ -212,7 +239,7 @@ def test_closing_gives_up_what_has_paused(pair):
         calls.close()
         tasks = [asyncio.create_task(calls.run(lambda end=end: wait_for(end))) for end in pair]
         await asyncio.sleep(0.01)
-        watched = calls._selector.fileno()
+        watched = calls._sockets.fileno()
         calls.close()
         calls.close()
         results = await asyncio.gather(*tasks, return_exceptions=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import urllib.parse
 
 import pytest
 from hypothesis import given, settings
@@ -265,6 +266,50 @@ def test_description_that_is_empty_differs_from_none():
 
 
 # Query strings (contract 1.2, 1)
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "name=",
+                "order_by=",
+                "name",
+                "order_by",
+                "x=",
+                "=",
+                "&",
+                "+",
+                ";",
+                "%",
+                "%26",
+                "%3d",
+                "%c3%bc",
+                "%ff",
+                "%zz",
+            ]
+        )
+        | st.sampled_from(["", " ", "\u00fc"])
+    ).map(lambda pieces: "".join(pieces).encode())
+    | st.lists(st.sampled_from(["name=", "order_by=a", "name=%41", "", "a+b"])).map(
+        lambda fields: "&".join(fields).encode()
+    )
+    | st.binary()
+)
+def test_queries_are_read_as_browsers_write_them(query):
+    """`application/x-www-form-urlencoded` (WHATWG URL), in any state of decay."""
+    text = query.decode("utf-8", "replace")
+    pairs = urllib.parse.parse_qsl(text, keep_blank_values=True)
+    wanted = {}
+    for name, value in reversed(pairs):
+        if name == "name":
+            wanted["name"] = value
+        if name == "order_by":
+            wanted["order_by"] = [value, *wanted.get("order_by", [])]
+    found = wire.fields_of_query(SearchRegisteredModels, query)
+    assert found.get("order_by") == wanted.get("order_by")
+    found = wire.fields_of_query(GetModelVersion, query)
+    assert found.get("name") == wanted.get("name")
 
 
 def test_query_reads_snake_case_names_only():

@@ -9,7 +9,6 @@ way.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from http import HTTPStatus
@@ -253,8 +252,10 @@ class _Served:
             user=scope.get("user"),
         )
         if self._at_once is not None:
-            with contextlib.suppress(WouldWaitError):
+            try:
                 return await self._at_once.run(run)
+            except WouldWaitError:
+                pass
         return await self._threads.run(run)
 
 

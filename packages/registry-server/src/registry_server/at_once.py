@@ -8,11 +8,13 @@ that raises `WouldWaitError`, and the caller hands the same call to a thread.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import select
 import selectors
 import time
 from collections.abc import Callable
 from selectors import EVENT_READ, EVENT_WRITE
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from greenlet import getcurrent, greenlet
 
@@ -35,8 +37,9 @@ class AtOnce:
         self._places = asyncio.Semaphore(limit)
         # Kept, because a new greenlet costs more than most reads.
         self._idle: list[_Caller] = []
-        self._paused: dict[_Caller, float] = {}
-        self._selector: selectors.DefaultSelector | None = None
+        self._paused: dict[int, _Caller] = {}
+        """By the socket that each waits for."""
+        self._sockets: _Sockets | None = None
         self._clock: asyncio.TimerHandle | None = None
 
     async def run(self, function: Callable[[], T]) -> T:
@@ -56,72 +59,171 @@ class AtOnce:
 
     def close(self) -> None:
         """Gives up what has paused, and watches nothing any more."""
-        for caller in tuple(self._paused):
-            self._go_on(caller, None)
+        for caller in tuple(self._paused.values()):
+            self._give_up(caller)
         if self._clock is not None:
             self._clock.cancel()
-        if self._selector is not None:
-            asyncio.get_running_loop().remove_reader(self._selector)
-            self._selector.close()
-            self._selector = None
+        if self._sockets is not None:
+            self._loop.remove_reader(self._sockets)
+            self._sockets.close()
+            self._sockets = None
 
     async def _end_of(self, caller: _Caller) -> None:
-        caller.ended = asyncio.get_running_loop().create_future()
         self._watch(caller)
+        caller.ended = self._loop.create_future()
         try:
             await caller.ended
         except asyncio.CancelledError:
-            if caller in self._paused:
-                self._go_on(caller, None)
+            if self._paused.get(caller.awaits[0]) is caller:
+                self._give_up(caller)
             raise
 
     def _watch(self, caller: _Caller) -> None:
         """Has the caller resumed when its socket is ready, or when it has waited for too long."""
-        selector = self._selector or self._watching()
-        selector.register(*caller.awaits, caller)
-        self._paused[caller] = time.monotonic()
+        sockets = self._sockets or self._watching()
+        descriptor, events = caller.awaits
+        sockets.watch(descriptor, events)
+        self._paused[descriptor] = caller
+        caller.paused_at = time.monotonic()
         if self._clock is None:
             self._set_clock()
 
-    def _watching(self) -> selectors.DefaultSelector:
-        # One of our own, which the loop watches: its own way of watching a socket costs many times
-        # as much, and each pause is another one.
-        self._selector = selectors.DefaultSelector()
-        asyncio.get_running_loop().add_reader(self._selector, self._look_at_sockets)
-        return self._selector
+    def _watching(self) -> _Sockets:
+        # Watched by the loop: its own way of watching a socket costs many times as much, and each
+        # pause is another one.
+        self._sockets = _make_sockets()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._sockets, self._look_at_sockets)
+        return self._sockets
 
     def _look_at_sockets(self) -> None:
-        if self._selector is not None:
-            for key, events in self._selector.select(0):
-                self._go_on(key.data, events)
+        if self._sockets is not None:
+            for descriptor, events in self._sockets.ready():
+                caller = self._paused.pop(descriptor, None)
+                if caller is not None:
+                    self._go_on(caller, events & caller.awaits[1])
 
     def _go_on(self, caller: _Caller, ready: int | None) -> None:
         """Resumes what has paused, because its socket is ready or, with None, to give up."""
-        watched = caller.awaits
-        has_ended = caller.go_on(ready)
-        if not has_ended and caller.awaits == watched:
-            # A long answer comes in many pieces.
-            self._paused[caller] = time.monotonic()
-            return
-        del self._paused[caller]
-        if self._selector is not None:
-            self._selector.unregister(watched[0])
-        if not has_ended:
+        if not caller.go_on(ready):
             self._watch(caller)
         elif not caller.ended.done():
             caller.ended.set_result(None)
 
+    def _give_up(self, caller: _Caller) -> None:
+        descriptor, _ = caller.awaits
+        del self._paused[descriptor]
+        if self._sockets is not None:
+            self._sockets.forget(descriptor)
+        self._go_on(caller, None)
+
     def _set_clock(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._clock = loop.call_later(PATIENCE_SECONDS / 2, self._look_at_the_clock)
+        self._clock = self._loop.call_later(PATIENCE_SECONDS / 2, self._look_at_the_clock)
 
     def _look_at_the_clock(self) -> None:
         self._clock = None
         oldest = time.monotonic() - PATIENCE_SECONDS
-        for caller in [caller for caller, since in self._paused.items() if since < oldest]:
-            self._go_on(caller, None)
+        for caller in tuple(self._paused.values()):
+            if caller.paused_at < oldest:
+                self._give_up(caller)
         if self._paused:
             self._set_clock()
+
+
+class _Sockets(Protocol):
+    """Sockets that are watched until they are ready for the first time.
+
+    Itself ready for reading when one of them is ready.
+    """
+
+    def fileno(self) -> int: ...
+
+    def watch(self, descriptor: int, events: int) -> None:
+        """Watches a socket for any of the events of `selectors`."""
+        ...
+
+    def forget(self, descriptor: int) -> None:
+        """Watches a socket no longer."""
+        ...
+
+    def ready(self) -> list[tuple[int, int]]:
+        """Those that have become ready and are not watched any more, and for which events."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class _Epoll:
+    """Linux's way: watching a socket again is one system call, and it is forgotten by itself."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self.fileno = self._epoll.fileno
+        self.close = self._epoll.close
+
+    def watch(self, descriptor: int, events: int) -> None:
+        """See `_Sockets`."""
+        try:
+            self._epoll.modify(descriptor, _EPOLL_EVENTS[events])
+        except FileNotFoundError:
+            # The first time. The kernel forgets a socket that is closed.
+            self._epoll.register(descriptor, _EPOLL_EVENTS[events])
+
+    def forget(self, descriptor: int) -> None:
+        """See `_Sockets`."""
+        with contextlib.suppress(OSError):
+            self._epoll.modify(descriptor, 0)
+
+    def ready(self) -> list[tuple[int, int]]:
+        """See `_Sockets`."""
+        # What is wrong with a socket is found out by reading or writing.
+        return [
+            (
+                descriptor,
+                (EVENT_READ if events & ~select.EPOLLOUT else 0)
+                | (EVENT_WRITE if events & ~select.EPOLLIN else 0),
+            )
+            for descriptor, events in self._epoll.poll(0)
+        ]
+
+
+class _Selector:
+    """The way of other systems whose selectors are descriptors themselves."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self.close = self._selector.close
+
+    def fileno(self) -> int:
+        """See `_Sockets`."""
+        return self._selector.fileno()
+
+    def watch(self, descriptor: int, events: int) -> None:
+        """See `_Sockets`."""
+        self._selector.register(descriptor, events)
+
+    def forget(self, descriptor: int) -> None:
+        """See `_Sockets`."""
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(descriptor)
+
+    def ready(self) -> list[tuple[int, int]]:
+        """See `_Sockets`."""
+        found = [(key.fd, events) for key, events in self._selector.select(0)]
+        for descriptor, _ in found:
+            self._selector.unregister(descriptor)
+        return found
+
+
+if hasattr(select, "epoll"):
+    _make_sockets: Callable[[], _Sockets] = _Epoll
+    _EPOLL_EVENTS = {
+        EVENT_READ: select.EPOLLIN | select.EPOLLONESHOT,
+        EVENT_WRITE: select.EPOLLOUT | select.EPOLLONESHOT,
+        EVENT_READ | EVENT_WRITE: select.EPOLLIN | select.EPOLLOUT | select.EPOLLONESHOT,
+    }
+else:
+    _make_sockets = _Selector
 
 
 class _Impatient:
@@ -151,7 +253,9 @@ class _Caller(greenlet):
     """Calls one function after the other, and pauses where one has to wait for a socket."""
 
     awaits: tuple[int, int]
-    """The socket that a pause is about, and which of the selector's events end it."""
+    """The socket that a pause is about, and which of the events of `selectors` end it."""
+    paused_at: float
+    """When the pause began, on the monotonic clock."""
     ended: asyncio.Future[None]
     """Completed when a call that has paused ends."""
 

@@ -33,7 +33,7 @@ wait for each other's turn."""
 _PAUSE_SECONDS = 0.001
 """Between two looks at whose turn it is."""
 
-_PATIENCE_SECONDS = 0.005
+_PATIENCE_SECONDS = 0.01
 """How long a connection is left to others. They may be busy, or hang."""
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})

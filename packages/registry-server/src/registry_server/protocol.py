@@ -1,14 +1,17 @@
-"""HTTP as the server speaks it: uvicorn's protocol on httptools, with three edges made smooth.
+"""HTTP as the server speaks it: uvicorn's protocol on httptools, with four edges made smooth.
 
 - A request that is no HTTP is answered with a JSON error like every other.
 - A URL may be longer than the 65,535 bytes that the parser's URL splitter takes: filters are part
   of the query. URLs and headers still have bounds, which uvicorn leaves open.
 - A client that does not read its answer cannot keep the server from stopping.
+- Head and body of an answer are written together: each piece would be a system call and a packet.
 """
 
 from __future__ import annotations
 
-from http import HTTPStatus
+import asyncio
+from http import HTTPMethod, HTTPStatus
+from typing import cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -24,6 +27,13 @@ _SPLITTABLE_BYTES = 65_535
 
 _ABORT_LEAD_SECONDS = 0.1
 """How long before the end of a graceful stop the connections that are left are cut."""
+
+
+_SHORT_BYTES = 64 * 1024
+"""Of a body that is copied behind its head. A longer one is written by itself."""
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+"""What uvicorn writes before the head of an answer when the client has asked whether to go on."""
 
 
 class TooLongError(Exception):
@@ -53,6 +63,12 @@ class RegistryProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Called by the parser when a request can be started."""
+        before = self.cycle
+        self._start()
+        if self.cycle is not before and self.scope["method"] != HTTPMethod.HEAD:
+            self.cycle.transport = cast("asyncio.Transport", _InOnePiece(self.transport))
+
+    def _start(self) -> None:
         if len(self.url) <= _SPLITTABLE_BYTES:
             super().on_headers_complete()
             return
@@ -80,3 +96,40 @@ class RegistryProtocol(HttpToolsProtocol):
             % (HTTPStatus.BAD_REQUEST, len(body), body)
         )
         self.transport.close()
+
+
+class _InOnePiece:
+    """What one answer needs of a transport. Its head waits for the beginning of its body.
+
+    So the ASGI specification wants it: nothing is sent before the first event of the body.
+    """
+
+    __slots__ = ("_has_head", "_head", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._has_head = False
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        if not self._has_head and data != _CONTINUE:
+            self._has_head = True
+            self._head = data
+        elif len(data) <= _SHORT_BYTES:
+            head, self._head = self._head, b""
+            self._transport.write(head + data)
+        else:
+            self._send_head()
+            self._transport.write(data)
+
+    def close(self) -> None:
+        self._send_head()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def _send_head(self) -> None:
+        if self._head:
+            self._transport.write(self._head)
+            self._head = b""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import codecs
 import functools
 import json
-import urllib.parse
 from collections.abc import Sequence
 from json.encoder import encode_basestring_ascii
 from typing import Any, cast
+from urllib.parse import unquote_plus
 
 import attrs
 import msgspec
@@ -72,10 +72,10 @@ def fields_of_query(cls: type[attrs.AttrsInstance], query: bytes) -> dict[str, A
     every occurrence as an element.
     """
     given: dict[str, list[str]] = {}
-    for name, value in urllib.parse.parse_qsl(
-        query.decode("utf-8", "replace"), keep_blank_values=True
-    ):
-        given.setdefault(name, []).append(value)
+    for field in query.decode("utf-8", "replace").split("&"):
+        if field:
+            name, _, value = field.partition("=")
+            given.setdefault(unquote_plus(name), []).append(unquote_plus(value))
     return {
         name: given[name] if is_list else given[name][0]
         for name, is_list in _query_fields(cls)

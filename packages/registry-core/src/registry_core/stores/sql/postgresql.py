@@ -262,6 +262,8 @@ class PostgresqlConnection:
     def __init__(self, raw: BoundedConnection) -> None:
         self.raw = raw
         self._exchange = Exchange(raw)
+        self._poll = select.poll()
+        self._poll.register(raw.pgconn.socket, select.POLLIN)
 
     def run(self, statement: Statement, values: Values) -> list[Row]:
         """See `Connection`."""
@@ -289,7 +291,7 @@ class PostgresqlConnection:
         """See `Connection`."""
         # A server says nothing to an idle connection but that it is going away.
         pgconn = self.raw.pgconn
-        return pgconn.transaction_status == _IDLE and not _is_readable(pgconn.socket)
+        return pgconn.transaction_status == _IDLE and not self._poll.poll(0)
 
     def close(self) -> None:
         """See `Connection`."""
