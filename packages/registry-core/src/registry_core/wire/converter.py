@@ -360,26 +360,27 @@ def encode_registered_model(model: RegisteredModel) -> RegisteredModelObject:
 
 def encode_model_version(version: ModelVersion) -> ModelVersionObject:
     """The model version as MLflow writes it."""
-    # A page of models holds hundreds of them: a mapping is read faster than attributes.
-    values = vars(version)
+    # A page of models holds hundreds of them. A mapping is read faster than attributes, and fields
+    # in their order are filled faster than by their names.
+    values = version.__dict__
     return ModelVersionObject(
-        name=values["name"],
-        version=str(values["version"]),
-        creation_timestamp=values["creation_timestamp"],
-        last_updated_timestamp=values["last_updated_timestamp"],
-        current_stage=values["current_stage"]._value_,
-        source=values["source"],
-        status=values["status"]._value_,
-        description=values["description"],
-        run_id=values["run_id"],
-        run_link=values["run_link"],
-        status_message=values["status_message"],
-        user_id=values["user_id"],
-        model_id=values["model_id"],
-        tags=_encode_tags(values["tags"]),
-        aliases=list(values["aliases"]),
+        values["name"],
+        str(values["version"]),
+        values["creation_timestamp"],
+        values["last_updated_timestamp"],
+        values["current_stage"]._value_,
+        values["source"],
+        values["status"]._value_,
+        values["description"],
+        values["run_id"],
+        values["run_link"],
+        values["status_message"],
+        values["user_id"],
+        values["model_id"],
+        _encode_tags(values["tags"]),
+        list(values["aliases"]),
     )
 
 
 def _encode_tags(tags: Mapping[str, str]) -> list[TagObject]:
-    return [TagObject(key, value) for key, value in tags.items()]
+    return list(map(TagObject, tags, tags.values()))
