@@ -231,6 +231,31 @@ def test_call_that_is_given_up_leaves_nothing_behind(pair):
     assert asyncio.run(main()) == ([True], 0, 1)
 
 
+@pytest.mark.parametrize("is_new", [False, True])
+def test_a_thread_waits_where_a_socket_cannot_be_watched(pair, monkeypatch, is_new):
+    """As when no more files may be opened; later it may be again."""
+
+    def fail(*_):
+        raise OSError
+
+    async def main():
+        calls = AtOnce(1, pauses=True)
+        if not is_new:
+            pair[1].send(b"x")
+            await calls.run(lambda: wait_for(pair[0]))
+        with monkeypatch.context() as patched:
+            if is_new:
+                patched.setattr(registry_server.at_once, "_make_sockets", fail)
+            else:
+                patched.setattr(calls._sockets, "watch", fail)
+            with pytest.raises(WouldWaitError):
+                await calls.run(lambda: wait_for(pair[0]))
+        pair[1].send(b"x")
+        return await calls.run(lambda: wait_for(pair[0]))
+
+    assert asyncio.run(main()) == (True, False)
+
+
 def test_closing_gives_up_what_has_paused(pair):
     """And the loop watches nothing any more; closing twice, or before anything paused, is fine."""
 

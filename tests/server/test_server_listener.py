@@ -11,7 +11,6 @@ import socket
 import statistics
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -127,36 +126,124 @@ def test_more_workers_than_shares_take_what_comes():
     assert shares.take() is not further
 
 
-@pytest.mark.parametrize("number", [errno.EMFILE, errno.ECONNABORTED])
-def test_a_connection_that_cannot_be_taken_ends_nothing(monkeypatch, caplog, number):
-    """Whether it has gone away, or no more files may be opened."""
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        (OSError(errno.EMFILE, "Too many open files"), "no more connections can be taken"),
+        (OSError(errno.ECONNABORTED, "Software caused connection abort"), ""),
+        (MemoryError(), "connections could not be taken"),
+    ],
+)
+def test_a_connection_that_cannot_be_taken_ends_nothing(monkeypatch, caplog, failure, told):
+    """Whether it has gone away, or no more files may be opened, or nobody knows why."""
     monkeypatch.setattr(listener, "_EXHAUSTED_SECONDS", 0.01)
 
     async def main():
-        with Listening(failures=[OSError(number, os.strerror(number))]) as listening:
+        with Listening(failures=[failure]) as listening:
             await listening.take_one()
             assert listening.failures == []
             await listening.end()
 
     asyncio.run(main())
-    assert ("no more connections" in caplog.text) == (number == errno.EMFILE)
+    assert told in caplog.text
+    assert bool(told) == bool(caplog.records)
 
 
-def test_a_connection_that_cannot_be_served_ends_nothing():
-    """As when the peer has gone away already."""
+def test_a_worker_that_can_take_none_leaves_them_to_others(monkeypatch):
+    """Nobody waits for it, until it tries again."""
+    monkeypatch.setattr(listener, "_EXHAUSTED_SECONDS", 0.1)
 
     async def main():
+        with Listening(failures=[OSError(errno.EMFILE, "Too many open files")]) as listening:
+            assert not listening.other.is_fair(1)
+            taking = asyncio.create_task(listening.take_one())
+            await asyncio.sleep(0.05)
+            assert listening.other.is_fair(1)
+            await taking
+            assert not listening.other.is_fair(2)
+            await listening.end()
+
+    asyncio.run(main())
+
+
+def test_many_that_wait_are_taken_together():
+    """Requests that take long do not come between them; those being made count already."""
+
+    async def main():
+        with Listening() as listening, contextlib.ExitStack() as clients:
+            for _ in range(10):
+                clients.enter_context(socket.create_connection(listening.address))
+            await listening.accepted.wait()
+            assert len(listening.connections.beginning) == 10
+            listening.other.tell(100)
+            assert listening.other.is_fair(11)
+            assert not listening.other.is_fair(12)
+            await listening.end()
+            assert len(listening.made) == 10
+            assert not listening.connections.beginning
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"), [(ConnectionResetError, ""), (RuntimeError, "not be")]
+)
+def test_a_connection_that_cannot_be_served_ends_nothing(monkeypatch, caplog, failure, told):
+    """As when the peer has gone away already."""
+
+    async def fail(*_):
+        raise failure
+
+    async def main():
+        loop = asyncio.get_running_loop()
         with Listening() as listening:
-            listening.refuses = True
             client = socket.create_connection(listening.address)
             client.setblocking(False)
-            with client:
-                await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 1), 5)
-            listening.refuses = False
+            with client, monkeypatch.context() as patched:
+                patched.setattr(loop, "connect_accepted_socket", fail)
+                assert await asyncio.wait_for(loop.sock_recv(client, 1), 5) == b""
+            assert not listening.connections.beginning
             await listening.take_one()
             await listening.end()
 
     asyncio.run(main())
+    assert told in caplog.text
+    assert bool(told) == bool(caplog.records)
+
+
+def test_a_connection_without_a_protocol_is_closed(monkeypatch, caplog):
+    """And others are taken."""
+    monkeypatch.setattr(listener, "_EXHAUSTED_SECONDS", 0.01)
+
+    def fail():
+        raise RuntimeError
+
+    async def main():
+        with Listening() as listening:
+            client = socket.create_connection(listening.address)
+            client.setblocking(False)
+            with client, monkeypatch.context() as patched:
+                patched.setattr(listening.listener, "_protocol", fail)
+                loop = asyncio.get_running_loop()
+                assert await asyncio.wait_for(loop.sock_recv(client, 1), 5) == b""
+            await listening.take_one()
+            await listening.end()
+
+    asyncio.run(main())
+    assert "connections could not be taken" in caplog.text
+
+
+def test_a_connection_counts_once():
+    """Whether it is being made, or made, or both."""
+    shares = Shares()
+    connections, other = _Connections(shares.take()), shares.take()
+    other.tell(100)
+    for change in (connections.begin, connections.add, connections.end):
+        change("a connection")
+        assert other.is_fair(1)
+        assert not other.is_fair(2)
+    connections.discard("a connection")
+    assert not other.is_fair(1)
 
 
 def test_a_connection_that_was_taken_while_closing_is_shut_down():
@@ -192,15 +279,15 @@ class Listening:
 
     def __init__(self, *, failures=()):
         self.failures = list(failures)
-        self.refuses = False
         self.accepted = asyncio.Event()
         self.made = []
         self._is_made = asyncio.Event()
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.address = self._socket.getsockname()
-        share = Shares().take()
-        self.connections = _Connections(share)
-        self.listener = Listener(self, self._protocol, self.connections, share)
+        shares = Shares()
+        self.connections = _Connections(shares.take())
+        self.other = shares.take()
+        self.listener = Listener(self, self._protocol, self.connections)
 
     def __enter__(self):
         return self
@@ -237,19 +324,19 @@ class Listening:
         return taken
 
     def _protocol(self):
-        if self.refuses:
-            raise ConnectionResetError
-        protocol = SimpleNamespace(
-            was_shut_down=False,
-            connection_made=lambda _: None,
-            data_received=lambda _: None,
-            eof_received=lambda: None,
-            connection_lost=lambda _: None,
-        )
-        protocol.shutdown = lambda: setattr(protocol, "was_shut_down", True)
+        protocol = Served()
         self.made.append(protocol)
         self._is_made.set()
         return protocol
+
+
+class Served(asyncio.Protocol):
+    """What a listener needs of a connection."""
+
+    was_shut_down = False
+
+    def shutdown(self):
+        self.was_shut_down = True
 
 
 @contextlib.contextmanager

@@ -144,6 +144,17 @@ def test_application_that_fails_after_the_head_ends_the_connection(begins):
     assert body_of(b"".join(written)) == (b"1\r\na\r\n" if begins else b"")
 
 
+def test_nothing_is_written_to_a_client_that_has_gone():
+    """Before the first piece of a body, where the application then fails."""
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        receive.__self__.transport._transport.close()
+        raise RuntimeError
+
+    assert answered(app, GET) == ([], True)
+
+
 def test_client_that_asks_whether_to_go_on_is_told_at_once():
     """Before there is any answer."""
 

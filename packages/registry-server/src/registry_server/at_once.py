@@ -69,8 +69,8 @@ class AtOnce:
             self._sockets = None
 
     async def _end_of(self, caller: _Caller) -> None:
+        caller.ended = asyncio.get_running_loop().create_future()
         self._watch(caller)
-        caller.ended = self._loop.create_future()
         try:
             await caller.ended
         except asyncio.CancelledError:
@@ -80,9 +80,14 @@ class AtOnce:
 
     def _watch(self, caller: _Caller) -> None:
         """Has the caller resumed when its socket is ready, or when it has waited for too long."""
-        sockets = self._sockets or self._watching()
         descriptor, events = caller.awaits
-        sockets.watch(descriptor, events)
+        try:
+            sockets = self._sockets or self._watching()
+            sockets.watch(descriptor, events)
+        except OSError:
+            # As when no more files may be opened: a thread needs none for this.
+            self._go_on(caller, None)
+            return
         self._paused[descriptor] = caller
         caller.paused_at = time.monotonic()
         if self._clock is None:
@@ -172,7 +177,7 @@ class _Epoll:
     def forget(self, descriptor: int) -> None:
         """See `_Sockets`."""
         with contextlib.suppress(OSError):
-            self._epoll.modify(descriptor, 0)
+            self._epoll.unregister(descriptor)
 
     def ready(self) -> list[tuple[int, int]]:
         """See `_Sockets`."""

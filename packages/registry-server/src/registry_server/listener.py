@@ -36,6 +36,9 @@ _PAUSE_SECONDS = 0.001
 _PATIENCE_SECONDS = 0.01
 """How long a connection is left to others. They may be busy, or hang."""
 
+_AT_ONCE = 64
+"""Connections that are taken before requests are looked at again."""
+
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 _EXHAUSTED_SECONDS = 1.0
@@ -92,7 +95,9 @@ class _Connections(set[Any]):
     def __init__(self, share: Share) -> None:
         super().__init__()
         self._share = share
-        self.is_closed = False
+        self.beginning: set[object] = set()
+        """What has been taken and is not added yet."""
+        self.is_open = True
 
     def add(self, connection: object, /) -> None:
         super().add(connection)
@@ -102,9 +107,37 @@ class _Connections(set[Any]):
         super().discard(connection)
         self._tell()
 
+    def begin(self, connection: object) -> None:
+        """Counts a connection that will be added."""
+        self.beginning.add(connection)
+        self._tell()
+
+    def end(self, connection: object) -> None:
+        """Counts it only if it has been added."""
+        self.beginning.discard(connection)
+        self._tell()
+
+    def may_grow(self) -> bool:
+        """Whether it is this worker's turn to take one more."""
+        return self._share.is_fair(self._count)
+
+    def open(self) -> None:
+        """Others may leave connections to this worker."""
+        self.is_open = True
+        self._tell()
+
+    def close(self) -> None:
+        """Others do not leave connections to this worker."""
+        self.is_open = False
+        self._share.leave()
+
+    @property
+    def _count(self) -> int:
+        return len(self) + sum(connection not in self for connection in self.beginning)
+
     def _tell(self) -> None:
-        if not self.is_closed:
-            self._share.tell(len(self))
+        if self.is_open:
+            self._share.tell(self._count)
 
 
 class WorkerServer(Server):
@@ -126,7 +159,7 @@ class WorkerServer(Server):
             )
 
         for listening in sockets or []:
-            server = Listener(listening, protocol, connections, self._share)
+            server = Listener(listening, protocol, connections)
             self.servers.append(server)  # type: ignore[arg-type] # it has what uvicorn calls
 
 
@@ -138,23 +171,22 @@ class Listener:
         listening: socket.socket,
         protocol: Callable[[], RegistryProtocol],
         connections: _Connections,
-        share: Share,
     ) -> None:
         self._listening = listening
         self._protocol = protocol
         self._connections = connections
-        self._share = share
         self._loop = asyncio.get_running_loop()
         self._taking: asyncio.Task[None] | None = None
+        self._serving: set[asyncio.Task[None]] = set()
         self._is_closed = False
         listening.settimeout(0)
-        share.tell(0)
+        connections.open()
         self._loop.add_reader(listening, self._begin)
 
     def close(self) -> None:
         """Takes no more."""
-        self._is_closed = self._connections.is_closed = True
-        self._share.leave()
+        self._is_closed = True
+        self._connections.close()
         if self._taking is None:
             self._loop.remove_reader(self._listening)
 
@@ -162,48 +194,81 @@ class Listener:
         """Returns when what was taken before is a connection."""
         if self._taking is not None:
             await self._taking
+        await asyncio.gather(*self._serving)
 
     def _begin(self) -> None:
         self._loop.remove_reader(self._listening)
         self._taking = self._loop.create_task(self._take())
 
     async def _take(self) -> None:
-        """Takes what waits, as far as it is this worker's, and waits for more."""
-        waited = 0.0
+        """Takes what waits, as far as it is this worker's, and has the rest waited for."""
+        try:
+            await self._take_what_waits()
+        except Exception:
+            # Whatever it was: a worker that takes nothing is worse than one that tries again.
+            _logger.exception("connections could not be taken")
+            await asyncio.sleep(_EXHAUSTED_SECONDS)
+        finally:
+            self._taking = None
+            if not self._is_closed:
+                self._loop.add_reader(self._listening, self._begin)
+
+    async def _take_what_waits(self) -> None:
+        patient_until = None
+        taken = 0
         while not self._is_closed:
-            is_fair = self._share.is_fair(len(self._connections))
-            if not is_fair and waited < _PATIENCE_SECONDS:
+            if self._connections.may_grow():
+                patient_until = None
+            elif patient_until is None:
+                patient_until = self._loop.time() + _PATIENCE_SECONDS
+            if patient_until is not None and self._loop.time() < patient_until:
                 await asyncio.sleep(_PAUSE_SECONDS)
-                waited += _PAUSE_SECONDS
                 continue
-            if is_fair:
-                waited = 0.0
             try:
-                taken, _ = self._listening.accept()
+                connection, _ = self._listening.accept()
             except BlockingIOError:
-                break
+                return
             except OSError as error:
                 await self._pause_after(error)
-            else:
-                await self._serve(taken)
-        self._taking = None
-        if not self._is_closed:
-            self._loop.add_reader(self._listening, self._begin)
+                continue
+            self._begin_to_serve(connection)
+            taken += 1
+            if taken % _AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     async def _pause_after(self, error: OSError) -> None:
-        if error.errno in _EXHAUSTED:
-            _logger.error("no more connections can be taken: %s", error)
-            await asyncio.sleep(_EXHAUSTED_SECONDS)
-        else:
+        if error.errno not in _EXHAUSTED:
             # The connection went away, or the kernel is in trouble for a moment.
             await asyncio.sleep(_PAUSE_SECONDS)
+            return
+        _logger.error("no more connections can be taken: %s", error)
+        self._connections.close()
+        await asyncio.sleep(_EXHAUSTED_SECONDS)
+        if not self._is_closed:
+            self._connections.open()
 
-    async def _serve(self, taken: socket.socket) -> None:
-        taken.settimeout(0)
+    def _begin_to_serve(self, taken: socket.socket) -> None:
         try:
-            _, protocol = await self._loop.connect_accepted_socket(self._protocol, taken)
+            taken.settimeout(0)
+            protocol = self._protocol()
+        except BaseException:
+            taken.close()
+            raise
+        self._connections.begin(protocol)
+        task = self._loop.create_task(self._serve(taken, protocol))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
+    async def _serve(self, taken: socket.socket, protocol: RegistryProtocol) -> None:
+        try:
+            await self._loop.connect_accepted_socket(lambda: protocol, taken)
         except OSError:
             taken.close()
-            return
-        if self._is_closed:
-            protocol.shutdown()
+        except Exception:
+            _logger.exception("a connection could not be served")
+            taken.close()
+        else:
+            if self._is_closed:
+                protocol.shutdown()
+        finally:
+            self._connections.end(protocol)

@@ -130,6 +130,7 @@ class _InOnePiece:
         return self._transport.is_closing()
 
     def _send_head(self) -> None:
-        if self._head:
+        # The client may have gone away meanwhile.
+        if self._head and not self._transport.is_closing():
             self._transport.write(self._head)
-            self._head = b""
+        self._head = b""

@@ -310,12 +310,6 @@ def _adapters() -> AdaptersMap:
 _ADAPTERS = _adapters()
 
 
-def _is_readable(descriptor: int) -> bool:
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(0))
-
-
 def _dial(pgconn: PGconn) -> socket.socket:
     """A connection to where another one is connected to."""
     host, port = pgconn.host.decode(), int(pgconn.port)
