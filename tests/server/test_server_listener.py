@@ -18,14 +18,14 @@ from registry_server import listener
 from registry_server.listener import Listener, Shares, _Connections
 from services.registry_server import RegistryServer
 
-ROUNDS = 7
+ROUNDS = 5
 """Of which the median counts: on a busy machine a worker may be too late for its share."""
 
 _ESTABLISHED, _LISTENING = "01", "0A"
 """States of TCP in the kernel's table."""
 
 
-@pytest.mark.parametrize("clients", [6, 48])
+@pytest.mark.parametrize("clients", [9, 48])
 def test_clients_that_come_at_once_are_shared_out(tmp_path, clients):
     """They keep their connections: whoever had them all would have all the work."""
     with RegistryServer(f"sqlite:///{tmp_path / 'r.db'}", workers=3) as server:
@@ -34,7 +34,7 @@ def test_clients_that_come_at_once_are_shared_out(tmp_path, clients):
             workers = idle_workers(server, 3)
             with connected(server, clients):
                 fewest.append(min(connections(worker) for worker in workers))
-        assert statistics.median(fewest) >= clients / 3 * 0.7, fewest
+        assert statistics.median(fewest) >= clients / 3 * 0.6, fewest
 
 
 def test_connections_that_end_make_room(tmp_path):
@@ -92,12 +92,12 @@ def test_a_share_knows_what_others_have():
     assert one.is_fair(5)
     one.tell(3)
     other.tell(3)
-    assert one.is_fair(3)
-    assert not one.is_fair(4)
+    assert one.is_fair(4)
+    assert not one.is_fair(5)
     other.tell(40)
     one.tell(44)
-    assert one.is_fair(45)
-    assert not one.is_fair(46)
+    assert one.is_fair(46)
+    assert not one.is_fair(47)
     other.leave()
     assert one.is_fair(44)
 
@@ -155,12 +155,12 @@ def test_a_worker_that_can_take_none_leaves_them_to_others(monkeypatch):
 
     async def main():
         with Listening(failures=[OSError(errno.EMFILE, "Too many open files")]) as listening:
-            assert not listening.other.is_fair(1)
+            assert not listening.other.is_fair(2)
             taking = asyncio.create_task(listening.take_one())
             await asyncio.sleep(0.05)
-            assert listening.other.is_fair(1)
+            assert listening.other.is_fair(2)
             await taking
-            assert not listening.other.is_fair(2)
+            assert not listening.other.is_fair(3)
             await listening.end()
 
     asyncio.run(main())
@@ -176,8 +176,8 @@ def test_many_that_wait_are_taken_together():
             await listening.accepted.wait()
             assert len(listening.connections.beginning) == 10
             listening.other.tell(100)
-            assert listening.other.is_fair(11)
-            assert not listening.other.is_fair(12)
+            assert listening.other.is_fair(12)
+            assert not listening.other.is_fair(13)
             await listening.end()
             assert len(listening.made) == 10
             assert not listening.connections.beginning
@@ -240,10 +240,10 @@ def test_a_connection_counts_once():
     other.tell(100)
     for change in (connections.begin, connections.add, connections.end):
         change("a connection")
-        assert other.is_fair(1)
-        assert not other.is_fair(2)
+        assert other.is_fair(2)
+        assert not other.is_fair(3)
     connections.discard("a connection")
-    assert not other.is_fair(1)
+    assert not other.is_fair(2)
 
 
 def test_a_connection_that_was_taken_while_closing_is_shut_down():

@@ -27,11 +27,15 @@ _NOBODY = -1
 """Where there is no worker, in place of how many connections it has."""
 
 _TOLERANCE = 8
-"""A worker takes connections while it has an eighth more than another, lest many that come at once
-wait for each other's turn."""
+"""A worker takes connections while it has one more than another, and an eighth of its own: those
+that are soon over do not matter, and of many that come at once few wait for each other's turn."""
+
+_LOOKS = 20
+"""How often a worker looks in each round of its loop whether it is its turn. Others that are idle
+have come by then."""
 
 _PAUSE_SECONDS = 0.001
-"""Between two looks at whose turn it is."""
+"""Between two looks afterwards."""
 
 _PATIENCE_SECONDS = 0.01
 """How long a connection is left to others. They may be busy, or hang."""
@@ -86,7 +90,7 @@ class Share:
     def is_fair(self, count: int) -> bool:
         """Whether a worker that has so many may take one more."""
         fewest = min((other for other in self._counts.tolist() if other != _NOBODY), default=count)
-        return count <= fewest + count // _TOLERANCE
+        return count <= fewest + 1 + count // _TOLERANCE
 
 
 class _Connections(set[Any]):
@@ -215,14 +219,16 @@ class Listener:
 
     async def _take_what_waits(self) -> None:
         patient_until = None
-        taken = 0
+        looks = taken = 0
         while not self._is_closed:
             if self._connections.may_grow():
                 patient_until = None
+                looks = 0
             elif patient_until is None:
                 patient_until = self._loop.time() + _PATIENCE_SECONDS
             if patient_until is not None and self._loop.time() < patient_until:
-                await asyncio.sleep(_PAUSE_SECONDS)
+                looks += 1
+                await asyncio.sleep(0 if looks < _LOOKS else _PAUSE_SECONDS)
                 continue
             try:
                 connection, _ = self._listening.accept()
