@@ -16,6 +16,7 @@ import pytest
 
 from registry_server import listener
 from registry_server.listener import Listener, Shares, _Connections
+from services.processes import children, wait_for
 from services.registry_server import RegistryServer
 
 ROUNDS = 5
@@ -71,16 +72,16 @@ def test_worker_in_place_of_a_dead_one_takes_its_share(tmp_path):
     """Neither the dead one's count nor its place stays."""
     with RegistryServer(f"sqlite:///{tmp_path / 'r.db'}", workers=2) as server:
         dead, _ = idle_workers(server, 2)
-        with connected(server, 10):
-            os.kill(dead, signal.SIGKILL)
-            wait_for(lambda: dead not in children(server.pid))
+        # It had none: were that still believed, the others would leave all to it, and then to none.
+        os.kill(dead, signal.SIGKILL)
+        wait_for(lambda: dead not in children(server.pid))
         fewest = []
         for _ in range(ROUNDS):
             workers = idle_workers(server, 2)
             assert dead not in workers
-            with connected(server, 10):
+            with connected(server, 40):
                 fewest.append(min(connections(worker) for worker in workers))
-        assert statistics.median(fewest) >= 4, fewest
+        assert statistics.median(fewest) >= 14, fewest
 
 
 # Below a server
@@ -414,15 +415,3 @@ def tcp(pid):
 
 def port_of(address):
     return int(address.rpartition(":")[2], 16)
-
-
-def children(pid):
-    """The workers of a server."""
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def wait_for(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)

@@ -23,6 +23,7 @@ from registry_server.__main__ import _WORKER_ANSWER_SECONDS
 from registry_server.protocol import MAX_HEADERS_BYTES, MAX_URL_BYTES
 from services import pausing_store
 from services.in_process import InProcessServer
+from services.processes import children, wait_for
 from services.registry_server import RegistryServer, free_port
 from services.wire_client import API, WireClient
 
@@ -369,13 +370,6 @@ def test_worker_without_a_store_ends_so_that_its_parent_knows_why(store, code, p
     assert "Traceback" not in done.stderr
 
 
-def wait_for(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
-
-
 def listens(port):
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
@@ -392,8 +386,3 @@ def open_files(pid):
         with contextlib.suppress(FileNotFoundError):
             found.append(link.readlink())
     return found
-
-
-def children(pid):
-    """The workers of a server."""
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

@@ -3,7 +3,7 @@
 Strategy: all workers listen on one socket, and the kernel wakes them all. Whoever comes first would
 take every connection that waits, and clients keep theirs: eight clients that come at once would
 all be with one worker, and the others idle. So workers tell each other how many connections they
-have, and one that has more than another leaves it some milliseconds to take the next.
+have, and one that has clearly more than another leaves it some milliseconds to take the next.
 """
 
 from __future__ import annotations

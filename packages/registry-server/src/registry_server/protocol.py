@@ -28,7 +28,6 @@ _SPLITTABLE_BYTES = 65_535
 _ABORT_LEAD_SECONDS = 0.1
 """How long before the end of a graceful stop the connections that are left are cut."""
 
-
 _SHORT_BYTES = 64 * 1024
 """Of a body that is copied behind its head. A longer one is written by itself."""
 
