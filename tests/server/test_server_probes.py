@@ -28,7 +28,7 @@ class AbsentStore(MemoryStore):
         raise self.failure
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def absent():
     with InProcessServer(Registry(AbsentStore())) as server:
         yield server
@@ -50,24 +50,47 @@ def test_probe_answers_with_a_word(server, method, path, content_type, body):
     assert answer.body == (body if method == "GET" else b"")
 
 
+def reasons(caplog):
+    """Why the store was not ready, as the log says."""
+    told = "the store is not ready: "
+    messages = [record.getMessage() for record in caplog.records]
+    return [text.removeprefix(told) for text in messages if text.startswith(told)]
+
+
 @pytest.mark.parametrize(
-    "failure", [StoreUnavailableError("gone"), SchemaOutOfDateError("upgrade it")]
+    "failure",
+    [
+        StoreUnavailableError('connection to server at "10.1.2.3" failed: user "ann"'),
+        SchemaOutOfDateError("upgrade it"),
+    ],
 )
-def test_ready_says_no_while_the_store_does_not_answer(absent, failure):
-    """Live it still is."""
+def test_ready_says_no_while_the_store_does_not_answer(absent, failure, caplog):
+    """Live it still is. Why not is for the log: whoever asks has shown no credentials."""
     absent.registry.store.failure = failure
     answer = absent.send("GET", b"/ready")
     assert (answer.status, answer.json["error_code"]) == (503, "TEMPORARILY_UNAVAILABLE")
-    assert answer.json["message"] == str(failure)
+    assert answer.json["message"] == "The store is not ready; the server's log has the reason."
     assert absent.send("GET", b"/health").status == 200
+    assert reasons(caplog) == [str(failure)]
 
 
-def test_ready_does_not_wait_for_ever(absent, monkeypatch):
+def test_reason_is_logged_once_in_a_while(absent, monkeypatch, caplog):
+    """Anybody may ask, as often as they like."""
+    for number in range(100):
+        absent.registry.store.failure = StoreUnavailableError(f"reason {number}")
+        assert absent.send("GET", b"/ready").status == 503
+    assert reasons(caplog)[0] == "reason 0"
+    assert len(reasons(caplog)) < 10
+    monkeypatch.setattr(probes, "REASON_LOGGED_SECONDS", 0.0)
+    assert absent.send("GET", b"/ready").status == 503
+    assert reasons(caplog)[-1] == "reason 99"
+
+
+def test_ready_does_not_wait_for_ever(absent, monkeypatch, caplog):
     """A probe that hangs is a probe that lies."""
     monkeypatch.setattr(probes, "READY_SECONDS", 0.0)
-    answer = absent.send("GET", b"/ready")
-    assert answer.status == 503
-    assert "within" in answer.json["message"]
+    assert absent.send("GET", b"/ready").status == 503
+    assert reasons(caplog) == ["it did not answer within 0 seconds"]
 
 
 @pytest.mark.parametrize("prefix", [b"/api", b"/ajax-api"])

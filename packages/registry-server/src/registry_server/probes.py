@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import Callable
 from http import HTTPStatus
 
@@ -22,6 +24,15 @@ MLFLOW_VERSION = "3.17.2"
 
 READY_SECONDS = 5.0
 """How long `/ready` waits for the store before it says no."""
+
+NOT_READY = "The store is not ready; the server's log has the reason."
+"""All that `/ready` says then: whoever asks has shown no credentials, and a driver's words name
+hosts, users and databases."""
+
+REASON_LOGGED_SECONDS = 10.0
+"""How often the reason is logged: anybody may ask, as often as they like."""
+
+_logger = logging.getLogger("registry_server")
 
 SERVER_INFO_BODY: Json = {
     # The tracking store, which there is none of.
@@ -46,12 +57,16 @@ def routes(
         }
     )
     document = replies.success(openapi)
+    reasons = _Reasons()
 
     async def ready() -> ASGIApp:
         try:
             await asyncio.wait_for(threads.run(registry.ping), READY_SECONDS)
         except (RegistryError, TimeoutError) as error:
-            return _not_ready(error)
+            reasons.log(error)
+            return RequestRefusedError(
+                HTTPStatus.SERVICE_UNAVAILABLE, "TEMPORARILY_UNAVAILABLE", NOT_READY
+            ).reply()
         return replies.text("OK")
 
     return [
@@ -85,8 +100,15 @@ def _version() -> Reply:
     return replies.text(MLFLOW_VERSION, "text/html; charset=utf-8")
 
 
-def _not_ready(error: Exception) -> Reply:
-    reason = str(error) or f"the store did not answer within {READY_SECONDS:.0f} seconds"
-    return RequestRefusedError(
-        HTTPStatus.SERVICE_UNAVAILABLE, "TEMPORARILY_UNAVAILABLE", reason
-    ).reply()
+class _Reasons:
+    """Logs why the store is not ready, once in a while."""
+
+    def __init__(self) -> None:
+        self._logged_at = float("-inf")
+
+    def log(self, error: Exception) -> None:
+        reason = str(error) or f"it did not answer within {READY_SECONDS:.0f} seconds"
+        now = time.monotonic()
+        if now - self._logged_at >= REASON_LOGGED_SECONDS:
+            self._logged_at = now
+            _logger.warning("the store is not ready: %s", reason)
