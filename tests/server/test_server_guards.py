@@ -8,7 +8,8 @@ import hashlib
 import pytest
 
 from registry_server import Settings
-from registry_server.auth import Users, scrypted
+from registry_server.auth import Users
+from registry_server.passwords import scrypted
 from registry_server.settings import SettingsError
 from services.in_process import InProcessServer
 
@@ -201,6 +202,7 @@ def guarded(tmp_path_factory):
         f"carol:{scrypted('tea', n=2**4)}",
     ]
     path.write_text("\n".join(lines), encoding="utf-8")
+    path.chmod(0o600)
     with InProcessServer(settings=Settings(threads=1, auth_file=str(path))) as server:
         yield server
 
@@ -223,7 +225,7 @@ def test_credentials_are_accepted_as_basic_and_bearer(guarded, headers):
 def test_failure_while_asking_is_an_orderly_500(guarded, monkeypatch, caplog):
     """Nobody gets in because a guard stumbled."""
 
-    async def stumble(_self, _header):
+    async def stumble(_self, _header, _caller):
         raise RuntimeError("secret detail")
 
     monkeypatch.setattr(Users, "authenticate", stumble)

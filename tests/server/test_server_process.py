@@ -129,6 +129,7 @@ def test_public_address_is_served_with_words_or_an_auth_file(tmp_path):
     """And then to those who are in the file."""
     users = tmp_path / "users"
     users.write_text("alice:secret\n")
+    users.chmod(0o600)
     port = free_port()
     command = [sys.executable, "-m", "registry_server", "--store", "memory:", "--host", "0.0.0.0"]
     command += ["--port", str(port), "--auth-file", str(users)]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 import time
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from http import HTTPStatus
@@ -20,8 +20,10 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from registry_server.auth import Users
+from registry_server.callers import Caller
 from registry_server.metrics import Metrics
 from registry_server.replies import Reply, RequestRefusedError, failure
+from registry_server.settings import Network
 
 PROBES = frozenset({"/health", "/ready", "/version"})
 """Paths that answer to everybody: a load balancer has no credentials and any Host."""
@@ -67,10 +69,12 @@ class Guards:
         users: Users | None = None,
         allowed_hosts: tuple[str, ...] = (),
         allowed_origins: tuple[str, ...] = (),
+        trusted_proxies: Sequence[Network] = (),
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._users = users
+        self._proxies = trusted_proxies
         self._knows_host = lru_cache(1024)(_host_rule(allowed_hosts))
         self._knows_origin = lru_cache(1024)(_origin_rule(allowed_origins))
         # Whoever lets every page call has not meant its visitors' credentials.
@@ -108,23 +112,27 @@ class Guards:
             await send(message)
 
         try:
-            app = await self._admit(scope, headers)
+            app = await self._admit(scope, receive, headers)
             await app(scope, receive, counted_send)
         finally:
             if not is_counted:
                 count()
 
-    async def _admit(self, scope: HTTPScope, headers: Mapping[bytes, bytes]) -> ASGIApp:
+    async def _admit(
+        self, scope: HTTPScope, receive: Receive, headers: Mapping[bytes, bytes]
+    ) -> ASGIApp:
         """The application that answers: the guarded one, or a refusal."""
         try:
-            await self._check(scope, headers)
+            await self._check(scope, receive, headers)
         except Exception as error:  # noqa: BLE001 no handler of the application sees it
             return failure(error)
         if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
             return _PREFLIGHT
         return self._app
 
-    async def _check(self, scope: HTTPScope, headers: Mapping[bytes, bytes]) -> None:
+    async def _check(
+        self, scope: HTTPScope, receive: Receive, headers: Mapping[bytes, bytes]
+    ) -> None:
         path, method = scope["path"], scope["method"]
         if path in PROBES:
             return
@@ -135,7 +143,8 @@ class Guards:
         if path in SERVER_INFO or method == "OPTIONS":
             return
         if self._users is not None:
-            scope["user"] = await self._users.authenticate(headers.get(b"authorization"))
+            caller = Caller(scope, receive, self._proxies)
+            scope["user"] = await self._users.authenticate(headers.get(b"authorization"), caller)
         if headers.get(b"x-mlflow-workspace", b"").strip():
             raise RequestRefusedError(
                 HTTPStatus.BAD_REQUEST,

@@ -7,14 +7,17 @@ beats the environment, the environment beats the default.
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 
 from registry_core import store_url
 from registry_core.webhooks import KEY_VARIABLES
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -37,6 +40,7 @@ class Settings:
     allow_unauthenticated: bool = False
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
+    trusted_proxies: tuple[Network, ...] = ()
     public_url: str | None = None
     artifacts: str | None = None
     local_source_root: str | None = None
@@ -68,6 +72,13 @@ def _number(low: int, high: int) -> Callable[[str], int]:
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    try:
+        return tuple(ipaddress.ip_network(word, strict=False) for word in _words(text))
+    except ValueError:
+        raise ValueError("must be addresses or networks, separated by commas") from None
 
 
 def _flag(text: str) -> bool:
@@ -152,6 +163,12 @@ OPTIONS: Sequence[Option] = (
         ("REGISTRY_ALLOWED_ORIGINS",),
         "origins whose pages may call, separated by commas; * is any",
         _words,
+    ),
+    Option(
+        "trusted_proxies",
+        ("REGISTRY_TRUSTED_PROXIES",),
+        "addresses or networks of proxies, separated by commas, whose X-Forwarded-For is believed",
+        _networks,
     ),
     Option(
         "public_url",

@@ -51,6 +51,7 @@ CODES: Mapping[str, ErrorCode] = {
         ErrorCode("ENDPOINT_NOT_FOUND", 404, _USER, "RESOURCE_NOT_FOUND"),
         ErrorCode("ABORTED", 409),
         ErrorCode("RESOURCE_CONFLICT", 409),
+        ErrorCode("RESOURCE_EXHAUSTED", 429),
         ErrorCode("INTERNAL_ERROR", 500, _SYSTEM, "CLIENT_INTERNAL_ERROR"),
         ErrorCode("DATA_LOSS", 500),
         ErrorCode("NOT_IMPLEMENTED", 501),
