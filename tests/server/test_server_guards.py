@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 
+import attrs
 import pytest
 
 from registry_server import Settings
@@ -106,6 +107,50 @@ def test_pages_of_this_machine_may_call_and_read(server, origin):
     assert answer.status == 200
     assert answer.headers["access-control-allow-origin"] == origin.decode()
     assert answer.headers["access-control-allow-credentials"] == "true"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Settings(host="0.0.0.0", allow_unauthenticated=True),
+        Settings(host="::", allow_unauthenticated=True),
+        Settings(host="registry.internal", allow_unauthenticated=True),
+        Settings(allowed_hosts=("models.example.com",)),
+        Settings(public_url="https://models.example.com"),
+    ],
+    ids=lambda settings: f"{settings.host} {settings.known_hosts}",
+)
+@pytest.mark.parametrize("host", [b"models.example.com", b"10.0.0.7:8000", b"127.0.0.1:8000"])
+def test_pages_of_somebody_elses_machine_change_and_read_nothing(settings, host):
+    """Of a server for others, `localhost` is the machine of whoever has the page open.
+
+    Whatever runs there would act with the credentials that the browser has for the server. A proxy
+    may call the server by a near name.
+    """
+    origin = (b"origin", b"http://localhost:3000")
+    settings = attrs.evolve(settings, threads=1)
+    with InProcessServer(settings=settings) as server:
+        answer = server.send("POST", CREATE, b'{"name":"m"}', [JSON, (b"host", host), origin])
+        assert answer.status == 403
+        answer = server.send("GET", GET, headers=[(b"host", host), origin])
+        assert not [name for name in answer.headers if name.startswith("access-control-")]
+    settings = attrs.evolve(settings, allowed_origins=("http://localhost:3000",))
+    with InProcessServer(settings=settings) as server:
+        answer = server.send("POST", CREATE, b'{"name":"m"}', [JSON, origin])
+        assert (answer.status, answer.headers["access-control-allow-credentials"]) == (200, "true")
+
+
+def test_pages_of_this_machine_are_foreign_to_a_server_with_credentials(guarded):
+    """It has callers elsewhere, if only through a proxy."""
+    headers = [JSON, (b"origin", b"http://localhost:3000"), *bearer("token-of-bob")]
+    assert guarded.send("POST", CREATE, b'{"name":"m"}', headers).status == 403
+
+
+@pytest.mark.parametrize("host", [b"10.0.0.7:8000", b"x.internal", b"0.0.0.0:8000"])
+def test_pages_of_this_machine_may_not_call_another_one(server, host):
+    """A server on loopback that is called by such a name is called from elsewhere."""
+    headers = [JSON, (b"host", host), (b"origin", b"http://localhost:3000")]
+    assert server.send("POST", CREATE, b'{"name":"m"}', headers).status == 403
 
 
 def test_pages_of_the_server_itself_may_call(server):

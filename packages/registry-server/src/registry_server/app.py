@@ -123,6 +123,7 @@ def create_app(
         users=Users.load(settings.auth_file) if settings.auth_file else None,
         allowed_hosts=settings.known_hosts,
         allowed_origins=settings.allowed_origins,
+        local_origins=settings.is_local,
         trusted_proxies=settings.trusted_proxies,
     )
     app.per_process = PerProcess(registry=registry, webhooks=webhooks.webhooks, metrics=metrics)

@@ -23,7 +23,7 @@ from registry_server.auth import Users
 from registry_server.callers import Caller
 from registry_server.metrics import Metrics
 from registry_server.replies import Reply, RequestRefusedError, failure
-from registry_server.settings import Network
+from registry_server.settings import Network, is_loopback
 
 PROBES = frozenset({"/health", "/ready", "/version"})
 """Paths that answer to everybody: a load balancer has no credentials and any Host."""
@@ -69,6 +69,7 @@ class Guards:
         users: Users | None = None,
         allowed_hosts: tuple[str, ...] = (),
         allowed_origins: tuple[str, ...] = (),
+        local_origins: bool = False,
         trusted_proxies: Sequence[Network] = (),
     ) -> None:
         self._app = app
@@ -76,7 +77,7 @@ class Guards:
         self._users = users
         self._proxies = trusted_proxies
         self._knows_host = lru_cache(1024)(_host_rule(allowed_hosts))
-        self._knows_origin = lru_cache(1024)(_origin_rule(allowed_origins))
+        self._knows_origin = lru_cache(1024)(_origin_rule(allowed_origins, local=local_origins))
         # Whoever lets every page call has not meant its visitors' credentials.
         self._credentials = () if "*" in allowed_origins else (_CREDENTIALS,)
 
@@ -210,16 +211,23 @@ def _host_rule(allowed: tuple[str, ...]) -> Callable[[bytes], bool]:
     return knows
 
 
-def _origin_rule(allowed: tuple[str, ...]) -> Callable[[bytes, bytes | None], bool]:
+def _origin_rule(allowed: tuple[str, ...], *, local: bool) -> Callable[[bytes, bytes | None], bool]:
+    """Which pages may call, by their origin and the Host that they call.
+
+    With `local` also those of the machine that the server is on. A browser elsewhere has another
+    machine's pages under the same origins, so they may only call the server by such a name, too.
+    """
+
     def knows(origin: bytes, host: bytes | None) -> bool:
-        text = origin.decode("latin-1")
+        text, called = origin.decode("latin-1"), (host or b"").decode("latin-1")
         if any(fnmatchcase(text, pattern) for pattern in allowed):
             return True
         name = _hostname(text)
         if name is None:
             return False
-        same_site = host is not None and text.partition("://")[2] == host.decode("latin-1")
-        return same_site or name == "localhost" or _is_loopback(name)
+        if text.partition("://")[2] == called:
+            return True
+        return local and is_loopback(name) and is_loopback(_hostname(f"//{called}") or "")
 
     return knows
 
@@ -243,10 +251,3 @@ def _is_near(name: str) -> bool:
     except ValueError:
         return False
     return address.is_private or address.is_loopback
-
-
-def _is_loopback(name: str) -> bool:
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False

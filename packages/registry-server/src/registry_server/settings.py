@@ -60,6 +60,26 @@ class Settings:
         public = urllib.parse.urlsplit(self.public_url or "").hostname
         return (*self.allowed_hosts, public) if public else self.allowed_hosts
 
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine is served: no address or name of another kind is mentioned.
+
+        A server that asks for credentials has callers elsewhere, through a proxy if it listens on
+        loopback.
+        """
+        named = (self.host, *self.known_hosts)
+        return self.auth_file is None and all(map(is_loopback, named))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, as it is written, is this machine for whoever names it."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
 
 def _number(low: int, high: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
