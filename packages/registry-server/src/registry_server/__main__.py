@@ -212,7 +212,8 @@ def _check_exposure(settings: Settings) -> None:
         return
     raise StartError(
         f"{settings.host} can be reached by others, who could then change the registry: "
-        "give an --auth-file, or say --allow-unauthenticated"
+        "give an --auth-file (REGISTRY_AUTH_FILE), or say --allow-unauthenticated "
+        "(REGISTRY_ALLOW_UNAUTHENTICATED=true)"
     )
 
 
