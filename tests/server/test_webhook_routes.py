@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import queue
 import re
 import threading
 
@@ -15,6 +16,7 @@ from registry_core.errors import InvalidArgumentError
 from registry_core.stores.memory import MemoryStore
 from registry_server import Settings, create_app
 from registry_server.settings import from_arguments
+from registry_server.webhooks.delivery import TESTS_AT_A_TIME
 from services.receivers import Receiver, Script
 
 API = "/api/2.0/mlflow"
@@ -318,24 +320,57 @@ def test_test_refuses_a_bad_event_and_an_unknown_webhook(client):
     )
 
 
-def test_operations_that_wait_for_others_do_not_hold_up_the_registry(serve):
-    """As many tests of a receiver that hangs as the registry has threads, and it still answers."""
+def test_receivers_that_hang_hold_up_nobody_else(serve):
+    """Webhooks are tested by more clients than there are threads; all else goes on meanwhile."""
     gate = threading.Event()
-    threads = Settings(
+    settings = Settings(
         webhook_schemes=("http",), webhook_private_addresses=True, webhook_retries=0, threads=1
     )
-    client = serve(threads)
-    with Receiver(*[Script(before=lambda: gate.wait(10))] * 3) as receiver:
-        path = f"/webhooks/{client.create(url=receiver.url)['webhook_id']}/test"
-        waiting = [threading.Thread(target=lambda: client.done("POST", path, {})) for _ in range(3)]
+    client = serve(settings)
+    answers = queue.Queue()
+
+    def test(webhook_id):
+        path = f"{API}/webhooks/{webhook_id}/test"
+        answers.put(client.http.request("POST", path, json={}))
+
+    with Receiver(*[Script(before=lambda: gate.wait(60))] * 8) as receiver:
+        hooks = [client.create(url=receiver.url)["webhook_id"] for _ in range(8)]
+        waiting = [threading.Thread(target=test, args=(hook,)) for hook in hooks]
         for thread in waiting:
             thread.start()
         receiver.next()
+        refused = [answers.get(timeout=60) for _ in range(8 - TESTS_AT_A_TIME)]
+        made = client.create(url=receiver.url)
+        client.done("PATCH", f"/webhooks/{made['webhook_id']}", {"name": "changed"})
         assert client.done("GET", "/registered-models/search") == {}
         assert not gate.is_set()
         gate.set()
         for thread in waiting:
             thread.join()
+        # What has ended makes room.
+        for hook in hooks:
+            assert client.done("POST", f"/webhooks/{hook}/test", {})["result"]["success"]
+    for answer in refused:
+        assert (answer.status_code, answer.json()["error_code"]) == (429, "RESOURCE_EXHAUSTED")
+        assert int(answer.headers["retry-after"]) > 0
+    done = [answers.get_nowait() for _ in range(TESTS_AT_A_TIME)]
+    assert [answer.json()["result"]["success"] for answer in done] == [True] * TESTS_AT_A_TIME
+
+
+def test_a_webhook_is_tested_once_at_a_time(serve):
+    """One impatient client leaves room for the test of another webhook."""
+    gate = threading.Event()
+    client = serve()
+    with Receiver(Script(before=lambda: gate.wait(60))) as receiver:
+        first, second = (client.create(url=receiver.url)["webhook_id"] for _ in range(2))
+        path = f"/webhooks/{first}/test"
+        testing = threading.Thread(target=lambda: client.done("POST", path, {}))
+        testing.start()
+        receiver.next()
+        assert client.call("POST", path, {})[0] == 429
+        assert client.done("POST", f"/webhooks/{second}/test", {})["result"]["success"]
+        gate.set()
+        testing.join()
 
 
 ALL_EVENTS = [

@@ -21,7 +21,7 @@ import threading
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeAlias
 
@@ -46,6 +46,18 @@ _REDIRECTS = range(300, 400)
 TEST_LIFETIME_SECONDS = 60.0
 """As `Retries.lifetime_seconds`, for a test delivery: somebody waits for it, and MLflow's client
 asks again, for another delivery, when it has no answer after 120 seconds."""
+
+TESTS_AT_A_TIME = 2
+"""Test deliveries of a process under way, and one of them for each webhook. A test waits for its
+receiver in one of the few threads in which webhooks are created and changed, for up to
+`TEST_LIFETIME_SECONDS`: with as many tests as there are threads, silent receivers would hold up
+whoever creates another webhook for a minute."""
+
+
+class TestsUnderWayError(Exception):
+    """So many test deliveries wait for their receivers that one more has to come back later."""
+
+    __test__ = False  # nothing that pytest should collect
 
 
 @attrs.frozen(kw_only=True)
@@ -201,6 +213,8 @@ class Deliveries:
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
+        self._testing = threading.Lock()
+        self._tested: set[str] = set()
 
     def announce(self, occasion: Occasion) -> None:
         """Has the webhooks told that listen to the occasion; returns at once and never raises."""
@@ -221,7 +235,27 @@ class Deliveries:
         self._known = _UNKNOWN
 
     def test(self, webhook: Webhook, event: WebhookEvent) -> TestResult:
-        """How a delivery of the event's sample goes, retries included; the status is ignored."""
+        """How a delivery of the event's sample goes, retries included; the status is ignored.
+
+        Raises:
+            TestsUnderWayError: `TESTS_AT_A_TIME` tests are under way, or one of this webhook.
+        """
+        with self._a_test_of(webhook.webhook_id):
+            return self._test(webhook, event)
+
+    @contextlib.contextmanager
+    def _a_test_of(self, webhook_id: str) -> Iterator[None]:
+        with self._testing:
+            if webhook_id in self._tested or len(self._tested) >= TESTS_AT_A_TIME:
+                raise TestsUnderWayError
+            self._tested.add(webhook_id)
+        try:
+            yield
+        finally:
+            with self._testing:
+                self._tested.remove(webhook_id)
+
+    def _test(self, webhook: Webhook, event: WebhookEvent) -> TestResult:
         delivery = Delivery(
             webhook=webhook,
             body=_body(event, _now(), SAMPLES[event]),

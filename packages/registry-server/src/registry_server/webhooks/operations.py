@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Any, TypeAlias
 
 from registry_core import Page
@@ -12,7 +13,11 @@ from registry_core.wire import Json
 from registry_core.wire import webhooks as wire
 from registry_server.answers import NOTHING, Answer
 from registry_server.operations import Call, Operation
-from registry_server.webhooks.delivery import Deliveries
+from registry_server.replies import RequestRefusedError
+from registry_server.webhooks.delivery import Deliveries, TestsUnderWayError
+
+_TEST_AGAIN_SECONDS = 5
+"""When to ask again for a test that has to wait for others."""
 
 SCHEMAS: Json = {
     "WebhookEvent": {
@@ -123,7 +128,16 @@ class _Handlers:
     def test(self, _: Call, wanted: wire.TestWebhook) -> wire.TestResult:
         webhook = self._webhooks.get_webhook(wanted.webhook_id)
         event = self._webhooks.test_event(webhook, wanted.event)
-        return self._deliveries.test(webhook, event)
+        try:
+            return self._deliveries.test(webhook, event)
+        except TestsUnderWayError:
+            raise RequestRefusedError(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                "RESOURCE_EXHAUSTED",
+                "This webhook, or as many others as may be, is being tested: try again when its "
+                "receiver has answered.",
+                headers=((b"retry-after", b"%d" % _TEST_AGAIN_SECONDS),),
+            ) from None
 
 
 def webhook_operations(
