@@ -73,6 +73,13 @@ def chaos(session: nox.Session) -> None:
 
 
 @nox.session(python="3.11")
+def hostile(session: nox.Session) -> None:
+    """Flood servers with hostile and clumsy clients, while well-behaved ones measure."""
+    install(session, "dev")
+    session.run("python", "-m", "hostile", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session(python="3.11")
 def fuzz(session: nox.Session) -> None:
     """Coverage-guided texts for the filter language; options are libFuzzer's."""
     session.install("./packages/registry-core", "atheris>=3")

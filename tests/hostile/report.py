@@ -1,0 +1,130 @@
+"""Verdicts as JSON, as text for a terminal, and as the tables in docs/reliability.md."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import attrs
+import cattrs
+
+from hostile.calm import KINDS
+from hostile.floods import FLOODS
+from hostile.targets import STORES
+from hostile.verdicts import Verdict
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "reliability.md"
+RESULTS = ROOT / "hostile-results"
+
+BEFORE = Path(__file__).with_name("before.json")
+"""What the floods did before anything bounded them."""
+
+_MARKS = re.compile(r"(<!-- floods -->\n).*?(<!-- end of floods -->)", re.DOTALL)
+_NONE = "-"
+_KINDS = [name for name in KINDS if name != "login"]
+
+_converter = cattrs.Converter()
+
+
+@attrs.frozen(kw_only=True)
+class Run:
+    """The verdicts of one run, and under which circumstances they came about."""
+
+    circumstances: str
+    verdicts: Sequence[Verdict]
+
+
+def save(run: Run, path: Path) -> None:
+    """Adds the verdicts to those in a file, in place of older ones about the same."""
+    kept = load(path).verdicts if path.exists() else ()
+    verdicts = {(verdict.store, verdict.flood): verdict for verdict in (*kept, *run.verdicts)}
+    path.parent.mkdir(exist_ok=True)
+    run = attrs.evolve(run, verdicts=tuple(verdicts.values()))
+    path.write_text(json.dumps(_converter.unstructure(run), indent=1) + "\n")
+
+
+def load(path: Path) -> Run:
+    """The verdicts in a file."""
+    return _converter.structure(json.loads(path.read_text()), Run)
+
+
+def told(verdict: Verdict) -> str:
+    """A verdict for a terminal."""
+    lines = [f"{verdict.flood} on {verdict.store}: {'held' if verdict.holds else 'BROKEN'}"]
+    for kind, times in verdict.flooded.items():
+        quiet = verdict.quiet.get(kind)
+        before = f"{_ms(quiet.p50)} / {_ms(quiet.p99)}" if quiet else _NONE
+        lines.append(
+            f"  {KINDS[kind].what:12} p50 / p99 {_ms(times.p50)} / {_ms(times.p99)} ms, "
+            f"quiet {before}"
+        )
+    lines.append(
+        f"  memory {verdict.memory_before_mib:.0f} MiB before, {verdict.memory_most_mib:.0f} at "
+        f"most, {verdict.memory_after_mib:.0f} after{', killed' if verdict.is_killed else ''}"
+    )
+    lines.append(f"  normal after {_after(verdict.recovery_seconds)} s; seen {verdict.seen}")
+    return "\n".join([*lines, *(f"  BROKEN {sentence}" for sentence in verdict.broken)])
+
+
+def write(run: Run, before: Run | None) -> None:
+    """Replaces the tables in the documentation."""
+    content = PAGE.read_text()
+    block = f"{run.circumstances}\n\n{tables(run, before)}"
+    PAGE.write_text(_MARKS.sub(lambda found: f"{found[1]}\n{block}\n\n{found[2]}", content))
+
+
+def tables(run: Run, before: Run | None) -> str:
+    """One table in Markdown for each store; every flood has a row for what was before, and now."""
+    earlier = {(v.store, v.flood): v for v in before.verdicts} if before else {}
+    return "\n\n".join(
+        _table(store, [v for v in run.verdicts if v.store == store], earlier)
+        for store in STORES
+        if any(v.store == store for v in run.verdicts)
+    )
+
+
+def _table(
+    store: str, verdicts: Sequence[Verdict], earlier: Mapping[tuple[str, str], Verdict]
+) -> str:
+    head = [store, *(f"{KINDS[kind].what}" for kind in _KINDS), "logins", "memory", "normal after"]
+    rows = [head, ["---", *["---:"] * (len(head) - 1)]]
+    rows.append(["quiet", *_quiet(verdicts), _NONE, _NONE])
+    for verdict in sorted(verdicts, key=lambda v: [*FLOODS].index(v.flood)):
+        rows.append([FLOODS[verdict.flood].title, *_cells(verdict)])
+        old = earlier.get((verdict.store, verdict.flood))
+        if old is not None:
+            rows.append(["- before there were bounds", *_cells(old)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _quiet(verdicts: Sequence[Verdict]) -> list[str]:
+    """The worst of what was measured without any flood."""
+    cells = []
+    for kind in KINDS:
+        found = [v.quiet[kind].p99 for v in verdicts if kind in v.quiet]
+        cells.append(_ms(max(found)) if found else _NONE)
+    return cells
+
+
+def _cells(verdict: Verdict) -> list[str]:
+    times = [verdict.flooded.get(kind) for kind in KINDS]
+    memory = "over 3,072" if verdict.is_killed else f"{max(0.0, verdict.growth_mib):,.0f}"
+    return [
+        *(_ms(found.p99) if found else _NONE for found in times),
+        memory,
+        _after(verdict.recovery_seconds),
+    ]
+
+
+def _ms(seconds: float) -> str:
+    if math.isinf(seconds):
+        return "none"
+    return f"{seconds * 1_000:,.{1 if seconds < 0.01 else 0}f}"
+
+
+def _after(seconds: float) -> str:
+    return "over 10" if math.isinf(seconds) else f"{seconds:.1f}"
