@@ -98,6 +98,7 @@ class Attack:
         try:
             await connection.send(data)
             await connection.ended()
+            self.counts["hung up on"] += 1
         finally:
             connection.close()
 
@@ -232,7 +233,7 @@ async def guesses(attack: Attack) -> None:
         await connection.send(data)
         await asyncio.sleep(0.2)
         connection.close()
-        attack.counts["hung up"] += 1
+        attack.counts["not waited for"] += 1
 
     await attack.crowd(200, guess)
 

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from hostile import report
 from hostile.calm import KINDS, Caller, Sample
 from hostile.floods import FLOODS, flooding
 from hostile.servers import FloodedServer, MemoryWatch, filled_store
@@ -174,3 +175,21 @@ def test_recovery_counts_from_the_end_of_the_flood() -> None:
     late = [*samples("health", 0, 5, 0.01), *samples("health", 5, 15, 0.3)]
     assert recovery(late, 5, 15) == float("inf")
     assert recovery([*late, *samples("health", 15, 25, 0.01)], 5, 25) == 10.0
+
+
+def test_verdicts_are_kept_and_shown(tmp_path) -> None:
+    """Those of an earlier run in its place, and beside what was before there were bounds."""
+    path = tmp_path / "results" / "floods.json"
+    for found in (verdict(0.3, 0.3), verdict(float("inf"), 0.01, grown=100)):
+        report.save(report.Run(circumstances="today", verdicts=[found]), path)
+    run = report.load(path)
+    assert list(run.verdicts) == [verdict(float("inf"), 0.01, grown=100)]
+    before = report.Run(circumstances="then", verdicts=[verdict(0.3, 0.3)])
+    assert report.tables(run, before).splitlines() == [
+        "| sqlite | /health | point reads | writes | artifacts | logins | memory | normal after |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| quiet | 10 | - | - | - | - | - | - |",
+        "| 300 silent connections, 256 files | none | - | - | - | - | 100 | 0.0 |",
+        "| - before there were bounds | 300 | - | - | - | - | 0 | 3.0 |",
+    ]
+    assert "BROKEN /health: p99 none, not 250 ms" in report.told(run.verdicts[0])
