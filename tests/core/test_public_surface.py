@@ -29,6 +29,7 @@ PUBLIC = {
     "ConflictError",
     "FilterSyntaxError",
     "InvalidArgumentError",
+    "InvalidUrlError",
     "ModelUri",
     "ModelVersion",
     "ModelVersionNotFoundError",

@@ -6,6 +6,7 @@ import pytest
 
 from registry_core.errors import BackendError
 from registry_core.models import NewRegisteredModel
+from registry_core.redaction import redacted
 from registry_core.stores.memory import open_store
 from registry_core.testing.observing import model_names, models_query
 
@@ -32,5 +33,5 @@ def test_open_store_refuses_what_it_could_not_honour(url):
     with pytest.raises(BackendError) as raised:
         open_store(url)
     assert str(raised.value) == (
-        f"A memory store has no name or options: '{url}' must be 'memory:'"
+        f"A memory store has no name or options: '{redacted(url)}' must be 'memory:'"
     )

@@ -187,7 +187,7 @@ def test_retry_after_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None
         (Answer(200, b"["* 100_000), UnsupportedBackendError, "is no MLflow registry"),
         (Answer(200, {"registered_model": {"name": 5}}), StoreCorruptedError, "name"),
         (Answer(200, {}), StoreCorruptedError, "RegisteredModel"),
-        (Answer(301, b"", {"Location": "https://u:p@elsewhere/x?q"}), BackendError, "redirects to https://elsewhere/x"),
+        (Answer(301, b"", {"Location": "https://u:p@elsewhere/x?q"}), BackendError, "redirects to https://***@elsewhere/x?***"),
         (Answer(500, b"<html>oops"), RegistryError, "500"),
     ],
 )  # fmt: skip

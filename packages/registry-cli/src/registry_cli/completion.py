@@ -50,6 +50,6 @@ def _names(ctx: click.Context, prefix: str) -> list[str]:
 def _is_cheap(url: str) -> bool:
     # Opening a SQLite file that is not there would create it; listing a bucket may take seconds.
     scheme, _, rest = url.partition("://")
-    if scheme == "sqlite":
+    if scheme.partition("+")[0] == "sqlite":
         return Path(rest.partition("?")[0].removeprefix("/")).exists()
     return scheme != "s3"

@@ -16,6 +16,7 @@ from registry_core.errors import (
     UnknownBackendError,
     UnsupportedBackendError,
 )
+from registry_core.redaction import redacted
 from registry_core.registry import Registry
 from registry_core.store import Store
 
@@ -44,12 +45,12 @@ BACKENDS: Mapping[str, Backend] = {
     "memory": Backend("registry_core.stores.memory:open_store"),
     "sqlite": Backend(_SQL, extra="sql"),
     "postgresql": Backend(_SQL, extra="postgres"),
-    "postgresql+psycopg": Backend(_SQL, extra="postgres"),
     "postgres": Backend(_SQL, extra="postgres"),
     "s3": Backend("registry_core.stores.s3:open_store", extra="s3"),
     "http": Backend("registry_core.stores.rest:open_store", extra="rest"),
     "https": Backend("registry_core.stores.rest:open_store", extra="rest"),
 }
+"""By scheme. Those in SQL also answer to `scheme+driver`, as SQLAlchemy and MLflow write it."""
 
 _ARTIFACTS: Mapping[str, Backend] = {
     "s3": Backend("registry_core.artifacts.s3:open_artifact_store", extra="s3"),
@@ -125,7 +126,7 @@ def open_registry(
 
 def _own_artifacts(store: str) -> str | None:
     path, _, query = store.partition("://")[2].partition("?")
-    match _scheme(store):
+    match _scheme(store).partition("+")[0]:
         case "sqlite" if path.startswith("/") and path != "/:memory:":
             return str(Path(path[1:]).with_name("registry-artifacts"))
         case "s3":
@@ -164,7 +165,7 @@ def store_revision(url: str) -> StoreRevision:
 
 def _schema(url: str) -> ModuleType:
     scheme = _scheme(url)
-    backend = BACKENDS.get(scheme)
+    backend = _backend(scheme)
     if backend is None:
         _third_party(scheme, url)
     if backend is None or backend.target != _SQL:
@@ -178,9 +179,15 @@ def _scheme(url: str) -> str:
     return url.partition(":")[0].lower() if ":" in url else ""
 
 
+def _backend(scheme: str) -> Backend | None:
+    dialect, plus, _ = scheme.partition("+")
+    backend = BACKENDS.get(dialect)
+    return None if plus and backend is not None and backend.target != _SQL else backend
+
+
 def _opener(url: str) -> Callable[[str], Store]:
     scheme = _scheme(url)
-    backend = BACKENDS.get(scheme)
+    backend = _backend(scheme)
     if backend is None:
         return cast("Callable[[str], Store]", _third_party(scheme, url).load())
     return cast("Callable[[str], Store]", _function(scheme, backend))
@@ -210,12 +217,6 @@ def _third_party(scheme: str, url: str) -> EntryPoint:
     if scheme not in found:
         known = ", ".join(f"{name}:" for name in sorted({*BACKENDS, *found}))
         raise UnknownBackendError(
-            f"No backend answers to the store URL '{_without_secrets(url)}'. Known schemes: {known}"
+            f"No backend answers to the store URL '{redacted(url)}'. Known schemes: {known}"
         )
     return found[scheme]
-
-
-def _without_secrets(url: str) -> str:
-    """The URL without what may be a password, wherever a careless "/" in it ended the host."""
-    head, separator, rest = url.partition("://")
-    return f"{head}{separator}{rest.rpartition('@')[2]}"

@@ -20,6 +20,8 @@ a client sees the same sentence on every path.
       StoreUnavailableError            the database or bucket did not answer
       StoreCorruptedError              what was stored cannot be read back
       BackendError
+        InvalidUrlError                a store or artifact URL that means nothing; also an
+                                       InvalidArgumentError
         UnknownBackendError            no backend for this URL
         BackendNotInstalledError       the backend's driver is missing
         SchemaOutOfDateError           the database needs `regctl db upgrade`, or a newer release
@@ -220,6 +222,10 @@ class StoreCorruptedError(RegistryError):
 
 class BackendError(RegistryError):
     """A store cannot be opened."""
+
+
+class InvalidUrlError(BackendError, InvalidArgumentError):
+    """A URL of a store or of artifacts is malformed. The message repeats no secret of it."""
 
 
 class UnknownBackendError(BackendError):

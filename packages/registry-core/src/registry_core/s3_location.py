@@ -22,7 +22,8 @@ from botocore.exceptions import BotoCoreError
 from botocore.loaders import Loader
 from botocore.utils import parse_timestamp
 
-from registry_core.errors import BackendError, InvalidArgumentError
+from registry_core.errors import BackendError, InvalidUrlError
+from registry_core.redaction import parameter_name, redacted
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -79,16 +80,20 @@ def parse(url: str, *, environ: Mapping[str, str]) -> Location:
     variables itself, AWS_ENDPOINT_URL_S3 among them.
 
     Raises:
-        InvalidArgumentError: the URL is malformed, has credentials or an unknown option in it.
+        InvalidUrlError: the URL is malformed, has credentials or an unknown option in it.
     """
-    parts = urlsplit(url)
-    if parts.username is not None or "@" in parts.netloc:
-        raise InvalidArgumentError(
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        # Its words repeat the host, and what is before it.
+        raise InvalidUrlError(f"'{redacted(url)}' is not an s3: URL") from None
+    if parts.username is not None or "@" in parts.netloc or ":" in parts.netloc:
+        raise InvalidUrlError(
             "An s3: URL holds no credentials; give them as AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY, or as a profile"
         )
     if parts.scheme != "s3" or not parts.netloc or parts.fragment:
-        raise InvalidArgumentError("An s3: URL has the form s3://bucket/prefix?option=value")
+        raise InvalidUrlError("An s3: URL has the form s3://bucket/prefix?option=value")
     given = _options(parts.query)
     return Location(
         bucket=parts.netloc,
@@ -175,7 +180,9 @@ def _options(query: str) -> dict[str, str]:
     given: dict[str, str] = {}
     for key, value in parse_qsl(query, keep_blank_values=True):
         if key in given:
-            raise InvalidArgumentError(f"The option '{key}' of an s3: URL is given twice")
+            raise InvalidUrlError(
+                f"The option {parameter_name(key, value)} of an s3: URL is given twice"
+            )
         given[key] = value
     return given
 
@@ -183,12 +190,14 @@ def _options(query: str) -> dict[str, str]:
 def _endpoint(value: str | None) -> str | None:
     if not value:
         return None
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-        raise InvalidArgumentError(
-            "The option 'endpoint_url' of an s3: URL is an http: or https: URL without credentials"
-        )
-    return value
+    with suppress(ValueError):  # from a port that is no number, too
+        parts = urlsplit(value)
+        is_http = parts.scheme in ("http", "https") and parts.port != 0
+        if is_http and parts.hostname and "@" not in value and not parts.query:
+            return value
+    raise InvalidUrlError(
+        "The option 'endpoint_url' of an s3: URL is an http: or https: URL without credentials"
+    )
 
 
 def _flag(given: dict[str, str], option: str) -> bool | None:
@@ -199,13 +208,13 @@ def _flag(given: dict[str, str], option: str) -> bool | None:
         return True
     if value.lower() in ("0", "false", "no"):
         return False
-    raise InvalidArgumentError(f"The option '{option}' of an s3: URL is 1 or 0")
+    raise InvalidUrlError(f"The option '{option}' of an s3: URL is 1 or 0")
 
 
 def _nothing_else(given: Mapping[str, str]) -> dict[str, str]:
     if given:
-        raise InvalidArgumentError(
-            f"Unknown option '{min(given)}' of an s3: URL. Known: endpoint_url, region, profile, "
-            "path_style, anonymous"
+        raise InvalidUrlError(
+            f"Unknown option {parameter_name(*min(given.items()))} of an s3: URL. Known: "
+            "endpoint_url, region, profile, path_style, anonymous"
         )
     return {}

@@ -7,7 +7,9 @@ beats the environment, the environment beats the default.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ipaddress
+import re
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -15,6 +17,7 @@ from typing import Any, TypeAlias
 import attrs
 
 from registry_core import store_url
+from registry_core.redaction import redacted
 from registry_core.webhooks import KEY_VARIABLES
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -42,7 +45,7 @@ class Settings:
     allowed_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[Network, ...] = ()
     public_url: str | None = None
-    artifacts: str | None = None
+    artifacts: str | None = attrs.field(default=None, repr=False)
     local_source_root: str | None = None
     max_body_bytes: int = 32 * 1024 * 1024
     shutdown_seconds: int = 30
@@ -115,10 +118,13 @@ def _schemes(text: str) -> tuple[str, ...]:
 
 
 def _url(text: str) -> str:
-    parts = urllib.parse.urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("must be an http or https URL")
-    return text
+    with contextlib.suppress(ValueError):  # whose words may repeat a password
+        parts = urllib.parse.urlsplit(text)
+        is_http = parts.scheme in ("http", "https") and parts.port != 0
+        # Every client is told this URL.
+        if is_http and parts.hostname and not re.search(r"[@?#]", text):
+            return text
+    raise ValueError("must be an http or https URL, without a user name or a password")
 
 
 def _log_level(text: str) -> str:
@@ -277,7 +283,8 @@ def from_arguments(arguments: Sequence[str], environ: Mapping[str, str]) -> Sett
             try:
                 values[option.field] = option.parse(text)
             except ValueError as error:
-                raise SettingsError(f"{origin} {error}, not '{text}'") from None
+                told = redacted(text) if option.parse is _url else text
+                raise SettingsError(f"{origin} {error}, not '{told}'") from None
     return Settings(**values)
 
 

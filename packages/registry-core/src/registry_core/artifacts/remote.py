@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import fsspec
 
@@ -17,10 +17,13 @@ from registry_core.artifacts.store import CHUNK_SIZE, FileInfo, Reading
 from registry_core.errors import (
     ArtifactExistsError,
     ArtifactNotFoundError,
+    BackendNotInstalledError,
     InvalidArgumentError,
+    InvalidUrlError,
     NotPermittedError,
     StoreUnavailableError,
 )
+from registry_core.redaction import redacted
 
 _SMALL = 8 * 1024 * 1024
 """Bytes up to which a file is given to the file system in one piece, which most take atomically."""
@@ -41,14 +44,15 @@ class FsspecArtifactStore:
     """
 
     def __init__(self, url: str) -> None:
-        self._url = url.rstrip("/")
+        url = url.rstrip("/")
+        self._url = _without_password(url)
         self._fs: Any
-        self._fs, root = fsspec.core.url_to_fs(self._url)
+        self._fs, root = _file_system(url)
         self._prefix = root.rstrip("/")
 
     @property
     def root(self) -> str:
-        """The URL the store was opened with."""
+        """The URL the store was opened with, without its password: sources begin with it."""
         return self._url
 
     def list(self, path: str) -> builtins.list[FileInfo]:
@@ -199,6 +203,27 @@ class FsspecArtifactStore:
 def open_artifact_store(url: str) -> FsspecArtifactStore:
     """The artifacts below any URL that fsspec knows."""
     return FsspecArtifactStore(url)
+
+
+def _file_system(url: str) -> tuple[Any, str]:
+    try:
+        return cast("tuple[Any, str]", fsspec.core.url_to_fs(url))
+    except ValueError:
+        # Where it repeats what it could not read, that may be a password.
+        raise InvalidUrlError(
+            f"'{redacted(url)}' is no artifact root: fsspec does not understand it"
+        ) from None
+    except ImportError as error:
+        raise BackendNotInstalledError(str(error)) from error
+    except OSError as error:
+        raise StoreUnavailableError(f"The artifact root cannot be reached: {error}") from error
+
+
+def _without_password(url: str) -> str:
+    # A user stays: some file systems have a container in its place.
+    scheme, separator, rest = url.partition("://")
+    userinfo, at, place = rest.rpartition("@")
+    return f"{scheme}{separator}{userinfo.partition(':')[0]}{at}{place}"
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from registry_core.lifecycle.context import DIGEST_TAG, Context, subject
 from registry_core.lifecycle.moving import Meter, in_parallel
 from registry_core.lifecycle.places import contents
 from registry_core.models import ModelVersion, Status
+from registry_core.redaction import redacted
 
 _PARTIAL = ".registry-partial-"
 """How the folder in a destination is called where a pull keeps files that are not complete."""
@@ -117,8 +118,8 @@ def manifest_of(context: Context, version: ModelVersion) -> tuple[str, Manifest]
     path = context.path_of(version)
     if not path:
         raise InvalidArgumentError(
-            f"The files of {subject(version)} are at '{version.download_uri}', which is not below "
-            f"the artifact root '{context.artifacts.root}'."
+            f"The files of {subject(version)} are at '{redacted(version.download_uri)}', which is "
+            f"not below the artifact root '{context.artifacts.root}'."
         )
     if version.status is not Status.READY:
         raise InvalidArgumentError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 
-from registry_core.errors import AlreadyExistsError, BackendError, WebhookNotFoundError
+from registry_core.errors import AlreadyExistsError, InvalidUrlError, WebhookNotFoundError
 from registry_core.models import (
     ModelVersion,
     NewRegisteredModel,
@@ -17,6 +17,7 @@ from registry_core.models import (
     Webhook,
     WebhookChanges,
 )
+from registry_core.redaction import redacted
 from registry_core.search import Page, Query
 from registry_core.search.evaluate import search
 from registry_core.store import Clock, system_clock
@@ -31,10 +32,12 @@ def open_store(url: str = URL, *, clock: Clock = system_clock) -> MemoryStore:
     """A new, empty store; each call gives another one.
 
     Raises:
-        BackendError: the URL says more than `memory:`, and nothing could honour it.
+        InvalidUrlError: the URL says more than `memory:`, and nothing could honour it.
     """
     if url != URL:
-        raise BackendError(f"A memory store has no name or options: '{url}' must be '{URL}'")
+        raise InvalidUrlError(
+            f"A memory store has no name or options: '{redacted(url)}' must be '{URL}'"
+        )
     return MemoryStore(clock)
 
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 import attrs
 
-from registry_core.errors import BackendError
+from registry_core.errors import InvalidUrlError
+from registry_core.redaction import redacted
 
 USERNAME_VARIABLE = "MLFLOW_TRACKING_USERNAME"
 PASSWORD_VARIABLE = "MLFLOW_TRACKING_PASSWORD"  # noqa: S105 the name of a variable
@@ -30,7 +31,7 @@ def parse_address(store_url: str, environ: Mapping[str, str]) -> Address:
     a token (contract 1.5).
 
     Raises:
-        BackendError: the URL names no host or says more. Its credentials are not repeated.
+        InvalidUrlError: the URL names no host or says more. Its credentials are not repeated.
     """
     parts = _split(store_url)
     userinfo, _, host = parts.netloc.rpartition("@")
@@ -44,15 +45,15 @@ def parse_address(store_url: str, environ: Mapping[str, str]) -> Address:
 def _split(store_url: str) -> urllib.parse.SplitResult:
     try:
         parts = urllib.parse.urlsplit(store_url)
-        if parts.hostname and parts.port != 0 and not parts.query and not parts.fragment:
+        is_plain = not parts.query and not parts.fragment and "@" not in parts.path
+        if parts.hostname and parts.port != 0 and is_plain:
             return parts
     except ValueError:  # a port that is no number, a bracket that is not closed
         pass
-    # What is before the last "@" may be a password, wherever a careless "/" or "?" cut it.
-    told = store_url.rpartition("@")[2]
-    raise BackendError(
-        f"Not the address of a server: '{told}' must be http(s)://host[:port][/prefix], without a "
-        "query or fragment"
+    raise InvalidUrlError(
+        f"Not the address of a server: '{redacted(store_url)}' must be "
+        "http(s)://host[:port][/prefix], without a query or fragment; in a user name or password, "
+        "write %40, %3A, %2F, %3F and %23 for @, :, /, ? and #"
     )
 
 

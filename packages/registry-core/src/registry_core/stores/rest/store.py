@@ -55,7 +55,7 @@ def open_store(url: str, *, clock: Clock = system_clock) -> RestStore:  # noqa: 
     are used, or else MLFLOW_TRACKING_TOKEN. Timestamps come from the server's clock, not `clock`.
 
     Raises:
-        BackendError: the URL is not the address of a server.
+        InvalidUrlError: the URL is not the address of a server.
     """
     return RestStore(Transport(parse_address(url, os.environ)))
 

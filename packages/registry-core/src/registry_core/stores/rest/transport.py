@@ -23,10 +23,12 @@ from urllib3.exceptions import (
 from registry_core import wire
 from registry_core.errors import (
     BackendError,
+    InvalidUrlError,
     NotPermittedError,
     StoreUnavailableError,
     UnsupportedBackendError,
 )
+from registry_core.redaction import redacted
 from registry_core.stores.rest.address import (
     PASSWORD_VARIABLE,
     TOKEN_VARIABLE,
@@ -146,8 +148,7 @@ class Transport:
             )
         if "location" in response.headers:
             return BackendError(
-                f"{self.url} is elsewhere: it redirects to "
-                f"{_without_secrets(response.headers['location'])}"
+                f"{self.url} is elsewhere: it redirects to {redacted(response.headers['location'])}"
             )
         if status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
             return UnsupportedBackendError(
@@ -179,6 +180,16 @@ def _pool(url: str) -> urllib3.PoolManager:
     proxy = urllib.request.getproxies().get(parts.scheme)
     if not proxy or urllib.request.proxy_bypass(parts.netloc):
         return urllib3.PoolManager(num_pools=1, maxsize=CONNECTIONS, timeout=timeout, retries=False)
+    try:
+        return _proxied(proxy, timeout)
+    except (ValueError, HTTPError):
+        # Their words repeat the URL, and its password.
+        raise InvalidUrlError(
+            f"'{redacted(proxy)}', the proxy of the environment, is not the URL of one"
+        ) from None
+
+
+def _proxied(proxy: str, timeout: urllib3.Timeout) -> urllib3.ProxyManager:
     userinfo = urllib.parse.urlsplit(proxy).netloc.rpartition("@")[0]
     return urllib3.ProxyManager(
         proxy,
@@ -204,8 +215,3 @@ def _json(data: bytes) -> object:
 def _retry_after(response: urllib3.BaseHTTPResponse) -> int:
     text = response.headers.get("retry-after", "")
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 6 else 1  # noqa: PLR2004
-
-
-def _without_secrets(url: str) -> str:
-    parts = urllib.parse.urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import logging
+
 from registry_core.errors import UnknownBackendError
 from registry_core.store import Clock, system_clock
 from registry_core.stores.sql import schema
@@ -12,19 +15,28 @@ from registry_core.stores.sql.store import SqlStore
 
 __all__ = ["SqlStore", "current", "head", "open_store", "upgrade"]
 
-_POSTGRESQL = frozenset({"postgresql", "postgres", "postgresql+psycopg"})
+_POSTGRESQL = frozenset({"postgresql", "postgres"})
+
+_OUR_DRIVERS = frozenset({"psycopg", "pysqlite"})
+"""SQLAlchemy's names for the drivers that are used here."""
+
+_logger = logging.getLogger(__name__)
 
 
 def open_store(url: str, *, clock: Clock = system_clock) -> SqlStore:
     """The registry in a database.
 
     URLs: `sqlite:///relative.db`, `sqlite:////absolute.db`, `sqlite://` (in memory, gone with the
-    store), `postgresql://...` with any of libpq's parameters. An empty database is made ready;
-    `upgrade` migrates one of an older release.
+    store), `postgresql://...` with any of libpq's parameters. A driver in the scheme, as in
+    `postgresql+psycopg2://...`, changes nothing. An empty database is made ready; `upgrade`
+    migrates one of an older release.
 
     Raises:
+        InvalidUrlError: the URL is malformed.
         SchemaOutOfDateError: the database was written by an older or a newer release.
-        BackendError: the database belongs to somebody else, or the URL is malformed.
+        UnsupportedBackendError: the server, or the encoding of the database, is not supported.
+        NotPermittedError: the role may not use, or not set up, the schema of the database.
+        BackendError: the database belongs to somebody else.
         StoreUnavailableError: the database cannot be reached.
     """
     database = Database(_driver(url))
@@ -41,7 +53,7 @@ def upgrade(url: str) -> None:
 
     Raises:
         SchemaOutOfDateError: the database was written by a newer release.
-        BackendError: the database belongs to somebody else.
+        BackendError: the database cannot hold a registry; see `open_store`. Nothing was changed.
     """
     driver = _driver(url)
     try:
@@ -67,7 +79,9 @@ def current(url: str) -> str | None:
 
 
 def _driver(url: str) -> Driver:
-    scheme = url.partition(":")[0].lower()
+    scheme, _, driver = url.partition(":")[0].lower().partition("+")
+    if driver and driver not in _OUR_DRIVERS:
+        _say_that_it_is_not_used(driver)
     if scheme == "sqlite":
         return SqliteDriver.from_url(url)
     if scheme in _POSTGRESQL:
@@ -76,3 +90,13 @@ def _driver(url: str) -> Driver:
 
         return PostgresqlDriver.from_url(url)
     raise UnknownBackendError(f"Not a SQL database: '{scheme}:'")
+
+
+@functools.cache
+def _say_that_it_is_not_used(driver: str) -> None:
+    """Once in a process: configurations are shared with MLflow, which does use it."""
+    _logger.warning(
+        "The driver '%s' that the store URL names is not used: PostgreSQL is reached by psycopg 3, "
+        "SQLite by Python's own sqlite3",
+        driver,
+    )

@@ -25,7 +25,6 @@ from sqlalchemy.pool import NullPool
 from registry_core import at_once
 from registry_core.at_once import Waiter
 from registry_core.errors import (
-    BackendError,
     BackendNotInstalledError,
     RegistryError,
     StoreUnavailableError,
@@ -40,7 +39,6 @@ from registry_core.stores.sql.tables import ALEMBIC_VERSION_TABLE
 try:
     import psycopg
     from psycopg.adapt import AdaptersMap
-    from psycopg.conninfo import conninfo_to_dict
     from psycopg.pq import TransactionStatus
     from psycopg.pq.abc import PGconn
     from psycopg.types.numeric import Int8Dumper
@@ -48,6 +46,7 @@ try:
     from psycopg.waiting import Ready, Wait
 
     from registry_core.stores.sql.exchange import Exchange
+    from registry_core.stores.sql.postgresql_url import parameters
 except ModuleNotFoundError as error:
     raise BackendNotInstalledError(
         f"A PostgreSQL store needs the module '{error.name}', which is not installed: "
@@ -118,15 +117,9 @@ class PostgresqlDriver:
         """The driver for a URL of libpq, whatever SQLAlchemy's name for the scheme.
 
         Raises:
-            BackendError: the URL is malformed.
+            InvalidUrlError: the URL is malformed.
         """
-        try:
-            given = conninfo_to_dict(f"postgresql:{url.partition(':')[2]}")
-        except psycopg.Error as error:
-            # Where libpq quotes the whole URL, a password is in it.
-            reason = "it is malformed" if "://" in str(error) else str(error).strip()
-            raise BackendError(f"Not a PostgreSQL URL: {reason}") from None
-        return cls(_DEFAULTS | given | {"client_encoding": "UTF8"})
+        return cls(_DEFAULTS | parameters(url) | {"client_encoding": "UTF8"})
 
     def exists(self) -> bool:
         """See `Driver`."""
@@ -302,8 +295,9 @@ def _adapters() -> AdaptersMap:
     adapters = AdaptersMap(psycopg.adapters)
     # One type for all integers, so that a statement is prepared once and not per size of number.
     adapters.register_dumper(int, Int8Dumper)
-    # `rows` parses JSON, as it does for SQLite.
+    # `rows` parses JSON, as it does for SQLite. Some engines have no JSON but `jsonb`.
     adapters.register_loader("json", TextLoader)
+    adapters.register_loader("jsonb", TextLoader)
     return adapters
 
 

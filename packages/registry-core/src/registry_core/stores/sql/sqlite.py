@@ -22,7 +22,8 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.pool import NullPool, StaticPool
 
 from registry_core import at_once
-from registry_core.errors import BackendError, UnsupportedBackendError
+from registry_core.errors import InvalidUrlError, UnsupportedBackendError
+from registry_core.redaction import redacted
 from registry_core.search.like import Wildcard, parts
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.database import Row, Values
@@ -87,15 +88,15 @@ class SqliteDriver:
         """The driver for `sqlite:///relative`, `sqlite:////absolute` or `sqlite://`.
 
         Raises:
-            BackendError: the URL is none of these.
+            InvalidUrlError: the URL is none of these.
         """
         rest = url.partition(":")[2]
         if rest in ("", "//", "///", f"///{_MEMORY}"):
             return cls(_MEMORY)
         if not rest.startswith("///") or "?" in rest:
-            raise BackendError(
-                f"'{url}' is not a SQLite URL: write sqlite:///relative.db, sqlite:////absolute.db "
-                "or sqlite:// for memory, without options"
+            raise InvalidUrlError(
+                f"'{redacted(url)}' is not a SQLite URL: write sqlite:///relative.db, "
+                "sqlite:////absolute.db or sqlite:// for memory, without options"
             )
         # Absolute from here on: the process may change its directory.
         return cls(str(Path(rest[3:]).absolute()))
