@@ -11,16 +11,20 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import attrs
 import psycopg
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from sqlalchemy import event
 
 from registry_core.errors import BackendError, RegistryError, SchemaOutOfDateError
 from registry_core.models import NewModelVersion, NewRegisteredModel
 from registry_core.stores import sql
 from registry_core.stores.sql import current, head, open_store, schema, upgrade
-from registry_core.stores.sql.tables import ALEMBIC_VERSION_TABLE
+from registry_core.stores.sql.postgresql import PostgresqlDriver
+from registry_core.stores.sql.sqlite import SqliteDriver
+from registry_core.stores.sql.tables import ALEMBIC_VERSION_TABLE, metadata
 from registry_core.testing.racing import race
 
 CONTESTANTS = 3
@@ -84,10 +88,10 @@ def catalog(url: str) -> list[tuple]:
         return sorted(map(repr, columns + indexes + constraints))
 
 
-def migrate_from_nothing(url: str) -> None:
+def migrate_from_nothing(url: str, revision: str = "head") -> None:
     """What Alembic makes of an empty database, migration by migration."""
     with sql._driver(url).migration_engine().connect() as connection:
-        schema._run_alembic(connection)
+        schema._run_alembic(connection, revision)
         connection.commit()
 
 
@@ -234,6 +238,114 @@ def test_a_migration_that_fails_leaves_nothing_behind(url: str, next_release) ->
         upgrade(url)
     assert catalog(url) == before
     assert current(url) == "0001"
+
+
+class PowerCutError(Exception):
+    """The machine has lost power."""
+
+
+@attrs.define
+class Engine:
+    """An engine that commits every statement of a migration by itself, and can be cut off."""
+
+    statements_left: int
+
+    def count(self, connection, cursor, statement, *_: object) -> None:
+        if statement.lstrip().startswith(("CREATE", "DROP", "ALTER", "INSERT", "UPDATE")):
+            if not self.statements_left:
+                raise PowerCutError
+            self.statements_left -= 1
+
+
+@pytest.fixture
+def commits_by_itself(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Makes databases such engines, on which migrations end after so many changes."""
+    real = {kind: kind.migration_engine for kind in (SqliteDriver, PostgresqlDriver)}
+
+    def cut_after(statements: int) -> None:
+        engine = Engine(statements)
+
+        def migration_engine(driver):
+            made = real[type(driver)](driver).execution_options(isolation_level="AUTOCOMMIT")
+            event.listen(made, "before_cursor_execute", engine.count)
+            return made
+
+        for kind in real:
+            monkeypatch.setattr(kind, "migration_engine", migration_engine)
+
+    monkeypatch.setattr(SqliteDriver, "begin_migration", lambda *_: None)
+    return cut_after
+
+
+def emptied(url: str) -> str:
+    if url.startswith("sqlite"):
+        for path in Path(url[10:]).parent.glob("registry.db*"):
+            path.unlink()
+    else:
+        with connected(url) as run:
+            run("DROP SCHEMA public CASCADE")
+            run("CREATE SCHEMA public")
+    return url
+
+
+CUT_AFTER_ALL = 1_000
+
+HURRIED = 3
+"""In the gate every so many statements are cut after; in between nothing else is tried."""
+
+
+@pytest.mark.parametrize("action", [open_store, upgrade])
+def test_a_schema_that_was_cut_short_is_finished(url: str, commits_by_itself, action) -> None:
+    """After whichever statement, by opening as by upgrading, on an engine that undoes nothing."""
+    open_store(url).close()
+    whole = catalog(url)
+    cut_short = 0
+    for statements in range(1, CUT_AFTER_ALL, HURRIED):
+        emptied(url)
+        commits_by_itself(statements)
+        try:
+            open_store(url).close()
+        except PowerCutError:
+            cut_short += 1
+        else:
+            break
+        assert current(url) is None
+        commits_by_itself(CUT_AFTER_ALL)
+        opened = action(url)
+        if opened is not None:
+            opened.close()
+        assert (catalog(url), current(url)) == (whole, head())
+    assert cut_short >= len(metadata.tables) // HURRIED
+
+
+def test_an_upgrade_that_was_cut_short_is_finished(url: str, commits_by_itself) -> None:
+    """From the first release on, after whichever statement of whichever migration."""
+    open_store(url).close()
+    whole = catalog(url)
+    for statements in range(CUT_AFTER_ALL):
+        emptied(url)
+        commits_by_itself(CUT_AFTER_ALL)
+        migrate_from_nothing(url, "0001")
+        commits_by_itself(statements)
+        try:
+            upgrade(url)
+        except PowerCutError:
+            commits_by_itself(CUT_AFTER_ALL)
+            upgrade(url)
+            assert (catalog(url), current(url)) == (whole, head())
+        else:
+            break
+    assert (catalog(url), current(url)) == (whole, head())
+
+
+def test_several_that_finish_a_schema_at_once_all_succeed(url: str, commits_by_itself) -> None:
+    commits_by_itself(4)
+    with pytest.raises(PowerCutError):
+        open_store(url)
+    commits_by_itself(CUT_AFTER_ALL)
+    outcomes = race(*[lambda: upgrade(url)] * CONTESTANTS)
+    assert [outcome.error for outcome in outcomes] == [None] * CONTESTANTS
+    assert current(url) == head()
 
 
 def test_a_newer_schema_is_refused(url: str) -> None:

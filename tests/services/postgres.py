@@ -34,6 +34,9 @@ from psycopg import sql
 START_SECONDS = 30
 """Seconds for a server to answer; it usually takes one."""
 
+WITH_FORCE = 130000
+"""The first version, as psycopg gives it, that drops a database with whoever is connected."""
+
 USER = "postgres"
 UNPRIVILEGED = "nobody"
 
@@ -191,17 +194,40 @@ class PostgresServer:
 
 
 @contextlib.contextmanager
-def fresh_database(server: Postgres) -> Iterator[str]:
-    """The URL of a new, empty database, dropped afterwards with whoever is connected."""
+def fresh_database(server: Postgres, options: str = "") -> Iterator[str]:
+    """The URL of a new, empty database, dropped afterwards with whoever is connected.
+
+    `options` are those of CREATE DATABASE.
+    """
     name = f"registry_{uuid.uuid4().hex[:12]}"
     identifier = sql.Identifier(name)
     with psycopg.connect(server.url(), autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(identifier))
+        create = sql.SQL("CREATE DATABASE {} TEMPLATE template0 " + options)
+        admin.execute(create.format(identifier))
     try:
         yield server.url(name)
     finally:
         with psycopg.connect(server.url(), autocommit=True) as admin:
-            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(identifier))
+            _drop(admin, name)
+
+
+def _drop(admin: psycopg.Connection, name: str) -> None:
+    identifier = sql.Identifier(name)
+    if admin.info.server_version >= WITH_FORCE:
+        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(identifier))
+        return
+    admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(identifier))
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
+        )
+        try:
+            admin.execute(sql.SQL("DROP DATABASE {}").format(identifier))
+        except psycopg.errors.ObjectInUse:
+            assert time.monotonic() < deadline, "a connection does not end"
+        else:
+            return
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,6 @@ from registry_core.errors import (
     StoreCorruptedError,
     StoreUnavailableError,
     UnknownBackendError,
-    UnsupportedBackendError,
 )
 from registry_core.models import NewModelVersion, NewRegisteredModel, Stage
 from registry_core.store import Store
@@ -484,17 +483,6 @@ def test_a_role_without_rights_is_not_permitted(postgres_url: str) -> None:
     with psycopg.connect(postgres_url, autocommit=True) as admin:
         admin.execute("REVOKE ALL ON registry_alembic_version FROM registry_guest")
         admin.execute("DROP ROLE registry_guest")
-
-
-def test_a_database_in_another_encoding_is_refused(postgres_server) -> None:
-    """It could not hold every name, and would sort them otherwise."""
-    with psycopg.connect(postgres_server.url(), autocommit=True) as admin:
-        admin.execute("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
-        try:
-            with pytest.raises(UnsupportedBackendError, match="LATIN1"):
-                open_store(postgres_server.url("latin"))
-        finally:
-            admin.execute("DROP DATABASE latin WITH (FORCE)")
 
 
 def test_a_database_that_does_not_exist_is_named(postgres_server) -> None:

@@ -55,18 +55,18 @@ def upgrade(url: str) -> None:
         SchemaOutOfDateError: the database was written by a newer release.
         BackendError: the database cannot hold a registry; see `open_store`. Nothing was changed.
     """
-    driver = _driver(url)
+    database = Database(_driver(url))
     try:
-        schema.migrate(driver)
+        schema.migrate(database)
     finally:
-        driver.close()
+        database.close()
 
 
 def current(url: str) -> str | None:
     """The schema revision of a database; None for an empty one.
 
     Raises:
-        BackendError: the database belongs to somebody else.
+        BackendError: the database cannot hold a registry; see `open_store`.
     """
     driver = _driver(url)
     if not driver.exists():

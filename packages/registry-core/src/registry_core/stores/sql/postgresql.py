@@ -28,7 +28,6 @@ from registry_core.errors import (
     BackendNotInstalledError,
     RegistryError,
     StoreUnavailableError,
-    UnsupportedBackendError,
 )
 from registry_core.search.like import sql_like_pattern
 from registry_core.stores.sql.compiling import Statement
@@ -127,14 +126,7 @@ class PostgresqlDriver:
 
     def connect(self) -> PostgresqlConnection:
         """See `Driver`."""
-        raw = self.raw_connection()
-        encoding = raw.info.parameter_status("server_encoding")
-        if encoding != "UTF8":
-            raw.close()
-            raise UnsupportedBackendError(
-                f"The database is encoded in {encoding}; a registry needs UTF8"
-            )
-        return PostgresqlConnection(raw)
+        return PostgresqlConnection(self.raw_connection())
 
     def raw_connection(self) -> BoundedConnection:
         """A connection of psycopg, committing by itself."""
@@ -165,7 +157,10 @@ class PostgresqlDriver:
 
     def lock_schema(self, connection: Connection) -> None:
         """See `Driver`."""
-        connection.exec_driver_sql(f"LOCK TABLE {ALEMBIC_VERSION_TABLE} IN ACCESS EXCLUSIVE MODE")
+        # The row is what migrating changes. Not LOCK TABLE, which is PostgreSQL's alone.
+        connection.exec_driver_sql(
+            f"SELECT version_num FROM {ALEMBIC_VERSION_TABLE} FOR UPDATE"  # noqa: S608 a constant
+        )
 
     def translated(self, error: BaseException | None) -> Exception:
         """See `Driver`."""

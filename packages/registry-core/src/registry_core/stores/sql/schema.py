@@ -7,20 +7,26 @@ crash leaves all of it or nothing, and it looks again at what there is once it h
 several processes that start at once on an empty database one does it, and the others find that it
 has. A database with tables, but without our own version table, is somebody else's and is not
 touched.
+
+Some engines commit every change of a schema by itself. So our version table comes first, and the
+revision in it last; where that is missing, setting up was cut short, and whoever opens the database
+next goes through all migrations, each of which does only what has not been done.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 from sqlalchemy import Connection, insert
 from sqlalchemy.exc import DBAPIError
 
-from registry_core.errors import BackendError, SchemaOutOfDateError, StoreUnavailableError
+from registry_core.errors import SchemaOutOfDateError, StoreUnavailableError
+from registry_core.stores.sql import checks
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.database import Database, Driver
 from registry_core.stores.sql.errors import DuplicateError, LostRaceError
@@ -36,19 +42,6 @@ _POLL_SECONDS = 0.05
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
-_TABLES = {
-    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT GLOB 'sqlite_*'",
-    # What belongs to an extension is nobody's data.
-    "postgresql": (
-        "SELECT c.relname FROM pg_catalog.pg_class c "
-        "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
-        "WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p', 'f', 'v', 'm') "
-        "AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d "
-        "WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid "
-        "AND d.deptype = 'e')"
-    ),
-}
-
 _REVISION = f"SELECT version_num FROM {ALEMBIC_VERSION_TABLE}"  # noqa: S608 a constant
 
 _in_this_process = threading.Lock()
@@ -59,9 +52,19 @@ _in_this_process = threading.Lock()
 class State:
     """What a database holds."""
 
-    is_empty: bool
+    found: checks.Found
     revision: str | None
-    """None when it is empty, or when migrating has not begun."""
+    """None when it is empty, or when it was not set up to the end."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing in it."""
+        return not self.found.tables
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it was set up, by this release or another."""
+        return self.revision is not None
 
     @property
     def is_older(self) -> bool:
@@ -97,41 +100,43 @@ def prepare(database: Database) -> None:
     """Makes a database ready for use: creates the tables of an empty one, and checks any other.
 
     Raises:
-        BackendError: it belongs to somebody else.
+        BackendError: it cannot hold a registry; see `checks.look`.
+        NotPermittedError: its schema cannot be used, or has to be set up and cannot be changed.
         SchemaOutOfDateError: it has an older or a newer schema.
     """
     state = inspect(database)
-    if state.is_empty:
-        migrate(database.driver)
-    else:
+    if state.is_ready:
         state.require_head()
+    else:
+        migrate(database)
 
 
 def inspect(database: Database) -> State:
     """What the database holds.
 
     Raises:
-        BackendError: it belongs to somebody else.
+        BackendError: it cannot hold a registry; see `checks.look`.
+        NotPermittedError: its schema cannot be used.
     """
-
-    def rows(text: str) -> list[str]:
-        return [value for (value,) in database.read(Statement(text, ()), {})]
-
-    return _state(rows, database.driver)
+    return _state(lambda text: database.read(Statement(text, ()), {}), database.driver)
 
 
-def migrate(driver: Driver) -> None:
+def migrate(database: Database) -> None:
     """Brings an empty database, or one of an older release, to the head.
 
     Raises:
-        BackendError: it belongs to somebody else.
+        BackendError: it cannot hold a registry; see `checks.look`.
+        NotPermittedError: its schema cannot be used, or not changed.
         SchemaOutOfDateError: it was written by a newer release.
         StoreUnavailableError: another process has been migrating it for too long.
     """
+    # Asked here, too: SQLAlchemy cannot even connect to what does not call itself PostgreSQL.
+    if not _may_change(inspect(database)):
+        return
     deadline = time.monotonic() + MIGRATE_SECONDS
     while True:
         try:
-            _migrate_once(driver)
+            _migrate_once(database.driver)
         except (LostRaceError, DuplicateError) as error:
             if time.monotonic() > deadline:
                 raise StoreUnavailableError(
@@ -147,33 +152,44 @@ def _migrate_once(driver: Driver) -> None:
         with _in_this_process, driver.migration_engine().connect() as connection:
             driver.begin_migration(connection)
 
-            def rows(text: str) -> list[str]:
-                return list(connection.exec_driver_sql(text).scalars())
+            def ask(text: str) -> Sequence[Sequence[Any]]:
+                return connection.exec_driver_sql(text).all()
 
-            state = _state(rows, driver)
+            state = _state(ask, driver)
             if not state.is_empty:
                 # Two upgrades at once: the second waits here, and looks again.
                 driver.lock_schema(connection)
-                state = _state(rows, driver)
-            if state.is_empty:
-                _create_tables(connection)
+                state = _state(ask, driver)
+            if _may_change(state):
+                _set_up(connection, state)
                 connection.commit()
-            elif state.is_older:
-                _run_alembic(connection)
-                connection.commit()
-            else:
-                state.require_head()
     except DBAPIError as error:
         raise driver.translated(error.orig) from error
 
 
+def _may_change(state: State) -> bool:
+    """Whether there is something to change; raises where that cannot be done."""
+    if not state.is_older:
+        state.require_head()
+        return False
+    state.found.require_changeable()
+    return True
+
+
+def _set_up(connection: Connection, state: State) -> None:
+    if state.is_empty:
+        _create_tables(connection)
+    else:
+        _run_alembic(connection)
+
+
 def _create_tables(connection: Connection) -> None:
-    metadata.create_all(connection, checkfirst=False)
     alembic_version.create(connection, checkfirst=False)
+    metadata.create_all(connection, checkfirst=False)
     connection.execute(insert(alembic_version).values(version_num=head()))
 
 
-def _run_alembic(connection: Connection) -> None:
+def _run_alembic(connection: Connection, revision: str = "head") -> None:
     # Loaded here: the command line should not wait for it when there is nothing to migrate.
     from alembic import command  # noqa: PLC0415 as above
     from alembic.config import Config  # noqa: PLC0415 as above
@@ -181,17 +197,11 @@ def _run_alembic(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
 
 
-def _state(rows: Callable[[str], list[str]], driver: Driver) -> State:
-    """What a database holds; `rows` runs a query of one column on it."""
-    tables = rows(_TABLES[driver.dialect.name])
-    if not tables:
-        return State(is_empty=True, revision=None)
-    if ALEMBIC_VERSION_TABLE not in tables:
-        raise BackendError(
-            "The database holds tables that are not a registry's "
-            f"({', '.join(sorted(tables)[:5])}): give the registry a database of its own"
-        )
-    return State(is_empty=False, revision=next(iter(rows(_REVISION)), None))
+def _state(ask: checks.Ask, driver: Driver) -> State:
+    """What a database holds that may hold a registry."""
+    found = checks.look(ask, driver.dialect.name)
+    revisions = ask(_REVISION) if found.tables else ()
+    return State(found, revision=revisions[0][0] if revisions else None)

@@ -25,6 +25,7 @@ from registry_core import at_once
 from registry_core.errors import InvalidUrlError, UnsupportedBackendError
 from registry_core.redaction import redacted
 from registry_core.search.like import Wildcard, parts
+from registry_core.stores.sql import checks
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.database import Row, Values
 from registry_core.stores.sql.errors import from_sqlite_code
@@ -54,7 +55,6 @@ _GLOB_SPECIAL = re.compile(r"[*?\[]")
 
 _SETTINGS = (
     f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}",
-    "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
     "PRAGMA cache_size = -8192",
@@ -121,6 +121,7 @@ class SqliteDriver:
             try:
                 for setting in _SETTINGS:
                     raw.execute(setting).close()
+                _keep_a_log_ahead(raw)
             except BaseException:
                 raw.close()
                 raise
@@ -168,6 +169,18 @@ class SqliteDriver:
     def listed(self, texts: Sequence[str]) -> str:
         """A JSON array for `json_each`."""
         return json.dumps(texts, ensure_ascii=False)
+
+
+def _keep_a_log_ahead(raw: sqlite3.Connection) -> None:
+    """Switches the file to WAL, which stays with it; never the file of somebody else."""
+
+    def ask(text: str) -> list[Row]:
+        return raw.execute(text).fetchall()
+
+    ((mode,),) = ask("PRAGMA journal_mode")
+    if mode not in ("wal", "memory"):
+        checks.look(ask, _DIALECT.name)
+        raw.execute("PRAGMA journal_mode = WAL").close()
 
 
 class SqliteConnection:

@@ -12,5 +12,5 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Applies the change."""
+    """Applies the change; again, if it was cut short between any two of its statements."""
     ${upgrades if upgrades else "pass"}

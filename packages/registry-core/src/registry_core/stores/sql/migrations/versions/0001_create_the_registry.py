@@ -1,6 +1,7 @@
 """Create the registry: models, versions, their tags and aliases, and webhooks.
 
-A released migration is never edited; `tables` may move on, this may not.
+A released migration is never edited; `tables` may move on, this may not. Each can be gone through
+again after it was cut short between any two of its statements: see `schema`.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ def _create_models() -> None:
         _text("deployment_job_state", nullable=True),
         _integer("next_version"),
         sa.PrimaryKeyConstraint("name", name="pk_registered_models"),
+        if_not_exists=True,
     )
 
 
@@ -81,6 +83,7 @@ def _create_versions() -> None:
             "name", "last_updated_time", "version", name="uq_model_versions_model_updated"
         ),
         _belongs_to("registered_models", "name", name="fk_model_versions_model"),
+        if_not_exists=True,
     )
 
 
@@ -95,6 +98,7 @@ def _create_tags_and_aliases() -> None:
         sa.PrimaryKeyConstraint("name", "key", name="pk_registered_model_tags"),
         _belongs_to("registered_models", "name", name="fk_registered_model_tags_model"),
         sqlite_with_rowid=False,
+        if_not_exists=True,
     )
     op.create_table(
         "model_version_tags",
@@ -114,6 +118,7 @@ def _create_tags_and_aliases() -> None:
             name="fk_model_version_tags_version",
         ),
         sqlite_with_rowid=False,
+        if_not_exists=True,
     )
     op.create_table(
         "registered_model_aliases",
@@ -125,6 +130,7 @@ def _create_tags_and_aliases() -> None:
             "model_versions", "name", "version", name="fk_registered_model_aliases_version"
         ),
         sqlite_with_rowid=False,
+        if_not_exists=True,
     )
 
 
@@ -141,6 +147,7 @@ def _create_webhooks() -> None:
         _integer("creation_time"),
         _integer("last_updated_time"),
         sa.PrimaryKeyConstraint("webhook_id", name="pk_webhooks"),
+        if_not_exists=True,
     )
 
 
@@ -187,4 +194,4 @@ def _create_indexes() -> None:
             "version",
         ),
     ):
-        op.create_index(name, table, [sa.text(part) for part in parts])
+        op.create_index(name, table, [sa.text(part) for part in parts], if_not_exists=True)
