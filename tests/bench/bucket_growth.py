@@ -15,6 +15,7 @@ import attrs
 
 from bench.buckets import _create, _environment
 from registry_core.models import ModelVersion, NewModelVersion, NewRegisteredModel
+from registry_core.store import system_clock
 from registry_core.stores import documents
 from registry_core.stores.s3 import codec, open_store
 from registry_core.stores.s3.record import NOTHING, Model, new_model_id, new_operation
@@ -126,7 +127,7 @@ def _write(url, name, versions):
     document = documents.create_document(NewRegisteredModel(name=name), 1_700_000_000_000)
     document = attrs.evolve(document, next_version=len(versions) + 1)
     document = documents.build(document, versions)
-    model_id, operation = new_model_id(), new_operation()
+    model_id, operation = new_model_id(), new_operation(system_clock)
     with contextlib.closing(open_store(url)) as store:
         store.create_registered_model(NewRegisteredModel(name=f"not-{name}"))
         document = store._values.put_away(document, None, model_id=model_id, operation=operation)

@@ -191,11 +191,17 @@ def test_a_fault_while_the_bucket_is_tried_does_not_condemn_it(
 
 @pytest.mark.parametrize("fault", [Fault.DROP_REPLY, Fault.ERROR_500_DONE, Fault.LATE])
 def test_a_write_is_recognised_although_others_wrote_since(
-    s3_server: S3Server, proxy: S3Proxy, store: S3Store, s3_prefix: str, fault: Fault
+    s3_server: S3Server,
+    proxy: S3Proxy,
+    store: S3Store,
+    s3_prefix: str,
+    clock: ManualClock,
+    fault: Fault,
 ) -> None:
     """The journal tells a version created once from one to be created again."""
     store.create_registered_model(NewRegisteredModel(name="m"))
-    other = open_store(store_url(s3_server.endpoint_url, s3_prefix))  # not behind the proxy
+    # Not behind the proxy.
+    other = open_store(store_url(s3_server.endpoint_url, s3_prefix), clock=clock)
     lost = []
 
     def others_write_before_the_look_back(request: Request) -> Fault | None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from contextlib import suppress
 
 import attrs
@@ -22,6 +21,7 @@ from registry_core.errors import (
     StoreCorruptedError,
     UnsupportedBackendError,
 )
+from registry_core.store import Clock
 from registry_core.stores.s3.codec import CONTENT_TYPE, FORMAT_VERSION
 from registry_core.stores.s3.layout import Layout
 from registry_core.stores.s3.objects import (
@@ -54,9 +54,10 @@ class Marker:
 class Bucket:
     """Lets the store read and write once the bucket is known to keep its promises."""
 
-    def __init__(self, objects: Objects, layout: Layout) -> None:
+    def __init__(self, objects: Objects, layout: Layout, clock: Clock) -> None:
         self._objects = objects
         self._layout = layout
+        self._clock = clock
         self._lock = threading.Lock()
         self._marker: Marker | None = None
         self._may_write = False
@@ -118,7 +119,7 @@ class Bucket:
             with suppress(MissingObjectError):
                 return _parse(self._layout.marker, self._read())
             marker = self._probe()
-            if not self._refuses(self._layout.marker, _render(marker), ABSENT):
+            if not self._refuses(self._layout.marker, _render(marker, self._clock()), ABSENT):
                 self._may_write = True
                 return marker
         raise _unsupported("it refused 'If-None-Match: *' where no object is")
@@ -152,7 +153,7 @@ class Bucket:
         """
         refused = ""
         for _ in range(PROBE_ATTEMPTS):
-            key = f"{self._layout.probes}{new_operation()}"
+            key = f"{self._layout.probes}{new_operation(self._clock)}"
             try:
                 refused = self._try_writes(key)
                 if not refused:
@@ -205,13 +206,13 @@ def _unsupported(found: str) -> UnsupportedBackendError:
     )
 
 
-def _render(marker: Marker) -> bytes:
+def _render(marker: Marker, now: int) -> bytes:
     plain = {
         "format_version": marker.format_version,
         "kind": "registry",
         "conditional_writes": True,
         "conditional_deletes": marker.conditional_deletes,
-        "creation_timestamp": time.time_ns() // 1_000_000,
+        "creation_timestamp": now,
     }
     return f"{json.dumps(plain, indent=0)}\n".encode()
 

@@ -28,7 +28,7 @@ from registry_core.models import (
 from registry_core.stores import documents
 from registry_core.stores.documents import ModelDocument
 from registry_core.stores.s3.large import LargeText
-from registry_core.stores.s3.record import Arriving, Content, Model, Record, Tombstone
+from registry_core.stores.s3.record import Arriving, Content, Model, Record, Tombstone, began
 from registry_core.stores.s3.stored import (
     ENVELOPE_FIELDS,
     Envelope,
@@ -103,6 +103,8 @@ def _record(plain: dict[str, Any]) -> Record:
     )
     if not 0 < len(envelope.operations) <= envelope.revision:
         raise ValueError("its journal does not lead to its revision")
+    for operation in envelope.operations:
+        began(operation)
     return Record(
         content=_content(envelope.kind, plain),
         revision=envelope.revision,

@@ -26,7 +26,7 @@ from registry_core.stores.s3.arrivals import Arrivals
 from registry_core.stores.s3.layout import Layout
 from registry_core.stores.s3.objects import Listed, Objects
 from registry_core.stores.s3.pool import Pool
-from registry_core.stores.s3.record import Arriving, Departure, Model
+from registry_core.stores.s3.record import Arriving, Departure, Model, Record
 from registry_core.stores.s3.records import Entry, Records
 
 TORN_ATTEMPTS = 5
@@ -119,19 +119,26 @@ class Index:
             match entry.content:
                 case Model(model_id=departure.model_id):
                     return [entry]
-            later = [
-                each
-                for each in entry.record.departures
-                if each.model_id == departure.model_id and each.operation > departure.operation
-            ]
-            if not later:
-                raise _TornError
-            departure = later[0]
+            departure = _next_departure(entry.record, departure)
         return []
 
 
 class _TornError(Exception):
     """Models were renamed while the keys were listed, and what was found does not fit together."""
+
+
+def _next_departure(record: Record, departure: Departure) -> Departure:
+    """How the model left the key that `departure` took it to, by the order of the key's journal.
+
+    Ids do not tell the order: each begins with the time of another machine.
+    """
+    positions = {operation: position for position, operation in enumerate(record.operations)}
+    # A rename is in both journals under one id. One that was forgotten was before all others.
+    arrival = positions.get(departure.operation, -1)
+    for each in record.departures:
+        if each.model_id == departure.model_id and positions.get(each.operation, -1) > arrival:
+            return each
+    raise _TornError
 
 
 def list_keys(

@@ -26,7 +26,6 @@ from registry_core.stores.s3.record import (
     Model,
     Tombstone,
     new_model_id,
-    new_operation,
 )
 from registry_core.stores.s3.records import RACE_SECONDS, Entry, Records, StaleEntryError
 from registry_core.stores.s3.retry import Patience
@@ -56,7 +55,7 @@ class Models:
 
     def create(self, new: NewRegisteredModel) -> ModelDocument:
         """The new model. One PUT, if the name was never used."""
-        operation, model_id = new_operation(), new_model_id()
+        operation, model_id = self._records.new_operation(), new_model_id()
 
         def change(entry: Entry) -> Content:
             existing = document_of(entry)
@@ -76,7 +75,7 @@ class Models:
 
         `version` is what the call is about, for the error when the model is missing.
         """
-        operation = new_operation()
+        operation = self._records.new_operation()
 
         def changed(entry: Entry) -> Content | None:
             model = model_in(entry, name, version)
@@ -99,7 +98,7 @@ class Models:
 
         key = self._layout.model(name)
         with self._records.queued(key):
-            self._commit(key, change, new_operation(), self._records.recent(key))
+            self._commit(key, change, self._records.new_operation(), self._records.recent(key))
         self._clear(*deleted)
 
     def rename(self, name: str, new_name: str) -> ModelDocument:
@@ -143,7 +142,7 @@ class Models:
             document=documents.rename(model.document, new_name=new_name, now=self._clock()),
             source=name,
             base=old.record.operations[-1],
-            operation=new_operation(),
+            operation=self._records.new_operation(),
         )
 
     def _announce(self, arriving: Arriving) -> Entry:
@@ -157,7 +156,7 @@ class Models:
 
         key = self._layout.model(new_name)
         first = self._records.recent(key) or Entry(key=key)
-        return self._commit(key, change, new_operation(), first)
+        return self._commit(key, change, self._records.new_operation(), first)
 
     def _depart(self, old: Entry, arriving: Arriving) -> None:
         gone = Tombstone(
@@ -178,7 +177,9 @@ class Models:
     def _withdraw(self, new_name: str) -> None:
         # A void arrival is nothing to anybody; a tombstone says so without a look elsewhere.
         try:
-            self._commit(self._layout.model(new_name), finishing, new_operation(), None)
+            self._commit(
+                self._layout.model(new_name), finishing, self._records.new_operation(), None
+            )
         except RegistryError:
             return
 

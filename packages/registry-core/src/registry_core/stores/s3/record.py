@@ -5,25 +5,32 @@ operation to `operations`, and so does a write over a tombstone: the journal bel
 to the model. A writer whose reply got lost reads the key back and knows from the journal whether
 its write is in it, even if others have written since. That is exact, because operation n of the
 journal is the only one that can have turned revision n-1 into n.
+
+A journal forgets its oldest operations, and what it has forgotten is told by the times in the ids
+alone, never by a clock: an operation goes only for one that began `JOURNAL_MILLISECONDS` later, or
+for `JOURNAL_MAX_ENTRIES` others. The later one stays behind as evidence, or goes for one that is
+later still. So an operation that nothing in the journal is that much younger than was never there,
+however old the document is and whatever the clocks of the machines said (`Record.has`).
 """
 
 from __future__ import annotations
 
 import secrets
-import time
 from typing import TypeAlias
 
 import attrs
 
-from registry_core.errors import StoreUnavailableError
 from registry_core.models import Webhook
+from registry_core.store import Clock
 from registry_core.stores.documents import ModelDocument
 
 JOURNAL_MIN_ENTRIES = 8
 """Operations a journal keeps whatever their age: enough for a key that is written now and then."""
 
-JOURNAL_SECONDS = 60.0
-"""Seconds for which a journal keeps an operation: longer than any writer tries to find its own."""
+JOURNAL_MILLISECONDS = 60_000
+"""How much younger than an operation the one must be that pushes it out of the journal, by the times
+in their ids. Longer than any writer tries to find its own, and than the clocks of machines differ.
+"""
 
 JOURNAL_MAX_ENTRIES = 512
 """Operations a journal never exceeds, about 12 kB, however hot the key."""
@@ -92,7 +99,7 @@ class Record:
 
     def then(self, operation: str, content: Content) -> Record:
         """The record after one more write."""
-        operations = (*_recent(self.operations), operation)
+        operations = (*_kept(self.operations, operation), operation)
         departures = tuple(each for each in self.departures if each.operation in operations)
         if isinstance(content, Tombstone) and content.model_id is not None:
             gone = Departure(
@@ -106,29 +113,38 @@ class Record:
             departures=departures,
         )
 
-    def has(self, operation: str, *, revision: int) -> bool:
-        """Whether this operation made that revision.
-
-        Raises:
-            StoreUnavailableError: the journal does not reach back that far.
-        """
+    def has(self, operation: str, *, revision: int) -> bool | None:
+        """Whether this operation made that revision; None if the journal may have forgotten it."""
         position = len(self.operations) - 1 - (self.revision - revision)
         if position >= len(self.operations):
             return False
-        if position < 0:
-            raise StoreUnavailableError(
-                "A write was not answered, and too many others followed to tell whether it was made"
-            )
-        return self.operations[position] == operation
+        if position >= 0:
+            return self.operations[position] == operation
+        return None if self._may_have_forgotten(operation, revision) else False
+
+    def _may_have_forgotten(self, operation: str, revision: int) -> bool:
+        if self.revision - revision >= JOURNAL_MAX_ENTRIES:
+            return True
+        latest = began(operation) + JOURNAL_MILLISECONDS
+        return any(began(each) > latest for each in self.operations)
 
 
 NOTHING = Record()
 """A key that has no object."""
 
 
-def new_operation() -> str:
-    """An id for one operation: when it began, then something random; ids sort by time."""
-    return f"{time.time_ns() // 1_000_000:0{_TIME_DIGITS}x}{secrets.token_hex(4)}"
+def new_operation(clock: Clock) -> str:
+    """An id for one operation: when it began by its store's clock, then something random."""
+    return f"{clock():0{_TIME_DIGITS}x}{secrets.token_hex(4)}"
+
+
+def began(operation: str) -> int:
+    """When an operation began, by the clock of its store: milliseconds since the epoch.
+
+    Raises:
+        ValueError: it is not the id of an operation.
+    """
+    return int(operation[:_TIME_DIGITS], 16)
 
 
 def new_model_id() -> str:
@@ -136,10 +152,11 @@ def new_model_id() -> str:
     return secrets.token_hex(8)
 
 
-def _recent(operations: tuple[str, ...]) -> tuple[str, ...]:
+def _kept(operations: tuple[str, ...], operation: str) -> tuple[str, ...]:
+    """The operations that a journal keeps when `operation` is added to it."""
     start = max(0, len(operations) - JOURNAL_MAX_ENTRIES + 1)
-    oldest = int((time.time() - JOURNAL_SECONDS) * 1000)
+    oldest = began(operation) - JOURNAL_MILLISECONDS
     last = len(operations) - JOURNAL_MIN_ENTRIES + 1
-    while start < last and int(operations[start][:_TIME_DIGITS], 16) < oldest:
+    while start < last and began(operations[start]) < oldest:
         start += 1
     return operations[start:]

@@ -13,6 +13,11 @@ Strategy of a lost reply: the key is read back, and its journal says whether the
 (`Record.has`). If not, and the key is as it was, the very same bytes are sent again, since the
 first copy may still arrive: whichever does, the key then holds what this operation wrote, once.
 If the key has changed, no earlier copy can arrive any more, its condition being void.
+
+A PUT that was refused by its condition is looked up in the same way, since whatever lies between may
+have sent it twice. The journal may have forgotten an operation only if hundreds of others followed,
+or the clock of another machine is a minute ahead (`Record.has`). Then the answer counts: what was
+refused was not made. Only of a write without an answer nobody can tell, and the caller is told that.
 """
 
 from __future__ import annotations
@@ -32,6 +37,7 @@ from registry_core.errors import (
     StoreUnavailableError,
 )
 from registry_core.models import Webhook
+from registry_core.store import Clock
 from registry_core.stores.s3 import codec
 from registry_core.stores.s3.layout import Layout
 from registry_core.stores.s3.objects import ABSENT, LostRaceError, MissingObjectError, Objects
@@ -88,9 +94,10 @@ class StaleEntryError(Exception):
 class Records:
     """The records of one bucket, with the ones seen so far at hand."""
 
-    def __init__(self, objects: Objects, layout: Layout) -> None:
+    def __init__(self, objects: Objects, layout: Layout, clock: Clock) -> None:
         self._objects = objects
         self._layout = layout
+        self._clock = clock
         self._cache: dict[str, Entry] = {}
         self._locks = [threading.Lock() for _ in range(LOCK_STRIPES)]
 
@@ -145,6 +152,10 @@ class Records:
 
     # Writing
 
+    def new_operation(self) -> str:
+        """An id for an operation that begins now."""
+        return new_operation(self._clock)
+
     @contextmanager
     def queued(self, key: str) -> Iterator[None]:
         """Writers of one key in this process, one after the other instead of in a race.
@@ -174,7 +185,7 @@ class Records:
             ConflictError: the race was lost for `RACE_SECONDS`.
             StoreUnavailableError: the service does not answer, or did not say what happened.
         """
-        attempt = _Commit(self, key, change, settle, operation or new_operation())
+        attempt = _Commit(self, key, change, settle, operation or self.new_operation())
         return attempt.run(first)
 
     def write(self, entry: Entry, record: Record, body: bytes) -> Entry:
@@ -251,7 +262,7 @@ class _Commit:
         else:
             return written, written
         current = self._look_back(trouble)
-        if current.record.has(self._operation, revision=record.revision):
+        if self._was_made(record, current):
             # Others may have written since: then the ETag belongs to what they wrote.
             latest = current.record.revision == record.revision
             return attrs.evolve(
@@ -259,6 +270,18 @@ class _Commit:
             ), current
         self._wait(trouble)
         return None, current
+
+    def _was_made(self, record: Record, current: Entry) -> bool:
+        made = current.record.has(self._operation, revision=record.revision)
+        if self._unanswered is None:
+            return bool(made)
+        if made is None:
+            raise StoreUnavailableError(
+                "A write was not answered, and too many others followed to tell whether it was made"
+            )
+        if not made and self._unanswered[0] != current.etag:
+            self._unanswered = None  # it was not made, and cannot be any more
+        return made
 
     def _wait(self, trouble: TransientError | None) -> None:
         if trouble is None:
