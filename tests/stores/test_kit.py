@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 from collections import OrderedDict
 
 import attrs
@@ -17,7 +18,8 @@ from registry_core.search import Entity, Page
 from registry_core.search.language import parse_filter
 from registry_core.search.ordering import parse_order_by
 from registry_core.stores.memory import MemoryStore
-from registry_core.testing import ManualClock, samples, strategies
+from registry_core.testing import ManualClock, ages, samples, strategies
+from registry_core.testing.clocks import moving_wall_clock
 from registry_core.testing.observing import (
     assert_same,
     dump,
@@ -78,6 +80,36 @@ def test_the_kit_has_the_names_that_it_lists():
     assert [getattr(testing, name).__name__ for name in testing.__all__] == testing.__all__
     with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
         _ = testing.Nothing
+
+
+# Clocks
+
+
+def test_the_clocks_are_moved_together_and_put_back():
+    """What a store goes by, and what one that does not would look at."""
+    began, machine = time.time(), (time.time, time.time_ns)
+    with moving_wall_clock() as clock:
+        clock.advance(3 * ages.DAY)
+        clock.advance(-ages.HOUR)
+        assert 71 * 3600 <= time.time() - began < 72 * 3600
+        assert time.time_ns() / 1e9 - time.time() < 60
+    assert (time.time, time.time_ns) == machine
+
+
+def test_a_store_that_looks_at_the_machines_clock_is_moved_too(pytester):
+    """Also where a test class has overridden nothing."""
+    pytester.makepyfile("""
+        import time
+        from registry_core.testing.cases import StoreCase
+
+        class TestClocks(StoreCase):
+            def test_moved(self, clock, move_clocks):
+                before = clock(), time.time()
+                move_clocks(86_400_000)
+                assert clock() == before[0] + 86_400_000
+                assert time.time() >= before[1] + 86_400
+    """)
+    pytester.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
 
 
 # Observing

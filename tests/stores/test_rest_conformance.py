@@ -60,6 +60,7 @@ _WEBHOOKS = "a server chooses a webhook's id, keeps its secret and checks its ev
 DECLARED = {
     "test_everything_outlives_the_handle": _FINALIZE,
     "test_one_of_racing_finalizers_wins": _FINALIZE,
+    "test_a_pending_version_waits": _FINALIZE,
     "test_finalize_model_version_makes_it_ready_elsewhere": _FINALIZE,
     "test_finalize_model_version_keeps_what_is_not_given": _FINALIZE,
     "test_finalize_model_version_can_end_in_failure": _FINALIZE,

@@ -191,6 +191,7 @@ def test_a_fault_while_the_bucket_is_tried_does_not_condemn_it(
 
 @pytest.mark.parametrize("fault", [Fault.DROP_REPLY, Fault.ERROR_500_DONE, Fault.LATE])
 def test_a_write_is_recognised_although_others_wrote_since(
+    *,
     s3_server: S3Server,
     proxy: S3Proxy,
     store: S3Store,

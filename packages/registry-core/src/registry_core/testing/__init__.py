@@ -15,7 +15,8 @@ A backend's test file subclasses `StoreTests` and supplies fixtures:
         def opener(self, tmp_path):
             return functools.partial(MyStore, tmp_path)
 
-`registry_core.testing.cases` says what each of them is, and how a difference is declared.
+`registry_core.testing.cases` says what each of them is, and how a difference is declared. The clock
+is the kit's: it stands still until a test moves it, by a millisecond or by months.
 `StatefulTests` compares a store with the memory store over random steps, and `OutageTests` is for
 stores whose backend can be away.
 """

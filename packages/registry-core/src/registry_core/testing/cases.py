@@ -21,7 +21,7 @@ from registry_core.models import (
     WebhookEvent,
 )
 from registry_core.store import Store
-from registry_core.testing.clocks import ManualClock
+from registry_core.testing.clocks import ManualClock, moving_wall_clock
 from registry_core.testing.racing import Opener
 
 SOURCE = "s3://bucket/path"
@@ -45,6 +45,20 @@ class StoreCase:
     def clock(self) -> ManualClock:
         """The clock that the store under test goes by."""
         return ManualClock()
+
+    @pytest.fixture
+    def move_clocks(self, clock: ManualClock) -> Iterator[Callable[[int], None]]:
+        """Sets `clock` forward, or back, by so many milliseconds, and so this process's wall clock.
+
+        A backend whose server has a clock of its own, which can be set, overrides it.
+        """
+        with moving_wall_clock() as wall_clock:
+
+            def move(milliseconds: int) -> None:
+                clock.advance(milliseconds)
+                wall_clock.advance(milliseconds)
+
+            yield move
 
     @pytest.fixture
     def store(self, clock: ManualClock) -> Store | Iterator[Store]:

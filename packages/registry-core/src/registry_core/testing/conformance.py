@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from registry_core.testing.ages import AgeTests
 from registry_core.testing.aliases import AliasTests
 from registry_core.testing.concurrency import ConcurrencyTests
 from registry_core.testing.lifecycle import LifecycleTests
@@ -23,5 +24,6 @@ class StoreTests(
     PagingTests,
     ConcurrencyTests,
     LifecycleTests,
+    AgeTests,
 ):
     """Every promise of `registry_core.store.Store`."""

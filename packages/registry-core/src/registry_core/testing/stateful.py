@@ -9,6 +9,7 @@ meet the same thing, and as often one that does not exist.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any, ClassVar, TypeAlias
 
 import attrs
@@ -39,7 +40,8 @@ from registry_core.search import Entity, Page, Query
 from registry_core.store import Clock, Store
 from registry_core.stores.memory import MemoryStore
 from registry_core.testing import strategies
-from registry_core.testing.clocks import ManualClock
+from registry_core.testing.ages import GAPS
+from registry_core.testing.clocks import ManualClock, moving_wall_clock
 from registry_core.testing.observing import MANY, dump, models_query, plain, versions_query
 
 MakeStore: TypeAlias = Callable[[Clock], Store]
@@ -64,10 +66,13 @@ class StoreMachine(RuleBasedStateMachine):
         self._subject = make_store(self._clock)
         self._touched: set[str] = set()
         self._walk: Query | None = None
+        self._ending = ExitStack()
+        self._wall_clock = self._ending.enter_context(moving_wall_clock())
+        self._ending.callback(self._subject.close)
 
     def teardown(self) -> None:
         """Closes the store under test."""
-        self._subject.close()
+        self._ending.close()
 
     @initialize(
         data=st.data(),
@@ -108,6 +113,12 @@ class StoreMachine(RuleBasedStateMachine):
             for _ in range(2):
                 self.create_version(data, index)
             self.set_alias(index, number=1, alias=index)
+
+    @rule(gap=st.sampled_from([*GAPS.values()]))
+    def let_time_pass(self, gap: int) -> None:
+        """Days may lie between two steps; or a clock is set right."""
+        self._clock.advance(gap)
+        self._wall_clock.advance(gap)
 
     # Registered models
 

@@ -28,8 +28,8 @@ JOURNAL_MIN_ENTRIES = 8
 """Operations a journal keeps whatever their age: enough for a key that is written now and then."""
 
 JOURNAL_MILLISECONDS = 60_000
-"""How much younger than an operation the one must be that pushes it out of the journal, by the times
-in their ids. Longer than any writer tries to find its own, and than the clocks of machines differ.
+"""How much younger than an operation one must be to push it out of the journal, by the times in
+their ids. Longer than any writer tries to find its own, and than the clocks of machines differ.
 """
 
 JOURNAL_MAX_ENTRIES = 512

@@ -14,10 +14,10 @@ Strategy of a lost reply: the key is read back, and its journal says whether the
 first copy may still arrive: whichever does, the key then holds what this operation wrote, once.
 If the key has changed, no earlier copy can arrive any more, its condition being void.
 
-A PUT that was refused by its condition is looked up in the same way, since whatever lies between may
-have sent it twice. The journal may have forgotten an operation only if hundreds of others followed,
-or the clock of another machine is a minute ahead (`Record.has`). Then the answer counts: what was
-refused was not made. Only of a write without an answer nobody can tell, and the caller is told that.
+A PUT that was refused by its condition is looked up in the same way, since whatever lies between
+may have sent it twice. The journal can have forgotten an operation only if hundreds of others have
+followed, or the clock of another machine is a minute ahead (`Record.has`). Then the answer counts:
+what was refused was not made. Only of a write without an answer can nobody tell.
 """
 
 from __future__ import annotations
