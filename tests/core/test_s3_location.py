@@ -137,3 +137,16 @@ def test_pool_and_retries_are_the_stores():
     config = opened("s3://b").meta.config
     assert config.max_pool_connections == POOL_CONNECTIONS
     assert config.retries["total_max_attempts"] == 1
+
+
+@pytest.mark.parametrize(
+    "variable", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"]
+)
+@pytest.mark.parametrize("unfit", ["hunter2\n", "hunter2…", " hunter2"])
+def test_credentials_that_cannot_be_sent_are_named_and_not_shown(monkeypatch, variable, unfit):
+    """The SDK would sign with the line break of a file, or print the token with its complaint."""
+    monkeypatch.setenv(variable, unfit)
+    with pytest.raises(BackendError, match=f"{variable} cannot be sent") as caught:
+        opened("s3://b")
+    assert "hunter2" not in str(caught.value)
+    opened("s3://b?anonymous=1")

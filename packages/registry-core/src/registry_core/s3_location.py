@@ -6,6 +6,7 @@ Shared by the store that keeps metadata in a bucket and the one that keeps artif
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -22,6 +23,7 @@ from botocore.exceptions import BotoCoreError
 from botocore.loaders import Loader
 from botocore.utils import parse_timestamp
 
+from registry_core.credentials import check_token
 from registry_core.errors import BackendError, InvalidUrlError
 from registry_core.redaction import parameter_name, redacted
 
@@ -30,6 +32,14 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_SECONDS = 2.0
 """Seconds to reach a server; a bucket that is further away than this is not usable."""
+
+_CREDENTIALS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",
+)
+"""Variables that the SDK reads as they are: with a line break behind it, a secret signs nothing."""
 
 POOL_CONNECTIONS = 48
 """Connections kept open: parallel reads of a search, and the threads of a server beside them."""
@@ -113,8 +123,12 @@ def connect(location: Location, purpose: Purpose) -> S3Client:
     """A client for the location. Opens no connection yet.
 
     Raises:
-        BackendError: the SDK cannot be configured so, for example because a profile is missing.
+        BackendError: the SDK cannot be configured so, for example because a profile is missing, or
+            a request cannot carry the credentials of the environment.
     """
+    if not location.anonymous and location.profile is None:
+        for variable in _CREDENTIALS:
+            check_token(os.environ.get(variable, ""), what=f"The value of {variable}")
     return _configured(lambda: _client(location, purpose))
 
 

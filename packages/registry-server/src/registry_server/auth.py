@@ -229,7 +229,7 @@ class Users:
                 self._digests[name] = _parse_digest(rest)
             else:
                 self._digests[name] = _digest(secret)
-        except ValueError:
+        except (ValueError, TypeError, OverflowError):  # scrypt refuses numbers in many ways
             raise SettingsError(
                 f"line {number} of the auth file has a {kind} secret that cannot be read"
             ) from None

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import base64
+import re
 import urllib.parse
 from collections.abc import Mapping
 
 import attrs
 
+from registry_core.credentials import basic_authorization, bearer_authorization
 from registry_core.errors import InvalidUrlError
 from registry_core.redaction import redacted
 
 USERNAME_VARIABLE = "MLFLOW_TRACKING_USERNAME"
 PASSWORD_VARIABLE = "MLFLOW_TRACKING_PASSWORD"  # noqa: S105 the name of a variable
 TOKEN_VARIABLE = "MLFLOW_TRACKING_TOKEN"  # noqa: S105 the name of a variable
+
+_NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f-\x9f\\]")
+"""Characters over which URL parsers disagree; some drop them without a word."""
 
 
 @attrs.frozen
@@ -31,14 +35,16 @@ def parse_address(store_url: str, environ: Mapping[str, str]) -> Address:
     a token (contract 1.5).
 
     Raises:
-        InvalidUrlError: the URL names no host or says more. Its credentials are not repeated.
+        InvalidUrlError: the URL names no host or says more.
+        BackendError: credentials hold what no header can. Neither error repeats them.
     """
-    parts = _split(store_url)
+    parts = _split(store_url.strip())
     userinfo, _, host = parts.netloc.rpartition("@")
-    url = f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
+    url = f"{parts.scheme}://{_ascii(host)}{parts.path.rstrip('/')}"
     user, colon, password = userinfo.partition(":")
     if colon:
-        return Address(url, _basic(urllib.parse.unquote(user), urllib.parse.unquote(password)))
+        unquoted = urllib.parse.unquote(user), urllib.parse.unquote(password)
+        return Address(url, basic_authorization(*unquoted, origin="the URL of the store"))
     return Address(url, _from_environment(environ))
 
 
@@ -46,24 +52,34 @@ def _split(store_url: str) -> urllib.parse.SplitResult:
     try:
         parts = urllib.parse.urlsplit(store_url)
         is_plain = not parts.query and not parts.fragment and "@" not in parts.path
-        if parts.hostname and parts.port != 0 and is_plain:
+        if parts.hostname and parts.port != 0 and is_plain and not _NOT_IN_A_URL.search(store_url):
             return parts
     except ValueError:  # a port that is no number, a bracket that is not closed
         pass
-    raise InvalidUrlError(
-        f"Not the address of a server: '{redacted(store_url)}' must be "
+    raise _no_address(store_url)
+
+
+def _no_address(url: str) -> InvalidUrlError:
+    return InvalidUrlError(
+        f"Not the address of a server: '{redacted(url)}' must be "
         "http(s)://host[:port][/prefix], without a query or fragment; in a user name or password, "
         "write %40, %3A, %2F, %3F and %23 for @, :, /, ? and #"
     )
 
 
+def _ascii(host: str) -> str:
+    if host.isascii():
+        return host
+    try:
+        return host.encode("idna").decode()
+    except UnicodeError:
+        raise _no_address(host) from None
+
+
 def _from_environment(environ: Mapping[str, str]) -> str | None:
-    user, password = environ.get(USERNAME_VARIABLE), environ.get(PASSWORD_VARIABLE)
-    if user and password:
-        return _basic(user, password)
-    token = environ.get(TOKEN_VARIABLE)
-    return f"Bearer {token}" if token else None
-
-
-def _basic(user: str, password: str) -> str:
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+    user, password = environ.get(USERNAME_VARIABLE, ""), environ.get(PASSWORD_VARIABLE, "")
+    if user.strip() and password.strip():
+        origin = f"{USERNAME_VARIABLE} and {PASSWORD_VARIABLE}"
+        return basic_authorization(user, password, origin=origin)
+    token = environ.get(TOKEN_VARIABLE, "")
+    return bearer_authorization(token, origin=TOKEN_VARIABLE) if token.strip() else None
