@@ -25,6 +25,7 @@ from registry_core.errors import (
     SchemaOutOfDateError,
     StoreCorruptedError,
     StoreUnavailableError,
+    UnexpectedAnswerError,
     UnknownBackendError,
     UnsupportedBackendError,
 )
@@ -42,6 +43,7 @@ CODES = [
     (AlreadyExistsError("m"), 5),
     (ConflictError("lost"), 5),
     (StoreUnavailableError("down"), 9),
+    (UnexpectedAnswerError("a login page"), 1),
     (SchemaOutOfDateError("old"), 1),
     (BackendNotInstalledError("missing"), 1),
     (UnsupportedBackendError("cannot"), 1),

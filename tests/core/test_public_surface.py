@@ -48,6 +48,7 @@ PUBLIC = {
     "Store",
     "StoreCorruptedError",
     "StoreUnavailableError",
+    "UnexpectedAnswerError",
     "UnknownBackendError",
     "UnsupportedBackendError",
     "WebhookNotFoundError",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import socket
 import time
@@ -24,11 +25,11 @@ from registry_core.errors import (
     NotPermittedError,
     RegisteredModelNotFoundError,
     RegistryError,
-    StoreCorruptedError,
     StoreUnavailableError,
+    UnexpectedAnswerError,
     UnsupportedBackendError,
 )
-from registry_core.stores.rest import open_store, transport
+from registry_core.stores.rest import connections, open_store, transport
 from services.registry_server import free_port
 from services.scripted_server import Answer, HangUp, ScriptedServer
 
@@ -129,7 +130,7 @@ def test_nobody_listening_is_unavailable_soon(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_silent_server_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that accepts and never answers does not hang the caller."""
-    monkeypatch.setattr(transport, "READ_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(connections, "READ_TIMEOUT_SECONDS", 0.05)
     monkeypatch.setattr(transport, "RETRY_SECONDS", 0.06)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
@@ -182,13 +183,22 @@ def test_retry_after_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None
         (Answer(401, b"<html>log in"), NotPermittedError, "MLFLOW_TRACKING_TOKEN"),
         (Answer(403, {"detail": "no"}), NotPermittedError, "MLFLOW_TRACKING_USERNAME"),
         (Answer(404, b"<html>nothing here"), UnsupportedBackendError, "is no MLflow registry"),
-        (Answer(200, b"<html>welcome"), UnsupportedBackendError, "is no MLflow registry"),
-        (Answer(200, [1]), UnsupportedBackendError, "is no MLflow registry"),
-        (Answer(200, b"["* 100_000), UnsupportedBackendError, "is no MLflow registry"),
-        (Answer(200, {"registered_model": {"name": 5}}), StoreCorruptedError, "name"),
-        (Answer(200, {}), StoreCorruptedError, "RegisteredModel"),
-        (Answer(301, b"", {"Location": "https://u:p@elsewhere/x?q"}), BackendError, "redirects to https://***@elsewhere/x?***"),
-        (Answer(500, b"<html>oops"), RegistryError, "500"),
+        (Answer(200, b"<html>welcome"), UnexpectedAnswerError, "with a body that is no JSON, where a JSON object"),
+        (Answer(200, b""), UnexpectedAnswerError, "with an empty body, where a JSON object was expected"),
+        (Answer(200, [1]), UnexpectedAnswerError, "with JSON that is no object"),
+        (Answer(200, b"["* 100_000), UnexpectedAnswerError, "a body that is no JSON"),
+        (Answer(200, b'{"a": ' + b"9" * 10_000 + b"}"), UnexpectedAnswerError, "a body that is no JSON"),
+        (Answer(200, MODEL.body, {"Content-Type": "text/html; charset=utf-8"}), UnexpectedAnswerError, "the content type 'text/html'"),
+        (Answer(200, gzip.compress(b"{}")[:-4], {"Content-Encoding": "gzip"}), UnexpectedAnswerError, "a compressed body that was cut off"),
+        (Answer(200, b"{}", {"Content-Encoding": "gzip"}), UnexpectedAnswerError, "cannot be decompressed"),
+        (Answer(200, b"{}", {"Content-Encoding": "br"}), UnexpectedAnswerError, "in the coding 'br'"),
+        (Answer(200, gzip.compress(b"{}") + b"x" * 100_000, {"Content-Encoding": "gzip"}), UnexpectedAnswerError, "more than one compressed body"),
+        (Answer(200, {"registered_model": {"name": 5}}), UnexpectedAnswerError, "name"),
+        (Answer(200, {}), UnexpectedAnswerError, "RegisteredModel"),
+        (Answer(204), UnexpectedAnswerError, "status 204"),
+        (Answer(301, b"", {"Location": "https://u:p@elsewhere/x?q"}), UnexpectedAnswerError, "redirects to https://***@elsewhere/x?***"),
+        (Answer(302, b"", {"Location": "http://[/x"}), UnexpectedAnswerError, "redirects to http"),
+        (Answer(500, b"<html>oops"), UnexpectedAnswerError, "500"),
     ],
 )  # fmt: skip
 def test_each_answer_is_the_right_error(
@@ -199,6 +209,8 @@ def test_each_answer_is_the_right_error(
         _get(server.url)
     assert type(caught.value) is expected
     assert text in str(caught.value)
+    if expected is UnexpectedAnswerError:
+        assert server.url in str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["registered_models", "model_versions"])
@@ -206,7 +218,7 @@ def test_a_page_that_is_no_list_is_refused(key: str) -> None:
     """A damaged answer is told from an empty one."""
     with ScriptedServer(Answer(200, {key: "x"})) as server, open_registry(server.url) as registry:
         search = getattr(registry, f"search_{key}")
-        with pytest.raises(StoreCorruptedError, match=key):
+        with pytest.raises(UnexpectedAnswerError, match=key):
             search()
 
 
@@ -285,6 +297,96 @@ def test_credentials_come_from_the_url_or_the_environment(monkeypatch: pytest.Mo
     assert _authorization(with_user) == _basic("ann:p@ss:")
 
 
+def test_credentials_from_files_end_in_line_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are no part of them, and neither is what surrounds the URL."""
+    plain = "http://127.0.0.1:{port}\n"
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "tok\n")
+    assert _authorization(plain) == "Bearer tok"
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "bob\r\n")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "pw\n")
+    assert _authorization(plain) == _basic("bob:pw")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "\n")
+    assert _authorization(plain) == "Bearer tok"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("TOKEN", "hunter2\r\nX-Evil: 1"),
+        ("TOKEN", "hunter2…"),
+        ("TOKEN", "hunter2 x"),
+        ("PASSWORD", "hunter2\nx"),
+        ("PASSWORD", "hunter2\udcff"),
+        ("USERNAME", "hunter2:x"),
+    ],
+)
+def test_credentials_that_cannot_be_sent_are_named_and_not_shown(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is sent."""
+    if variable != "TOKEN":
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "bob")
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "pw")
+    monkeypatch.setenv(f"MLFLOW_TRACKING_{variable}", value)
+    with pytest.raises(BackendError, match=f"MLFLOW_TRACKING_{variable}.*cannot be sent") as caught:
+        open_store("http://127.0.0.1:9")
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    "userinfo", ["a%0Ahunter2:pw", "ann:hunter2%0D%0AX:%201", "a%3Ahunter2:pw"]
+)
+def test_credentials_in_a_url_that_cannot_be_sent_are_not_shown(userinfo: str) -> None:
+    """Percent-encoding hides a line break from the eye, and not from the header."""
+    with pytest.raises(BackendError, match="from the URL of the store cannot be sent") as caught:
+        open_store(f"http://{userinfo}@127.0.0.1:9")
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("proxy", "text"),
+    [
+        ("socks5://u:hunter2@127.0.0.1:9", "socks5://127.0.0.1:9"),
+        ("http://u:hunter2@127.0.0.1:99999", "127.0.0.1:99999"),
+        ("http://u:hunter2@[::1", "http_proxy"),
+        ("http://u:hunter2%0Ax@127.0.0.1:9", "the URL of the proxy cannot be sent"),
+    ],
+)
+def test_proxy_that_cannot_be_used_is_told_without_its_password(
+    proxy: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The environment's proxy has credentials of its own."""
+    monkeypatch.delenv("no_proxy")
+    monkeypatch.delenv("NO_PROXY")
+    monkeypatch.setenv("http_proxy", proxy)
+    with pytest.raises(BackendError) as caught:
+        open_store("http://registry.example")
+    assert text in str(caught.value)
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_proxy_may_have_any_password_and_no_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the proxies of other programs."""
+    monkeypatch.delenv("no_proxy")
+    monkeypatch.delenv("NO_PROXY")
+    with ScriptedServer(MODEL) as proxy:
+        monkeypatch.setenv("http_proxy", f"ü:p%C3%A4…@127.0.0.1:{proxy.port}")
+        _get("http://registry.example:5000")
+    (request,) = proxy.received
+    expected = base64.b64encode("ü:pä…".encode()).decode()
+    assert request.headers["proxy-authorization"] == f"Basic {expected}"
+
+
+def test_host_in_any_language_is_asked_by_its_ascii_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As browsers do."""
+    monkeypatch.delenv("no_proxy")
+    monkeypatch.delenv("NO_PROXY")
+    with ScriptedServer(MODEL) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        _get("http://bücher.example:5000")
+    assert proxy.received[0].headers["host"] == "xn--bcher-kva.example:5000"
+
+
 @pytest.mark.parametrize(
     "call", [lambda registry: registry.get_registered_model("m"), Registry.ping, lambda registry: registry.delete_registered_model("m")]
 )  # fmt: skip
@@ -315,7 +417,8 @@ def _fails_without(secret: str, url: str, call: object) -> None:
 @pytest.mark.parametrize(
     "url", ["http://", "http:///x", "http://u:hunter2@", "http://u:hunter2@h:99999", "http://u:hunter2@h:x/y",
             "http://u:hunter2@h/?token=x", "http://u:hunter2@h/#x", "http:h", "https://[::1", "http://u:hunter2@h:0",
-            "http://u:hunter2/x@h", "http://u:x?hunter2@h", "http://u:#hunter2@h"],
+            "http://u:hunter2/x@h", "http://u:x?hunter2@h", "http://u:#hunter2@h",
+            "http://u:hunter2@h\x1b[31m", "http://u:hunter2@h/a\nb", "http://u:hunter2@h i", "http://u:hunter2@" + "ü" * 70],
 )  # fmt: skip
 def test_a_url_that_is_no_address_is_refused(url: str) -> None:
     """Before anything is sent, and without repeating the password."""

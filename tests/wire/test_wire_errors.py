@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import time
 
 import pytest
 
@@ -24,6 +25,7 @@ from registry_core.errors import (
     SchemaOutOfDateError,
     StoreCorruptedError,
     StoreUnavailableError,
+    UnexpectedAnswerError,
     UnsupportedBackendError,
     WebhookNotFoundError,
 )
@@ -57,6 +59,11 @@ INTERNAL = ("INTERNAL_ERROR", 500, "XXM00", "CLIENT_INTERNAL_ERROR")
             ("TEMPORARILY_UNAVAILABLE", 503, "XXM00", "CLIENT_INTERNAL_ERROR"),
         ),
         (StoreCorruptedError("x"), ("DATA_LOSS", 500, None, None)),
+        (
+            UnexpectedAnswerError("x"),
+            ("TEMPORARILY_UNAVAILABLE", 503, "XXM00", "CLIENT_INTERNAL_ERROR"),
+        ),
+        (UnsupportedBackendError("x"), ("NOT_IMPLEMENTED", 501, None, None)),
         (SchemaOutOfDateError("x"), INTERNAL),
         (RegistryError("x"), INTERNAL),
         (ValueError("x"), INTERNAL),
@@ -188,3 +195,20 @@ def test_rename_conflict_of_mlflow_loses_its_sql():
 def test_error_of_any_server_becomes_one_of_ours(status, body, expected):
     """By its code, and without one by its status."""
     assert type(wire.decode_error(status, body)) is expected
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "Model Version (name=" + ", version=" * 1_000_000,
+        "Tried to create a prompt with name '" + "', but the name is already taken by a " * 300_000,
+        "No versions of model with name '" + "' and stage '" * 1_000_000,
+        "Registered Model (name=" + ") already exists" * 1_000_000,
+    ],
+)
+def test_message_of_a_stranger_is_read_at_once(hostile):
+    """A sentence that would take minutes to match is cut first."""
+    started = time.process_time()
+    error = wire.decode_error(404, {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": hostile})
+    assert time.process_time() - started < 5
+    assert len(str(error)) <= wire.errors.MESSAGE_MAX_LENGTH

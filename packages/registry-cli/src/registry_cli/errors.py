@@ -32,6 +32,8 @@ EXIT_CODES: Mapping[str, ExitCode] = {
     "ArtifactImmutableError": ExitCode.CONFLICT,
     "ArtifactMismatchError": ExitCode.DAMAGED,
     "StoreUnavailableError": ExitCode.UNAVAILABLE,
+    # Somebody else answers, most likely: a script that tries again would do so for ever.
+    "UnexpectedAnswerError": ExitCode.ERROR,
     "RegistryError": ExitCode.ERROR,
 }
 """Exit codes by the name of an error class of `registry_core`; the most specific class wins.

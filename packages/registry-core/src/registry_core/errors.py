@@ -18,6 +18,7 @@ a client sees the same sentence on every path.
       NotPermittedError                the backend refused the credentials
       ConflictError                    lost a race more often than we retry; nothing was written
       StoreUnavailableError            the database or bucket did not answer
+        UnexpectedAnswerError          what answered is not, or not like, what the store asks
       StoreCorruptedError              what was stored cannot be read back
       BackendError
         InvalidUrlError                a store or artifact URL that means nothing; also an
@@ -214,6 +215,14 @@ class StoreUnavailableError(RegistryError):
     def __init__(self, message: str, *, retry_after_seconds: int = 1) -> None:
         self.retry_after_seconds = retry_after_seconds
         super().__init__(message)
+
+
+class UnexpectedAnswerError(StoreUnavailableError):
+    """The backend answered, but not with what its interface promises.
+
+    A login page, a proxy or another service answers in its place, or its answer is damaged, too
+    large or without end. Nothing of the answer was used. Whether a change was made is not known.
+    """
 
 
 class StoreCorruptedError(RegistryError):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 from urllib.parse import quote
 
 from registry_core import sources, uris, validation
@@ -32,6 +32,7 @@ from registry_core.search import (
     Entity,
     Page,
     Query,
+    all_pages,
     parse_filter,
     parse_order_by,
     split_prompts,
@@ -45,8 +46,6 @@ from registry_core.validation import (
 
 _ITERATION_PAGE_SIZE = 1_000
 """Rows that `iter_...` methods read at a time: large enough that round trips do not dominate."""
-
-EntityT = TypeVar("EntityT", RegisteredModel, ModelVersion)
 
 
 class Registry:
@@ -159,7 +158,7 @@ class Registry:
         page_size: int = _ITERATION_PAGE_SIZE,
     ) -> Iterator[RegisteredModel]:
         """Every registered model that matches, read page by page."""
-        return _all_pages(
+        return all_pages(
             lambda token: self.search_registered_models(
                 filter, order_by=order_by, max_results=page_size, page_token=token
             )
@@ -291,7 +290,7 @@ class Registry:
         page_size: int = _ITERATION_PAGE_SIZE,
     ) -> Iterator[ModelVersion]:
         """Every model version that matches, read page by page."""
-        return _all_pages(
+        return all_pages(
             lambda token: self.search_model_versions(
                 filter, order_by=order_by, max_results=page_size, page_token=token
             )
@@ -585,13 +584,3 @@ def _check_max_results(value: int, most: int) -> None:
             "Invalid value for request parameter max_results. It must be at most "
             f"{most}, but got value {value}"
         )
-
-
-def _all_pages(page_after: Callable[[str | None], Page[EntityT]]) -> Iterator[EntityT]:
-    token: str | None = None
-    while True:
-        page = page_after(token)
-        yield from page.items
-        token = page.next_page_token
-        if token is None:
-            return

@@ -11,7 +11,7 @@ from registry_core.lifecycle.announcements import Announcements
 from registry_core.lifecycle.places import own_path
 from registry_core.lifecycle.seals import Seals
 from registry_core.models import ModelVersion
-from registry_core.search import Comparison, Entity, OrderBy, Query
+from registry_core.search import Comparison, Entity, OrderBy, Query, all_pages
 from registry_core.store import Clock, Store
 
 DIGEST_TAG = "registry.artifacts.digest"
@@ -44,9 +44,8 @@ class Context:
 
     def versions(self, *filter_: Comparison) -> Iterator[ModelVersion]:
         """Every model version that matches, prompts too."""
-        token: str | None = None
-        while True:
-            page = self.store.search_model_versions(
+        return all_pages(
+            lambda token: self.store.search_model_versions(
                 Query(
                     entity=Entity.MODEL_VERSION,
                     filter=filter_,
@@ -55,10 +54,7 @@ class Context:
                     page_token=token,
                 )
             )
-            yield from page.items
-            token = page.next_page_token
-            if token is None:
-                return
+        )
 
 
 def subject(version: ModelVersion) -> str:

@@ -14,6 +14,7 @@ from registry_core.search.nodes import (
     Value,
 )
 from registry_core.search.ordering import parse_order_by
+from registry_core.search.pages import all_pages
 from registry_core.search.rendering import render_filter, render_order_by
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Query",
     "TagRef",
     "Value",
+    "all_pages",
     "parse_filter",
     "parse_order_by",
     "render_filter",

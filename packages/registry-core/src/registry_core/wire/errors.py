@@ -74,9 +74,15 @@ CODE_OF_CLASS: Mapping[type[RegistryError], ErrorCode] = {
     errors.ArtifactImmutableError: CODES["PERMISSION_DENIED"],
     errors.StoreUnavailableError: CODES["TEMPORARILY_UNAVAILABLE"],
     errors.StoreCorruptedError: CODES["DATA_LOSS"],
+    # A store behind another server cannot do all; to ask it again does not help.
+    errors.UnsupportedBackendError: CODES["NOT_IMPLEMENTED"],
     RegistryError: CODES["INTERNAL_ERROR"],
 }
 """What each class of error is on the wire; of a class and its bases the most specific counts."""
+
+MESSAGE_MAX_LENGTH = 10_000
+"""Characters of a server's message that are read; MLflow's longest repeat a name or a bad value.
+Matching them takes time that grows with the square of their length."""
 
 INTERNAL_ERROR_MESSAGE = "The server failed to answer; its log has the reason."
 """All that a client learns of an exception that is not ours."""
@@ -108,6 +114,7 @@ def decode_error(status: int, body: object, *, name: str = "") -> RegistryError:
     """
     fields = body if isinstance(body, Mapping) else {}
     message = str(fields.get("message") or f"The server answered with status {status}.")
+    message = message[:MESSAGE_MAX_LENGTH]
     for pattern, make in _MESSAGES:
         if match := pattern.match(message):
             return make(match.groupdict(), name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 import attrs
@@ -12,6 +13,7 @@ from registry_core import uris, wire
 from registry_core.errors import (
     InvalidArgumentError,
     NotFoundError,
+    StoreCorruptedError,
     UnsupportedBackendError,
 )
 from registry_core.models import (
@@ -36,9 +38,12 @@ from registry_core.search import (
 )
 from registry_core.store import Clock, system_clock
 from registry_core.stores.rest.address import parse_address
-from registry_core.stores.rest.transport import Transport
-from registry_core.stores.rest.webhooks import RestWebhooks, wire_list
+from registry_core.stores.rest.transport import AnswerTooLargeError, Transport, call_end
+from registry_core.stores.rest.webhooks import RestWebhooks, next_page, wire_list
 from registry_core.wire import requests
+
+SMALLER_PAGE = 10
+"""How many times smaller the page is that is asked for when one was too much for an answer."""
 
 MODELS_AT_ONCE = 100
 """Registered models asked for in one search, when their aliases are wanted."""
@@ -46,6 +51,7 @@ MODELS_AT_ONCE = 100
 _STAGES = tuple(Stage)
 
 EntityT = TypeVar("EntityT", RegisteredModel, ModelVersion)
+T = TypeVar("T")
 
 
 def open_store(url: str, *, clock: Clock = system_clock) -> RestStore:  # noqa: ARG001 the server's
@@ -93,35 +99,31 @@ class RestStore(RestWebhooks):
             description=new.description,
             deployment_job_id=new.deployment_job_id,
         )
-        return _model(self._write("POST", "/registered-models/create", request))
+        return self._write("POST", "/registered-models/create", request, _model)
 
     def get_registered_model(self, name: str) -> RegisteredModel:
         """See `Store`."""
         request = requests.GetRegisteredModel(name=name)
-        return _model(self._read("/registered-models/get", request))
+        return self._read("/registered-models/get", request, _model)
 
     def search_registered_models(self, query: Query) -> Page[RegisteredModel]:
         """See `Store`."""
-        answer = self._search("/registered-models/search", requests.SearchRegisteredModels, query)
-        items = [
-            _complete(wire.decode_registered_model(item)) for item in wire_list(answer, _MODELS)
-        ]
-        return Page(items, _next_page(answer))
+        return self._search_models(query, call_end())
 
     def update_registered_model(self, name: str, *, description: str | None) -> RegisteredModel:
         """See `Store`."""
         request = requests.UpdateRegisteredModel(name=name, description=description)
-        return _model(self._write("PATCH", "/registered-models/update", request))
+        return self._write("PATCH", "/registered-models/update", request, _model)
 
     def rename_registered_model(self, name: str, *, new_name: str) -> RegisteredModel:
         """See `Store`."""
         request = requests.RenameRegisteredModel(name=name, new_name=new_name)
-        return _model(self._write("POST", "/registered-models/rename", request))
+        return self._write("POST", "/registered-models/rename", request, _model)
 
     def delete_registered_model(self, name: str) -> None:
         """See `Store`."""
         request = requests.DeleteRegisteredModel(name=name)
-        self._write("DELETE", "/registered-models/delete", request)
+        self._write("DELETE", "/registered-models/delete", request, _nothing)
 
     # Model versions
 
@@ -141,19 +143,20 @@ class RestStore(RestWebhooks):
             description=new.description or None,
             model_id=new.model_id,
         )
-        created = _version(self._write("POST", "/model-versions/create", request))
+        created = self._write("POST", "/model-versions/create", request, _version)
         return attrs.evolve(created, storage_location=new.storage_location)
 
     def get_model_version(self, name: str, version: int) -> ModelVersion:
         """See `Store`."""
         request = requests.GetModelVersion(name=name, version=str(version))
-        return self._located(_version(self._read("/model-versions/get", request)))
+        end = call_end()
+        return self._located(self._read("/model-versions/get", request, _version, end=end), end)
 
     def search_model_versions(self, query: Query) -> Page[ModelVersion]:
         """See `Store`."""
-        answer = self._search("/model-versions/search", requests.SearchModelVersions, query)
-        items = [wire.decode_model_version(item) for item in wire_list(answer, _VERSIONS)]
-        return Page(self._with_aliases(items), _next_page(answer))
+        path, end = "/model-versions/search", call_end()
+        page = self._search(path, requests.SearchModelVersions, query, _versions, end)
+        return Page(self._with_aliases(page.items, end), page.next_page_token)
 
     def update_model_version(
         self, name: str, version: int, *, description: str | None
@@ -162,7 +165,7 @@ class RestStore(RestWebhooks):
         request = requests.UpdateModelVersion(
             name=name, version=str(version), description=description
         )
-        return _version(self._write("PATCH", "/model-versions/update", request))
+        return self._write("PATCH", "/model-versions/update", request, _version)
 
     def finalize_model_version(
         self,
@@ -188,85 +191,113 @@ class RestStore(RestWebhooks):
             stage=stage.value,
             archive_existing_versions=archive_existing_versions,
         )
-        return _version(self._write("POST", "/model-versions/transition-stage", request))
+        return self._write("POST", "/model-versions/transition-stage", request, _version)
 
     def delete_model_version(self, name: str, version: int) -> None:
         """See `Store`."""
         request = requests.DeleteModelVersion(name=name, version=str(version))
-        self._write("DELETE", "/model-versions/delete", request)
+        self._write("DELETE", "/model-versions/delete", request, _nothing)
 
     # Aliases and tags
 
     def set_registered_model_alias(self, name: str, alias: str, *, version: int) -> None:
         """See `Store`."""
         request = requests.SetRegisteredModelAlias(name=name, alias=alias, version=str(version))
-        self._write("POST", "/registered-models/alias", request)
+        self._write("POST", "/registered-models/alias", request, _nothing)
 
     def get_model_version_by_alias(self, name: str, alias: str) -> ModelVersion:
         """See `Store`."""
         request = requests.GetModelVersionByAlias(name=name, alias=alias)
-        return self._located(_version(self._read("/registered-models/alias", request)))
+        end = call_end()
+        return self._located(
+            self._read("/registered-models/alias", request, _version, end=end), end
+        )
 
     def delete_registered_model_alias(self, name: str, alias: str) -> None:
         """See `Store`."""
         request = requests.DeleteRegisteredModelAlias(name=name, alias=alias)
-        self._write("DELETE", "/registered-models/alias", request)
+        self._write("DELETE", "/registered-models/alias", request, _nothing)
 
     def set_registered_model_tag(self, name: str, key: str, value: str) -> None:
         """See `Store`."""
         request = requests.SetRegisteredModelTag(name=name, key=key, value=value)
-        self._write("POST", "/registered-models/set-tag", request)
+        self._write("POST", "/registered-models/set-tag", request, _nothing)
 
     def delete_registered_model_tag(self, name: str, key: str) -> None:
         """See `Store`."""
         request = requests.DeleteRegisteredModelTag(name=name, key=key)
-        self._write("DELETE", "/registered-models/delete-tag", request)
+        self._write("DELETE", "/registered-models/delete-tag", request, _nothing)
 
     def set_model_version_tag(self, name: str, version: int, key: str, value: str) -> None:
         """See `Store`."""
         request = requests.SetModelVersionTag(name=name, version=str(version), key=key, value=value)
-        self._write("POST", "/model-versions/set-tag", request)
+        self._write("POST", "/model-versions/set-tag", request, _nothing)
 
     def delete_model_version_tag(self, name: str, version: int, key: str) -> None:
         """See `Store`."""
         request = requests.DeleteModelVersionTag(name=name, version=str(version), key=key)
-        self._write("DELETE", "/model-versions/delete-tag", request)
+        self._write("DELETE", "/model-versions/delete-tag", request, _nothing)
 
     # Requests
 
-    def _read(self, path: str, request: Any) -> wire.Json:
-        name = getattr(request, "name", "")
-        return self._http.read(path, wire.encode_request(request), name=name)
+    def _read(
+        self,
+        path: str,
+        request: Any,
+        decode: Callable[[wire.Json], T],
+        *,
+        end: float | None = None,
+    ) -> T:
+        fields = wire.encode_request(request)
+        return self._http.read(path, fields, decode, name=request.name, end=end)
 
-    def _write(self, method: str, path: str, request: Any) -> wire.Json:
-        return self._http.write(method, path, wire.encode_request(request), name=request.name)
+    def _write(self, method: str, path: str, request: Any, decode: Callable[[wire.Json], T]) -> T:
+        fields = wire.encode_request(request)
+        return self._http.write(method, path, fields, decode, name=request.name)
 
-    def _search(self, path: str, request: Callable[..., Any], query: Query) -> wire.Json:
+    def _search_models(self, query: Query, end: float) -> Page[RegisteredModel]:
+        path = "/registered-models/search"
+        return self._search(path, requests.SearchRegisteredModels, query, _models, end)
+
+    def _search(
+        self,
+        path: str,
+        request: Callable[..., Any],
+        query: Query,
+        decode: Callable[[wire.Json], Page[EntityT]],
+        end: float,
+    ) -> Page[EntityT]:
+        """A page; one of fewer rows than asked for where those are too much for one answer."""
         if split_prompts(query.filter) != (query.filter, query.exclude_prompts):
             _refuse("search models and prompts at once")
-        return self._read(
-            path,
-            request(
+        while True:
+            asked = request(
                 filter=render_filter(query.filter) or None,
                 max_results=query.max_results,
                 order_by=tuple(render_order_by(query.order_by)),
                 page_token=query.page_token,
-            ),
-        )
+            )
+            fields = wire.encode_request(asked)
+            try:
+                return self._http.read(path, fields, partial(_page_for, query, decode), end=end)
+            except AnswerTooLargeError:
+                if query.max_results == 1:
+                    raise
+                query = attrs.evolve(query, max_results=max(1, query.max_results // SMALLER_PAGE))
 
     # What MLflow's answers leave out
 
-    def _located(self, version: ModelVersion) -> ModelVersion:
+    def _located(self, version: ModelVersion, end: float) -> ModelVersion:
         """The version with the place of its bytes, where that is not its source."""
         request = requests.GetModelVersionDownloadUri(
             name=version.name, version=str(version.version)
         )
-        uri = self._read("/model-versions/get-download-uri", request).get("artifact_uri")
-        if not isinstance(uri, str) or uri == version.source:
+        uri = self._read("/model-versions/get-download-uri", request, _artifact_uri, end=end)
+        if uri is None or uri == version.source:
             return version
         return attrs.evolve(version, storage_location=uri)
 
-    def _with_aliases(self, versions: Sequence[ModelVersion]) -> Sequence[ModelVersion]:
+    def _with_aliases(self, versions: Sequence[ModelVersion], end: float) -> Sequence[ModelVersion]:
         """The versions of a page with their aliases.
 
         Strategy: our server sends them; MLflow's search has none (contract 2.18). If no version of
@@ -275,20 +306,20 @@ class RestStore(RestWebhooks):
         if any(version.aliases for version in versions):
             return versions
         names = sorted({version.name for version in versions})
-        aliases = {model.name: model.aliases for model in self._models(names)}
+        aliases = {model.name: model.aliases for model in self._models(names, end)}
         return [_aliased(version, aliases.get(version.name, {})) for version in versions]
 
-    def _models(self, names: Sequence[str]) -> Iterator[RegisteredModel]:
+    def _models(self, names: Sequence[str], end: float) -> Iterator[RegisteredModel]:
         for start in range(0, len(names), MODELS_AT_ONCE):
             wanted = names[start : start + MODELS_AT_ONCE]
-            found = {model.name: model for model in self._models_at_once(wanted)}
+            found = {model.name: model for model in self._models_at_once(wanted, end)}
             yield from found.values()
             # Prompts, and models deleted since; the latter have no aliases to tell.
             for name in wanted:
                 if name not in found:
-                    yield from self._model_if_any(name)
+                    yield from self._model_if_any(name, end)
 
-    def _models_at_once(self, names: Sequence[str]) -> Iterable[RegisteredModel]:
+    def _models_at_once(self, names: Sequence[str], end: float) -> Iterable[RegisteredModel]:
         if len(names) == 1:
             return ()
         query = Query(
@@ -299,13 +330,14 @@ class RestStore(RestWebhooks):
             exclude_prompts=True,
         )
         try:
-            return self.search_registered_models(query).items
+            return self._search_models(query, end).items
         except InvalidArgumentError:
             return ()  # MLflow before 3.12 has no IN for names
 
-    def _model_if_any(self, name: str) -> Iterator[RegisteredModel]:
+    def _model_if_any(self, name: str, end: float) -> Iterator[RegisteredModel]:
+        request = requests.GetRegisteredModel(name=name)
         try:
-            yield self.get_registered_model(name)
+            yield self._read("/registered-models/get", request, _model, end=end)
         except NotFoundError:
             return
 
@@ -322,6 +354,41 @@ def _version(answer: wire.Json) -> ModelVersion:
     return wire.decode_model_version(answer.get("model_version"))
 
 
+def _artifact_uri(answer: wire.Json) -> str | None:
+    uri = answer.get("artifact_uri")
+    if uri is not None and not isinstance(uri, str):
+        raise StoreCorruptedError("The answer's artifact_uri is no text.")
+    return uri
+
+
+def _nothing(_: wire.Json) -> None:
+    return None
+
+
+def _models(answer: wire.Json) -> Page[RegisteredModel]:
+    items = [_complete(wire.decode_registered_model(item)) for item in wire_list(answer, _MODELS)]
+    return Page(items, next_page(answer))
+
+
+def _versions(answer: wire.Json) -> Page[ModelVersion]:
+    items = [wire.decode_model_version(item) for item in wire_list(answer, _VERSIONS)]
+    return Page(items, next_page(answer))
+
+
+def _page_for(
+    query: Query, decode: Callable[[wire.Json], Page[EntityT]], answer: wire.Json
+) -> Page[EntityT]:
+    """The page in an answer, if it is one that the query asks for."""
+    page = decode(answer)
+    if len(page.items) > query.max_results:
+        raise StoreCorruptedError(
+            f"{len(page.items)} rows where at most {query.max_results} were asked for."
+        )
+    if page.next_page_token is not None and page.next_page_token == query.page_token:
+        raise StoreCorruptedError("A page is followed by itself.")
+    return page
+
+
 def _complete(model: RegisteredModel) -> RegisteredModel:
     """The model with its latest versions in order and with their aliases; MLflow's have neither."""
     latest = sorted(model.latest_versions, key=lambda item: _STAGES.index(item.current_stage))
@@ -333,11 +400,6 @@ def _complete(model: RegisteredModel) -> RegisteredModel:
 def _aliased(version: ModelVersion, aliases: Mapping[str, int]) -> ModelVersion:
     names = sorted(alias for alias, number in aliases.items() if number == version.version)
     return attrs.evolve(version, aliases=tuple(names))
-
-
-def _next_page(answer: wire.Json) -> str | None:
-    token = answer.get("next_page_token")
-    return token if isinstance(token, str) and token else None
 
 
 def _refuse(what: str) -> NoReturn:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import random
 import time
 import urllib.parse
-import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
+import attrs
 import urllib3
 from urllib3.exceptions import (
     ConnectTimeoutError,
@@ -22,10 +21,10 @@ from urllib3.exceptions import (
 
 from registry_core import wire
 from registry_core.errors import (
-    BackendError,
-    InvalidUrlError,
     NotPermittedError,
+    StoreCorruptedError,
     StoreUnavailableError,
+    UnexpectedAnswerError,
     UnsupportedBackendError,
 )
 from registry_core.redaction import redacted
@@ -35,29 +34,63 @@ from registry_core.stores.rest.address import (
     USERNAME_VARIABLE,
     Address,
 )
-
-CONNECT_TIMEOUT_SECONDS = 3.0
-"""How long a server may take to accept a connection."""
-
-READ_TIMEOUT_SECONDS = 30.0
-"""How long a server may be silent. MLflow needs seconds to delete a model of many versions."""
+from registry_core.stores.rest.bodies import (
+    ANSWER_MAX_BYTES,
+    ANSWER_MAX_ELEMENTS,
+    ERROR_MAX_BYTES,
+    TooLargeError,
+    UnreadableError,
+    json_object,
+    read_body,
+)
+from registry_core.stores.rest.connections import CONNECT_TIMEOUT_SECONDS, open_pool
 
 RETRY_SECONDS = 3.0
-"""How long after its start a request may be repeated; then the store is unavailable."""
+"""Seconds after its start within which a request may be repeated; then the store is unavailable."""
+
+CALL_SECONDS = 60.0
+"""Seconds that a call may take with all its repetitions, to the last byte of the answer. A server
+that sends a byte now and then would hold the caller's thread for ever; the largest answer comes in
+time over 10 Mbit/s."""
+
+PING_SECONDS = 10.0
+"""As `CALL_SECONDS`, for the question whether the server is well: its answer is a few bytes."""
 
 FIRST_PAUSE_SECONDS = 0.1
-"""The pause before the first repetition, on average; each further one is twice as long."""
+"""Seconds before the first repetition, on average; each further pause is twice as long."""
 
 LONGEST_QUERY = 8_000
 """Bytes of a query string. Servers and proxies refuse longer ones; they go into the body, which
 MLflow reads where there is no query (contract 1.2)."""
 
-CONNECTIONS = 32
-"""Idle connections kept for threads; more are opened as needed and closed after use."""
+LOCATION_MAX_LENGTH = 500
+"""Characters of the address of a redirection that an error repeats."""
 
 _BASE_PATH = "/api/2.0/mlflow"
 _PASSING = frozenset({429, 502, 503, 504})
 _NEVER_SENT = (NewConnectionError, ConnectTimeoutError, ProxyError)
+_UNCLEAR = "Whether the change was made is not known."
+_STRANGERS = (
+    "Something else than a registry may answer there: a login page, a proxy or another service."
+)
+
+T = TypeVar("T")
+
+
+class AnswerTooLargeError(UnexpectedAnswerError):
+    """An answer has more bytes or elements than allowed; a smaller page may have fewer."""
+
+
+@attrs.frozen
+class _Reply:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def call_end() -> float:
+    """The moment, on the monotonic clock, by which a call that begins now has to be over."""
+    return time.monotonic() + CALL_SECONDS
 
 
 class Transport:
@@ -67,11 +100,14 @@ class Transport:
     server is busy. What writes is repeated only if the connection was never made: a write whose
     answer is lost may have happened, and MLflow has no way to say "the same one again". So it is
     reported as unavailable, and the caller, who can look, decides.
+
+    Whoever answers is not trusted: every call is over by one moment, no answer is larger than
+    memory should hold, and what is not the JSON object that was asked for is refused.
     """
 
     def __init__(self, address: Address) -> None:
         self.url = address.url
-        self._pool = _pool(address.url)
+        self._pool = open_pool(address.url)
         self._headers = {"Accept": wire.JSON_CONTENT_TYPE, "User-Agent": "registry-core"}
         if address.authorization is not None:
             self._headers["Authorization"] = address.authorization
@@ -80,89 +116,176 @@ class Transport:
         """Closes idle connections."""
         self._pool.clear()
 
-    def read(self, path: str, fields: Mapping[str, Any], *, name: str = "") -> wire.Json:
-        """The answer to a GET. `name` is the registered model it is about, for errors."""
+    def read(
+        self,
+        path: str,
+        fields: Mapping[str, Any],
+        decode: Callable[[wire.Json], T],
+        *,
+        name: str = "",
+        end: float | None = None,
+    ) -> T:
+        """What `decode` makes of the answer to a GET.
+
+        `name` is the registered model it is about, for errors. `end` is when the call has to be
+        over, by `call_end`, if not in `CALL_SECONDS`.
+
+        Raises:
+            UnexpectedAnswerError: the answer is none of MLflow's API, or `decode` raises
+                `StoreCorruptedError`; `AnswerTooLargeError` when there is too much of it.
+        """
         query = urllib.parse.urlencode(fields, doseq=True)
-        path = _BASE_PATH + path
+        body = None
         if len(query) > LONGEST_QUERY:
-            return self._answer(self._request("GET", path, fields), name)
-        return self._answer(self._request("GET", f"{path}?{query}" if query else path), name)
+            query, body = "", fields
+        return self._call("GET", path, query, body, decode, name=name, end=end or call_end())
 
     def write(
-        self, method: str, path: str, fields: Mapping[str, Any], *, name: str = ""
-    ) -> wire.Json:
-        """The answer to a request that changes something."""
-        return self._answer(self._request(method, f"{_BASE_PATH}{path}", fields), name)
+        self,
+        method: str,
+        path: str,
+        fields: Mapping[str, Any],
+        decode: Callable[[wire.Json], T],
+        *,
+        name: str = "",
+    ) -> T:
+        """What `decode` makes of the answer to a request that changes something; see `read`."""
+        return self._call(method, path, "", fields, decode, name=name, end=call_end())
 
     def ping(self) -> None:
         """Returns when the server answers that it is well."""
-        response = self._request("GET", "/health")
-        if response.status != HTTPStatus.OK:
-            raise self._unavailable(f"its health check answers {response.status}")
+        reply = self._request("GET", "/health", end=time.monotonic() + PING_SECONDS)
+        if reply.status != HTTPStatus.OK:
+            raise self._unavailable(f"its health check answers {reply.status}")
+        if reply.body.lstrip().startswith(b"<"):
+            raise UnexpectedAnswerError(
+                f"GET {self.url}/health was answered with a page. {_STRANGERS}"
+            )
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        query: str,
+        body: Mapping[str, Any] | None,
+        decode: Callable[[wire.Json], T],
+        *,
+        name: str,
+        end: float,
+    ) -> T:
+        path = _BASE_PATH + path
+        said = f"{method} {self.url}{path} was answered with"
+        fate = "" if method == "GET" else f" {_UNCLEAR}"
+        try:
+            reply = self._request(method, f"{path}?{query}" if query else path, body, end=end)
+            if reply.status != HTTPStatus.OK:
+                raise self._error(reply, name)
+            answer = json_object(reply.body, reply.headers.get("content-type"))
+        except TooLargeError:
+            raise AnswerTooLargeError(
+                f"{said} more than {ANSWER_MAX_BYTES} bytes or {ANSWER_MAX_ELEMENTS} elements; "
+                f"nothing of it was read.{fate}"
+            ) from None
+        except UnreadableError as error:
+            raise UnexpectedAnswerError(
+                f"{said} {error}, where a JSON object was expected. {_STRANGERS}{fate}"
+            ) from None
+        try:
+            return decode(answer)
+        except StoreCorruptedError as error:
+            raise UnexpectedAnswerError(
+                f"{said} what MLflow's API does not answer: {error}{fate}"
+            ) from error
 
     def _request(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None
-    ) -> urllib3.BaseHTTPResponse:
+        self, method: str, target: str, body: Mapping[str, Any] | None = None, *, end: float
+    ) -> _Reply:
         headers, payload = self._headers, None
         if body is not None:
             headers = {**headers, "Content-Type": wire.JSON_CONTENT_TYPE}
             payload = wire.dumps(body)
-        last_moment = time.monotonic() + RETRY_SECONDS
+        last_moment = min(time.monotonic() + RETRY_SECONDS, end)
         pause = FIRST_PAUSE_SECONDS
         while True:
             may_repeat = time.monotonic() + pause < last_moment
             try:
-                response = self._pool.request(
-                    method, self.url + path, body=payload, headers=headers, redirect=False
-                )
+                reply = self._exchange(method, target, payload, headers, end)
             except HTTPError as error:
                 sent = not isinstance(error, _NEVER_SENT)
                 if not may_repeat or isinstance(error, SSLError) or (sent and method != "GET"):
-                    self._raise_unavailable(error, unclear=sent and method != "GET")
+                    self._raise_unavailable(error, unclear=sent and method != "GET", end=end)
             else:
-                if method != "GET" or response.status not in _PASSING or not may_repeat:
-                    return response
+                if method != "GET" or reply.status not in _PASSING or not may_repeat:
+                    return reply
             time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 jitter, not a secret
             pause *= 2
 
-    def _answer(self, response: urllib3.BaseHTTPResponse, name: str) -> wire.Json:
-        body = _json(response.data)
+    def _exchange(
+        self, method: str, target: str, body: bytes | None, headers: Mapping[str, str], end: float
+    ) -> _Reply:
+        """The answer to a request that is sent once; of errors that are too large the status."""
+        left = max(0.001, end - time.monotonic())
+        response = self._pool.request(
+            method,
+            self.url + target,
+            body=body,
+            headers=headers,
+            timeout=urllib3.Timeout(connect=min(CONNECT_TIMEOUT_SECONDS, left), read=left),
+            redirect=False,
+            preload_content=False,
+        )
         if response.status == HTTPStatus.OK:
-            if isinstance(body, dict):
-                return body
-            raise UnsupportedBackendError(f"What answers at {self.url} is no MLflow registry.")
-        if isinstance(body, dict) and "error_code" in body:
-            error = wire.decode_error(response.status, body, name=name)
-            if isinstance(error, StoreUnavailableError):
-                error.retry_after_seconds = _retry_after(response)
-            raise error
-        raise self._plain_error(response)
+            found = read_body(response, most=ANSWER_MAX_BYTES)
+        else:
+            try:
+                found = read_body(response, most=ERROR_MAX_BYTES)
+            except (TooLargeError, UnreadableError):
+                found = b""
+        return _Reply(response.status, response.headers, found)
 
-    def _plain_error(self, response: urllib3.BaseHTTPResponse) -> Exception:
+    def _error(self, reply: _Reply, name: str) -> Exception:
+        try:
+            body = json_object(reply.body, wire.JSON_CONTENT_TYPE)
+        except (TooLargeError, UnreadableError):
+            body = {}
+        if "error_code" not in body:
+            return self._plain_error(reply)
+        error = wire.decode_error(reply.status, body, name=name)
+        if isinstance(error, StoreUnavailableError):
+            error.retry_after_seconds = _retry_after(reply.headers)
+        return error
+
+    def _plain_error(self, reply: _Reply) -> Exception:
         """The error for an answer that no registry gave, but a proxy or a stranger."""
-        status = response.status
+        status = reply.status
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             return NotPermittedError(
                 f"{self.url} refuses the request (status {status}). Credentials are taken from the "
                 f"URL, from {USERNAME_VARIABLE} and {PASSWORD_VARIABLE}, or from {TOKEN_VARIABLE}."
             )
-        if "location" in response.headers:
-            return BackendError(
-                f"{self.url} is elsewhere: it redirects to {redacted(response.headers['location'])}"
-            )
+        if "location" in reply.headers:
+            elsewhere = redacted(reply.headers["location"])[:LOCATION_MAX_LENGTH]
+            return UnexpectedAnswerError(f"{self.url} is elsewhere: it redirects to {elsewhere}")
         if status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
             return UnsupportedBackendError(
                 f"What answers at {self.url} is no MLflow registry (status {status})."
             )
         error = wire.decode_error(status, None)
         if isinstance(error, StoreUnavailableError):
-            return self._unavailable(f"it answers {status}", _retry_after(response))
+            return self._unavailable(f"it answers {status}", _retry_after(reply.headers))
+        if status < HTTPStatus.BAD_REQUEST or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return UnexpectedAnswerError(
+                f"{self.url} answers with status {status}, and without an error of MLflow's API. "
+                f"{_STRANGERS}"
+            )
         return error
 
-    def _raise_unavailable(self, error: HTTPError, *, unclear: bool) -> NoReturn:
+    def _raise_unavailable(self, error: HTTPError, *, unclear: bool, end: float) -> NoReturn:
         reason = "no connection" if isinstance(error, _NEVER_SENT) else "no answer"
         if isinstance(error, SSLError):
             reason = f"no secure connection ({error})"
+        elif time.monotonic() >= end:
+            reason = "no complete answer in time"
         if unclear:
             reason += "; whether the change was made is not known"
         raise self._unavailable(reason) from error
@@ -174,44 +297,6 @@ class Transport:
         )
 
 
-def _pool(url: str) -> urllib3.PoolManager:
-    timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_SECONDS, read=READ_TIMEOUT_SECONDS)
-    parts = urllib.parse.urlsplit(url)
-    proxy = urllib.request.getproxies().get(parts.scheme)
-    if not proxy or urllib.request.proxy_bypass(parts.netloc):
-        return urllib3.PoolManager(num_pools=1, maxsize=CONNECTIONS, timeout=timeout, retries=False)
-    try:
-        return _proxied(proxy, timeout)
-    except (ValueError, HTTPError):
-        # Their words repeat the URL, and its password.
-        raise InvalidUrlError(
-            f"'{redacted(proxy)}', the proxy of the environment, is not the URL of one"
-        ) from None
-
-
-def _proxied(proxy: str, timeout: urllib3.Timeout) -> urllib3.ProxyManager:
-    userinfo = urllib.parse.urlsplit(proxy).netloc.rpartition("@")[0]
-    return urllib3.ProxyManager(
-        proxy,
-        num_pools=1,
-        maxsize=CONNECTIONS,
-        timeout=timeout,
-        retries=False,
-        proxy_headers=urllib3.make_headers(proxy_basic_auth=urllib.parse.unquote(userinfo))
-        if userinfo
-        else None,
-    )
-
-
-def _json(data: bytes) -> object:
-    if not data:
-        return {}
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _retry_after(response: urllib3.BaseHTTPResponse) -> int:
-    text = response.headers.get("retry-after", "")
+def _retry_after(headers: Mapping[str, str]) -> int:
+    text = headers.get("retry-after", "")
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 6 else 1  # noqa: PLR2004

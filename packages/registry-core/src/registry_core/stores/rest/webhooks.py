@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TypeVar
 
 import attrs
@@ -10,11 +11,15 @@ import attrs
 from registry_core import wire
 from registry_core.errors import StoreCorruptedError, UnsupportedBackendError, WebhookNotFoundError
 from registry_core.models import NewWebhook, Unset, Webhook, WebhookChanges
+from registry_core.search import Page, all_pages
 from registry_core.stores.rest.transport import Transport
 from registry_core.wire import webhooks as messages
 
 PAGE_SIZE = 1_000
 """Webhooks read at a time; the most that MLflow gives (contract 2.22)."""
+
+TOKEN_MAX_LENGTH = 64 * 1024
+"""Characters of a page token: a server may put the last row's values into it, but no more."""
 
 _ID = re.compile(r"[\w.~-]+\Z", re.ASCII)
 
@@ -41,23 +46,16 @@ class RestWebhooks:
             description=new.description,
             status=new.status,
         )
-        return _webhook(self._send("POST", "/webhooks", request))
+        return self._send("POST", "/webhooks", request, _webhook)
 
     def get_webhook(self, webhook_id: str) -> Webhook:
         """See `Store`."""
-        return _webhook(self._http.read(_path(webhook_id), {}))
+        return self._http.read(_path(webhook_id), {}, _webhook)
 
     def list_webhooks(self) -> list[Webhook]:
         """See `Store`."""
-        found: list[Webhook] = []
-        token: str | None = None
-        while True:
-            request = messages.ListWebhooks(max_results=PAGE_SIZE, page_token=token)
-            answer = self._http.read("/webhooks", messages.encode_webhook_request(request))
-            found += map(messages.decode_webhook, wire_list(answer, "webhooks"))
-            token = answer.get("next_page_token")
-            if not token:
-                return sorted(found, key=lambda item: (-item.creation_timestamp, item.webhook_id))
+        found = all_pages(self._page_of_webhooks)
+        return sorted(found, key=lambda item: (-item.creation_timestamp, item.webhook_id))
 
     def update_webhook(self, webhook_id: str, changes: WebhookChanges) -> Webhook:
         """See `Store`."""
@@ -71,14 +69,25 @@ class RestWebhooks:
             secret=_erased(changes.secret),
             status=_given(changes.status),
         )
-        return _webhook(self._send("PATCH", _path(webhook_id), request))
+        return self._send("PATCH", _path(webhook_id), request, _webhook)
 
     def delete_webhook(self, webhook_id: str) -> None:
         """See `Store`."""
-        self._send("DELETE", _path(webhook_id), messages.DeleteWebhook(webhook_id=webhook_id))
+        request = messages.DeleteWebhook(webhook_id=webhook_id)
+        self._send("DELETE", _path(webhook_id), request, lambda _: None)
 
-    def _send(self, method: str, path: str, request: attrs.AttrsInstance) -> wire.Json:
-        return self._http.write(method, path, messages.encode_webhook_request(request))
+    def _page_of_webhooks(self, token: str | None) -> Page[Webhook]:
+        request = messages.ListWebhooks(max_results=PAGE_SIZE, page_token=token)
+        return self._http.read("/webhooks", messages.encode_webhook_request(request), _webhooks)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        request: attrs.AttrsInstance,
+        decode: Callable[[wire.Json], T],
+    ) -> T:
+        return self._http.write(method, path, messages.encode_webhook_request(request), decode)
 
 
 def wire_list(answer: wire.Json, key: str) -> list[object]:
@@ -89,8 +98,21 @@ def wire_list(answer: wire.Json, key: str) -> list[object]:
     return items
 
 
+def next_page(answer: wire.Json) -> str | None:
+    """The token of the page after an answer's; None if it is the last."""
+    token = answer.get("next_page_token")
+    if token is not None and (not isinstance(token, str) or len(token) > TOKEN_MAX_LENGTH):
+        raise StoreCorruptedError("The answer's next_page_token is no token.")
+    return token or None
+
+
 def _webhook(answer: wire.Json) -> Webhook:
     return messages.decode_webhook(answer.get("webhook"))
+
+
+def _webhooks(answer: wire.Json) -> Page[Webhook]:
+    items = [messages.decode_webhook(item) for item in wire_list(answer, "webhooks")]
+    return Page(items, next_page(answer))
 
 
 def _path(webhook_id: str) -> str:
