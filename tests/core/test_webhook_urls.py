@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 import threading
 import time
@@ -9,7 +10,8 @@ import time
 import pytest
 
 from registry_core.errors import InvalidArgumentError
-from registry_core.webhooks import SystemResolver, Target, UrlPolicy, is_public
+from registry_core.webhooks import SystemResolver, Target, UrlPolicy, why_not_public
+from registry_core.webhooks.addresses import NOT_PUBLIC
 
 PUBLIC = "93.184.215.14"
 
@@ -105,16 +107,25 @@ def test_url_too_long_to_store_is_refused():
         "2001:db8::1", "3fff::1", "5f00::1", "2001::1", "64:ff9b:1::1",
         "::ffff:127.0.0.1", "::7f00:1", "2002:7f00:1::", "64:ff9b::10.0.0.1",
         "::ffff:224.0.0.1",
+        # Where clouds answer their machines: Azure, most of them, Alibaba, Oracle, Amazon, Google, IBM.
+        "168.63.129.16", "169.254.170.2", "100.100.100.200", "192.0.0.192", "fd00:ec2::254",
+        "fd20:ce::254", "161.26.0.10", "166.9.228.73",
+        # The same in other clothes: mapped, compatible, NAT64, 6to4, ISATAP, translated, link-local.
+        "::ffff:168.63.129.16", "::a83f:8110", "64:ff9b::a83f:8110", "2002:a83f:8110::1",
+        "2a00:1450:4001::5efe:a83f:8110", "2a00:1450:4001::200:5efe:a9fe:a9fe",
+        "::ffff:0:168.63.129.16", "fe80::a9fe:a9fe", "64:ff9b::100.100.100.200",
+        "::ffff:100.100.100.200", "2002:6464:64c8::",
     ],
 )  # fmt: skip
 def test_address_that_is_not_public_is_refused(address):
     """Also when it is an IPv4 address written as an IPv6 one."""
-    assert not is_public(address)
+    reason = why_not_public(address)
+    assert reason
     with pytest.raises(InvalidArgumentError) as caught:
         policy(PUBLIC, address).check("https://example.com/")
     assert str(caught.value) == (
         "Webhook URL must not resolve to a non-public IP address. "
-        f"'example.com' resolves to {address}."
+        f"'example.com' resolves to {address}. Reason: {reason}."
     )
 
 
@@ -123,12 +134,29 @@ def test_address_that_is_not_public_is_refused(address):
     [
         "8.8.8.8", "1.1.1.1", "192.0.1.1", "223.255.255.254", "2606:4700::1111",
         "2a00:1450:4001::200e", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::1",
+        "168.63.129.15", "168.63.129.17", "100.63.255.255", "100.128.0.0", "2a00:1450:4001::5efe:808:808",
     ],
 )  # fmt: skip
 def test_address_that_is_public_is_accepted(address):
     """Also when it is an IPv4 address written as an IPv6 one."""
-    assert is_public(address)
+    assert why_not_public(address) is None
     assert policy(address).target("https://example.com/").addresses == (address,)
+
+
+def test_table_leaves_nothing_to_chance():
+    """It holds every special network of IPv4, and of IPv6 all that is not handed out to hosts."""
+    special = [network for network, _ in NOT_PUBLIC if network.version == 6]
+    unicast = ipaddress.ip_network("2000::/3")
+    outside = ipaddress.collapse_addresses(
+        network for network in special if not network.subnet_of(unicast)
+    )
+    everything = ipaddress.collapse_addresses([*outside, unicast])
+    assert list(everything) == [ipaddress.ip_network("::/0")]
+    assert all(reason for _, reason in NOT_PUBLIC)
+    for network, _ in NOT_PUBLIC:
+        for address in (network[0], network[-1]):
+            mapped = [f"::ffff:{address}", f"64:ff9b::{address}"] if network.version == 4 else []
+            assert all(why_not_public(text) for text in (str(address), *mapped)), network
 
 
 @pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f.1", "017700000001", "localhost"])

@@ -81,6 +81,27 @@ def test_post_refuses_a_connection_that_leads_elsewhere(monkeypatch):
         assert receiver.got_nothing_more()
 
 
+@pytest.mark.parametrize(
+    "peer", ["168.63.129.16", "100.100.100.200", "::ffff:169.254.169.254", "64:ff9b::a83f:8110"]
+)
+def test_post_breaks_off_at_the_metadata_of_a_cloud(monkeypatch, peer):
+    """Whatever a name meant when it was checked, where the connection leads decides."""
+    closed = []
+
+    class Connected:
+        def getpeername(self):
+            return peer, 80
+
+        def close(self):
+            closed.append(peer)
+
+    policy = UrlPolicy(schemes=("http",), resolve=lambda *_: ["93.184.215.14"])
+    monkeypatch.setattr(socket, "create_connection", lambda *_: Connected())
+    with pytest.raises(BlockedAddressError, match="is not a public IP address: "):
+        Sender(policy).post("http://rebound.example/", b"", HEADERS)
+    assert closed == [peer]
+
+
 def test_post_ignores_proxies(monkeypatch):
     """A proxy would be the peer that is checked, and could go anywhere."""
     for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY"):

@@ -1,5 +1,6 @@
 """Webhooks: their rules, their secrets, and what a receiver is told of which event (contract 6)."""
 
+from registry_core.webhooks.addresses import why_not_public
 from registry_core.webhooks.events import SAMPLES, Occasion
 from registry_core.webhooks.facade import DEFAULT_PAGE_SIZE, Webhooks
 from registry_core.webhooks.signing import KEY_VARIABLES, SecretBox, sign
@@ -8,7 +9,6 @@ from registry_core.webhooks.urls import (
     Target,
     UnresolvedHostError,
     UrlPolicy,
-    is_public,
 )
 
 __all__ = [
@@ -22,6 +22,6 @@ __all__ = [
     "UnresolvedHostError",
     "UrlPolicy",
     "Webhooks",
-    "is_public",
     "sign",
+    "why_not_public",
 ]

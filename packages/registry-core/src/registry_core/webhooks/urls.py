@@ -1,14 +1,14 @@
 """Which URLs a webhook may have: the server will send requests there, from inside its network.
 
 Strategy: whoever may create a webhook makes this process open a connection of his choice. So a
-URL has an allowed scheme, no credentials, and a host all of whose addresses are public; the
-addresses are looked at again at every delivery, and a connection is made to the very addresses
-that passed, so that a name which resolves to something else a moment later gains nothing.
+URL has an allowed scheme, no credentials, and a host all of whose addresses are public. The
+addresses are looked at again at every delivery, a connection is made to the very addresses that
+passed, and the address at its other end is looked at once more: a name that resolves to something
+else a moment later gains nothing. Nor does a redirection, which is not followed.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import socket
 import threading
@@ -22,6 +22,7 @@ import attrs
 
 from registry_core import validation
 from registry_core.errors import InvalidArgumentError
+from registry_core.webhooks.addresses import why_not_public
 
 RESOLUTION_TIMEOUT_SECONDS = 5.0
 """Seconds a name may take to resolve (contract 6.2); the C library has no limit of its own."""
@@ -31,28 +32,11 @@ _CONCURRENT_LOOKUPS = 8
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
-_IPAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
-
 Resolve: TypeAlias = Callable[[str, int], Sequence[str]]
 """The addresses of a host, as texts; raises `OSError` or `UnicodeError` when there are none."""
 
 _NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f\\]")
 """Characters over which URL parsers disagree, so that what is checked may not be what is opened."""
-
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-_V4_COMPATIBLE = ipaddress.IPv6Network("::/96")
-_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
-_NOT_PUBLIC = tuple(
-    ipaddress.ip_network(network)
-    for network in (
-        "192.0.0.0/24",  # protocol assignments, among them NAT64 discovery
-        "192.88.99.0/24",  # relays of 6to4
-        "2001::/23",  # protocol assignments, among them Teredo
-        "2001:db8::/32",  # documentation
-        "3fff::/20",  # documentation
-    )
-)
-"""Networks that some supported `ipaddress` calls global although nobody's host is there."""
 
 
 class UnresolvedHostError(InvalidArgumentError):
@@ -69,27 +53,6 @@ class Target:
     path: str
     """Path and query as they go into the request line."""
     addresses: tuple[str, ...]
-
-
-def is_public(address: str) -> bool:
-    """Whether an IP address is some host's on the Internet, however it is written down.
-
-    IPv4 addresses inside IPv6 ones (mapped, compatible, 6to4, NAT64) are taken out and judged.
-    """
-    ip = _unwrap(ipaddress.ip_address(address))
-    if ip.is_multicast or not ip.is_global or any(ip in network for network in _NOT_PUBLIC):
-        return False
-    return ip.version == 4 or ip in _GLOBAL_UNICAST  # noqa: PLR2004 the protocol's number
-
-
-def _unwrap(ip: _IPAddress) -> _IPAddress:
-    if isinstance(ip, ipaddress.IPv4Address):
-        return ip
-    if ip.sixtofour is not None:
-        return ip.sixtofour
-    if ip.ipv4_mapped is not None or ip in _NAT64 or ip in _V4_COMPATIBLE:
-        return ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
-    return ip
 
 
 @attrs.frozen
@@ -189,10 +152,10 @@ class UrlPolicy:
         except (OSError, UnicodeError) as error:
             raise _unresolvable(host, error) from None
         for address in addresses:
-            if not (self.allow_private_addresses or is_public(address)):
+            if not self.allow_private_addresses and (reason := why_not_public(address)):
                 raise InvalidArgumentError(
                     "Webhook URL must not resolve to a non-public IP address. "
-                    f"{host!r} resolves to {address}."
+                    f"{host!r} resolves to {address}. Reason: {reason}."
                 )
         return tuple(addresses)
 

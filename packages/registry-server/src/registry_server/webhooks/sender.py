@@ -19,7 +19,7 @@ from typing import Any, cast
 
 import attrs
 
-from registry_core.webhooks import Target, UrlPolicy, is_public
+from registry_core.webhooks import Target, UrlPolicy, why_not_public
 
 ATTEMPT_TIMEOUT_SECONDS = 30.0
 """Seconds from the first packet to the end of the answer's head (contract 6.3)."""
@@ -137,8 +137,8 @@ class Sender:
     def _check_peer(self, connected: socket.socket) -> None:
         # The address was checked before; this holds even if that check and `connect` disagree.
         address = connected.getpeername()[0]
-        if not (self._urls.allow_private_addresses or is_public(address)):
-            raise BlockedAddressError(f"{address} is not a public IP address")
+        if not self._urls.allow_private_addresses and (reason := why_not_public(address)):
+            raise BlockedAddressError(f"{address} is not a public IP address: {reason}")
 
     def _context(self) -> ssl.SSLContext:
         if self._tls is None:  # Reading the machine's certificates takes 20 ms: only when needed.
