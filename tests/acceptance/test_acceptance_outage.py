@@ -1,120 +1,240 @@
-"""PostgreSQL goes away and comes back under load: clean answers, no lost write, no help needed."""
+"""PostgreSQL goes away and comes back under clients that create: none fails, nothing is made twice.
+
+The clients are MLflow's own, of the release that the tests are installed with and of those whose
+interpreters `REGISTRY_TEST_MLFLOW_PYTHONS` lists (`nox -s releases` installs them), and one that
+repeats a POST exactly when MLflow 3.18.0's does: after 408 and 429.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Self
 
 import attrs
 import pytest
 
+from services import mlflow_creator
 from services.postgres import PostgresServer
-from services.registry_server import RegistryServer
+from services.processes import wait_for
+from services.registry_server import QUIET, RegistryServer
 from services.wire_client import Answer, WireClient
 
-WRITERS = 8
-ANSWER_SECONDS = 5.0
-"""Seconds within which a request must be answered while the database is away."""
+THREADS = 6
+"""Of each client."""
 
-RECOVERY_SECONDS = 10.0
-"""Seconds after the database is back within which requests succeed again."""
+OUTAGES = [("kill", 0.0), ("stop", 3.0), ("kill", 1.0)]
+"""How the database ends, and for how many seconds it stays away."""
+
+CALLS = 4
+"""Calls of each thread that succeed before the first outage, between two, and after the last."""
+
+REPETITIONS = 7
+"""How often MLflow's client repeats a call, with its settings as they come."""
+
+REPEATED = frozenset({408, 429})
+"""The answers after which MLflow 3.18.0 repeats the creation of a model or version."""
+
+PYTHONS = [
+    sys.executable,
+    *filter(None, os.environ.get("REGISTRY_TEST_MLFLOW_PYTHONS", "").split(os.pathsep)),
+]
+"""The interpreters of the releases of MLflow."""
 
 
 @attrs.define
-class Load:
-    """Writers that never stop, and all that they were told."""
+class Created:
+    """What clients were told that they have created, and what else they were told."""
 
-    url: str
-    name: str
-    acknowledged: set[str] = attrs.field(factory=set)
-    refused: list[Answer] = attrs.field(factory=list)
-    unexpected: list[Answer] = attrs.field(factory=list)
-    slowest_seconds: float = 0.0
-    _stop: threading.Event = attrs.field(factory=threading.Event)
+    models: list[str] = attrs.field(factory=list)
+    versions: list[tuple[str, int, str]] = attrs.field(factory=list)
+    failed: list[str] = attrs.field(factory=list)
+    calls: Counter[int] = attrs.field(factory=Counter)
+    """How many have succeeded, by thread."""
     _lock: threading.Lock = attrs.field(factory=threading.Lock)
-    _threads: list[threading.Thread] = attrs.field(factory=list)
+
+    def note(
+        self,
+        *,
+        thread: int,
+        model: str | None = None,
+        version: tuple[str, int, str] | None = None,
+        failed: str | None = None,
+    ) -> None:
+        with self._lock:
+            if model is not None:
+                self.models.append(model)
+            if version is not None:
+                self.versions.append(tuple(version))
+            if failed is not None:
+                self.failed.append(failed)
+            else:
+                self.calls[thread] += 1
+
+    def await_progress(self) -> None:
+        """Returns when `CALLS` more of each thread have succeeded, or one has failed."""
+        wanted = {thread: self.calls[thread] + CALLS for thread in range(THREADS)}
+        wait_for(lambda: self.failed or all(self.calls[t] >= n for t, n in wanted.items()), 120)
+
+    def check(self, client: WireClient, shared: str) -> None:
+        """Everything is there once, and nothing else is."""
+        assert self.failed == []
+        models = sorted(model["name"] for model in _all(client, "registered-models"))
+        assert models == sorted([*self.models, shared])
+        there = sorted(
+            (version["name"], int(version["version"]), version["source"])
+            for version in _all(client, "model-versions")
+        )
+        assert there == sorted(self.versions)
+        numbers = sorted(number for name, number, _ in there if name == shared)
+        assert numbers == list(range(1, len(numbers) + 1))
+
+
+def _all(client: WireClient, kind: str) -> list[dict[str, str]]:
+    """Everything of a kind, read page by page."""
+    found: list[dict[str, str]] = []
+    page = {"max_results": "1000"}
+    while True:
+        answer = client.get(f"/{kind}/search", **page).json
+        found += answer.get(kind.replace("-", "_"), ())
+        if "next_page_token" not in answer:
+            return found
+        page["page_token"] = answer["next_page_token"]
+
+
+class Mlflow:
+    """The client of a release of MLflow, in a process of its own."""
+
+    def __init__(self, python: str, url: str, shared: str, created: Created) -> None:
+        settings = {key: value for key, value in os.environ.items() if "MLFLOW_HTTP" not in key}
+        command = [python, mlflow_creator.__file__, url, shared, str(THREADS)]
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=settings | QUIET,
+        )
+        self._reader = threading.Thread(target=self._read, args=(created,))
 
     def __enter__(self) -> Self:
+        self._reader.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._process.stdin.close()
+            self._reader.join()
+            self._process.stdout.close()
+            assert self._process.wait(60) == 0
+        finally:
+            self._process.kill()
+
+    def _read(self, created: Created) -> None:
+        for line in self._process.stdout:
+            created.note(**json.loads(line))
+
+
+class Cautious:
+    """A client that repeats what MLflow 3.18.0's repeats, over a bare connection."""
+
+    def __init__(self, url: str, shared: str, created: Created) -> None:
+        self._url = url
+        self._shared = shared
+        self._created = created
+        self._is_over = threading.Event()
         self._threads = [
-            threading.Thread(target=self._write, args=(number,)) for number in range(WRITERS)
+            threading.Thread(target=self._create, args=(number,)) for number in range(THREADS)
         ]
+
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop.set()
+        self._is_over.set()
         for thread in self._threads:
             thread.join()
 
-    def _write(self, writer: int) -> None:
+    def _create(self, thread: int) -> None:
         number = 0
-        with WireClient(self.url) as client:
-            while not self._stop.is_set():
+        with WireClient(self._url, timeout_seconds=120) as client:
+            while not self._is_over.is_set():
                 number += 1
-                source = f"s3://b/{writer}-{number}"
-                start = time.monotonic()
-                answer = client.post("/model-versions/create", name=self.name, source=source)
-                self._note(answer, source, time.monotonic() - start)
-                if answer.status != 200:
-                    # As a client would wait, only shorter.
-                    self._stop.wait(0.05)
+                name, source = f"wire-{thread}-{number}", f"s3://bucket/{thread}-{number}"
+                tags = [{"key": "n", "value": str(number)}] if number % 2 else []
+                answer = self._post(client, "/registered-models/create", name=name, tags=tags)
+                self._note(thread, answer, model=name)
+                for model in (name, self._shared):
+                    answer = self._post(client, "/model-versions/create", name=model, source=source)
+                    number_of = answer.json.get("model_version", {}).get("version", 0)
+                    self._note(thread, answer, version=(model, int(number_of), source))
 
-    def _note(self, answer: Answer, source: str, seconds: float) -> None:
-        with self._lock:
-            self.slowest_seconds = max(self.slowest_seconds, seconds)
-            if answer.status == 200:
-                self.acknowledged.add(source)
-            elif answer.status == 503:
-                self.refused.append(answer)
-            else:
-                self.unexpected.append(answer)
+    def _note(self, thread: int, answer: Answer, **what: object) -> None:
+        if answer.status != 200:
+            what = {"failed": f"{what}: {answer}"}
+        self._created.note(thread=thread, **what)
 
-
-def eventually(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    """Returns once the condition holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
+    def _post(self, client: WireClient, path: str, **fields: object) -> Answer:
+        for _ in range(REPETITIONS + 1):
+            answer = client.post(path, **fields)
+            if answer.status not in REPEATED:
+                break
+            self._is_over.wait(int(answer.headers["retry-after"]))
+        return answer
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def database() -> Iterator[PostgresServer]:
-    """A PostgreSQL of the test's own, as careful as in production."""
+    """A PostgreSQL of the tests' own, as careful as in production."""
     with PostgresServer(durable=True) as database:
         yield database
 
 
-@pytest.mark.parametrize("end", ["stop", "kill"])
-def test_the_registry_survives_an_outage_of_postgresql(database: PostgresServer, end: str) -> None:
-    """While it is away: 503 with Retry-After, soon. Then it goes on, with nothing lost."""
-    name = f"m-{uuid.uuid4().hex[:10]}"
-    with RegistryServer(database.url()) as server, WireClient(server.url) as client:
-        assert client.post("/registered-models/create", name=name).status == 200
-        with Load(server.url, name) as load:
-            eventually(lambda: len(load.acknowledged) >= 20, 30, "no write succeeds")
-            getattr(database, end)()
-            eventually(lambda: len(load.refused) >= 2 * WRITERS, 30, "no write is refused")
-            answer = client.get("/registered-models/get", name=name)
-            assert (answer.status, answer.error_code) == (503, "TEMPORARILY_UNAVAILABLE")
-            database.start()
-            before = len(load.acknowledged)
-            eventually(
-                lambda: len(load.acknowledged) >= before + 20,
-                RECOVERY_SECONDS,
-                f"no write succeeds after the outage:\n{server.log[-4000:]}",
-            )
-        assert load.unexpected == []
-        assert all(int(answer.headers["retry-after"]) >= 1 for answer in load.refused)
-        assert {answer.error_code for answer in load.refused} == {"TEMPORARILY_UNAVAILABLE"}
-        assert load.slowest_seconds < ANSWER_SECONDS
-        found = client.get("/model-versions/search", filter=f"name = '{name}'").json
-        sources = [version["source"] for version in found["model_versions"]]
-        numbers = sorted(int(version["version"]) for version in found["model_versions"])
-        assert load.acknowledged <= set(sources)
-        assert len(set(sources)) == len(sources)
-        assert numbers == list(range(1, len(numbers) + 1))
+def release(python: str) -> str:
+    """What `mlflow` an interpreter has."""
+    code = "from importlib.metadata import version; print(version('mlflow'))"
+    return subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture
+def url(database: PostgresServer) -> str:
+    """A database of its own."""
+    import psycopg
+
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(database.url(), autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+    return database.url(name)
+
+
+@pytest.mark.parametrize("client", ["as 3.18.0", *PYTHONS], ids=lambda c: Path(c).name)
+def test_creations_survive_outages_of_postgresql(
+    database: PostgresServer, url: str, client: str
+) -> None:
+    """Each call succeeds; each model is there once; the versions are 1 to N, each of one call."""
+    created, shared = Created(), "shared"
+    with RegistryServer(url, workers=2) as server, WireClient(server.url) as wire:
+        assert wire.post("/registered-models/create", name=shared).status == 200
+        creating = (
+            Cautious(server.url, shared, created)
+            if client == "as 3.18.0"
+            else Mlflow(client, server.url, shared, created)
+        )
+        with creating:
+            for end, seconds in OUTAGES:
+                created.await_progress()
+                getattr(database, end)()
+                time.sleep(seconds)
+                database.start()
+            created.await_progress()
+        created.check(wire, shared)

@@ -12,6 +12,7 @@ from registry_core.errors import (
     AlreadyExistsError,
     ConflictError,
     NotFoundError,
+    StoreBusyError,
     StoreUnavailableError,
 )
 from registry_core.models import (
@@ -85,7 +86,7 @@ def make(store: Store, family: str, name: str, arguments: tuple[Any, ...]) -> An
         return NOT_FOUND
     except AlreadyExistsError:
         return EXISTS
-    except ConflictError:
+    except (ConflictError, StoreBusyError):
         return NOTHING
     except StoreUnavailableError:
         return UNKNOWN

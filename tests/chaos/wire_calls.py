@@ -14,9 +14,6 @@ from chaos.linearizability import UNKNOWN
 from chaos.registry_model import DONE, EXISTS, NOT_FOUND
 from services.wire_client import Answer, WireClient
 
-SURELY_UNDONE = ("The database cannot be reached", "The disk of the database is full")
-"""What a 503 begins with after which nothing has happened. After any other, who knows."""
-
 _MODELS = "/registered-models"
 _VERSIONS = "/model-versions"
 _ALIASES = "/registered-models/alias"
@@ -36,22 +33,19 @@ def attempt(client: WireClient, family: str, name: str, arguments: tuple[Any, ..
         return UNKNOWN
     if answer.status == 200:
         return outcome(answer.json)
-    return _FAILURES.get((answer.status, answer.error_code)) or _unavailable(answer)
+    failure = (answer.status, answer.error_code)
+    return _FAILURES.get(failure, ("unexpected", *failure))
 
 
-_FAILURES: Mapping[tuple[int, str | None], str] = {
+_FAILURES: Mapping[tuple[int, str | None], Any] = {
     (404, "RESOURCE_DOES_NOT_EXIST"): NOT_FOUND,
     # An alias that is not there, as MLflow has it; all arguments of the runs are valid.
     (400, "INVALID_PARAMETER_VALUE"): NOT_FOUND,
     (400, "RESOURCE_ALREADY_EXISTS"): EXISTS,
     (409, "ABORTED"): NOTHING,
+    (429, "RESOURCE_EXHAUSTED"): NOTHING,
+    (503, "TEMPORARILY_UNAVAILABLE"): UNKNOWN,
 }
-
-
-def _unavailable(answer: Answer) -> Any:
-    if (answer.status, answer.error_code) != (503, "TEMPORARILY_UNAVAILABLE"):
-        return ("unexpected", answer.status, answer.error_code)
-    return NOTHING if answer.json["message"].startswith(SURELY_UNDONE) else UNKNOWN
 
 
 def _done(_: Any) -> str:

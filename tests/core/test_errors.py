@@ -69,7 +69,15 @@ def test_errors_speak_mlflows_sentences(error, message):
     assert str(error) == message
 
 
-@pytest.mark.parametrize("error", [*EVERY, errors.ConflictError("lost"), RegistryError("any")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        *EVERY,
+        errors.ConflictError("lost"),
+        errors.StoreBusyError("full", retry_after_seconds=3),
+        RegistryError("any"),
+    ],
+)
 def test_errors_survive_pickling(error):
     """A worker process that fails can say so: type, sentence and data arrive."""
     arrived = pickle.loads(pickle.dumps(error))

@@ -29,12 +29,15 @@ from registry_core.testing.racing import race
 
 CONTESTANTS = 3
 
-SECOND = """
+HEAD, NEXT = head(), "9999"
+"""The revisions of this release and of the one after it."""
+
+NEXT_MIGRATION = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "{revision}"
+down_revision = "{head}"
 
 
 def upgrade():
@@ -110,9 +113,10 @@ def next_release(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..
     def release(then: str = "pass") -> None:
         migrations = tmp_path / "migrations"
         shutil.copytree(schema._MIGRATIONS, migrations)
-        (migrations / "versions" / "0002_next.py").write_text(SECOND.format(then=then))
+        migration = NEXT_MIGRATION.format(revision=NEXT, head=HEAD, then=then)
+        (migrations / "versions" / f"{NEXT}_next.py").write_text(migration)
         monkeypatch.setattr(schema, "_MIGRATIONS", migrations)
-        monkeypatch.setattr(schema, "REVISIONS", ("0001", "0002"))
+        monkeypatch.setattr(schema, "REVISIONS", (*schema.REVISIONS, NEXT))
 
     return release
 
@@ -211,9 +215,9 @@ def test_an_older_schema_is_refused_until_it_is_upgraded(url: str, next_release)
     with pytest.raises(SchemaOutOfDateError, match="regctl db upgrade"):
         open_store(url)
     assert catalog(url) == before
-    assert current(url) == "0001"
+    assert current(url) == HEAD
     upgrade(url)
-    assert current(url) == "0002"
+    assert current(url) == NEXT
     store = open_store(url)
     model = store.get_registered_model("m")
     assert (model.tags, [v.version for v in model.latest_versions]) == ({"k": "v"}, [1])
@@ -226,7 +230,7 @@ def test_racing_upgrades_apply_a_migration_once(url: str, next_release) -> None:
     next_release()
     outcomes = race(*[lambda: upgrade(url)] * CONTESTANTS)
     assert [outcome.error for outcome in outcomes] == [None] * CONTESTANTS
-    assert current(url) == "0002"
+    assert current(url) == NEXT
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(url: str, next_release) -> None:
@@ -237,7 +241,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(url: str, next_release) ->
     with pytest.raises(RuntimeError, match="half-way"):
         upgrade(url)
     assert catalog(url) == before
-    assert current(url) == "0001"
+    assert current(url) == HEAD
 
 
 class PowerCutError(Exception):

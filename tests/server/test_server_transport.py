@@ -7,12 +7,19 @@ import json
 
 import pytest
 
-from registry_core import ConflictError, Registry, StoreUnavailableError
+from registry_core import (
+    ConflictError,
+    ContentionError,
+    Registry,
+    StoreBusyError,
+    StoreUnavailableError,
+)
 from registry_core.models import ModelVersion, RegisteredModel
 from registry_core.stores.memory import MemoryStore
-from registry_server import Settings
+from registry_server import Settings, outages
 from registry_server.app import AJAX_API, API, SEED_API, paths
 from registry_server.operations import REGISTRY_OPERATIONS
+from registry_server.outages import Outage
 from services.in_process import InProcessServer, missing
 
 JSON = [(b"content-type", b"application/json")]
@@ -288,18 +295,78 @@ def fail(server, error):
     return server.call("GET", "/registered-models/get", query=[("name", "m")])
 
 
-@pytest.mark.parametrize(("wanted", "told"), [(1, "1"), (3, "3"), (60, "5")])
-def test_store_that_is_away_is_503_and_says_when_to_ask_again(failing, wanted, told):
-    """Soon: a client waits as long as it is told, and the store may be back in a second."""
+@pytest.fixture
+def outage(monkeypatch):
+    """No other test's failure counts, and the time of this one stands still."""
+    clock = ManualSeconds()
+    monkeypatch.setattr(outages, "_outage", Outage(clock))
+    return clock
+
+
+class ManualSeconds:
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.mark.parametrize(("wanted", "told"), [(1, "1"), (3, "3"), (60, "30")])
+def test_store_that_is_away_is_503_and_says_when_to_ask_again(failing, outage, wanted, told):
+    """The change may have been made: MLflow's client decides by the call whether to repeat it."""
     answer = fail(failing, StoreUnavailableError("no answer", retry_after_seconds=wanted))
     assert (answer.status, answer.json["error_code"]) == (503, "TEMPORARILY_UNAVAILABLE")
     assert answer.headers["retry-after"] == told
 
 
-def test_lost_race_is_409(failing):
-    """Nothing was written; a client does not repeat it by itself."""
+@pytest.mark.parametrize("error", [StoreBusyError("full"), ContentionError("lost again")])
+def test_call_that_wrote_nothing_is_429_and_says_when_to_ask_again(failing, outage, error):
+    """The one status after which every release of MLflow's client repeats every call."""
+    answer = fail(failing, error)
+    assert (answer.status, answer.json["error_code"]) == (429, "RESOURCE_EXHAUSTED")
+    assert answer.json["message"] == str(error)
+    assert answer.headers["retry-after"] == "1"
+
+
+def test_clients_wait_as_long_again_as_the_store_has_been_away(failing, outage):
+    """MLflow's client asks 8 times: a second between each would give up a restart of 7 seconds."""
+    waits = []
+    while len(waits) < 7:
+        waits.append(int(fail(failing, StoreBusyError("away")).headers["retry-after"]))
+        outage.now += waits[-1]
+    assert waits == [1, 1, 2, 4, 8, 16, 30]
+    outage.now += 6  # nobody has asked in vain for longer than anybody was told to wait
+    assert fail(failing, StoreBusyError("away")).headers["retry-after"] == "1"
+
+
+def test_an_outage_is_over_when_a_change_succeeds(failing, outage):
+    """The next one begins anew, unless it comes at once; and a standby answers reads all the time."""
+
+    def told(name, *, after):
+        outage.now += 100
+        fail(failing, StoreBusyError("away"))
+        outage.now += 4
+        if name:
+            assert create(failing, name).status == 200
+        failing.call("GET", "/registered-models/search")
+        outage.now += after
+        return fail(failing, StoreBusyError("away")).headers["retry-after"]
+
+    assert told("", after=1) == "5"
+    assert told("flapping", after=1) == "5"
+    outage.now += 100
+    fail(failing, StoreBusyError("away"))
+    outage.now += 5
+    fail(failing, StoreBusyError("away"))
+    assert create(failing, "back").status == 200
+    outage.now += 6
+    assert fail(failing, StoreBusyError("away")).headers["retry-after"] == "1"
+
+
+def test_conflict_is_409(failing):
+    """Others have changed what it is about: a client must look, and does not repeat it by itself."""
     answer = fail(failing, ConflictError("lost"))
     assert (answer.status, answer.json) == (409, {"error_code": "ABORTED", "message": "lost"})
+    assert "retry-after" not in answer.headers
 
 
 def test_unexpected_failure_is_500_logged_and_not_told(failing, caplog):

@@ -25,6 +25,7 @@ from registry_core.errors import (
     NotPermittedError,
     RegisteredModelNotFoundError,
     RegistryError,
+    StoreBusyError,
     StoreUnavailableError,
     UnexpectedAnswerError,
     UnsupportedBackendError,
@@ -36,9 +37,8 @@ from services.scripted_server import Answer, HangUp, ScriptedServer
 MODEL = Answer(
     200, {"registered_model": {"name": "m", "creation_timestamp": 1, "last_updated_timestamp": 2}}
 )
-BUSY = Answer(
-    503, {"error_code": "TEMPORARILY_UNAVAILABLE", "message": "later"}, {"Retry-After": "7"}
-)
+BUSY = Answer(503, {"error_code": "TEMPORARILY_UNAVAILABLE", "message": "later"})
+FULL = Answer(429, {"error_code": "RESOURCE_EXHAUSTED", "message": "not now"}, {"Retry-After": "1"})
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +69,9 @@ def _create(url: str) -> object:
 # What is repeated
 
 
-@pytest.mark.parametrize("trouble", [HangUp(), BUSY, Answer(502), Answer(504, b"<html>")])
+@pytest.mark.parametrize(
+    "trouble", [HangUp(), BUSY, Answer(429), Answer(408), Answer(502), Answer(504, b"<html>")]
+)
 def test_a_read_is_repeated_until_it_succeeds(trouble: Answer | HangUp) -> None:
     """A broken connection or a busy server costs a read another attempt, not an error."""
     with ScriptedServer(trouble, trouble, MODEL) as server:
@@ -81,8 +83,38 @@ def test_a_read_is_repeated_until_it_succeeds(trouble: Answer | HangUp) -> None:
 def test_a_write_is_sent_once(trouble: Answer | HangUp) -> None:
     """A write whose answer is lost may have happened; it is never sent a second time."""
     with ScriptedServer(trouble, MODEL) as server:
-        with pytest.raises(StoreUnavailableError):
+        with pytest.raises(StoreUnavailableError) as caught:
             _create(server.url)
+        assert not isinstance(caught.value, StoreBusyError)
+        assert len(server.received) == 1
+
+
+@pytest.mark.parametrize("refusal", [Answer(429), Answer(408), attrs.evolve(FULL, headers={})])
+def test_a_write_that_the_server_did_not_take_is_repeated(refusal: Answer) -> None:
+    """These answers say that nothing was done."""
+    with ScriptedServer(refusal, refusal, MODEL) as server:
+        assert _create(server.url).name == "m"
+        assert len(server.received) == 3
+
+
+def test_a_server_is_left_alone_for_as_long_as_it_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both by what reads and by what writes; the pause is the server's, and not shorter."""
+    pauses: list[float] = []
+    monkeypatch.setattr(transport.time, "sleep", pauses.append)
+    for call in (_get, _create):
+        with ScriptedServer(attrs.evolve(FULL, headers={"Retry-After": "1"}), MODEL) as server:
+            monkeypatch.setattr(transport, "RETRY_SECONDS", 3.0)
+            assert call(server.url).name == "m"
+    assert [pause >= 1 for pause in pauses] == [True, True]
+
+
+def test_a_server_that_asks_for_too_long_is_not_asked_again() -> None:
+    """The caller learns that nothing was written, and how long to wait."""
+    for call in (_get, _create):
+        refusal = attrs.evolve(FULL, headers={"Retry-After": "30"})
+        with ScriptedServer(refusal, MODEL) as server, pytest.raises(StoreBusyError) as caught:
+            call(server.url)
+        assert caught.value.retry_after_seconds == 30
         assert len(server.received) == 1
 
 
@@ -119,9 +151,7 @@ def test_nobody_listening_is_unavailable_soon(monkeypatch: pytest.MonkeyPatch) -
     port = free_port()
     with open_registry(f"http://127.0.0.1:{port}") as registry:
         started = time.monotonic()
-        with pytest.raises(
-            StoreUnavailableError, match=f"127.0.0.1:{port} is unavailable: no connection"
-        ):
+        with pytest.raises(StoreBusyError, match=f"127.0.0.1:{port} is unavailable: no connection"):
             registry.get_registered_model("m")
         assert time.monotonic() - started < 2
         with ScriptedServer(MODEL, port=port):
@@ -159,7 +189,8 @@ def test_connections_are_used_again() -> None:
 
 def test_retry_after_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     """How long to wait is the server's to say."""
-    with ScriptedServer(BUSY) as server, pytest.raises(StoreUnavailableError) as caught:
+    busy = attrs.evolve(BUSY, headers={"Retry-After": "7"})
+    with ScriptedServer(busy) as server, pytest.raises(StoreUnavailableError) as caught:
         _create(server.url)
     assert caught.value.retry_after_seconds == 7
 
@@ -179,6 +210,8 @@ def test_retry_after_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None
         (_error(403, "PERMISSION_DENIED"), NotPermittedError, "said the server"),
         (_error(401, "UNAUTHENTICATED"), NotPermittedError, "said the server"),
         (_error(409, "ABORTED"), ConflictError, "said the server"),
+        (_error(429, "RESOURCE_EXHAUSTED"), StoreBusyError, "said the server"),
+        (Answer(429, b"<html>slow down"), StoreBusyError, "answers 429"),
         (_error(500, "INTERNAL_ERROR"), RegistryError, "said the server"),
         (Answer(401, b"<html>log in"), NotPermittedError, "MLFLOW_TRACKING_TOKEN"),
         (Answer(403, {"detail": "no"}), NotPermittedError, "MLFLOW_TRACKING_USERNAME"),

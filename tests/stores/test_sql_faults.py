@@ -17,9 +17,10 @@ import pytest
 
 from registry_core.errors import (
     BackendError,
-    ConflictError,
+    ContentionError,
     NotPermittedError,
     RegistryError,
+    StoreBusyError,
     StoreCorruptedError,
     StoreUnavailableError,
     UnknownBackendError,
@@ -28,7 +29,12 @@ from registry_core.models import NewModelVersion, NewRegisteredModel, Stage
 from registry_core.store import Store
 from registry_core.stores.sql import SqlStore, database, open_store, postgresql, sqlite
 from registry_core.stores.sql.database import Database
-from registry_core.stores.sql.errors import ConnectionLostError, LostRaceError
+from registry_core.stores.sql.errors import (
+    ConnectionLostError,
+    InDoubtError,
+    LostRaceError,
+    from_sqlstate,
+)
 from registry_core.stores.sql.postgresql import PostgresqlDriver
 from registry_core.stores.sql.sqlite import SqliteDriver
 from registry_core.testing.racing import race
@@ -64,9 +70,9 @@ def opened(url: str) -> Iterator[SqlStore]:
 
 
 @contextlib.contextmanager
-def raises_promptly() -> Iterator[None]:
+def raises_promptly(kind: type[Exception] = StoreUnavailableError) -> Iterator[None]:
     started = time.monotonic()
-    with pytest.raises(StoreUnavailableError):
+    with pytest.raises(kind):
         yield
     assert time.monotonic() - started < PROMPTLY
 
@@ -180,13 +186,13 @@ def test_a_lost_race_is_repeated(faulty: SqlStore, faults: Faults, point: str) -
     assert faults.times == 0
 
 
-def test_a_race_lost_for_too_long_is_a_conflict(
+def test_a_race_lost_for_too_long_is_contention(
     faulty: SqlStore, faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing was written, and the connection is as good as before."""
     monkeypatch.setattr(database, "RETRY_SECONDS", 0.05)
     faults.at, faults.times, faults.do = "COMMIT", 10**6, raising(LostRaceError("busy"))
-    with pytest.raises(ConflictError):
+    with pytest.raises(ContentionError):
         transition(faulty)
     faults.times = 0
     assert faulty.get_model_version("m", 1).current_stage is Stage.NONE
@@ -207,7 +213,7 @@ def test_a_read_is_repeated_once(faulty: SqlStore, faults: Faults) -> None:
     faults.at, faults.times, faults.do = "SELECT", 1, raising(ConnectionLostError("gone"))
     assert faulty.get_registered_model("m").name == "m"
     faults.times = 2
-    with pytest.raises(StoreUnavailableError):
+    with pytest.raises(StoreBusyError):
         faulty.get_registered_model("m")
     assert faulty.get_registered_model("m").name == "m"
 
@@ -215,7 +221,7 @@ def test_a_read_is_repeated_once(faulty: SqlStore, faults: Faults) -> None:
 def test_a_commit_without_a_reply_is_not_repeated(faulty: SqlStore, faults: Faults) -> None:
     """The caller learns that the change may have been made; it was, and only once."""
     faults.at, faults.times, faults.do = "committed", 1, raising(ConnectionLostError("gone"))
-    with pytest.raises(StoreUnavailableError, match="may or may not"):
+    with pytest.raises(InDoubtError, match="may or may not"):
         transition(faulty)
     assert faulty.get_model_version("m", 1).current_stage is Stage.PRODUCTION
 
@@ -225,12 +231,37 @@ def test_a_single_statement_without_a_reply_is_not_repeated(
 ) -> None:
     """It is its own commit."""
     faults.at, faults.times, faults.do = "INSERT", 1, raising(ConnectionLostError("gone"))
-    with pytest.raises(StoreUnavailableError, match="may or may not"):
+    with pytest.raises(InDoubtError, match="may or may not"):
         faulty.set_registered_model_tag("m", "k", "v")
     assert faulty.get_registered_model("m").tags == {}
     faults.times, faults.do = 1, raising(ConnectionLostError("gone", in_doubt=False))
     faulty.set_registered_model_tag("m", "k", "v")
     assert faulty.get_registered_model("m").tags == {"k": "v"}
+
+
+@pytest.mark.parametrize("point", ["BEGIN", "UPDATE", "SELECT"])
+def test_a_transaction_without_a_commit_has_written_nothing(
+    faulty: SqlStore, faults: Faults, point: str
+) -> None:
+    """Whether the connection is lost again and again, or the server hangs: a client may repeat it."""
+    for error in (ConnectionLostError("gone"), InDoubtError("no answer")):
+        faults.at, faults.times, faults.do = point, 2, raising(error)
+        with pytest.raises(StoreBusyError):
+            transition(faulty)
+        faults.times = 0
+        assert faulty.get_model_version("m", 1).current_stage is Stage.NONE
+
+
+@pytest.mark.parametrize("severity", ["FATAL", "PANIC"])
+@pytest.mark.parametrize("code", ["53200", "58030", "25006", "57014", "25P03", "40001"])
+def test_an_error_that_ends_the_connection_does_not_say_what_was_written(
+    code: str, severity: str
+) -> None:
+    """As when the log cannot be written at a commit; an ordinary error of the code undoes it."""
+    ended = from_sqlstate(code, "m", severity)
+    assert isinstance(ended, ConnectionLostError)
+    assert ended.in_doubt
+    assert not isinstance(from_sqlstate(code, "m"), ConnectionLostError)
 
 
 def test_an_error_in_a_transaction_undoes_it(faulty: SqlStore, faults: Faults) -> None:
@@ -261,7 +292,7 @@ def test_a_full_house_is_an_error(url: str, monkeypatch: pytest.MonkeyPatch) -> 
     with opened(url) as store:
         pool = store._database
         taken = [pool._take(fresh=True) for _ in range(pool.driver.max_connections)]
-        with pytest.raises(StoreUnavailableError, match="in use"):
+        with pytest.raises(StoreBusyError, match="in use"):
             store.ping()
         for connection in taken:
             pool._put_back(connection)
@@ -336,47 +367,51 @@ def test_a_restart_between_two_calls_is_not_noticed(own_server: PostgresServer) 
 
 
 def test_a_server_that_is_down_is_unavailable_until_it_is_up(own_server: PostgresServer) -> None:
-    """Every call says so at once, and works again without anybody's help."""
+    """Every call says so at once, and that it did nothing; all work again without anybody's help."""
     with opened(own_server.url()) as store:
         create_model(store)
         own_server.stop()
         for call in (
             store.ping,
+            lambda: create_model(store, "n"),
             lambda: store.create_model_version(NEW),
             lambda: transition(store),
+            lambda: open_store(own_server.url()),
         ):
-            with raises_promptly():
+            with raises_promptly(StoreBusyError):
                 call()
-        with raises_promptly():
-            open_store(own_server.url())
         own_server.start()
         assert store.create_model_version(NEW).version == 1
         store.delete_registered_model("m")
 
 
 def test_acknowledged_versions_survive_the_death_of_the_server(own_server: PostgresServer) -> None:
-    """After a crash every acknowledged version is there, and the numbers have no gap."""
+    """After a crash every acknowledged version is there, once, and no other."""
     acknowledged: list[int] = []
+    stop = threading.Event()
     with opened(own_server.url()) as store:
         create_model(store)
 
         def write() -> None:
-            with contextlib.suppress(StoreUnavailableError):
-                while True:
+            while not stop.is_set():
+                with contextlib.suppress(StoreBusyError):
                     acknowledged.append(store.create_model_version(NEW).version)
+
+        def wait_for(count: int) -> None:
+            while len(acknowledged) < count:
+                time.sleep(0.005)
 
         writers = [threading.Thread(target=write) for _ in range(4)]
         for writer in writers:
             writer.start()
-        while len(acknowledged) < 40:
-            time.sleep(0.005)
+        wait_for(40)
         own_server.kill()
+        own_server.start()
+        wait_for(len(acknowledged) + 40)
+        stop.set()
         for writer in writers:
             writer.join()
-        own_server.start()
-        found = numbers(store)
-        assert set(acknowledged) <= set(found)
-        assert store.create_model_version(NEW).version == len(found) + 1
+        assert sorted(acknowledged) == numbers(store) == list(range(1, len(acknowledged) + 1))
         store.delete_registered_model("m")
 
 
@@ -537,7 +572,7 @@ def test_a_locked_file_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch
             lambda: store.create_model_version(NEW),
             lambda: store.set_registered_model_tag("m", "k", "v"),
         ):
-            with pytest.raises(ConflictError):
+            with pytest.raises(ContentionError):
                 write()
         other.execute("ROLLBACK")
         assert store.create_model_version(NEW).version == 1

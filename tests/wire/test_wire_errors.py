@@ -13,6 +13,7 @@ from registry_core.errors import (
     AlreadyExistsError,
     ArtifactNotFoundError,
     ConflictError,
+    ContentionError,
     FilterSyntaxError,
     InvalidArgumentError,
     ModelVersionNotFoundError,
@@ -23,6 +24,7 @@ from registry_core.errors import (
     RegisteredModelNotFoundError,
     RegistryError,
     SchemaOutOfDateError,
+    StoreBusyError,
     StoreCorruptedError,
     StoreUnavailableError,
     UnexpectedAnswerError,
@@ -54,6 +56,8 @@ INTERNAL = ("INTERNAL_ERROR", 500, "XXM00", "CLIENT_INTERNAL_ERROR")
         (FilterSyntaxError("x", source="f", span=(0, 1)), INVALID),
         (NotPermittedError("x"), ("PERMISSION_DENIED", 403, "KAM00", "PERMISSION_DENIED")),
         (ConflictError("x"), ("ABORTED", 409, None, None)),
+        (ContentionError("x"), ("RESOURCE_EXHAUSTED", 429, None, None)),
+        (StoreBusyError("x"), ("RESOURCE_EXHAUSTED", 429, None, None)),
         (
             StoreUnavailableError("x"),
             ("TEMPORARILY_UNAVAILABLE", 503, "XXM00", "CLIENT_INTERNAL_ERROR"),
@@ -89,6 +93,7 @@ TABLE = [
     ("ENDPOINT_NOT_FOUND", *NOT_FOUND[1:]),
     ("ABORTED", 409, None, None),
     ("RESOURCE_CONFLICT", 409, None, None),
+    ("RESOURCE_EXHAUSTED", 429, None, None),
     ("INTERNAL_ERROR", *INTERNAL[1:]),
     ("DATA_LOSS", 500, None, None),
     ("NOT_IMPLEMENTED", 501, None, None),
@@ -115,7 +120,7 @@ def test_no_fault_of_a_caller_is_retried_by_the_client():
     """MLflow's client repeats 408, 429, 500, 502, 503 and 504 for minutes, POST included."""
     retried = {408, 429, 500, 502, 503, 504}
     for name, cls in inspect.getmembers(errors, inspect.isclass):
-        if issubclass(
+        if cls is not ContentionError and issubclass(
             cls, NotFoundError | AlreadyExistsError | InvalidArgumentError | ConflictError
         ):
             code = next(
@@ -149,6 +154,7 @@ def test_exception_that_is_not_ours_is_not_told():
         NotPermittedError("no"),
         ConflictError("lost"),
         StoreUnavailableError("away"),
+        StoreBusyError("full"),
         StoreCorruptedError("broken"),
     ],
     ids=lambda error: f"{type(error).__name__}-{error}",
@@ -186,7 +192,9 @@ def test_rename_conflict_of_mlflow_loses_its_sql():
         (404, None, UnsupportedBackendError),
         (404, {"error_code": "ENDPOINT_NOT_FOUND", "message": "x"}, UnsupportedBackendError),
         (409, None, ConflictError),
-        (429, None, StoreUnavailableError),
+        (408, None, StoreBusyError),
+        (429, None, StoreBusyError),
+        (429, {"error_code": "REQUEST_LIMIT_EXCEEDED", "message": "x"}, StoreBusyError),
         (503, None, StoreUnavailableError),
         (504, {"error_code": 7, "message": 8}, StoreUnavailableError),
         (500, None, RegistryError),

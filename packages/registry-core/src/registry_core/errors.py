@@ -16,9 +16,11 @@ a client sees the same sentence on every path.
       InvalidArgumentError (ValueError)
         FilterSyntaxError              carries the text and the span at fault
       NotPermittedError                the backend refused the credentials
-      ConflictError                    lost a race more often than we retry; nothing was written
+      ConflictError                    others changed what the call is about; nothing was written
+        ContentionError                lost a race more often than we retry; nothing was written
       StoreUnavailableError            the database or bucket did not answer
         UnexpectedAnswerError          what answered is not, or not like, what the store asks
+        StoreBusyError                 it did not take the call; nothing was written
       StoreCorruptedError              what was stored cannot be read back
       BackendError
         InvalidUrlError                a store or artifact URL that means nothing; also an
@@ -200,6 +202,13 @@ class NotPermittedError(RegistryError):
 
 
 class ConflictError(RegistryError):
+    """What the call is about is no longer as it must be: others have changed it.
+
+    Nothing was written.
+    """
+
+
+class ContentionError(ConflictError):
     """A race was lost more often than it is retried.
 
     Nothing was written; the call is safe to repeat.
@@ -209,6 +218,7 @@ class ConflictError(RegistryError):
 class StoreUnavailableError(RegistryError):
     """The backend did not answer in time. The store works again by itself once the backend does.
 
+    Of a change nobody knows whether it was made, unless this is a `StoreBusyError`.
     `retry_after_seconds` is how long a client should wait before it asks again.
     """
 
@@ -222,6 +232,13 @@ class UnexpectedAnswerError(StoreUnavailableError):
 
     A login page, a proxy or another service answers in its place, or its answer is damaged, too
     large or without end. Nothing of the answer was used. Whether a change was made is not known.
+    """
+
+
+class StoreBusyError(StoreUnavailableError):
+    """The backend did not take the call: no connection could be had, or it refused for now.
+
+    Nothing was written; the call is safe to repeat.
     """
 
 

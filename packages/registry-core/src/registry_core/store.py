@@ -244,9 +244,10 @@ class Store(RegisteredModels, ModelVersions, Aliases, Tags, Webhooks, Protocol):
     - A version number is handed out once per model, in order, and not again after the version is
       deleted. Only deleting the model resets it.
     - A search ends in a total order; paging visits every row that existed throughout exactly once.
-    - A lost race is retried inside, with jitter and a bound, then raises `ConflictError` with
-      nothing written. An unreachable backend raises `StoreUnavailableError` within seconds, and
-      the store works again by itself when the backend is back.
+    - A lost race is retried inside, with jitter and a bound, then raises `ContentionError` with
+      nothing written. An unreachable backend raises `StoreUnavailableError` within seconds, as
+      `StoreBusyError` only where it is certain that nothing was written, and the store works again
+      by itself when the backend is back.
     - One meaning: the same calls give the same results, order and errors on every backend.
       Timestamps are milliseconds since the epoch, UTC, from the store's clock.
     """

@@ -27,7 +27,7 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from registry_core import Registry, wire
 from registry_core.at_once import ReadsAtOnce, WouldWaitError
 from registry_core.webhooks import Webhooks
-from registry_server import openapi, probes, replies
+from registry_server import openapi, outages, probes, replies
 from registry_server.artifacts import SCHEMAS as ARTIFACT_SCHEMAS
 from registry_server.artifacts import ArtifactService, supports_multipart
 from registry_server.at_once import AtOnce
@@ -211,6 +211,8 @@ class _Runner:
             call = Call(registry=self._registry, user=user)
             result = operation.call(call, wanted)
             reply = replies.success(operation.answer.encode(result))
+            if not operation.is_read:
+                outages.end()
             for observer in self._observers:
                 observer(operation.id, wanted, result, call)
         except WouldWaitError:

@@ -9,13 +9,14 @@ from litestar.types import Receive, Scope, Send
 
 from registry_core import RegistryError, StoreUnavailableError
 from registry_core.wire import CODES, JSON_CONTENT_TYPE, Json, code_of, dumps, error_body
+from registry_server import outages
 
 _logger = logging.getLogger("registry_server")
 
 _JSON = (b"content-type", JSON_CONTENT_TYPE.encode())
 
-MAX_RETRY_AFTER_SECONDS = 5
-"""The longest a client is told to wait: longer than that, its own back-off is as good a guess."""
+_PASSING = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+"""The statuses that say when to ask again."""
 
 
 class Reply:
@@ -77,8 +78,8 @@ def failure(error: Exception) -> Reply:
     headers: tuple[tuple[bytes, bytes], ...] = (_JSON,)
     if isinstance(error, StoreUnavailableError):
         _logger.warning("the store is unavailable: %s", error)
-        seconds = min(error.retry_after_seconds, MAX_RETRY_AFTER_SECONDS)
-        headers = (_JSON, (b"retry-after", b"%d" % seconds))
+    if code.status in _PASSING:
+        headers = (_JSON, (b"retry-after", b"%d" % outages.retry_after_seconds(error)))
     return Reply(code.status, dumps(error_body(error)), headers)
 
 

@@ -15,9 +15,12 @@ from registry_core.errors import (
     ArtifactImmutableError,
     ArtifactNotFoundError,
     ConflictError,
+    ContentionError,
     InvalidArgumentError,
     NotFoundError,
     RegistryError,
+    StoreBusyError,
+    StoreUnavailableError,
 )
 from registry_core.lifecycle.context import DIGEST_TAG, Context, subject
 from registry_core.lifecycle.moving import Meter, in_parallel
@@ -141,11 +144,15 @@ def _is_of(draft: NewModelVersion, version: ModelVersion) -> bool:
 def _ending(context: Context, version: ModelVersion, deliver: Callable[[], object]) -> ModelVersion:
     """The version, READY after its files were delivered, or FAILED and the error raised."""
     try:
-        deliver()
-    except (RegistryError, OSError) as error:
-        _fail(context, version, error)
-        raise
-    return _finish(context, version)
+        try:
+            deliver()
+        except (RegistryError, OSError) as error:
+            _fail(context, version, error)
+            raise
+        return _finish(context, version)
+    except (ContentionError, StoreBusyError) as error:
+        # They say that nothing was written, and there is a version by now.
+        raise StoreUnavailableError(f"{subject(version)} was not finished: {error}") from error
 
 
 def _finish(context: Context, version: ModelVersion) -> ModelVersion:

@@ -1,7 +1,9 @@
 """Errors on the wire: our classes, MLflow's codes, HTTP statuses, and back (contract 1.4).
 
-Strategy: a client retries 408, 429 and most 5xx for minutes, POST included. So whatever a caller
-can cause is a 4xx, and 503 is kept for what passes by itself.
+Strategy: MLflow's client repeats 429 for minutes whatever the call, and most 5xx too, but since
+3.18 not those of a POST that may have been carried out. So whatever a caller can cause is any other
+4xx, 429 says that nothing was written, and 503 is kept for what passes by itself and may have been
+carried out.
 """
 
 from __future__ import annotations
@@ -69,10 +71,12 @@ CODE_OF_CLASS: Mapping[type[RegistryError], ErrorCode] = {
     errors.InvalidArgumentError: CODES["INVALID_PARAMETER_VALUE"],
     errors.NotPermittedError: CODES["PERMISSION_DENIED"],
     errors.ConflictError: CODES["ABORTED"],
+    errors.ContentionError: CODES["RESOURCE_EXHAUSTED"],
     errors.ArtifactExistsError: CODES["RESOURCE_CONFLICT"],
     # What is registered stays as it is, for everybody.
     errors.ArtifactImmutableError: CODES["PERMISSION_DENIED"],
     errors.StoreUnavailableError: CODES["TEMPORARILY_UNAVAILABLE"],
+    errors.StoreBusyError: CODES["RESOURCE_EXHAUSTED"],
     errors.StoreCorruptedError: CODES["DATA_LOSS"],
     # A store behind another server cannot do all; to ask it again does not help.
     errors.UnsupportedBackendError: CODES["NOT_IMPLEMENTED"],
@@ -198,8 +202,8 @@ _CLASS_OF_CODE: Mapping[str, type[RegistryError]] = {
     "PERMISSION_DENIED": errors.NotPermittedError,
     "RESOURCE_CONFLICT": errors.ConflictError,
     "ABORTED": errors.ConflictError,
-    "REQUEST_LIMIT_EXCEEDED": errors.StoreUnavailableError,
-    "RESOURCE_EXHAUSTED": errors.StoreUnavailableError,
+    "REQUEST_LIMIT_EXCEEDED": errors.StoreBusyError,
+    "RESOURCE_EXHAUSTED": errors.StoreBusyError,
     "TEMPORARILY_UNAVAILABLE": errors.StoreUnavailableError,
     "DEADLINE_EXCEEDED": errors.StoreUnavailableError,
     "DATA_LOSS": errors.StoreCorruptedError,
@@ -211,8 +215,11 @@ _CLASS_OF_STATUS: Mapping[int, type[RegistryError]] = {
     403: errors.NotPermittedError,
     404: errors.UnsupportedBackendError,
     405: errors.UnsupportedBackendError,
+    # The server waited in vain for the rest of the request, or would not look at it.
+    408: errors.StoreBusyError,
     409: errors.ConflictError,
     413: errors.InvalidArgumentError,
+    429: errors.StoreBusyError,
     501: errors.UnsupportedBackendError,
 }
 
@@ -220,6 +227,6 @@ _CLASS_OF_STATUS: Mapping[int, type[RegistryError]] = {
 def _class_of(code: str, status: int) -> Callable[[str], RegistryError]:
     if code in _CLASS_OF_CODE:
         return _CLASS_OF_CODE[code]
-    if status in (408, 429, 502, 503, 504):
+    if status in (502, 503, 504):
         return errors.StoreUnavailableError
     return _CLASS_OF_STATUS.get(status, RegistryError)

@@ -22,6 +22,7 @@ from urllib3.exceptions import (
 from registry_core import wire
 from registry_core.errors import (
     NotPermittedError,
+    StoreBusyError,
     StoreCorruptedError,
     StoreUnavailableError,
     UnexpectedAnswerError,
@@ -46,7 +47,8 @@ from registry_core.stores.rest.bodies import (
 from registry_core.stores.rest.connections import CONNECT_TIMEOUT_SECONDS, open_pool
 
 RETRY_SECONDS = 3.0
-"""Seconds after its start within which a request may be repeated; then the store is unavailable."""
+"""Seconds after its start within which a request may be repeated; then the store is unavailable. A
+server that asks to be left alone for longer is not asked again."""
 
 CALL_SECONDS = 60.0
 """Seconds that a call may take with all its repetitions, to the last byte of the answer. A server
@@ -67,7 +69,10 @@ LOCATION_MAX_LENGTH = 500
 """Characters of the address of a redirection that an error repeats."""
 
 _BASE_PATH = "/api/2.0/mlflow"
-_PASSING = frozenset({429, 502, 503, 504})
+_REFUSED = frozenset({408, 429})
+"""Statuses of a request that the server did not carry out."""
+
+_PASSING = _REFUSED | {502, 503, 504}
 _NEVER_SENT = (NewConnectionError, ConnectTimeoutError, ProxyError)
 _UNCLEAR = "Whether the change was made is not known."
 _STRANGERS = (
@@ -97,9 +102,10 @@ class Transport:
     """A connection pool to one server.
 
     Strategy: what only reads is repeated for `RETRY_SECONDS` when the connection breaks or the
-    server is busy. What writes is repeated only if the connection was never made: a write whose
-    answer is lost may have happened, and MLflow has no way to say "the same one again". So it is
-    reported as unavailable, and the caller, who can look, decides.
+    server is busy. What writes is repeated only if the connection was never made, or the server
+    says that it did nothing: a write whose answer is lost may have happened, and MLflow has no way
+    to say "the same one again". So it is reported as unavailable, and the caller, who can look,
+    decides.
 
     Whoever answers is not trusted: every call is over by one moment, no answer is larger than
     memory should hold, and what is not the JSON object that was asked for is refused.
@@ -156,7 +162,8 @@ class Transport:
         """Returns when the server answers that it is well."""
         reply = self._request("GET", "/health", end=time.monotonic() + PING_SECONDS)
         if reply.status != HTTPStatus.OK:
-            raise self._unavailable(f"its health check answers {reply.status}")
+            reason = f"its health check answers {reply.status}"
+            raise self._unavailable(StoreUnavailableError, reason)
         if reply.body.lstrip().startswith(b"<"):
             raise UnexpectedAnswerError(
                 f"GET {self.url}/health was answered with a page. {_STRANGERS}"
@@ -206,8 +213,10 @@ class Transport:
             payload = wire.dumps(body)
         last_moment = min(time.monotonic() + RETRY_SECONDS, end)
         pause = FIRST_PAUSE_SECONDS
+        passing = _PASSING if method == "GET" else _REFUSED
         while True:
             may_repeat = time.monotonic() + pause < last_moment
+            wait = pause * random.uniform(0.5, 1.5)  # noqa: S311 jitter, not a secret
             try:
                 reply = self._exchange(method, target, payload, headers, end)
             except HTTPError as error:
@@ -215,9 +224,12 @@ class Transport:
                 if not may_repeat or isinstance(error, SSLError) or (sent and method != "GET"):
                     self._raise_unavailable(error, unclear=sent and method != "GET", end=end)
             else:
-                if method != "GET" or reply.status not in _PASSING or not may_repeat:
+                if reply.status not in passing:
                     return reply
-            time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 jitter, not a secret
+                wait = max(wait, _retry_after(reply.headers, otherwise=0))
+                if not may_repeat or time.monotonic() + wait > last_moment:
+                    return reply
+            time.sleep(wait)
             pause *= 2
 
     def _exchange(
@@ -272,7 +284,8 @@ class Transport:
             )
         error = wire.decode_error(status, None)
         if isinstance(error, StoreUnavailableError):
-            return self._unavailable(f"it answers {status}", _retry_after(reply.headers))
+            seconds = _retry_after(reply.headers)
+            return self._unavailable(type(error), f"it answers {status}", seconds)
         if status < HTTPStatus.BAD_REQUEST or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return UnexpectedAnswerError(
                 f"{self.url} answers with status {status}, and without an error of MLflow's API. "
@@ -288,15 +301,20 @@ class Transport:
             reason = "no complete answer in time"
         if unclear:
             reason += "; whether the change was made is not known"
-        raise self._unavailable(reason) from error
+        kind = StoreUnavailableError if unclear else StoreBusyError
+        raise self._unavailable(kind, reason) from error
 
-    def _unavailable(self, reason: str, retry_after_seconds: int = 1) -> StoreUnavailableError:
-        return StoreUnavailableError(
+    def _unavailable(
+        self, kind: type[StoreUnavailableError], reason: str, retry_after_seconds: int = 1
+    ) -> StoreUnavailableError:
+        return kind(
             f"The registry at {self.url} is unavailable: {reason}.",
             retry_after_seconds=retry_after_seconds,
         )
 
 
-def _retry_after(headers: Mapping[str, str]) -> int:
+def _retry_after(headers: Mapping[str, str], *, otherwise: int = 1) -> int:
+    """The seconds that the server asks to be left alone for."""
     text = headers.get("retry-after", "")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 6 else 1  # noqa: PLR2004
+    is_number = text.isascii() and text.isdecimal() and len(text) < 6  # noqa: PLR2004
+    return int(text) if is_number else otherwise

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from itertools import chain, pairwise
 
-from registry_core.errors import ConflictError
+from registry_core.errors import ContentionError
 from registry_core.stores.documents import ModelDocument
 from registry_core.stores.s3.arrivals import Arrivals
 from registry_core.stores.s3.layout import Layout
@@ -65,7 +65,7 @@ class Index:
             known = self._records.cached()
             with suppress(_TornError):
                 return _documents(self._followed(read(known), known))
-        raise ConflictError("Models are renamed faster than they can be listed")
+        raise ContentionError("Models are renamed faster than they can be listed")
 
     def _list(self, known: Mapping[str, Entry]) -> list[Entry]:
         listed = list_keys(self._objects, self._layout.models, self._boundaries, self._pool)

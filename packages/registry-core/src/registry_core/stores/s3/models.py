@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from registry_core.errors import (
     AlreadyExistsError,
-    ConflictError,
+    ContentionError,
     ModelVersionNotFoundError,
     RegisteredModelNotFoundError,
     RegistryError,
@@ -108,7 +108,7 @@ class Models:
         with self._records.queued(self._layout.model(name)):
             try:
                 return self._renamed(name, new_name)
-            except (ConflictError, RegisteredModelNotFoundError):
+            except (ContentionError, RegisteredModelNotFoundError):
                 self._withdraw(new_name)
                 raise
 
@@ -133,7 +133,7 @@ class Models:
                 continue
             self.arrivals.finish(arrived(announced, arriving))
             return arriving.document
-        raise ConflictError(f"Other writers of '{key}' were faster; it was not renamed")
+        raise ContentionError(f"Other writers of '{key}' were faster; it was not renamed")
 
     def _arriving(self, old: Entry, name: str, new_name: str) -> Arriving:
         model = model_in(old, name)
@@ -197,7 +197,7 @@ class Models:
                 if looks >= PENDING_LOOKS:
                     self.arrivals.make_void(pending.arriving)
                 first = None
-        raise ConflictError(f"Renames to '{key}' were always under way; nothing was written")
+        raise ContentionError(f"Renames to '{key}' were always under way; nothing was written")
 
     def _model(
         self,

@@ -45,6 +45,9 @@ LIST_PAGE_KEYS = 1000
 ABSENT = "*"
 """As a condition: there is no object under the key."""
 
+_READS = frozenset({"get", "list"})
+"""The requests that change nothing."""
+
 T = TypeVar("T")
 
 Observer = Callable[[str, str], None]
@@ -235,7 +238,7 @@ class Objects:
             try:
                 return self._once(operation, key, request)
             except TransientError as error:
-                patience.after(error)
+                patience.after(error, harmless=operation in _READS)
 
 
 def _quoted(etag: str) -> str:

@@ -31,7 +31,7 @@ from typing import TypeAlias
 import attrs
 
 from registry_core.errors import (
-    ConflictError,
+    ContentionError,
     RegistryError,
     StoreCorruptedError,
     StoreUnavailableError,
@@ -56,7 +56,7 @@ RECENT_SECONDS = 5.0
 """Seconds for which a commit trusts a cached record enough to try without reading first."""
 
 RACE_SECONDS = 30.0
-"""Seconds for which a commit that keeps losing tries again before it raises `ConflictError`."""
+"""Seconds for which a commit that keeps losing tries again before it raises `ContentionError`."""
 
 LOCK_STRIPES = 256
 """Locks that the writers in this process queue at, by key."""
@@ -182,7 +182,7 @@ class Records:
         """The key after the change. `first` is what it probably holds, to begin without a read.
 
         Raises:
-            ConflictError: the race was lost for `RACE_SECONDS`.
+            ContentionError: the race was lost for `RACE_SECONDS`.
             StoreUnavailableError: the service does not answer, or did not say what happened.
         """
         attempt = _Commit(self, key, change, settle, operation or self.new_operation())
@@ -306,7 +306,7 @@ class _Commit:
     def _given_up(self, entry: Entry) -> RegistryError:
         if self._unanswered is not None and self._unanswered[0] == entry.etag:
             return _unknown_outcome(self._key)
-        return ConflictError(
+        return ContentionError(
             f"Other writers of '{self._key}' were faster for {RACE_SECONDS:.0f} seconds; "
             "nothing was written"
         )

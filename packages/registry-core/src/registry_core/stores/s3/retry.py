@@ -7,7 +7,7 @@ import time
 
 import attrs
 
-from registry_core.errors import StoreUnavailableError
+from registry_core.errors import StoreBusyError, StoreUnavailableError
 
 REQUEST_SECONDS = 8.0
 """Seconds in which one request is repeated while the service answers with 5xx or falls silent."""
@@ -48,17 +48,20 @@ class Patience:
         """For a request that begins now."""
         return cls(since=time.monotonic())
 
-    def after(self, error: TransientError) -> None:
-        """Pauses before another attempt.
+    def after(self, error: TransientError, *, harmless: bool = False) -> None:
+        """Pauses before another attempt. `harmless`: the request changes nothing.
 
         Raises:
-            StoreUnavailableError: it has gone on for too long.
+            StoreBusyError: it has gone on for too long, and the request has changed nothing.
+            StoreUnavailableError: the same, and the request may have been carried out.
         """
         now = time.monotonic()
         self._since = now if self._since is None else self._since
         limit = REQUEST_SECONDS if error.reached else UNREACHABLE_SECONDS
         if now - self._since > limit:
-            raise StoreUnavailableError(f"The bucket does not answer: {error}") from error
+            has_done_nothing = harmless or not error.reached
+            kind = StoreBusyError if has_done_nothing else StoreUnavailableError
+            raise kind(f"The bucket does not answer: {error}") from error
         self.pause()
 
     def pause(self) -> None:

@@ -15,7 +15,9 @@ from registry_core import validation
 from registry_core.errors import (
     InvalidArgumentError,
     RegisteredModelNotFoundError,
+    StoreBusyError,
     StoreCorruptedError,
+    StoreUnavailableError,
 )
 from registry_core.fsck import GRACE_SECONDS, Report
 from registry_core.models import (
@@ -197,6 +199,10 @@ class S3Store(DocumentChanges):
         except MissingValueError as error:
             # It was written, and deleted by somebody else before all of it was read again.
             raise RegisteredModelNotFoundError(written.name) from error
+        except StoreBusyError as error:
+            raise StoreUnavailableError(
+                f"The change was made, and could not be read again: {error}"
+            ) from error
 
     def _read(self, read: Callable[[], EntityT]) -> EntityT:
         return self._whole(lambda: self._values.bring_back([read()])[0])

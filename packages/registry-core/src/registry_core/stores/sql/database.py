@@ -8,7 +8,8 @@ repeated and what may not is decided here, once:
   loop is not: it takes an idle connection or none, and leaves every difficulty to threads.
 - A transaction that fails before its COMMIT was sent has not happened: it is repeated.
 - A statement that writes by itself is sent once. When its connection dies, or that of a COMMIT,
-  nobody knows whether it was applied, and the caller is told so.
+  nobody knows whether it was applied, and the caller is told so with `InDoubtError`; see
+  `operations` for those who can find out.
 - A lost race (deadlock, serialization failure, busy file) is undone by the database and repeated,
   with jitter, until `RETRY_SECONDS` have passed.
 - Changes that share a transaction (`writers`) are repeated together; if one ends it for all, each
@@ -31,9 +32,9 @@ from sqlalchemy.engine import Dialect, Engine
 
 from registry_core import at_once
 from registry_core.at_once import WouldWaitError
-from registry_core.errors import ConflictError, RegistryError, StoreUnavailableError
+from registry_core.errors import ContentionError, RegistryError, StoreBusyError
 from registry_core.stores.sql.compiling import Statement
-from registry_core.stores.sql.errors import ConnectionLostError, LostRaceError
+from registry_core.stores.sql.errors import ConnectionLostError, InDoubtError, LostRaceError
 from registry_core.stores.sql.turns import Turns
 from registry_core.stores.sql.writers import Change, Writers
 
@@ -130,7 +131,7 @@ class Driver(Protocol):
         """A new connection.
 
         Raises:
-            StoreUnavailableError: the database cannot be reached.
+            StoreBusyError: the database cannot be reached.
         """
         ...
 
@@ -279,7 +280,7 @@ class Database:
                 if error.in_doubt and not harmless:
                     raise _in_doubt(error) from error
                 if fresh:
-                    raise StoreUnavailableError(f"The database went away: {error}") from error
+                    raise StoreBusyError(f"The database went away: {error}") from error
                 fresh = True
             except Exception:
                 self._put_back_or_discard(connection)
@@ -295,7 +296,7 @@ class Database:
         if self._closed:
             raise RegistryError("The store has been closed")
         if not self._free.acquire(timeout=ACQUIRE_SECONDS):
-            raise StoreUnavailableError(
+            raise StoreBusyError(
                 f"All {self.driver.max_connections} connections to the database are in use"
             )
         try:
@@ -400,6 +401,8 @@ def _transact(connection: Connection, work: Callable[[Connection], ResultT]) -> 
         result = work(connection)
     except ConnectionLostError as error:
         raise ConnectionLostError(str(error), in_doubt=False) from error
+    except InDoubtError as error:
+        raise StoreBusyError(str(error)) from error
     except BaseException:
         connection.rollback()
         raise
@@ -423,14 +426,14 @@ def _delays() -> Iterator[float]:
 def _wait(delays: Iterator[float], error: LostRaceError) -> None:
     delay = next(delays, None)
     if delay is None:
-        raise ConflictError(
+        raise ContentionError(
             f"Lost against other writers for {RETRY_SECONDS:g} seconds; nothing was written"
         ) from error
     time.sleep(delay)
 
 
-def _in_doubt(error: ConnectionLostError) -> StoreUnavailableError:
-    return StoreUnavailableError(
+def _in_doubt(error: ConnectionLostError) -> InDoubtError:
+    return InDoubtError(
         "The connection to the database was lost before it confirmed the change, which may or may "
         f"not have been made: {error}"
     )

@@ -13,6 +13,7 @@ from registry_core.errors import (
     NotPermittedError,
     RegistryError,
     SchemaOutOfDateError,
+    StoreBusyError,
     StoreCorruptedError,
     StoreUnavailableError,
 )
@@ -33,6 +34,10 @@ class ConnectionLostError(Exception):
         super().__init__(message)
 
 
+class InDoubtError(StoreUnavailableError):
+    """The connection was lost before the change was confirmed, which may or may not be made."""
+
+
 class DuplicateError(Exception):
     """A row of that key exists."""
 
@@ -46,6 +51,10 @@ Translation = Callable[[str], Exception]
 
 def _unavailable(reason: str) -> Translation:
     return lambda message: StoreUnavailableError(f"{reason}: {message}")
+
+
+def _busy(reason: str) -> Translation:
+    return lambda message: StoreBusyError(f"{reason}: {message}")
 
 
 def _not_permitted(message: str) -> Exception:
@@ -64,9 +73,13 @@ def _stale(message: str) -> Exception:
     return ConnectionLostError(message, in_doubt=False)
 
 
-_NOT_WRITABLE = _unavailable("The database does not accept writes at present")
-_NO_RESOURCES = _unavailable("The database has run out of a resource")
-_CANCELLED = _unavailable("The database gave the statement up")
+# A database that says so has undone what it was asked.
+_NOT_WRITABLE = _busy("The database does not accept writes at present")
+_NO_RESOURCES = _busy("The database has run out of a resource")
+_CANCELLED = _busy("The database gave the statement up")
+
+_ENDING = frozenset({"FATAL", "PANIC"})
+"""The severities of an error after which the server hangs up."""
 
 _BY_SQLSTATE: Mapping[str, Translation] = {
     "40001": LostRaceError,  # serialization_failure
@@ -89,7 +102,7 @@ _BY_SQLSTATE_CLASS: Mapping[str, Translation] = {
     "28": _not_permitted,
     "53": _NO_RESOURCES,
     "57": ConnectionLostError,  # shutdown, crash, start-up
-    "58": _unavailable("The database server has trouble with its system"),
+    "58": _busy("The database server has trouble with its system"),
     "XX": _corrupted,
 }
 
@@ -97,10 +110,11 @@ _BY_SQLITE_CODE: Mapping[int, Translation] = {
     sqlite3.SQLITE_BUSY: LostRaceError,
     sqlite3.SQLITE_LOCKED: LostRaceError,
     sqlite3.SQLITE_PROTOCOL: LostRaceError,
-    sqlite3.SQLITE_FULL: _unavailable("The disk of the database is full"),
+    sqlite3.SQLITE_FULL: _busy("The disk of the database is full"),
     sqlite3.SQLITE_NOMEM: _NO_RESOURCES,
+    # A commit that could not be made durable may come back after a crash.
     sqlite3.SQLITE_IOERR: _unavailable("The database file cannot be read or written"),
-    sqlite3.SQLITE_CANTOPEN: _unavailable("The database file cannot be opened"),
+    sqlite3.SQLITE_CANTOPEN: _busy("The database file cannot be opened"),
     sqlite3.SQLITE_INTERRUPT: _CANCELLED,
     sqlite3.SQLITE_READONLY: _not_permitted,
     sqlite3.SQLITE_PERM: _not_permitted,
@@ -121,9 +135,12 @@ _PRIMARY_CODE = 0xFF
 """The bits of a SQLite code that are left when its extension is taken away."""
 
 
-def from_sqlstate(sqlstate: str | None, message: str) -> Exception:
-    """The error for a code of PostgreSQL; without one it is the driver that has failed."""
-    if sqlstate is None:
+def from_sqlstate(sqlstate: str | None, message: str, severity: str = "ERROR") -> Exception:
+    """The error for a code of PostgreSQL; without one it is the driver that has failed.
+
+    Whatever the code, FATAL and PANIC end the connection, and do not say what became of a commit.
+    """
+    if sqlstate is None or severity in _ENDING:
         return ConnectionLostError(message)
     translation = _BY_SQLSTATE.get(sqlstate) or _BY_SQLSTATE_CLASS.get(sqlstate[:2])
     return translation(message) if translation else _unexpected(sqlstate, message)

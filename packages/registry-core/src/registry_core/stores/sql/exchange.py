@@ -130,4 +130,5 @@ def _received(pgconn: PGconn) -> Generator[Wait, Ready | int, list[PGresult]]:
 def _failure(result: PGresult) -> Exception:
     message = error_message(result).strip()
     sqlstate = result.error_field(DiagnosticField.SQLSTATE)
-    return from_sqlstate(sqlstate.decode() if sqlstate else None, message)
+    severity = result.error_field(DiagnosticField.SEVERITY_NONLOCALIZED) or b"ERROR"
+    return from_sqlstate(sqlstate.decode() if sqlstate else None, message, severity.decode())

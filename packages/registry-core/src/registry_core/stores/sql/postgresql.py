@@ -27,12 +27,12 @@ from registry_core.at_once import Waiter
 from registry_core.errors import (
     BackendNotInstalledError,
     RegistryError,
-    StoreUnavailableError,
+    StoreBusyError,
 )
 from registry_core.search.like import sql_like_pattern
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.database import Row, Values
-from registry_core.stores.sql.errors import ConnectionLostError, from_sqlstate
+from registry_core.stores.sql.errors import ConnectionLostError, InDoubtError, from_sqlstate
 from registry_core.stores.sql.tables import ALEMBIC_VERSION_TABLE
 
 try:
@@ -139,7 +139,7 @@ class PostgresqlDriver:
                 cursor_factory=psycopg.RawCursor,
             )
         except psycopg.Error as error:
-            raise StoreUnavailableError(f"The database cannot be reached: {error}") from error
+            raise StoreBusyError(f"The database cannot be reached: {error}") from error
         return raw
 
     def close(self) -> None:
@@ -234,7 +234,7 @@ class BoundedConnection(psycopg.Connection[Row]):
     def _give_up(self, reason: str) -> None:
         # Closing the socket is all that works on a hung server.
         self.pgconn.finish()
-        raise StoreUnavailableError(f"The database does not answer: {reason}")
+        raise InDoubtError(f"The database does not answer: {reason}")
 
     def _has_sign_of_life(self) -> bool:
         with contextlib.suppress(OSError), _dial(self.pgconn) as door:

@@ -34,10 +34,15 @@ from registry_core.stores.sql.compiling import (
     compiled,
     document,
     documents_of,
-    element,
-    elements,
     object_of,
     param,
+)
+from registry_core.stores.sql.creations import (
+    TAG_VALUE,
+    creating_models,
+    creating_versions,
+    given,
+    operations,
 )
 from registry_core.stores.sql.database import Insert
 from registry_core.stores.sql.tables import (
@@ -78,15 +83,6 @@ VERSION_FIELDS = (
 """The columns of a model version that are read, in the order `rows` reads them."""
 
 WEBHOOK_FIELDS = tuple(column.name for column in webhooks.c)
-
-_NEW_VERSION = tuple(
-    column.name for column in model_versions.c if column.name not in ("name", "version")
-)
-
-_TAG_VALUE = ("value", "value_head", "value_folded")
-
-_ONE: ColumnElement[int] = literal_column("1")
-
 
 # What is read
 
@@ -170,6 +166,8 @@ class Statements:
     model_exists: Statement
     create_model: Statement
     create_model_tags: Statement
+    create_model_at_once: Statement
+    create_tagged_model_at_once: Statement
     update_model: Statement
     touch_model: Statement
     rename_model: Statement
@@ -200,6 +198,8 @@ class Statements:
     touch_webhook: Statement
     update_webhook: Statement
     delete_webhook: Statement
+    get_operation: Statement
+    prune_operations: Statement
 
 
 @functools.cache
@@ -212,6 +212,7 @@ def statements(dialect: Dialect, insert_into: Insert) -> Statements:
         **_writing_versions(),
         **_writing_tags_and_aliases(insert_into),
         **_writing_webhooks(),
+        **operations(),
     }
     made = {name: compiled(expression, dialect) for name, expression in expressions.items()}
     return Statements(**made)
@@ -246,22 +247,8 @@ def _is_version(version: FromClause) -> tuple[ColumnElement[bool], ...]:
 def _writing_models(insert_into: Insert) -> dict[str, ClauseElement]:
     model = registered_models
     named = model.c.name == param("name")
-    fields = ("name", "name_folded", "description", "deployment_job_id")
     return {
-        # A name that is taken gives no row, and no failed transaction either.
-        "create_model": insert_into(model)
-        .values(
-            {field: param(field) for field in fields}
-            | {"creation_time": param("now"), "last_updated_time": param("now")}
-            | {"next_version": literal_column("1")}
-        )
-        .on_conflict_do_nothing(index_elements=["name"])
-        .returning(model.c.name),
-        "create_model_tags": insert(registered_model_tags).from_select(
-            ["name", "key", *_TAG_VALUE],
-            select(_given("name"), *_given_tags()),
-            include_defaults=False,
-        ),
+        **creating_models(insert_into),
         "update_model": update(model)
         .where(named)
         .values(description=param("description"), last_updated_time=param("now"))
@@ -290,7 +277,7 @@ def _writing_versions() -> dict[str, ClauseElement]:
         else_=literal_column(f"'{Stage.ARCHIVED.value}'"),
     )
     return {
-        **_creating_versions(),
+        **creating_versions(),
         "touch_versions": update(version)
         .where(version.c.name == param("name"))
         .values(last_updated_time=param("now")),
@@ -324,65 +311,6 @@ def _writing_versions() -> dict[str, ClauseElement]:
     }
 
 
-def _creating_versions() -> dict[str, ClauseElement]:
-    """The three steps of creating a version, and PostgreSQL's way to take them at once.
-
-    Strategy: the number comes from a counter on the model's row, taken under that row's lock, so
-    that any number of writers get 1..N without a gap and without a retry. PostgreSQL can do all
-    three steps in one statement and one round trip; the later ones depend on nothing but what the
-    first returns, so its single snapshot does no harm.
-    """
-    model = registered_models
-    take = (
-        update(model)
-        .where(model.c.name == param("name"))
-        .values(next_version=model.c.next_version + _ONE, last_updated_time=param("creation_time"))
-        .returning(model.c.name, (model.c.next_version - _ONE).label("version"))
-    )
-    names = ["name", "version", *_NEW_VERSION]
-    values = [_given(name) for name in _NEW_VERSION]
-    taken = take.cte("taken")
-    created = (
-        insert(model_versions)
-        .from_select(names, select(taken.c.name, taken.c.version, *values), include_defaults=False)
-        .returning(model_versions.c.name, model_versions.c.version)
-        .cte("created")
-    )
-    tags = ["name", "version", "last_updated_time", "key", *_TAG_VALUE]
-    time = _given("last_updated_time")
-    tagged = insert(model_version_tags).from_select(
-        tags,
-        select(created.c.name, created.c.version, time, *_given_tags()),
-        include_defaults=False,
-    )
-    return {
-        "take_version": take,
-        "create_version": insert(model_versions).values({name: param(name) for name in names}),
-        "create_version_tags": insert(model_version_tags).from_select(
-            tags,
-            select(_given("name"), _given("version"), time, *_given_tags()),
-            include_defaults=False,
-        ),
-        "create_version_at_once": select(created.c.name, created.c.version).add_cte(
-            tagged.cte("tagged")
-        ),
-    }
-
-
-def _given(name: str) -> ColumnElement[Any]:
-    """A parameter as a column of a SELECT."""
-    return param(name).label(name)
-
-
-def _given_tags() -> list[ColumnElement[Any]]:
-    """Key and value, in all its forms, of each tag in the parameter `tags`."""
-    tag = elements(param("tags"))
-    return [
-        element(tag.c.value, literal_column(str(index))).label(name)
-        for index, name in enumerate(("key", *_TAG_VALUE))
-    ]
-
-
 def _writing_tags_and_aliases(insert_into: Insert) -> dict[str, ClauseElement]:
     """Setting is one statement: its foreign key says whether there is something to set it on.
 
@@ -396,20 +324,20 @@ def _writing_tags_and_aliases(insert_into: Insert) -> dict[str, ClauseElement]:
             version.c.name,
             version.c.version,
             version.c.last_updated_time,
-            *(_given(name) for name in ("key", *_TAG_VALUE)),
+            *(given(name) for name in ("key", *TAG_VALUE)),
         )
         .where(*_is_version(version))
         .with_for_update(read=True, key_share=True)
     )
     set_version_tag = insert_into(version_tag).from_select(
-        ["name", "version", "last_updated_time", "key", *_TAG_VALUE],
+        ["name", "version", "last_updated_time", "key", *TAG_VALUE],
         tagged,
         include_defaults=False,
     )
     return {
-        "set_model_tag": _upsert(insert_into(model_tag), ["name", "key"], _TAG_VALUE),
+        "set_model_tag": _upsert(insert_into(model_tag), ["name", "key"], TAG_VALUE),
         "set_version_tag": _or_update(
-            set_version_tag, ["name", "version", "key"], _TAG_VALUE
+            set_version_tag, ["name", "version", "key"], TAG_VALUE
         ).returning(version_tag.c.version),
         "set_alias": _upsert(insert_into(alias), ["name", "alias"], ("version",)),
         "delete_model_tag": _delete(model_tag, "name", "key"),

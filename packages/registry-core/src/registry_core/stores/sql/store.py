@@ -37,6 +37,7 @@ from registry_core.stores.sql import rows, searches
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.database import Connection, Database, Row, Values
 from registry_core.stores.sql.errors import DuplicateError, MissingParentError
+from registry_core.stores.sql.operations import Operations, settled
 from registry_core.stores.sql.statements import statements
 
 
@@ -47,6 +48,7 @@ class SqlStore:
         self._database = database
         self._clock = clock
         self._sql = statements(database.driver.dialect, database.driver.insert)
+        self._operations = Operations(database, self._sql)
 
     @property
     def reads_pause(self) -> bool:
@@ -67,17 +69,7 @@ class SqlStore:
             "tags": rows.tag_rows(new.tags),
         }
 
-        def create(connection: Connection) -> bool:
-            created = connection.run(self._sql.create_model, values)
-            if created:
-                connection.run(self._sql.create_model_tags, values)
-            return bool(created)
-
-        if new.tags:
-            created = self._database.transaction(create)
-        else:
-            created = bool(self._database.write(self._sql.create_model, values))
-        if not created:
+        if not self._create_model(values, has_tags=bool(new.tags)):
             raise self._taken(new)
         return rows.created_model(new, now)
 
@@ -135,14 +127,14 @@ class SqlStore:
         now = self._clock()
         values = rows.new_version(new, now)
         if self._database.driver.writes_at_once:
-            created = self._database.write(self._sql.create_version_at_once, values)
+            created = self._operations.run(self._sql.create_version_at_once, values)
         else:
             created = self._database.transaction(
                 lambda connection: self._create_version(connection, values)
             )
         if not created:
             raise RegisteredModelNotFoundError(new.name)
-        return new.created(created[0][1], now=now)
+        return new.created(created[0][0], now=now)
 
     def get_model_version(self, name: str, version: int) -> ModelVersion:
         """See `Store`."""
@@ -271,7 +263,12 @@ class SqlStore:
     def create_webhook(self, new: NewWebhook) -> Webhook:
         """See `Store`."""
         created = documents.create_webhook(new, self._clock())
-        self._database.write(self._sql.create_webhook, rows.webhook_values(created))
+        values = rows.webhook_values(created)
+        # Its id is its own: no second one can be created.
+        settled(
+            lambda: self._database.write(self._sql.create_webhook, values),
+            lambda: self._database.read(self._sql.get_webhook, values),
+        )
         return created
 
     def get_webhook(self, webhook_id: str) -> Webhook:
@@ -327,6 +324,23 @@ class SqlStore:
             wanted_prompt=validation.PROMPT_TAG in new.tags,
         )
 
+    def _create_model(self, values: Values, *, has_tags: bool) -> list[Row]:
+        """A row if the name was free."""
+        sql = self._sql
+        if self._database.driver.writes_at_once:
+            once = sql.create_tagged_model_at_once if has_tags else sql.create_model_at_once
+            return self._operations.run(once, values)
+        if not has_tags:
+            return self._database.write(sql.create_model, values)
+
+        def create(connection: Connection) -> list[Row]:
+            created = connection.run(sql.create_model, values)
+            if created:
+                connection.run(sql.create_model_tags, values)
+            return created
+
+        return self._database.transaction(create)
+
     def _model(self, connection: Connection, name: str) -> RegisteredModel:
         return rows.registered_model(connection.run(self._sql.get_model, {"name": name})[0])
 
@@ -346,11 +360,13 @@ class SqlStore:
 
     def _create_version(self, connection: Connection, values: dict[str, Any]) -> list[Row]:
         taken = connection.run(self._sql.take_version, values)
-        if taken:
-            numbered = values | {"version": taken[0][1]}
-            connection.run(self._sql.create_version, numbered)
-            connection.run(self._sql.create_version_tags, numbered)
-        return taken
+        if not taken:
+            return []
+        _, version = taken[0]
+        numbered = values | {"version": version}
+        connection.run(self._sql.create_version, numbered)
+        connection.run(self._sql.create_version_tags, numbered)
+        return [(version,)]
 
     def _delete_part(self, delete: Statement, values: Values, version: int | None = None) -> None:
         """Deletes a tag or alias. To delete an absent one is no error, unless its owner is absent.

@@ -38,6 +38,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    Uuid,
     func,
     literal_column,
 )
@@ -206,6 +207,16 @@ webhooks = Table(
     _integer("last_updated_time"),
     PrimaryKeyConstraint("webhook_id", name="pk_webhooks"),
 )
+
+applied_operations = Table(
+    "applied_operations",
+    metadata,
+    Column("operation_id", Uuid, nullable=False),
+    Column("version", BigInteger, nullable=True),
+    PrimaryKeyConstraint("operation_id", name="pk_applied_operations"),
+)
+"""What was done lately, by the id of the operation: see `operations`. Nothing refers to it, because
+it outlives what the operation created."""
 
 # Orders of a search, each with its tie-breakers; read backwards for the other direction.
 Index(

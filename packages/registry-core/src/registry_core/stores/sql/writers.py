@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
-from registry_core.errors import ConflictError, StoreUnavailableError
+from registry_core.errors import ContentionError, StoreUnavailableError
 
 MOST_SHARED = 32
 """How many changes may share a transaction: the first of them waits for the last."""
@@ -80,7 +80,7 @@ class Writers(Generic[ConnectionT]):
         What is not over at the end was interrupted, and may or may not have been done.
 
         Raises:
-            ConflictError: the turn did not come within so many seconds.
+            ContentionError: the turn did not come within so many seconds.
         """
         if not self._comes_to_lead(change, timeout):
             yield []
@@ -105,7 +105,7 @@ class Writers(Generic[ConnectionT]):
                 self._hand_over([])
             raise
         if not has_news and self._withdraws(change):
-            raise ConflictError("Another writer has held the database for too long")
+            raise ContentionError("Another writer has held the database for too long")
         return change.leads
 
     def _withdraws(self, change: Change[ConnectionT]) -> bool:

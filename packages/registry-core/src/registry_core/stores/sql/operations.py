@@ -1,0 +1,118 @@
+"""What creates something is done once, also when the reply is lost.
+
+Strategy: a statement that creates something notes the id of its operation in the table
+`applied_operations`, and so in the same transaction. When the connection dies before the reply, the
+id is looked up on a new connection. If it is not there, the very same statement is sent again:
+whichever of the two copies comes second breaks the table's key and is undone as a whole. So it is
+done once, whatever became of the first copy: never received, undone by a crash, applied, applied
+late by a server that was frozen, or applied by a primary whose successor has not got it.
+
+It costs no round trip while replies arrive. SQLite needs none of this: it is no other process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import secrets
+import time
+import uuid
+from collections.abc import Callable
+
+from registry_core.errors import ContentionError, RegistryError, StoreUnavailableError
+from registry_core.stores.sql.compiling import Statement
+from registry_core.stores.sql.database import Database, Row, Values
+from registry_core.stores.sql.errors import DuplicateError, InDoubtError
+from registry_core.stores.sql.statements import Statements
+
+OUTCOME_SECONDS = 30.0
+"""How long a call whose reply was lost waits for the database to come back, to find out what became
+of it. Restarts take seconds and failovers up to half a minute; MLflow's client waits 120 seconds
+for an answer."""
+
+KEEP_SECONDS = 3600.0
+"""How long operations stay noted: longer than `OUTCOME_SECONDS`, than the quarter of an hour for
+which TCP keeps sending, and than clocks of different machines are apart."""
+
+PRUNE_SECONDS = 60.0
+"""How often a process removes what has been noted for longer, on average."""
+
+_FIRST_PAUSE_SECONDS = 0.01
+"""The longest pause before the first look; each further one is twice as long."""
+
+_LONGEST_PAUSE_SECONDS = 0.5
+"""So that the return of the database is noticed soon."""
+
+
+class Operations:
+    """Runs statements that note their operation in `applied_operations`. Thread-safe."""
+
+    def __init__(self, database: Database, sql: Statements) -> None:
+        self._database = database
+        self._sql = sql
+        self._prune_at = _next_pruning()
+
+    def run(self, statement: Statement, values: Values) -> list[Row]:
+        """One row of the version that was created, or of None; no row if nothing was.
+
+        `values` are those of the statement, but for `operation_id`.
+
+        Raises:
+            InDoubtError: the database was away for too long, and it may or may not have been done.
+        """
+        values = {**values, "operation_id": operation_id(time.time())}
+        rows = settled(
+            lambda: self._database.write(statement, values),
+            lambda: self._database.read(self._sql.get_operation, values),
+        )
+        if time.monotonic() > self._prune_at:
+            self._prune()
+        return rows
+
+    def _prune(self) -> None:
+        self._prune_at = _next_pruning()
+        # What is not removed now is removed the next time.
+        with contextlib.suppress(RegistryError):
+            oldest = operation_id(time.time() - KEEP_SECONDS)
+            self._database.write(self._sql.prune_operations, {"operation_id": oldest})
+
+
+def operation_id(seconds: float) -> uuid.UUID:
+    """An id that nobody else has, for an operation that begins then, in seconds since the epoch.
+
+    A UUID of version 7 (RFC 9562): ids sort by time, so that new ones go to one end of the index.
+    """
+    version, variant = 7 << 76, 2 << 62
+    chance = secrets.randbits(74)
+    high, low = chance >> 62, chance & ((1 << 62) - 1)
+    return uuid.UUID(int=int(seconds * 1000) << 80 | version | high << 64 | variant | low)
+
+
+def settled(attempt: Callable[[], list[Row]], look: Callable[[], list[Row]]) -> list[Row]:
+    """The rows of an attempt that the database lets succeed once, repeated until that is known.
+
+    `look` gives the rows of an attempt that has succeeded, and none before.
+
+    Raises:
+        InDoubtError: that took too long.
+    """
+    try:
+        return attempt()
+    except InDoubtError as error:
+        doubt = error
+    pause, deadline = _FIRST_PAUSE_SECONDS, time.monotonic() + OUTCOME_SECONDS
+    while time.monotonic() < deadline:
+        time.sleep(random.uniform(0, pause))  # noqa: S311 jitter is no secret
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        try:
+            # An attempt that does nothing may find only what the first has done meanwhile.
+            return look() or attempt() or look()
+        except (StoreUnavailableError, ContentionError, DuplicateError):
+            continue
+        except RegistryError as error:
+            raise doubt from error
+    raise doubt
+
+
+def _next_pruning() -> float:
+    return time.monotonic() + PRUNE_SECONDS * random.uniform(0.5, 1.5)  # noqa: S311 spreads load
