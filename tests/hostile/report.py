@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -24,10 +25,12 @@ BEFORE = Path(__file__).with_name("before.json")
 """What the floods did before anything bounded them."""
 
 _MARKS = re.compile(r"(<!-- floods -->\n).*?(<!-- end of floods -->)", re.DOTALL)
+_TITLES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 _NONE = "-"
 _KINDS = [name for name in KINDS if name != "login"]
 
 _converter = cattrs.Converter()
+_converter.register_unstructure_hook(float, lambda value: round(value, 4))
 
 
 @attrs.frozen(kw_only=True)
@@ -43,8 +46,9 @@ def save(run: Run, path: Path) -> None:
     kept = load(path).verdicts if path.exists() else ()
     verdicts = {(verdict.store, verdict.flood): verdict for verdict in (*kept, *run.verdicts)}
     path.parent.mkdir(exist_ok=True)
-    run = attrs.evolve(run, verdicts=tuple(verdicts.values()))
-    path.write_text(json.dumps(_converter.unstructure(run), indent=1) + "\n")
+    lines = [json.dumps(_converter.unstructure(verdict)) for verdict in verdicts.values()]
+    told = json.dumps(run.circumstances)
+    path.write_text(f'{{"circumstances": {told}, "verdicts": [\n' + ",\n".join(lines) + "\n]}\n")
 
 
 def load(path: Path) -> Run:
@@ -90,7 +94,13 @@ def tables(run: Run, before: Run | None) -> str:
 def _table(
     store: str, verdicts: Sequence[Verdict], earlier: Mapping[tuple[str, str], Verdict]
 ) -> str:
-    head = [store, *(f"{KINDS[kind].what}" for kind in _KINDS), "logins", "memory", "normal after"]
+    head = [
+        _TITLES[store],
+        *(f"{KINDS[kind].what}" for kind in _KINDS),
+        "logins",
+        "memory",
+        "normal after",
+    ]
     rows = [head, ["---", *["---:"] * (len(head) - 1)]]
     rows.append(["quiet", *_quiet(verdicts), _NONE, _NONE])
     for verdict in sorted(verdicts, key=lambda v: [*FLOODS].index(v.flood)):
@@ -102,11 +112,11 @@ def _table(
 
 
 def _quiet(verdicts: Sequence[Verdict]) -> list[str]:
-    """The worst of what was measured without any flood."""
+    """The medians of what was measured before the floods."""
     cells = []
     for kind in KINDS:
         found = [v.quiet[kind].p99 for v in verdicts if kind in v.quiet]
-        cells.append(_ms(max(found)) if found else _NONE)
+        cells.append(_ms(statistics.median(found)) if found else _NONE)
     return cells
 
 

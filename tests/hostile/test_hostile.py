@@ -186,7 +186,7 @@ def test_verdicts_are_kept_and_shown(tmp_path) -> None:
     assert list(run.verdicts) == [verdict(float("inf"), 0.01, grown=100)]
     before = report.Run(circumstances="then", verdicts=[verdict(0.3, 0.3)])
     assert report.tables(run, before).splitlines() == [
-        "| sqlite | /health | point reads | writes | artifacts | logins | memory | normal after |",
+        "| SQLite | /health | point reads | writes | artifacts | logins | memory | normal after |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
         "| quiet | 10 | - | - | - | - | - | - |",
         "| 300 silent connections, 256 files | none | - | - | - | - | 100 | 0.0 |",
