@@ -339,6 +339,19 @@ def test_registration_gives_up_on_a_writer_that_does_not_end(
     assert registry.get_model_version("churn", 1).status is Status.FAILED_REGISTRATION
 
 
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"paths": 5}', b"[" * 10_000])
+def test_announcement_that_cannot_be_read_counts_until_it_is_old(
+    registry: Registry, watched: WatchedArtifacts, monkeypatch: pytest.MonkeyPatch, body: bytes
+) -> None:
+    """Nobody knows what it is about, so it is about everything; it is no failure of the server."""
+    monkeypatch.setattr(announcements, "WAIT_SECONDS", 0.05)
+    watched.write(".registry/writers/damaged", [body])
+    with pytest.raises(ConflictError, match="being changed by somebody else"):
+        register(registry)
+    monkeypatch.setattr(announcements, "DEAD_AFTER_SECONDS", -5.0)
+    assert register(registry).status is Status.READY
+
+
 def test_many_writers_and_registrations(registry: Registry) -> None:
     """Whatever the order, every READY version verifies."""
     stop = threading.Event()

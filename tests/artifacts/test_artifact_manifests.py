@@ -153,3 +153,28 @@ def test_swapped_entries_are_another_digest() -> None:
     one["sha256"], two["sha256"] = two["sha256"], one["sha256"]
     with pytest.raises(StoreCorruptedError, match="damaged"):
         parse_manifest(json.dumps(document).encode())
+
+
+def test_more_files_than_a_manifest_holds_are_refused(monkeypatch):
+    """What could not be read back is not written."""
+    monkeypatch.setattr("registry_core.artifacts.manifest.MANIFEST_MAX_BYTES", 10_000)
+    files = [ManifestFile(path=f"f{n}", size=10**19, sha256="0" * 64) for n in range(60)]
+    assert len(make_manifest(files).to_json()) <= 10_000
+    with pytest.raises(InvalidArgumentError, match="70 files are too many"):
+        make_manifest(files + [ManifestFile(path=f"g{n}", size=1, sha256="") for n in range(10)])
+
+
+def test_size_of_a_manifest_is_not_guessed_too_low(monkeypatch):
+    """Characters that JSON escapes count as what they become."""
+    monkeypatch.setattr("registry_core.artifacts.manifest.MANIFEST_MAX_BYTES", 10_000)
+    files = [ManifestFile(path=f'{n}"' + '"' * 200, size=1, sha256="0" * 64) for n in range(30)]
+    with pytest.raises(InvalidArgumentError, match="too many"):
+        make_manifest(files)
+
+
+@pytest.mark.parametrize("filling", [b"{},", b"[[],"])
+def test_manifest_that_unfolds_to_millions_of_objects_is_refused(filling):
+    """Before it does."""
+    raw = b'{"format_version": 1, "files": [' + filling * 5_000_000
+    with pytest.raises(StoreCorruptedError, match="too much"):
+        parse_manifest(raw)

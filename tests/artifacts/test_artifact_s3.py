@@ -251,3 +251,25 @@ def test_parts_grow_so_that_ten_thousand_hold_five_tebibytes() -> None:
 def test_etag_of_encrypted_parts_cannot_be_told() -> None:
     """They are no digests."""
     assert etag_of_parts({1: '"not hex"'}) is None
+
+
+@pytest.mark.parametrize(
+    ("told", "length"),
+    [(None, 10), ("bytes 0-9/10", 10), ("bytes 0-4/10", 5), ("bytes 4-9/10", 6)],
+    ids=["all of it", "all of it, as a range", "another range", "more than asked for"],
+)
+def test_other_bytes_than_asked_for_are_refused(
+    store: S3ArtifactStore, monkeypatch: pytest.MonkeyPatch, told: str | None, length: int
+) -> None:
+    """A bucket behind a proxy that ignores ranges would give a file's start as its middle."""
+    store.write("f", [b"0123456789"])
+    get = store._client.get_object
+
+    def get_other(**options: Any) -> Any:
+        options.pop("Range")
+        reply = {**get(**options), "ContentLength": length}
+        return reply if told is None else {**reply, "ContentRange": told}
+
+    monkeypatch.setattr(store._client, "get_object", get_other)
+    with pytest.raises(StoreUnavailableError, match="other bytes of 'f'"):
+        store.read("f", start=4, stop=8)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from registry_core.artifacts import ArtifactStore, FileInfo
+from registry_core.artifacts.local import LocalArtifactStore
 from registry_core.errors import (
     ArtifactExistsError,
     ArtifactNotFoundError,
@@ -290,3 +291,17 @@ def test_file_and_folder_do_not_share_a_path(artifacts: ArtifactStore) -> None:
             # A bucket knows no folders.
             assert artifacts.root.startswith("s3:")
     assert body_of(artifacts, "a/b") == b"file"
+
+
+def test_reading_ends_where_the_file_did_when_it_was_opened(tmp_path):
+    """Its length has been told by then, and somebody may write to the disk."""
+    store = LocalArtifactStore(tmp_path)
+    store.write("f", [b"0123456789"])
+    with store.read("f") as pieces, (tmp_path / "f").open("ab") as grown:
+        grown.write(b"more")
+        grown.flush()
+        assert b"".join(pieces) == b"0123456789"
+    with store.read("f", start=2, stop=100) as pieces:
+        assert b"".join(pieces) == b"23456789more"
+    with store.read("f", start=50) as pieces:
+        assert b"".join(pieces) == b""

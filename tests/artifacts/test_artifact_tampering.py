@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from registry_core import ArtifactMismatchError, ModelVersion, Registry
-from registry_core.artifacts import ManifestFile, make_manifest
-from services.artifacts import MODEL, read_tree
+from registry_core.artifacts import ArtifactStore, ManifestFile, Reading, make_manifest
+from registry_core.artifacts.manifest import MANIFEST_MAX_BYTES
+from registry_core.backends import open_artifacts
+from services.artifacts import MODEL, memory_registry, read_tree
 
 WEIGHTS = "data/weights.bin"
 
@@ -58,6 +61,8 @@ TRAILING = MODEL[WEIGHTS] + b"\0"
 
 
 def differs(path: str, body: bytes) -> Expected:
+    if len(body) != len(MODEL[path]):
+        return path, f"{len(MODEL[path])} bytes", f"{len(body)} bytes"
     return path, f"sha256 {sha256(MODEL[path])}", f"sha256 {sha256(body)}"
 
 
@@ -90,7 +95,7 @@ CHANGES: dict[str, tuple[Change, list[Expected]]] = {
     ),
     "added": (
         lambda tamper: tamper.put("data/evil.py", b"import os"),
-        [("data/evil.py", NONE, f"sha256 {sha256(b'import os')}")],
+        [("data/evil.py", NONE, "9 bytes")],
     ),
     "removed": (
         lambda tamper: tamper.remove("MLmodel"),
@@ -104,7 +109,7 @@ CHANGES: dict[str, tuple[Change, list[Expected]]] = {
         lambda tamper: (tamper.remove("MLmodel"), tamper.put("mlmodel", MODEL["MLmodel"])),
         [
             ("MLmodel", f"sha256 {sha256(MODEL['MLmodel'])}", NONE),
-            ("mlmodel", NONE, f"sha256 {sha256(MODEL['MLmodel'])}"),
+            ("mlmodel", NONE, f"{len(MODEL['MLmodel'])} bytes"),
         ],
     ),
     "all removed": (
@@ -131,6 +136,109 @@ def test_every_change_is_told_with_path_expected_and_found(
     assert raised.value.subject == "models:/churn/1"
     if check == "pull":
         assert read_tree(tmp_path / "out").items() <= MODEL.items()
+
+
+TERABYTE = 2**40
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("path", ["data/weights.bin", "data/added.bin"])
+def test_terabyte_is_refused_without_reading_it(
+    tmp_path: Path, model: Path, path: str, check: str
+) -> None:
+    """Its size says enough, and there may not be so much room."""
+    registry = memory_registry(str(tmp_path / "root"))
+    registry.create_registered_model("churn")
+    version = registry.create_model_version("churn", source=str(model))
+    file = tmp_path / "root" / Tamper(registry, version).folder / path
+    with file.open("ab") as sparse:
+        sparse.truncate(TERABYTE)
+    with pytest.raises(
+        ArtifactMismatchError, match=f"'{path}': expected .*, found {TERABYTE} bytes"
+    ):
+        CHECKS[check](registry, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+class Lying:
+    """An artifact store that lists the right sizes and then gives other bytes."""
+
+    def __init__(self, artifacts: ArtifactStore, pieces: Callable[[], Iterator[bytes]]) -> None:
+        self._artifacts = artifacts
+        self._pieces = pieces
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._artifacts, name)
+
+    def read(self, path: str, **span: Any) -> Reading:
+        reading = self._artifacts.read(path, **span)
+        if path.endswith(WEIGHTS):
+            return Reading(reading.info, self._pieces(), close=reading.close)
+        return reading
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_bytes_without_end_are_not_taken(tmp_path: Path, model: Path, check: str) -> None:
+    """Not one byte more than the manifest says is written, whatever the store goes on to give."""
+    out, given, most = tmp_path / "out", 0, 0
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal given, most
+        while True:
+            most = max([most, *(file.stat().st_size for file in out.rglob("*") if file.is_file())])
+            given += 1000
+            yield bytes(1000)
+
+    artifacts = Lying(open_artifacts(str(tmp_path / "root")), pieces)
+    registry = memory_registry(artifacts)
+    registry.create_registered_model("churn")
+    registry.create_model_version("churn", source=str(model))
+    size = len(MODEL[WEIGHTS])
+    with pytest.raises(
+        ArtifactMismatchError, match=f"'{WEIGHTS}': expected {size} bytes, found more"
+    ):
+        CHECKS[check](registry, out)
+    assert most <= size
+    assert given <= size + 1000
+    assert not out.exists() or read_tree(out).items() <= MODEL.items()
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_bytes_that_end_early_are_told(tmp_path: Path, model: Path, check: str) -> None:
+    """As a size, because that is what is wrong with them."""
+    artifacts = Lying(open_artifacts(str(tmp_path / "root")), lambda: iter([b"12345"]))
+    registry = memory_registry(artifacts)
+    registry.create_registered_model("churn")
+    registry.create_model_version("churn", source=str(model))
+    with pytest.raises(ArtifactMismatchError, match="found 5 bytes"):
+        CHECKS[check](registry, tmp_path / "out")
+
+
+def test_millions_of_added_files_are_not_all_named(
+    registry: Registry, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error stays one that can be read."""
+    monkeypatch.setattr("registry_core.lifecycle.reading.PROBLEMS_MAX", 3)
+    version = registry.create_model_version("churn", source=str(model))
+    for number in range(5):
+        Tamper(registry, version).put(f"added{number}", b"")
+    with pytest.raises(ArtifactMismatchError) as raised:
+        registry.verify_model_version("churn", 1)
+    assert len(raised.value.problems) == 4
+    assert raised.value.problems[-1] == "and 2 more"
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_manifest_of_a_terabyte_is_not_read(tmp_path: Path, model: Path, check: str) -> None:
+    """It is damaged, and said to be."""
+    registry = memory_registry(str(tmp_path / "root"))
+    registry.create_registered_model("churn")
+    version = registry.create_model_version("churn", source=str(model))
+    with (tmp_path / "root" / Tamper(registry, version).seal).open("ab") as sparse:
+        sparse.truncate(TERABYTE)
+    with pytest.raises(ArtifactMismatchError, match=f"more than {MANIFEST_MAX_BYTES} bytes"):
+        CHECKS[check](registry, tmp_path / "out")
+    assert [found.problem for found in registry.fsck().findings] == ["damaged-manifest"]
 
 
 def damaged_seals() -> dict[str, Change]:

@@ -194,3 +194,31 @@ def test_folder_that_becomes_a_link_leads_nowhere(allowed: Path, tmp_path: Path)
         )
         with pytest.raises(InvalidArgumentError):
             list(tree.read(tree.manifest.files[0]))
+
+
+def test_file_that_grows_meanwhile_is_given_up(tmp_path):
+    """It might do so for ever: what is uploaded is at most what was there."""
+    source = write_tree(tmp_path / "model", {"log": b"x" * 10})
+    with open_tree(source) as tree:
+        (file,) = tree.manifest.files
+        with (source / "log").open("ab") as log:
+            log.truncate(2**40)
+        taken: list[bytes] = []
+        with pytest.raises(InvalidArgumentError, match="'log' changed while it was uploaded"):
+            taken.extend(tree.read(file))
+        assert len(b"".join(taken)) <= file.size
+
+
+def test_file_that_grows_while_it_is_hashed_has_an_end(tmp_path, monkeypatch):
+    """No more than one byte past what it had when it was opened is read."""
+    source = write_tree(tmp_path / "model", {"log": b"x" * 10})
+    read = os.read
+
+    def read_and_grow(descriptor, size):
+        with (source / "log").open("ab") as log:
+            log.write(b"y" * 100)
+        return read(descriptor, size)
+
+    monkeypatch.setattr("registry_core.artifacts.trees.os.read", read_and_grow)
+    with open_tree(source) as tree:
+        assert tree.manifest.size == 11

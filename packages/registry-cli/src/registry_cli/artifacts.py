@@ -46,8 +46,8 @@ def list_artifacts(session: Session, target: Target) -> None:
 def verify(session: Session, target: Target) -> None:
     """Read every byte of a model version, and compare it with what was registered.
 
-    Exits with 6 and names each file with the expected and the found digest if
-    something differs.
+    Exits with 6 and names each file with the expected and the found size or
+    digest if something differs.
     """
     name, version = target[0].key(session.registry)
     manifest = session.registry.verify_model_version(name, version)

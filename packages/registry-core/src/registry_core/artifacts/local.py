@@ -82,14 +82,17 @@ class LocalArtifactStore:
         file = open(descriptor, "rb", buffering=0)  # noqa: SIM115, PTH123 the reading closes it
         file.seek(start)
 
+        size = info.size or 0
+        end = size if stop is None else min(stop, size)
+
         def pieces() -> Iterator[bytes]:
-            left = None if stop is None else max(0, stop - start)
-            while left != 0:
+            left = end - start
+            while left > 0:
                 with _os_errors(path):
-                    piece = file.read(CHUNK_SIZE if left is None else min(CHUNK_SIZE, left))
+                    piece = file.read(min(CHUNK_SIZE, left))
                 if not piece:
                     return
-                left = None if left is None else left - len(piece)
+                left -= len(piece)
                 yield piece
 
         return Reading(info, pieces(), close=file.close)

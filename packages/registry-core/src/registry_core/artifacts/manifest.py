@@ -8,6 +8,7 @@ is canonical: the same files give the same bytes. Format:
 
 `files` are in code-point order of their paths. The root digest is the SHA-256 of one line
 `<sha256> <size> <path>\n` per file, in that order, in UTF-8.
+The JSON has at most `MANIFEST_MAX_BYTES`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,16 @@ from registry_core.errors import InvalidArgumentError, StoreCorruptedError
 
 FORMAT_VERSION = 1
 """The only manifest format there is."""
+
+MANIFEST_MAX_BYTES = 64 * 1024 * 1024
+"""Bytes of a manifest, which is read into memory whole: some 400,000 files with paths of usual
+length. A version of more files is refused before anything is uploaded."""
+
+_MANIFEST_MAX_ELEMENTS = 4_000_000
+"""Values of lists and objects in a manifest; it has four for a file."""
+
+_ENTRY_BYTES = 160
+"""The most bytes that a file takes in a manifest beside its path."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
@@ -65,12 +76,17 @@ def make_manifest(files: Iterable[ManifestFile]) -> Manifest:
     """The manifest of some files.
 
     Raises:
-        InvalidArgumentError: there is no file, a path is illegal, or two files share a path or one
-            is the folder of another.
+        InvalidArgumentError: there is no file, or there are too many, a path is illegal, or two
+            files share a path or one is the folder of another.
     """
     ordered = tuple(sorted(files, key=lambda file: file.path))
     if not ordered:
         raise InvalidArgumentError("A model version needs at least one file.")
+    if sum(len(_text(file.path)) + _ENTRY_BYTES for file in ordered) > MANIFEST_MAX_BYTES:
+        raise InvalidArgumentError(
+            f"{len(ordered)} files are too many for one model version: the list of them may have "
+            f"{MANIFEST_MAX_BYTES} bytes."
+        )
     paths = {file_path(file.path) for file in ordered}
     if len(paths) != len(ordered):
         raise InvalidArgumentError("Two files of a model version have the same path.")
@@ -87,6 +103,8 @@ def parse_manifest(raw: bytes) -> Manifest:
         StoreCorruptedError: this is no manifest, its digest is not that of its files, or a newer
             release wrote it.
     """
+    if _elements(raw) > _MANIFEST_MAX_ELEMENTS:
+        raise StoreCorruptedError("not a manifest: there is too much in it")
     try:
         document = json.loads(raw)
         if document["format_version"] != FORMAT_VERSION:
@@ -111,6 +129,17 @@ def _file(entry: dict[str, object]) -> ManifestFile:
         ):
             return ManifestFile(path=path, size=size, sha256=sha256)
     raise ValueError(f"not a file entry: {entry!r}")
+
+
+def _text(path: str) -> bytes:
+    return json.dumps(path, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def _elements(raw: bytes) -> int:
+    # At most: characters inside of paths are counted too.
+    if len(raw) < _MANIFEST_MAX_ELEMENTS:
+        return 0
+    return raw.count(b",") + raw.count(b"[") + raw.count(b"{")
 
 
 def _folders(path: str) -> Iterable[str]:

@@ -239,7 +239,11 @@ class S3ArtifactStore:
         if start or stop is not None:
             options["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
         with s3_errors(path):
-            return self._client.get_object(Bucket=self._bucket, Key=self._key(path), **options)
+            reply = self._client.get_object(Bucket=self._bucket, Key=self._key(path), **options)
+        if "Range" in options and not _is_range(reply, start, stop):
+            reply["Body"].close()
+            raise StoreUnavailableError(f"The bucket gave other bytes of '{path}' than asked for")
+        return reply
 
     def _pages(self, path: str, *, delimiter: str = "") -> Iterator[Any]:
         paginator = self._client.get_paginator("list_objects_v2")
@@ -322,6 +326,13 @@ class _Download:
 def open_artifact_store(url: str) -> S3ArtifactStore:
     """The artifacts below `s3://bucket/prefix`, with the options of an s3: store."""
     return S3ArtifactStore(parse(url, environ=os.environ))
+
+
+def _is_range(reply: Mapping[str, Any], start: int, stop: int | None) -> bool:
+    """Whether a reply holds the bytes from `start`, and none from `stop` on."""
+    if not reply.get("ContentRange", "").startswith(f"bytes {start}-"):
+        return False
+    return stop is None or start + int(reply["ContentLength"]) <= stop
 
 
 def _info(path: str, found: Mapping[str, Any], size: int) -> FileInfo:

@@ -8,6 +8,8 @@ from typing import Protocol, Self, runtime_checkable
 
 import attrs
 
+from registry_core.errors import StoreCorruptedError
+
 CHUNK_SIZE = 1024 * 1024
 """Bytes in the largest piece that a reading gives."""
 
@@ -62,6 +64,21 @@ class Reading:
         self._close()
 
 
+def read_all(artifacts: ArtifactStore, path: str, *, most: int) -> bytes:
+    """All bytes of a file that should be small.
+
+    Raises:
+        StoreCorruptedError: it has more than `most` bytes.
+    """
+    body = bytearray()
+    with artifacts.read(path) as pieces:
+        for piece in pieces:
+            body += piece
+            if len(body) > most:
+                raise StoreCorruptedError(f"'{path}' has more than {most} bytes")
+    return bytes(body)
+
+
 @runtime_checkable
 class ArtifactStore(Protocol):
     """Keeps files under one root.
@@ -73,6 +90,7 @@ class ArtifactStore(Protocol):
     - `write` is atomic and durable: a reader sees the whole new file or what was there before.
     - What a write or removal did, the next listing or read sees, from any process.
     - A folder exists while there is a file below it. No file is also a folder.
+    - A reading gives no more bytes than its `info` says the file has, also if it grows meanwhile.
     - An unreachable backend raises `StoreUnavailableError`; missing files `ArtifactNotFoundError`.
     """
 

@@ -50,12 +50,16 @@ class Tree:
         """The bytes of a file.
 
         Raises:
-            InvalidArgumentError: at the end, if they are not those that were there at first.
+            InvalidArgumentError: at the end, if they are not those that were there at first, or
+                before, if there are more of them.
         """
-        digest = hashlib.sha256()
+        digest, size = hashlib.sha256(), 0
         with _readable(file.path):
             for piece in _pieces(self._base, self._locations[file.path]):
                 digest.update(piece)
+                size += len(piece)
+                if size > file.size:
+                    break
                 yield piece
         if digest.hexdigest() != file.sha256:
             raise InvalidArgumentError(f"'{file.path}' changed while it was uploaded")
@@ -163,11 +167,16 @@ def _opened(base: int, location: Location, flags: int) -> int:
 
 
 def _pieces(base: int, location: Location) -> Iterator[bytes]:
+    """The bytes of a file, and at most one more than it had when it was opened."""
     descriptor = _opened(base, location, _FILE)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
             raise _not_a_file(location)
-        while piece := os.read(descriptor, CHUNK_SIZE):
+        # One byte more than there should be tells whether it grows: it may do so for ever.
+        left = found.st_size + 1
+        while piece := os.read(descriptor, min(CHUNK_SIZE, left)):
+            left -= len(piece)
             yield piece
     finally:
         os.close(descriptor)

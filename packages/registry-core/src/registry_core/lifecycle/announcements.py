@@ -11,7 +11,13 @@ from typing import Self
 
 from registry_core.artifacts import ArtifactStore, FileInfo
 from registry_core.artifacts.paths import RESERVED
-from registry_core.errors import ArtifactNotFoundError, ConflictError, RegistryError
+from registry_core.artifacts.store import read_all
+from registry_core.errors import (
+    ArtifactNotFoundError,
+    ConflictError,
+    RegistryError,
+    StoreCorruptedError,
+)
 from registry_core.lifecycle.places import overlap
 
 WAIT_SECONDS = 60.0
@@ -20,6 +26,9 @@ WAIT_SECONDS = 60.0
 DEAD_AFTER_SECONDS = 600.0
 """After how long without a sign of life an announcement is a dead process's. Longer than a request
 to the backend can take with all its repetitions."""
+
+_MAX_BYTES = 64 * 1024 * 1024
+"""Bytes of an announcement: a collection names every folder that it is about to sweep."""
 
 _COLLECTORS = f"{RESERVED}/collectors"
 _WRITERS = f"{RESERVED}/writers"
@@ -91,11 +100,12 @@ class Announcements:
 
     def _tells(self, info: FileInfo, path: str) -> bool:
         try:
-            with self._artifacts.read(info.path) as pieces:
-                told = json.loads(b"".join(pieces))
+            told = json.loads(read_all(self._artifacts, info.path, most=_MAX_BYTES))
+            return any(overlap(path, other) for other in told["paths"])
         except ArtifactNotFoundError:
             return False
-        return any(overlap(path, other) for other in told["paths"])
+        except (StoreCorruptedError, ValueError, LookupError, TypeError, RecursionError):
+            return True  # its process may be at work anywhere, until it counts as dead
 
 
 class Announcement:

@@ -103,7 +103,7 @@ class ModelArtifacts:
 
         Raises:
             ArtifactMismatchError: something is not what the manifest says; what is wrong was not
-                written.
+                written. Nothing was, if it shows in names and sizes.
             InvalidArgumentError: the version's bytes are not kept under this artifact root, or the
                 destination holds something else.
         """
@@ -122,7 +122,7 @@ class ModelArtifacts:
         """The manifest of a version, after every byte was read and found as it says.
 
         Raises:
-            ArtifactMismatchError: naming each path with the expected and the found digest.
+            ArtifactMismatchError: naming each path with the expected and the found size or digest.
             InvalidArgumentError: the version's bytes are not kept under this artifact root.
         """
         return reading.verify(self._context, version)

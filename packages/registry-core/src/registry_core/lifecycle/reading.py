@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,6 +28,11 @@ from registry_core.lifecycle.places import contents
 from registry_core.models import ModelVersion, Status
 from registry_core.redaction import redacted
 
+PROBLEMS_MAX = 100
+"""Files at fault that an error names; somebody may have added millions."""
+
+_NO_FILE = "no such file"
+
 _PARTIAL = ".registry-partial-"
 """How the folder in a destination is called where a pull keeps files that are not complete."""
 
@@ -44,17 +49,30 @@ class Sealed:
         """A sentence for each file that is not there."""
         for file in self.manifest.files:
             if file.path not in self.files:
-                yield _difference(file.path, expected=file.sha256, found=None)
+                yield _missing(file)
 
-    def added(self, artifacts: ArtifactStore) -> Iterator[str]:
-        """A sentence for each file that does not belong."""
+    def resized(self) -> Iterator[str]:
+        """A sentence for each file of another size."""
+        for file in self.present():
+            if not self.has_size(file):
+                yield _wrong_size(file, f"{self.files[file.path].size} bytes")
+
+    def added(self) -> Iterator[str]:
+        """A sentence for each file that does not belong. Its bytes are nobody's to read."""
         for name in sorted(self.files.keys() - {file.path for file in self.manifest.files}):
-            found = digest_of(artifacts, self.files[name].path)[0]
-            yield _difference(name, expected=None, found=found)
+            yield f"'{name}': expected {_NO_FILE}, found {self.files[name].size} bytes"
 
     def present(self) -> Iterator[ManifestFile]:
         """What the manifest says of each file that is there."""
         return (file for file in self.manifest.files if file.path in self.files)
+
+    def has_size(self, file: ManifestFile) -> bool:
+        """Whether a file that is there may be as long as it should be, as far as is known."""
+        return self.files[file.path].size in (None, file.size)
+
+    def problems(self) -> list[str]:
+        """A sentence for whatever is wrong by names and sizes."""
+        return [*self.missing(), *self.resized(), *self.added()]
 
 
 def pull(
@@ -66,7 +84,7 @@ def pull(
 ) -> Manifest:
     """See `ModelArtifacts.pull`."""
     sealed = _sealed(context, version)
-    _raise_for(version, [*sealed.missing(), *sealed.added(context.artifacts)])
+    _raise_for(version, sealed.problems())
     meter = Meter(sealed.manifest.size, progress)
     with _destination(destination, sealed.manifest) as partial:
         download = _Download(context.artifacts, sealed.files, destination, partial, meter)
@@ -80,21 +98,11 @@ def verify(context: Context, version: ModelVersion) -> Manifest:
     sealed = _sealed(context, version)
 
     def check(file: ManifestFile) -> str | None:
-        try:
-            found = digest_of(context.artifacts, sealed.files[file.path].path)[0]
-        except ArtifactNotFoundError:
-            return _difference(file.path, expected=file.sha256, found=None)
-        return _compare(file, found)
+        return _compare(context.artifacts, sealed.files[file.path].path, file)
 
-    problems = in_parallel(check, sealed.present())
-    _raise_for(
-        version,
-        [
-            *sealed.missing(),
-            *(found for found in problems if found),
-            *sealed.added(context.artifacts),
-        ],
-    )
+    wrong = sealed.problems()
+    sized = filter(sealed.has_size, sealed.present())
+    _raise_for(version, [*wrong, *(found for found in in_parallel(check, sized) if found)])
     return sealed.manifest
 
 
@@ -136,20 +144,50 @@ def manifest_of(context: Context, version: ModelVersion) -> tuple[str, Manifest]
     return path, manifest
 
 
-def _difference(path: str, *, expected: str | None, found: str | None) -> str:
-    told = [f"sha256 {digest}" if digest else "no such file" for digest in (expected, found)]
-    return f"'{path}': expected {told[0]}, found {told[1]}"
+def _compare(
+    artifacts: ArtifactStore,
+    path: str,
+    file: ManifestFile,
+    take: Callable[[bytes], object] = lambda _: None,
+) -> str | None:
+    """What is wrong with the bytes at a path; None if they are those of the file.
+
+    Each piece is given to `take`, unless there are more bytes than the file has.
+    """
+    digest, size = hashlib.sha256(), 0
+    try:
+        with artifacts.read(path) as pieces:
+            if pieces.info.size not in (None, file.size):
+                return _wrong_size(file, f"{pieces.info.size} bytes")
+            for piece in pieces:
+                size += len(piece)
+                if size > file.size:
+                    return _wrong_size(file, "more")
+                digest.update(piece)
+                take(piece)
+    except ArtifactNotFoundError:
+        return _missing(file)
+    if size != file.size:
+        return _wrong_size(file, f"{size} bytes")
+    if (found := digest.hexdigest()) != file.sha256:
+        return f"'{file.path}': expected sha256 {file.sha256}, found sha256 {found}"
+    return None
 
 
-def _compare(file: ManifestFile, found: str) -> str | None:
-    if found == file.sha256:
-        return None
-    return _difference(file.path, expected=file.sha256, found=found)
+def _wrong_size(file: ManifestFile, found: str) -> str:
+    return f"'{file.path}': expected {file.size} bytes, found {found}"
 
 
-def _raise_for(version: ModelVersion, problems: Iterable[str]) -> None:
-    if found := tuple(problems):
-        raise ArtifactMismatchError(subject(version), found)
+def _missing(file: ManifestFile) -> str:
+    return f"'{file.path}': expected sha256 {file.sha256}, found {_NO_FILE}"
+
+
+def _raise_for(version: ModelVersion, problems: Sequence[str]) -> None:
+    if problems:
+        told = tuple(problems[:PROBLEMS_MAX])
+        if len(problems) > PROBLEMS_MAX:
+            told += (f"and {len(problems) - PROBLEMS_MAX} more",)
+        raise ArtifactMismatchError(subject(version), told)
 
 
 # The destination
@@ -267,20 +305,15 @@ class _Download:
             self.meter.add(file.size)
             return None
         gathered = self.partial / secrets.token_hex(16)
-        try:
-            found = self._gather(self.files[file.path].path, gathered)
-        except ArtifactNotFoundError:
-            return _difference(file.path, expected=file.sha256, found=None)
-        problem = _compare(file, found)
+        with gathered.open("xb") as local:
+
+            def take(piece: bytes) -> None:
+                local.write(piece)
+                self.meter.add(len(piece))
+
+            problem = _compare(self.artifacts, self.files[file.path].path, file, take)
         if problem is None:
             gathered.replace(target)
+        else:
+            gathered.unlink()
         return problem
-
-    def _gather(self, path: str, target: Path) -> str:
-        """The digest of the bytes that were written to a new file."""
-        digest = hashlib.sha256()
-        with target.open("xb") as local, self.artifacts.read(path) as pieces:
-            for piece in self.meter.count(pieces):
-                digest.update(piece)
-                local.write(piece)
-        return digest.hexdigest()

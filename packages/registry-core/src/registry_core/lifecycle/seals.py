@@ -15,8 +15,9 @@ from itertools import islice
 import attrs
 
 from registry_core.artifacts import ArtifactStore, FileInfo, Manifest, parse_manifest
-from registry_core.artifacts.manifest import FORMAT_VERSION
+from registry_core.artifacts.manifest import FORMAT_VERSION, MANIFEST_MAX_BYTES
 from registry_core.artifacts.paths import RESERVED
+from registry_core.artifacts.store import read_all
 from registry_core.errors import (
     ArtifactExistsError,
     ArtifactNotFoundError,
@@ -27,6 +28,9 @@ from registry_core.lifecycle.places import ancestors
 
 _FOLDER = f"{RESERVED}/manifests"
 _NAME = "manifest.json"
+_CLOSED_MAX_BYTES = 1_000
+"""Bytes up to which a seal may be a mark; a larger one is parsed once, as a manifest."""
+
 _CLOSE_ATTEMPTS = 10
 """How often a path is closed again whose seal somebody removes at the same time."""
 
@@ -135,9 +139,7 @@ class Seals:
         return True
 
     def _read(self, path: str) -> Manifest | Closed:
-        with self._artifacts.read(_seal_of(path)) as pieces:
-            raw = b"".join(pieces)
-        return _parse(raw)
+        return _parse(read_all(self._artifacts, _seal_of(path), most=MANIFEST_MAX_BYTES))
 
     def _write(self, path: str, body: bytes, *, overwrite: bool) -> None:
         self._artifacts.write(_seal_of(path), [body], overwrite=overwrite)
@@ -162,11 +164,12 @@ def _closed(digest: str | None) -> bytes:
 
 
 def _parse(raw: bytes) -> Manifest | Closed:
-    try:
-        document = json.loads(raw)
-    except (ValueError, RecursionError):
-        return parse_manifest(raw)
-    match document:
-        case {"format_version": 1, "closing": str() | None as digest}:
-            return Closed(digest)
+    if len(raw) <= _CLOSED_MAX_BYTES:
+        try:
+            document = json.loads(raw)
+        except (ValueError, RecursionError):
+            document = None
+        match document:
+            case {"format_version": 1, "closing": str() | None as digest}:
+                return Closed(digest)
     return parse_manifest(raw)
