@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from registry_core import Registry, RegistryError, StoreUnavailableError, open_registry
 from registry_core.backends import artifacts_url
 from registry_core.webhooks import SecretBox
+from registry_server.logs import Formatter, escaped
 from registry_server.settings import Settings, SettingsError, from_arguments
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         run(settings)
     except (StartError, SettingsError, RegistryError) as error:
         # Drivers speak in several lines.
-        reason = " ".join(str(error).split())
+        reason = escaped(" ".join(str(error).split()))
         print(f"registry-server: {reason}", file=sys.stderr)  # noqa: T201 a command says why
         sys.exit(FAILED)
 
@@ -121,11 +122,9 @@ def worker_app(app: Application, settings: Settings, counters: Path) -> Applicat
 
 def configure_logging(settings: Settings) -> None:
     """Sends the log to stderr, one line per record."""
-    logging.basicConfig(
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s",
-        force=True,
-    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(Formatter())
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
     # Uvicorn tells of every start and stop of each of its parts.
     logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, logging.root.level))
 
