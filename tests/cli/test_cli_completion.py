@@ -109,3 +109,26 @@ def test_a_shell_can_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     result = Regctl("memory:").run()
     assert result.exit_code == 0
     assert "complete -o nosort -F _regctl_completion regctl" in result.stdout
+
+
+EVIL = ["x;reboot", "x$(reboot)", "x`reboot`", "x y", "x'y", "x\ny", "x\x1b[2J", "x>y", "x\u202ey"]
+
+
+@pytest.mark.parametrize(
+    ("shell", "offered"),
+    [
+        ("bash_complete", ["x-1.2_ü@b"]),
+        ("zsh_complete", ["x y", "x$(reboot)", "x'y", "x-1.2_ü@b", "x;reboot", "x>y", "x`reboot`"]),
+    ],
+)
+def test_names_that_a_shell_would_obey_are_not_offered(
+    monkeypatch: pytest.MonkeyPatch, shell: str, offered: list[str]
+) -> None:
+    """Bash puts them into the command line as they are; the others quote, but not controls."""
+    store = MemoryStore()
+    for name in [*EVIL, "x-1.2_ü@b"]:
+        Registry(store).create_registered_model(name)
+    monkeypatch.setattr("registry_core.open_registry", lambda _: Registry(store))
+    monkeypatch.setenv("REGISTRY_STORE", "postgresql://ours")
+    monkeypatch.setenv("_REGCTL_COMPLETE", shell)
+    assert sorted(_complete("models get x")) == sorted(offered)

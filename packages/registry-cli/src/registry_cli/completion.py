@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
 import click
@@ -13,6 +15,7 @@ GIVEN_STORE = "registry_cli.store"
 """Where, in the context's `meta`, the store that the command line names is found."""
 
 _URI_SCHEME = "models:/"
+_PLAIN = re.compile(r"[\w.@%+=:,][\w.@%+=:,-]*\Z")
 
 
 def complete_model(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
@@ -44,7 +47,17 @@ def _names(ctx: click.Context, prefix: str) -> list[str]:
         page = registry.search_registered_models(
             f"name LIKE {quote}{pattern}%{quote}", max_results=COMPLETIONS
         )
-    return [model.name for model in page.items]
+    return [model.name for model in page.items if _is_safe(model.name)]
+
+
+def _is_safe(name: str) -> bool:
+    """Whether a shell can be offered a name that somebody else chose.
+
+    What a terminal would act on, no shell is given. Bash puts a completion into the command line as
+    it is, so it is offered only what it takes as one plain word.
+    """
+    is_bash = os.environ.get("_REGCTL_COMPLETE", "").startswith("bash")
+    return name.isprintable() and (not is_bash or _PLAIN.match(name) is not None)
 
 
 def _is_cheap(url: str) -> bool:

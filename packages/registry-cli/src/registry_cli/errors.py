@@ -48,18 +48,25 @@ def exit_code(error: BaseException) -> ExitCode:
 
 
 def message(error: BaseException) -> str:
-    """What to tell the user: the sentence of a registry's error, and what it points at below it."""
+    """What to tell the user: the sentence of a registry's error, and what it points at below it.
+
+    Further lines are indented, so that no text in an error can begin a line of its own.
+    """
     if "RegistryError" not in _names(error):
-        return f"{type(error).__name__}: {error} (--traceback shows where)"
+        return _indented(f"{type(error).__name__}: {error} (--traceback shows where)")
     if "ArtifactMismatchError" in _names(error):
         problems: tuple[str, ...] = getattr(error, "problems", ())
         lines = [f"{getattr(error, 'subject', '')} is not what was registered:", *problems]
-        return "\n  ".join(lines)
+        return _indented("\n".join(lines))
     caret = getattr(error, "caret", None)
     if caret is None:
-        # Drivers speak in several lines, some of them indented.
-        return "\n  ".join(line.strip() for line in str(error).splitlines())
-    return "\n".join([str(error), *(f"  {line}" for line in caret().splitlines())])
+        return _indented(str(error))
+    return "\n".join([_indented(str(error)), *(f"  {line}" for line in caret().splitlines())])
+
+
+def _indented(text: str) -> str:
+    # Drivers speak in several lines, some of them indented.
+    return "\n  ".join(line.strip() for line in text.splitlines())
 
 
 def _names(error: BaseException) -> list[str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import sys
+import textwrap
 import traceback
+from typing import Any
 
 import click
 
@@ -19,13 +21,22 @@ from registry_cli.session import Session
 class Regctl(click.Group):
     """A group whose commands end in one of `ExitCode`, and never in a traceback unless asked."""
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """The context of an invocation; complaints about options are escaped."""
+        try:
+            return super().make_context(*args, **kwargs)
+        except click.ClickException as error:
+            raise output.EscapedError(error) from error
+
     def invoke(self, ctx: click.Context) -> object:
         """Runs the command; what it raises becomes a message on stderr and an exit code."""
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
-        except (click.exceptions.Exit, click.ClickException):
+        except click.exceptions.Exit:
             raise
+        except click.ClickException as error:
+            raise output.EscapedError(error) from error
         except (Exception, KeyboardInterrupt) as error:
             if isinstance(error, click.Abort) and not _interrupted(error):
                 raise
@@ -41,7 +52,7 @@ def _report(error: BaseException, session: Session | None) -> ExitCode:
     if isinstance(error, BrokenPipeError):
         return ExitCode.BROKEN_PIPE
     if session is not None and session.show_traceback:
-        output.notice(traceback.format_exc())
+        output.block(textwrap.indent(traceback.format_exc(), "  "))
     output.error(message(error))
     return exit_code(error)
 

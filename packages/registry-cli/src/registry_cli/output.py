@@ -1,7 +1,15 @@
-"""The only module that prints: results on stdout in the chosen format, all else on stderr."""
+"""The only module that prints: results on stdout in the chosen format, all else on stderr.
+
+Strategy: what is printed holds other people's texts. Tables, records, notices, questions, bars and
+errors are for people and pass `printable`, wherever they go: what is in a file or a log is shown on
+a terminal later. JSON escapes by itself. A name or URI alone on its line is for people on a
+terminal, and for programs in a pipe, which get it byte for byte or not at all: with a line break in
+it, one name would be read as two.
+"""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -9,7 +17,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -83,7 +91,7 @@ class TableOutput(Output):
     def fields(self, fields: Mapping[str, str | int | None]) -> None:
         """See `Output`."""
         if len(fields) == 1:
-            _line(_first(fields))
+            _line(_alone(_first(fields)))
         else:
             _lines(
                 record_lines(
@@ -119,7 +127,7 @@ class JsonOutput(Output):
 
     def fields(self, fields: Mapping[str, str | int | None]) -> None:
         """See `Output`."""
-        _line(json.dumps(dict(fields), indent=2))
+        _line(_json(dict(fields), indent=2))
 
     def records(
         self,
@@ -130,10 +138,10 @@ class JsonOutput(Output):
         summary: Mapping[str, Any],
     ) -> None:
         """See `Output`."""
-        _line(json.dumps({**summary, many: [dict(row) for row in rows]}, indent=2))
+        _line(_json({**summary, many: [dict(row) for row in rows]}, indent=2))
 
     def _one(self, view: View[T], item: T) -> None:
-        _line(json.dumps({view.one: view.wire(item)}, indent=2))
+        _line(_json({view.one: view.wire(item)}, indent=2))
 
     def _many(self, view: View[T], items: Iterable[T]) -> None:
         # Written piece by piece: a million versions must not be held to print them. The first is
@@ -141,7 +149,7 @@ class JsonOutput(Output):
         separator = f'{{\n  "{view.many}": [\n'
         empty = True
         for item in items:
-            _write(f"{separator}    {json.dumps(view.wire(item))}")
+            _write(f"{separator}    {_json(view.wire(item))}")
             separator, empty = ",\n", False
         _line(f'{{"{view.many}": []}}' if empty else "\n  ]\n}")
 
@@ -151,7 +159,7 @@ class JsonLinesOutput(Output):
 
     def fields(self, fields: Mapping[str, str | int | None]) -> None:
         """See `Output`."""
-        _line(json.dumps(dict(fields)))
+        _line(_json(dict(fields)))
 
     def records(
         self,
@@ -162,13 +170,13 @@ class JsonLinesOutput(Output):
         summary: Mapping[str, Any],  # noqa: ARG002 as above
     ) -> None:
         """See `Output`."""
-        _lines(json.dumps(dict(row)) for row in rows)
+        _lines(_json(dict(row)) for row in rows)
 
     def _one(self, view: View[T], item: T) -> None:
-        _line(json.dumps(view.wire(item)))
+        _line(_json(view.wire(item)))
 
     def _many(self, view: View[T], items: Iterable[T]) -> None:
-        _lines(json.dumps(view.wire(item)) for item in items)
+        _lines(_json(view.wire(item)) for item in items)
 
 
 class NameOutput(Output):
@@ -176,7 +184,7 @@ class NameOutput(Output):
 
     def fields(self, fields: Mapping[str, str | int | None]) -> None:
         """See `Output`."""
-        _line(_first(fields))
+        _line(_alone(_first(fields)))
 
     def records(
         self,
@@ -187,13 +195,13 @@ class NameOutput(Output):
         summary: Mapping[str, Any],  # noqa: ARG002 as above
     ) -> None:
         """See `Output`."""
-        _lines(_shown(str(row[columns[0]])) for row in rows)
+        _lines(_alone(str(row[columns[0]])) for row in rows)
 
     def _one(self, view: View[T], item: T) -> None:
-        _line(_shown(view.name(item)))
+        _line(_alone(view.name(item)))
 
     def _many(self, view: View[T], items: Iterable[T]) -> None:
-        _lines(_shown(view.name(item)) for item in items)
+        _lines(_alone(view.name(item)) for item in items)
 
 
 OUTPUTS: Mapping[str, type[Output]] = {
@@ -205,9 +213,24 @@ OUTPUTS: Mapping[str, type[Output]] = {
 """The classes behind `--output`."""
 
 
-def _shown(name: str) -> str:
-    # As `ls` does: a pipe gets the name as it is, a terminal must not obey what is in it.
-    return printable(name) if sys.stdout.isatty() else name
+def _alone(text: str) -> str:
+    """A text that is the whole of a line.
+
+    Raises:
+        click.ClickException: a program that reads the line would take it for two.
+    """
+    if sys.stdout.isatty():
+        return printable(text)
+    if "\n" in text or "\r" in text:
+        raise click.ClickException(
+            f"'{text}' holds a line break, and would be read as two lines: use -o json or -o jsonl."
+        )
+    return text
+
+
+def _json(value: object, *, indent: int | None = None) -> str:
+    """The JSON of a value, in ASCII without any control character but its own line breaks."""
+    return json.dumps(value, indent=indent).replace("\x7f", "\\u007f")
 
 
 def _first(fields: Mapping[str, str | int | None]) -> str:
@@ -247,13 +270,49 @@ def progress(label: str) -> Iterator[Callable[[int, int], None] | None]:
 
 
 def notice(text: str) -> None:
-    """Says something on stderr."""
-    click.echo(_by_line(text), err=True)
+    """Says something on stderr, in one line."""
+    click.echo(printable(text), err=True)
 
 
 def error(text: str) -> None:
-    """Says on stderr what went wrong, as Click says what is wrong with arguments."""
-    notice(f"Error: {text}")
+    """Says on stderr what went wrong, as Click says what is wrong with arguments.
+
+    The text may have several lines; see `registry_cli.errors.message` for whose they are.
+    """
+    block(f"Error: {text}")
+
+
+def block(text: str) -> None:
+    """Says several lines on stderr."""
+    click.echo("\n".join(printable(line) for line in text.split("\n")), err=True)
+
+
+class EscapedError(click.ClickException):
+    """A complaint of Click's about arguments, which it repeats as they were given."""
+
+    def __init__(self, told: click.ClickException) -> None:
+        told.message = printable(told.message)  # type: ignore[misc]  # which it shows
+        super().__init__(told.message)
+        self.exit_code = told.exit_code  # type: ignore[misc]  # per class, it says; per error, it is
+        self._told = told
+
+    def show(self, file: IO[Any] | None = None) -> None:  # noqa: ARG002 always stderr
+        """Says on stderr what Click would say."""
+        told = io.StringIO()
+        self._told.show(told)
+        block(told.getvalue().rstrip("\n"))
+
+
+def route_logs() -> None:
+    """Has what libraries log said on stderr as notices are, instead of as it comes."""
+    import logging  # noqa: PLC0415 --help must not pay for it
+
+    class Notices(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            notice(f"{record.name}: {record.getMessage()}")
+
+    if not logging.root.handlers:
+        logging.root.addHandler(Notices(logging.WARNING))
 
 
 def confirm(question: str, *, yes: bool) -> None:
@@ -277,10 +336,6 @@ def flush_or_abandon() -> None:
     except OSError:
         # Python flushes once more at exit, and would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _by_line(text: str) -> str:
-    return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def _lines(lines: Iterable[str]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from registry_cli.output import OUTPUTS, Output
+from registry_cli.output import OUTPUTS, Output, route_logs
 
 if TYPE_CHECKING:
     from registry_core import Registry
@@ -49,6 +49,7 @@ class Session:
         """The registry, closed when the command ends."""
         from registry_core import open_registry  # noqa: PLC0415 --help must not pay for the library
 
+        route_logs()
         registry = open_registry(self.store, artifacts=self.artifacts)
         click.get_current_context().find_root().call_on_close(registry.close)
         return registry

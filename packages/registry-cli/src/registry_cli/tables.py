@@ -20,10 +20,16 @@ NARROWEST = 8
 ELLIPSIS = "…"
 
 
-def printable(text: str) -> str:
-    """The text with control and format characters escaped, so that it stays on its line.
+_BLANK_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+"""What Unicode calls a letter, mark or symbol, and shows as nothing."""
 
-    Names and tags are other people's texts: a terminal must not obey what is written in them.
+
+def printable(text: str) -> str:
+    """The text with everything escaped that a terminal would act on, or that shows as nothing.
+
+    Names, tags, sources and what servers answer are other people's texts. Escaped are controls (C0,
+    DEL, C1), line breaks, what turns the direction of writing, other format characters, surrogates,
+    and blanks but the space: whatever is printed so stays on its line, and looks like what it is.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -31,7 +37,7 @@ def printable(text: str) -> str:
 
 
 def _is_safe(char: str) -> bool:
-    return char == " " or unicodedata.category(char)[0] not in "CZ" or char == "\u3000"
+    return (char.isprintable() and char not in _BLANK_LETTERS) or char == "\u3000"
 
 
 def _escape(char: str) -> str:
