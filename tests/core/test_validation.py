@@ -307,3 +307,25 @@ def test_stage_refuses_other_words(text):
 def test_only_two_stages_are_active():
     """Those that a transition may archive from."""
     assert [stage for stage in Stage if stage.is_active] == [Stage.STAGING, Stage.PRODUCTION]
+
+
+@pytest.mark.parametrize(
+    ("character", "name"),
+    [
+        ("\x00", "U+0000"), ("\t", "U+0009"), ("\n", "U+000A"), ("\x1b", "U+001B"), ("\x7f", "U+007F"),
+        ("\x85", "U+0085"), ("\x9b", "U+009B"), ("\u2028", "U+2028"), ("\u2029", "U+2029"),
+        ("\u202e", "U+202E"), ("\u2066", "U+2066"), ("\u2069", "U+2069"),
+    ],
+)  # fmt: skip
+def test_uri_is_one_line_that_is_what_it_looks_like(character, name):
+    """Controls, line breaks and what turns the direction of writing are refused by name."""
+    assert refusal(validation.uri, f"s3://b/{character}p", parameter="source") == (
+        "Invalid value for parameter 'source' supplied: it contains the control character "
+        f"{name} at position 7."
+    )
+
+
+def test_uri_may_be_in_any_language():
+    """Also where it is written from right to left, and with what joins letters there."""
+    for uri in ("s3://b/naïve 模型/\u05de\u05d5\u05d3\u05dc/\u0645\u200c\u062f", ""):
+        assert validation.uri(uri, parameter="source") == uri

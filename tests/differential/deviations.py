@@ -119,6 +119,15 @@ DEVIATIONS: tuple[Deviation, ...] = (
         witness=(_call("POST", f"{RM}/create", name="@@a", description="nul\x00"),),
     ),
     Deviation(
+        id="D-control-characters",
+        rule=when(rules.control_characters),
+        witness=(
+            _MODEL,
+            _version(source="s3://b/\x1b[31mp"),
+            _version(source="s3://b/p", run_link="http://h/\u202ep"),
+        ),
+    ),
+    Deviation(
         id="D-lengths",
         rule=when(rules.lengths),
         witness=(_call("POST", f"{RM}/create", name=values.LONG_NAMES[0]),),

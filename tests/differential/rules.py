@@ -174,6 +174,16 @@ def unstorable(step: Step, theirs: Outcome, ours: Outcome) -> bool:
     )
 
 
+def control_characters(step: Step, theirs: Outcome, ours: Outcome) -> bool:
+    """A source or run link is one line that looks like what it is; MLflow keeps any text."""
+    fault = re.search(r"it contains the control character U\+([0-9A-F]{4})", ours.message)
+    return (
+        fault is not None
+        and refused(ours)
+        and any(chr(int(fault.group(1), 16)) in text for text in texts(sent(step)))
+    )
+
+
 def lengths(step: Step, theirs: Outcome, ours: Outcome) -> bool:
     """One set of limits on every store; MLflow leaves most of them to its database."""
     limit = re.search(r"exceeds the maximum length of (\d+) characters", ours.message)

@@ -66,7 +66,7 @@ BAD_SOURCES = (
     "models:/@@a/", "models:/@@a@", "MODELS:/@@a/1", "dummy-source", "prompt-template", "runs:/",
     "gs://b?x=1", "s3://b/p\x00", "models:/@@a/0", "models:/@@a/-1", "models:/@@a/+1", "s3:///p",
     "s3://b/..", "s3://b/...", "//h/p", "s3:/p", "s3:p", ":", "c:/x", "c:\\x", " s3://b/p",
-    "models:@@a/1", "models:/@@a/Nowhere", "models:/@@a/archived",
+    "models:@@a/1", "models:/@@a/Nowhere", "models:/@@a/archived", "s3://b/\x1b[31m", "gs://b/p\n",
 )  # fmt: skip
 ODD_SOURCES = (
     "http://h/p", "https://h/p", "ftp://h/p", "sftp://h/p", "hdfs://h/p", "abfss://c@h/p", "r2://b/p",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from registry_core.models import NewModelVersion
 from services.in_process import missing, not_a_path, wrong_type
 
 VERSIONS = "/model-versions"
@@ -257,6 +258,33 @@ def test_source_is_kept_as_it_is_given(filled, source, run_id):
 def test_source_that_could_mean_something_else_is_refused(filled, source, message):
     """Climbing paths, other people's disks, other registries."""
     refuses(create(filled, source=source), message.format(source))
+
+
+@pytest.mark.parametrize("field", ["source", "run_link"])
+@pytest.mark.parametrize("character", ["\n", "\x1b", "\x7f", "\x9b", "\u202e"])
+def test_uri_with_a_control_character_is_refused(filled, field, character):
+    """It would reach terminals, logs and shells by every client."""
+    before = filled.call("GET", f"{VERSIONS}/search").json
+    refuses(
+        create(filled, **{"source": "s3://b/p", field: f"s3://b/{character}p"}),
+        f"Invalid value for parameter '{field}' supplied: it contains the control character "
+        f"U+{ord(character):04X} at position 7.",
+    )
+    assert filled.call("GET", f"{VERSIONS}/search").json == before
+
+
+def test_uri_with_a_control_character_of_old_is_read_and_copied(filled):
+    """What is there already stays what it is."""
+    odd = "s3://b/\x1b[31m\u202ep"
+    store = filled.registry.store
+    old = store.create_model_version(NewModelVersion(name="m", source=odd, run_link=odd))
+    key = {"name": "m", "version": str(old.version)}
+    version = filled.call("GET", f"{VERSIONS}/get", query=tuple(key.items())).json["model_version"]
+    assert (version["source"], version["run_link"]) == (odd, odd)
+    copy = create(filled, source=f"models:/m/{old.version}").json["model_version"]
+    key["version"] = copy["version"]
+    answer = filled.call("GET", f"{VERSIONS}/get-download-uri", query=tuple(key.items()))
+    assert answer.json == {"artifact_uri": odd}
 
 
 @pytest.mark.parametrize(

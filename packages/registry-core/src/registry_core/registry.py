@@ -247,9 +247,10 @@ class Registry:
             model_id=model_id or None,
             user_id=user_id or None,
         )
+        validation.uri(new.run_link or "", parameter="run_link")
         if self.artifacts is None or validation.is_prompt(tags):
             return self.store.create_model_version(new)
-        if sources.is_local(new.source) and not self._is_kept(new.source):
+        if self._is_pushed(new.source):
             return self._push(new, progress)
         return self.files.register(new, origin=origin)
 
@@ -530,12 +531,18 @@ class Registry:
         """Whether a source is a URI below our own artifact root, local though that may be."""
         return self.artifacts is not None and self.files.stored_path(source) is not None
 
+    def _is_pushed(self, source: str) -> bool:
+        """Whether a source is a path whose files are uploaded, and which is then forgotten."""
+        return self.artifacts is not None and sources.is_local(source) and not self._is_kept(source)
+
     def _check_source(self, source: str) -> None:
         if not sources.is_local(source) or self._is_kept(source):
             if not sources.is_logged_model(source):
                 sources.check_remote(source)
         elif not self._local_sources:
             sources.check_local(source, root=self._local_source_root)
+        if not self._is_pushed(source):
+            validation.uri(source, parameter="source")
 
 
 def _bad_source(source: str, reason: str) -> InvalidArgumentError:

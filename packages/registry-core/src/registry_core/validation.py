@@ -58,6 +58,7 @@ _ALIAS = re.compile(r"[\w\-]*\Z")
 _RESERVED_ALIAS = re.compile(r"[vV]\d+\Z")
 _VERSION = re.compile(r"-?[0-9]+\Z")
 _SEE_DOCS = " See the API docs for more information about request parameters."
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -79,6 +80,21 @@ def text(value: str, *, parameter: str, max_length: int) -> str:
                 f"Invalid value for parameter '{parameter}' supplied: it contains the character "
                 f"U+{ord(found.group()):04X} at position {found.start()}, which cannot be stored."
             )
+    return value
+
+
+def uri(value: str, *, parameter: str) -> str:
+    """Accept what a URI may hold: no control character.
+
+    A URI is one line, and other people's programs print it, write it into logs and paste it into
+    shells. Refused are C0, DEL and C1, Unicode's two line breaks, and what turns the direction of
+    writing, by which one text looks like another.
+    """
+    if found := _CONTROL.search(value):
+        raise InvalidArgumentError(
+            f"Invalid value for parameter '{parameter}' supplied: it contains the control "
+            f"character U+{ord(found.group()):04X} at position {found.start()}."
+        )
     return value
 
 
