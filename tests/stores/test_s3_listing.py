@@ -120,7 +120,7 @@ def test_a_registry_where_everything_moves_all_the_time_is_a_conflict(
     def torn(entries: object) -> None:
         raise index._TornError
 
-    monkeypatch.setattr(index, "_documents", torn)
+    monkeypatch.setattr(index, "_listing", torn)
     sent = []
     reader.observe(lambda operation, key: sent.append(operation))
     with pytest.raises(ConflictError, match="renamed faster"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol, runtime_checkable
 
 import attrs
@@ -35,14 +35,35 @@ class Report:
 
     findings: tuple[Finding, ...]
     checked: Mapping[str, int]
-    """How many things of each kind were looked at."""
+    """How many things of each kind were looked at; a kind of which there are none is here too."""
+    not_checked: Mapping[str, int] = attrs.field(factory=dict)
+    """How many things were not looked at, by the reason, such as `sources_elsewhere`."""
     notes: tuple[str, ...] = ()
     """What else was seen or done, without being wrong."""
 
     @property
     def clean(self) -> bool:
-        """Whether nothing is wrong any more."""
-        return all(finding.repaired for finding in self.findings)
+        """Whether something was looked at, and nothing of it is wrong any more."""
+        return bool(self.checked) and all(finding.repaired for finding in self.findings)
+
+    @classmethod
+    def of(cls, reports: Iterable[Report]) -> Report:
+        """Several reports as one."""
+        listed = tuple(reports)
+        return cls(
+            findings=tuple(finding for report in listed for finding in report.findings),
+            checked=_total(report.checked for report in listed),
+            not_checked=_total(report.not_checked for report in listed),
+            notes=tuple(note for report in listed for note in report.notes),
+        )
+
+
+def _total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for each in counts:
+        for kind, count in each.items():
+            total[kind] = total.get(kind, 0) + count
+    return total
 
 
 @runtime_checkable

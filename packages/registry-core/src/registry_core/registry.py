@@ -395,24 +395,38 @@ class Registry:
         reports = []
         if isinstance(self.store, Fsck):
             reports.append(self.store.fsck(repair=repair, grace_seconds=grace))
-        if self.artifacts is not None:
-            garbage = DEFAULT_GRACE_SECONDS if grace_seconds is None else grace_seconds
-            try:
-                report = self.files.fsck(
-                    repair=repair, grace_seconds=grace, garbage_grace_seconds=garbage
-                )
-            except StoreCorruptedError as error:
-                if all(each.clean for each in reports):
-                    raise
-                # Which files belong to what, only metadata that can be read tells.
-                note = f"The files of model versions were not checked: {error}"
-                report = Report(findings=(), checked={}, notes=(note,))
-            reports.append(report)
-        return Report(
-            findings=tuple(finding for report in reports for finding in report.findings),
-            checked={kind: n for report in reports for kind, n in report.checked.items()},
-            notes=tuple(note for report in reports for note in report.notes),
+        else:
+            note = "The metadata was not checked: this store has no check of its own"
+            reports.append(Report(findings=(), checked={}, notes=(note,)))
+        reports.append(self._check_files(reports[0], repair=repair, grace_seconds=grace_seconds))
+        return Report.of(reports)
+
+    def _check_files(
+        self, metadata: Report, *, repair: bool, grace_seconds: float | None
+    ) -> Report:
+        if self.artifacts is None:
+            count = metadata.checked.get("model_versions", 0)
+            return Report(
+                findings=(),
+                checked={},
+                not_checked={"sources_without_artifact_root": count} if count else {},
+                notes=("The files of model versions were not checked: there is no artifact root",),
+            )
+        graces = (
+            (GRACE_SECONDS, DEFAULT_GRACE_SECONDS)
+            if grace_seconds is None
+            else (grace_seconds, grace_seconds)
         )
+        try:
+            return self.files.fsck(
+                repair=repair, grace_seconds=graces[0], garbage_grace_seconds=graces[1]
+            )
+        except StoreCorruptedError as error:
+            if metadata.clean:
+                raise
+            # Which files belong to what, only metadata that can be read tells.
+            note = f"The files of model versions were not checked: {error}"
+            return Report(findings=(), checked={}, notes=(note,))
 
     @property
     def files(self) -> ModelArtifacts:

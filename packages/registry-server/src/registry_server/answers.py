@@ -33,6 +33,12 @@ def _many(schema: str) -> Json:
 
 _TOKEN: Json = {"type": "string", "description": "Present if there is a further page."}
 
+_UNREADABLE: Json = {
+    "type": "integer",
+    "description": "Present if registered models may be missing because what is stored of them "
+    "cannot be read: how many.",
+}
+
 REGISTERED_MODEL: Answer[RegisteredModel] = Answer(
     "RegisteredModelAnswer",
     payloads.registered_model,
@@ -42,7 +48,11 @@ REGISTERED_MODEL: Answer[RegisteredModel] = Answer(
 REGISTERED_MODELS: Answer[Page[RegisteredModel]] = Answer(
     "RegisteredModelsAnswer",
     payloads.registered_models,
-    {"registered_models": _many("RegisteredModel"), "next_page_token": _TOKEN},
+    {
+        "registered_models": _many("RegisteredModel"),
+        "next_page_token": _TOKEN,
+        "unreadable": _UNREADABLE,
+    },
 )
 MODEL_VERSION: Answer[ModelVersion] = Answer(
     "ModelVersionAnswer",
@@ -53,7 +63,7 @@ MODEL_VERSION: Answer[ModelVersion] = Answer(
 MODEL_VERSIONS: Answer[Page[ModelVersion]] = Answer(
     "ModelVersionsAnswer",
     payloads.model_versions,
-    {"model_versions": _many("ModelVersion"), "next_page_token": _TOKEN},
+    {"model_versions": _many("ModelVersion"), "next_page_token": _TOKEN, "unreadable": _UNREADABLE},
 )
 LATEST_VERSIONS: Answer[tuple[ModelVersion, ...]] = Answer(
     "LatestVersionsAnswer",

@@ -84,6 +84,7 @@ def create_app(
     )
     names = [operation.id for operation in operations]
     metrics = Metrics([*names, *probes.NAMES])
+    observers = (*observers, metrics.observe)
     app = Application(
         route_handlers=[
             *probes.routes(

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import mmap
 import os
+import threading
 from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path
+
+from registry_core import Page
 
 STATUSES = (
     *(200, 204, 206, 304, 400, 401, 403, 404, 405, 409, 412, 413, 416, 429, 500, 501, 503),
@@ -29,14 +32,18 @@ OTHER = "other"
 _COLUMNS = len(STATUSES) + len(BUCKETS) + 2
 """Numbers per operation: a count per status, a count per bucket and +Inf, and nanoseconds."""
 
+_INCOMPLETE = -1
+"""Where the searches are counted that left something out: after all operations."""
+
 
 class Metrics:
-    """The counters of one worker. `record` belongs to one thread."""
+    """The counters of one worker. `record` belongs to one thread; `observe` to any."""
 
     def __init__(self, operations: Sequence[str]) -> None:
         self._rows = {name: i * _COLUMNS for i, name in enumerate((*operations, OTHER))}
         self._columns = {status: i for i, status in enumerate(STATUSES)}
         self._directory: Path | None = None
+        self._observing = threading.Lock()
         self._counters = memoryview(bytearray(self._size)).cast("Q")
 
     def share(self, directory: Path) -> None:
@@ -54,6 +61,12 @@ class Metrics:
         self._counters[row + self._columns.get(status, len(STATUSES) - 1)] += 1
         self._counters[buckets + bisect_left(BUCKETS, seconds)] += 1
         self._counters[row + _COLUMNS - 1] += max(0, int(seconds * 1e9))
+
+    def observe(self, _operation: str, _wanted: object, result: object, _call: object) -> None:
+        """Counts a result that is incomplete; an observer of operations."""
+        if isinstance(result, Page) and result.unreadable:
+            with self._observing:
+                self._counters[_INCOMPLETE] += 1
 
     def text(self) -> str:
         """The counters of all workers, added up."""
@@ -75,11 +88,16 @@ class Metrics:
         ]
         for name, row in self._rows.items():
             lines += _histogram(name, total[row + len(STATUSES) : row + _COLUMNS])
+        lines += [
+            "# HELP registry_incomplete_searches_total Searches that left out damaged models.",
+            "# TYPE registry_incomplete_searches_total counter",
+            f"registry_incomplete_searches_total {total[_INCOMPLETE]}",
+        ]
         return "\n".join(lines) + "\n"
 
     @property
     def _size(self) -> int:
-        return len(self._rows) * _COLUMNS * 8
+        return (len(self._rows) * _COLUMNS + 1) * 8
 
     def _total(self) -> list[int]:
         total = list(self._counters)

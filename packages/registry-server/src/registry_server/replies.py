@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from litestar.types import Receive, Scope, Send
 
-from registry_core import RegistryError, StoreUnavailableError
+from registry_core import RegistryError, StoreCorruptedError, StoreUnavailableError
 from registry_core.wire import CODES, JSON_CONTENT_TYPE, Json, code_of, dumps, error_body
 from registry_server import outages
 
@@ -17,6 +17,9 @@ _JSON = (b"content-type", JSON_CONTENT_TYPE.encode())
 
 _PASSING = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 """The statuses that say when to ask again."""
+
+CORRUPTED_MESSAGE = "What is stored cannot be read; the server's log names what is damaged."
+"""All that a client learns of damage: the reason repeats keys and pieces of what is stored."""
 
 
 class Reply:
@@ -75,6 +78,9 @@ def failure(error: Exception) -> Reply:
     code = code_of(error)
     if not isinstance(error, RegistryError):
         _logger.error("a request failed: %r", error, exc_info=error)
+    if isinstance(error, StoreCorruptedError):
+        _logger.error("what is stored cannot be read: %s", error)
+        return Reply(code.status, dumps(code.body(CORRUPTED_MESSAGE)))
     headers: tuple[tuple[bytes, bytes], ...] = (_JSON,)
     if isinstance(error, StoreUnavailableError):
         _logger.warning("the store is unavailable: %s", error)

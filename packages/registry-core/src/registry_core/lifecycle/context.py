@@ -7,11 +7,12 @@ from collections.abc import Iterator
 import attrs
 
 from registry_core.artifacts import ArtifactStore
+from registry_core.errors import StoreCorruptedError
 from registry_core.lifecycle.announcements import Announcements
 from registry_core.lifecycle.places import own_path
 from registry_core.lifecycle.seals import Seals
 from registry_core.models import ModelVersion
-from registry_core.search import Comparison, Entity, OrderBy, Query, all_pages
+from registry_core.search import Comparison, Entity, OrderBy, Page, Query, every_page
 from registry_core.store import Clock, Store
 
 DIGEST_TAG = "registry.artifacts.digest"
@@ -43,8 +44,22 @@ class Context:
         return own_path(self.artifacts.root, version.download_uri)
 
     def versions(self, *filter_: Comparison) -> Iterator[ModelVersion]:
-        """Every model version that matches, prompts too."""
-        return all_pages(
+        """Every model version that matches, prompts too.
+
+        Raises:
+            StoreCorruptedError: some may be missing, because a model cannot be read.
+        """
+        for page in self.pages(*filter_):
+            if page.unreadable:
+                raise StoreCorruptedError(
+                    f"{page.unreadable} registered models cannot be read, and which files they "
+                    "need is not known: `regctl store fsck` names them"
+                )
+            yield from page.items
+
+    def pages(self, *filter_: Comparison) -> Iterator[Page[ModelVersion]]:
+        """Every page of `versions`, also where some are missing."""
+        return every_page(
             lambda token: self.store.search_model_versions(
                 Query(
                     entity=Entity.MODEL_VERSION,

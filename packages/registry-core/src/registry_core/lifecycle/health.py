@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+
+import attrs
 
 from registry_core.artifacts import Manifest
 from registry_core.errors import (
@@ -27,29 +30,58 @@ def check(
 ) -> Report:
     """See `ModelArtifacts.fsck`."""
     findings: list[Finding] = []
-    versions = 0
-    for version in context.versions():
-        versions += 1
-        findings += _check(context, version, repair=repair, grace_seconds=grace_seconds)
-    findings += _check_garbage(context, repair=repair, grace_seconds=garbage_grace_seconds)
-    return Report(findings=tuple(findings), checked={"files of model versions": versions})
+    tally = _Tally()
+    unreadable = 0
+    for page in context.pages():
+        unreadable = max(unreadable, page.unreadable)
+        for version in page.items:
+            findings += _check(context, version, tally, repair=repair, grace_seconds=grace_seconds)
+    if unreadable:
+        tally.not_checked["unreadable_models"] = unreadable
+        tally.notes.append(
+            "Files that no version refers to were not looked for: which ones the models need that "
+            "cannot be read is not known"
+        )
+    else:
+        findings += _check_garbage(context, repair=repair, grace_seconds=garbage_grace_seconds)
+    return Report(
+        findings=tuple(findings),
+        checked={"versions_with_files": tally.versions, "files": tally.files},
+        not_checked=tally.not_checked,
+        notes=tuple(tally.notes),
+    )
+
+
+@attrs.define
+class _Tally:
+    """What was looked at."""
+
+    versions: int = 0
+    files: int = 0
+    not_checked: Counter[str] = attrs.field(factory=Counter)
+    notes: list[str] = attrs.field(factory=list)
 
 
 def _check(
-    context: Context, version: ModelVersion, *, repair: bool, grace_seconds: float
+    context: Context, version: ModelVersion, tally: _Tally, *, repair: bool, grace_seconds: float
 ) -> Iterator[Finding]:
     path = context.path_of(version)
     match version.status:
         case Status.PENDING_REGISTRATION:
-            if _is_abandoned(context, version, path, context.clock() - grace_seconds * 1000):
-                detail = _ABANDONED
-                if repair:
-                    detail += f"; now {_end(context, version, path)}"
-                yield _finding(version, "abandoned-upload", detail, repairable=True, done=repair)
+            if not _is_abandoned(context, version, path, context.clock() - grace_seconds * 1000):
+                tally.not_checked["uploads_under_way"] += 1
+                return
+            detail = _ABANDONED
+            if repair:
+                detail += f"; now {_end(context, version, path)}"
+            tally.versions += 1
+            yield _finding(version, "abandoned-upload", detail, repairable=True, done=repair)
         case Status.READY if path:
-            yield from _check_ready(context, version, path, repair=repair)
+            yield from _check_ready(context, version, path, tally, repair=repair)
+        case Status.READY:
+            tally.not_checked["sources_elsewhere"] += 1
         case _:
-            return
+            tally.not_checked["failed_uploads"] += 1
 
 
 # Versions whose upload did not end
@@ -102,15 +134,17 @@ def _seal(context: Context, path: str, manifest: Manifest) -> None:
 
 
 def _check_ready(
-    context: Context, version: ModelVersion, path: str, *, repair: bool
+    context: Context, version: ModelVersion, path: str, tally: _Tally, *, repair: bool
 ) -> Iterator[Finding]:
+    tally.versions += 1
     try:
         manifest = context.seals.manifest(path)
     except StoreCorruptedError as error:
         yield _check_damaged(context, version, path, error, repair=repair)
     except ArtifactNotFoundError:
-        yield from _check_unsealed(context, version, path, repair=repair)
+        yield from _check_unsealed(context, version, path, tally, repair=repair)
     else:
+        tally.files += len(manifest.files)
         yield from _check_files(context, version, path, manifest)
 
 
@@ -133,13 +167,18 @@ def _check_files(
 
 
 def _check_unsealed(
-    context: Context, version: ModelVersion, path: str, *, repair: bool
+    context: Context, version: ModelVersion, path: str, tally: _Tally, *, repair: bool
 ) -> Iterator[Finding]:
     expected = version.tags.get(DIGEST_TAG)
-    if not contents(context.artifacts, path):
-        # The URL of a proxy may be that of another server's.
+    files = contents(context.artifacts, path)
+    tally.files += len(files)
+    if not files:
         if expected or stored_path(context.artifacts.root, version.download_uri) is not None:
             yield _finding(version, "missing-bytes", f"there are no files at '{path}'")
+        else:
+            # The URL of a proxy, which may be that of another server's.
+            tally.versions -= 1
+            tally.not_checked["sources_elsewhere"] += 1
     elif expected and _digest(context, path) != expected:
         yield _finding(version, "missing-bytes", f"the files at '{path}' are not the pushed ones")
     else:

@@ -14,7 +14,7 @@ from registry_core.search.nodes import (
     Value,
 )
 from registry_core.search.ordering import parse_order_by
-from registry_core.search.pages import all_pages
+from registry_core.search.pages import all_pages, every_page
 from registry_core.search.rendering import render_filter, render_order_by
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "TagRef",
     "Value",
     "all_pages",
+    "every_page",
     "parse_filter",
     "parse_order_by",
     "render_filter",

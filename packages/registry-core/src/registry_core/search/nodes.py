@@ -117,3 +117,7 @@ class Page(Generic[T_co]):
 
     items: Sequence[T_co]
     next_page_token: str | None = None
+    unreadable: int = 0
+    """How many registered models or versions are missing, here or on any page, because what is
+    stored of them cannot be read. Whoever must not overlook one, like a sweep, stops if there are.
+    """

@@ -164,4 +164,6 @@ def _page(key: str, items: Sequence[object], page: Page[Any]) -> Json:
     out: Json = {key: items} if items else {}
     if page.next_page_token:
         out["next_page_token"] = page.next_page_token
+    if page.unreadable:
+        out["unreadable"] = page.unreadable
     return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -49,6 +50,8 @@ MODELS_AT_ONCE = 100
 """Registered models asked for in one search, when their aliases are wanted."""
 
 _STAGES = tuple(Stage)
+
+_logger = logging.getLogger(__name__)
 
 EntityT = TypeVar("EntityT", RegisteredModel, ModelVersion)
 T = TypeVar("T")
@@ -156,7 +159,7 @@ class RestStore(RestWebhooks):
         """See `Store`."""
         path, end = "/model-versions/search", call_end()
         page = self._search(path, requests.SearchModelVersions, query, _versions, end)
-        return Page(self._with_aliases(page.items, end), page.next_page_token)
+        return attrs.evolve(page, items=self._with_aliases(page.items, end))
 
     def update_model_version(
         self, name: str, version: int, *, description: str | None
@@ -367,12 +370,12 @@ def _nothing(_: wire.Json) -> None:
 
 def _models(answer: wire.Json) -> Page[RegisteredModel]:
     items = [_complete(wire.decode_registered_model(item)) for item in wire_list(answer, _MODELS)]
-    return Page(items, next_page(answer))
+    return Page(items, next_page(answer), _unreadable(answer))
 
 
 def _versions(answer: wire.Json) -> Page[ModelVersion]:
     items = [wire.decode_model_version(item) for item in wire_list(answer, _VERSIONS)]
-    return Page(items, next_page(answer))
+    return Page(items, next_page(answer), _unreadable(answer))
 
 
 def _page_for(
@@ -400,6 +403,14 @@ def _complete(model: RegisteredModel) -> RegisteredModel:
 def _aliased(version: ModelVersion, aliases: Mapping[str, int]) -> ModelVersion:
     names = sorted(alias for alias, number in aliases.items() if number == version.version)
     return attrs.evolve(version, aliases=tuple(names))
+
+
+def _unreadable(answer: wire.Json) -> int:
+    count = answer.get("unreadable")
+    if type(count) is not int or count <= 0:
+        return 0
+    _logger.warning("The server cannot read %d of its registered models: they are missing", count)
+    return count
 
 
 def _refuse(what: str) -> NoReturn:

@@ -47,6 +47,9 @@ FORMAT_VERSION = 1
 
 CONTENT_TYPE = "application/json"
 
+MESSAGE_MAX_LENGTH = 1_000
+"""Characters of a message about a damaged object; one may be damaged in very many places."""
+
 
 def encode(record: Record) -> bytes:
     """The bytes of an object that holds a record."""
@@ -94,7 +97,15 @@ def _checked(key: str, plain: dict[str, Any]) -> Record:
 
 
 def _damaged(key: str, why: str) -> StoreCorruptedError:
-    return StoreCorruptedError(f"The object '{key}' cannot be read: {why}")
+    # Pieces of what is stored are in it, and it goes to logs and terminals.
+    shown = f"The object '{key}' cannot be read: {why}"[:MESSAGE_MAX_LENGTH]
+    return StoreCorruptedError("".join(map(_printable, shown)))
+
+
+def _printable(character: str) -> str:
+    if character.isprintable():
+        return character
+    return character.encode("unicode_escape", "surrogatepass").decode()
 
 
 def _record(plain: dict[str, Any]) -> Record:

@@ -11,6 +11,9 @@ after the other would take.
 A listing is not a snapshot: a model that is renamed while pages are read may be on none of them or
 on two. A departure that was not there before the listing began says that a model left just now: its
 new key is looked at. If a model was found twice, or two under one name, the listing begins anew.
+
+What cannot be read is left out, and named. Nothing is known of it but its key, so a search for just
+that model is a matter for the caller.
 """
 
 from __future__ import annotations
@@ -20,8 +23,9 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from itertools import chain, pairwise
 
-from registry_core.errors import ContentionError
-from registry_core.stores.documents import ModelDocument
+import attrs
+
+from registry_core.errors import ContentionError, StoreCorruptedError
 from registry_core.stores.s3.arrivals import Arrivals
 from registry_core.stores.s3.layout import Layout
 from registry_core.stores.s3.objects import Listed, Objects
@@ -31,6 +35,15 @@ from registry_core.stores.s3.records import Entry, Records
 
 TORN_ATTEMPTS = 5
 """Listings that are begun anew because a model's trail through several renames was lost."""
+
+
+@attrs.frozen
+class Listing:
+    """What was found."""
+
+    models: tuple[Model, ...]
+    damaged: tuple[Entry, ...] = ()
+    """What cannot be read, as `Entry.damage` says."""
 
 
 class Index:
@@ -47,24 +60,28 @@ class Index:
         self._lock = threading.Lock()
         self._boundaries: tuple[str, ...] = ()
 
-    def all(self) -> list[ModelDocument]:
+    def all(self) -> Listing:
         """Every registered model. One LIST per thousand keys, and one GET per changed key."""
         return self._consistent(self._list)
 
-    def some(self, names: Iterable[str]) -> list[ModelDocument]:
+    def some(self, names: Iterable[str]) -> Listing:
         """Those of the models that exist. One GET each."""
         wanted = frozenset(names)
         keys = [self._layout.model(name) for name in sorted(wanted)]
         found = self._consistent(lambda _: self._pool.map(self._read, keys))
-        return [document for document in found if document.name in wanted]
+        models = (model for model in found.models if model.document.name in wanted)
+        damaged = (entry for entry in found.damaged if entry.key in keys)
+        return Listing(tuple(models), tuple(damaged))
 
-    def _consistent(
-        self, read: Callable[[Mapping[str, Entry]], list[Entry]]
-    ) -> list[ModelDocument]:
+    def _consistent(self, read: Callable[[Mapping[str, Entry]], list[Entry]]) -> Listing:
+        twice: frozenset[tuple[str, str | None]] = frozenset()
         for _ in range(TORN_ATTEMPTS):
             known = self._records.cached()
             with suppress(_TornError):
-                return _documents(self._followed(read(known), known))
+                entries = self._followed(read(known), known)
+                before, twice = twice, _found_twice(entries)
+                if twice <= before:
+                    return _listing(entries)
         raise ContentionError("Models are renamed faster than they can be listed")
 
     def _list(self, known: Mapping[str, Entry]) -> list[Entry]:
@@ -95,7 +112,12 @@ class Index:
         return [read.get(each.key) or known[each.key] for each in listed]
 
     def _read(self, key: str) -> Entry:
-        return self._arrivals.finish(self._arrivals.settle(self._records.read(key)))
+        entry = self._records.look(key)
+        try:
+            return self._arrivals.finish(self._arrivals.settle(entry))
+        except StoreCorruptedError as error:
+            why = f"The object '{key}' is arriving, and cannot be judged: {error}"
+            return Entry(key=key, etag=entry.etag, damage=why)
 
     def _followed(self, entries: list[Entry], known: Mapping[str, Entry]) -> list[Entry]:
         """The entries, and those of models that left a key while the listing was read."""
@@ -119,6 +141,8 @@ class Index:
             match entry.content:
                 case Model(model_id=departure.model_id):
                     return [entry]
+            if entry.damage is not None:
+                return [entry]
             departure = _next_departure(entry.record, departure)
         return []
 
@@ -165,10 +189,27 @@ def _list_range(
     return [each for each in listed if until is None or each.key <= until]
 
 
-def _documents(entries: Iterable[Entry]) -> list[ModelDocument]:
-    models = [entry.content for entry in entries if isinstance(entry.content, Model)]
-    ids = {model.model_id for model in models}
-    names = {model.document.name for model in models}
-    if len(ids) < len(models) or len(names) < len(models):
-        raise _TornError
-    return [model.document for model in models]
+def _found_twice(entries: Iterable[Entry]) -> frozenset[tuple[str, str | None]]:
+    """The keys and ETags under which one model was found more than once.
+
+    A model that is renamed is at one key before and at another one after. If both still hold it
+    when they are read again, somebody has copied the document, and it is two.
+    """
+    places: dict[str, dict[str, str | None]] = {}
+    for entry in entries:
+        if isinstance(entry.content, Model):
+            places.setdefault(entry.content.model_id, {})[entry.key] = entry.etag
+    return frozenset(item for found in places.values() if len(found) > 1 for item in found.items())
+
+
+def _listing(entries: Iterable[Entry]) -> Listing:
+    by_key: dict[str, Entry] = {}
+    for entry in entries:
+        before = by_key.setdefault(entry.key, entry)
+        if before.etag != entry.etag and isinstance(before.content, Model):
+            # Another model has come to its key: where it went is not known.
+            raise _TornError
+        by_key[entry.key] = entry
+    models = [entry.content for entry in by_key.values() if isinstance(entry.content, Model)]
+    damaged = [entry for entry in by_key.values() if entry.damage is not None]
+    return Listing(tuple(models), tuple(damaged))

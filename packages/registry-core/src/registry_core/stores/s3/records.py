@@ -40,7 +40,13 @@ from registry_core.models import Webhook
 from registry_core.store import Clock
 from registry_core.stores.s3 import codec
 from registry_core.stores.s3.layout import Layout
-from registry_core.stores.s3.objects import ABSENT, LostRaceError, MissingObjectError, Objects
+from registry_core.stores.s3.objects import (
+    ABSENT,
+    Fetched,
+    LostRaceError,
+    MissingObjectError,
+    Objects,
+)
 from registry_core.stores.s3.record import (
     NOTHING,
     Arriving,
@@ -73,6 +79,8 @@ class Entry:
     """When the service last confirmed it, by the monotonic clock."""
     unfinished: bool = False
     """The record is what an arrival has turned out to be; the object itself still says arriving."""
+    damage: str | None = None
+    """Why the object cannot be read; then there is no record, though the key is taken."""
 
     @property
     def content(self) -> Content | None:
@@ -104,7 +112,18 @@ class Records:
     # Reading
 
     def read(self, key: str) -> Entry:
-        """What the key holds now. One GET."""
+        """What the key holds now. One GET.
+
+        Raises:
+            StoreCorruptedError: the object cannot be read.
+        """
+        entry = self.look(key)
+        if entry.damage is not None:
+            raise StoreCorruptedError(entry.damage)
+        return entry
+
+    def look(self, key: str) -> Entry:
+        """As `read`, for those who go on when an object cannot be read: the entry says why."""
         cached = self._cache.get(key)
         try:
             found = self._objects.get(key, unless=None if cached is None else cached.etag)
@@ -114,9 +133,16 @@ class Records:
         if found is None:
             assert cached is not None, "only a known ETag can be unchanged"
             return self.remember(attrs.evolve(cached, seen=time.monotonic()))
-        record = codec.decode(key, found.body)
-        self._check(key, record)
-        return self.remember(Entry(key=key, etag=found.etag, record=record, seen=time.monotonic()))
+        return self.remember(self._decoded(key, found))
+
+    def _decoded(self, key: str, found: Fetched) -> Entry:
+        entry = Entry(key=key, etag=found.etag, seen=time.monotonic())
+        try:
+            record = codec.decode(key, found.body)
+            self._check(key, record)
+        except StoreCorruptedError as error:
+            return attrs.evolve(entry, damage=str(error))
+        return attrs.evolve(entry, record=record)
 
     def _check(self, key: str, record: Record) -> None:
         match record.content:
@@ -147,8 +173,9 @@ class Records:
     def recent(self, key: str) -> Entry | None:
         """A cached record that was right a moment ago."""
         entry = self._cache.get(key)
-        fresh = entry is not None and time.monotonic() - entry.seen < RECENT_SECONDS
-        return entry if fresh else None
+        if entry is None or entry.damage is not None:
+            return None
+        return entry if time.monotonic() - entry.seen < RECENT_SECONDS else None
 
     # Writing
 

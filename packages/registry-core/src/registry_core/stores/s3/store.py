@@ -7,9 +7,13 @@ and how it is committed, in the modules beside this one.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from typing import TypeVar
+
+import attrs
 
 from registry_core import validation
 from registry_core.errors import (
@@ -36,18 +40,25 @@ from registry_core.stores import documents
 from registry_core.stores.changing import Change, DocumentChanges, EntityT
 from registry_core.stores.documents import ModelDocument
 from registry_core.stores.s3.bucket import Bucket
+from registry_core.stores.s3.damage import DamageLog
 from registry_core.stores.s3.fsck import Fsck
-from registry_core.stores.s3.index import Index
+from registry_core.stores.s3.index import Index, Listing
+from registry_core.stores.s3.large import LargeText
 from registry_core.stores.s3.layout import Layout
 from registry_core.stores.s3.models import Models
 from registry_core.stores.s3.objects import Objects, Observer
 from registry_core.stores.s3.pool import Pool
 from registry_core.stores.s3.records import Records
-from registry_core.stores.s3.values import MissingValueError, Values
+from registry_core.stores.s3.values import UnreadableTextsError, Values, refers_to
 from registry_core.stores.s3.webhooks import Webhooks
 
 VALUE_ATTEMPTS = 4
 """Reads begun anew because a large text went with the model it belonged to."""
+
+DAMAGE_LOOKS = 2
+"""How often a search finds a text missing before it takes it for lost. A text goes after the
+document that referred to it, so that the second look finds neither.
+"""
 
 NAMES_READ_ONE_BY_ONE = 32
 """Names that a filter may list before a listing of everything costs less than a GET for each."""
@@ -79,13 +90,17 @@ class S3Store(DocumentChanges):
         self.location = location
         layout = Layout.under(location.prefix)
         self._objects = Objects(connect(location, METADATA), location.bucket)
+        self._layout = layout
+        self._damage = DamageLog()
         self._pool = Pool()
         self._bucket = Bucket(self._objects, layout, clock)
         self._values = Values(self._objects, layout, self._pool)
         records = Records(self._objects, layout, clock)
         self._models = Models(records, self._values, layout, clock)
         self._index = Index(self._objects, records, self._models.arrivals, layout, self._pool)
-        self._webhooks = Webhooks(self._objects, records, layout, self._pool, clock)
+        self._webhooks = Webhooks(
+            self._objects, records, layout, pool=self._pool, clock=clock, damage=self._damage
+        )
         self._fsck = Fsck(
             self._objects,
             records,
@@ -196,9 +211,11 @@ class S3Store(DocumentChanges):
     def _complete(self, written: EntityT) -> EntityT:
         try:
             return self._values.bring_back([written])[0]
-        except MissingValueError as error:
-            # It was written, and deleted by somebody else before all of it was read again.
-            raise RegisteredModelNotFoundError(written.name) from error
+        except UnreadableTextsError as error:
+            if self._models.find(written.name) is None:
+                # Somebody else has deleted it before all of it was read again.
+                raise RegisteredModelNotFoundError(written.name) from error
+            raise StoreCorruptedError(f"The change was made. {error}") from error
         except StoreBusyError as error:
             raise StoreUnavailableError(
                 f"The change was made, and could not be read again: {error}"
@@ -207,37 +224,76 @@ class S3Store(DocumentChanges):
     def _read(self, read: Callable[[], EntityT]) -> EntityT:
         return self._whole(lambda: self._values.bring_back([read()])[0])
 
+    # Searches leave out what cannot be read, unless that is what they are about.
+
     def _search(
         self, query: Query, rows_of: Callable[[ModelDocument], Iterable[EntityT]]
     ) -> Page[EntityT]:
         self._bucket.ready_to_read()
-        listed = _few(names(query.filter))
+        listed = names(query.filter)
+        lost: set[LargeText] = set()
+        missed: Counter[LargeText] = Counter()
+        while True:
+            listing = self._listing(listed)
+            models = [model.document for model in listing.models]
+            rows = [row for doc in models for row in rows_of(doc) if not refers_to(row, lost)]
+            left_out = len(listing.damaged)
+            if lost:
+                left_out += sum(1 for doc in models for _ in rows_of(doc)) - len(rows)
+            prompts = {doc.name for doc in models if doc.is_hidden_prompt}
+            try:
+                page = self._page(query, rows, prompts)
+            except UnreadableTextsError as error:
+                missed.update(list(error.reasons))
+                lost |= self._judged(error, missed, named=listed is not None)
+            else:
+                return attrs.evolve(page, unreadable=left_out)
+
+    def _listing(self, listed: frozenset[str] | None) -> Listing:
+        """The models that can match; raises if one that is asked for by name cannot be read."""
+        few = _few(listed)
+        found = self._index.all() if few is None else self._index.some(few)
+        if listed is None:
+            for entry in found.damaged:
+                self._damage.note(entry.key, str(entry.etag), str(entry.damage))
+            return found
+        wanted = {self._layout.model(name) for name in filter(_legal, listed)}
+        for entry in found.damaged:
+            if entry.key in wanted:
+                raise StoreCorruptedError(str(entry.damage))
+        return Listing(tuple(each for each in found.models if each.document.name in listed))
+
+    def _page(
+        self, query: Query, rows: Iterable[EntityT], prompts: AbstractSet[str]
+    ) -> Page[EntityT]:
         tags = frozenset(
             each.operand.key for each in query.filter if isinstance(each.operand, TagRef)
         )
+        if tags:
+            rows = self._values.bring_back_tags(rows, tags)
+        page = search(query, rows, is_prompt=prompts.__contains__)
+        return Page(self._values.bring_back(page.items), page.next_page_token)
 
-        def found() -> Page[EntityT]:
-            models = self._index.all() if listed is None else self._index.some(listed)
-            prompts = {doc.name for doc in models if doc.is_hidden_prompt}
-            rows: Iterable[EntityT] = (row for doc in models for row in rows_of(doc))
-            if tags:
-                rows = self._values.bring_back_tags(rows, tags)
-            page = search(query, rows, is_prompt=prompts.__contains__)
-            return Page(self._values.bring_back(page.items), page.next_page_token)
-
-        return self._whole(found)
+    def _judged(
+        self, error: UnreadableTextsError, missed: Mapping[LargeText, int], *, named: bool
+    ) -> set[LargeText]:
+        """The texts that are lost: they were missing more than once."""
+        lost = {each for each in error.reasons if missed[each] >= DAMAGE_LOOKS}
+        if lost and named:
+            raise StoreCorruptedError(str(error)) from error
+        for reference in lost:
+            self._damage.note(reference, reference, error.reasons[reference])
+        return lost
 
     def _whole(self, read: Callable[[], ResultT]) -> ResultT:
         # A text goes after the document that referred to it, so that a second look finds neither.
         for _ in range(VALUE_ATTEMPTS - 1):
-            with suppress(MissingValueError):
+            with suppress(UnreadableTextsError):
                 return read()
         try:
             return read()
-        except MissingValueError as missing:
-            raise StoreCorruptedError(
-                f"A registered model refers to the object '{missing}', which does not exist"
-            ) from missing
+        except UnreadableTextsError as error:
+            raise StoreCorruptedError(str(error)) from error
 
 
 def _few(listed: frozenset[str] | None) -> frozenset[str] | None:

@@ -13,11 +13,11 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import TypeVar
 
 import attrs
 
-from registry_core.errors import StoreCorruptedError
 from registry_core.models import ModelVersion, RegisteredModel
 from registry_core.stores.documents import ModelDocument
 from registry_core.stores.s3.large import LargeText, digest, is_large
@@ -33,8 +33,17 @@ CONTENT_TYPE = "text/plain; charset=utf-8"
 EntityT = TypeVar("EntityT", RegisteredModel, ModelVersion)
 
 
-class MissingValueError(Exception):
-    """A text that a document refers to is gone, most likely with the model."""
+class UnreadableTextsError(Exception):
+    """Texts that documents refer to are gone, most likely with their models, or are damaged."""
+
+    def __init__(self, reasons: Mapping[LargeText, str]) -> None:
+        self.reasons = reasons
+        super().__init__(next(iter(reasons.values())))
+
+
+@attrs.frozen
+class _Unreadable:
+    why: str
 
 
 class Values:
@@ -59,7 +68,7 @@ class Values:
         """The entities with the texts that their documents refer to.
 
         Raises:
-            MissingValueError: a text is gone.
+            UnreadableTextsError: some are gone or damaged, and all of these are named.
         """
         listed = list(entities)
         wanted = dict.fromkeys(text for entity in listed for text in _references(entity))
@@ -88,8 +97,17 @@ class Values:
         self._pool.map(self._objects.delete, keys)
 
     def _read_all(self, references: Iterable[LargeText]) -> dict[str, str]:
+        texts: dict[str, str] = {}
+        unreadable: dict[LargeText, str] = {}
         listed = list(references)
-        return dict(zip(listed, self._pool.map(self._read, listed), strict=True))
+        for reference, found in zip(listed, self._pool.map(self._look, listed), strict=True):
+            if isinstance(found, _Unreadable):
+                unreadable[reference] = found.why
+            else:
+                texts[reference] = found
+        if unreadable:
+            raise UnreadableTextsError(unreadable)
+        return texts
 
     def _write(self, item: tuple[LargeText, str]) -> None:
         reference, text = item
@@ -99,18 +117,20 @@ class Values:
         self._objects.put_always(key, text.encode(), content_type=CONTENT_TYPE)
         self._cache.put(reference, text)
 
-    def _read(self, reference: LargeText) -> str:
+    def _look(self, reference: LargeText) -> str | _Unreadable:
         cached = self._cache.get(reference)
         if cached is not None:
             return cached
         key = self._layout.value(reference.model_id, reference.value_id)
         try:
             found = self._objects.get(key)
-        except MissingObjectError as error:
-            raise MissingValueError(key) from error
+        except MissingObjectError:
+            return _Unreadable(
+                f"A registered model refers to the object '{key}', which does not exist"
+            )
         assert found is not None, "an unconditional read gives the object"
         if digest(found.body) != reference.digest:
-            raise StoreCorruptedError(f"The object '{key}' is damaged: it has another digest")
+            return _Unreadable(f"The object '{key}' is damaged: it has another digest")
         text = found.body.decode()
         self._cache.put(reference, text)
         return text
@@ -121,6 +141,11 @@ def references(document: ModelDocument) -> Iterator[LargeText]:
     yield from _large(document.description, document.tags)
     for version in document.versions.values():
         yield from _references(version)
+
+
+def refers_to(entity: RegisteredModel | ModelVersion, texts: AbstractSet[str]) -> bool:
+    """Whether an entity refers to one of these texts."""
+    return bool(texts) and any(reference in texts for reference in _references(entity))
 
 
 class _Writing:

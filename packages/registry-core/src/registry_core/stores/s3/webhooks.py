@@ -6,6 +6,7 @@ from registry_core.errors import AlreadyExistsError, WebhookNotFoundError
 from registry_core.models import NewWebhook, Webhook, WebhookChanges
 from registry_core.store import Clock
 from registry_core.stores import documents
+from registry_core.stores.s3.damage import DamageLog
 from registry_core.stores.s3.index import list_keys
 from registry_core.stores.s3.layout import Layout
 from registry_core.stores.s3.objects import Objects
@@ -18,13 +19,21 @@ class Webhooks:
     """The webhooks of one registry."""
 
     def __init__(
-        self, objects: Objects, records: Records, layout: Layout, pool: Pool, clock: Clock
+        self,
+        objects: Objects,
+        records: Records,
+        layout: Layout,
+        *,
+        pool: Pool,
+        clock: Clock,
+        damage: DamageLog,
     ) -> None:
         self._objects = objects
         self._records = records
         self._layout = layout
         self._pool = pool
         self._clock = clock
+        self._damage = damage
 
     def create(self, new: NewWebhook) -> Webhook:
         """The new webhook. One PUT."""
@@ -43,7 +52,7 @@ class Webhooks:
         return _webhook(self._records.read(self._layout.webhook(webhook_id)), webhook_id)
 
     def all(self) -> list[Webhook]:
-        """Every webhook. One LIST per thousand, and one GET per changed one."""
+        """Every webhook that can be read. One LIST per thousand, and one GET per changed one."""
         known = self._records.cached()
         listed = list_keys(self._objects, self._layout.webhooks, (), self._pool)
         changed = [
@@ -51,8 +60,11 @@ class Webhooks:
             for each in listed
             if each.key not in known or known[each.key].etag != each.etag
         ]
-        read = {entry.key: entry for entry in self._pool.map(self._records.read, changed)}
-        entries = (read.get(each.key) or known[each.key] for each in listed)
+        read = {entry.key: entry for entry in self._pool.map(self._records.look, changed)}
+        entries = [read.get(each.key) or known[each.key] for each in listed]
+        for entry in entries:
+            if entry.damage is not None:
+                self._damage.note(entry.key, str(entry.etag), entry.damage)
         return documents.newest_first(
             entry.content for entry in entries if isinstance(entry.content, Webhook)
         )
