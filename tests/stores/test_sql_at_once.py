@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import select
 from collections.abc import Iterator
 from pathlib import Path
 
-import attrs
 import pytest
 
 from registry_core import at_once
@@ -16,6 +14,7 @@ from registry_core.models import NewModelVersion, NewRegisteredModel
 from registry_core.search import Entity, Query, parse_order_by
 from registry_core.stores.sql import SqlStore, database, open_store
 from registry_core.stores.sql.compiling import Statement
+from services.selecting import Selecting
 
 LONG = {
     "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000000) "
@@ -29,24 +28,6 @@ EVERY_VERSION = Query(
     order_by=parse_order_by((), Entity.MODEL_VERSION),
     max_results=1_000,
 )
-
-
-@attrs.define
-class Selecting:
-    """A loop with nothing else to do, which waits for sockets for so many seconds."""
-
-    patience: float = 30.0
-    pauses: int = 0
-
-    def until_ready(self, descriptor: int, *, reading: bool, writing: bool) -> tuple[bool, bool]:
-        """See `Waiter`."""
-        self.pauses += 1
-        readable, writable, _ = select.select(
-            [descriptor] if reading else [], [descriptor] if writing else [], [], self.patience
-        )
-        if not readable and not writable:
-            raise WouldWaitError
-        return bool(readable), bool(writable)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from psycopg.waiting import Ready, Wait
 from registry_core.errors import RegistryError
 from registry_core.stores.sql import exchange
 from registry_core.stores.sql.compiling import Statement
-from registry_core.stores.sql.errors import ConnectionLostError, DuplicateError
+from registry_core.stores.sql.errors import ConnectionLostError, DuplicateError, LostRaceError
 from registry_core.stores.sql.postgresql import PostgresqlConnection, PostgresqlDriver
 
 
@@ -64,15 +64,101 @@ def test_statement_is_prepared_when_it_runs_for_the_second_time(connection) -> N
     assert prepared(connection) == [ECHO.text] * 2
 
 
-def test_prepared_statements_have_a_bound(connection, monkeypatch) -> None:
-    """Beyond it the connection begins anew, and goes on answering."""
+@pytest.mark.parametrize("can_close", [True, False])
+def test_prepared_statements_have_a_bound(connection, monkeypatch, can_close) -> None:
+    """Beyond it the oldest goes; where libpq cannot close one, those that there are stay."""
     monkeypatch.setattr(exchange, "PREPARED_MAX", 3)
+    monkeypatch.setattr(exchange.capabilities, "has_send_close_prepared", lambda: can_close)
     statements = [ask(f"SELECT $1::text || '{number}'", "text") for number in range(10)]
     for _ in range(3):
         for number, statement in enumerate(statements):
             for _ in range(3):
                 assert connection.run(statement, {"text": "n"}) == [(f"n{number}",)]
             assert 1 <= len(prepared(connection)) <= 3
+    kept = statements[-3:] if can_close else statements[:3]
+    assert set(prepared(connection)) == {statement.text for statement in kept}
+
+
+NAMES = ask("SELECT name FROM pg_prepared_statements ORDER BY name", prepare=False)
+
+
+def test_name_of_a_prepared_statement_says_which_one_it_is(postgres_url: str) -> None:
+    """The same in every process; another one for another text, or for other types."""
+    found = []
+    for values in ({"text": "a", "number": 1}, {"text": "a", "number": None}):
+        for statement in (ECHO, ask(f"{ECHO.text} -- too", "text", "number")):
+            connections = [PostgresqlDriver.from_url(postgres_url).connect() for _ in range(2)]
+            for opened in connections:
+                for _ in range(2):
+                    opened.run(statement, values)
+            one, other = (opened.run(NAMES, {}) for opened in connections)
+            assert one == other
+            found += one
+            for opened in connections:
+                opened.close()
+    assert len(set(found)) == len(found) == 4
+
+
+def forget_at_server(connection: PostgresqlConnection) -> None:
+    """As when a pooler lends another connection, on which nothing has been prepared."""
+    connection.raw.execute("DEALLOCATE ALL")
+
+
+def prepare_at_server(connection: PostgresqlConnection) -> None:
+    """As when a pooler lends another connection, on which another client has prepared it."""
+    (key,) = connection._exchange._seen
+    name = exchange._name(key).decode()
+    connection.raw.execute(f"PREPARE {name} (text, bigint) AS {ECHO.text}")
+
+
+@pytest.fixture(params=[(2, forget_at_server), (1, prepare_at_server)])
+def lent(request, connection) -> PostgresqlConnection:
+    """A connection whose server does not hold what it believes."""
+    times, at_server = request.param
+    for _ in range(times):
+        connection.run(ECHO, {"text": "a", "number": 1})
+    at_server(connection)
+    return connection
+
+
+def test_statement_that_is_prepared_elsewhere_runs_unprepared(lent) -> None:
+    """Nothing is prepared any more, whatever is asked and on whichever connection."""
+    assert lent.run(ECHO, {"text": "a", "number": 2}) == [("a", 2)]
+    assert not lent._exchange._preparing.is_safe
+    before = prepared(lent)
+    for number in range(3):
+        assert lent.run(ask("SELECT 1 + $1::bigint", "number"), {"number": number}) == [
+            (1 + number,)
+        ]
+    assert prepared(lent) == before
+
+
+def test_statement_that_is_prepared_elsewhere_undoes_its_transaction(lent) -> None:
+    """The server has ended it, so all of it has to be repeated: as after a lost race."""
+    lent.begin()
+    with pytest.raises(LostRaceError):
+        lent.run(ECHO, {"text": "a", "number": 2})
+    assert not lent.in_transaction()
+    lent.rollback()
+    lent.begin()
+    assert lent.run(ECHO, {"text": "a", "number": 2}) == [("a", 2)]
+    lent.commit()
+
+
+def test_connections_of_a_process_learn_of_a_pooler_from_each_other(postgres_url: str) -> None:
+    """What one has found out holds for those that are open and those that will be."""
+    driver = PostgresqlDriver.from_url(postgres_url)
+    one, other = driver.connect(), driver.connect()
+    for _ in range(2):
+        one.run(ECHO, {"text": "a", "number": 1})
+    forget_at_server(one)
+    one.run(ECHO, {"text": "a", "number": 1})
+    for connection in (other, driver.connect()):
+        for _ in range(3):
+            connection.run(ECHO, {"text": "a", "number": 1})
+        assert prepared(connection) == []
+        connection.close()
+    one.close()
 
 
 def test_statements_that_run_once_are_not_remembered_for_ever(connection, monkeypatch) -> None:

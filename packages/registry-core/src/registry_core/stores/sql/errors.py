@@ -38,6 +38,14 @@ class InDoubtError(StoreUnavailableError):
     """The connection was lost before the change was confirmed, which may or may not be made."""
 
 
+class PreparedElsewhereError(LostRaceError):
+    """The server does not have a prepared statement that it should have, or the other way round.
+
+    A pooler has lent another connection. Nothing was executed, and nothing should be prepared any
+    more; a transaction in which it happens is undone.
+    """
+
+
 class DuplicateError(Exception):
     """A row of that key exists."""
 
@@ -88,7 +96,8 @@ _BY_SQLSTATE: Mapping[str, Translation] = {
     "23505": DuplicateError,
     "23503": MissingParentError,
     "0A000": _stale,  # a kept plan, and the schema has changed under it
-    "26000": _stale,  # a kept plan that a pooler has taken to another connection
+    "26000": PreparedElsewhereError,  # invalid_sql_statement_name
+    "42P05": PreparedElsewhereError,  # duplicate_prepared_statement
     "25006": _NOT_WRITABLE,  # a standby, or a primary that has been demoted
     "42501": _not_permitted,
     "42P07": LostRaceError,  # duplicate_table: another process is creating the schema

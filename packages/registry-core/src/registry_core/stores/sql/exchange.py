@@ -3,32 +3,58 @@
 Strategy: psycopg's cursor takes a quarter of what reading a row costs this process. So psycopg
 connects, adapts values, loads rows and waits, and what is sent, and when, is decided here, with
 its wrapper of libpq.
+
+Strategy for prepared statements: the server keeps them by name for a connection, and a pooler may
+lend its connections by turns to clients that know nothing of each other. So a name says which
+statement it is, whoever gave it, and where the server does not have what this client believes it
+has, the statement runs unprepared. No answer depends on what a connection holds.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Generator
 from typing import Any, TypeAlias
 
 import psycopg
+from psycopg import capabilities
 from psycopg.adapt import PyFormat, Transformer
-from psycopg.pq import DiagnosticField, ExecStatus, error_message
+from psycopg.pq import DiagnosticField, ExecStatus, TransactionStatus, error_message
 from psycopg.pq.abc import PGconn, PGresult
 from psycopg.waiting import Ready, Wait
 
 from registry_core.errors import RegistryError
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.database import Row, Values
-from registry_core.stores.sql.errors import ConnectionLostError, from_sqlstate
+from registry_core.stores.sql.errors import (
+    ConnectionLostError,
+    PreparedElsewhereError,
+    from_sqlstate,
+)
 
 PREPARED_MAX = 400
-"""Prepared statements that a connection keeps, and statements that it knows to have run before. One
-more of either, and it forgets them all."""
+"""Prepared statements that a connection keeps, each a plan in the server's memory: one more, and
+the oldest is forgotten. Also how many statements it knows to have run before: one more, and it
+forgets them all. With fewer than there are shapes of searches it would prepare again and again."""
 
 _Key: TypeAlias = tuple[str, tuple[int, ...]]
 """The text of a statement, and the types of its values."""
 
 _SUCCEEDED = frozenset({ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK})
+
+_DIGEST_BYTES = 20
+"""Of the digest in a name: no two statements share one. PostgreSQL keeps 63 bytes of a name."""
+
+
+class Preparing:
+    """Whether the connections to a database may prepare statements: until one finds a pooler."""
+
+    def __init__(self) -> None:
+        self.is_safe = True
+
+    def stop(self) -> None:
+        """Has all connections run their statements unprepared from now on."""
+        self.is_safe = False
 
 
 class Exchange:
@@ -37,21 +63,20 @@ class Exchange:
     A statement is prepared when it runs for the second time: most shapes of searches never do.
     """
 
-    def __init__(self, raw: psycopg.Connection[Any]) -> None:
+    def __init__(self, raw: psycopg.Connection[Any], preparing: Preparing) -> None:
         self._raw = raw
         self._pgconn = raw.pgconn
+        self._preparing = preparing
         self._transformer = Transformer(raw)
         self._seen: set[_Key] = set()
         """What has run before."""
         self._names: dict[_Key, bytes] = {}
-        """What is prepared, and under which name."""
-        self._names_given = 0
+        """What is prepared, and under which name; the oldest first."""
 
     def rows(self, statement: Statement, values: Values) -> list[Row]:
         """The rows of a statement; none when it gives none. Failures are errors of this package."""
         try:
-            self._send(statement, values)
-            result = self._result()
+            result = self._answer(statement, values)
             if not result.nfields:
                 return []
             self._transformer.set_pgresult(result)
@@ -60,6 +85,17 @@ class Exchange:
             raise ConnectionLostError(str(error).strip()) from error
         except psycopg.Error as error:
             raise RegistryError(f"The database cannot be told that: {error}") from error
+
+    def _answer(self, statement: Statement, values: Values) -> PGresult:
+        try:
+            self._send(statement, values)
+            return self._result()
+        except PreparedElsewhereError:
+            self._preparing.stop()
+            if self._pgconn.transaction_status != TransactionStatus.IDLE:
+                raise  # it has ended the transaction, which has to be repeated as a whole
+        self._send(statement, values)
+        return self._result()
 
     def _send(self, statement: Statement, values: Values) -> None:
         pgconn = self._pgconn
@@ -70,26 +106,37 @@ class Exchange:
         arguments = statement.arguments(values)
         adapted = self._transformer.dump_sequence(arguments, [PyFormat.AUTO] * len(arguments))
         formats, types = self._transformer.formats, self._transformer.types or ()
-        key = statement.text, types
-        name = self._names.get(key)
-        if name is None and key in self._seen:
-            name = self._prepare(key)
-        if name is not None:
-            pgconn.send_query_prepared(name, adapted, formats)
-            return
+        if self._preparing.is_safe:
+            key = statement.text, types
+            name = self._names.get(key) or self._prepared_again(key)
+            if name is not None:
+                pgconn.send_query_prepared(name, adapted, formats)
+                return
+        pgconn.send_query_params(statement.text.encode(), adapted, types, formats)
+
+    def _prepared_again(self, key: _Key) -> bytes | None:
+        """The name of a statement that has run before, and is prepared now; None of another."""
+        if key in self._seen:
+            return self._prepare(key) if self._has_room() else None
         if len(self._seen) >= PREPARED_MAX:
             self._seen.clear()
         self._seen.add(key)
-        pgconn.send_query_params(statement.text.encode(), adapted, types, formats)
+        return None
+
+    def _has_room(self) -> bool:
+        """Whether one more statement may be prepared, now that the oldest is forgotten."""
+        if len(self._names) < PREPARED_MAX:
+            return True
+        if not capabilities.has_send_close_prepared():
+            return False
+        # To close what a server does not have is no error, whoever has closed it.
+        self._pgconn.send_close_prepared(self._names.pop(next(iter(self._names))))
+        self._result()
+        return True
 
     def _prepare(self, key: _Key) -> bytes:
-        if len(self._names) >= PREPARED_MAX:
-            self._names.clear()
-            self._pgconn.send_query(b"DEALLOCATE ALL")
-            self._result()
-        self._names_given += 1
-        name = b"registry%d" % self._names_given
         text, types = key
+        name = _name(key)
         self._pgconn.send_prepare(name, text.encode(), types)
         self._result()
         self._names[key] = name
@@ -102,6 +149,13 @@ class Exchange:
             if result.status not in _SUCCEEDED:
                 raise _failure(result)
         return results[-1]
+
+
+def _name(key: _Key) -> bytes:
+    """The same for a statement in every process, and another one for any other statement."""
+    text, types = key
+    digest = hashlib.blake2b(f"{types} {text}".encode(), digest_size=_DIGEST_BYTES)
+    return b"registry_" + digest.hexdigest().encode()
 
 
 def _received(pgconn: PGconn) -> Generator[Wait, Ready | int, list[PGresult]]:

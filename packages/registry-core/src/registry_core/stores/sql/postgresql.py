@@ -44,7 +44,7 @@ try:
     from psycopg.types.string import TextLoader
     from psycopg.waiting import Ready, Wait
 
-    from registry_core.stores.sql.exchange import Exchange
+    from registry_core.stores.sql.exchange import Exchange, Preparing
     from registry_core.stores.sql.postgresql_url import parameters
 except ModuleNotFoundError as error:
     raise BackendNotInstalledError(
@@ -110,6 +110,7 @@ class PostgresqlDriver:
 
     def __init__(self, parameters: dict[str, Any]) -> None:
         self.parameters = parameters
+        self._preparing = Preparing()
 
     @classmethod
     def from_url(cls, url: str) -> PostgresqlDriver:
@@ -126,7 +127,7 @@ class PostgresqlDriver:
 
     def connect(self) -> PostgresqlConnection:
         """See `Driver`."""
-        return PostgresqlConnection(self.raw_connection())
+        return PostgresqlConnection(self.raw_connection(), self._preparing)
 
     def raw_connection(self) -> BoundedConnection:
         """A connection of psycopg, committing by itself."""
@@ -247,9 +248,9 @@ class BoundedConnection(psycopg.Connection[Row]):
 class PostgresqlConnection:
     """See `Connection`."""
 
-    def __init__(self, raw: BoundedConnection) -> None:
+    def __init__(self, raw: BoundedConnection, preparing: Preparing) -> None:
         self.raw = raw
-        self._exchange = Exchange(raw)
+        self._exchange = Exchange(raw, preparing)
         self._poll = select.poll()
         self._poll.register(raw.pgconn.socket, select.POLLIN)
 
