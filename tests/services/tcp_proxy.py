@@ -45,6 +45,10 @@ class TcpProxy:
             thread.join()
             self._loop.close()
 
+    def switch(self, port: int) -> None:
+        """Forwards new connections to another port; those that are open stay where they are."""
+        self._upstream = port
+
     def cut(self) -> None:
         """Resets every connection that is open now."""
         done = threading.Event()

@@ -86,12 +86,12 @@ def test_errors_are_the_same(store: SqlStore, caller: Selecting) -> None:
 def test_nothing_is_connected(store: SqlStore, caller: Selecting) -> None:
     """Without an idle connection, and with one that has died, a thread has to do it."""
     at_once.calling(None)
-    connection = store._database._take(fresh=False)
+    connection = store._database._pool.take(fresh=False)
     at_once.calling(caller)
     with pytest.raises(WouldWaitError):
         store.get_registered_model("m")
     connection.close()
-    store._database._discard(connection)
+    store._database._pool.discard(connection)
     with pytest.raises(WouldWaitError):
         store.get_registered_model("m")
     at_once.calling(None)
@@ -102,7 +102,7 @@ def test_nobody_waits_for_a_connection(
     store: SqlStore, caller: Selecting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All of them are in use."""
-    monkeypatch.setattr(store._database._free, "_places", 0)
+    monkeypatch.setattr(store._database._pool._free, "_places", 0)
     with pytest.raises(WouldWaitError):
         store.get_registered_model("m")
 
@@ -126,7 +126,7 @@ def test_a_long_statement_is_given_up(store: SqlStore, kind: str, caller: Select
     assert second.value.__cause__ is None
     at_once.calling(None)
     places = store._database.driver.max_connections
-    assert store._database._free._places == places
+    assert store._database._pool._free._places == places
     assert store.get_registered_model("m").name == "m"
 
 
@@ -141,11 +141,11 @@ def test_a_long_answer_is_given_up(store: SqlStore, caller: Selecting) -> None:
     at_once.calling(None)
     for _ in range(at_once.MOST_ROWS):
         store.create_model_version(NewModelVersion(name="m", source="s3://b/p"))
-    idle = len(store._database._idle)
+    idle = len(store._database._pool._idle)
     at_once.calling(caller)
     with pytest.raises(WouldWaitError):
         store.search_model_versions(EVERY_VERSION)
-    assert len(store._database._idle) == idle
+    assert len(store._database._pool._idle) == idle
     at_once.calling(None)
     assert len(store.search_model_versions(EVERY_VERSION).items) == at_once.MOST_ROWS + 2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from types import SimpleNamespace
 
@@ -121,10 +122,13 @@ def lent(request, connection) -> PostgresqlConnection:
     return connection
 
 
-def test_statement_that_is_prepared_elsewhere_runs_unprepared(lent) -> None:
-    """Nothing is prepared any more, whatever is asked and on whichever connection."""
+def test_statement_that_is_prepared_elsewhere_runs_unprepared(lent, caplog) -> None:
+    """Nothing is prepared any more, whatever is asked, and the log says so."""
+    caplog.set_level(logging.INFO)
     assert lent.run(ECHO, {"text": "a", "number": 2}) == [("a", 2)]
-    assert not lent._exchange._preparing.is_safe
+    assert [record.message.partition(":")[2] for record in caplog.records] == [
+        " this process prepares none any more"
+    ]
     before = prepared(lent)
     for number in range(3):
         assert lent.run(ask("SELECT 1 + $1::bigint", "number"), {"number": number}) == [

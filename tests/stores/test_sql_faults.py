@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import sqlite3
 import subprocess
 import sys
@@ -27,7 +28,8 @@ from registry_core.errors import (
 )
 from registry_core.models import NewModelVersion, NewRegisteredModel, Stage
 from registry_core.store import Store
-from registry_core.stores.sql import SqlStore, database, open_store, postgresql, sqlite
+from registry_core.stores.sql import SqlStore, database, open_store, pool, postgresql, sqlite
+from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.database import Database
 from registry_core.stores.sql.errors import (
     ConnectionLostError,
@@ -109,6 +111,7 @@ class FaultyConnection:
     def __init__(self, connection, fault) -> None:
         self._connection = connection
         self._fault = fault
+        self.generation = 0
 
     def __getattr__(self, name):
         return getattr(self._connection, name)
@@ -276,26 +279,26 @@ def test_an_error_in_a_transaction_undoes_it(faulty: SqlStore, faults: Faults) -
 def test_a_connection_knows_whether_its_transaction_goes_on(url: str) -> None:
     """Before one, in one, and after one."""
     with opened(url) as store:
-        connection = store._database._take(fresh=True)
+        connection = store._database._pool.take(fresh=True)
         found = [connection.in_transaction()]
         connection.begin()
         found.append(connection.in_transaction())
         connection.rollback()
         found.append(connection.in_transaction())
-        store._database._put_back(connection)
+        store._database._pool.put_back(connection)
     assert found == [False, True, False]
 
 
 def test_a_full_house_is_an_error(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who waits too long for a connection is told so."""
-    monkeypatch.setattr(database, "ACQUIRE_SECONDS", 0.05)
+    monkeypatch.setattr(pool, "ACQUIRE_SECONDS", 0.05)
     with opened(url) as store:
-        pool = store._database
-        taken = [pool._take(fresh=True) for _ in range(pool.driver.max_connections)]
+        kept = store._database._pool
+        taken = [kept.take(fresh=True) for _ in range(kept._driver.max_connections)]
         with pytest.raises(StoreBusyError, match="in use"):
             store.ping()
         for connection in taken:
-            pool._put_back(connection)
+            kept.put_back(connection)
         store.ping()
 
 
@@ -312,14 +315,14 @@ def test_idle_connections_are_used_last_in_first_out_and_replaced_when_old(
 ) -> None:
     """A firewall may have forgotten a connection that nobody has used for minutes."""
     with opened(url) as store:
-        pool = store._database
+        kept = store._database._pool
         store.ping()
-        first = pool._idle[-1][1]
+        first = kept._idle[-1][1]
         store.ping()
-        assert pool._idle[-1][1] is first
-        monkeypatch.setattr(database, "MAX_IDLE_SECONDS", -1.0)
+        assert kept._idle[-1][1] is first
+        monkeypatch.setattr(pool, "MAX_IDLE_SECONDS", -1.0)
         store.ping()
-        assert pool._idle[-1][1] is not first
+        assert kept._idle[-1][1] is not first
 
 
 FORK = """
@@ -457,6 +460,106 @@ def test_a_slow_statement_on_a_server_that_lives_may_take_its_time(
         assert store.get_registered_model("m").description == "d"
 
 
+@pytest.mark.parametrize("point", ["UPDATE", "SELECT", "COMMIT"])
+def test_a_transaction_that_the_server_ends_while_it_is_idle_is_repeated(
+    postgres_url: str, point: str
+) -> None:
+    """Also at COMMIT: the server has not even looked at it (25P03)."""
+
+    def idle_for_too_long(connection) -> None:
+        raw = connection.raw
+        raw.execute("SET LOCAL idle_in_transaction_session_timeout = '20ms'")
+        assert select.select([raw], [], [], 30)[0], "the server did not end the session"
+
+    with ended_at(postgres_url, point, idle_for_too_long) as store:
+        assert transition(store) is Stage.PRODUCTION
+        assert numbers(store) == [1]
+
+
+@pytest.mark.parametrize("point", ["UPDATE", "SELECT", "COMMIT"])
+def test_a_transaction_that_takes_too_long_for_the_server_is_an_error_of_ours(
+    postgres_url: str, point: str
+) -> None:
+    """Repeated, unless it may have been committed (25P04)."""
+
+    def take_too_long(connection) -> None:
+        if connection.raw.info.server_version < 170_000:
+            pytest.skip("PostgreSQL 17 is the first to limit the time of a transaction")
+        connection.raw.execute("SET LOCAL transaction_timeout = '20ms'")
+        assert select.select([connection.raw], [], [], 30)[0], "the server did not end the session"
+
+    with ended_at(postgres_url, point, take_too_long) as store:
+        if point == "COMMIT":
+            with pytest.raises(StoreUnavailableError, match=r"may or may not.*transaction timeout"):
+                transition(store)
+        assert transition(store) is Stage.PRODUCTION
+
+
+def test_a_session_that_the_server_ends_between_two_calls_is_replaced(postgres_url: str) -> None:
+    """Also where that is noticed only by the answer to a write (57P05)."""
+
+    def idle_for_too_long(connection) -> None:
+        connection.raw.execute("SET idle_session_timeout = '20ms'")
+        assert select.select([connection.raw], [], [], 30)[0], "the server did not end the session"
+
+    with ended_at(postgres_url, "INSERT", idle_for_too_long) as store:
+        store.set_registered_model_tag("m", "k", "v")
+        assert store.get_registered_model("m").tags == {"k": "v"}
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "is_repeated"),
+    [
+        ("40001", "always"),
+        ("40002", "always"),
+        ("40003", "before it is sent"),
+        ("42P05", "always"),
+        ("26000", "always"),
+        ("53300", "always"),
+        ("57P03", "always"),
+        ("25006", "always"),
+    ],
+)
+@pytest.mark.parametrize("point", ["BEGIN", "UPDATE", "COMMIT", "INSERT"])
+def test_what_the_server_says_decides_what_is_repeated(
+    postgres_url: str, sqlstate: str, is_repeated: str, point: str
+) -> None:
+    """Whatever is certain to have done nothing; of the rest it is said that nobody knows."""
+
+    def fail(connection) -> None:
+        connection.run(
+            Statement(
+                f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{sqlstate}'; END $$", (), False
+            ),
+            {},
+        )
+
+    def change(store: SqlStore) -> None:
+        if point == "INSERT":
+            store.set_registered_model_tag("m", "k", "v")
+        else:
+            transition(store)
+
+    with ended_at(postgres_url, point, fail) as store:
+        if is_repeated != "always" and point in {"COMMIT", "INSERT"}:
+            with pytest.raises(StoreUnavailableError, match="may or may not"):
+                change(store)
+        change(store)
+
+
+@contextlib.contextmanager
+def ended_at(url: str, point: str, do: Callable[[object], None]) -> Iterator[SqlStore]:
+    """A store with a model `m` of one version, to which this happens once at that point."""
+    with opened(url) as store:
+        create_model(store)
+        store.create_model_version(NEW)
+    store = SqlStore(Database(Faulty(driver(url), Faults(at=point, times=1, do=do))))
+    try:
+        yield store
+    finally:
+        store.close()
+
+
 def test_a_deadlock_is_repeated(postgres_url: str) -> None:
     """PostgreSQL undoes one of two that wait for each other; nobody else gets to know."""
     with opened(postgres_url) as store:
@@ -547,9 +650,9 @@ def test_every_name_of_the_scheme_and_parameters_of_libpq_work(
     """A URL that works for another program works here."""
     url = postgres_url.replace("postgresql", scheme, 1) + "?application_name=mine"
     with opened(url) as store:
-        connection = store._database._take(fresh=False)
+        connection = store._database._pool.take(fresh=False)
         assert connection.raw.execute("SHOW application_name").fetchone() == ("mine",)
-        store._database._put_back(connection)
+        store._database._pool.put_back(connection)
 
 
 # SQLite

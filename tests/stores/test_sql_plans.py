@@ -107,7 +107,7 @@ def small_measure() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def in_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     store = open_store(f"sqlite:///{tmp_path_factory.mktemp('plans') / 'registry.db'}")
-    connection = store._database._take(fresh=False)
+    connection = store._database._pool.take(fresh=False)
     raw = connection.raw
     raw.execute("BEGIN")
     fill(raw.execute)
@@ -133,14 +133,14 @@ def in_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
         return steps
 
     yield Opened(store, used, work)
-    store._database._put_back(connection)
+    store._database._pool.put_back(connection)
     store.close()
 
 
 @pytest.fixture(scope="module")
 def in_postgresql(postgres_module_url: str) -> Iterator[Opened]:
     store = open_store(postgres_module_url)
-    connection = store._database._take(fresh=False)
+    connection = store._database._pool.take(fresh=False)
     raw = connection.raw
     fill(raw.execute)
     raw.execute("VACUUM ANALYZE")
@@ -172,7 +172,7 @@ def in_postgresql(postgres_module_url: str) -> Iterator[Opened]:
         )
 
     yield Opened(store, used, work)
-    store._database._put_back(connection)
+    store._database._pool.put_back(connection)
     store.close()
 
 

@@ -1,8 +1,6 @@
-"""A database as the store sees it: statements run, transactions retried, connections kept.
+"""A database as the store sees it: statements run, transactions retried.
 
-Strategy: a connection is taken for one operation from a stack, most recently used first, so that
-few stay in use and their plans stay warm. A connection that has failed is thrown away. What may be
-repeated and what may not is decided here, once:
+What may be repeated and what may not is decided here, once:
 
 - A read runs by itself, without BEGIN, and is repeated once on a new connection. One for an event
   loop is not: it takes an idle connection or none, and leaves every difficulty to threads.
@@ -10,6 +8,8 @@ repeated and what may not is decided here, once:
 - A statement that writes by itself is sent once. When its connection dies, or that of a COMMIT,
   nobody knows whether it was applied, and the caller is told so with `InDoubtError`; see
   `operations` for those who can find out.
+- A server that does not accept writes has changed nothing: a write is repeated once on a new
+  connection, which may reach the server that has taken over.
 - A lost race (deadlock, serialization failure, busy file) is undone by the database and repeated,
   with jitter, until `RETRY_SECONDS` have passed.
 - Changes that share a transaction (`writers`) are repeated together; if one ends it for all, each
@@ -18,12 +18,10 @@ repeated and what may not is decided here, once:
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import time
 import weakref
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
@@ -32,20 +30,21 @@ from sqlalchemy.engine import Dialect, Engine
 
 from registry_core import at_once
 from registry_core.at_once import WouldWaitError
-from registry_core.errors import ContentionError, RegistryError, StoreBusyError
+from registry_core.errors import ContentionError, StoreBusyError
 from registry_core.stores.sql.compiling import Statement
-from registry_core.stores.sql.errors import ConnectionLostError, InDoubtError, LostRaceError
-from registry_core.stores.sql.turns import Turns
+from registry_core.stores.sql.errors import (
+    ConnectionLostError,
+    InDoubtError,
+    LostRaceError,
+    ReadOnlyServerError,
+    ServerLostError,
+    ServerSilentError,
+)
+from registry_core.stores.sql.pool import Pool
 from registry_core.stores.sql.writers import Change, Writers
 
 RETRY_SECONDS = 10.0
 """How long lost races are repeated. A client that waits longer has usually given up."""
-
-ACQUIRE_SECONDS = 5.0
-"""How long to wait for a connection when all are in use."""
-
-MAX_IDLE_SECONDS = 300.0
-"""Firewalls forget silent connections; one idle for longer is replaced unasked."""
 
 _PATIENT_SECONDS = 5.0
 """How long a statement that was too slow for an event loop is left to threads."""
@@ -72,6 +71,9 @@ Insert: TypeAlias = Callable[..., Any]
 
 class Connection(Protocol):
     """A connection of a driver. Failures are `errors` of this package, or `RegistryError`."""
+
+    generation: int
+    """Counts how often the pool had retired its connections when this one was opened."""
 
     def run(self, statement: Statement, values: Values) -> list[Row]:
         """The rows of a statement; it commits by itself outside of a transaction.
@@ -101,6 +103,13 @@ class Connection(Protocol):
         """Whether an idle connection still looks alive; asks nobody."""
         ...
 
+    def was_demoted(self) -> bool:
+        """Whether its server does not accept writes any more, so that reads may be out of date.
+
+        Known from what the server said when it last answered; asks nobody.
+        """
+        ...
+
     def close(self) -> None:
         """Frees it; never fails."""
         ...
@@ -115,6 +124,7 @@ class Driver(Protocol):
     dialect: Dialect
     insert: Insert
     max_connections: int
+    """How many connections a process may have."""
     has_one_writer: bool
     """Whether writers exclude each other anyway, so that they should queue in the process,
     and share transactions."""
@@ -189,7 +199,9 @@ class Database:
         """The rows of a statement that changes nothing."""
         if at_once.waiter() is not None:
             return self._read_at_once(statement, values)
-        return self._repeated(lambda connection: connection.run(statement, values), harmless=True)
+        return self._repeated(
+            lambda connection: _read(connection, statement, values), harmless=True
+        )
 
     def write(self, statement: Statement, values: Values) -> list[Row]:
         """The rows of a statement that is a transaction by itself."""
@@ -204,23 +216,26 @@ class Database:
 
     def close(self) -> None:
         """Closes what is idle, and what is in use once it is given back."""
-        self._closed = True
-        while self._idle:
-            self._idle.pop()[1].close()
+        self._pool.close()
         self.driver.close()
+
+    def close_idle(self) -> None:
+        """Closes what is idle, so that the next who needs a connection has a new one."""
+        self._pool.close_idle()
 
     def forget_connections(self) -> None:
         """Starts anew, in a process that has inherited the connections of its parent."""
-        _inherited.append(self._idle)
-        self._start_empty(closed=self._closed)
+        _inherited.append(self._pool)
+        was_closed = self._pool.is_closed
+        self._start_empty()
+        if was_closed:
+            self._pool.close()
 
-    def _start_empty(self, *, closed: bool = False) -> None:
-        self._idle: deque[tuple[float, Connection]] = deque()
-        self._free = Turns(self.driver.max_connections)
+    def _start_empty(self) -> None:
+        self._pool = Pool(self.driver)
         self._writers: Writers[Connection] | None = (
             Writers() if self.driver.has_one_writer else None
         )
-        self._closed = closed
         self._patient: dict[str, float] = {}
 
     def _read_at_once(self, statement: Statement, values: Values) -> list[Row]:
@@ -230,17 +245,19 @@ class Database:
         """
         if self._patient.get(statement.text, 0.0) > time.monotonic():
             raise WouldWaitError("It has taken too long a moment ago")
-        connection = self._taken_at_once()
+        connection = self._pool.take_idle()
+        if connection is None:
+            raise WouldWaitError("There is no idle connection")
         try:
-            rows = connection.run(statement, values)
+            rows = _read(connection, statement, values)
         except Exception as error:
-            self._put_back_or_discard(connection)
+            self._pool.put_back_or_discard(connection)
             # Whatever it was, a thread deals with it.
             raise self._too_slow(statement) from error
         except BaseException:
-            self._discard(connection)
+            self._pool.discard(connection)
             raise
-        self._put_back(connection)
+        self._pool.put_back(connection)
         if len(rows) > at_once.MOST_ROWS:
             raise self._too_slow(statement)
         return rows
@@ -251,87 +268,39 @@ class Database:
         self._patient[statement.text] = time.monotonic() + _PATIENT_SECONDS
         return WouldWaitError("It cannot be done at once")
 
-    def _taken_at_once(self) -> Connection:
-        if not self._free.acquire(timeout=0):
-            raise WouldWaitError("All connections are in use")
-        connection = None if self._closed else self._usable()
-        if connection is None:
-            self._free.release()
-            raise WouldWaitError("There is no idle connection")
-        return connection
-
     def _repeated(self, action: Callable[[Connection], ResultT], *, harmless: bool) -> ResultT:
         """The result of an action, repeated as the module says. `harmless`: it changes nothing."""
-        delays = _delays()
-        fresh = False
+        pool, delays = self._pool, _delays()
+        lost: ConnectionLostError | None = None
         while True:
             try:
-                connection = self._take(fresh=fresh)
+                connection = pool.take(fresh=lost is not None)
             except LostRaceError as error:
                 _wait(delays, error)
                 continue
             try:
                 result = action(connection)
             except LostRaceError as error:
-                self._put_back_or_discard(connection)
+                pool.put_back_or_discard(connection)
                 _wait(delays, error)
             except ConnectionLostError as error:
-                self._discard(connection)
-                if error.in_doubt and not harmless:
-                    raise _in_doubt(error) from error
-                if fresh:
-                    raise StoreBusyError(f"The database went away: {error}") from error
-                fresh = True
+                pool.discard(connection)
+                if isinstance(error, ServerLostError):
+                    pool.retire_with(connection)
+                _require_repeatable(error, harmless=harmless, is_second=lost is not None)
+                lost = error
             except Exception:
-                self._put_back_or_discard(connection)
+                pool.put_back_or_discard(connection)
                 raise
             except BaseException:
-                self._discard(connection)
+                pool.discard(connection)
                 raise
             else:
-                self._put_back(connection)
+                if isinstance(lost, ReadOnlyServerError):
+                    # This one reaches the server that has taken over; older ones do not.
+                    pool.retire_before(connection)
+                pool.put_back(connection)
                 return result
-
-    def _take(self, *, fresh: bool) -> Connection:
-        if self._closed:
-            raise RegistryError("The store has been closed")
-        if not self._free.acquire(timeout=ACQUIRE_SECONDS):
-            raise StoreBusyError(
-                f"All {self.driver.max_connections} connections to the database are in use"
-            )
-        try:
-            return (None if fresh else self._usable()) or self.driver.connect()
-        except BaseException:
-            self._free.release()
-            raise
-
-    def _usable(self) -> Connection | None:
-        oldest = time.monotonic() - MAX_IDLE_SECONDS
-        with contextlib.suppress(IndexError):
-            while True:
-                since, connection = self._idle.pop()
-                if since > oldest and connection.is_usable():
-                    return connection
-                connection.close()
-        return None
-
-    def _put_back(self, connection: Connection) -> None:
-        if self._closed:
-            self._discard(connection)
-            return
-        self._idle.append((time.monotonic(), connection))
-        self._free.release()
-
-    def _put_back_or_discard(self, connection: Connection) -> None:
-        # After an error, it may be in a state of which nobody knows how it got there.
-        if connection.is_usable():
-            self._put_back(connection)
-        else:
-            self._discard(connection)
-
-    def _discard(self, connection: Connection) -> None:
-        connection.close()
-        self._free.release()
 
     def _changed(self, change: _Change) -> Any:
         """The result of a change. Where there is one writer at a time, those who wait share."""
@@ -395,12 +364,20 @@ def _share(connection: Connection, change: _Change) -> None:
         change.fail(error)
 
 
+def _read(connection: Connection, statement: Statement, values: Values) -> list[Row]:
+    rows = connection.run(statement, values)
+    if connection.was_demoted():
+        raise ConnectionLostError("The server accepts no writes any more", in_doubt=False)
+    return rows
+
+
 def _transact(connection: Connection, work: Callable[[Connection], ResultT]) -> ResultT:
     try:
         connection.begin()
         result = work(connection)
     except ConnectionLostError as error:
-        raise ConnectionLostError(str(error), in_doubt=False) from error
+        error.in_doubt = False
+        raise
     except InDoubtError as error:
         raise StoreBusyError(str(error)) from error
     except BaseException:
@@ -430,6 +407,21 @@ def _wait(delays: Iterator[float], error: LostRaceError) -> None:
             f"Lost against other writers for {RETRY_SECONDS:g} seconds; nothing was written"
         ) from error
     time.sleep(delay)
+
+
+def _require_repeatable(error: ConnectionLostError, *, harmless: bool, is_second: bool) -> None:
+    if error.in_doubt and not harmless:
+        raise _in_doubt(error) from error
+    if is_second or isinstance(error, ServerSilentError):
+        raise _given_up(error) from error
+
+
+def _given_up(error: ConnectionLostError) -> StoreBusyError:
+    if isinstance(error, ReadOnlyServerError):
+        return StoreBusyError(f"The database does not accept writes at present: {error}")
+    if isinstance(error, ServerSilentError):
+        return StoreBusyError(f"The database does not answer: {error}")
+    return StoreBusyError(f"The database went away: {error}")
 
 
 def _in_doubt(error: ConnectionLostError) -> InDoubtError:

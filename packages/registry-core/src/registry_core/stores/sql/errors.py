@@ -38,6 +38,25 @@ class InDoubtError(StoreUnavailableError):
     """The connection was lost before the change was confirmed, which may or may not be made."""
 
 
+class ReadOnlyServerError(ConnectionLostError):
+    """The server does not accept writes: it has changed nothing.
+
+    It is a standby, or a primary that was fenced. Another one may have taken over, and a new
+    connection may reach that one.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, in_doubt=False)
+
+
+class ServerLostError(ConnectionLostError):
+    """The server itself is gone, and so are all connections to it that were opened before."""
+
+
+class ServerSilentError(ServerLostError):
+    """The server gives no sign of life. Waiting for it took as long as a caller should wait."""
+
+
 class PreparedElsewhereError(LostRaceError):
     """The server does not have a prepared statement that it should have, or the other way round.
 
@@ -82,7 +101,6 @@ def _stale(message: str) -> Exception:
 
 
 # A database that says so has undone what it was asked.
-_NOT_WRITABLE = _busy("The database does not accept writes at present")
 _NO_RESOURCES = _busy("The database has run out of a resource")
 _CANCELLED = _busy("The database gave the statement up")
 
@@ -90,15 +108,22 @@ _ENDING = frozenset({"FATAL", "PANIC"})
 """The severities of an error after which the server hangs up."""
 
 _BY_SQLSTATE: Mapping[str, Translation] = {
-    "40001": LostRaceError,  # serialization_failure
-    "40P01": LostRaceError,  # deadlock_detected
+    "40003": ConnectionLostError,  # statement_completion_unknown
     "55P03": LostRaceError,  # lock_not_available
     "23505": DuplicateError,
     "23503": MissingParentError,
     "0A000": _stale,  # a kept plan, and the schema has changed under it
     "26000": PreparedElsewhereError,  # invalid_sql_statement_name
     "42P05": PreparedElsewhereError,  # duplicate_prepared_statement
-    "25006": _NOT_WRITABLE,  # a standby, or a primary that has been demoted
+    "25006": ReadOnlyServerError,  # read_only_sql_transaction
+    # Sessions that the server has ended. These two while they were idle, so that it has not looked
+    # at what came after; the third at any time, even when the change was made.
+    "25P03": _stale,  # idle_in_transaction_session_timeout
+    "57P05": _stale,  # idle_session_timeout
+    "25P04": ConnectionLostError,  # transaction_timeout
+    # What a pooler says that has no connection to the server.
+    "53300": _stale,  # too_many_connections
+    "57P03": _stale,  # cannot_connect_now
     "42501": _not_permitted,
     "42P07": LostRaceError,  # duplicate_table: another process is creating the schema
     "42P01": _foreign_schema,  # undefined_table
@@ -109,6 +134,7 @@ _BY_SQLSTATE: Mapping[str, Translation] = {
 _BY_SQLSTATE_CLASS: Mapping[str, Translation] = {
     "08": ConnectionLostError,
     "28": _not_permitted,
+    "40": LostRaceError,  # undone by the server: serialization failures, deadlocks
     "53": _NO_RESOURCES,
     "57": ConnectionLostError,  # shutdown, crash, start-up
     "58": _busy("The database server has trouble with its system"),

@@ -13,6 +13,7 @@ has, the statement runs unprepared. No answer depends on what a connection holds
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Generator
 from typing import Any, TypeAlias
 
@@ -40,6 +41,8 @@ forgets them all. With fewer than there are shapes of searches it would prepare 
 _Key: TypeAlias = tuple[str, tuple[int, ...]]
 """The text of a statement, and the types of its values."""
 
+_logger = logging.getLogger(__name__)
+
 _SUCCEEDED = frozenset({ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK})
 
 _DIGEST_BYTES = 20
@@ -54,6 +57,11 @@ class Preparing:
 
     def stop(self) -> None:
         """Has all connections run their statements unprepared from now on."""
+        if self.is_safe:
+            _logger.info(
+                "A pooler lends connections to the database without keeping prepared statements "
+                "apart: this process prepares none any more"
+            )
         self.is_safe = False
 
 

@@ -1,9 +1,11 @@
 """PostgreSQL by psycopg 3.
 
 Strategy for servers that do not answer: TCP does not tell a hung server from a slow statement. So
-whoever has heard nothing for `SILENCE_SECONDS` asks the server's front door for a sign of life; if
-there is none the statement is given up, else it may take `STATEMENT_SECONDS` in all. This is the
-client's own clock: no session state is needed, and it works through a connection pooler.
+whoever has heard nothing for `SILENCE_SECONDS` looks after the server by another connection, as
+`liveness` says; if it is gone the statement is given up, else it may take `STATEMENT_SECONDS` in
+all. This is the client's own clock, and rests on nothing that the session holds. Behind a pooler it
+is the pooler that gives the sign of life, and a server that hangs is found out after
+`STATEMENT_SECONDS`.
 """
 
 from __future__ import annotations
@@ -11,10 +13,9 @@ from __future__ import annotations
 import contextlib
 import math
 import select
-import socket
 import time
 from collections.abc import Generator, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.dialects.postgresql import insert
@@ -28,23 +29,32 @@ from registry_core.errors import (
     BackendNotInstalledError,
     RegistryError,
     StoreBusyError,
+    StoreUnavailableError,
 )
 from registry_core.search.like import sql_like_pattern
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.database import Row, Values
-from registry_core.stores.sql.errors import ConnectionLostError, InDoubtError, from_sqlstate
+from registry_core.stores.sql.errors import (
+    ConnectionLostError,
+    InDoubtError,
+    ReadOnlyServerError,
+    ServerLostError,
+    ServerSilentError,
+    from_sqlstate,
+)
 from registry_core.stores.sql.tables import ALEMBIC_VERSION_TABLE
 
 try:
     import psycopg
     from psycopg.adapt import AdaptersMap
     from psycopg.pq import TransactionStatus
-    from psycopg.pq.abc import PGconn
     from psycopg.types.numeric import Int8Dumper
     from psycopg.types.string import TextLoader
     from psycopg.waiting import Ready, Wait
 
+    from registry_core.stores.sql import liveness
     from registry_core.stores.sql.exchange import Exchange, Preparing
+    from registry_core.stores.sql.hosts import Hosts
     from registry_core.stores.sql.postgresql_url import parameters
 except ModuleNotFoundError as error:
     raise BackendNotInstalledError(
@@ -55,18 +65,22 @@ except ModuleNotFoundError as error:
 CONNECT_SECONDS = 3
 """For a new connection."""
 
-SILENCE_SECONDS = 2.0
-"""After that long without a byte, the server is asked for a sign of life."""
-
-SIGN_OF_LIFE_SECONDS = 1.5
-"""For that sign. With `SILENCE_SECONDS` it makes a hung server known within 5 seconds."""
+SILENCE_SECONDS = 1.0
+"""After that long without a byte, the server is asked for a sign of life. With
+`liveness.SIGN_OF_LIFE_SECONDS` it makes a hung server known to a worker within 2.5 seconds, and so
+to each of several that are asked one after the other within the 5 that a failover may take."""
 
 STATEMENT_SECONDS = 60.0
 """For a statement on a server that is alive. The longest of ours renames a model, whose versions
 the foreign keys follow one by one: 10,000 took 7 seconds on a busy machine."""
 
+READ_ONLY_SECONDS = 5.0
+"""How long a connection that was opened to a server without writes is used for reads. That server
+may be replaced by another one at any time, and would then answer with what used to be."""
+
 MAX_CONNECTIONS = 16
-"""Of one process; PostgreSQL admits 100 by default, for all of them."""
+"""Of one process, where nobody says another number: as many as a worker of the server has threads
+and reads in its event loop. PostgreSQL admits 100 by default, for all processes."""
 
 _DIALECT: Dialect = PGDialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call] # as SQLAlchemy has it
 
@@ -80,17 +94,16 @@ _DEFAULTS: dict[str, Any] = {
 """Connection parameters of libpq, where the URL gives none."""
 
 _BEGIN = Statement(
+    # READ WRITE is not said: it would override `default_transaction_read_only`, which operators set
+    # to keep writers away from a primary that another server is about to replace.
+    "BEGIN ISOLATION LEVEL READ COMMITTED; "
     # A client that freezes in a transaction must not keep a model's row locked for ever.
-    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; "
     "SET LOCAL idle_in_transaction_session_timeout = '10s'",
     (),
     prepare=False,
 )
 _COMMIT = Statement("COMMIT", (), prepare=False)
 _ROLLBACK = Statement("ROLLBACK", (), prepare=False)
-
-_SSL_REQUEST = bytes.fromhex("0000000804d2162f")
-"""The question that a server answers with one byte before it knows who asks."""
 
 _IDLE = TransactionStatus.IDLE
 
@@ -103,14 +116,15 @@ class PostgresqlDriver:
 
     dialect = _DIALECT
     insert = staticmethod(insert)
-    max_connections = MAX_CONNECTIONS
     has_one_writer = False
     writes_at_once = True
     waits_for_sockets = True
 
     def __init__(self, parameters: dict[str, Any]) -> None:
         self.parameters = parameters
+        self.max_connections = MAX_CONNECTIONS
         self._preparing = Preparing()
+        self._hosts = Hosts(parameters)
 
     @classmethod
     def from_url(cls, url: str) -> PostgresqlDriver:
@@ -131,9 +145,10 @@ class PostgresqlDriver:
 
     def raw_connection(self) -> BoundedConnection:
         """A connection of psycopg, committing by itself."""
+        began = time.monotonic()
         try:
             raw = BoundedConnection.connect(
-                **self.parameters,
+                **self._hosts.parameters(),
                 autocommit=True,
                 prepare_threshold=None,
                 context=_ADAPTERS,
@@ -141,6 +156,9 @@ class PostgresqlDriver:
             )
         except psycopg.Error as error:
             raise StoreBusyError(f"The database cannot be reached: {error}") from error
+        if time.monotonic() - began > CONNECT_SECONDS / 2:
+            self._hosts.avoid_before(raw.pgconn)
+        raw.hosts = self._hosts
         return raw
 
     def close(self) -> None:
@@ -187,6 +205,8 @@ class BoundedConnection(psycopg.Connection[Row]):
     """A connection of psycopg that waits for a server that is alive, and not for ever."""
 
     statement_seconds = STATEMENT_SECONDS
+    hosts: Hosts
+    """Where it was looked for."""
 
     def wait(self, gen: Generator[Any, Any, Any], *args: Any, **kwargs: Any) -> Any:
         """What psycopg's `wait` returns."""
@@ -225,38 +245,64 @@ class BoundedConnection(psycopg.Connection[Row]):
         """The moment of the last sign of life."""
         now = time.monotonic()
         if now - started > self.statement_seconds:
-            self._give_up(f"no result in {self.statement_seconds:g} seconds")
-        if now - heard > SILENCE_SECONDS:
-            if not self._has_sign_of_life():
-                self._give_up(f"no answer in {now - heard:.0f} seconds")
-            return time.monotonic()
-        return heard
+            reason = f"no result in {self.statement_seconds:g} seconds"
+            self._give_up(InDoubtError(f"The database does not answer: {reason}"))
+        if now - heard < SILENCE_SECONDS:
+            return heard
+        self._look_after_server(now - heard)
+        return time.monotonic()
 
-    def _give_up(self, reason: str) -> None:
+    def _look_after_server(self, silence: float) -> None:
+        if not liveness.has_server(self.pgconn):
+            self.hosts.avoid(self.pgconn)
+            self._give_up(ServerSilentError(f"no answer in {silence:.0f} seconds"))
+        if not self._has_session():
+            self._give_up(ServerLostError("another server answers in place of the one that did"))
+
+    def _has_session(self) -> bool:
+        """Whether the server that answers now may be the one that runs the statement."""
+        with contextlib.suppress(psycopg.Error, StoreUnavailableError):
+            parameters = liveness.parameters(self.pgconn)
+            with _Observer.connect(**parameters, autocommit=True) as observer:
+                return liveness.has_session(observer, self.pgconn.backend_pid)
+        return True
+
+    def _give_up(self, error: Exception) -> NoReturn:
         # Closing the socket is all that works on a hung server.
         self.pgconn.finish()
-        raise InDoubtError(f"The database does not answer: {reason}")
+        raise error
 
-    def _has_sign_of_life(self) -> bool:
-        with contextlib.suppress(OSError), _dial(self.pgconn) as door:
-            door.settimeout(SIGN_OF_LIFE_SECONDS)
-            door.sendall(_SSL_REQUEST)
-            return bool(door.recv(1))
-        return False
+
+class _Observer(BoundedConnection):
+    """A connection on which another one is looked after, and which nobody looks after."""
+
+    statement_seconds = liveness.SIGN_OF_LIFE_SECONDS
+
+    def _look_after_server(self, silence: float) -> None:
+        pass
 
 
 class PostgresqlConnection:
     """See `Connection`."""
+
+    generation = 0
 
     def __init__(self, raw: BoundedConnection, preparing: Preparing) -> None:
         self.raw = raw
         self._exchange = Exchange(raw, preparing)
         self._poll = select.poll()
         self._poll.register(raw.pgconn.socket, select.POLLIN)
+        self._trusted_until = math.inf
+        if self._is_read_only():
+            self._trusted_until = time.monotonic() + READ_ONLY_SECONDS
 
     def run(self, statement: Statement, values: Values) -> list[Row]:
         """See `Connection`."""
-        return self._exchange.rows(statement, values)
+        try:
+            return self._exchange.rows(statement, values)
+        except ReadOnlyServerError:
+            self.raw.hosts.avoid(self.raw.pgconn)
+            raise
 
     def begin(self) -> None:
         """See `Connection`."""
@@ -282,6 +328,17 @@ class PostgresqlConnection:
         pgconn = self.raw.pgconn
         return pgconn.transaction_status == _IDLE and not self._poll.poll(0)
 
+    def was_demoted(self) -> bool:
+        """See `Connection`."""
+        if not self._is_read_only():
+            return False
+        return self._trusted_until == math.inf or time.monotonic() > self._trusted_until
+
+    def _is_read_only(self) -> bool:
+        # Told from PostgreSQL 14 on, with the next answer after it has changed.
+        told = self.raw.pgconn.parameter_status
+        return told(b"default_transaction_read_only") == b"on" or told(b"in_hot_standby") == b"on"
+
     def close(self) -> None:
         """See `Connection`."""
         self.raw.close()
@@ -298,18 +355,6 @@ def _adapters() -> AdaptersMap:
 
 
 _ADAPTERS = _adapters()
-
-
-def _dial(pgconn: PGconn) -> socket.socket:
-    """A connection to where another one is connected to."""
-    host, port = pgconn.host.decode(), int(pgconn.port)
-    if host.startswith("/"):
-        local = socket.socket(socket.AF_UNIX)
-        local.settimeout(SIGN_OF_LIFE_SECONDS)
-        local.connect(f"{host}/.s.PGSQL.{port}")
-        return local
-    address = pgconn.hostaddr.decode() or host
-    return socket.create_connection((address, port), SIGN_OF_LIFE_SECONDS)
 
 
 def _translated(error: BaseException | None) -> Exception:

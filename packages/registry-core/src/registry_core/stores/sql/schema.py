@@ -29,7 +29,7 @@ from registry_core.errors import SchemaOutOfDateError, StoreUnavailableError
 from registry_core.stores.sql import checks
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.database import Database, Driver
-from registry_core.stores.sql.errors import DuplicateError, LostRaceError
+from registry_core.stores.sql.errors import ConnectionLostError, DuplicateError, LostRaceError
 from registry_core.stores.sql.tables import ALEMBIC_VERSION_TABLE, alembic_version, metadata
 
 REVISIONS = ("0001", "0002")
@@ -108,6 +108,8 @@ def prepare(database: Database) -> None:
     if state.is_ready:
         state.require_head()
     else:
+        # A pooler may have no more than one connection for this process.
+        database.close_idle()
         migrate(database)
 
 
@@ -143,6 +145,8 @@ def migrate(database: Database) -> None:
                     "Another process has been migrating the database for too long"
                 ) from error
             time.sleep(_POLL_SECONDS)
+        except ConnectionLostError as error:
+            raise StoreUnavailableError(f"The database went away: {error}") from error
         else:
             return
 

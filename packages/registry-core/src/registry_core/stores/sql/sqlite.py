@@ -186,6 +186,8 @@ def _keep_a_log_ahead(raw: sqlite3.Connection) -> None:
 class SqliteConnection:
     """See `Connection`."""
 
+    generation = 0
+
     def __init__(self, raw: sqlite3.Connection) -> None:
         self.raw = raw
 
@@ -226,6 +228,10 @@ class SqliteConnection:
     def is_usable(self) -> bool:
         """See `Connection`."""
         return not self.in_transaction()
+
+    def was_demoted(self) -> bool:
+        """See `Connection`."""
+        return False
 
     def close(self) -> None:
         """See `Connection`."""

@@ -1,0 +1,88 @@
+"""In which order the servers that a URL names are tried."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import attrs
+from psycopg.pq.abc import PGconn
+
+AVOID_SECONDS = 30.0
+"""How long a host that hung, or did not accept writes, is tried after the others. It costs a
+connection seconds to find out that it still does."""
+
+_DEFAULT_PORT = "5432"
+
+
+@attrs.frozen
+class _Host:
+    """One of the hosts of a URL, as it stands there."""
+
+    host: str
+    address: str
+    port: str
+
+    def is_reached_by(self, pgconn: PGconn) -> bool:
+        """Whether a connection leads to it."""
+        named = pgconn.host.decode() in (self.host, self.address)
+        return named and pgconn.port.decode() == (self.port or _DEFAULT_PORT)
+
+
+class Hosts:
+    """The hosts of a URL in their order, but those last that were of no use a moment ago.
+
+    Libpq tries them as they stand in the URL, so that one that hangs would cost each new connection
+    `postgresql.CONNECT_SECONDS`, and one that is fenced would be found by each. Thread-safe.
+    """
+
+    def __init__(self, parameters: Mapping[str, Any]) -> None:
+        self._parameters = dict(parameters)
+        self._hosts = _hosts(parameters)
+        self._avoided: dict[_Host, float] = {}
+        """Until when, by the monotonic clock."""
+
+    def parameters(self) -> dict[str, Any]:
+        """The parameters of the next connection."""
+        order = self._order()
+        if order == self._hosts:
+            return self._parameters
+        lists = {
+            "host": [host.host for host in order],
+            "hostaddr": [host.address for host in order],
+            "port": [host.port for host in order],
+        }
+        return self._parameters | {name: ",".join(one) for name, one in lists.items() if any(one)}
+
+    def avoid(self, pgconn: PGconn) -> None:
+        """Has the host of a connection tried last for a while."""
+        self._avoid(host for host in self._hosts if host.is_reached_by(pgconn))
+
+    def avoid_before(self, pgconn: PGconn) -> None:
+        """Has those tried last for a while that were tried before the host of this connection."""
+        self._avoid(itertools.takewhile(lambda host: not host.is_reached_by(pgconn), self._order()))
+
+    def _order(self) -> tuple[_Host, ...]:
+        now = time.monotonic()
+        return tuple(sorted(self._hosts, key=lambda host: self._avoided.get(host, 0.0) > now))
+
+    def _avoid(self, hosts: Iterable[_Host]) -> None:
+        until = time.monotonic() + AVOID_SECONDS
+        self._avoided |= dict.fromkeys(hosts, until)
+
+
+def _hosts(parameters: Mapping[str, Any]) -> tuple[_Host, ...]:
+    """The hosts of parameters of libpq; none where they do not fit, which libpq has to say."""
+    hosts, addresses, ports = (
+        str(parameters[name]).split(",") if parameters.get(name) else []
+        for name in ("host", "hostaddr", "port")
+    )
+    count = max(len(hosts), len(addresses))
+    if len(ports) == 1:
+        ports *= count
+    lists = [one or [""] * count for one in (hosts, addresses, ports)]
+    if any(len(one) != count for one in lists):
+        return ()
+    return tuple(_Host(*one) for one in zip(*lists, strict=True))

@@ -1,0 +1,57 @@
+"""In which order the servers that a URL names are tried."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from registry_core.stores.sql import hosts as hosts_module
+from registry_core.stores.sql.hosts import Hosts
+
+
+class Reached:
+    """A connection, as far as one can see where it leads."""
+
+    def __init__(self, host: str, port: str) -> None:
+        self.host, self.port = host.encode(), port.encode()
+
+
+@pytest.mark.parametrize(
+    ("given", "avoided", "expected"),
+    [
+        ({"host": "a"}, ("a", "5432"), {"host": "a"}),
+        ({"host": "a,b"}, ("a", "5432"), {"host": "b,a"}),
+        ({"host": "a,b,c"}, ("b", "5432"), {"host": "a,c,b"}),
+        ({"host": "a,b", "port": "1"}, ("a", "1"), {"host": "b,a", "port": "1,1"}),
+        ({"host": "h,h", "port": "1,2"}, ("h", "1"), {"host": "h,h", "port": "2,1"}),
+        ({"hostaddr": "1.1.1.1,2.2.2.2"}, ("1.1.1.1", "5432"), {"hostaddr": "2.2.2.2,1.1.1.1"}),
+        (
+            {"host": "a,b", "hostaddr": "1.1.1.1,2.2.2.2", "port": ",6"},
+            ("a", "5432"),
+            {"host": "b,a", "hostaddr": "2.2.2.2,1.1.1.1", "port": "6,"},
+        ),
+        # Libpq says what is wrong with these.
+        ({"host": "a,b", "port": "1,2,3"}, ("a", "1"), {"host": "a,b", "port": "1,2,3"}),
+        ({}, ("a", "1"), {}),
+    ],
+)
+def test_hosts_keep_their_order_but_for_those_avoided(given, avoided, expected) -> None:
+    hosts = Hosts({"dbname": "d"} | given)
+    assert hosts.parameters() == {"dbname": "d"} | given
+    hosts.avoid(Reached(*avoided))
+    assert hosts.parameters() == {"dbname": "d"} | expected
+
+
+def test_hosts_tried_before_the_one_that_answered_are_avoided_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hosts = Hosts({"host": "a,b,c"})
+    hosts.avoid_before(Reached("b", "5432"))
+    assert hosts.parameters()["host"] == "b,c,a"
+    hosts.avoid_before(Reached("c", "5432"))
+    assert hosts.parameters()["host"] == "c,a,b"
+    later = time.monotonic() + hosts_module.AVOID_SECONDS + 1
+    monkeypatch.setattr(hosts_module, "time", SimpleNamespace(monotonic=lambda: later))
+    assert hosts.parameters()["host"] == "a,b,c"
