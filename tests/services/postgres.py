@@ -22,7 +22,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol, Self
 from urllib.parse import urlsplit, urlunsplit
@@ -62,18 +62,29 @@ class ExternalPostgres:
 class PostgresServer:
     """A server of our own on a loopback port, with its data in a temporary directory.
 
-    It keeps port and data over `stop`, `kill` and `start`. `durable` leaves fsync on.
+    It keeps port and data over `stop`, `kill` and `start`. `durable` leaves fsync on; `settings` are
+    further ones of the server. A `standby_of` another server, which has to run, follows that one.
     """
 
-    def __init__(self, *, durable: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        durable: bool = False,
+        settings: Mapping[str, str] | None = None,
+        standby_of: PostgresServer | None = None,
+    ) -> None:
         self.port = _free_port()
         self._durable = durable
+        self._settings = dict(settings or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._directory = Path(tempfile.mkdtemp(prefix="registry-postgres-"))
         self._data = self._directory / "data"
         try:
             _give_away(self._directory)
-            self._initdb()
+            if standby_of is None:
+                self._initdb()
+            else:
+                self.follow(standby_of)
         except BaseException:
             shutil.rmtree(self._directory, ignore_errors=True)
             raise
@@ -138,6 +149,21 @@ class PostgresServer:
             for pid in pids:
                 os.kill(pid, signal.SIGCONT)
 
+    def freeze(self) -> None:
+        """As `frozen`, for good: after this it can only be killed."""
+        os.kill(self.pid, signal.SIGSTOP)
+        for pid in self._children():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+
+    def follow(self, primary: PostgresServer) -> None:
+        """Replaces its data, while it does not run, by what makes it a standby of another server."""
+        shutil.rmtree(self._data, ignore_errors=True)
+        command = [_binaries() / "pg_basebackup", "--write-recovery-conf", "--checkpoint=fast"]
+        command += ["--no-sync", "--pgdata", self._data, "--dbname", primary.url()]
+        done = subprocess.run(command, capture_output=True, check=False, **_as_nobody())
+        assert done.returncode == 0, done.stderr.decode(errors="replace")
+
     def close(self) -> None:
         """Ends the server, if it runs, and removes its data."""
         self.kill()
@@ -162,6 +188,7 @@ class PostgresServer:
             "unix_socket_directories": "",
             "max_connections": "200",
         }
+        settings |= self._settings
         if not self._durable:
             settings |= {"fsync": "off", "full_page_writes": "off"}
         options = [text for item in settings.items() for text in ("-c", "=".join(item))]

@@ -16,15 +16,15 @@ from registry_core.testing.racing import race
 from services.pgbouncer import pgbouncer
 from services.selecting import Selecting
 
-CLIENTS = 4
-"""Stores of their own, each used by two threads."""
+THREADS = 2
+"""Of each store."""
 
 ROUNDS = 15
 """Pairs of models that each thread makes, with 30 calls for each."""
 
 
-def opened(url: str) -> Registry:
-    return open_registry(url, artifacts="none")
+def opened(url: str, connections: int | None = None) -> Registry:
+    return open_registry(url, artifacts="none", database_connections=connections)
 
 
 def test_clients_of_a_pooler_do_not_run_each_others_statements(postgres_url: str) -> None:
@@ -59,14 +59,28 @@ def test_clients_of_a_pooler_do_not_run_each_others_statements(postgres_url: str
         assert reader.get_registered_model("kept").name == "kept"
 
 
-def test_nothing_fails_and_nothing_is_lost_behind_a_pooler(postgres_url: str) -> None:
-    """Many clients make, change, read and delete models over two connections to the server."""
-    with pgbouncer(postgres_url, pool_size=2) as url, contextlib.ExitStack() as stack:
-        registries = [stack.enter_context(opened(url)) for _ in range(CLIENTS)]
+@pytest.mark.parametrize(
+    ("mode", "admitted", "stores", "connections"),
+    [
+        pytest.param("transaction", 500, 4, None, id="transaction"),
+        pytest.param("transaction", 6, 4, None, id="transaction, and few clients admitted"),
+        pytest.param("session", 500, 2, 1, id="session"),
+    ],
+)
+def test_nothing_fails_and_nothing_is_lost_behind_a_pooler(
+    postgres_url: str, mode: str, admitted: int, stores: int, connections: int | None
+) -> None:
+    """Stores make, change, read and delete models over two connections to the server."""
+    opened(postgres_url).close()
+    with (
+        pgbouncer(postgres_url, mode=mode, pool_size=2, clients=admitted) as url,
+        contextlib.ExitStack() as stack,
+    ):
+        registries = [stack.enter_context(opened(url, connections)) for _ in range(stores)]
         journeys = [
-            partial(travel, registry, f"{client}-{thread}")
-            for client, registry in enumerate(registries)
-            for thread in range(2)
+            partial(travel, registry, f"{store}-{thread}")
+            for store, registry in enumerate(registries)
+            for thread in range(THREADS)
         ]
         outcomes = race(*journeys)
     assert [outcome.error for outcome in outcomes] == [None] * len(outcomes)
@@ -77,7 +91,7 @@ def test_nothing_fails_and_nothing_is_lost_behind_a_pooler(postgres_url: str) ->
         }
     made = [name for outcome in outcomes for name in outcome.value]
     assert found == {name: [1, 2] for name in made}
-    assert len(made) == 2 * CLIENTS * ROUNDS
+    assert len(made) == stores * THREADS * ROUNDS
 
 
 def travel(registry: Registry, traveller: str) -> list[str]:

@@ -13,6 +13,7 @@ import attrs
 from registry_core.artifacts import ArtifactStore
 from registry_core.errors import (
     BackendNotInstalledError,
+    InvalidArgumentError,
     UnknownBackendError,
     UnsupportedBackendError,
 )
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 
 DEFAULT_STORE_URL = "sqlite:///registry.db"
 """Where a registry is kept when nobody says: a file in the working directory."""
+
+CONNECTIONS_VARIABLE = "REGISTRY_DATABASE_CONNECTIONS"
+"""How many connections to a database a process may have, where its configuration says nothing."""
+
+MOST_DATABASE_CONNECTIONS = 1_000
+"""More than any server admits by far; a larger number is a typing error."""
 
 ENTRY_POINT_GROUP = "registry_core.stores"
 """Distributions add a scheme by an entry point of this group that names an `open_store`."""
@@ -67,13 +74,42 @@ def store_url(given: str | None = None, *, environ: Mapping[str, str] | None = N
     )
 
 
-def open_store(url: str) -> Store:
+def connection_limit(
+    given: int | None = None, *, environ: Mapping[str, str] | None = None
+) -> int | None:
+    """The most connections to use: the given number, else REGISTRY_DATABASE_CONNECTIONS.
+
+    None when nobody says: the backend has a default.
+
+    Raises:
+        InvalidArgumentError: it is no number from 1 to `MOST_DATABASE_CONNECTIONS`.
+    """
+    environ = os.environ if environ is None else environ
+    wanted = str(given) if given is not None else environ.get(CONNECTIONS_VARIABLE, "")
+    if not wanted:
+        return None
+    if wanted.isascii() and wanted.isdecimal() and 1 <= int(wanted) <= MOST_DATABASE_CONNECTIONS:
+        return int(wanted)
+    raise InvalidArgumentError(
+        f"The number of connections to a database, or {CONNECTIONS_VARIABLE}, must be a number "
+        f"from 1 to {MOST_DATABASE_CONNECTIONS}, not '{wanted}'"
+    )
+
+
+def open_store(url: str, *, database_connections: int | None = None) -> Store:
     """The store at a URL such as `sqlite:///registry.db` or `s3://bucket/prefix`.
+
+    A process opens at most `database_connections` connections to a PostgreSQL server, or as many as
+    that backend does by default; to other stores it says nothing.
 
     Raises:
         UnknownBackendError: no backend answers to the scheme; the message names those that do.
         BackendNotInstalledError: the driver is missing; the message names the extra to install.
     """
+    backend = BACKENDS.get(_scheme(url))
+    if backend is not None and backend.target == _SQL:
+        open_database = cast("Callable[..., Store]", _function(_scheme(url), backend))
+        return open_database(url, connections=database_connections)
     return _opener(url)(url)
 
 
@@ -105,18 +141,21 @@ def open_registry(
     url: str | None = None,
     *,
     artifacts: str | None = None,
+    database_connections: int | None = None,
     public_artifacts_url: str | None = None,
     local_sources: bool = True,
     local_source_root: str | None = None,
 ) -> Registry:
-    """The registry kept at a store URL; see `store_url` and `artifacts_url` for what None means.
+    """The registry kept at a store URL.
+
+    See `store_url`, `artifacts_url` and `connection_limit` for what None means.
 
     Use it as a context manager, or close it, to free connections.
     """
     where = store_url(url)
     root = artifacts_url(where, artifacts)
     return Registry(
-        open_store(where),
+        open_store(where, database_connections=connection_limit(database_connections)),
         artifacts=None if root is None else open_artifacts(root),
         public_artifacts_url=public_artifacts_url,
         local_sources=local_sources,

@@ -135,6 +135,7 @@ def _open(settings: Settings) -> Registry:
     return open_registry(
         settings.store,
         artifacts=settings.artifacts,
+        database_connections=settings.database_connections,
         public_artifacts_url=settings.public_url and settings.public_url.rstrip("/") + ARTIFACTS,
         local_sources=False,
         local_source_root=settings.local_source_root,
@@ -225,7 +226,9 @@ def _is_loopback(host: str) -> bool:
 
 
 def _check_store(settings: Settings) -> None:
-    with open_registry(settings.store, artifacts=settings.artifacts) as registry:
+    with open_registry(
+        settings.store, artifacts=settings.artifacts, database_connections=1
+    ) as registry:
         registry.ping()
 
 

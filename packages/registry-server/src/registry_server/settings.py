@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import attrs
 
 from registry_core import store_url
+from registry_core.backends import CONNECTIONS_VARIABLE, MOST_DATABASE_CONNECTIONS
 from registry_core.redaction import redacted
 from registry_core.webhooks import KEY_VARIABLES
 
@@ -38,6 +39,7 @@ class Settings:
     port: int = 8000
     workers: int = 1
     threads: int = 8
+    database_connections: int = 16
     log_level: str = "info"
     auth_file: str | None = None
     allow_unauthenticated: bool = False
@@ -163,6 +165,12 @@ OPTIONS: Sequence[Option] = (
         ("REGISTRY_THREADS",),
         "threads of each worker that call the store; as many reads may be under way beside them",
         _number(1, 256),
+    ),
+    Option(
+        "database_connections",
+        (CONNECTIONS_VARIABLE,),
+        "most connections of each worker to a PostgreSQL server",
+        _number(1, MOST_DATABASE_CONNECTIONS),
     ),
     Option(
         "log_level", ("LOG_LEVEL",), f"least severe log level: {', '.join(LOG_LEVELS)}", _log_level

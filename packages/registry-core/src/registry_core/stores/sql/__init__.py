@@ -23,13 +23,16 @@ _OUR_DRIVERS = frozenset({"psycopg", "pysqlite"})
 _logger = logging.getLogger(__name__)
 
 
-def open_store(url: str, *, clock: Clock = system_clock) -> SqlStore:
+def open_store(
+    url: str, *, clock: Clock = system_clock, connections: int | None = None
+) -> SqlStore:
     """The registry in a database.
 
     URLs: `sqlite:///relative.db`, `sqlite:////absolute.db`, `sqlite://` (in memory, gone with the
     store), `postgresql://...` with any of libpq's parameters. A driver in the scheme, as in
     `postgresql+psycopg2://...`, changes nothing. An empty database is made ready; `upgrade`
-    migrates one of an older release.
+    migrates one of an older release. A process opens at most so many `connections` to a PostgreSQL
+    server; without a number, `postgresql.MAX_CONNECTIONS`.
 
     Raises:
         InvalidUrlError: the URL is malformed.
@@ -39,7 +42,7 @@ def open_store(url: str, *, clock: Clock = system_clock) -> SqlStore:
         BackendError: the database belongs to somebody else.
         StoreUnavailableError: the database cannot be reached.
     """
-    database = Database(_driver(url))
+    database = Database(_driver(url, connections))
     try:
         schema.prepare(database)
         return SqlStore(database, clock=clock)
@@ -78,7 +81,7 @@ def current(url: str) -> str | None:
         database.close()
 
 
-def _driver(url: str) -> Driver:
+def _driver(url: str, connections: int | None = None) -> Driver:
     scheme, _, driver = url.partition(":")[0].lower().partition("+")
     if driver and driver not in _OUR_DRIVERS:
         _say_that_it_is_not_used(driver)
@@ -88,7 +91,9 @@ def _driver(url: str) -> Driver:
         # Imported here: SQLite needs no psycopg.
         from registry_core.stores.sql.postgresql import PostgresqlDriver  # noqa: PLC0415 as above
 
-        return PostgresqlDriver.from_url(url)
+        postgresql = PostgresqlDriver.from_url(url)
+        postgresql.max_connections = connections or postgresql.max_connections
+        return postgresql
     raise UnknownBackendError(f"Not a SQL database: '{scheme}:'")
 
 
