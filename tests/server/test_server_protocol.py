@@ -1,20 +1,26 @@
-"""What is written to a connection, and in how many pieces."""
+"""What is read from a connection, and what is written to it and in how many pieces."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 
 import pytest
 import uvicorn
 from uvicorn.lifespan.off import LifespanOff
 from uvicorn.server import ServerState
 
-from registry_server.protocol import RegistryProtocol
+from registry_server.protocol import MAX_PIPELINED, RegistryProtocol
 
 GET = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"
 HEAD = GET.replace(b"GET", b"HEAD")
 CLOSING = GET.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
 UPLOAD = b"PUT / HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n"
+
+
+_ROUNDS = 8
+"""Of the event loop, in which an application does what it can with what it has."""
 
 
 class RecordingTransport(asyncio.Transport):
@@ -43,7 +49,10 @@ class RecordingTransport(asyncio.Transport):
 
 
 def answered(app, *requests):
-    """What is written in answer to requests on one connection, and whether it was closed."""
+    """What is written in answer to requests on one connection, and whether it was closed.
+
+    They may come in pieces: the application has each as far as it has come.
+    """
 
     async def main():
         config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False)
@@ -55,8 +64,10 @@ def answered(app, *requests):
         protocol.connection_made(transport)
         for request in requests:
             protocol.data_received(request)
-            while tasks := protocol.tasks:
-                await asyncio.wait(tasks)
+            for _ in range(_ROUNDS):
+                await asyncio.sleep(0)
+        while tasks := protocol.tasks:
+            await asyncio.wait(tasks, timeout=10)
         is_closed = transport.is_closed
         protocol.connection_lost(None)
         return transport.written, is_closed
@@ -173,3 +184,169 @@ def test_client_that_asks_whether_to_go_on_is_told_at_once():
     assert seen == [[], [told]]
     assert written[0] == told
     assert [body_of(answer) for answer in written[1:]] == [b"text"]
+
+
+# Reading
+
+OFFERS = {
+    "h2c": b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n",
+    "websocket": b"Upgrade: websocket\r\nConnection: keep-alive, upgrade\r\nsec-websocket-key: x\r\n",
+    "TLS": b"Upgrade: TLS/1.2\r\nConnection: Upgrade\r\n",
+}
+BODY = b"GET /smuggled HTTP/1.1\r\nhost: localhost\r\n\r\n"
+FRAMINGS = {
+    "length": b"content-length: %d\r\n\r\n%s" % (len(BODY), BODY),
+    "chunks": b"transfer-encoding: chunked\r\n\r\n5\r\n%s\r\n%x\r\n%s\r\n0\r\n\r\n"
+    % (BODY[:5], len(BODY) - 5, BODY[5:]),
+    "nothing": b"\r\n",
+}
+
+
+async def echo(scope, receive, send):
+    """An application that answers with what it was sent."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        assert message["type"] == "http.request"
+        body += message["body"]
+        more = message["more_body"]
+    told = {"path": scope["path"], "method": scope["method"], "body": body.decode()}
+    told["headers"] = [[name.decode(), value.decode()] for name, value in scope["headers"]]
+    content = json.dumps(told).encode()
+    headers = [(b"content-length", b"%d" % len(content))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
+
+
+def echoed(*requests):
+    """What the application was sent with each of the requests, as it came in these pieces."""
+    written, _ = answered(echo, *requests)
+    return [json.loads(body_of(answer)) for answer in written]
+
+
+def statuses(written):
+    """The statuses of the answers on a connection, in order."""
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d+) ", b"".join(written))]
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+@pytest.mark.parametrize("offer", OFFERS)
+def test_offer_to_upgrade_changes_nothing(offer, framing):
+    """Wherever the packets end; and the next request is the next one (RFC 9110, section 7.8)."""
+    request = b"POST /a HTTP/1.1\r\nhost: localhost\r\n" + OFFERS[offer] + FRAMINGS[framing]
+    stream = request + GET + request
+    expected = "" if framing == "nothing" else BODY.decode()
+    for packets in (
+        [stream],
+        [request, GET, request],
+        *([stream[:end], stream[end:]] for end in range(1, len(stream), 7)),
+        [stream[at : at + 1] for at in range(len(stream))],
+    ):
+        first, second, third = echoed(*packets)
+        assert (first["method"], first["path"], first["body"]) == ("POST", "/a", expected)
+        assert (second["method"], second["path"], second["body"]) == ("GET", "/", "")
+        assert third == first
+        assert "upgrade" not in dict(first["headers"])
+
+
+def test_offer_keeps_the_other_headers():
+    """In their order, each as often as it came; with a connection that ends, where that is asked."""
+    head = (
+        b"POST /a?q=1 HTTP/1.1\r\nhost: localhost\r\nx-one: 1\r\nx-two: \r\nx-one: 2\r\n"
+        b"connection: close, upgrade\r\nupgrade: h2c\r\ncontent-length: 2\r\n\r\nab"
+    )
+    written, is_closed = answered(echo, head)
+    told = json.loads(body_of(written[0]))
+    assert [field for field in told["headers"] if field[0].startswith("x-")] == [
+        ["x-one", "1"],
+        ["x-two", ""],
+        ["x-one", "2"],
+    ]
+    assert is_closed
+
+
+def test_offer_with_a_question_is_told_to_go_on():
+    offer = b"\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n"
+    written, _ = answered(echo, UPLOAD.replace(b"\r\n\r\n", offer), b"ab")
+    assert written[0] == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert json.loads(body_of(written[1]))["body"] == "ab"
+
+
+def test_connect_is_refused_and_what_follows_is_no_request():
+    """It would be for whoever the tunnel leads to."""
+    for target in (b"localhost:80", b"/a"):
+        written, is_closed = answered(
+            echo, b"CONNECT " + target + b" HTTP/1.1\r\nhost: localhost\r\n\r\n" + GET, GET
+        )
+        assert (statuses(written), is_closed) == ([400], True)
+
+
+@pytest.mark.parametrize(
+    ("version", "hosts", "status"),
+    [
+        (b"1.1", 0, 400),
+        (b"1.1", 1, 200),
+        (b"1.1", 2, 400),
+        (b"1.0", 0, 200),
+        (b"1.0", 1, 200),
+        (b"1.0", 2, 400),
+    ],
+)
+def test_request_names_one_host(version, hosts, status):
+    """RFC 9112, section 3.2."""
+    request = b"GET / HTTP/%s\r\n%s\r\n" % (version, b"Host: localhost\r\n" * hosts)
+    written, is_closed = answered(echo, request)
+    assert statuses(written) == [status]
+    assert is_closed == (status == 400 or version == b"1.0")
+
+
+def test_blanks_around_a_value_are_not_part_of_it():
+    (told,) = echoed(b"GET / HTTP/1.1\r\nHost: \t localhost \t\r\nX: a b \r\n\r\n")
+    assert told["headers"] == [["host", "localhost"], ["x", "a b"]]
+
+
+def test_what_follows_chunks_is_no_header():
+    """RFC 9110, section 6.5.1: it would get past whoever looked at the head."""
+    (told,) = echoed(
+        b"POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
+        b"2\r\nab\r\n0\r\nauthorization: Bearer x\r\nhost: other\r\n\r\n"
+    )
+    assert told["body"] == "ab"
+    assert dict(told["headers"]).keys() == {"host", "transfer-encoding"}
+
+
+@pytest.mark.parametrize("broken", [b"nonsense\r\n\r\n", GET.replace(b"host: localhost\r\n", b"")])
+def test_refusal_waits_for_its_turn(broken):
+    """Else the client would take it for the answer to an earlier request, which it did not get."""
+    for packets in ([GET + HEAD + broken + GET], [GET + HEAD, broken, GET]):
+        written, is_closed = answered(echo, *packets)
+        assert (statuses(written), is_closed) == ([200, 200, 400], True)
+
+
+def test_request_whose_body_is_broken_is_refused():
+    """The application hears that no more will come; what came before is answered."""
+    seen = []
+
+    async def app(scope, receive, send):
+        if scope["method"] == "GET":
+            await sending(b"text", length=4)(scope, receive, send)
+            return
+        while (message := await receive())["type"] == "http.request":
+            seen.append(message["body"])
+        seen.append(message["type"])
+
+    broken = b"POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n"
+    written, is_closed = answered(app, broken, b"nonsense\r\n")
+    assert (statuses(written), is_closed) == ([400], True)
+    assert seen == [b"ab", "http.disconnect"]
+    written, is_closed = answered(app, GET + broken + b"nonsense\r\n")
+    assert (statuses(written), is_closed) == ([200, 400], True)
+    assert seen == [b"ab", "http.disconnect"]
+
+
+def test_requests_that_wait_on_one_connection_have_a_bound():
+    """The first ones are answered, and the client is told to send the others again."""
+    written, is_closed = answered(sending(b"text", length=4), GET * (MAX_PIPELINED + 1))
+    assert (statuses(written), is_closed) == ([200] * (MAX_PIPELINED + 1), False)
+    written, is_closed = answered(sending(b"text", length=4), GET * (MAX_PIPELINED + 2))
+    assert (statuses(written), is_closed) == ([200] * (MAX_PIPELINED + 1) + [429], True)

@@ -1,6 +1,9 @@
-"""HTTP as the server speaks it: uvicorn's protocol on httptools, with four edges made smooth.
+"""HTTP as the server speaks it: uvicorn's protocol on httptools, with its edges made smooth.
 
-- A request that is no HTTP is answered with a JSON error like every other.
+- A request that is not HTTP is answered with a JSON error like every other, in its turn.
+- An offer to upgrade to another protocol is not taken, and changes nothing.
+- A request names one host (RFC 9112, section 3.2). Blanks around a header's value are not part of
+  it, and what follows a body in chunks is not a header.
 - A URL may be longer than the 65,535 bytes that the parser's URL splitter takes: filters are part
   of the query. URLs and headers still have bounds, which uvicorn leaves open.
 - A client that does not read its answer cannot keep the server from stopping.
@@ -13,7 +16,8 @@ import asyncio
 from http import HTTPMethod, HTTPStatus
 from typing import cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from registry_core.wire import CODES, dumps
 
@@ -23,6 +27,10 @@ MAX_URL_BYTES = 1024 * 1024
 MAX_HEADERS_BYTES = 256 * 1024
 """The most that the headers of a request may hold, names and values."""
 
+MAX_PIPELINED = 64
+"""The most requests that may wait on one connection for the answer to an earlier one. Each takes
+some KiB, and a packet brings thousands."""
+
 _SPLITTABLE_BYTES = 65_535
 
 _ABORT_LEAD_SECONDS = 0.1
@@ -31,41 +39,132 @@ _ABORT_LEAD_SECONDS = 0.1
 _SHORT_BYTES = 64 * 1024
 """Of a body that is copied behind its head. A longer one is written by itself."""
 
+_BLANKS = (b" ", b"\t")
+
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 """What uvicorn writes before the head of an answer when the client has asked whether to go on."""
 
 
-class TooLongError(Exception):
-    """A URL or the headers of a request exceed their bound; the parser turns it into its own."""
+class RefusedError(Exception):
+    """The parser was given a request that is not served: the message and status of its answer."""
+
+    def __init__(self, message: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> None:
+        super().__init__(message)
+        self.status = status
+
+    def answer(self) -> bytes:
+        """The answer, the last one of its connection."""
+        is_busy = self.status == HTTPStatus.TOO_MANY_REQUESTS
+        body = dumps(CODES["TEMPORARILY_UNAVAILABLE" if is_busy else "BAD_REQUEST"].body(str(self)))
+        return (
+            b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\n"
+            b"x-content-type-options: nosniff\r\ncontent-length: %d\r\n%s"
+            b"connection: close\r\n\r\n%s"
+        ) % (
+            self.status,
+            self.status.phrase.encode(),
+            len(body),
+            b"retry-after: 1\r\n" if is_busy else b"",
+            body,
+        )
 
 
 class RegistryProtocol(HttpToolsProtocol):
     """One connection."""
 
+    _is_in_head = False
+    """Whether the first byte of a request has come, and the end of its head has not."""
+    _hosts = 0
+    """Host headers of the request."""
+    _headers_bytes = 0
+    _refusal: bytes | None = None
+    """What is written in place of a request that is not served, after earlier answers."""
+
+    # What comes
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the transport with what a client has sent."""
+        if self._refusal is not None:
+            return
+        try:
+            self._feed(data)
+        except httptools.HttpParserError as error:
+            known = error.__context__
+            if not isinstance(known, RefusedError):
+                known = RefusedError("Invalid HTTP request received.")
+            self._refuse(known)
+
+    def _feed(self, data: bytes | memoryview) -> None:
+        while True:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as offer:
+                # The parser takes what follows for another protocol.
+                (end_of_head,) = offer.args
+                data = memoryview(data)[end_of_head:]
+                head = self._head_without_offer()
+                self.parser = _new_parser(self)
+                self.parser.feed_data(head)
+            else:
+                return
+
+    def _head_without_offer(self) -> bytes:
+        """The head that has just been parsed, so that it offers nothing (RFC 9110, section 7.8)."""
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        lines = [b"%s %s HTTP/%s" % (method, self.url, version.encode())]
+        lines += [b"%s: %s" % field for field in self.headers if field[0] != b"upgrade"]
+        return b"\r\n".join(lines) + b"\r\n\r\n"
+
     def on_message_begin(self) -> None:
         """Called by the parser at the first byte of a request."""
-        self._headers_bytes = 0
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise RefusedError("Too many requests wait.", HTTPStatus.TOO_MANY_REQUESTS)
+        self._is_in_head = True
+        self._hosts = self._headers_bytes = 0
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
         """Called by the parser with a piece of the URL."""
         super().on_url(url)
         if len(self.url) > MAX_URL_BYTES:
-            raise TooLongError
+            raise RefusedError(f"The URL exceeds the maximum of {MAX_URL_BYTES} bytes.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Called by the parser with a header."""
+        """Called by the parser with a header, or with what follows a body in chunks."""
         self._headers_bytes += len(name) + len(value)
         if self._headers_bytes > MAX_HEADERS_BYTES:
-            raise TooLongError
-        super().on_header(name, value)
+            raise RefusedError(f"The headers exceed the maximum of {MAX_HEADERS_BYTES} bytes.")
+        if not self._is_in_head:
+            return
+        name = name.lower()
+        if value.endswith(_BLANKS):
+            value = value.rstrip(b" \t")
+        if name == b"host":
+            self._hosts += 1
+        elif name == b"expect":
+            self.expect_100_continue = value.lower() == b"100-continue"
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Called by the parser when a request can be started."""
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise RefusedError("This server is not a proxy.")
+            return  # this head comes again, without its offer
+        if self._hosts != 1 and (self._hosts or self.parser.get_http_version() == "1.1"):
+            raise RefusedError("A request must have one Host header.")
+        self._is_in_head = False
         before = self.cycle
         self._start()
         if self.cycle is not before and self.scope["method"] != HTTPMethod.HEAD:
             self.cycle.transport = cast("asyncio.Transport", _InOnePiece(self.transport))
+
+    def on_message_complete(self) -> None:
+        """Called by the parser at the end of a request."""
+        if self._is_in_head:
+            return  # as `on_headers_complete`
+        self.cycle.more_body = False
+        super().on_message_complete()
 
     def _start(self) -> None:
         if len(self.url) <= _SPLITTABLE_BYTES:
@@ -75,6 +174,15 @@ class RegistryProtocol(HttpToolsProtocol):
         self.url, _, query = self.url.partition(b"?")
         super().on_headers_complete()
         self.scope["query_string"] = query.partition(b"#")[0]
+
+    # What goes
+
+    def on_response_complete(self) -> None:
+        """Called when an answer has been written."""
+        is_last = not self.pipeline
+        super().on_response_complete()
+        if is_last:
+            self._write_refusal()
 
     def shutdown(self) -> None:
         """Called by the server when it stops: the connection ends with the request in flight.
@@ -87,14 +195,47 @@ class RegistryProtocol(HttpToolsProtocol):
             self.loop.call_later(max(0, seconds - _ABORT_LEAD_SECONDS), self.transport.abort)
 
     def send_400_response(self, msg: str) -> None:
-        """Answers what is no HTTP, and hangs up."""
-        body = dumps(CODES["BAD_REQUEST"].body(msg))
-        self.transport.write(
-            b"HTTP/1.1 %d Bad Request\r\ncontent-type: application/json\r\n"
-            b"x-content-type-options: nosniff\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s"
-            % (HTTPStatus.BAD_REQUEST, len(body), body)
-        )
-        self.transport.close()
+        """Answers what is not HTTP, and hangs up."""
+        self._refuse(RefusedError(msg))
+
+    def _refuse(self, refused: RefusedError) -> None:
+        """Answers the request that is coming, after those that came before it, and hangs up."""
+        self._refusal = refused.answer()
+        last = self._last
+        if last is None or (last.response_complete and not last.more_body):
+            self._write_refusal()
+        elif last.more_body and not self._is_in_head:
+            self._refuse_the_rest_of(last)
+
+    def _refuse_the_rest_of(self, request: RequestResponseCycle) -> None:
+        if self.pipeline and self.pipeline[0][0] is request:
+            self.pipeline.popleft()
+            return
+        is_unanswered = not request.response_started
+        # The application learns that the rest will not come, and writes nothing any more.
+        request.disconnected = True
+        request.message_event.set()
+        if is_unanswered:
+            self._write_refusal()
+        else:
+            self.transport.close()
+
+    def _write_refusal(self) -> None:
+        if self._refusal is not None and not self.transport.is_closing():
+            self.transport.write(self._refusal)
+            self.transport.close()
+
+    @property
+    def _last(self) -> RequestResponseCycle | None:
+        """The last request whose head has come; uvicorn hides that there may be none."""
+        return cast("RequestResponseCycle | None", self.cycle)
+
+
+def _new_parser(protocol: RegistryProtocol) -> httptools.HttpRequestParser:
+    """A parser as uvicorn makes it: what follows a request that ends its connection is ignored."""
+    parser = httptools.HttpRequestParser(protocol)
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser
 
 
 class _InOnePiece:
