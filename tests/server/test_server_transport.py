@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import inspect
 import json
 
@@ -14,6 +15,7 @@ from registry_core import (
     StoreBusyError,
     StoreUnavailableError,
 )
+from registry_core.backends import open_artifacts
 from registry_core.models import ModelVersion, RegisteredModel
 from registry_core.stores.memory import MemoryStore
 from registry_server import Settings, outages
@@ -55,8 +57,9 @@ def test_there_are_22_operations_with_names_of_their_own():
     [
         b"/api/2.0/mlflow/registered-models/nope",
         b"/api/2.0/mlflow/registered-models/get/",
-        b"/api/2.0/mlflow//registered-models/get",
-        b"//api/2.0/mlflow/registered-models/get",
+        b"/api/2.0/mlflow/%2Fregistered-models/get",
+        b"/%2fapi/2.0/mlflow/registered-models/get",
+        b"//api/2.0/mlflow/registered-models/get//",
         b"/api/2.1/mlflow/registered-models/get",
         b"/api/3.0/mlflow/registered-models/get",
         b"/ajax-api/3.0/mlflow/registered-models/get",
@@ -72,10 +75,85 @@ def test_there_are_22_operations_with_names_of_their_own():
     ],
 )
 def test_unknown_path_is_a_json_error(server, path):
-    """No slash is forgiven, and the code is the one that makes clients fall back."""
+    """No slash at the end is forgiven, and the code is the one that makes clients fall back."""
     answer = server.send("GET", path + b"?name=m")
     assert answer.status == 404
     assert answer.json["error_code"] == "ENDPOINT_NOT_FOUND"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        b"//api/2.0/mlflow/registered-models/get",
+        b"///api//2.0/mlflow////registered-models//get",
+        b"//ajax-api/2.0/mlflow//registered-models/get",
+        b"/api/2.0/mlflow//model-registry/registered-models/get",
+    ],
+)
+def test_doubled_slashes_are_one(server, path):
+    """People write `$URL/` and `/api`; MLflow's server answers or redirects."""
+    create(server)
+    assert server.send("GET", path + b"?name=m").json["registered_model"]["name"] == "m"
+    target = b"//api/2.0//mlflow/registered-models/create"
+    assert server.send("POST", target, b'{"name":"n"}', JSON).status == 200
+    assert server.send("GET", b"//health").body == b"OK"
+
+
+def test_doubled_slashes_are_one_in_a_path_with_a_name(server):
+    """It is another kind of route; what is percent-encoded belongs to the name."""
+    answer = server.send("GET", b"//api/2.0/mlflow//webhooks//any")
+    assert answer.json["error_code"] == "RESOURCE_DOES_NOT_EXIST"
+    answer = server.send("GET", b"/api/2.0/mlflow/webhooks/a%2F%2Fb")
+    assert answer.json["error_code"] == "ENDPOINT_NOT_FOUND"
+
+
+def test_doubled_slashes_before_the_path_of_an_artifact_are_one(tmp_path):
+    """Within it each counts: a file has one spelling."""
+    registry = Registry(MemoryStore(), artifacts=open_artifacts(str(tmp_path)))
+    with InProcessServer(registry) as server:
+        path = b"//api//2.0/mlflow-artifacts//artifacts/a/b"
+        assert server.send("PUT", path, b"text").status == 200
+        assert (tmp_path / "a" / "b").read_bytes() == b"text"
+        for path in (b"/artifacts//a/b", b"/artifacts/a//b", b"//artifacts/a//b"):
+            answer = server.send("GET", b"/api/2.0/mlflow-artifacts" + path)
+            assert (answer.status, answer.json["message"]) == (400, "Invalid path")
+
+
+def test_doubled_slashes_pass_no_guard(server):
+    """Neither of the two that look at a path."""
+    path = b"//api//2.0/mlflow/registered-models/create"
+    headers = [*JSON, (b"origin", b"http://evil.com")]
+    assert server.send("POST", path, b'{"name":"m"}', headers).status == 403
+    assert server.send("GET", path, headers=[(b"host", b"evil.com")]).status == 403
+
+
+@pytest.mark.parametrize("coding", [b"gzip", b"GZIP", b"deflate", b"br", b"identity, gzip"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", b"/api/2.0/mlflow/registered-models/create"),
+        ("PATCH", b"/api/2.0/mlflow/registered-models/update"),
+        ("PUT", b"/api/2.0/mlflow-artifacts/artifacts/a"),
+    ],
+)
+def test_encoded_body_is_refused_by_its_name(server, method, path, coding):
+    """RFC 9110, section 15.5.16; an artifact would be stored as something else."""
+    body = gzip.compress(b'{"name":"m"}')
+    answer = server.send(method, path, body, [*JSON, (b"content-encoding", coding)])
+    assert (answer.status, answer.json["error_code"]) == (415, "BAD_REQUEST")
+    assert coding.decode() in answer.json["message"]
+    assert answer.headers["accept-encoding"] == "identity"
+    plain = [*JSON, (b"content-encoding", b"identity")]
+    target = b"/api/2.0/mlflow/registered-models/create"
+    assert server.send("POST", target, b'{"name":"m"}', plain).status == 200
+
+
+def test_unknown_transfer_coding_is_refused_by_its_name(server):
+    """RFC 9112, section 6.1."""
+    target = b"/api/2.0/mlflow/registered-models/create"
+    for coding, status in ((b"gzip, chunked", 501), (b"Chunked", 200)):
+        headers = [*JSON, (b"transfer-encoding", coding)]
+        assert server.send("POST", target, b'{"name":"m"}', headers).status == status
 
 
 @pytest.mark.parametrize(

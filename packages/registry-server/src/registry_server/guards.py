@@ -22,6 +22,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from registry_server.auth import Users
 from registry_server.callers import Caller
 from registry_server.metrics import Metrics
+from registry_server.paths import merge_slashes
 from registry_server.replies import Reply, RequestRefusedError, failure
 from registry_server.settings import Network, is_loopback
 
@@ -90,6 +91,8 @@ class Guards:
 
     async def _guard(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
+        if "//" in scope["path"]:
+            merge_slashes(scope)
         headers = _headers(scope)
         added = (*_HEADERS, *self._shared(headers))
         status = 0
@@ -141,6 +144,7 @@ class Guards:
         if path.startswith(_API_PREFIXES) and (method in _CHANGING or method == "OPTIONS"):
             self._check_origin(headers)
         _check_path(path)
+        _check_codings(headers)
         if path in SERVER_INFO or method == "OPTIONS":
             return
         if self._users is not None:
@@ -187,6 +191,27 @@ def _headers(scope: HTTPScope) -> dict[bytes, bytes]:
     for name, value in scope["headers"]:
         found.setdefault(name, value)
     return found
+
+
+def _check_codings(headers: Mapping[bytes, bytes]) -> None:
+    """Refuse a body that would have to be decoded first (RFC 9110, sections 8.4 and 15.5.16)."""
+    coding = headers.get(b"content-encoding")
+    if coding is not None and coding.strip().lower() not in (b"", b"identity"):
+        raise RequestRefusedError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "BAD_REQUEST",
+            f"A body with the Content-Encoding '{coding.decode('latin-1')}' is not read: "
+            "send it as it is.",
+            headers=((b"accept-encoding", b"identity"),),
+        )
+    transfer = headers.get(b"transfer-encoding")
+    if transfer is not None and transfer.strip().lower() != b"chunked":
+        raise RequestRefusedError(
+            HTTPStatus.NOT_IMPLEMENTED,
+            "NOT_IMPLEMENTED",
+            f"The Transfer-Encoding '{transfer.decode('latin-1')}' is not understood: "
+            "send the body with its length, or in chunks.",
+        )
 
 
 def _check_path(path: str) -> None:
