@@ -241,11 +241,12 @@ def test_parts_grow_so_that_ten_thousand_hold_five_tebibytes() -> None:
     sizes = [PART_SIZE << (number // 1_000) for number in range(10_000)]
     assert sum(sizes) > 5 << 40
     assert max(sizes) <= 5 << 30
-    parts = Parts(iter([b"x" * (4 << 20)] * 5))
-    assert not parts.are_one
-    assert [len(part) >> 20 for part in parts] == [8, 8, 4]
-    assert Parts([]).are_one
-    assert list(Parts([])) == [b""]
+    parts = Parts()
+    assert parts.is_empty
+    chunk = b"x" * (4 << 20)
+    assert [len(parts.take()) >> 20 for _ in range(5) if parts.add(chunk)] == [8, 8]
+    assert len(parts.take()) == 4 << 20
+    assert parts.is_empty
 
 
 def test_etag_of_encrypted_parts_cannot_be_told() -> None:

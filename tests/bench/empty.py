@@ -3,10 +3,12 @@
 What it costs is the floor below which no handler of this framework on this HTTP server can get.
 """
 
+import socket
 import sys
 
-import uvicorn
 from litestar import Litestar, MediaType, get
+
+from registry_server.listener import WorkerConfig, WorkerServer
 
 
 @get("/", media_type=MediaType.TEXT)
@@ -19,9 +21,8 @@ def main():
     """Serves until it is told to end."""
     app = Litestar([nothing], openapi_config=None, logging_config=None)
     # As `registry_server` has it.
-    uvicorn.run(
+    config = WorkerConfig(
         app,
-        port=int(sys.argv[1]),
         http="registry_server.protocol:RegistryProtocol",
         ws="none",
         loop="auto",
@@ -29,6 +30,7 @@ def main():
         access_log=False,
         server_header=False,
     )
+    WorkerServer(config).run([socket.create_server(("127.0.0.1", int(sys.argv[1])))])
 
 
 if __name__ == "__main__":

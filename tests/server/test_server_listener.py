@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from registry_server import listener
-from registry_server.listener import Listener, Shares, _Connections
+from registry_server.connections import Connections
+from registry_server.listener import Listener
+from registry_server.shares import _WORKERS_MAX, Shares
 from services.processes import children, wait_for
 from services.registry_server import RegistryServer
 
@@ -117,8 +119,8 @@ def test_a_share_that_is_given_back_is_taken_again():
 
 def test_more_workers_than_shares_take_what_comes():
     shares = Shares()
-    taken = [shares.take() for _ in range(listener._WORKERS_MAX)]
-    assert len(set(taken)) == listener._WORKERS_MAX
+    taken = [shares.take() for _ in range(_WORKERS_MAX)]
+    assert len(set(taken)) == _WORKERS_MAX
     further = shares.take()
     further.tell(7)
     assert further.is_fair(7)
@@ -237,7 +239,7 @@ def test_a_connection_without_a_protocol_is_closed(monkeypatch, caplog):
 def test_a_connection_counts_once():
     """Whether it is being made, or made, or both."""
     shares = Shares()
-    connections, other = _Connections(shares.take()), shares.take()
+    connections, other = Connections(shares.take()), shares.take()
     other.tell(100)
     for change in (connections.begin, connections.add, connections.end):
         change("a connection")
@@ -286,7 +288,7 @@ class Listening:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.address = self._socket.getsockname()
         shares = Shares()
-        self.connections = _Connections(shares.take())
+        self.connections = Connections(shares.take())
         self.other = shares.take()
         self.listener = Listener(self, self._protocol, self.connections)
 

@@ -11,7 +11,9 @@ import uvicorn
 from uvicorn.lifespan.off import LifespanOff
 from uvicorn.server import ServerState
 
+from registry_server.connections import Connections
 from registry_server.protocol import MAX_PIPELINED, RegistryProtocol
+from registry_server.shares import Shares
 
 GET = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"
 HEAD = GET.replace(b"GET", b"HEAD")
@@ -41,6 +43,15 @@ class RecordingTransport(asyncio.Transport):
     def is_closing(self):
         return self.is_closed
 
+    def get_write_buffer_size(self):
+        return 0
+
+    def set_write_buffer_limits(self, high=None, low=None):
+        pass
+
+    def abort(self):
+        self.is_closed = True
+
     def pause_reading(self):
         pass
 
@@ -57,8 +68,10 @@ def answered(app, *requests):
     async def main():
         config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False)
         config.load()
+        state = ServerState()
+        state.connections = Connections(Shares().take())
         protocol = RegistryProtocol(
-            config=config, server_state=ServerState(), app_state=LifespanOff(config).state
+            config=config, server_state=state, app_state=LifespanOff(config).state
         )
         transport = RecordingTransport()
         protocol.connection_made(transport)

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import attrs
 import pytest
-import uvicorn
 
 from registry_core import Registry
 from registry_core.artifacts import ArtifactStore
 from registry_core.backends import open_artifacts
 from registry_core.stores.memory import MemoryStore
 from registry_server import Settings, create_app
+from registry_server.limits import Limits
+from registry_server.listener import WorkerConfig, WorkerServer
 from services import s3
-from services.registry_server import free_port
 
 KINDS = ("local", "memory", "s3")
 
@@ -84,13 +84,12 @@ def memory_registry(root: str | ArtifactStore, **options: object) -> Registry:
 
 
 @contextlib.contextmanager
-def serving(registry: Registry) -> Iterator[int]:
+def serving(registry: Registry, limits: Limits | None = None) -> Iterator[int]:
     """The port on which our server answers for a registry, in a thread of this process."""
-    port = free_port()
-    config = uvicorn.Config(
+    listening = socket.create_server(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
+    config = WorkerConfig(
         create_app(registry, Settings(threads=4)),
-        host="127.0.0.1",
-        port=port,
         http="registry_server.protocol:RegistryProtocol",
         ws="none",
         lifespan="on",
@@ -98,8 +97,9 @@ def serving(registry: Registry) -> Iterator[int]:
         access_log=False,
         timeout_graceful_shutdown=1,
     )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
+    config.limits = limits or config.limits
+    server = WorkerServer(config)
+    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
     deadline = time.monotonic() + START_SECONDS
     while not server.started:

@@ -22,6 +22,7 @@ from typing import Any
 import uvicorn
 
 from registry_core import ModelVersion, NotFoundError, Registry, RegistryError, Status, open_store
+from registry_core.artifacts import FileWriter, write_all
 from registry_core.backends import open_artifacts
 from registry_core.lifecycle import announcements
 from registry_core.stores.memory import MemoryStore
@@ -92,14 +93,22 @@ class SteppingArtifacts(Stepping):
         super().__init__(inner, steps, _ARTIFACT_STEPS)
 
     def write(self, path: str, chunks: Iterable[bytes], **options: Any) -> Any:
-        def halves() -> Iterator[bytes]:
-            for chunk in chunks:
-                yield chunk[: len(chunk) // 2]
-                self._steps.point()
-                yield chunk[len(chunk) // 2 :]
+        return write_all(self.writer(path, **options), chunks)
 
+    def writer(self, path: str, **options: Any) -> Any:
+        return FileWriter(self._writing(path, options))
+
+    def _writing(self, path: str, options: dict[str, Any]) -> Any:
         self._steps.point()
-        written = self._inner.write(path, halves(), **options)
+        inner = self._inner.writer(path, **options)
+        try:
+            while (chunk := (yield)) is not None:
+                inner.write(chunk[: len(chunk) // 2])
+                self._steps.point()
+                inner.write(chunk[len(chunk) // 2 :])
+            written = inner.commit()
+        finally:
+            inner.abort()
         self._steps.point()
         return written
 

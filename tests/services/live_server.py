@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from types import TracebackType
 from typing import Any, Self
 
-import uvicorn
-
 from registry_core import Registry
 from registry_core.store import Store
 from registry_server import Settings, create_app
-from services.registry_server import free_port
+from registry_server.listener import WorkerConfig, WorkerServer
 
 START_SECONDS = 30
 """Seconds for the server to answer."""
@@ -43,13 +42,12 @@ class LiveServer:
     def __init__(self, settings: Settings = LOCAL) -> None:
         self._current = Replaceable()
         app = create_app(Registry(self._current, local_sources=False), settings)
-        self.port = free_port()
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self._server = uvicorn.Server(
-            uvicorn.Config(
+        self._server = WorkerServer(
+            WorkerConfig(
                 app,
-                host="127.0.0.1",
-                port=self.port,
                 http="registry_server.protocol:RegistryProtocol",
                 ws="none",
                 lifespan="on",
@@ -58,7 +56,9 @@ class LiveServer:
                 timeout_graceful_shutdown=1,
             )
         )
-        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.run, args=([self._socket],), daemon=True
+        )
 
     def serve(self, store: Store) -> None:
         """From now on the server keeps everything in this store."""

@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from registry_core.artifacts import ArtifactStore, FileInfo, Reading
+from registry_core.artifacts import ArtifactStore, FileInfo, FileWriter, Reading, write_all
+from registry_core.artifacts.store import Steps
 from services.forwarding import forward
 
 
@@ -63,15 +64,23 @@ class WatchedArtifacts:
         return [path for path in self.reads if not path.startswith(".registry/")]
 
     def write(self, path: str, chunks: Iterable[bytes], **options: Any) -> FileInfo:
+        return write_all(self.writer(path, **options), chunks)
+
+    def writer(self, path: str, **options: Any) -> FileWriter:
+        return FileWriter(self._writing(path, options))
+
+    def _writing(self, path: str, options: dict[str, Any]) -> Steps:
         self._enter("write", path)
-        if ("write", path) in self._pauses:
-            chunks = list(chunks)  # all that the caller does before the file becomes visible
-            self._wait("write", path)
+        inner = self._inner.writer(path, **options)
         self.in_flight.append(path)
         self.attempts.append(path)
         try:
-            written = self._inner.write(path, chunks, **options)
+            while (piece := (yield)) is not None:
+                inner.write(piece)
+            self._wait("write", path)
+            written = inner.commit()
         finally:
+            inner.abort()
             self.in_flight.remove(path)
         self.writes.append(path)
         return written

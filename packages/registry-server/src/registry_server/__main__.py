@@ -30,12 +30,13 @@ if TYPE_CHECKING:
 FAILED = 1
 """The exit code of a server that could not start."""
 
-_BACKLOG = 2_048
-"""Connections that may wait to be accepted."""
+_BACKLOG = 4_096
+"""Connections that may wait to be accepted. Linux takes no more by default; a client whose
+connection does not fit tries again a second later."""
 
-_KEEP_ALIVE_SECONDS = 75
-"""How long an idle connection stays open: longer than most clients and proxies keep theirs, so
-that it is they who close it and no request meets a closing one."""
+_UNSENT_BYTES = 256 * 1024
+"""What the kernel keeps of an answer before it has been sent, for each connection. It would else
+take megabytes from a server that writes faster than its client reads. More makes nothing faster."""
 
 _COLLECT_AFTER = 20_000
 """How many objects may be added before the collector looks at them. A page of 100 models adds
@@ -87,6 +88,7 @@ def run(settings: Settings) -> None:
         SecretBox(settings.webhook_secret_key)
     if settings.local_source_root and not Path(settings.local_source_root).is_dir():
         raise StartError(f"--local-source-root {settings.local_source_root} is no directory")
+    _check_limits(settings)
     _check_store(settings)
     configure_logging(settings)
     with _bound_socket(settings) as listener:
@@ -160,9 +162,10 @@ def _spare_collector() -> None:
 
 
 def _config(settings: Settings, make_app: Callable[[], Application]) -> Config:
-    import uvicorn  # noqa: PLC0415 see `_open`
+    from registry_server.limits import Limits  # noqa: PLC0415 see `_open`
+    from registry_server.listener import WorkerConfig  # noqa: PLC0415 see `_open`
 
-    return uvicorn.Config(
+    config = WorkerConfig(
         make_app,
         factory=True,
         workers=settings.workers,
@@ -175,18 +178,19 @@ def _config(settings: Settings, make_app: Callable[[], Application]) -> Config:
         server_header=False,
         proxy_headers=False,
         backlog=_BACKLOG,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=settings.shutdown_seconds,
         timeout_worker_healthcheck=_WORKER_ANSWER_SECONDS,
     )
+    config.limits = Limits.of(settings)
+    return config
 
 
 def _run_here(settings: Settings, listener: socket.socket) -> None:
-    import uvicorn  # noqa: PLC0415 see `_open`
+    from registry_server.listener import WorkerServer  # noqa: PLC0415 see `_open`
 
     app = _application(settings)
     _spare_collector()
-    server = uvicorn.Server(_config(settings, lambda: app))
+    server = WorkerServer(_config(settings, lambda: app))
     # Uvicorn raises the signal that ended it again, when all is done: that is no failure.
     for ending in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ending, lambda *_: None)
@@ -225,6 +229,12 @@ def _is_loopback(host: str) -> bool:
     return all(ipaddress.ip_address(address[0]).is_loopback for *_, address in found)
 
 
+def _check_limits(settings: Settings) -> None:
+    from registry_server.limits import Limits  # noqa: PLC0415 see `_open`
+
+    Limits.of(settings)
+
+
 def _check_store(settings: Settings) -> None:
     with open_registry(
         settings.store, artifacts=settings.artifacts, database_connections=1
@@ -237,6 +247,9 @@ def _bound_socket(settings: Settings) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            # Connections have it from their listener.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
         listener.bind((settings.host, settings.port))
         listener.listen(_BACKLOG)
         listener.set_inheritable(True)

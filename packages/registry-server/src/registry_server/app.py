@@ -33,6 +33,7 @@ from registry_server.artifacts import ArtifactService, supports_multipart
 from registry_server.at_once import AtOnce
 from registry_server.auth import Users
 from registry_server.guards import OPERATION, Guards
+from registry_server.limits import Limits
 from registry_server.metrics import Metrics
 from registry_server.operations import REGISTRY_OPERATIONS, Call, Operation
 from registry_server.replies import Reply, RequestRefusedError
@@ -63,7 +64,7 @@ def create_app(
     """An ASGI application that serves the registry. The caller closes the registry.
 
     Raises:
-        SettingsError: the auth file cannot be used.
+        SettingsError: the auth file cannot be used, or this process may open too few files.
         InvalidArgumentError: the key for secrets of webhooks is not one.
     """
     settings = settings or Settings()
@@ -75,7 +76,7 @@ def create_app(
     webhooks = WebhookServing.of(registry, settings)
     operations = (*operations, *webhooks.operations)
     observers = (*observers, webhooks.observe)
-    files = ArtifactService(registry)
+    files = ArtifactService(registry, transfers=Limits.of(settings).transfers)
     document = openapi.document(
         operations,
         prefix=API,

@@ -9,26 +9,20 @@ have, and one that has clearly more than another leaves it some milliseconds to 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
-import mmap
 import socket
 from collections.abc import Callable
-from typing import Any
+from http import HTTPStatus
+from typing import Any, cast
 
 from uvicorn import Config, Server
 
-from registry_server.protocol import RegistryProtocol
-
-_WORKERS_MAX = 256
-"""Workers that know of each other. Further ones take what comes."""
-
-_NOBODY = -1
-"""Where there is no worker, in place of how many connections it has."""
-
-_TOLERANCE = 8
-"""A worker takes connections while it has one more than another, and an eighth of its own: those
-that are soon over do not matter, and of many that come at once few wait for each other's turn."""
+from registry_server.connections import Connections
+from registry_server.limits import Limits
+from registry_server.protocol import RefusedError, RegistryProtocol
+from registry_server.shares import Share, Shares
 
 _LOOKS = 20
 """How often a worker looks in each round of its loop whether it is its turn. Others that are idle
@@ -40,7 +34,7 @@ _PAUSE_SECONDS = 0.001
 _PATIENCE_SECONDS = 0.01
 """How long a connection is left to others. They may be busy, or hang."""
 
-_AT_ONCE = 64
+_AT_ONCE = 32
 """Connections that are taken before requests are looked at again."""
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -48,112 +42,31 @@ _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _EXHAUSTED_SECONDS = 1.0
 """Until the next attempt, where no more files may be opened."""
 
+_BUSY = RefusedError(
+    "The server has as many connections as it takes.", HTTPStatus.TOO_MANY_REQUESTS
+).answer()
+
 _logger = logging.getLogger("registry_server")
 
 
-class Shares:
-    """How many connections each worker has, in memory that is shared with forked processes."""
+class WorkerConfig(Config):
+    """Uvicorn's configuration, and the limits of a worker."""
 
-    def __init__(self) -> None:
-        self._counts = memoryview(mmap.mmap(-1, 4 * _WORKERS_MAX)).cast("i")
-        self._shares = [Share(self._counts, index) for index in range(_WORKERS_MAX)]
-        self._free = self._shares[::-1]
-
-    def take(self) -> Share:
-        """The share of one more worker. It is for the parent to call, which has one thread."""
-        return self._free.pop() if self._free else Share(self._counts, None)
-
-    def give_back(self, share: Share) -> None:
-        """Frees the share of a worker that has ended."""
-        if share in self._shares and share not in self._free:
-            share.leave()
-            self._free.append(share)
-
-
-class Share:
-    """One worker's part."""
-
-    def __init__(self, counts: memoryview[int], index: int | None) -> None:
-        self._counts = counts
-        self._index = index
-        self.leave()
-
-    def tell(self, count: int) -> None:
-        """Lets the others know how many connections this worker has."""
-        if self._index is not None:
-            self._counts[self._index] = count
-
-    def leave(self) -> None:
-        """Lets the others know that this worker takes no connections."""
-        self.tell(_NOBODY)
-
-    def is_fair(self, count: int) -> bool:
-        """Whether a worker that has so many may take one more."""
-        fewest = min((other for other in self._counts.tolist() if other != _NOBODY), default=count)
-        return count <= fewest + 1 + count // _TOLERANCE
-
-
-class _Connections(set[Any]):
-    """The open connections of a worker, of which the others know how many they are."""
-
-    def __init__(self, share: Share) -> None:
-        super().__init__()
-        self._share = share
-        self.beginning: set[object] = set()
-        """What has been taken and is not added yet."""
-        self.is_open = True
-
-    def add(self, connection: object, /) -> None:
-        super().add(connection)
-        self._tell()
-
-    def discard(self, connection: object, /) -> None:
-        super().discard(connection)
-        self._tell()
-
-    def begin(self, connection: object) -> None:
-        """Counts a connection that will be added."""
-        self.beginning.add(connection)
-        self._tell()
-
-    def end(self, connection: object) -> None:
-        """Counts it only if it has been added."""
-        self.beginning.discard(connection)
-        self._tell()
-
-    def may_grow(self) -> bool:
-        """Whether it is this worker's turn to take one more."""
-        return self._share.is_fair(self._count)
-
-    def open(self) -> None:
-        """Others may leave connections to this worker."""
-        self.is_open = True
-        self._tell()
-
-    def close(self) -> None:
-        """Others do not leave connections to this worker."""
-        self.is_open = False
-        self._share.leave()
-
-    @property
-    def _count(self) -> int:
-        return len(self) + sum(connection not in self for connection in self.beginning)
-
-    def _tell(self) -> None:
-        if self.is_open:
-            self._share.tell(self._count)
+    limits = Limits()
 
 
 class WorkerServer(Server):
-    """Uvicorn's server, as one of several workers."""
+    """Uvicorn's server, as the only worker or one of several."""
 
-    def __init__(self, config: Config, share: Share) -> None:
+    def __init__(self, config: Config, share: Share | None = None) -> None:
         super().__init__(config)
-        self._share = share
+        self._share = share or Shares().take()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Starts the application, and to take connections."""
-        connections = self.server_state.connections = _Connections(self._share)
+        limits = self.config.limits if isinstance(self.config, WorkerConfig) else Limits()
+        self._connections = Connections(self._share, limits)
+        self.server_state.connections = cast("Any", self._connections)
         # It would take all connections by itself.
         await super().startup(sockets=[])
 
@@ -163,8 +76,16 @@ class WorkerServer(Server):
             )
 
         for listening in sockets or []:
-            server = Listener(listening, protocol, connections)
+            server = Listener(listening, protocol, self._connections)
             self.servers.append(server)  # type: ignore[arg-type] # it has what uvicorn calls
+        self._connections.start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Ends when the requests in flight are answered, or at the latest when time is up."""
+        try:
+            await super().shutdown(sockets)
+        finally:
+            self._connections.stop()
 
 
 class Listener:
@@ -174,11 +95,13 @@ class Listener:
         self,
         listening: socket.socket,
         protocol: Callable[[], RegistryProtocol],
-        connections: _Connections,
+        connections: Connections,
     ) -> None:
         self._listening = listening
         self._protocol = protocol
         self._connections = connections
+        # Few enough, so that what they send is read before it is found out which has to end.
+        self._at_once = min(_AT_ONCE, max(1, connections.limits.connections // 4))
         self._loop = asyncio.get_running_loop()
         self._taking: asyncio.Task[None] | None = None
         self._serving: set[asyncio.Task[None]] = set()
@@ -237,14 +160,28 @@ class Listener:
             except OSError as error:
                 await self._pause_after(error)
                 continue
-            self._begin_to_serve(connection)
+            if self._connections.has_room():
+                self._begin_to_serve(connection)
+            else:
+                _refuse(connection)
             taken += 1
-            if taken % _AT_ONCE == 0:
-                await asyncio.sleep(0)
+            if taken % self._at_once == 0:
+                await self._settle()
+
+    async def _settle(self) -> None:
+        """Has requests looked at, and what was taken be there: one of it may have to end."""
+        await asyncio.sleep(0)
+        for _ in range(_LOOKS):
+            if not (self._connections.is_full and self._connections.beginning):
+                return
+            await asyncio.sleep(0)
 
     async def _pause_after(self, error: OSError) -> None:
         if error.errno not in _EXHAUSTED:
             # The connection went away, or the kernel is in trouble for a moment.
+            await asyncio.sleep(_PAUSE_SECONDS)
+            return
+        if self._connections.make_room():
             await asyncio.sleep(_PAUSE_SECONDS)
             return
         _logger.error("no more connections can be taken: %s", error)
@@ -278,3 +215,10 @@ class Listener:
                 protocol.shutdown()
         finally:
             self._connections.end(protocol)
+
+
+def _refuse(taken: socket.socket) -> None:
+    """Says that there is no room, if that can be said at once, and hangs up."""
+    with taken, contextlib.suppress(OSError):
+        taken.settimeout(0)
+        taken.send(_BUSY)

@@ -17,9 +17,11 @@ from http import HTTPMethod, HTTPStatus
 from typing import cast
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from registry_core.wire import CODES, dumps
+from registry_server.connection import CONNECTION, Connection, Tally
+from registry_server.limits import Phase
 
 MAX_URL_BYTES = 1024 * 1024
 """The longest URL. A filter of 64 KiB, percent-encoded and repeated, fits several times."""
@@ -69,21 +71,22 @@ class RefusedError(Exception):
         )
 
 
-class RegistryProtocol(HttpToolsProtocol):
+class RegistryProtocol(Connection):
     """One connection."""
 
-    _is_in_head = False
-    """Whether the first byte of a request has come, and the end of its head has not."""
     _hosts = 0
     """Host headers of the request."""
     _headers_bytes = 0
     _refusal: bytes | None = None
     """What is written in place of a request that is not served, after earlier answers."""
+    _is_answer_untaken = False
+    """Whether the client has to take the last answer before there can be another one."""
 
     # What comes
 
     def data_received(self, data: bytes) -> None:
         """Called by the transport with what a client has sent."""
+        self._received += len(data)
         if self._refusal is not None:
             return
         try:
@@ -93,6 +96,8 @@ class RegistryProtocol(HttpToolsProtocol):
             if not isinstance(known, RefusedError):
                 known = RefusedError("Invalid HTTP request received.")
             self._refuse(known)
+        if self._received > self._free_until:
+            self._count_received()
 
     def _feed(self, data: bytes | memoryview) -> None:
         while True:
@@ -122,6 +127,7 @@ class RegistryProtocol(HttpToolsProtocol):
         self._is_in_head = True
         self._hosts = self._headers_bytes = 0
         super().on_message_begin()
+        self.scope["state"][CONNECTION] = self.weak
 
     def on_url(self, url: bytes) -> None:
         """Called by the parser with a piece of the URL."""
@@ -154,10 +160,13 @@ class RegistryProtocol(HttpToolsProtocol):
         if self._hosts != 1 and (self._hosts or self.parser.get_http_version() == "1.1"):
             raise RefusedError("A request must have one Host header.")
         self._is_in_head = False
+        self.requests += 1
         before = self.cycle
         self._start()
         if self.cycle is not before and self.scope["method"] != HTTPMethod.HEAD:
-            self.cycle.transport = cast("asyncio.Transport", _InOnePiece(self.transport))
+            self.cycle.transport = cast(
+                "asyncio.Transport", _InOnePiece(self.transport, self.tally)
+            )
 
     def on_message_complete(self) -> None:
         """Called by the parser at the end of a request."""
@@ -179,10 +188,58 @@ class RegistryProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Called when an answer has been written."""
-        is_last = not self.pipeline
-        super().on_response_complete()
-        if is_last:
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        if self.flow.write_paused:
+            # Another answer would have to be kept beside this one.
+            self._is_answer_untaken = True
+            self.flow.pause_reading()
+        else:
+            self._go_on()
+
+    def resume_writing(self) -> None:
+        """Called by the transport when the client has taken what was written."""
+        super().resume_writing()
+        if self._is_answer_untaken:
+            self._is_answer_untaken = False
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Begins with the next request, which may have come already."""
+        if self.transport.is_closing():
+            return
+        if self.pipeline:
+            request, app = self.pipeline.pop()
+            self._start_asgi_task(request, app)
+        else:
+            self._forget_received()
             self._write_refusal()
+        if not self.pipeline:
+            self.flow.resume_reading()
+
+    def expire(self) -> None:
+        """Ends the connection of a client that has taken too long."""
+        match self._phase():
+            case Phase.BODY:
+                self._refuse(_TIMEOUT)
+            case Phase.HEAD if self._is_in_head:
+                self._refuse(_TIMEOUT)
+            case Phase.ANSWER | Phase.CLOSING:
+                self.transport.abort()
+            case _:
+                self.transport.close()
+
+    def drop(self) -> None:
+        """Ends the connection in favour of others."""
+        match self._phase():
+            case Phase.BODY:
+                self._refuse(_BUSY)
+            case Phase.ANSWER | Phase.CLOSING:
+                self.transport.abort()
+            case _:
+                self.transport.close()
+        self._hold(0, 0)
 
     def shutdown(self) -> None:
         """Called by the server when it stops: the connection ends with the request in flight.
@@ -225,10 +282,9 @@ class RegistryProtocol(HttpToolsProtocol):
             self.transport.write(self._refusal)
             self.transport.close()
 
-    @property
-    def _last(self) -> RequestResponseCycle | None:
-        """The last request whose head has come; uvicorn hides that there may be none."""
-        return cast("RequestResponseCycle | None", self.cycle)
+
+_TIMEOUT = RefusedError("The rest of the request did not come.", HTTPStatus.REQUEST_TIMEOUT)
+_BUSY = RefusedError("The server is busy.", HTTPStatus.TOO_MANY_REQUESTS)
 
 
 def _new_parser(protocol: RegistryProtocol) -> httptools.HttpRequestParser:
@@ -244,14 +300,16 @@ class _InOnePiece:
     So the ASGI specification wants it: nothing is sent before the first event of the body.
     """
 
-    __slots__ = ("_has_head", "_head", "_transport")
+    __slots__ = ("_has_head", "_head", "_tally", "_transport")
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def __init__(self, transport: asyncio.Transport, tally: Tally) -> None:
         self._transport = transport
+        self._tally = tally
         self._has_head = False
         self._head = b""
 
     def write(self, data: bytes) -> None:
+        self._tally.written += len(data)
         if not self._has_head and data != _CONTINUE:
             self._has_head = True
             self._head = data

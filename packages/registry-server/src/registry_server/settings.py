@@ -50,6 +50,13 @@ class Settings:
     artifacts: str | None = attrs.field(default=None, repr=False)
     local_source_root: str | None = None
     max_body_bytes: int = 32 * 1024 * 1024
+    max_connections: int = 0
+    max_transfers: int = 128
+    max_waiting_bytes: int = 64 * 1024 * 1024
+    head_seconds: int = 20
+    keep_alive_seconds: int = 75
+    stall_seconds: int = 30
+    min_bytes_per_second: int = 1_024
     shutdown_seconds: int = 30
     webhook_schemes: tuple[str, ...] = ("https",)
     webhook_private_addresses: bool = False
@@ -221,6 +228,48 @@ OPTIONS: Sequence[Option] = (
         ("REGISTRY_MAX_BODY_BYTES",),
         "longest request body of a registry operation, in bytes",
         _number(1_024, 2**40),
+    ),
+    Option(
+        "max_connections",
+        ("REGISTRY_MAX_CONNECTIONS",),
+        "connections of each worker; 0 is as many as it may open files for, and 4096 at most",
+        _number(0, 2**20),
+    ),
+    Option(
+        "max_transfers",
+        ("REGISTRY_MAX_TRANSFERS",),
+        "uploads of artifacts that each worker takes at a time, and as many downloads",
+        _number(1, 2**16),
+    ),
+    Option(
+        "max_waiting_bytes",
+        ("REGISTRY_MAX_WAITING_BYTES",),
+        "bytes of requests and answers of each worker that may wait for slow clients",
+        _number(2**20, 2**40),
+    ),
+    Option(
+        "head_seconds",
+        ("REGISTRY_HEAD_SECONDS",),
+        "how long a client may take to send the head of a request, in seconds",
+        _number(1, 3_600),
+    ),
+    Option(
+        "keep_alive_seconds",
+        ("REGISTRY_KEEP_ALIVE_SECONDS",),
+        "how long a connection may wait for its next request, in seconds",
+        _number(1, 3_600),
+    ),
+    Option(
+        "stall_seconds",
+        ("REGISTRY_STALL_SECONDS",),
+        "over how long --min-bytes-per-second is measured, in seconds",
+        _number(1, 3_600),
+    ),
+    Option(
+        "min_bytes_per_second",
+        ("REGISTRY_MIN_BYTES_PER_SECOND",),
+        "how fast a client has to send a body and to take an answer, in bytes a second",
+        _number(1, 2**30),
     ),
     Option(
         "shutdown_seconds",

@@ -21,7 +21,8 @@ from socket import socket
 from uvicorn import Config, Server
 from uvicorn.supervisors import Multiprocess, multiprocess
 
-from registry_server.listener import Shares, WorkerServer
+from registry_server.listener import WorkerServer
+from registry_server.shares import Shares
 
 _LOADED = (
     "anyio._backends._asyncio",

@@ -10,14 +10,17 @@ from registry_core.artifacts.paths import artifact_path, file_path
 from registry_core.artifacts.store import (
     ArtifactStore,
     FileInfo,
+    FileWriter,
     MultipartUpload,
     PresigningArtifactStore,
     Reading,
+    write_all,
 )
 
 __all__ = [
     "ArtifactStore",
     "FileInfo",
+    "FileWriter",
     "Manifest",
     "ManifestFile",
     "MultipartUpload",
@@ -27,4 +30,5 @@ __all__ = [
     "file_path",
     "make_manifest",
     "parse_manifest",
+    "write_all",
 ]

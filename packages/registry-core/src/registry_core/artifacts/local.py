@@ -8,13 +8,20 @@ import os
 import secrets
 import shutil
 import stat as stat_module
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from registry_core.artifacts.paths import RESERVED
-from registry_core.artifacts.store import CHUNK_SIZE, FileInfo, Reading
+from registry_core.artifacts.store import (
+    CHUNK_SIZE,
+    FileInfo,
+    FileWriter,
+    Reading,
+    Steps,
+    write_all,
+)
 from registry_core.errors import (
     ArtifactExistsError,
     ArtifactNotFoundError,
@@ -106,12 +113,28 @@ class LocalArtifactStore:
         sha256: str | None = None,  # noqa: ARG002 there is nowhere to record it
     ) -> FileInfo:
         """The file, made of the chunks, synced to the disk before it is seen."""
+        return write_all(self.writer(path, overwrite=overwrite), chunks)
+
+    def writer(
+        self,
+        path: str,
+        *,
+        overwrite: bool = True,
+        sha256: str | None = None,  # noqa: ARG002 there is nowhere to record it
+    ) -> FileWriter:
+        """As `write`, for bytes that come piece by piece."""
+        return FileWriter(self._writing(path, overwrite=overwrite))
+
+    writer_bytes = 0
+    """All is on the disk."""
+
+    def _writing(self, path: str, *, overwrite: bool) -> Steps:
         with _os_errors(path):
             target = self._resolve(path)
             partial = self._directory.resolve() / _PARTIAL / secrets.token_hex(16)
             partial.parent.mkdir(parents=True, exist_ok=True)
         try:
-            _fill(partial, path, chunks)
+            yield from _fill(partial, path)
             with _os_errors(path):
                 info = _file_info(path, partial.stat())
                 _publish(partial, target, path, overwrite=overwrite)
@@ -207,11 +230,11 @@ def _milliseconds(found: os.stat_result) -> int:
     return found.st_mtime_ns // 1_000_000
 
 
-def _fill(partial: Path, path: str, chunks: Iterable[bytes]) -> None:
+def _fill(partial: Path, path: str) -> Generator[None, bytes | None, None]:
     with _os_errors(path):
         file = partial.open("xb", buffering=0)
     with file:
-        for chunk in chunks:
+        while (chunk := (yield)) is not None:
             with _os_errors(path):
                 # An unbuffered file may take less than it is given.
                 view = memoryview(chunk)

@@ -13,7 +13,14 @@ from typing import IO, Any, cast
 
 import fsspec
 
-from registry_core.artifacts.store import CHUNK_SIZE, FileInfo, Reading
+from registry_core.artifacts.store import (
+    CHUNK_SIZE,
+    FileInfo,
+    FileWriter,
+    Reading,
+    Steps,
+    write_all,
+)
 from registry_core.errors import (
     ArtifactExistsError,
     ArtifactNotFoundError,
@@ -112,8 +119,24 @@ class FsspecArtifactStore:
         sha256: str | None = None,  # noqa: ARG002 there is nowhere to record it
     ) -> FileInfo:
         """The file, made of the chunks."""
+        return write_all(self.writer(path, overwrite=overwrite), chunks)
+
+    def writer(
+        self,
+        path: str,
+        *,
+        overwrite: bool = True,
+        sha256: str | None = None,  # noqa: ARG002 there is nowhere to record it
+    ) -> FileWriter:
+        """As `write`, for bytes that come piece by piece."""
+        return FileWriter(self._writing(path, overwrite=overwrite))
+
+    writer_bytes = _SMALL
+    """The rest is on the local disk."""
+
+    def _writing(self, path: str, *, overwrite: bool) -> Steps:
         with tempfile.SpooledTemporaryFile(_SMALL) as gathered:
-            for chunk in chunks:
+            while (chunk := (yield)) is not None:
                 gathered.write(chunk)
             size = gathered.tell()
             gathered.seek(0)

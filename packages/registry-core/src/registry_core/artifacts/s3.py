@@ -16,8 +16,23 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError
 
 from registry_core.artifacts.s3_errors import RangeError, s3_errors, unavailable
-from registry_core.artifacts.s3_parts import Part, Parts, PartSenders, PartStream, etag_of_parts
-from registry_core.artifacts.store import CHUNK_SIZE, FileInfo, MultipartUpload, Reading
+from registry_core.artifacts.s3_parts import (
+    PART_SIZE,
+    Part,
+    Parts,
+    PartSenders,
+    PartStream,
+    etag_of_parts,
+)
+from registry_core.artifacts.store import (
+    CHUNK_SIZE,
+    FileInfo,
+    FileWriter,
+    MultipartUpload,
+    Reading,
+    Steps,
+    write_all,
+)
 from registry_core.errors import (
     ArtifactExistsError,
     ArtifactNotFoundError,
@@ -102,13 +117,26 @@ class S3ArtifactStore:
         sha256: str | None = None,
     ) -> FileInfo:
         """The file, made of the chunks: one request if it is small, else in parallel parts."""
-        parts = Parts(chunks)
+        return write_all(self.writer(path, overwrite=overwrite, sha256=sha256), chunks)
+
+    def writer(self, path: str, *, overwrite: bool = True, sha256: str | None = None) -> FileWriter:
+        """As `write`, for bytes that come piece by piece."""
         metadata = {_SHA256: sha256} if sha256 else {}
-        if not parts.are_one:
-            if not overwrite:
-                raise InvalidArgumentError(f"'{path}' is too large to be written only if absent")
-            return self._write_parts(path, parts, metadata)
-        (body,) = parts
+        return FileWriter(self._writing(path, metadata, overwrite=overwrite))
+
+    writer_bytes = PART_SIZE
+    """A part that is gathered."""
+
+    def _writing(self, path: str, metadata: Mapping[str, str], *, overwrite: bool) -> Steps:
+        parts = Parts()
+        while (chunk := (yield)) is not None:
+            if parts.add(chunk):
+                if not overwrite:
+                    raise InvalidArgumentError(
+                        f"'{path}' is too large to be written only if absent"
+                    )
+                return (yield from self._writing_parts(path, metadata, parts))
+        body = parts.take()
         condition: dict[str, Any] = {} if overwrite else {"IfNoneMatch": "*"}
         with s3_errors(path):
             self._client.put_object(
@@ -198,9 +226,7 @@ class S3ArtifactStore:
 
     # Requests
 
-    def _write_parts(
-        self, path: str, parts: Iterable[Part], metadata: Mapping[str, str]
-    ) -> FileInfo:
+    def _writing_parts(self, path: str, metadata: Mapping[str, str], parts: Parts) -> Steps:
         upload_id = self._start_upload(path, metadata)
 
         def send(number: int, body: Part) -> str:
@@ -215,9 +241,15 @@ class S3ArtifactStore:
 
         stream = PartStream(self._senders, send)
         try:
-            etags = stream.send_all(part for part in parts if part)
-            self.complete_multipart(path, upload_id, etags=etags)
+            stream.send(parts.take())
+            while (chunk := (yield)) is not None:
+                if parts.add(chunk):
+                    stream.send(parts.take())
+            if not parts.is_empty:
+                stream.send(parts.take())
+            self.complete_multipart(path, upload_id, etags=stream.finish())
         except BaseException:
+            stream.cancel()
             with suppress(RegistryError):  # else `drop_partial` finds it
                 self.abort_multipart(path, upload_id)
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeAlias
 
@@ -62,19 +62,8 @@ class PartStream:
         self._sent = 0
         self.size = 0
 
-    def send_all(self, parts: Iterable[Part]) -> Mapping[int, str]:
-        """The ETags of all parts, by number. If that fails, nothing is under way any more."""
-        try:
-            for body in parts:
-                self._submit(body)
-            while self._flying:
-                self._land()
-        except BaseException:
-            self._cancel()
-            raise
-        return dict(enumerate(self._etags, 1))
-
-    def _submit(self, body: Part) -> None:
+    def send(self, body: Part) -> None:
+        """Sends a part; waits while as many are under way as may be."""
         while len(self._flying) >= PARTS_IN_FLIGHT:
             self._land()
         self._sent += 1
@@ -84,45 +73,48 @@ class PartStream:
         number = self._sent
         self._flying.append(self._senders.submit(lambda: self._send(number, body)))
 
-    def _land(self) -> None:
-        self._etags.append(self._flying.popleft().result())
+    def finish(self) -> Mapping[int, str]:
+        """The ETags of all parts, by number, when they have arrived."""
+        while self._flying:
+            self._land()
+        return dict(enumerate(self._etags, 1))
 
-    def _cancel(self) -> None:
-        # So that nothing arrives after the upload was dropped.
+    def cancel(self) -> None:
+        """Returns when nothing is under way any more: it could arrive after the upload's end."""
         for future in self._flying:
             if not future.cancel():
                 future.exception()
 
+    def _land(self) -> None:
+        self._etags.append(self._flying.popleft().result())
+
 
 class Parts:
-    """The chunks as parts of `PART_SIZE` bytes and more; the last may be smaller, or empty.
+    """Gathers chunks to parts of `PART_SIZE` bytes and more; the last may be smaller, or empty.
 
-    To be iterated once. A part that was taken is not held here: each would cost its size in memory
-    for as long as the upload takes.
+    Grown in place: chunks that are kept to be joined are there twice for a while. A part that was
+    given is not held here: each would cost its size in memory for as long as the upload takes.
     """
 
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._gathered = _gather(chunks)
-        self._waiting = [next(self._gathered)]
-        self.are_one = len(self._waiting[0]) < PART_SIZE
-        """Whether the first part is all there is."""
+    def __init__(self) -> None:
+        self._part = bytearray()
+        self._given = 0
 
-    def __iter__(self) -> Iterator[Part]:
-        yield self._waiting.pop()
-        yield from self._gathered
+    def add(self, chunk: bytes) -> bool:
+        """Whether a part is complete with this chunk; it is to be taken then."""
+        self._part += chunk
+        return len(self._part) >= PART_SIZE << (self._given // _GROW_EVERY)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether all that was gathered has been taken."""
+        return not self._part
 
-def _gather(chunks: Iterable[bytes]) -> Iterator[Part]:
-    # Grown in place: chunks that are kept to be joined are there twice for a while.
-    part = bytearray()
-    given = 0
-    for chunk in chunks:
-        part += chunk
-        if len(part) >= PART_SIZE << (given // _GROW_EVERY):
-            yield part
-            part = bytearray()
-            given += 1
-    yield part
+    def take(self) -> Part:
+        """What was gathered since the last part."""
+        part, self._part = self._part, bytearray()
+        self._given += 1
+        return part
 
 
 def etag_of_parts(etags: Mapping[int, str]) -> str | None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Protocol, Self, runtime_checkable
+from typing import Protocol, Self, TypeAlias, runtime_checkable
 
 import attrs
 
 from registry_core.errors import StoreCorruptedError
 
-CHUNK_SIZE = 1024 * 1024
-"""Bytes in the largest piece that a reading gives."""
+CHUNK_SIZE = 256 * 1024
+"""Bytes in the largest piece that a reading gives: what a server holds for each slow download."""
 
 
 @attrs.frozen(kw_only=True)
@@ -79,6 +79,39 @@ def read_all(artifacts: ArtifactStore, path: str, *, most: int) -> bytes:
     return bytes(body)
 
 
+Steps: TypeAlias = Generator[None, bytes | None, FileInfo]
+"""Takes each piece of a file, then None, and gives what was written. Closed before that, it undoes
+what it has done."""
+
+
+class FileWriter:
+    """A file that is being written; for one caller at a time, from whatever threads.
+
+    Whoever does not commit it aborts it. Both, and each piece, may wait for the backend.
+    """
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+        next(steps)
+
+    def write(self, piece: bytes) -> None:
+        """Takes the next bytes. After an error there is nothing to abort."""
+        self._steps.send(piece)
+
+    def commit(self) -> FileInfo:
+        """The file, which is there from now on. After an error there is nothing to abort."""
+        try:
+            self._steps.send(None)
+        except StopIteration as ended:
+            written: FileInfo = ended.value
+            return written
+        raise AssertionError("a writer goes on after its end")
+
+    def abort(self) -> None:
+        """Leaves what was there; without effect on a file that is written."""
+        self._steps.close()
+
+
 @runtime_checkable
 class ArtifactStore(Protocol):
     """Keeps files under one root.
@@ -126,13 +159,22 @@ class ArtifactStore(Protocol):
         """The file, made of the chunks; `sha256` is recorded with it where the backend can.
 
         An exception from `chunks` passes as it is, and leaves what was there. Nothing is visible
-        before the last chunk was taken.
+        before the last chunk was taken. `write_all` makes it of `writer`.
 
         Raises:
             ArtifactExistsError: `overwrite` is False and the file exists. Only files of a few
                 megabytes can be written so.
             InvalidArgumentError: the path is a folder, or leads through a file.
         """
+        ...
+
+    def writer(self, path: str, *, overwrite: bool = True, sha256: str | None = None) -> FileWriter:
+        """As `write`, for bytes that come piece by piece."""
+        ...
+
+    @property
+    def writer_bytes(self) -> int:
+        """The bytes that a writer may keep in memory between two pieces."""
         ...
 
     def delete(self, path: str) -> None:
@@ -187,3 +229,13 @@ class PresigningArtifactStore(ArtifactStore, Protocol):
     def abort_multipart(self, path: str, upload_id: str) -> None:
         """Drops the parts; an upload that is gone is no error."""
         ...
+
+
+def write_all(writer: FileWriter, chunks: Iterable[bytes]) -> FileInfo:
+    """The file, made of the chunks; an exception from them passes as it is, and aborts it."""
+    try:
+        for chunk in chunks:
+            writer.write(chunk)
+        return writer.commit()
+    finally:
+        writer.abort()

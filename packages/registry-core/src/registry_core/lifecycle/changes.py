@@ -9,9 +9,10 @@ also looks afterwards whether a collection of garbage took its file for an old o
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
-from registry_core.artifacts import FileInfo, PresigningArtifactStore
+from registry_core.artifacts import FileInfo, FileWriter, PresigningArtifactStore, write_all
+from registry_core.artifacts.store import Steps
 from registry_core.errors import ArtifactImmutableError, ArtifactNotFoundError, ConflictError
 from registry_core.lifecycle.context import Context
 
@@ -33,13 +34,23 @@ def write(context: Context, path: str, chunks: Iterable[bytes]) -> FileInfo:
         ArtifactImmutableError: a version has the path, also if it was registered meanwhile.
         ConflictError: a collection of garbage removed the file; it may be written again.
     """
-    with ExitStack() as until_visible:
+    return write_all(writer(context, path), chunks)
 
-        def guarded() -> Iterator[bytes]:
-            yield from chunks
-            until_visible.enter_context(_changing(context, path))
 
-        written = context.artifacts.write(path, guarded())
+def writer(context: Context, path: str) -> FileWriter:
+    """As `write`, for bytes that come piece by piece; `commit` raises what `write` does."""
+    return FileWriter(_writing(context, path))
+
+
+def _writing(context: Context, path: str) -> Steps:
+    file = context.artifacts.writer(path)
+    try:
+        while (piece := (yield)) is not None:
+            file.write(piece)
+        with _changing(context, path):
+            written = file.commit()
+    finally:
+        file.abort()
     _check_kept(context, path)
     return written
 

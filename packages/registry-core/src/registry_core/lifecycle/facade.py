@@ -8,6 +8,7 @@ from pathlib import Path
 from registry_core.artifacts import (
     ArtifactStore,
     FileInfo,
+    FileWriter,
     Manifest,
     PresigningArtifactStore,
 )
@@ -145,6 +146,10 @@ class ModelArtifacts:
             ConflictError: a collection of garbage removed the file; it may be written again.
         """
         return changes.write(self._context, path, chunks)
+
+    def writer(self, path: str) -> FileWriter:
+        """As `write`, for bytes that come piece by piece; `commit` raises what `write` does."""
+        return changes.writer(self._context, path)
 
     def complete_multipart(
         self,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, unquote_to_bytes
@@ -13,13 +12,12 @@ from litestar.types import Receive, Scope
 
 from registry_core import InvalidArgumentError
 from registry_core.wire import fields_of_body
+from registry_server.connection import connection_of
 from registry_server.replies import RequestRefusedError
 
-PIECE_SIZE = 1024 * 1024
-"""Bytes that pass between the event loop and a thread at a time."""
-
-IDLE_SECONDS = 120
-"""How long a client may be silent in the middle of a body; it holds a thread meanwhile."""
+PIECE_SIZE = 256 * 1024
+"""Bytes that pass from the event loop to a thread at a time. Each upload that has begun holds up to
+two such pieces."""
 
 JSON_BODY_MAX_BYTES = 8 * 1024 * 1024
 """Bytes of a JSON body: ten thousand parts with their URLs and ETags fit."""
@@ -35,11 +33,14 @@ class ClientGoneError(Exception):
 class ArtifactRequest:
     """A request to one of the artifact routes."""
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
+    def __init__(self, scope: Scope, receive: Receive, held: AsyncExitStack) -> None:
+        self.held = held
+        """What the request holds until it has been answered."""
         self.method = str(scope.get("method"))
         self._scope = scope
         self._headers = {name.lower(): value for name, value in scope["headers"]}
         self.body = Body(receive)
+        self.connection = connection_of(scope)
         self.segments = _segments(scope)
 
     def header(self, name: str) -> str | None:
@@ -63,15 +64,13 @@ class ArtifactRequest:
 
     async def json(self) -> Mapping[str, Any]:
         """The JSON object in the body."""
-        body = b""
-        while piece := await self.body.read():
-            body += piece
-            if len(body) > JSON_BODY_MAX_BYTES:
-                raise RequestRefusedError(
-                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                    "INVALID_PARAMETER_VALUE",
-                    f"The request body exceeds the maximum of {JSON_BODY_MAX_BYTES} bytes.",
-                )
+        body = await self.body.read(JSON_BODY_MAX_BYTES + 1)
+        if len(body) > JSON_BODY_MAX_BYTES:
+            raise RequestRefusedError(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                "INVALID_PARAMETER_VALUE",
+                f"The request body exceeds the maximum of {JSON_BODY_MAX_BYTES} bytes.",
+            )
         return fields_of_body(body)
 
     def refused(self) -> RequestRefusedError:
@@ -89,62 +88,30 @@ class ArtifactRequest:
 
 
 class Body:
-    """The body of a request, in pieces of `PIECE_SIZE` and a bit, the last one excepted.
+    """The body of a request, in pieces that it is worth to have a thread store.
 
-    Strategy: a thread that stores a file asks for its next piece, and the event loop gathers it. A
-    handler that is cancelled ends the body, so that its thread does not wait for ever.
+    How long a client may take for it, is the business of its connection.
     """
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._more = True
-        self._ended = False
-        self._asked: concurrent.futures.Future[bytes] | None = None
+        self.is_complete = False
+        """Whether all of it has been read."""
 
-    async def read(self) -> bytes:
-        """The next piece; empty at the end.
+    async def read(self, size: int = PIECE_SIZE) -> bytes:
+        """The next bytes, `size` of them and a bit, or the rest; empty at the end.
 
         Raises:
             ClientGoneError: the connection broke before the end.
-            RequestRefusedError: nothing came for too long.
         """
         gathered = bytearray()
-        while self._more and len(gathered) < PIECE_SIZE:
-            gathered += await self._next()
+        while not self.is_complete and len(gathered) < size:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                raise ClientGoneError
+            gathered += message["body"]
+            self.is_complete = not message["more_body"]
         return bytes(gathered)
-
-    def pieces(self, loop: asyncio.AbstractEventLoop) -> Iterator[bytes]:
-        """The body, for a thread that is not the loop's; raises as `read` does."""
-        while True:
-            self._asked = asyncio.run_coroutine_threadsafe(self.read(), loop)
-            if self._ended:
-                self._asked.cancel()
-            try:
-                piece = self._asked.result()
-            except concurrent.futures.CancelledError:
-                raise ClientGoneError from None
-            if not piece:
-                return
-            yield piece
-
-    def end(self) -> None:
-        """No further piece is given."""
-        self._ended = True
-        if self._asked is not None:
-            self._asked.cancel()
-
-    async def _next(self) -> bytes:
-        try:
-            async with asyncio.timeout(IDLE_SECONDS):
-                message = await self._receive()
-        except TimeoutError:
-            raise RequestRefusedError(
-                HTTPStatus.REQUEST_TIMEOUT, "BAD_REQUEST", "The rest of the body did not come."
-            ) from None
-        if message["type"] != "http.request":
-            raise ClientGoneError
-        self._more = message["more_body"]
-        return message["body"]
 
 
 def _raw_path(scope: Scope) -> bytes:

@@ -2,16 +2,18 @@
 
 Strategy: these routes move bytes, not JSON, so they are one application mounted beside the table of
 operations. A path is taken from the undecoded request line and decoded exactly once; then
-`artifact_path` refuses every spelling but one. Bytes pass in pieces of a megabyte between the
-event loop and threads of these routes' own, so a file of any size holds a few megabytes and slow
-transfers never keep registry calls waiting.
+`artifact_path` refuses every spelling but one. Bytes pass in pieces between the event loop and
+threads of these routes' own, which have one only while there is a piece to read or to write: so a
+file of any size holds little, and slow clients keep nobody waiting, here or elsewhere.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -44,7 +46,13 @@ from registry_server.artifacts.downloads import (
     not_satisfiable,
     wanted_span,
 )
-from registry_server.artifacts.requests import ArtifactRequest, ClientGoneError
+from registry_server.artifacts.requests import (
+    PIECE_SIZE,
+    ArtifactRequest,
+    Body,
+    ClientGoneError,
+)
+from registry_server.artifacts.transfers import Places
 from registry_server.replies import Reply, RequestRefusedError
 from registry_server.threads import Threads
 
@@ -55,7 +63,18 @@ ARTIFACTS = f"{PREFIXES[0]}/artifacts"
 """Where, below a server's URL, its artifact root begins."""
 
 TRANSFER_THREADS = 32
-"""Files of one worker that move at a time; further ones wait."""
+"""Pieces of files that one worker reads and writes at a time; further ones wait."""
+
+CALL_THREADS = 16
+"""Other calls to the artifact store that one worker makes at a time, so that whoever lists or
+removes files does not wait for those who move them."""
+
+UPLOADS_MAX_BYTES = 192 * 1024 * 1024
+"""Memory that the uploads of one worker may hold between two pieces. A bucket takes parts of some
+megabytes, so there are fewer places for uploads to one."""
+
+_SHORT_BYTES = 64 * 1024
+"""A file that is not longer is written when it has come, and takes no place meanwhile."""
 
 PRESIGNED_SECONDS = 300
 """How long a presigned URL is good for (contract 2.23)."""
@@ -89,9 +108,12 @@ def supports_multipart(registry: Registry) -> bool:
 class ArtifactService:
     """The ASGI application below `PREFIXES`."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, *, transfers: int) -> None:
         self._registry = registry
-        self._threads = Threads(TRANSFER_THREADS, name="artifacts")
+        self._movers = Threads(TRANSFER_THREADS, name="artifacts")
+        self._callers = Threads(CALL_THREADS, name="artifact-calls")
+        self._downloads = Places(transfers)
+        self._uploads = Places(_upload_places(registry, transfers))
 
     def routes(self) -> list[ASGIRouteHandler]:
         """The mounts of the artifact routes."""
@@ -108,17 +130,19 @@ class ArtifactService:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
-        try:
-            answer = await self._answer(ArtifactRequest(scope, receive))
-        except ClientGoneError:
-            return
-        except Exception as error:  # noqa: BLE001 the one place where errors become answers
-            answer = replies.failure(error)
-        await answer(scope, receive, send)
+        async with AsyncExitStack() as held:
+            try:
+                answer = await self._answer(ArtifactRequest(scope, receive, held))
+            except ClientGoneError:
+                return
+            except Exception as error:  # noqa: BLE001 the one place where errors become answers
+                answer = replies.failure(error)
+            await answer(scope, receive, send)
 
     def close(self) -> None:
         """Ends the threads when what they move has arrived."""
-        self._threads.close()
+        self._movers.close()
+        self._callers.close()
 
     async def _answer(self, request: ArtifactRequest) -> ASGIApp:  # noqa: PLR0911 one for each route
         if self._registry.artifacts is None:
@@ -147,15 +171,16 @@ class ArtifactService:
     # Files
 
     async def _list(self, path: str) -> Reply:
-        found = await self._run(lambda: self._store.list(path))
+        found = await self._call(lambda: self._store.list(path))
         files = [_entry(info) for info in found if info.path != _RESERVED]
         return replies.success({"files": files} if files else {})
 
     async def _get(self, path: str, request: ArtifactRequest) -> ASGIApp:
+        await request.held.enter_async_context(self._downloads.place(request.connection))
         header = request.header("range")
         if header is None:
             reading = await self._file(path, self._store.read)
-            return Download(self._run, reading, None)
+            return Download(self._move, reading, None)
         for _ in range(_OPEN_ATTEMPTS):
             info = await self._file(path, self._store.stat)
             span = wanted_span(header, request.header("if-range"), info)
@@ -163,8 +188,8 @@ class ArtifactService:
                 return not_satisfiable(info)
             reading = await self._opened(path, span)
             if (reading.info.size, reading.info.etag) == (info.size, info.etag):
-                return Download(self._run, reading, span)
-            await self._run(reading.close)
+                return Download(self._move, reading, span)
+            await self._call(reading.close)
         raise ConflictError(f"'{path}' keeps changing")
 
     async def _opened(self, path: str, span: Span | None) -> Reading:
@@ -179,19 +204,37 @@ class ArtifactService:
                 "Artifact path must include a filename (cannot end with '/')."
             )
         file_path(path)
-        files, body, loop = self._registry.files, request.body, asyncio.get_running_loop()
+        files, body = self._registry.files, request.body
         length = request.content_length
         if length is None or length > _EARLY_CHECK_BYTES:
-            await self._run(lambda: files.check_open(path))
-        try:
-            await self._run(lambda: files.write(path, body.pieces(loop)))
-        finally:
-            body.end()
+            await self._call(lambda: files.check_open(path))
+        first = await body.read(_SHORT_BYTES)
+        if body.is_complete:
+            await self._move(lambda: files.write(path, [first]))
+        else:
+            async with self._uploads.place(request.connection):
+                await self._upload(path, first, body)
         return Reply(HTTPStatus.OK, b"", ())
+
+    async def _upload(self, path: str, first: bytes, body: Body) -> None:
+        writer = await self._move(lambda: self._registry.files.writer(path))
+        try:
+            piece = first
+            while piece:
+                # The next piece is gathered while a thread writes this one.
+                written = self._movers.run(partial(writer.write, piece))
+                try:
+                    piece = await body.read()
+                finally:
+                    await _end_of(written)
+            await self._move(writer.commit)
+        except BaseException:
+            await self._move(writer.abort)
+            raise
 
     async def _delete(self, path: str) -> Reply:
         file_path(path)
-        await self._run(lambda: self._registry.files.delete(path))
+        await self._call(lambda: self._registry.files.delete(path))
         return replies.success({})
 
     # Uploads and downloads that go past the server
@@ -202,13 +245,13 @@ class ArtifactService:
         path = file_path(f"{artifact_path(folder)}/{name}" if folder else name)
         store = self._presigning(_NO_UPLOAD)
         if action == "mpu/create":
-            return await self._run(lambda: self._create_multipart(store, path, fields))
+            return await self._call(lambda: self._create_multipart(store, path, fields))
         upload_id = _text(fields, "upload_id")
         if action == "mpu/abort":
-            await self._run(lambda: store.abort_multipart(path, upload_id))
+            await self._call(lambda: store.abort_multipart(path, upload_id))
             return replies.success({})
         etags, files = _etags(fields), self._registry.files
-        await self._run(lambda: files.complete_multipart(store, path, upload_id, etags=etags))
+        await self._call(lambda: files.complete_multipart(store, path, upload_id, etags=etags))
         return replies.success({})
 
     def _create_multipart(
@@ -257,10 +300,30 @@ class ArtifactService:
                     f"Artifact path refers to a directory, not a file: '{path}'"
                 ) from None
 
-        return await self._run(found)
+        return await self._call(found)
 
-    def _run(self, call: Callable[[], ResultT]) -> Awaitable[ResultT]:
-        return self._threads.run(call)
+    async def _call(self, call: Callable[[], ResultT]) -> ResultT:
+        return await _end_of(self._callers.run(call))
+
+    async def _move(self, call: Callable[[], ResultT]) -> ResultT:
+        return await _end_of(self._movers.run(call))
+
+
+async def _end_of(job: asyncio.Future[ResultT]) -> ResultT:
+    """What a thread makes of its job. Who is cancelled meanwhile waits for it, too."""
+    try:
+        return await asyncio.shield(job)
+    except asyncio.CancelledError:
+        await asyncio.wait([job])
+        raise
+
+
+def _upload_places(registry: Registry, transfers: int) -> int:
+    """How many uploads may be under way, with what their writers hold in memory."""
+    if registry.artifacts is None:
+        return transfers
+    held = registry.artifacts.writer_bytes + PIECE_SIZE
+    return max(1, min(transfers, UPLOADS_MAX_BYTES // held))
 
 
 def _folder_path(text: str) -> str:
