@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from registry_core import wire
 from registry_core.errors import InvalidArgumentError
-from registry_core.validation import TAG_VALUE_MAX_LENGTH
+from registry_core.validation import TAG_VALUE_MAX_LENGTH, TAGS_MAX_COUNT
 from registry_core.wire import requests
+from registry_core.wire.payloads import MOST_ELEMENTS
 from registry_core.wire.requests import (
     CreateModelVersion,
     CreateRegisteredModel,
@@ -84,8 +85,41 @@ def test_body_in_a_unicode_encoding_is_accepted(encoding):
 
 def test_body_nested_too_deeply_is_refused():
     """Depth costs the parser's stack; it must not cost the process."""
-    body = b'{"name":"m","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    body = b'{"name":"m","x":' + b"[" * 10_000 + b"]" * 10_000 + b"}"
     assert refusal(CreateRegisteredModel, body) == "The request body is nested too deeply."
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"name":"m","tags":[' + b",".join([b"{}"] * MOST_ELEMENTS) + b"]}",
+        b'{"name":"m",' + b",".join(b'"%d":0' % n for n in range(MOST_ELEMENTS)) + b"}",
+        json.dumps(json.dumps({"x": [1] * (MOST_ELEMENTS + 1)})).encode(),
+        json.dumps({"x": [""] * (MOST_ELEMENTS + 1)}).encode("utf-16"),
+    ],
+    ids=["items", "members", "twice", "utf-16"],
+)
+def test_body_of_too_many_elements_is_refused_before_they_are_objects(body, monkeypatch):
+    """As objects they would take up to a hundred times the memory."""
+    parsed = []
+    loads = json.loads
+    monkeypatch.setattr(json, "loads", lambda text: parsed.append(text) or loads(text))
+    message = f"The request body may have {MOST_ELEMENTS} elements, but this one has more."
+    assert refusal(CreateRegisteredModel, body) == message
+    assert all(isinstance(loads(text), str) for text in parsed)
+
+
+def test_body_of_all_the_tags_that_a_model_may_have_is_accepted():
+    """Whatever is in their texts: commas and braces there are no elements."""
+    tags = [{"key": f"k{n}", "value": '{"a": [1, 2]},\\" ' * 50} for n in range(TAGS_MAX_COUNT)]
+    assert len(decode_body(CreateRegisteredModel, {"name": "m", "tags": tags}).tags) == len(tags)
+
+
+def test_query_of_too_many_fields_is_refused():
+    """They would be objects before anybody looks at them."""
+    with pytest.raises(InvalidArgumentError, match="A query may have 1000 fields"):
+        decode_query(SearchRegisteredModels, b"order_by=name&" * 1_000)
+    assert decode_query(SearchRegisteredModels, b"order_by=name&" * 999).order_by == ("name",) * 999
 
 
 def test_unknown_keys_and_odd_numbers_in_them_are_ignored():

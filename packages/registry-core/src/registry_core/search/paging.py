@@ -22,6 +22,10 @@ from registry_core.search.nodes import Page, Query
 SortKey: TypeAlias = tuple[str | int, ...]
 """The values of `Query.order_by`'s fields in one row."""
 
+TOKEN_MAX_LENGTH = 8_192
+"""Characters of a page token. Ours have up to 5,000, with a name of 256 characters in it that takes
+twelve each; a longer one is refused before it is decoded."""
+
 _FORMAT = 1
 _TEXT_FIELDS = frozenset({"name"})
 _INT64 = 2**63
@@ -76,6 +80,8 @@ def decode(token: str) -> object:
     Raises:
         InvalidArgumentError: the token was not made by `encode`.
     """
+    if len(token) > TOKEN_MAX_LENGTH:
+        raise InvalidArgumentError("Invalid page token, it is too long")
     try:
         raw = base64.b64decode(token, altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):

@@ -18,9 +18,18 @@ from registry_core.models import ModelVersion, RegisteredModel
 from registry_core.search import Page
 from registry_core.wire.answers import plain
 from registry_core.wire.converter import Json, encode_model_version, encode_registered_model
+from registry_core.wire.elements import has_more_elements
 
 JSON_CONTENT_TYPE = "application/json"
 """The only content type of bodies, in both directions."""
+
+MOST_ELEMENTS = 20_000
+"""Elements of a JSON body: items of lists, and members of objects. As objects of Python each takes
+up to a hundred times the bytes it has in the body, so they are counted before any is made. The
+thousand tags that an entity may have are 3,000."""
+
+MOST_QUERY_FIELDS = 1_000
+"""Fields in a query, for the same reason. No operation has more than ten; lists repeat theirs."""
 
 _METHODS_WITH_CONTENT_TYPE = frozenset({"POST", "PUT"})
 """The methods whose requests must say their content type (contract 1.2)."""
@@ -70,7 +79,12 @@ def fields_of_query(cls: type[attrs.AttrsInstance], query: bytes) -> dict[str, A
 
     Names are snake_case only. Of a repeated scalar the first counts; a repeated list field has
     every occurrence as an element.
+
+    Raises:
+        InvalidArgumentError: there are more than `MOST_QUERY_FIELDS`.
     """
+    if query.count(b"&") >= MOST_QUERY_FIELDS:
+        raise InvalidArgumentError(f"A query may have {MOST_QUERY_FIELDS} fields.")
     given: dict[str, list[str]] = {}
     for field in query.decode("utf-8", "replace").split("&"):
         if field:
@@ -90,20 +104,20 @@ def _query_fields(cls: type[attrs.AttrsInstance]) -> tuple[tuple[str, bool], ...
     return tuple((field.name, field.type == tuple[str, ...]) for field in attrs.fields(cls))
 
 
-def fields_of_body(body: bytes) -> Json:
+def fields_of_body(body: bytes, *, most_elements: int = MOST_ELEMENTS) -> Json:
     """The JSON object in a body.
 
     What is not JSON counts as an empty object, as on MLflow, so that the answer names the missing
     field. A text that holds an object is decoded twice: very old clients encode twice.
 
     Raises:
-        InvalidArgumentError: the body is JSON but no object.
+        InvalidArgumentError: the body is JSON but no object, or has more than `most_elements`.
     """
     if not body:
         return {}
-    value = _loads(body)
+    value = _loads(body, most_elements)
     if isinstance(value, str):
-        value = _loads(value)
+        value = _loads(value, most_elements)
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -113,7 +127,12 @@ def fields_of_body(body: bytes) -> Json:
     return cast("Json", value)
 
 
-def _loads(text: bytes | str) -> object:
+def _loads(text: bytes | str, most_elements: int) -> object:
+    encoded = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    if has_more_elements(encoded, most_elements):
+        raise InvalidArgumentError(
+            f"The request body may have {most_elements} elements, but this one has more."
+        )
     try:
         return json.loads(text)
     except ValueError:
