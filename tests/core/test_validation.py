@@ -147,6 +147,21 @@ def test_tags_have_limits_in_characters():
     assert refusal(NewModelVersion, name="m", source="s", tags={"k": "x" * 100_001}) == too_long
 
 
+def test_tags_of_one_entity_have_limits_together():
+    """In number, and in bytes of their keys and values; at creation as when they are set."""
+    most = {f"k{number}": "v" for number in range(1_000)}
+    long = {str(number): "\u00e9" * 50_000 for number in range(10)}
+    message = str(validation.too_many_tags())
+    assert "1000 tags" in message
+    assert "1048576 bytes" in message
+    assert validation.tags(most) == validation.version_tags(most) == most
+    assert validation.tags(long) == long
+    for too_many in ({**most, "one more": ""}, {**long, "x": "x" * 50_000}):
+        assert refusal(validation.tags, too_many) == message
+        assert refusal(NewRegisteredModel, name="m", tags=too_many) == message
+        assert refusal(NewModelVersion, name="m", source="s", tags=too_many) == message
+
+
 def test_the_text_of_a_prompt_has_its_own_sentence():
     """Only on versions, where prompts keep their text."""
     key, value = "mlflow.prompt.text", "x" * 100_001

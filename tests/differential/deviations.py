@@ -133,6 +133,11 @@ DEVIATIONS: tuple[Deviation, ...] = (
         witness=(_call("POST", f"{RM}/create", name=values.LONG_NAMES[0]),),
     ),
     Deviation(
+        id="D-part-limits",
+        rule=when(rules.part_limits),
+        witness=(_call("POST", f"{RM}/create", name="@@a", tags=values.MANY_TAGS),),
+    ),
+    Deviation(
         id="D-version-digits",
         rule=when(rules.version_digits),
         witness=(_MODEL, _VERSION, _call("GET", f"{MV}/get", name="@@a", version="+1")),

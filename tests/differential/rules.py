@@ -13,6 +13,7 @@ import attrs
 
 from differential.replay import Outcome
 from differential.steps import Step
+from registry_core import validation
 
 Rule: TypeAlias = Callable[[Step, Outcome, Outcome], tuple[Outcome, Outcome]]
 """The step, MLflow's outcome and ours, to both without the one difference; unchanged otherwise."""
@@ -191,6 +192,18 @@ def lengths(step: Step, theirs: Outcome, ours: Outcome) -> bool:
         limit is not None
         and refused(ours)
         and any(len(text) > int(limit.group(1)) for text in texts(sent(step)))
+    )
+
+
+def part_limits(step: Step, theirs: Outcome, ours: Outcome) -> bool:
+    """One entity has so many tags and aliases; on MLflow any number."""
+    tags = fields(step).get("tags")
+    return (
+        refused(ours)
+        and theirs.ok
+        and isinstance(tags, list)
+        and len(tags) > validation.TAGS_MAX_COUNT
+        and ours.message == str(validation.too_many_tags())
     )
 
 

@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 from differential.filters import TAG_KEYS, TAG_VALUES
+from registry_core.validation import TAGS_MAX_COUNT
 
 HOSTILE_NAMES = (
     "@@ x", " @@", "@@ ", "@@'q'", '@@"d"', "@@`b`", "@@%", "@@_", "@@\\", "@@é", "@@É", "@@模型",
@@ -17,6 +18,9 @@ HOSTILE_NAMES = (
 
 BAD_NAMES = ("", " ", "\t", ".", "..", "...", "..@@", "@@/b", "@@:b", "/", "a/../@@", "./@@", "@@/")
 LONG_NAMES = ("@@" + "n" * 255, "@@" + "n" * 1000)
+
+MANY_TAGS = [{"key": f"k{number}", "value": "v"} for number in range(TAGS_MAX_COUNT + 1)]
+"""One more than a model or a version may have."""
 
 BAD_VERSIONS = ("0", "-1", "99", "x", "", "1.0", "1e0", "latest", "None", "9" * 25, "2147483648")
 ODD_VERSIONS = (" 1 ", "+1", "01", "1_0", "\u0661", "1\n")

@@ -9,7 +9,7 @@ import attrs
 from litestar.routes import ASGIRoute
 
 from registry_core import open_registry, validation
-from registry_core.wire import CODES
+from registry_core.wire import CODES, payloads
 from registry_server import Settings, create_app, protocol
 from registry_server.app import API
 from registry_server.operations import REGISTRY_OPERATIONS
@@ -77,10 +77,15 @@ def test_page_has_the_limits():
         ("tag values and descriptions", validation.TAG_VALUE_MAX_LENGTH),
         ("sources", validation.SOURCE_MAX_LENGTH),
         ("run, user and model ids", validation.RUN_ID_MAX_LENGTH),
+        ("may have", validation.TAGS_MAX_COUNT),
+        ("a model", validation.ALIASES_MAX_COUNT),
+        ("a query", payloads.MOST_QUERY_FIELDS),
+        ("MiB and", payloads.MOST_ELEMENTS),
         ("up to", validation.REGISTERED_MODELS_MAX_RESULTS),
         ("models or", validation.MODEL_VERSIONS_MAX_RESULTS),
     ):
         assert f"{word} {limit:,}" in text
+    assert validation.TAGS_MAX_BYTES == 2**20
     assert protocol.MAX_URL_BYTES == 2**20
     assert Settings().max_body_bytes == 32 * 2**20
     assert validation.DESCRIPTION_MAX_LENGTH == validation.TAG_VALUE_MAX_LENGTH

@@ -37,6 +37,7 @@ from registry_core.testing import aliases as alias_tests
 from registry_core.testing import (
     concurrency,
     lifecycle,
+    limits,
     model_versions,
     paging,
     registered_models,
@@ -1123,6 +1124,47 @@ class LooksBeforeItCreatesVersions(MemoryStore):
             now = self._documents.get(new.name, before)
             self._documents[new.name] = documents.create_version(now, new, now=self._clock())
             return documents.last_created(self._documents[new.name])
+
+
+# Limits
+
+
+@caught_by(limits.TagLimitTests)
+class CountsTheTagThatIsReplaced(MemoryStore):
+    def set_registered_model_tag(self, name, key, value):
+        if len(self.get_registered_model(name).tags) >= validation.TAGS_MAX_COUNT:
+            raise validation.too_many_tags()
+        super().set_registered_model_tag(name, key, value)
+
+
+@caught_by(limits.TagLimitTests)
+class MeasuresTagsInCharacters(Editable):
+    def set_model_version_tag(self, name, version, key, value):
+        with self._lock:
+            tags = {**self._documents[name].versions[version].tags, key: value}
+            if sum(map(len, [*tags, *tags.values()])) > validation.TAGS_MAX_BYTES:
+                raise validation.too_many_tags()
+            self._edit_version(name, version, tags=dict(sorted(tags.items())))
+
+
+@caught_by(limits.TagLimitTests)
+class CountsTagsBeforeItSetsOne(Editable):
+    def set_model_version_tag(self, name, version, key, value):
+        tags = {**self.get_model_version(name, version).tags, key: value}
+        validation.tags_together(tags)
+        time.sleep(A_MOMENT)
+        with self._lock:
+            now = self._documents[name].versions[version].tags
+            self._edit_version(name, version, tags={**now, key: value})
+
+
+@caught_by(limits.AliasLimitTests)
+class LetsAliasesGrow(Editable):
+    def set_registered_model_alias(self, name, alias, *, version):
+        with self._lock:
+            doc = self._documents[name]
+            documents.model_version(doc, version)
+            self._edit(name, aliases=dict(sorted({**doc.aliases, alias: version}.items())))
 
 
 # Handles and processes

@@ -157,6 +157,7 @@ class Aliases(Protocol):
 
         Raises:
             ModelVersionNotFoundError: the version, or its model, does not exist.
+            InvalidArgumentError: the model has `validation.ALIASES_MAX_COUNT` others.
         """
         ...
 
@@ -181,7 +182,8 @@ class Aliases(Protocol):
 class Tags(Protocol):
     """Tags of models and versions. No timestamp moves; deleting an absent tag is no error.
 
-    A missing model or version raises as elsewhere.
+    A missing model or version raises as elsewhere. To set a tag raises `InvalidArgumentError` where
+    the model or version would have more of them then than `validation.tags_together` accepts.
     """
 
     def set_registered_model_tag(self, name: str, key: str, value: str) -> None:

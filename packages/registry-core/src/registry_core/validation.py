@@ -26,6 +26,18 @@ TAG_KEY_MAX_LENGTH = 250
 TAG_VALUE_MAX_LENGTH = 100_000
 """Characters of a tag value, for models too: prompt texts are tag values (contract 3.2)."""
 
+TAGS_MAX_COUNT = 1_000
+"""Tags of one registered model or model version. Every read of it brings all of them, so they bound
+what an answer costs; MLflow has no limit. Stores check it again when a tag is set."""
+
+TAGS_MAX_BYTES = 1024 * 1024
+"""Bytes in UTF-8 of all keys and values of one entity's tags together, for the same reason: ten
+tags of the full length, if they are ASCII. A model is read with up to four versions, so with five
+times as much."""
+
+ALIASES_MAX_COUNT = 500
+"""Aliases of one registered model, for the same reason."""
+
 DESCRIPTION_MAX_LENGTH = 100_000
 """Characters of a description. MLflow's column holds 5,000; a model card is often longer."""
 
@@ -147,13 +159,50 @@ def version_tag_value(value: str, *, key: str) -> str:
 
 
 def tags(value: Mapping[str, str]) -> Mapping[str, str]:
-    """Accept a mapping of tag keys to tag values."""
-    return {tag_key(k): tag_value(v) for k, v in value.items()}
+    """Accept a mapping of tag keys to tag values, as all the tags of one entity."""
+    return tags_together({tag_key(k): tag_value(v) for k, v in value.items()})
 
 
 def version_tags(value: Mapping[str, str]) -> Mapping[str, str]:
     """As `tags`, for the tags of a model version."""
-    return {tag_key(k): version_tag_value(v, key=k) for k, v in value.items()}
+    return tags_together({tag_key(k): version_tag_value(v, key=k) for k, v in value.items()})
+
+
+def tags_together(value: Mapping[str, str]) -> Mapping[str, str]:
+    """Accept legal tags as all the tags of one entity: not too many, and not too large."""
+    if len(value) > TAGS_MAX_COUNT or sum(map(tag_bytes, value, value.values())) > TAGS_MAX_BYTES:
+        raise too_many_tags()
+    return value
+
+
+def tag_bytes(key: str, value: str) -> int:
+    """What a tag counts of `TAGS_MAX_BYTES`. A value that stands for another has its `size`."""
+    size: int = getattr(value, "size", -1)
+    return _bytes(key) + (_bytes(value) if size < 0 else size)
+
+
+def _bytes(value: str) -> int:
+    return len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass"))
+
+
+def too_many_tags() -> InvalidArgumentError:
+    """The error for more tags on one entity than it may have."""
+    return InvalidArgumentError(
+        f"A registered model or model version may have {TAGS_MAX_COUNT} tags, whose keys and "
+        f"values have {TAGS_MAX_BYTES} bytes together; these are more."
+    )
+
+
+def aliases_together(value: Mapping[str, int]) -> Mapping[str, int]:
+    """Accept legal aliases as all the aliases of one model: not too many."""
+    if len(value) > ALIASES_MAX_COUNT:
+        raise too_many_aliases()
+    return value
+
+
+def too_many_aliases() -> InvalidArgumentError:
+    """The error for more aliases of one model than it may have."""
+    return InvalidArgumentError(f"A registered model may have {ALIASES_MAX_COUNT} aliases.")
 
 
 def alias(value: str) -> str:

@@ -301,8 +301,12 @@ def delete_version(doc: ModelDocument, version: int, *, now: int) -> ModelDocume
 
 
 def set_tag(doc: ModelDocument, key: str, value: str) -> ModelDocument:
-    """The model with that tag."""
-    tags = _with(doc.tags, key, value)
+    """The model with that tag.
+
+    Raises:
+        InvalidArgumentError: it has too many others.
+    """
+    tags = validation.tags_together(_with(doc.tags, key, value))
     return doc if tags is doc.tags else attrs.evolve(doc, tags=tags)
 
 
@@ -313,9 +317,14 @@ def delete_tag(doc: ModelDocument, key: str) -> ModelDocument:
 
 
 def set_version_tag(doc: ModelDocument, version: int, key: str, value: str) -> ModelDocument:
-    """The version with that tag."""
+    """The version with that tag.
+
+    Raises:
+        InvalidArgumentError: it has too many others.
+    """
     before = model_version(doc, version)
-    return _with_version_tags(doc, before, _with(before.tags, key, value))
+    tags = validation.tags_together(_with(before.tags, key, value))
+    return _with_version_tags(doc, before, tags)
 
 
 def delete_version_tag(doc: ModelDocument, version: int, key: str) -> ModelDocument:
@@ -325,9 +334,14 @@ def delete_version_tag(doc: ModelDocument, version: int, key: str) -> ModelDocum
 
 
 def set_alias(doc: ModelDocument, alias: str, *, version: int) -> ModelDocument:
-    """The model with the alias at that version and at no other."""
+    """The model with the alias at that version and at no other.
+
+    Raises:
+        InvalidArgumentError: it has too many others.
+    """
     model_version(doc, version)
-    return _with_aliases(doc, _with(doc.aliases, alias, version), alias)
+    aliases = validation.aliases_together(_with(doc.aliases, alias, version))
+    return _with_aliases(doc, aliases, alias)
 
 
 def delete_alias(doc: ModelDocument, alias: str) -> ModelDocument:

@@ -6,6 +6,7 @@ from registry_core.testing.ages import AgeTests
 from registry_core.testing.aliases import AliasTests
 from registry_core.testing.concurrency import ConcurrencyTests
 from registry_core.testing.lifecycle import LifecycleTests
+from registry_core.testing.limits import LimitTests
 from registry_core.testing.model_versions import ModelVersionTests
 from registry_core.testing.paging import PagingTests
 from registry_core.testing.registered_models import RegisteredModelTests
@@ -19,6 +20,7 @@ class StoreTests(
     ModelVersionTests,
     AliasTests,
     TagTests,
+    LimitTests,
     WebhookTests,
     SearchTests,
     PagingTests,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import attrs
-from sqlalchemy import Text, bindparam, func
+from sqlalchemy import BigInteger, Text, bindparam, func
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -139,6 +139,14 @@ class is_not_in(FunctionElement[bool]):  # noqa: N801 as above
     inherit_cache = True
 
 
+class bytes_of(FunctionElement[int]):  # noqa: N801 as above
+    """The length of a text in UTF-8."""
+
+    name = "bytes_of"
+    inherit_cache = True
+    type = BigInteger()
+
+
 class limit_if(FunctionElement[int]):  # noqa: N801 as above
     """The last argument, a number, for the LIMIT of a query that has the others as conditions.
 
@@ -235,6 +243,16 @@ def _sqlite_not_in(node: is_not_in, compiler: SQLCompiler, **options: Any) -> st
 @compiles(is_not_in, "postgresql")
 def _postgresql_not_in(node: is_not_in, compiler: SQLCompiler, **options: Any) -> str:
     return "({} <> ALL ({}))".format(*_operands(node, compiler, **options))
+
+
+@compiles(bytes_of, "sqlite")
+def _sqlite_bytes(node: bytes_of, compiler: SQLCompiler, **options: Any) -> str:
+    return f"length(CAST({compiler.process(node.clauses, **options)} AS BLOB))"
+
+
+@compiles(bytes_of, "postgresql")
+def _postgresql_bytes(node: bytes_of, compiler: SQLCompiler, **options: Any) -> str:
+    return f"octet_length({compiler.process(node.clauses, **options)})"
 
 
 @compiles(limit_if, "sqlite")

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from registry_core import validation
 from registry_core.models import (
     ModelVersion,
     NewModelVersion,
@@ -135,6 +136,21 @@ _LOWER_ASCII = {ord(upper): upper.lower() for upper in string.ascii_uppercase}
 def tag_value(value: str) -> dict[str, Any]:
     """The value of a tag, in all its forms."""
     return {"value": value, "value_head": value[:VALUE_HEAD], "value_folded": folded(value)}
+
+
+def tag_to_set(key: str, value: str) -> dict[str, Any]:
+    """A tag for the statements that set one."""
+    return {"key": key, "bytes": validation.tag_bytes(key, value), **tag_value(value)}
+
+
+def room(*, half: bool = False) -> dict[str, int]:
+    """How much the tags and aliases of one owner may be, for the statements that set one."""
+    part = 2 if half else 1
+    return {
+        "most_tags": validation.TAGS_MAX_COUNT // part,
+        "most_bytes": validation.TAGS_MAX_BYTES // part,
+        "most_aliases": validation.ALIASES_MAX_COUNT // part,
+    }
 
 
 def tag_rows(tags: Mapping[str, str]) -> str:

@@ -31,6 +31,7 @@ from registry_core.stores.sql.compiling import (
     Statement,
     array,
     array_of,
+    bytes_of,
     compiled,
     document,
     documents_of,
@@ -83,6 +84,8 @@ VERSION_FIELDS = (
 """The columns of a model version that are read, in the order `rows` reads them."""
 
 WEBHOOK_FIELDS = tuple(column.name for column in webhooks.c)
+
+_ZERO: ColumnElement[int] = literal_column("0")
 
 # What is read
 
@@ -186,6 +189,8 @@ class Statements:
     transition: Statement
     transition_and_archive: Statement
     delete_version: Statement
+    lock_model: Statement
+    lock_version: Statement
     set_alias: Statement
     delete_alias: Statement
     set_model_tag: Statement
@@ -314,49 +319,68 @@ def _writing_versions() -> dict[str, ClauseElement]:
 def _writing_tags_and_aliases(insert_into: Insert) -> dict[str, ClauseElement]:
     """Setting is one statement: its foreign key says whether there is something to set it on.
 
+    It gives no row where the owner has as many others as the values `most_...` allow. That counts
+    what is committed when it starts; `lock_...` keeps others from adding any meanwhile.
+
     A tag of a version repeats the version's time, so it is selected from the version, and there is
     no row where there is no version. The version is locked, lest its time change meanwhile.
     """
+    model, version = registered_models, model_versions
     model_tag, version_tag = registered_model_tags, model_version_tags
-    alias, version = registered_model_aliases, model_versions
-    tagged = (
-        select(
-            version.c.name,
-            version.c.version,
-            version.c.last_updated_time,
-            *(given(name) for name in ("key", *TAG_VALUE)),
-        )
-        .where(*_is_version(version))
+    alias = registered_model_aliases
+    tag = [given(name) for name in ("key", *TAG_VALUE)]
+    version_columns = [version.c[name] for name in ("name", "version", "last_updated_time")]
+    of_version = (
+        select(*version_columns, *tag)
+        .where(*_is_version(version), _has_room_for_tag(version_tag, "name", "version"))
         .with_for_update(read=True, key_share=True)
     )
-    set_version_tag = insert_into(version_tag).from_select(
-        ["name", "version", "last_updated_time", "key", *TAG_VALUE],
-        tagged,
-        include_defaults=False,
+    of_model = select(given("name"), *tag).where(_has_room_for_tag(model_tag, "name"))
+    to_version = select(*(given(name) for name in ("name", "alias", "version"))).where(
+        _among_others(alias, "alias", "name", holds=func.count() < param("most_aliases"))
     )
+    into_tag, into_alias = insert_into(version_tag), insert_into(alias)
     return {
-        "set_model_tag": _upsert(insert_into(model_tag), ["name", "key"], TAG_VALUE),
-        "set_version_tag": _or_update(
-            set_version_tag, ["name", "version", "key"], TAG_VALUE
-        ).returning(version_tag.c.version),
-        "set_alias": _upsert(insert_into(alias), ["name", "alias"], ("version",)),
+        "lock_model": select(model.c.name)
+        .where(model.c.name == param("name"))
+        .with_for_update(key_share=True),
+        "lock_version": select(version.c.version)
+        .where(*_is_version(version))
+        .with_for_update(key_share=True),
+        "set_model_tag": _upsert(insert_into(model_tag), of_model, ("name", "key"), TAG_VALUE),
+        "set_version_tag": _upsert(into_tag, of_version, ("name", "version", "key"), TAG_VALUE),
+        "set_alias": _upsert(into_alias, to_version, ("name", "alias"), ("version",)),
         "delete_model_tag": _delete(model_tag, "name", "key"),
         "delete_version_tag": _delete(version_tag, "name", "version", "key"),
         "delete_alias": _delete(alias, "name", "alias"),
     }
 
 
-def _upsert(into: Any, keys: list[str], values: Sequence[str]) -> ClauseElement:
-    upsert: ClauseElement = _or_update(
-        into.values({name: param(name) for name in [*keys, *values]}), keys, values
-    )
-    return upsert
+def _has_room_for_tag(tags: Table, *owner: str) -> ColumnElement[bool]:
+    """The other tags of the owner leave room for the one that is set."""
+    size = func.coalesce(func.sum(bytes_of(tags.c.key) + bytes_of(tags.c.value)), _ZERO)
+    holds = (func.count() < param("most_tags")) & (size + param("bytes") <= param("most_bytes"))
+    return _among_others(tags, "key", *owner, holds=holds)
 
 
-def _or_update(insertion: Any, keys: list[str], values: Sequence[str]) -> Any:
-    return insertion.on_conflict_do_update(
+def _among_others(
+    parts: Table, key: str, *owner: str, holds: ColumnElement[bool]
+) -> ColumnElement[bool]:
+    """What holds of all the parts of an owner together, but for the one that is set."""
+    mine = [parts.c[name] == param(name) for name in owner]
+    return select(holds).where(*mine, parts.c[key] != param(key)).correlate(None).scalar_subquery()
+
+
+def _upsert(
+    into: Any, selected: Select[Any], keys: Sequence[str], values: Sequence[str]
+) -> ClauseElement:
+    """Puts what is selected, in the place of what has the same keys, if that exists."""
+    columns = [column.name for column in selected.selected_columns]
+    insertion = into.from_select(columns, selected, include_defaults=False)
+    upsert: ClauseElement = insertion.on_conflict_do_update(
         index_elements=keys, set_={name: insertion.excluded[name] for name in values}
-    )
+    ).returning(into.table.c[keys[0]])
+    return upsert
 
 
 def _delete(table: Table, *keys: str) -> ClauseElement:

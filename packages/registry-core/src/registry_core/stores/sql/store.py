@@ -9,6 +9,7 @@ model that another transaction removes or renames meanwhile.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from registry_core import validation
@@ -17,6 +18,7 @@ from registry_core.errors import (
     AlreadyExistsError,
     ModelVersionNotFoundError,
     RegisteredModelNotFoundError,
+    RegistryError,
     WebhookNotFoundError,
 )
 from registry_core.models import (
@@ -214,10 +216,13 @@ class SqlStore:
     def set_registered_model_alias(self, name: str, alias: str, *, version: int) -> None:
         """See `Store`."""
         values = _version(name, version) | {"alias": alias}
-        try:
-            self._database.write(self._sql.set_alias, values)
-        except MissingParentError as error:
-            raise ModelVersionNotFoundError(name, version) from error
+        self._put_part(
+            self._sql.set_alias,
+            values,
+            owner=(self._sql.lock_model, self._sql.version_exists),
+            missing=ModelVersionNotFoundError(name, version),
+            too_many=validation.too_many_aliases,
+        )
 
     def get_model_version_by_alias(self, name: str, alias: str) -> ModelVersion:
         """See `Store`."""
@@ -236,11 +241,13 @@ class SqlStore:
 
     def set_registered_model_tag(self, name: str, key: str, value: str) -> None:
         """See `Store`."""
-        values = {"name": name, "key": key} | rows.tag_value(value)
-        try:
-            self._database.write(self._sql.set_model_tag, values)
-        except MissingParentError as error:
-            raise RegisteredModelNotFoundError(name) from error
+        self._put_part(
+            self._sql.set_model_tag,
+            {"name": name} | rows.tag_to_set(key, value),
+            owner=(self._sql.lock_model,),
+            missing=RegisteredModelNotFoundError(name),
+            too_many=validation.too_many_tags,
+        )
 
     def delete_registered_model_tag(self, name: str, key: str) -> None:
         """See `Store`."""
@@ -248,9 +255,13 @@ class SqlStore:
 
     def set_model_version_tag(self, name: str, version: int, key: str, value: str) -> None:
         """See `Store`."""
-        values = _version(name, version) | {"key": key} | rows.tag_value(value)
-        if not self._database.write(self._sql.set_version_tag, values):
-            raise ModelVersionNotFoundError(name, version)
+        self._put_part(
+            self._sql.set_version_tag,
+            _version(name, version) | rows.tag_to_set(key, value),
+            owner=(self._sql.lock_version,),
+            missing=ModelVersionNotFoundError(name, version),
+            too_many=validation.too_many_tags,
+        )
 
     def delete_model_version_tag(self, name: str, version: int, key: str) -> None:
         """See `Store`."""
@@ -367,6 +378,36 @@ class SqlStore:
         connection.run(self._sql.create_version, numbered)
         connection.run(self._sql.create_version_tags, numbered)
         return [(version,)]
+
+    def _put_part(
+        self,
+        put: Statement,
+        values: dict[str, Any],
+        *,
+        owner: tuple[Statement, ...],
+        missing: RegistryError,
+        too_many: Callable[[], RegistryError],
+    ) -> None:
+        """Sets a tag or alias, where its owner has room for it; `owner` locks and looks at it.
+
+        Strategy: without a lock, those who set parts of one owner at the same moment do not see
+        each other's. So one statement does it while the owner has less than half of what it may
+        have: so many do not meet in one moment. Nearer to the limit they take turns.
+        """
+        room = values | rows.room()
+
+        def put_in_turn(connection: Connection) -> None:
+            if not all(connection.run(statement, room) for statement in owner):
+                raise missing
+            if not connection.run(put, room):
+                raise too_many()
+
+        one_writer = self._database.driver.has_one_writer
+        try:
+            if not self._database.write(put, room if one_writer else values | rows.room(half=True)):
+                self._database.transaction(put_in_turn)
+        except MissingParentError as error:
+            raise missing from error
 
     def _delete_part(self, delete: Statement, values: Values, version: int | None = None) -> None:
         """Deletes a tag or alias. To delete an absent one is no error, unless its owner is absent.
