@@ -307,4 +307,4 @@ def test_server_asks_a_thread_where_it_must(tmp_path, monkeypatch, is_reluctant,
             answer = server.call("GET", "/registered-models/get", query=[("name", "m")])
             assert answer.json["registered_model"]["name"] == "m"
     here = threading.current_thread().name
-    assert asked == [here, "registry"][:threads]
+    assert asked == [here, "reading"][:threads]

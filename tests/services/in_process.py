@@ -150,7 +150,9 @@ class InProcessServer:
         received: list[dict[str, Any]] = []
 
         async def receive() -> dict[str, Any]:
-            if len(pieces) == hangs_up:
+            if not pieces:
+                await asyncio.get_running_loop().create_future()  # it waits for its answer
+            if len(pieces) == 1 and hangs_up:
                 return {"type": "http.disconnect"}
             piece = pieces.pop(0)
             return {"type": "http.request", "body": piece, "more_body": bool(pieces)}

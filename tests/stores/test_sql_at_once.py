@@ -12,7 +12,7 @@ from registry_core.at_once import ReadsAtOnce, WouldWaitError
 from registry_core.errors import RegisteredModelNotFoundError
 from registry_core.models import NewModelVersion, NewRegisteredModel
 from registry_core.search import Entity, Query, parse_order_by
-from registry_core.stores.sql import SqlStore, database, open_store
+from registry_core.stores.sql import SqlStore, open_store, patience
 from registry_core.stores.sql.compiling import Statement
 from services.selecting import Selecting
 
@@ -137,7 +137,7 @@ def test_short_statements_are_never_given_up(store: SqlStore, caller: Selecting)
 
 
 def test_a_long_answer_is_given_up(store: SqlStore, caller: Selecting) -> None:
-    """Decoding and encoding it would take as long; the connection is not to blame."""
+    """Decoding and encoding it would take as long; what is not read of it keeps no place."""
     at_once.calling(None)
     for _ in range(at_once.MOST_ROWS):
         store.create_model_version(NewModelVersion(name="m", source="s3://b/p"))
@@ -155,8 +155,8 @@ def test_what_was_too_long_is_tried_again(
 ) -> None:
     """After a while; and however many statements were, few are remembered."""
     caller.patience = 0.2
-    monkeypatch.setattr(database, "_PATIENT_SECONDS", 0.0)
-    monkeypatch.setattr(database, "_MOST_PATIENT", 2)
+    monkeypatch.setattr(patience, "PATIENT_SECONDS", 0.0)
+    monkeypatch.setattr(patience, "MOST_REMEMBERED", 2)
     for number in range(5):
         statement = Statement(f"{LONG[kind]} -- {number}", ())
         for _ in range(2):
@@ -166,4 +166,4 @@ def test_what_was_too_long_is_tried_again(
             with pytest.raises(WouldWaitError) as error:
                 store._database.read(statement, {})
             assert error.value.__cause__ is not None
-    assert len(store._database._patient) <= 3
+    assert len(store._database._patience._until) <= 3

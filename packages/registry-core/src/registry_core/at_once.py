@@ -17,8 +17,16 @@ MOST_ROWS = 200
 long as Python lets any thread keep the others waiting."""
 
 
+MOST_BYTES = 1024 * 1024
+"""How many bytes a read may return, for the same reason: texts are cheaper than entities."""
+
+
 class WouldWaitError(Exception):
     """The call would hold up others; nothing has been done, and a thread can do it."""
+
+
+class TooLargeError(WouldWaitError):
+    """The answer is larger than others are; few threads should do so at a time."""
 
 
 class Waiter(Protocol):

@@ -15,6 +15,7 @@ a client sees the same sentence on every path.
       ArtifactMismatchError            a file is not what the version's manifest says
       InvalidArgumentError (ValueError)
         FilterSyntaxError              carries the text and the span at fault
+        SearchTooSlowError             it was given up; ask for less
       NotPermittedError                the backend refused the credentials
       ConflictError                    others changed what the call is about; nothing was written
         ContentionError                lost a race more often than we retry; nothing was written
@@ -195,6 +196,17 @@ class FilterSyntaxError(InvalidArgumentError):
         line = self.source[line_start : line_end if line_end >= 0 else len(self.source)]
         width = max(1, min(end, line_start + len(line)) - start)
         return f"{line}\n{' ' * (start - line_start)}{'^' * width}"
+
+
+class SearchTooSlowError(InvalidArgumentError):
+    """A search was given up, because it took longer than a search may take. Ask for less."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(
+            f"The search has taken more than {seconds:g} seconds and was given up. Narrow it, by "
+            "an equality on a name, a run id or a tag, or ask for fewer results."
+        )
 
 
 class NotPermittedError(RegistryError):

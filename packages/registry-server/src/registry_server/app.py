@@ -1,19 +1,15 @@
 """The application: `create_app` puts the table of operations on HTTP.
 
-Strategy: what an operation does is synchronous. So a handler takes the bytes of a request and has
-one function decode, call and encode in one go: a read in the event loop's own thread, if the store
-can do it without holding up others (`at_once`), and everything else in one of a few threads.
 Litestar routes, and sees neither requests nor entities: it would encode and coerce them in its own
 way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import attrs
 from litestar import Litestar, Request
@@ -22,12 +18,12 @@ from litestar.exceptions import HTTPException, MethodNotAllowedException
 from litestar.handlers import HTTPRouteHandler, asgi
 from litestar.handlers.asgi_handlers import ASGIRouteHandler
 from litestar.response import Response
-from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
+from litestar.types import ASGIApp, Receive, Scope, Send
 
-from registry_core import Registry, wire
-from registry_core.at_once import ReadsAtOnce, WouldWaitError
+from registry_core import Registry
+from registry_core.at_once import ReadsAtOnce
 from registry_core.webhooks import Webhooks
-from registry_server import openapi, outages, probes, replies
+from registry_server import openapi, probes, replies
 from registry_server.artifacts import SCHEMAS as ARTIFACT_SCHEMAS
 from registry_server.artifacts import ArtifactService, supports_multipart
 from registry_server.at_once import AtOnce
@@ -35,8 +31,9 @@ from registry_server.auth import Users
 from registry_server.guards import OPERATION, Guards
 from registry_server.limits import Limits
 from registry_server.metrics import Metrics
-from registry_server.operations import REGISTRY_OPERATIONS, Call, Operation
+from registry_server.operations import REGISTRY_OPERATIONS, Operation
 from registry_server.replies import Reply, RequestRefusedError
+from registry_server.serving import Lanes, Observer, Runner, Served
 from registry_server.settings import Settings
 from registry_server.threads import Threads
 from registry_server.webhooks import SCHEMAS as WEBHOOK_SCHEMAS
@@ -46,12 +43,6 @@ API = "/api/2.0/mlflow"
 AJAX_API = "/ajax-api/2.0/mlflow"
 SEED_API = "/api/2.0/mlflow/model-registry"
 """An older layout of the same routes, for registered models and model versions only."""
-
-_WAITING_THREADS = 4
-"""Threads for operations that wait for other hosts, so that they hold up no others."""
-
-Observer: TypeAlias = Callable[[str, Any, Any, Call], None]
-"""Told the id, request and result of each operation that succeeded, and its call, in its thread."""
 
 
 def create_app(
@@ -68,8 +59,8 @@ def create_app(
         InvalidArgumentError: the key for secrets of webhooks is not one.
     """
     settings = settings or Settings()
-    threads = Threads(settings.threads)
-    waiting = Threads(_WAITING_THREADS, name="waiting")
+    lanes = Lanes(settings.threads)
+    ready = Threads(1, name="ready")
     at_once = None
     if isinstance(registry.store, ReadsAtOnce):
         at_once = AtOnce(settings.threads, pauses=registry.store.reads_pause)
@@ -89,15 +80,15 @@ def create_app(
     app = Application(
         route_handlers=[
             *probes.routes(
-                registry, threads, metrics, document, multipart=supports_multipart(registry)
+                registry, ready, metrics, document, multipart=supports_multipart(registry)
             ),
             *files.routes(),
             *_routes(
                 [
-                    _Served(
+                    Served(
                         operation,
-                        _Runner(operation, registry, observers),
-                        waiting if operation.waits_for_others else threads,
+                        Runner(operation, registry, observers),
+                        lanes,
                         at_once if operation.is_read else None,
                         settings,
                     )
@@ -111,10 +102,11 @@ def create_app(
         # Webhooks after the last event, and before the caller closes the registry.
         # A lambda, because Litestar passes itself to a hook that takes an argument.
         on_shutdown=[
-            threads.close,
+            lanes.close,
+            ready.close,
             files.close,
             lambda: webhooks.close(),  # noqa: PLW0108 see above
-            waiting.close,
+            lanes.waiting.close,
             *([] if at_once is None else [at_once.close]),
         ],
     )
@@ -174,102 +166,11 @@ class Application(Litestar):
         return plugins
 
 
-class _Runner:
-    """Runs one operation on the bytes of a request; failures are answers, too.
-
-    Raises:
-        WouldWaitError: it was called in an event loop, and has to be in a thread.
-    """
-
-    def __init__(
-        self,
-        operation: Operation[Any, Any],
-        registry: Registry,
-        observers: Sequence[Observer],
-    ) -> None:
-        self._operation = operation
-        self._registry = registry
-        self._observers = observers
-
-    def __call__(
-        self,
-        *,
-        query: bytes,
-        content_type: str | None,
-        body: bytes,
-        path_fields: dict[str, Any],
-        user: str | None,
-    ) -> Reply:
-        operation = self._operation
-        try:
-            if operation.is_read and query:
-                fields = wire.fields_of_query(operation.request, query)
-            else:
-                wire.check_content_type(operation.method, content_type)
-                fields = wire.fields_of_body(body)
-            if path_fields:
-                fields = {**fields, **path_fields}
-            wanted = wire.decode_request(operation.request, fields)
-            call = Call(registry=self._registry, user=user)
-            result = operation.call(call, wanted)
-            reply = replies.success(operation.answer.encode(result))
-            if not operation.is_read:
-                outages.end()
-            for observer in self._observers:
-                observer(operation.id, wanted, result, call)
-        except WouldWaitError:
-            raise
-        except Exception as error:  # noqa: BLE001 the one place where errors become answers
-            return replies.failure(error)
-        return reply
-
-
-class _Served:
-    """One operation, over HTTP."""
-
-    def __init__(
-        self,
-        operation: Operation[Any, Any],
-        runner: _Runner,
-        threads: Threads,
-        at_once: AtOnce | None,
-        settings: Settings,
-    ) -> None:
-        self.operation = operation
-        self._is_read = operation.is_read
-        self._runner = runner
-        self._threads = threads
-        self._at_once = at_once
-        self._max_body_bytes = settings.max_body_bytes
-
-    async def reply(self, scope: HTTPScope, receive: Receive) -> Reply:
-        """The answer to a request.
-
-        Raises:
-            RequestRefusedError: it cannot be read.
-        """
-        query = scope["query_string"] if self._is_read else b""
-        run = partial(
-            self._runner,
-            query=query,
-            content_type=None if self._is_read else _content_type(scope["headers"]),
-            body=b"" if query else await _body(receive, self._max_body_bytes),
-            path_fields=scope["path_params"],
-            user=scope.get("user"),
-        )
-        if self._at_once is not None:
-            try:
-                return await self._at_once.run(run)
-            except WouldWaitError:
-                pass
-        return await self._threads.run(run)
-
-
 class _Path:
     """The ASGI application of the operations that have one path, and differ in their methods."""
 
-    def __init__(self, served: Iterable[_Served]) -> None:
-        self._served: dict[str, _Served] = {}
+    def __init__(self, served: Iterable[Served]) -> None:
+        self._served: dict[str, Served] = {}
         for one in served:
             self._served[one.operation.method] = one
             if one.operation.is_read:
@@ -296,9 +197,9 @@ class _Path:
         await reply(scope, receive, send)
 
 
-def _routes(served: Iterable[_Served]) -> list[ASGIRouteHandler | HTTPRouteHandler]:
+def _routes(served: Iterable[Served]) -> list[ASGIRouteHandler | HTTPRouteHandler]:
     """The handlers of the operations."""
-    together: dict[tuple[str, ...], list[_Served]] = {}
+    together: dict[tuple[str, ...], list[Served]] = {}
     for one in served:
         together.setdefault(tuple(paths(one.operation)), []).append(one)
     return [_route(list(where), _Path(operations)) for where, operations in together.items()]
@@ -317,40 +218,6 @@ def _route(where: list[str], app: _Path) -> ASGIRouteHandler | HTTPRouteHandler:
         http_method=[HttpMethod(method) for method in app.methods],
         status_code=HTTPStatus.OK,
     )(handle)
-
-
-def _content_type(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    for name, value in headers:
-        if name == b"content-type":
-            return value.decode("latin-1")
-    return None
-
-
-async def _body(receive: Receive, limit: int) -> bytes:
-    """The whole body.
-
-    Raises:
-        RequestRefusedError: it is longer than `limit` bytes, or the client hung up.
-    """
-    chunks = []
-    size = 0
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise RequestRefusedError(
-                HTTPStatus.BAD_REQUEST, "BAD_REQUEST", "The request ended before its body did."
-            )
-        size += len(message["body"])
-        if size > limit:
-            raise RequestRefusedError(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                "INVALID_PARAMETER_VALUE",
-                f"The request body exceeds the maximum of {limit} bytes.",
-            )
-        chunks.append(message["body"])
-        more = message["more_body"]
-    return b"".join(chunks)
 
 
 class _ReplyResponse(Response[bytes]):

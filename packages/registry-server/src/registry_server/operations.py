@@ -7,6 +7,7 @@ request, the `Registry` call, the shape of the answer. Rows of other modules are
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -20,6 +21,28 @@ from registry_server.answers import Answer
 
 RequestT = TypeVar("RequestT")
 ResultT = TypeVar("ResultT")
+
+
+SHORT_BODY_BYTES = 2 * 1024 * 1024
+"""The longest body of an operation: a text of 100,000 characters takes 1.4 MiB, if each is escaped
+twice."""
+
+LONG_BODY_BYTES = 8 * 1024 * 1024
+"""The longest body of an operation with tags or a filter: the tags that an entity may have take
+1 MiB in UTF-8, and up to six times as much in JSON."""
+
+
+class Work(enum.Enum):
+    """What an operation has a server do. Each kind has threads of its own."""
+
+    READING = enum.auto()
+    """It reads one entity, in a moment."""
+    SEARCHING = enum.auto()
+    """It may read much, and take seconds."""
+    CHANGING = enum.auto()
+    """It changes the model that its request names, and may have to wait for others who do."""
+    WAITING = enum.auto()
+    """It may take as long as some other host does."""
 
 
 @attrs.frozen(kw_only=True)
@@ -45,8 +68,8 @@ class Operation(Generic[RequestT, ResultT]):
     call: Callable[[Call, RequestT], ResultT]
     answer: Answer[ResultT]
     summary: str
-    waits_for_others: bool = False
-    """Whether it may take as long as some other host does; such ones have threads of their own."""
+    work: Work = Work.CHANGING
+    max_body_bytes: int = SHORT_BODY_BYTES
 
     @property
     def is_read(self) -> bool:
@@ -117,6 +140,7 @@ _REGISTERED_MODELS: tuple[Operation[Any, Any], ...] = (
         call=_create_registered_model,
         answer=answers.REGISTERED_MODEL,
         summary="Create a registered model.",
+        max_body_bytes=LONG_BODY_BYTES,
     ),
     Operation(
         id="renameRegisteredModel",
@@ -157,6 +181,7 @@ _REGISTERED_MODELS: tuple[Operation[Any, Any], ...] = (
         call=lambda call, wanted: call.registry.get_registered_model(wanted.name),
         answer=answers.REGISTERED_MODEL,
         summary="Get a registered model with its newest versions.",
+        work=Work.READING,
     ),
     Operation(
         id="searchRegisteredModels",
@@ -166,6 +191,8 @@ _REGISTERED_MODELS: tuple[Operation[Any, Any], ...] = (
         call=_search_registered_models,
         answer=answers.REGISTERED_MODELS,
         summary="Search registered models.",
+        work=Work.SEARCHING,
+        max_body_bytes=LONG_BODY_BYTES,
     ),
     Operation(
         id="getLatestVersions",
@@ -175,6 +202,7 @@ _REGISTERED_MODELS: tuple[Operation[Any, Any], ...] = (
         call=_get_latest_versions,
         answer=answers.LATEST_VERSIONS,
         summary="Get the newest version of each stage.",
+        work=Work.READING,
     ),
     Operation(
         id="getLatestVersionsByQuery",
@@ -184,6 +212,7 @@ _REGISTERED_MODELS: tuple[Operation[Any, Any], ...] = (
         call=_get_latest_versions,
         answer=answers.LATEST_VERSIONS,
         summary="Get the newest version of each stage.",
+        work=Work.READING,
     ),
     Operation(
         id="setRegisteredModelTag",
@@ -239,6 +268,7 @@ _REGISTERED_MODELS: tuple[Operation[Any, Any], ...] = (
         ),
         answer=answers.MODEL_VERSION,
         summary="Get the model version that an alias names.",
+        work=Work.READING,
     ),
 )
 
@@ -251,6 +281,7 @@ _MODEL_VERSIONS: tuple[Operation[Any, Any], ...] = (
         call=_create_model_version,
         answer=answers.MODEL_VERSION,
         summary="Create the next version of a registered model.",
+        max_body_bytes=LONG_BODY_BYTES,
     ),
     Operation(
         id="updateModelVersion",
@@ -289,6 +320,7 @@ _MODEL_VERSIONS: tuple[Operation[Any, Any], ...] = (
         call=lambda call, wanted: call.registry.get_model_version(wanted.name, wanted.version),
         answer=answers.MODEL_VERSION,
         summary="Get a model version.",
+        work=Work.READING,
     ),
     Operation(
         id="searchModelVersions",
@@ -298,6 +330,8 @@ _MODEL_VERSIONS: tuple[Operation[Any, Any], ...] = (
         call=_search_model_versions,
         answer=answers.MODEL_VERSIONS,
         summary="Search model versions.",
+        work=Work.SEARCHING,
+        max_body_bytes=LONG_BODY_BYTES,
     ),
     Operation(
         id="getModelVersionDownloadUri",
@@ -309,6 +343,7 @@ _MODEL_VERSIONS: tuple[Operation[Any, Any], ...] = (
         ),
         answer=answers.ARTIFACT_URI,
         summary="Get the URI of a model version's artifacts.",
+        work=Work.READING,
     ),
     Operation(
         id="setModelVersionTag",

@@ -49,7 +49,7 @@ class Settings:
     public_url: str | None = None
     artifacts: str | None = attrs.field(default=None, repr=False)
     local_source_root: str | None = None
-    max_body_bytes: int = 32 * 1024 * 1024
+    max_body_bytes: int = 8 * 1024 * 1024
     max_connections: int = 0
     max_transfers: int = 128
     max_waiting_bytes: int = 64 * 1024 * 1024
@@ -170,7 +170,7 @@ OPTIONS: Sequence[Option] = (
     Option(
         "threads",
         ("REGISTRY_THREADS",),
-        "threads of each worker that call the store; as many reads may be under way beside them",
+        "threads of each worker for reads, as many for changes and half as many for searches",
         _number(1, 256),
     ),
     Option(
@@ -226,7 +226,7 @@ OPTIONS: Sequence[Option] = (
     Option(
         "max_body_bytes",
         ("REGISTRY_MAX_BODY_BYTES",),
-        "longest request body of a registry operation, in bytes",
+        "longest request body of an operation with tags or a filter, in bytes; 2 MiB of others",
         _number(1_024, 2**40),
     ),
     Option(

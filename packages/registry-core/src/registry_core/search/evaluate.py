@@ -126,8 +126,10 @@ def search(
     if position is not None:
         start = order.key_of_values(position)
         keyed = (pair for pair in keyed if order.is_after(pair[0], start))
-    first = order.first(query.max_results + 1, keyed, key=operator.itemgetter(0))
-    return paging.page(query, [row for _, row in first])
+    first = order.first(paging.most_entities(query) + 1, keyed, key=operator.itemgetter(0))
+    found = [row for _, row in first]
+    count = paging.fitting(found)
+    return paging.page(query, found[:count], is_cut=count < len(found))
 
 
 class _Order:

@@ -12,6 +12,7 @@ import base64
 import binascii
 import json
 from collections.abc import Sequence
+from json.encoder import encode_basestring_ascii
 from typing import TypeAlias, TypeVar
 
 from registry_core import validation
@@ -25,6 +26,15 @@ SortKey: TypeAlias = tuple[str | int, ...]
 TOKEN_MAX_LENGTH = 8_192
 """Characters of a page token. Ours have up to 5,000, with a name of 256 characters in it that takes
 twelve each; a longer one is refused before it is decoded."""
+
+PAGE_MAX_BYTES = 8 * 1024 * 1024
+"""Bytes of a page, as JSON: a page ends early, with a token, before an entity that would lead
+beyond it, though never before its first one. 10,000 versions, the page that MLflow's client asks
+for, fit."""
+
+ENTITY_BYTES = 512
+"""Bytes that an entity counts for all its short fields, whatever they are. As objects of Python
+they take more than as JSON."""
 
 _FORMAT = 1
 _TEXT_FIELDS = frozenset({"name"})
@@ -52,16 +62,48 @@ def position(query: Query) -> SortKey | None:
     raise InvalidArgumentError(f"Invalid page token, parsed value={parsed!r}")
 
 
-def page(query: Query, rows: Sequence[EntityT]) -> Page[EntityT]:
+def page(query: Query, rows: Sequence[EntityT], *, is_cut: bool = False) -> Page[EntityT]:
     """A page from the rows after `position(query)`, of which the caller gives one too many.
 
-    `rows` holds up to `max_results + 1` entities in the order of the query; the extra one only
-    tells that there is a next page.
+    `rows` holds up to `most_entities(query) + 1` entities in the order of the query; the extra one
+    only tells that there is a next page. `is_cut` says that there are more than the caller gives.
     """
-    if len(rows) <= query.max_results:
-        return Page(rows)
-    items = rows[: query.max_results]
-    return Page(items, _token(query, items[-1]))
+    items = rows[: most_entities(query)]
+    return Page(items, _token(query, items[-1]) if is_cut or len(items) < len(rows) else None)
+
+
+def most_entities(query: Query) -> int:
+    """How many entities the page may have: as many as are wanted, and as fit at the very most."""
+    return min(query.max_results, PAGE_MAX_BYTES // ENTITY_BYTES)
+
+
+def fitting(rows: Sequence[EntityT]) -> int:
+    """How many of the rows fit into a page: all of them, or fewer, but at least one."""
+    size = 0
+    for count, row in enumerate(rows):
+        size += entity_bytes(row)
+        if size > PAGE_MAX_BYTES and count:
+            return count
+    return len(rows)
+
+
+def entity_bytes(row: RegisteredModel | ModelVersion) -> int:
+    """What an entity counts of `PAGE_MAX_BYTES`."""
+    texts = [row.description or "", *row.tags, *row.tags.values(), *row.aliases]
+    size = ENTITY_BYTES + sum(map(text_bytes, texts))
+    if isinstance(row, RegisteredModel):
+        return size + sum(map(entity_bytes, row.latest_versions))
+    return size + text_bytes(row.source)
+
+
+def text_bytes(text: str) -> int:
+    """Bytes of a text in the ASCII of an answer, but for what even ASCII has escaped.
+
+    A text that stands for another one has its `size`.
+    """
+    if type(text) is not str:
+        return int(getattr(text, "size", len(text)))
+    return len(text) if text.isascii() else len(encode_basestring_ascii(text))
 
 
 def sort_key(query: Query, row: RegisteredModel | ModelVersion) -> SortKey:

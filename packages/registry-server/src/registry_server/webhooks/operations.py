@@ -12,7 +12,7 @@ from registry_core.webhooks import DEFAULT_PAGE_SIZE, Occasion, Webhooks, events
 from registry_core.wire import Json
 from registry_core.wire import webhooks as wire
 from registry_server.answers import NOTHING, Answer
-from registry_server.operations import Call, Operation
+from registry_server.operations import Call, Operation, Work
 from registry_server.replies import RequestRefusedError
 from registry_server.webhooks.delivery import Deliveries, TestsUnderWayError
 
@@ -154,7 +154,7 @@ def webhook_operations(
             call=handlers.create,
             answer=WEBHOOK,
             summary="Create a webhook.",
-            waits_for_others=True,
+            work=Work.WAITING,
         ),
         Operation(
             id="listWebhooks",
@@ -164,6 +164,7 @@ def webhook_operations(
             call=handlers.list,
             answer=WEBHOOKS,
             summary="List webhooks, newest first.",
+            work=Work.READING,
         ),
         Operation(
             id="getWebhook",
@@ -173,6 +174,7 @@ def webhook_operations(
             call=handlers.get,
             answer=WEBHOOK,
             summary="Get a webhook.",
+            work=Work.READING,
         ),
         Operation(
             id="updateWebhook",
@@ -182,7 +184,7 @@ def webhook_operations(
             call=handlers.update,
             answer=WEBHOOK,
             summary="Change some fields of a webhook.",
-            waits_for_others=True,
+            work=Work.WAITING,
         ),
         Operation(
             id="deleteWebhook",
@@ -201,7 +203,7 @@ def webhook_operations(
             call=handlers.test,
             answer=TEST_RESULT,
             summary="Send a sample of an event to a webhook now.",
-            waits_for_others=True,
+            work=Work.WAITING,
         ),
     )
 

@@ -20,6 +20,11 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.selectable import TableValuedAlias
 from sqlalchemy.types import NullType
 
+LOCK_MILLISECONDS = 2_000
+"""How long a statement waits for the row lock of a model before it is undone and tried again, as a
+lost race. Whoever holds the lock needs it for milliseconds, or seconds to rename thousands of
+versions. The connection of one who waits is not there for others."""
+
 
 @attrs.frozen
 class Statement:
@@ -30,25 +35,46 @@ class Statement:
     """The names of the values to pass, in order."""
     prepare: bool = True
     """Whether the server may keep a plan that does not depend on the values."""
+    is_search: bool = False
+    """Whether it may take long and give much. Then it is given up after a while, and its rows end
+    where they have as many bytes as a page may have."""
+    long_columns: tuple[int, ...] = ()
+    """Where texts may be long that count when it is asked how much a row is."""
 
     def arguments(self, values: Mapping[str, Any]) -> list[Any]:
         """The values in the order of the placeholders."""
         return [values[name] for name in self.parameters]
 
 
-def compiled(expression: ClauseElement, dialect: Dialect, *, prepare: bool = True) -> Statement:
+def compiled(
+    expression: ClauseElement,
+    dialect: Dialect,
+    *,
+    is_search: bool = False,
+    long_columns: tuple[int, ...] = (),
+) -> Statement:
     """The statement of an expression whose values are `param` parameters."""
     compiler = expression.compile(dialect=dialect)
     assert isinstance(compiler, SQLCompiler)
     constants = {name for name in compiler.params if compiler.params[name] is not None}
     assert not constants, f"values inside of a statement: {constants}"
-    return Statement(str(compiler), tuple(compiler.positiontup or ()), prepare)
+    return Statement(
+        str(compiler),
+        tuple(compiler.positiontup or ()),
+        is_search=is_search,
+        long_columns=long_columns,
+    )
 
 
 def param(name: str) -> BindParameter[Any]:
     """A value given when the statement runs."""
     # Without a type, so that nothing is cast: columns decide what the value is.
     return bindparam(name, type_=NullType(), required=True)
+
+
+def given(name: str) -> ColumnElement[Any]:
+    """A parameter as a column of a SELECT."""
+    return param(name).label(name)
 
 
 class _Function(FunctionElement[str]):
@@ -145,6 +171,17 @@ class bytes_of(FunctionElement[int]):  # noqa: N801 as above
     name = "bytes_of"
     inherit_cache = True
     type = BigInteger()
+
+
+class waits_for_locks_briefly(FunctionElement[bool]):  # noqa: N801 as above
+    """True. From then on the statement, if it is a transaction by itself, waits for locks briefly.
+
+    PostgreSQL takes the setting back at the end of the transaction, so that it costs no round trip
+    and is safe behind a pooler. SQLite has no row locks.
+    """
+
+    name = "waits_for_locks_briefly"
+    inherit_cache = True
 
 
 class limit_if(FunctionElement[int]):  # noqa: N801 as above
@@ -253,6 +290,17 @@ def _sqlite_bytes(node: bytes_of, compiler: SQLCompiler, **options: Any) -> str:
 @compiles(bytes_of, "postgresql")
 def _postgresql_bytes(node: bytes_of, compiler: SQLCompiler, **options: Any) -> str:
     return f"octet_length({compiler.process(node.clauses, **options)})"
+
+
+@compiles(waits_for_locks_briefly, "sqlite")
+def _sqlite_no_locks(_: waits_for_locks_briefly, __: SQLCompiler, **___: Any) -> str:
+    return "true"
+
+
+@compiles(waits_for_locks_briefly, "postgresql")
+def _postgresql_lock_timeout(_: waits_for_locks_briefly, __: SQLCompiler, **___: Any) -> str:
+    # As a subquery, which runs once, and before any row is looked at.
+    return f"(SELECT set_config('lock_timeout', '{LOCK_MILLISECONDS}ms', true)) IS NOT NULL"
 
 
 @compiles(limit_if, "sqlite")

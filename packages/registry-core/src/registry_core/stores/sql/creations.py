@@ -14,8 +14,15 @@ from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.sql.elements import ClauseElement, ColumnElement
 from sqlalchemy.sql.selectable import FromClause
 
-from registry_core.stores.sql.compiling import element, elements, param
+from registry_core.stores.sql.compiling import (
+    element,
+    elements,
+    given,
+    param,
+    waits_for_locks_briefly,
+)
 from registry_core.stores.sql.database import Insert
+from registry_core.stores.sql.parts import TAG_VALUE
 from registry_core.stores.sql.tables import (
     applied_operations,
     model_version_tags,
@@ -28,9 +35,6 @@ _NEW_VERSION = tuple(
     column.name for column in model_versions.c if column.name not in ("name", "version")
 )
 
-TAG_VALUE = ("value", "value_head", "value_folded")
-"""The columns of a tag's value."""
-
 _ONE: ColumnElement[int] = literal_column("1")
 
 
@@ -41,10 +45,15 @@ def creating_models(insert_into: Insert) -> dict[str, ClauseElement]:
     # A name that is taken gives no row, and no failed transaction either.
     create = (
         insert_into(model)
-        .values(
-            {field: param(field) for field in fields}
-            | {"creation_time": param("now"), "last_updated_time": param("now")}
-            | {"next_version": literal_column("1")}
+        .from_select(
+            [*fields, "creation_time", "last_updated_time", "next_version"],
+            select(
+                *(given(field) for field in fields),
+                param("now").label("creation_time"),
+                param("now").label("last_updated_time"),
+                _ONE.label("next_version"),
+            ).where(waits_for_locks_briefly()),
+            include_defaults=False,
         )
         .on_conflict_do_nothing(index_elements=["name"])
         .returning(model.c.name)
@@ -73,7 +82,7 @@ def creating_versions() -> dict[str, ClauseElement]:
     model = registered_models
     take = (
         update(model)
-        .where(model.c.name == param("name"))
+        .where(model.c.name == param("name"), waits_for_locks_briefly())
         .values(next_version=model.c.next_version + _ONE, last_updated_time=param("creation_time"))
         .returning(model.c.name, (model.c.next_version - _ONE).label("version"))
     )
@@ -128,11 +137,6 @@ def _noted(created: FromClause, version: ColumnElement[Any] | None = None) -> Re
         .from_select(names, select(*values).select_from(created), include_defaults=False)
         .returning(operation.c.version)
     )
-
-
-def given(name: str) -> ColumnElement[Any]:
-    """A parameter as a column of a SELECT."""
-    return param(name).label(name)
 
 
 def given_tags() -> list[ColumnElement[Any]]:

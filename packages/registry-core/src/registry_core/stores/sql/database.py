@@ -18,6 +18,7 @@ What may be repeated and what may not is decided here, once:
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import time
@@ -29,7 +30,7 @@ from sqlalchemy.engine import Connection as SqlalchemyConnection
 from sqlalchemy.engine import Dialect, Engine
 
 from registry_core import at_once
-from registry_core.at_once import WouldWaitError
+from registry_core.at_once import TooLargeError, WouldWaitError
 from registry_core.errors import ContentionError, StoreBusyError
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.errors import (
@@ -40,17 +41,16 @@ from registry_core.stores.sql.errors import (
     ServerLostError,
     ServerSilentError,
 )
+from registry_core.stores.sql.lanes import Lanes
+from registry_core.stores.sql.patience import Patience
 from registry_core.stores.sql.pool import Pool
+from registry_core.stores.sql.results import Row as Row  # noqa: PLC0414 it is also told here
+from registry_core.stores.sql.results import characters
 from registry_core.stores.sql.writers import Change, Writers
 
 RETRY_SECONDS = 10.0
 """How long lost races are repeated. A client that waits longer has usually given up."""
 
-_PATIENT_SECONDS = 5.0
-"""How long a statement that was too slow for an event loop is left to threads."""
-
-_MOST_PATIENT = 512
-"""How many such statements are remembered; each has few texts."""
 
 _FIRST_DELAY = 0.002
 """Seconds, the mean delay before the first repetition being half of it; doubled each time."""
@@ -58,7 +58,6 @@ _FIRST_DELAY = 0.002
 _LONGEST_DELAY = 0.1
 """Seconds."""
 
-Row: TypeAlias = tuple[Any, ...]
 Values: TypeAlias = Mapping[str, Any]
 ResultT = TypeVar("ResultT")
 
@@ -199,20 +198,29 @@ class Database:
         """The rows of a statement that changes nothing."""
         if at_once.waiter() is not None:
             return self._read_at_once(statement, values)
-        return self._repeated(
-            lambda connection: _read(connection, statement, values), harmless=True
-        )
+        with self._lanes.search() if statement.is_search else _no_lane:
+            return self._repeated(
+                lambda connection: _read(connection, statement, values), harmless=True
+            )
 
     def write(self, statement: Statement, values: Values) -> list[Row]:
-        """The rows of a statement that is a transaction by itself."""
+        """The rows of a statement that is a transaction by itself.
+
+        The value `name` is of the model that it changes: see `lanes`.
+        """
         change: _Change = Change(
             lambda connection: connection.run(statement, values), is_one_statement=True
         )
-        return cast("list[Row]", self._changed(change))
+        return cast("list[Row]", self._changed(change, values.get("name")))
 
-    def transaction(self, work: Callable[[Connection], ResultT]) -> ResultT:
-        """The result of `work`, committed. It may be called again, after an undone attempt."""
-        return cast("ResultT", self._changed(Change(work, is_one_statement=False)))
+    def transaction(
+        self, work: Callable[[Connection], ResultT], *, model: str | None = None
+    ) -> ResultT:
+        """The result of `work`, committed. It may be called again, after an undone attempt.
+
+        `model` is the name of the one that it changes: see `lanes`.
+        """
+        return cast("ResultT", self._changed(Change(work, is_one_statement=False), model))
 
     def close(self) -> None:
         """Closes what is idle, and what is in use once it is given back."""
@@ -236,15 +244,21 @@ class Database:
         self._writers: Writers[Connection] | None = (
             Writers() if self.driver.has_one_writer else None
         )
-        self._patient: dict[str, float] = {}
+        self._lanes = Lanes(
+            self.driver.max_connections, is_in_process=not self.driver.waits_for_sockets
+        )
+        self._patience = Patience()
 
     def _read_at_once(self, statement: Statement, values: Values) -> list[Row]:
-        """The rows, if a connection is free and nothing unusual happens.
+        """The rows, if a connection is free and nothing unusual happens."""
+        self._patience.check(statement, values)
+        if not statement.is_search:
+            return self._tried_at_once(statement, values)
+        waits = self.driver.waits_for_sockets
+        with self._lanes.search_at_once() if waits else self._patience.limiting_searches():
+            return self._tried_at_once(statement, values)
 
-        A statement that took too long is left to threads for a while: trying it costs time, too.
-        """
-        if self._patient.get(statement.text, 0.0) > time.monotonic():
-            raise WouldWaitError("It has taken too long a moment ago")
+    def _tried_at_once(self, statement: Statement, values: Values) -> list[Row]:
         connection = self._pool.take_idle()
         if connection is None:
             raise WouldWaitError("There is no idle connection")
@@ -252,21 +266,19 @@ class Database:
             rows = _read(connection, statement, values)
         except Exception as error:
             self._pool.put_back_or_discard(connection)
+            if isinstance(error, TooLargeError):
+                raise self._patience.too_large(statement, values) from None
             # Whatever it was, a thread deals with it.
-            raise self._too_slow(statement) from error
+            raise self._patience.too_slow(statement) from error
         except BaseException:
             self._pool.discard(connection)
             raise
         self._pool.put_back(connection)
         if len(rows) > at_once.MOST_ROWS:
-            raise self._too_slow(statement)
+            raise self._patience.too_slow(statement)
+        if characters(rows, statement.long_columns) > at_once.MOST_BYTES:
+            raise self._patience.too_large(statement, values)
         return rows
-
-    def _too_slow(self, statement: Statement) -> WouldWaitError:
-        if len(self._patient) > _MOST_PATIENT:
-            self._patient.clear()
-        self._patient[statement.text] = time.monotonic() + _PATIENT_SECONDS
-        return WouldWaitError("It cannot be done at once")
 
     def _repeated(self, action: Callable[[Connection], ResultT], *, harmless: bool) -> ResultT:
         """The result of an action, repeated as the module says. `harmless`: it changes nothing."""
@@ -302,10 +314,11 @@ class Database:
                 pool.put_back(connection)
                 return result
 
-    def _changed(self, change: _Change) -> Any:
+    def _changed(self, change: _Change, model: str | None) -> Any:
         """The result of a change. Where there is one writer at a time, those who wait share."""
         if self._writers is None:
-            return self._alone(change)
+            with self._lanes.change(model):
+                return self._alone(change)
         # Waiting for the file's lock is polling; waiting in the process is not.
         with self._writers.turn(change, timeout=RETRY_SECONDS) as changes:
             if len(changes) == 1:
@@ -342,6 +355,9 @@ class Database:
                 change.succeed(self._alone(change))
             except Exception as error:  # noqa: BLE001 it is this one's
                 change.fail(error)
+
+
+_no_lane = contextlib.nullcontext()
 
 
 class _TransactionEndedError(Exception):

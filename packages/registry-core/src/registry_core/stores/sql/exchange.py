@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, TypeAlias
 
 import psycopg
@@ -24,6 +24,8 @@ from psycopg.pq import DiagnosticField, ExecStatus, TransactionStatus, error_mes
 from psycopg.pq.abc import PGconn, PGresult
 from psycopg.waiting import Ready, Wait
 
+from registry_core import at_once
+from registry_core.at_once import TooLargeError, WouldWaitError
 from registry_core.errors import RegistryError
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.database import Row, Values
@@ -32,6 +34,7 @@ from registry_core.stores.sql.errors import (
     PreparedElsewhereError,
     from_sqlstate,
 )
+from registry_core.stores.sql.results import ROWS_AT_A_TIME, PageOfRows
 
 PREPARED_MAX = 400
 """Prepared statements that a connection keeps, each a plan in the server's memory: one more, and
@@ -42,6 +45,10 @@ _Key: TypeAlias = tuple[str, tuple[int, ...]]
 """The text of a statement, and the types of its values."""
 
 _logger = logging.getLogger(__name__)
+
+_LARGEST_COLUMNS = 3
+"""The last of `Statement.long_columns`, where texts may have MiB: tags, aliases, and of a model its
+latest versions."""
 
 _SUCCEEDED = frozenset({ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK})
 
@@ -82,9 +89,14 @@ class Exchange:
         """What is prepared, and under which name; the oldest first."""
 
     def rows(self, statement: Statement, values: Values) -> list[Row]:
-        """The rows of a statement; none when it gives none. Failures are errors of this package."""
+        """The rows of a statement; none when it gives none. Failures are errors of this package.
+
+        After `CutRows` the connection is busy until the rest is given up.
+        """
         try:
             result = self._answer(statement, values)
+            if isinstance(result, list):
+                return result
             if not result.nfields:
                 return []
             self._transformer.set_pgresult(result)
@@ -94,16 +106,19 @@ class Exchange:
         except psycopg.Error as error:
             raise RegistryError(f"The database cannot be told that: {error}") from error
 
-    def _answer(self, statement: Statement, values: Values) -> PGresult:
+    def _answer(self, statement: Statement, values: Values) -> PGresult | list[Row]:
+        """The result of a statement; of a search, its rows."""
         try:
-            self._send(statement, values)
-            return self._result()
+            return self._sent(statement, values)
         except PreparedElsewhereError:
             self._preparing.stop()
             if self._pgconn.transaction_status != TransactionStatus.IDLE:
                 raise  # it has ended the transaction, which has to be repeated as a whole
+        return self._sent(statement, values)
+
+    def _sent(self, statement: Statement, values: Values) -> PGresult | list[Row]:
         self._send(statement, values)
-        return self._result()
+        return self._page(statement) if statement.is_search else self._result()
 
     def _send(self, statement: Statement, values: Values) -> None:
         pgconn = self._pgconn
@@ -150,6 +165,27 @@ class Exchange:
         self._names[key] = name
         return name
 
+    def _page(self, statement: Statement) -> list[Row]:
+        """The rows of a search, taken a few at a time until there are enough."""
+        _have_rows_come_apart(self._pgconn)
+        page = PageOfRows(statement.long_columns)
+        is_at_once = at_once.waiter() is not None
+
+        def is_enough(result: PGresult) -> bool:
+            if is_at_once:
+                _check_size(result, statement.long_columns[-_LARGEST_COLUMNS:])
+            self._transformer.set_pgresult(result)
+            rows = self._transformer.load_rows(0, result.ntuples, tuple)
+            is_full = page.is_full_with(rows)
+            if is_at_once and (is_full or len(page.rows) > at_once.MOST_ROWS):
+                raise WouldWaitError("It gives too many rows")
+            return is_full
+
+        result = self._raw.wait(_received_apart(self._pgconn, is_enough))
+        if result is not None and result.status not in _SUCCEEDED:
+            raise _failure(result)
+        return page.rows
+
     def _result(self) -> PGresult:
         """The result of what was sent; the last, if it was several statements."""
         results = self._raw.wait(_received(self._pgconn))
@@ -164,6 +200,46 @@ def _name(key: _Key) -> bytes:
     text, types = key
     digest = hashlib.blake2b(f"{types} {text}".encode(), digest_size=_DIGEST_BYTES)
     return b"registry_" + digest.hexdigest().encode()
+
+
+def _check_size(result: PGresult, columns: Sequence[int]) -> None:
+    """Refuses what would hold up an event loop, before it becomes texts."""
+    value, rows = result.get_value, range(result.ntuples)
+    if sum([len(value(row, column) or b"") for row in rows for column in columns]) > (
+        at_once.MOST_BYTES
+    ):
+        raise TooLargeError("It is too large to be done at once")
+
+
+def _have_rows_come_apart(pgconn: PGconn) -> None:
+    """Has what was sent last answered in pieces, so that not all rows are kept at once."""
+    try:
+        pgconn.set_chunked_rows_mode(ROWS_AT_A_TIME)
+    except psycopg.NotSupportedError:  # libpq before 17
+        pgconn.set_single_row_mode()
+
+
+def _received_apart(
+    pgconn: PGconn, is_enough: Callable[[PGresult], bool]
+) -> Generator[Wait, Ready | int, PGresult | None]:
+    """Gives the rows of what is being sent to `is_enough`, some at a time; pauses as `_received`.
+
+    The last result, or None where it was enough before: the rest is then still to come.
+    """
+    while pgconn.flush():
+        if (yield Wait.RW) & Ready.R:
+            pgconn.consume_input()
+    last = None
+    while True:
+        while pgconn.is_busy():
+            yield Wait.R
+            pgconn.consume_input()
+        result = pgconn.get_result()
+        if result is None:
+            return last
+        last = result
+        if result.ntuples and is_enough(result):
+            return None
 
 
 def _received(pgconn: PGconn) -> Generator[Wait, Ready | int, list[PGresult]]:

@@ -13,8 +13,9 @@ from __future__ import annotations
 import contextlib
 import math
 import select
+import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any, NoReturn
 
 from sqlalchemy import Connection, Engine, create_engine
@@ -28,11 +29,13 @@ from registry_core.at_once import Waiter
 from registry_core.errors import (
     BackendNotInstalledError,
     RegistryError,
+    SearchTooSlowError,
     StoreBusyError,
     StoreUnavailableError,
 )
+from registry_core.interest import is_wanted
 from registry_core.search.like import sql_like_pattern
-from registry_core.stores.sql.compiling import Statement
+from registry_core.stores.sql.compiling import LOCK_MILLISECONDS, Statement
 from registry_core.stores.sql.database import Row, Values
 from registry_core.stores.sql.errors import (
     ConnectionLostError,
@@ -42,12 +45,14 @@ from registry_core.stores.sql.errors import (
     ServerSilentError,
     from_sqlstate,
 )
+from registry_core.stores.sql.results import SEARCH_SECONDS, CutRows
 from registry_core.stores.sql.tables import ALEMBIC_VERSION_TABLE
 
 try:
     import psycopg
     from psycopg.adapt import AdaptersMap
     from psycopg.pq import TransactionStatus
+    from psycopg.pq.abc import PGconn
     from psycopg.types.numeric import Int8Dumper
     from psycopg.types.string import TextLoader
     from psycopg.waiting import Ready, Wait
@@ -78,6 +83,9 @@ READ_ONLY_SECONDS = 5.0
 """How long a connection that was opened to a server without writes is used for reads. That server
 may be replaced by another one at any time, and would then answer with what used to be."""
 
+CANCEL_SECONDS = 2.0
+"""For a request to cancel a statement, which goes over a connection of its own."""
+
 MAX_CONNECTIONS = 16
 """Of one process, where nobody says another number: as many as a worker of the server has threads
 and reads in its event loop. PostgreSQL admits 100 by default, for all processes."""
@@ -97,8 +105,13 @@ _BEGIN = Statement(
     # READ WRITE is not said: it would override `default_transaction_read_only`, which operators set
     # to keep writers away from a primary that another server is about to replace.
     "BEGIN ISOLATION LEVEL READ COMMITTED; "
-    # A client that freezes in a transaction must not keep a model's row locked for ever.
-    "SET LOCAL idle_in_transaction_session_timeout = '10s'",
+    # A client that freezes in a transaction must not keep a model's row locked for ever, and who
+    # waits for that row must not keep a connection for long. LOCAL, because behind a pooler the
+    # next transaction on the same connection may be somebody else's.
+    "SET LOCAL idle_in_transaction_session_timeout = '10s'; "
+    f"SET LOCAL lock_timeout = '{LOCK_MILLISECONDS}ms'; "
+    # Before the client gives it up, and does not know what becomes of it.
+    f"SET LOCAL statement_timeout = '{STATEMENT_SECONDS - 5:g}s'",
     (),
     prepare=False,
 )
@@ -207,6 +220,47 @@ class BoundedConnection(psycopg.Connection[Row]):
     statement_seconds = STATEMENT_SECONDS
     hosts: Hosts
     """Where it was looked for."""
+    _search_until = math.inf
+    _is_given_up = False
+
+    @contextlib.contextmanager
+    def searching(self) -> Iterator[None]:
+        """Has what runs in the block cancelled when it takes longer than a search may.
+
+        Raises:
+            SearchTooSlowError: it was.
+        """
+        self._search_until, self._is_given_up = time.monotonic() + SEARCH_SECONDS, False
+        try:
+            yield
+        except StoreUnavailableError as error:
+            if self._is_given_up:
+                raise SearchTooSlowError(SEARCH_SECONDS) from error
+            raise
+        finally:
+            self._search_until = math.inf
+
+    def give_up_rest(self) -> None:
+        """Cancels the statement that runs, and takes what the server has sent of it by then."""
+        self._cancel()
+        self.wait(_to_the_end(self.pgconn))
+
+    def _cancel(self) -> None:
+        # Where it fails, or comes too late, there is an end to the statement all the same.
+        with contextlib.suppress(psycopg.Error):
+            self.cancel_safe(timeout=CANCEL_SECONDS)
+
+    def close(self) -> None:
+        """See psycopg. A statement that still runs would go on, and is cancelled."""
+        if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+            # By somebody else, because it takes a while, and an event loop may be the caller.
+            threading.Thread(target=self._cancel_and_close, daemon=True).start()
+        else:
+            super().close()
+
+    def _cancel_and_close(self) -> None:
+        self._cancel()
+        super().close()
 
     def wait(self, gen: Generator[Any, Any, Any], *args: Any, **kwargs: Any) -> Any:
         """What psycopg's `wait` returns."""
@@ -244,6 +298,10 @@ class BoundedConnection(psycopg.Connection[Row]):
     def _check(self, started: float, heard: float) -> float:
         """The moment of the last sign of life."""
         now = time.monotonic()
+        if self._search_until < math.inf and not self._is_given_up:
+            self._is_given_up = now > self._search_until or not is_wanted()
+            if self._is_given_up:
+                self._cancel()
         if now - started > self.statement_seconds:
             reason = f"no result in {self.statement_seconds:g} seconds"
             self._give_up(InDoubtError(f"The database does not answer: {reason}"))
@@ -299,10 +357,19 @@ class PostgresqlConnection:
     def run(self, statement: Statement, values: Values) -> list[Row]:
         """See `Connection`."""
         try:
-            return self._exchange.rows(statement, values)
+            return self._rows(statement, values)
         except ReadOnlyServerError:
             self.raw.hosts.avoid(self.raw.pgconn)
             raise
+
+    def _rows(self, statement: Statement, values: Values) -> list[Row]:
+        if not statement.is_search or at_once.waiter() is not None:
+            return self._exchange.rows(statement, values)
+        with self.raw.searching():
+            rows = self._exchange.rows(statement, values)
+            if isinstance(rows, CutRows):
+                self.raw.give_up_rest()
+            return rows
 
     def begin(self) -> None:
         """See `Connection`."""
@@ -342,6 +409,16 @@ class PostgresqlConnection:
     def close(self) -> None:
         """See `Connection`."""
         self.raw.close()
+
+
+def _to_the_end(pgconn: PGconn) -> Generator[Wait, Ready | int, None]:
+    """Takes all results and looks at none; pauses until the socket is ready for what it says."""
+    while True:
+        while pgconn.is_busy():
+            yield Wait.R
+            pgconn.consume_input()
+        if pgconn.get_result() is None:
+            return
 
 
 def _adapters() -> AdaptersMap:

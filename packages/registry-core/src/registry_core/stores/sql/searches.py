@@ -47,6 +47,8 @@ from registry_core.stores.sql import filters
 from registry_core.stores.sql.compiling import Statement, compiled, limit_if, param
 from registry_core.stores.sql.database import Driver
 from registry_core.stores.sql.statements import (
+    LONG_MODEL_COLUMNS,
+    LONG_VERSION_COLUMNS,
     MODEL_FIELDS,
     VERSION_FIELDS,
     model_columns,
@@ -114,7 +116,8 @@ class _Shape:
     entity: Entity
     terms: filters.Shape
     order_by: tuple[OrderBy, ...]
-    max_results: int
+    rows: int
+    """One more than a page has."""
     is_first_page: bool
     exclude_prompts: bool
 
@@ -125,7 +128,7 @@ def statement(query: Query, dialect: Dialect) -> Statement:
         entity=query.entity,
         terms=filters.shape(query.filter),
         order_by=query.order_by,
-        max_results=query.max_results,
+        rows=paging.most_entities(query) + 1,
         is_first_page=not query.page_token,
         exclude_prompts=query.exclude_prompts,
     )
@@ -146,8 +149,17 @@ def values(query: Query, driver: Driver) -> dict[str, Any]:
 @functools.lru_cache(maxsize=KEPT_STATEMENTS)
 def _compiled(shape: _Shape, dialect: Dialect) -> Statement:
     page = _page(shape)
-    columns = model_columns if shape.entity is Entity.REGISTERED_MODEL else version_columns
-    return compiled(select(*columns(page)).order_by(*_order(page, shape.order_by)), dialect)
+    is_models = shape.entity is Entity.REGISTERED_MODEL
+    columns = model_columns(page) if is_models else version_columns(page)
+    completed = (
+        select(*columns)
+        .order_by(*_order(page, shape.order_by))
+        # PostgreSQL then completes a row when it is asked for, and not all of them to sort them.
+        .limit(_literal(shape.rows))
+        .offset(_literal(0))
+    )
+    long = LONG_MODEL_COLUMNS if is_models else LONG_VERSION_COLUMNS
+    return compiled(completed, dialect, is_search=True, long_columns=long)
 
 
 def _page(shape: _Shape) -> FromClause:
@@ -210,7 +222,7 @@ def _walk(
     entity = kind.table.alias("e")
     tagged = [_has_tag(shape, kind, entity, key) for key in keys]
     walk = _selected(shape, kind, entity, [*common, *tagged])
-    return walk.limit(limit_if(*common, _literal(shape.max_results + 1)))
+    return walk.limit(limit_if(*common, _literal(shape.rows)))
 
 
 def _walk_tag(
@@ -220,7 +232,7 @@ def _walk_tag(
     tag = kind.tags.alias("found")
     where = [*common, *filters.on_tag(shape.terms, keys[0], tag)]
     where += [_has_tag(shape, kind, tag, key) for key in keys[1:]]
-    size = _literal(shape.max_results + 1)
+    size = _literal(shape.rows)
     found = (
         select(*(tag.c[name] for name in kind.keys))
         .where(*where, *_everywhere(shape, tag))
@@ -231,7 +243,13 @@ def _walk_tag(
     )
     entity = kind.table.alias("e")
     same = and_(*(found.c[name] == entity.c[name] for name in kind.keys))
-    return select(*(entity.c[field] for field in kind.fields)).select_from(found.join(entity, same))
+    return (
+        select(*(entity.c[field] for field in kind.fields))
+        .select_from(found.join(entity, same))
+        # No row is lost, and the database does not look for another way to begin with some.
+        .limit(size)
+        .offset(_literal(0))
+    )
 
 
 def _selected(
@@ -250,7 +268,7 @@ def _selected(
         .where(*where, *_everywhere(shape, entity))
         .order_by(*_order(entity, shape.order_by))
         # A literal, because a plan for an unknown limit is a plan for a tenth of the table.
-        .limit(_literal(shape.max_results + 1))
+        .limit(_literal(shape.rows))
         # Else SQLAlchemy adds it for SQLite, as a parameter.
         .offset(_literal(0))
     )

@@ -8,10 +8,10 @@ finds at its first write that what it has read is out of date.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import re
 import sqlite3
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,13 +22,16 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.pool import NullPool, StaticPool
 
 from registry_core import at_once
-from registry_core.errors import InvalidUrlError, UnsupportedBackendError
+from registry_core.at_once import TooLargeError
+from registry_core.errors import InvalidUrlError, SearchTooSlowError, UnsupportedBackendError
+from registry_core.interest import is_wanted
 from registry_core.redaction import redacted
 from registry_core.search.like import Wildcard, parts
 from registry_core.stores.sql import checks
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.database import Row, Values
 from registry_core.stores.sql.errors import from_sqlite_code
+from registry_core.stores.sql.results import ROWS_AT_A_TIME, SEARCH_SECONDS, PageOfRows
 
 MINIMUM_VERSION = (3, 35, 0)
 """The first with RETURNING."""
@@ -39,9 +42,17 @@ MAX_CONNECTIONS = 16
 BUSY_MILLISECONDS = 50
 """How long SQLite itself waits for a lock; longer waits are repeated with jitter by `database`."""
 
-STEPS_AT_ONCE = 100_000
-"""Steps of SQLite's machine that a read for an event loop may take, or up to twice as many: about
-5 milliseconds. A page of 100 models with 5 versions of each takes 40,000."""
+SECONDS_AT_ONCE = 0.005
+"""Of the processor, that a read for an event loop may take. A page of 100 models with 5 versions of
+each takes 2 milliseconds."""
+
+STEPS_AT_ONCE = 1_000
+"""Steps of SQLite's machine after which a read for an event loop looks at its clock. They take 50
+microseconds, or some hundred times that where each step searches a long text."""
+
+STEPS_OF_A_SEARCH = 10_000
+"""Steps of a search in a thread after which it is looked at whether it has taken too long, or
+nobody waits for it any more."""
 
 CACHED_STATEMENTS = 512
 """Prepared statements that a connection keeps."""
@@ -58,7 +69,8 @@ _SETTINGS = (
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
     "PRAGMA cache_size = -8192",
-    "PRAGMA temp_store = MEMORY",
+    # What does not fit into the cache: a search may sort more than memory should hold.
+    "PRAGMA temp_store = FILE",
 )
 
 
@@ -193,18 +205,51 @@ class SqliteConnection:
 
     def run(self, statement: Statement, values: Values) -> list[Row]:
         """See `Connection`."""
-        is_bounded = at_once.waiter() is not None
-        if is_bounded:
-            # Called after so many steps of all runs of the statement, so the first call may come at
-            # once; it interrupts this run by returning a number.
-            self.raw.set_progress_handler(itertools.count().__next__, STEPS_AT_ONCE)
+        if at_once.waiter() is not None:
+            return self._run_at_once(statement, values)
+        if statement.is_search:
+            return self._run_search(statement, values)
         try:
             return self.raw.execute(statement.text, statement.arguments(values)).fetchall()
         except sqlite3.Error as error:
             raise _translated(error) from error
+
+    def _run_at_once(self, statement: Statement, values: Values) -> list[Row]:
+        self.raw.set_progress_handler(_Clock().is_late, STEPS_AT_ONCE)
+        # Of a text or a row; a search takes more steps for many of them.
+        before = self.raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, at_once.MOST_BYTES)
+        try:
+            return self.raw.execute(statement.text, statement.arguments(values)).fetchmany(
+                at_once.MOST_ROWS + 1
+            )
+        except sqlite3.DataError as error:
+            raise TooLargeError("It is too large to be done at once") from error
+        except sqlite3.Error as error:
+            raise _translated(error) from error
         finally:
-            if is_bounded:
-                self.raw.set_progress_handler(None, 0)
+            self.raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, before)
+            self.raw.set_progress_handler(None, 0)
+
+    def _run_search(self, statement: Statement, values: Values) -> list[Row]:
+        deadline = time.monotonic() + SEARCH_SECONDS
+        page = PageOfRows(statement.long_columns)
+        self.raw.set_progress_handler(
+            lambda: time.monotonic() > deadline or not is_wanted(), STEPS_OF_A_SEARCH
+        )
+        try:
+            with contextlib.closing(
+                self.raw.execute(statement.text, statement.arguments(values))
+            ) as cursor:
+                while found := cursor.fetchmany(ROWS_AT_A_TIME):
+                    if page.is_full_with(found):
+                        break
+        except sqlite3.Error as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+                raise SearchTooSlowError(SEARCH_SECONDS) from error
+            raise _translated(error) from error
+        finally:
+            self.raw.set_progress_handler(None, 0)
+        return page.rows
 
     def begin(self) -> None:
         """See `Connection`."""
@@ -242,6 +287,26 @@ class SqliteConnection:
             self.raw.execute(text)
         except sqlite3.Error as error:
             raise _translated(error) from error
+
+
+class _Clock:
+    """Tells a read for an event loop when it has taken too long.
+
+    It counts the processor's time, because a busy machine is no fault of the read; and from when it
+    is first asked, because most reads end before that, and should not pay for it.
+    """
+
+    __slots__ = ("_deadline",)
+
+    def __init__(self) -> None:
+        self._deadline: float | None = None
+
+    def is_late(self) -> bool:
+        """Whether it is too late; SQLite then interrupts the statement."""
+        now = time.thread_time()
+        if self._deadline is None:
+            self._deadline = now + SECONDS_AT_ONCE
+        return now > self._deadline
 
 
 class _OnlyConnection(SqliteConnection):

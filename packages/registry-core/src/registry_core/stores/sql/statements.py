@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from typing import Any
 
 import attrs
 from sqlalchemy import (
     Select,
-    Table,
     Text,
     case,
     cast,
@@ -31,21 +29,20 @@ from registry_core.stores.sql.compiling import (
     Statement,
     array,
     array_of,
-    bytes_of,
     compiled,
     document,
     documents_of,
     object_of,
     param,
+    waits_for_locks_briefly,
 )
 from registry_core.stores.sql.creations import (
-    TAG_VALUE,
     creating_models,
     creating_versions,
-    given,
     operations,
 )
 from registry_core.stores.sql.database import Insert
+from registry_core.stores.sql.parts import is_version, writing_parts
 from registry_core.stores.sql.tables import (
     model_version_tags,
     model_versions,
@@ -83,9 +80,16 @@ VERSION_FIELDS = (
 )
 """The columns of a model version that are read, in the order `rows` reads them."""
 
+LONG_MODEL_COLUMNS = (3, 6, 7, 8)
+"""Where `model_columns` has description, tags, aliases and latest versions."""
+
+LONG_VERSION_COLUMNS = (5, 6, 8, 10, 11, 14, 15)
+"""Where `version_columns` has URIs, the message of its status, description, tags and aliases."""
+
 WEBHOOK_FIELDS = tuple(column.name for column in webhooks.c)
 
-_ZERO: ColumnElement[int] = literal_column("0")
+_ONE: ColumnElement[int] = literal_column("1")
+
 
 # What is read
 
@@ -215,11 +219,19 @@ def statements(dialect: Dialect, insert_into: Insert) -> Statements:
         **_reading(),
         **_writing_models(insert_into),
         **_writing_versions(),
-        **_writing_tags_and_aliases(insert_into),
+        **writing_parts(insert_into),
         **_writing_webhooks(),
         **operations(),
     }
-    made = {name: compiled(expression, dialect) for name, expression in expressions.items()}
+    long_columns = {
+        "get_model": LONG_MODEL_COLUMNS,
+        "get_version": LONG_VERSION_COLUMNS,
+        "get_version_by_alias": LONG_VERSION_COLUMNS,
+    }
+    made = {
+        name: compiled(expression, dialect, long_columns=long_columns.get(name, ()))
+        for name, expression in expressions.items()
+    }
     return Statements(**made)
 
 
@@ -232,8 +244,8 @@ def _reading() -> dict[str, ClauseElement]:
     return {
         "get_model": select(*model_columns(model)).where(model.c.name == param("name")),
         "model_exists": select(model.c.name).where(model.c.name == param("name")),
-        "get_version": select(*version_columns(version)).where(*_is_version(version)),
-        "version_exists": select(version.c.version).where(*_is_version(version)),
+        "get_version": select(*version_columns(version)).where(*is_version(version)),
+        "version_exists": select(version.c.version).where(*is_version(version)),
         # A row without a version says that the model exists and the alias does not.
         "get_version_by_alias": select(*version_columns(version))
         .select_from(by_alias)
@@ -243,10 +255,6 @@ def _reading() -> dict[str, ClauseElement]:
             tag.c.key == literal_column(f"'{validation.PROMPT_TAG}'"),
         ),
     }
-
-
-def _is_version(version: FromClause) -> tuple[ColumnElement[bool], ...]:
-    return version.c.name == param("name"), version.c.version == param("version")
 
 
 def _writing_models(insert_into: Insert) -> dict[str, ClauseElement]:
@@ -269,13 +277,15 @@ def _writing_models(insert_into: Insert) -> dict[str, ClauseElement]:
             name=param("new_name"), name_folded=param("name_folded"), last_updated_time=param("now")
         )
         .returning(model.c.name),
-        "delete_model": delete(model).where(named).returning(model.c.name),
+        "delete_model": delete(model)
+        .where(named, waits_for_locks_briefly())
+        .returning(model.c.name),
     }
 
 
 def _writing_versions() -> dict[str, ClauseElement]:
     version = model_versions
-    this = _is_version(version)
+    this = is_version(version)
     moved = {"last_updated_time": param("now"), "current_stage": param("stage")}
     archived = case(
         (version.c.version == param("version"), param("stage")),
@@ -316,81 +326,6 @@ def _writing_versions() -> dict[str, ClauseElement]:
     }
 
 
-def _writing_tags_and_aliases(insert_into: Insert) -> dict[str, ClauseElement]:
-    """Setting is one statement: its foreign key says whether there is something to set it on.
-
-    It gives no row where the owner has as many others as the values `most_...` allow. That counts
-    what is committed when it starts; `lock_...` keeps others from adding any meanwhile.
-
-    A tag of a version repeats the version's time, so it is selected from the version, and there is
-    no row where there is no version. The version is locked, lest its time change meanwhile.
-    """
-    model, version = registered_models, model_versions
-    model_tag, version_tag = registered_model_tags, model_version_tags
-    alias = registered_model_aliases
-    tag = [given(name) for name in ("key", *TAG_VALUE)]
-    version_columns = [version.c[name] for name in ("name", "version", "last_updated_time")]
-    of_version = (
-        select(*version_columns, *tag)
-        .where(*_is_version(version), _has_room_for_tag(version_tag, "name", "version"))
-        .with_for_update(read=True, key_share=True)
-    )
-    of_model = select(given("name"), *tag).where(_has_room_for_tag(model_tag, "name"))
-    to_version = select(*(given(name) for name in ("name", "alias", "version"))).where(
-        _among_others(alias, "alias", "name", holds=func.count() < param("most_aliases"))
-    )
-    into_tag, into_alias = insert_into(version_tag), insert_into(alias)
-    return {
-        "lock_model": select(model.c.name)
-        .where(model.c.name == param("name"))
-        .with_for_update(key_share=True),
-        "lock_version": select(version.c.version)
-        .where(*_is_version(version))
-        .with_for_update(key_share=True),
-        "set_model_tag": _upsert(insert_into(model_tag), of_model, ("name", "key"), TAG_VALUE),
-        "set_version_tag": _upsert(into_tag, of_version, ("name", "version", "key"), TAG_VALUE),
-        "set_alias": _upsert(into_alias, to_version, ("name", "alias"), ("version",)),
-        "delete_model_tag": _delete(model_tag, "name", "key"),
-        "delete_version_tag": _delete(version_tag, "name", "version", "key"),
-        "delete_alias": _delete(alias, "name", "alias"),
-    }
-
-
-def _has_room_for_tag(tags: Table, *owner: str) -> ColumnElement[bool]:
-    """The other tags of the owner leave room for the one that is set."""
-    size = func.coalesce(func.sum(bytes_of(tags.c.key) + bytes_of(tags.c.value)), _ZERO)
-    holds = (func.count() < param("most_tags")) & (size + param("bytes") <= param("most_bytes"))
-    return _among_others(tags, "key", *owner, holds=holds)
-
-
-def _among_others(
-    parts: Table, key: str, *owner: str, holds: ColumnElement[bool]
-) -> ColumnElement[bool]:
-    """What holds of all the parts of an owner together, but for the one that is set."""
-    mine = [parts.c[name] == param(name) for name in owner]
-    return select(holds).where(*mine, parts.c[key] != param(key)).correlate(None).scalar_subquery()
-
-
-def _upsert(
-    into: Any, selected: Select[Any], keys: Sequence[str], values: Sequence[str]
-) -> ClauseElement:
-    """Puts what is selected, in the place of what has the same keys, if that exists."""
-    columns = [column.name for column in selected.selected_columns]
-    insertion = into.from_select(columns, selected, include_defaults=False)
-    upsert: ClauseElement = insertion.on_conflict_do_update(
-        index_elements=keys, set_={name: insertion.excluded[name] for name in values}
-    ).returning(into.table.c[keys[0]])
-    return upsert
-
-
-def _delete(table: Table, *keys: str) -> ClauseElement:
-    return (
-        delete(table)
-        .where(*(table.c[key] == param(key) for key in keys))
-        .returning(table.c[keys[0]])
-    )
-
-
 def _writing_webhooks() -> dict[str, ClauseElement]:
     columns = [webhooks.c[field] for field in WEBHOOK_FIELDS]
     this = webhooks.c.webhook_id == param("webhook_id")
@@ -405,5 +340,7 @@ def _writing_webhooks() -> dict[str, ClauseElement]:
         .values(last_updated_time=param("now"))
         .returning(*columns),
         "update_webhook": update(webhooks).where(this).values(values),
-        "delete_webhook": delete(webhooks).where(this).returning(webhooks.c.webhook_id),
+        "delete_webhook": delete(webhooks)
+        .where(this, waits_for_locks_briefly())
+        .returning(webhooks.c.webhook_id),
     }

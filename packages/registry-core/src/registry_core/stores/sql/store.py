@@ -40,6 +40,7 @@ from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.database import Connection, Database, Row, Values
 from registry_core.stores.sql.errors import DuplicateError, MissingParentError
 from registry_core.stores.sql.operations import Operations, settled
+from registry_core.stores.sql.results import CutRows
 from registry_core.stores.sql.statements import statements
 
 
@@ -84,7 +85,9 @@ class SqlStore:
 
     def search_registered_models(self, query: Query) -> Page[RegisteredModel]:
         """See `Store`."""
-        return paging.page(query, [rows.registered_model(row) for row in self._search(query)])
+        found = self._search(query)
+        models = [rows.registered_model(row) for row in found]
+        return paging.page(query, models, is_cut=isinstance(found, CutRows))
 
     def update_registered_model(self, name: str, *, description: str | None) -> RegisteredModel:
         """See `Store`."""
@@ -95,7 +98,7 @@ class SqlStore:
                 raise RegisteredModelNotFoundError(name)
             return self._model(connection, name)
 
-        return self._database.transaction(change)
+        return self._database.transaction(change, model=name)
 
     def rename_registered_model(self, name: str, *, new_name: str) -> RegisteredModel:
         """See `Store`."""
@@ -113,7 +116,7 @@ class SqlStore:
             return self._model(connection, new_name)
 
         try:
-            return self._database.transaction(change)
+            return self._database.transaction(change, model=name)
         except DuplicateError as error:
             raise AlreadyExistsError(new_name) from error
 
@@ -132,7 +135,7 @@ class SqlStore:
             created = self._operations.run(self._sql.create_version_at_once, values)
         else:
             created = self._database.transaction(
-                lambda connection: self._create_version(connection, values)
+                lambda connection: self._create_version(connection, values), model=new.name
             )
         if not created:
             raise RegisteredModelNotFoundError(new.name)
@@ -147,7 +150,9 @@ class SqlStore:
 
     def search_model_versions(self, query: Query) -> Page[ModelVersion]:
         """See `Store`."""
-        return paging.page(query, [rows.model_version(row) for row in self._search(query)])
+        found = self._search(query)
+        versions = [rows.model_version(row) for row in found]
+        return paging.page(query, versions, is_cut=isinstance(found, CutRows))
 
     def update_model_version(
         self, name: str, version: int, *, description: str | None
@@ -155,7 +160,8 @@ class SqlStore:
         """See `Store`."""
         values = _version(name, version) | {"description": description, "now": self._clock()}
         return self._database.transaction(
-            lambda connection: self._change_version(connection, values, self._sql.update_version)
+            lambda connection: self._change_version(connection, values, self._sql.update_version),
+            model=name,
         )
 
     def finalize_model_version(
@@ -186,7 +192,7 @@ class SqlStore:
                 raise documents.not_pending(found)
             return found
 
-        return self._database.transaction(change)
+        return self._database.transaction(change, model=name)
 
     def transition_model_version_stage(
         self, name: str, version: int, *, stage: Stage, archive_existing_versions: bool
@@ -197,7 +203,10 @@ class SqlStore:
         )
         values = _version(name, version) | {"stage": stage.value, "now": self._clock()}
         return self._database.transaction(
-            lambda connection: self._change_version(connection, values, self._sql.touch_model, move)
+            lambda connection: self._change_version(
+                connection, values, self._sql.touch_model, move
+            ),
+            model=name,
         )
 
     def delete_model_version(self, name: str, version: int) -> None:
@@ -209,7 +218,7 @@ class SqlStore:
             if not connection.run(self._sql.delete_version, values):
                 raise ModelVersionNotFoundError(name, version)
 
-        self._database.transaction(delete)
+        self._database.transaction(delete, model=name)
 
     # Aliases
 
@@ -220,7 +229,7 @@ class SqlStore:
             self._sql.set_alias,
             values,
             owner=(self._sql.lock_model, self._sql.version_exists),
-            missing=ModelVersionNotFoundError(name, version),
+            missing=lambda: ModelVersionNotFoundError(name, version),
             too_many=validation.too_many_aliases,
         )
 
@@ -245,7 +254,7 @@ class SqlStore:
             self._sql.set_model_tag,
             {"name": name} | rows.tag_to_set(key, value),
             owner=(self._sql.lock_model,),
-            missing=RegisteredModelNotFoundError(name),
+            missing=lambda: RegisteredModelNotFoundError(name),
             too_many=validation.too_many_tags,
         )
 
@@ -259,7 +268,7 @@ class SqlStore:
             self._sql.set_version_tag,
             _version(name, version) | rows.tag_to_set(key, value),
             owner=(self._sql.lock_version,),
-            missing=ModelVersionNotFoundError(name, version),
+            missing=lambda: ModelVersionNotFoundError(name, version),
             too_many=validation.too_many_tags,
         )
 
@@ -385,7 +394,7 @@ class SqlStore:
         values: dict[str, Any],
         *,
         owner: tuple[Statement, ...],
-        missing: RegistryError,
+        missing: Callable[[], RegistryError],
         too_many: Callable[[], RegistryError],
     ) -> None:
         """Sets a tag or alias, where its owner has room for it; `owner` locks and looks at it.
@@ -398,16 +407,16 @@ class SqlStore:
 
         def put_in_turn(connection: Connection) -> None:
             if not all(connection.run(statement, room) for statement in owner):
-                raise missing
+                raise missing()
             if not connection.run(put, room):
                 raise too_many()
 
         one_writer = self._database.driver.has_one_writer
         try:
             if not self._database.write(put, room if one_writer else values | rows.room(half=True)):
-                self._database.transaction(put_in_turn)
+                self._database.transaction(put_in_turn, model=values["name"])
         except MissingParentError as error:
-            raise missing from error
+            raise missing() from error
 
     def _delete_part(self, delete: Statement, values: Values, version: int | None = None) -> None:
         """Deletes a tag or alias. To delete an absent one is no error, unless its owner is absent.

@@ -1,0 +1,157 @@
+"""Lanes: no kind of work, and no model, takes all connections to a database.
+
+Strategy: a search may take seconds, and a change waits for whoever has locked its model's row; a
+read takes a fraction of a millisecond. Were they to share the connections as they come, a few slow
+ones would have them all. So searches and changes each have a number of places, fewer than there are
+connections together, and the changes of one model have two of them: the others wait in the process,
+first come, first served, without a connection. Searches that an event loop tries before it hands
+them to threads have places of their own, so that quick ones pass slow ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+
+import attrs
+
+from registry_core.at_once import WouldWaitError
+from registry_core.errors import StoreBusyError
+from registry_core.stores.sql.turns import Turns
+
+CHANGES_SHARE = 2
+"""Of so many connections one may be a change's."""
+
+SEARCHES_SHARE = 4
+"""Of so many connections one may be a search's, in threads."""
+
+PROCESSORS_SHARE = 2
+"""Of so many processors one may be a search's, where the database computes in this process. The
+others are for those whose answers take hardly any computing."""
+
+SEARCHES_AT_ONCE_SHARE = 8
+"""Of so many connections one may be a search's that an event loop tries. With the others, a small
+number of connections leaves one, and the usual 16 leave two, that are for reads alone."""
+
+CHANGES_OF_A_MODEL = 2
+"""Changes of one model under way: the second is there when the first gives the lock back."""
+
+MOST_WAITING_FOR_A_MODEL = 256
+"""Changes of one model that wait, each in a thread."""
+
+PLACE_SECONDS = 5.0
+"""How long to wait for a place."""
+
+MODEL_SECONDS = 10.0
+"""How long to wait for a model: as long as a change that has its place is tried."""
+
+
+class Lanes:
+    """The places for one process's use of a database. Thread-safe."""
+
+    def __init__(self, connections: int, *, is_in_process: bool) -> None:
+        self._changes = Turns(max(1, connections // CHANGES_SHARE))
+        searches = connections // SEARCHES_SHARE
+        if is_in_process:
+            searches = min(searches, (os.cpu_count() or 1) // PROCESSORS_SHARE)
+        self._searches = Turns(max(1, searches))
+        self._searches_at_once = Turns(connections // SEARCHES_AT_ONCE_SHARE)
+        self._models = _Models()
+
+    @contextlib.contextmanager
+    def change(self, model: str | None) -> Iterator[None]:
+        """A place for a change, of a model if it is one's.
+
+        Raises:
+            StoreBusyError: others have kept the model, or all places, for too long.
+        """
+        with self._models.place(model), _place(self._changes, "changes"):
+            yield
+
+    @contextlib.contextmanager
+    def search(self) -> Iterator[None]:
+        """A place for a search.
+
+        Raises:
+            StoreBusyError: others have kept all places for too long.
+        """
+        with _place(self._searches, "searches"):
+            yield
+
+    @contextlib.contextmanager
+    def search_at_once(self) -> Iterator[None]:
+        """A place for a search of an event loop.
+
+        Raises:
+            WouldWaitError: all are taken.
+        """
+        if not self._searches_at_once.acquire(timeout=0):
+            raise WouldWaitError("As many searches are under way as may be")
+        try:
+            yield
+        finally:
+            self._searches_at_once.release()
+
+
+@contextlib.contextmanager
+def _place(turns: Turns, whose: str) -> Iterator[None]:
+    if not turns.acquire(timeout=PLACE_SECONDS):
+        raise StoreBusyError(f"All connections to the database that {whose} may take are in use")
+    try:
+        yield
+    finally:
+        turns.release()
+
+
+@attrs.define
+class _Model:
+    """The places for changes of one model, while anybody has or wants one."""
+
+    turns: Turns = attrs.field(factory=lambda: Turns(CHANGES_OF_A_MODEL))
+    users: int = 0
+
+
+class _Models:
+    """The models that are being changed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._models: dict[str, _Model] = {}
+
+    @contextlib.contextmanager
+    def place(self, name: str | None) -> Iterator[None]:
+        if name is None:
+            yield
+            return
+        model = self._joined(name)
+        try:
+            if not model.turns.acquire(timeout=MODEL_SECONDS):
+                raise _model_is_busy(name)
+            try:
+                yield
+            finally:
+                model.turns.release()
+        finally:
+            self._leave(name, model)
+
+    def _joined(self, name: str) -> _Model:
+        with self._lock:
+            model = self._models.setdefault(name, _Model())
+            if model.users >= CHANGES_OF_A_MODEL + MOST_WAITING_FOR_A_MODEL:
+                raise _model_is_busy(name)
+            model.users += 1
+        return model
+
+    def _leave(self, name: str, model: _Model) -> None:
+        with self._lock:
+            model.users -= 1
+            if not model.users:
+                del self._models[name]
+
+
+def _model_is_busy(name: str) -> StoreBusyError:
+    return StoreBusyError(
+        f"Too many others are changing what is named '{name}'; nothing was written"
+    )

@@ -1,0 +1,261 @@
+"""What serves one operation: the bytes of a request in, a finished answer out.
+
+Strategy: what an operation does is synchronous. So one function decodes, calls and encodes in one
+go: a read in the event loop's own thread, if the store can do it without holding up others
+(`at_once`), and everything else in a thread for what it is (`lanes`). A change is decoded before it
+has a thread, because it waits for those of its model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from http import HTTPStatus
+from typing import Any, TypeAlias
+
+from litestar.types import HTTPScope, Receive
+
+from registry_core import Registry, StoreBusyError, wire
+from registry_core.at_once import TooLargeError, WouldWaitError
+from registry_core.interest import wanted_while
+from registry_server import outages, replies
+from registry_server.at_once import AtOnce
+from registry_server.lanes import ClientGoneError, HangUp, Lane
+from registry_server.operations import Call, Operation, Work
+from registry_server.replies import Reply, RequestRefusedError
+from registry_server.settings import Settings
+
+_WAITING_THREADS = 4
+"""Threads for operations that wait for other hosts, so that they hold up no others."""
+
+_DECODING_THREADS = 1
+"""Threads that decode long requests. Each keeps Python's lock for tens of milliseconds, so several
+would keep the event loop waiting one after the other."""
+
+_LONG_BYTES = 16 * 1024
+"""Of a request that is decoded in a thread. To decode a shorter one takes the event loop less than
+to wait for a thread."""
+
+_MOST_QUERY_BYTES_AT_ONCE = 2 * 1024
+"""Of a query whose operation the event loop tries itself. To parse a filter of 60 clauses, which
+has 5 KiB, takes longer than most reads."""
+
+Observer: TypeAlias = Callable[[str, Any, Any, Call], None]
+"""Told the id, request and result of each operation that succeeded, and its call, in its thread."""
+
+
+class Lanes:
+    """The threads of each kind of work."""
+
+    def __init__(self, threads: int) -> None:
+        self.waiting = Lane(_WAITING_THREADS, name="waiting")
+        self.decoding = Lane(_DECODING_THREADS, name="decoding")
+        self.searching = Lane(max(1, threads // 2), name="searching")
+        self._lanes = {
+            Work.READING: Lane(threads, name="reading"),
+            Work.SEARCHING: self.searching,
+            # Half of them for one model: changes that share a transaction need company.
+            Work.CHANGING: Lane(threads, name="changing", most_of_a_key=max(1, threads // 2)),
+            Work.WAITING: self.waiting,
+        }
+
+    def of(self, work: Work) -> Lane:
+        """The lane of a kind of work."""
+        return self._lanes[work]
+
+    def close(self) -> None:
+        """Ends all threads but those that wait for others."""
+        self.decoding.close()
+        for lane in self._lanes.values():
+            if lane is not self.waiting:
+                lane.close()
+
+
+class Runner:
+    """Runs one operation on the bytes of a request; failures are answers, too.
+
+    Raises:
+        WouldWaitError: it was called in an event loop, and has to be in a thread.
+    """
+
+    def __init__(
+        self,
+        operation: Operation[Any, Any],
+        registry: Registry,
+        observers: Sequence[Observer],
+    ) -> None:
+        self._operation = operation
+        self._registry = registry
+        self._observers = observers
+
+    def __call__(self, *, user: str | None, **received: Any) -> Reply:
+        """The answer to what was received, as `decoded` takes it."""
+        wanted = self.decoded(**received)
+        return wanted if isinstance(wanted, Reply) else self.answered(wanted, user)
+
+    def decoded(
+        self,
+        *,
+        query: bytes,
+        content_type: str | None,
+        body: Sequence[bytes],
+        path_fields: dict[str, Any],
+    ) -> Any:
+        """The request in what was received, or the answer to one that there is none in."""
+        operation = self._operation
+        try:
+            if operation.is_read and query:
+                fields = wire.fields_of_query(operation.request, query)
+            else:
+                wire.check_content_type(operation.method, content_type)
+                fields = wire.fields_of_body(b"".join(body))
+            if path_fields:
+                fields = {**fields, **path_fields}
+            return wire.decode_request(operation.request, fields)
+        except Exception as error:  # noqa: BLE001 as below
+            return replies.failure(error)
+
+    def answered(self, wanted: Any, user: str | None) -> Reply:
+        """The answer to a request."""
+        operation = self._operation
+        try:
+            call = Call(registry=self._registry, user=user)
+            result = operation.call(call, wanted)
+            reply = replies.success(operation.answer.encode(result))
+            if not operation.is_read:
+                outages.end()
+            for observer in self._observers:
+                observer(operation.id, wanted, result, call)
+        except WouldWaitError:
+            raise
+        except Exception as error:  # noqa: BLE001 the one place where errors become answers
+            return replies.failure(error)
+        return reply
+
+
+class Served:
+    """One operation, over HTTP."""
+
+    def __init__(
+        self,
+        operation: Operation[Any, Any],
+        runner: Runner,
+        lanes: Lanes,
+        at_once: AtOnce | None,
+        settings: Settings,
+    ) -> None:
+        self.operation = operation
+        self._is_read = operation.is_read
+        self._runner = runner
+        self._lanes = lanes
+        self._lane = lanes.of(operation.work)
+        self._at_once = at_once
+        self._max_body_bytes = min(settings.max_body_bytes, operation.max_body_bytes)
+
+    async def reply(self, scope: HTTPScope, receive: Receive) -> Reply:
+        """The answer to a request.
+
+        Raises:
+            RequestRefusedError: it cannot be read.
+        """
+        query = scope["query_string"] if self._is_read else b""
+        body = () if query else await _body(scope["headers"], receive, self._max_body_bytes)
+        received = {
+            "query": query,
+            "content_type": None if self._is_read else _content_type(scope["headers"]),
+            "body": body,
+            "path_fields": scope["path_params"],
+        }
+        user = scope.get("user")
+        is_long = len(query) + sum(map(len, body)) > _LONG_BYTES
+        lane = self._lane
+        if self._at_once is not None and not is_long and len(query) <= _MOST_QUERY_BYTES_AT_ONCE:
+            try:
+                return await self._at_once.run(partial(self._runner, user=user, **received))
+            except TooLargeError:
+                lane = self._lanes.searching
+            except WouldWaitError:
+                pass
+        return await self._in_threads(lane, receive, user, received, is_long=is_long)
+
+    async def _in_threads(
+        self,
+        lane: Lane,
+        receive: Receive,
+        user: str | None,
+        received: dict[str, Any],
+        *,
+        is_long: bool,
+    ) -> Reply:
+        client = HangUp(receive)
+        try:
+            decode = partial(self._runner.decoded, **received)
+            wanted = await self._lanes.decoding.call(decode, client=client) if is_long else decode()
+            if isinstance(wanted, Reply):
+                return wanted
+            answer = partial(self._runner.answered, wanted, user)
+            if lane is self._lanes.searching:
+                client.watched()
+                answer = partial(_while_wanted, client, answer)
+            model = getattr(wanted, "name", None) if lane.has_keys else None
+            return await lane.call(answer, client=client, key=model)
+        except ClientGoneError:
+            return _NOBODY_READS
+        except StoreBusyError as error:
+            return replies.failure(error)
+        finally:
+            client.close()
+
+
+def _while_wanted(client: HangUp, answer: Callable[[], Reply]) -> Reply:
+    with wanted_while(lambda: not client.has_happened):
+        return answer()
+
+
+_NOBODY_READS = RequestRefusedError(
+    HTTPStatus.BAD_REQUEST, "BAD_REQUEST", "The client hung up before its request was begun."
+).reply()
+
+
+def _content_type(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    for name, value in headers:
+        if name == b"content-type":
+            return value.decode("latin-1")
+    return None
+
+
+async def _body(
+    headers: Iterable[tuple[bytes, bytes]], receive: Receive, limit: int
+) -> Sequence[bytes]:
+    """The whole body, in the pieces it came in.
+
+    Raises:
+        RequestRefusedError: it is longer than `limit` bytes, or the client hung up.
+    """
+    for name, value in headers:
+        # Before it has come, as far as it is announced.
+        if name == b"content-length" and value.isdigit() and int(value) > limit:
+            raise _too_long(limit)
+    pieces = []
+    size = 0
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise RequestRefusedError(
+                HTTPStatus.BAD_REQUEST, "BAD_REQUEST", "The request ended before its body did."
+            )
+        size += len(message["body"])
+        if size > limit:
+            raise _too_long(limit)
+        pieces.append(message["body"])
+        more = message["more_body"]
+    return pieces
+
+
+def _too_long(limit: int) -> RequestRefusedError:
+    return RequestRefusedError(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "INVALID_PARAMETER_VALUE",
+        f"The request body exceeds the maximum of {limit} bytes.",
+    )
