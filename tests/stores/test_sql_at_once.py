@@ -145,7 +145,8 @@ def test_a_long_answer_is_given_up(store: SqlStore, caller: Selecting) -> None:
     at_once.calling(caller)
     with pytest.raises(WouldWaitError):
         store.search_model_versions(EVERY_VERSION)
-    assert len(store._database._pool._idle) == idle
+    # On PostgreSQL the connection is busy with the rest of the answer, and closed.
+    assert store._database._pool._open == len(store._database._pool._idle) <= idle
     at_once.calling(None)
     assert len(store.search_model_versions(EVERY_VERSION).items) == at_once.MOST_ROWS + 2
 

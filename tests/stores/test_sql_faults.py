@@ -256,7 +256,7 @@ def test_a_transaction_without_a_commit_has_written_nothing(
 
 
 @pytest.mark.parametrize("severity", ["FATAL", "PANIC"])
-@pytest.mark.parametrize("code", ["53200", "58030", "25006", "57014", "25P03", "40001"])
+@pytest.mark.parametrize("code", ["53200", "58030", "25006", "57014", "40001"])
 def test_an_error_that_ends_the_connection_does_not_say_what_was_written(
     code: str, severity: str
 ) -> None:
@@ -264,7 +264,7 @@ def test_an_error_that_ends_the_connection_does_not_say_what_was_written(
     ended = from_sqlstate(code, "m", severity)
     assert isinstance(ended, ConnectionLostError)
     assert ended.in_doubt
-    assert not isinstance(from_sqlstate(code, "m"), ConnectionLostError)
+    assert not getattr(from_sqlstate(code, "m"), "in_doubt", False)
 
 
 def test_an_error_in_a_transaction_undoes_it(faulty: SqlStore, faults: Faults) -> None:

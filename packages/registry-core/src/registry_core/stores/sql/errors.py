@@ -107,6 +107,10 @@ _CANCELLED = _busy("The database gave the statement up")
 _ENDING = frozenset({"FATAL", "PANIC"})
 """The severities of an error after which the server hangs up."""
 
+_ENDED_BEFORE = frozenset({"25P03", "57P05", "53300", "57P03"})
+"""The codes with which a server ends a session that is idle, and a pooler one that it has no
+connection for: neither has looked at what came last."""
+
 _BY_SQLSTATE: Mapping[str, Translation] = {
     "40003": ConnectionLostError,  # statement_completion_unknown
     "55P03": LostRaceError,  # lock_not_available
@@ -173,9 +177,9 @@ _PRIMARY_CODE = 0xFF
 def from_sqlstate(sqlstate: str | None, message: str, severity: str = "ERROR") -> Exception:
     """The error for a code of PostgreSQL; without one it is the driver that has failed.
 
-    Whatever the code, FATAL and PANIC end the connection, and do not say what became of a commit.
+    FATAL and PANIC end the connection, and say what became of a commit only with few codes.
     """
-    if sqlstate is None or severity in _ENDING:
+    if sqlstate is None or (severity in _ENDING and sqlstate not in _ENDED_BEFORE):
         return ConnectionLostError(message)
     translation = _BY_SQLSTATE.get(sqlstate) or _BY_SQLSTATE_CLASS.get(sqlstate[:2])
     return translation(message) if translation else _unexpected(sqlstate, message)

@@ -18,4 +18,5 @@ def upgrade() -> None:
         sa.Column("operation_id", sa.Uuid(), nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("operation_id", name="pk_applied_operations"),
+        if_not_exists=True,
     )
