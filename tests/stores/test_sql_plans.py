@@ -28,7 +28,7 @@ NEWEST = (*UPDATED, OrderBy("version", ascending=False))
 CREATED = (OrderBy("creation_timestamp"), OrderBy("name"), OrderBy("version", ascending=False))
 
 MODEL_TAGS = "ix_registered_model_tags_value"
-VERSION_TAGS = "ix_model_version_tags_value"
+VERSION_TAGS = "ix_model_version_tags_value_updated"
 """Names of indexes."""
 
 
@@ -216,8 +216,8 @@ def versions(text: str, order_by=NEWEST, **more) -> Query:
         (versions(f"tags.grade = '{LONG}model-77'"), VERSION_TAGS, 2),
         (versions(""), "ix_model_versions_updated", 20),
         (versions("", CREATED), "ix_model_versions_created", 20),
-        (versions("run_id = 'run-77'"), "ix_model_versions_run", 2),
-        (versions("run_id IN ('run-77', 'run-78')"), "ix_model_versions_run", 4),
+        (versions("run_id = 'run-77'"), "ix_model_versions_run_updated", 2),
+        (versions("run_id IN ('run-77', 'run-78')"), "ix_model_versions_run_updated", 4),
         (versions("source_path = 's3://bucket/77'"), "ix_model_versions_source", 2),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
@@ -262,6 +262,18 @@ CHEAP = 4
         after(versions(""), 50_000, "model-5", 1),
         after(versions(f"name = '{BIG}'"), 300, BIG, 300),
         after(versions("", (OrderBy("name"), OrderBy("version"))), "model-2500", 1),
+        versions("run_id = 'big'"),
+        after(versions("run_id = 'big'"), 300, BIG, 300),
+        versions("run_id = 'big'", CREATED),
+        versions("run_id = 'absent'", CREATED),
+        versions("run_id IN ('run-4', 'run-5')"),
+        versions("run_id = 'big' AND name = 'model-7'"),
+        versions(f"name = '{BIG}' AND tags.hash = '{BIG}77'"),
+        versions(f"name = '{BIG}'", (OrderBy("version", ascending=False),)),
+        versions("source_path = 's3://bucket/77'", CREATED),
+        versions("name LIKE 'model-%'"),
+        models("name LIKE 'model-%'", UPDATED),
+        models("name LIKE 'model-77%'", UPDATED),
     ],
 )
 def test_a_page_costs_little_wherever_it_is(opened: Opened, query: Query) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import attrs
-from sqlalchemy import BigInteger, Text, bindparam, func
+from sqlalchemy import BigInteger, Text, bindparam, case, false, func, true
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -75,6 +75,43 @@ def param(name: str) -> BindParameter[Any]:
 def given(name: str) -> ColumnElement[Any]:
     """A parameter as a column of a SELECT."""
     return param(name).label(name)
+
+
+def unseen(name: str) -> ColumnElement[Any]:
+    """A value given when the statement runs, of which the planner of PostgreSQL does not know.
+
+    It plans a statement anew for every value as long as it believes that to be worth the while, by
+    estimates that are far off where one value is on most of the rows; and planning costs more than
+    the whole statement. A plan that cannot depend on the value is made once. So the statement has
+    to leave only such ways as are good for every value.
+    """
+    return _unseen(param(name))
+
+
+class _unseen(FunctionElement[Any]):  # noqa: N801 SQL functions are lower-case in SQLAlchemy
+    name = "unseen"
+    inherit_cache = True
+
+
+class only(FunctionElement[bool]):  # noqa: N801 as above
+    """Whether a column has one value: `only(column, value)`, for a query ordered by the column.
+
+    The database then reads an index on the column and what the query is ordered by further. For an
+    equality it would also consider indexes on the further columns alone, and if it takes most rows
+    to have the value, it would read those to the end for a value that no row has.
+    """
+
+    name = "only"
+    inherit_cache = True
+
+
+def aside(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    """A condition that is looked at row by row, whatever indexes there are on its columns.
+
+    PostgreSQL takes it to hold for half of the rows, where it would take a comparison with a value
+    that it does not know to hold for few, and then prefer reading and sorting everything.
+    """
+    return case((condition, true()), else_=false())
 
 
 class _Function(FunctionElement[str]):
@@ -247,6 +284,26 @@ def _postgresql_element(node: element, compiler: SQLCompiler, **options: Any) ->
     return f"({array_text} ->> {index})"
 
 
+@compiles(_unseen, "sqlite")
+def _sqlite_unseen(node: _unseen, compiler: SQLCompiler, **options: Any) -> str:
+    return _operands(node, compiler, **options)[0]
+
+
+@compiles(_unseen, "postgresql")
+def _postgresql_unseen(node: _unseen, compiler: SQLCompiler, **options: Any) -> str:
+    return f"(SELECT {_operands(node, compiler, **options)[0]})"
+
+
+@compiles(only, "sqlite")
+def _sqlite_only(node: only, compiler: SQLCompiler, **options: Any) -> str:
+    return "{} = {}".format(*_operands(node, compiler, **options))
+
+
+@compiles(only, "postgresql")
+def _postgresql_only(node: only, compiler: SQLCompiler, **options: Any) -> str:
+    return "{} = ANY (ARRAY[{}])".format(*_operands(node, compiler, **options))
+
+
 @compiles(is_like, "sqlite")
 def _sqlite_like(node: is_like, compiler: SQLCompiler, **options: Any) -> str:
     # LIKE of SQLite ignores the case of ASCII letters; GLOB has the same power and does not.
@@ -267,7 +324,7 @@ def _sqlite_in(node: is_in, compiler: SQLCompiler, **options: Any) -> str:
 
 @compiles(is_in, "postgresql")
 def _postgresql_in(node: is_in, compiler: SQLCompiler, **options: Any) -> str:
-    return "({} = ANY ({}))".format(*_operands(node, compiler, **options))
+    return "({} = ANY ({}::text[]))".format(*_operands(node, compiler, **options))
 
 
 @compiles(is_not_in, "sqlite")
@@ -279,7 +336,7 @@ def _sqlite_not_in(node: is_not_in, compiler: SQLCompiler, **options: Any) -> st
 
 @compiles(is_not_in, "postgresql")
 def _postgresql_not_in(node: is_not_in, compiler: SQLCompiler, **options: Any) -> str:
-    return "({} <> ALL ({}))".format(*_operands(node, compiler, **options))
+    return "({} <> ALL ({}::text[]))".format(*_operands(node, compiler, **options))
 
 
 @compiles(bytes_of, "sqlite")

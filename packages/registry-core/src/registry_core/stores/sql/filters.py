@@ -9,8 +9,9 @@ the statement and is compiled once, and its values, which are passed to it.
 
 from __future__ import annotations
 
+import enum
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeAlias
 
 import attrs
@@ -21,7 +22,15 @@ from sqlalchemy.sql.selectable import FromClause
 from registry_core import validation
 from registry_core.search.like import like_prefix
 from registry_core.search.nodes import AttributeRef, Comparison, Entity, Filter, Op, TagRef
-from registry_core.stores.sql.compiling import folded, is_in, is_like, is_not_in, param
+from registry_core.stores.sql.compiling import (
+    aside,
+    folded,
+    is_in,
+    is_like,
+    is_not_in,
+    only,
+    unseen,
+)
 from registry_core.stores.sql.database import Driver
 from registry_core.stores.sql.tables import (
     SOURCE_HEAD,
@@ -38,6 +47,20 @@ _SURROGATES = range(0xD800, 0xE000)
 _INT64_MAX = 2**63 - 1
 
 Condition: TypeAlias = ColumnElement[bool]
+
+_INDEXED = frozenset({"name", "run_id", "source"})
+"""The attributes that an index begins with."""
+
+
+class Use(enum.Enum):
+    """Whether a comparison with an attribute may be answered by an index."""
+
+    FREE = enum.auto()
+    """The database decides."""
+    ONLY = enum.auto()
+    """By that alone: the query is ordered by the attribute first; see `compiling.only`."""
+    ASIDE = enum.auto()
+    """Never: other things decide which rows are looked at."""
 
 
 @attrs.frozen
@@ -130,20 +153,78 @@ def _range(field: str, like: str) -> tuple[str, str] | None:
 # Conditions
 
 
-def on_entity(terms: Shape, entity: FromClause, kind: Entity) -> list[Condition]:
-    """What holds of the attributes of a row."""
+def on_entity(
+    terms: Shape,
+    entity: FromClause,
+    kind: Entity,
+    *,
+    without: int | None = None,
+    put_aside: Collection[int] = (),
+) -> list[Condition]:
+    """What holds of the attributes of a row. `without` and `put_aside` are places of terms."""
     return [
         condition
         for index, term in enumerate(terms)
-        if term.key is None
-        for condition in _on_attribute(index, term, entity, kind)
+        if term.key is None and index != without
+        for condition in _on_attribute(
+            index, term, entity, kind, Use.ASIDE if index in put_aside else Use.FREE
+        )
     ]
 
 
+def on_index(terms: Shape, place: int, entity: FromClause) -> list[Condition]:
+    """What of the comparison at a place the index on its attribute answers."""
+    term = terms[place]
+    column = index_column(term, entity)
+    made = _conditions(place, term, column, column, column, use=Use.ONLY)
+    return made[: 2 if term.by_prefix else 1]
+
+
+def index_column(term: Term, entity: FromClause) -> ColumnElement[Any]:
+    """What the index on the attribute of a comparison begins with."""
+    column: ColumnElement[Any] = entity.c[term.field]
+    return source_head(column) if term.field == "source" else column
+
+
+def indexed(terms: Shape) -> list[int]:
+    """The places of what an index narrows down, those first that leave fewest rows."""
+    narrowness = {Op.EQ: 0, Op.IN: 1, Op.LIKE: 2}
+    found = [
+        place
+        for place, term in enumerate(terms)
+        if term.field in _INDEXED and (term.op in (Op.EQ, Op.IN) or term.by_prefix)
+    ]
+    # Most models have few versions.
+    return sorted(found, key=lambda place: (narrowness[terms[place].op], terms[place].field))
+
+
+def leaves_one_row(terms: Shape, kind: Entity) -> bool:
+    """Whether a filter names a primary key."""
+    equal = {term.field for term in terms if term.op is Op.EQ}
+    return equal >= ({"name"} if kind is Entity.REGISTERED_MODEL else {"name", "version"})
+
+
 def on_tag(terms: Shape, key: int, tag: FromClause) -> list[Condition]:
-    """What holds of the row of one tag key."""
-    conditions = [tag.c.key == param(f"key{key}")]
+    """What holds of the row of one tag key; such rows are looked for in the order of keys."""
+    return _is_key(key, tag) + _on_value(terms, key, tag)
+
+
+def on_tag_of(terms: Shape, key: int, tag: FromClause) -> list[Condition]:
+    """The same, of a row that is looked for by what it belongs to."""
+    return [tag.c.key == unseen(f"key{key}"), *_on_value(terms, key, tag)]
+
+
+def _is_key(key: int, tag: FromClause) -> list[Condition]:
+    return [only(tag.c.key, unseen(f"key{key}"))]
+
+
+def _on_value(
+    terms: Shape, key: int, tag: FromClause, *, without: int | None = None
+) -> list[Condition]:
+    conditions: list[Condition] = []
     for index, term in _of_key(terms, key):
+        if index == without:
+            continue
         lowered = folded(tag.c.value_folded, tag.c.value)
         conditions += _conditions(index, term, tag.c.value, tag.c.value_head, lowered)
     return conditions
@@ -151,7 +232,7 @@ def on_tag(terms: Shape, key: int, tag: FromClause) -> list[Condition]:
 
 def on_tag_index(terms: Shape, key: int, tag: FromClause) -> list[Condition]:
     """What of `on_tag` the index on key and head of the value answers."""
-    conditions = [tag.c.key == param(f"key{key}")]
+    conditions = _is_key(key, tag)
     for index, term in _of_key(terms, key):
         if term.op is Op.EQ or term.by_prefix:
             made = _conditions(index, term, tag.c.value, tag.c.value_head, tag.c.value)
@@ -169,10 +250,17 @@ def narrowest_keys(terms: Shape) -> list[int]:
     return sorted({term.key for term in terms if term.key is not None}, key=narrowness)
 
 
-def has_one_value(terms: Shape, key: int) -> bool:
-    """Whether a filter is on tags alone, and leaves one entry of the index for that key."""
-    by_value = any(term.op is Op.EQ and not term.by_head for _, term in _of_key(terms, key))
-    return by_value and all(term.key is not None for term in terms)
+def the_value(terms: Shape, key: int) -> int | None:
+    """The place of a comparison that leaves one entry of the index for that key, if any."""
+    for place, term in _of_key(terms, key):
+        if term.op is Op.EQ and not term.by_head:
+            return place
+    return None
+
+
+def on_tag_beside(terms: Shape, key: int, tag: FromClause, place: int) -> list[Condition]:
+    """What of `on_tag` remains where key and value are those of the comparison at a place."""
+    return _on_value(terms, key, tag, without=place)
 
 
 def not_a_prompt(entity: FromClause) -> Condition:
@@ -193,20 +281,19 @@ def _of_key(terms: Shape, key: int) -> list[tuple[int, Term]]:
     return [(index, term) for index, term in enumerate(terms) if term.key == key]
 
 
-def _on_attribute(index: int, term: Term, entity: FromClause, kind: Entity) -> list[Condition]:
-    column = entity.c[term.field]
-    match term.field:
-        case "name" if kind is Entity.MODEL_VERSION and term.op is Op.ILIKE:
-            # The folded name is kept once, on the model.
-            model = registered_models.alias(f"m{index}")
-            matching = _on_attribute(index, term, model, Entity.REGISTERED_MODEL)
-            return [column.in_(select(model.c.name).where(*matching))]
-        case "source":
-            indexed: ColumnElement[Any] = source_head(column)
-        case _:
-            indexed = column
+def _on_attribute(
+    index: int, term: Term, entity: FromClause, kind: Entity, use: Use
+) -> list[Condition]:
+    column: ColumnElement[Any] = entity.c[term.field]
+    if term.field == "name" and kind is Entity.MODEL_VERSION and term.op is Op.ILIKE:
+        # The folded name is kept once, on the model.
+        model = registered_models.alias(f"m{index}")
+        matching = _on_attribute(index, term, model, Entity.REGISTERED_MODEL, Use.FREE)
+        return [column.in_(select(model.c.name).where(*matching))]
     lowered = folded(entity.c[f"{term.field}_folded"], column) if term.op is Op.ILIKE else column
-    return _conditions(index, term, column, indexed, lowered)
+    head = index_column(term, entity)
+    made = _conditions(index, term, column, head, lowered, use=use)
+    return [aside(condition) for condition in made] if use is Use.ASIDE else made
 
 
 def _conditions(
@@ -215,17 +302,20 @@ def _conditions(
     column: ColumnElement[Any],
     indexed: ColumnElement[Any],
     lowered: ColumnElement[Any],
+    *,
+    use: Use = Use.FREE,
 ) -> list[Condition]:
     """A comparison of a column; `indexed` is what its index holds of it."""
-    value = param(f"value{index}")
+    value = unseen(f"value{index}")
+    equals = only if use is Use.ONLY else _PLAIN[Op.EQ]
     match term.op:
         case Op.EQ if term.by_head:
-            return [indexed == param(f"head{index}"), column == value]
+            return [equals(indexed, unseen(f"head{index}")), column == value]
         case Op.EQ:
             # A value shorter than the heads equals a text exactly when it equals its head.
-            return [indexed == value]
+            return [equals(indexed, value)]
         case Op.LIKE if term.by_prefix:
-            first, end = param(f"first{index}"), param(f"end{index}")
+            first, end = unseen(f"first{index}"), unseen(f"end{index}")
             return [indexed >= first, indexed < end, is_like(column, value)]
         case Op.ILIKE:
             return [is_like(lowered, value)]
@@ -233,6 +323,7 @@ def _conditions(
 
 
 _PLAIN: Mapping[Op, Callable[[ColumnElement[Any], ColumnElement[Any]], Any]] = {
+    Op.EQ: lambda column, value: column == value,
     Op.NE: lambda column, value: column != value,
     Op.LT: lambda column, value: column < value,
     Op.LE: lambda column, value: column <= value,

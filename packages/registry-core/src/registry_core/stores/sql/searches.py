@@ -4,18 +4,20 @@ Strategy for pages: only the rows of the page are completed with tags, aliases a
 so the page is an inner query of its own. A page starts after the sort key of the last row of the
 page before, which an index finds at once however far along it is.
 
-Strategy for tags: a rare tag is found from the index on key and value, and what it finds is sorted;
-for a common one the rows are walked in the order of the page and probed for it, until the page is
-full. Either is slow by orders of magnitude in the other's place, statistics are missing on SQLite
-and average over values on PostgreSQL. So the statement holds both ways, of which exactly one runs:
-it looks into the index first whether there are more than `RARE` entries.
+Strategy for filters: what a name, a run, a source or a tag leaves may be one row or most of the
+table. Few rows are best found from the index on it, and sorted; of many, the page is best found by
+walking rows in its order and looking at each. Either is slow by orders of magnitude in the other's
+place; statistics are missing on SQLite, and PostgreSQL's are averages. So the statement holds a
+way from each such *start*, and the walk, of which exactly one runs: it looks into the indexes first
+whether there are more than `RARE` entries.
 
-In the default order neither is needed for a tag with one value: the index has its rows in that
-order already, and the page is the first of them, of which only as many are read. This is the way
-of a filter on tags alone; an attribute may leave fewer rows than any tag does.
+None of that is needed where an index has the rows of one value in the order of the page: those of a
+model's versions, of a run's and of a tag value's, in the default order. The page is then a range of
+it, of which only as many are read. With other starts beside such a *lead*, these are considered
+only where the lead has more than `RARE` rows. The index on tags leads in filters on tags alone.
 
 Statements are compiled once per shape (fields, operators, order, size of the page) and the latest
-used are kept.
+used are kept. How PostgreSQL is kept from other plans is in `shapes` and `compiling`.
 """
 
 from __future__ import annotations
@@ -28,13 +30,12 @@ import attrs
 from sqlalchemy import (
     Boolean,
     Select,
-    Table,
     and_,
     exists,
     literal_column,
     or_,
     select,
-    tuple_,
+    true,
     union_all,
 )
 from sqlalchemy.engine import Dialect
@@ -42,95 +43,47 @@ from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.selectable import FromClause
 
 from registry_core.search import paging
-from registry_core.search.nodes import Entity, OrderBy, Query
+from registry_core.search.nodes import Entity, Op, Query
 from registry_core.stores.sql import filters
-from registry_core.stores.sql.compiling import Statement, compiled, limit_if, param
+from registry_core.stores.sql.compiling import Statement, compiled, limit_if, unseen
 from registry_core.stores.sql.database import Driver
+from registry_core.stores.sql.shapes import (
+    Shape,
+    comes_after,
+    lead_is_forwards,
+    lead_of,
+    literal,
+    ordered,
+    range_of,
+)
 from registry_core.stores.sql.statements import (
     LONG_MODEL_COLUMNS,
     LONG_VERSION_COLUMNS,
-    MODEL_FIELDS,
-    VERSION_FIELDS,
     model_columns,
     version_columns,
-)
-from registry_core.stores.sql.tables import (
-    model_version_tags,
-    model_versions,
-    registered_model_tags,
-    registered_models,
 )
 
 KEPT_STATEMENTS = 256
 """Shapes of searches that a process keeps compiled; compiling one takes about 2 ms."""
 
 RARE = 5_000
-"""Rows with a tag up to which they are all looked at, at about 3 µs each. One row in so many of a
+"""Rows of a start up to which they are all looked at, at about 3 µs each. One row in so many of a
 million is met soon enough on a walk."""
 
 MAX_STARTS = 3
-"""Tags of a filter that are considered as the start; each makes the statement longer."""
-
-_COLUMNS = {
-    "name": "name",
-    "version": "version",
-    "creation_timestamp": "creation_time",
-    "last_updated_timestamp": "last_updated_time",
-}
-"""The columns of the fields that a search may be ordered by."""
-
-
-@attrs.frozen
-class _Kind:
-    """The tables and columns of one kind of search."""
-
-    table: Table
-    tags: Table
-    keys: tuple[str, ...]
-    """What identifies a row, in both tables."""
-    fields: tuple[str, ...]
-    tag_order: tuple[OrderBy, ...]
-    """The order in which the index on tags has the rows of each value."""
-
-
-_KINDS = {
-    Entity.REGISTERED_MODEL: _Kind(
-        registered_models, registered_model_tags, ("name",), MODEL_FIELDS, (OrderBy("name"),)
-    ),
-    Entity.MODEL_VERSION: _Kind(
-        model_versions,
-        model_version_tags,
-        ("name", "version"),
-        VERSION_FIELDS,
-        (
-            OrderBy("last_updated_timestamp", ascending=False),
-            OrderBy("name"),
-            OrderBy("version", ascending=False),
-        ),
-    ),
-}
-
-
-@attrs.frozen
-class _Shape:
-    entity: Entity
-    terms: filters.Shape
-    order_by: tuple[OrderBy, ...]
-    rows: int
-    """One more than a page has."""
-    is_first_page: bool
-    exclude_prompts: bool
+"""How many are considered; each makes the statement longer."""
 
 
 def statement(query: Query, dialect: Dialect) -> Statement:
     """The statement that finds the page of a query, and one row more if there is one."""
-    shape = _Shape(
+    shape = Shape(
         entity=query.entity,
         terms=filters.shape(query.filter),
         order_by=query.order_by,
         rows=paging.most_entities(query) + 1,
         is_first_page=not query.page_token,
         exclude_prompts=query.exclude_prompts,
+        goes_by_cost=dialect.name == "postgresql",
     )
     return _compiled(shape, dialect)
 
@@ -147,190 +100,280 @@ def values(query: Query, driver: Driver) -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=KEPT_STATEMENTS)
-def _compiled(shape: _Shape, dialect: Dialect) -> Statement:
+def _compiled(shape: Shape, dialect: Dialect) -> Statement:
     page = _page(shape)
     is_models = shape.entity is Entity.REGISTERED_MODEL
     columns = model_columns(page) if is_models else version_columns(page)
     completed = (
         select(*columns)
-        .order_by(*_order(page, shape.order_by))
+        .order_by(*ordered(page, shape.order_by))
         # PostgreSQL then completes a row when it is asked for, and not all of them to sort them.
-        .limit(_literal(shape.rows))
-        .offset(_literal(0))
+        .limit(literal(shape.rows))
+        .offset(literal(0))
     )
     long = LONG_MODEL_COLUMNS if is_models else LONG_VERSION_COLUMNS
     return compiled(completed, dialect, is_search=True, long_columns=long)
 
 
-def _page(shape: _Shape) -> FromClause:
+def _page(shape: Shape) -> FromClause:
     """The rows of the page, in any order."""
-    kind = _KINDS[shape.entity]
-    keys = filters.narrowest_keys(shape.terms)
-    if not keys:
-        return _selected(shape, kind, kind.table.alias("e"), []).subquery("page")
-    in_order = shape.order_by == kind.tag_order and filters.has_one_value(shape.terms, keys[0])
-    if in_order and len(keys) == 1:
-        return _walk_tag(shape, kind, keys, []).subquery("page")
-    common = _commonness(shape, kind, keys[:MAX_STARTS])
-    ways = [_from_tag(shape, kind, keys, common[: at + 1]) for at in range(len(common))]
-    ways.append((_walk_tag if in_order else _walk)(shape, kind, keys, common))
+    if filters.leaves_one_row(shape.terms, shape.entity):
+        row = shape.kind.table.alias("e")
+        tagged = _tagged(shape, row, filters.narrowest_keys(shape.terms))
+        return _selected(shape, row, tagged).subquery("page")
+    lead = lead_of(shape)
+    starts = _starts(shape, lead)
+    if lead is not None:
+        return _led(shape, lead, starts)
+    if not starts:
+        return _selected(shape, shape.kind.table.alias("e")).subquery("page")
+    in_order = _is_in_tag_order(shape, starts)
+    if in_order and len(starts) == 1:
+        return _walk_tag(shape, []).subquery("page")
+    common = [_is_common(shape, start) for start in starts[:MAX_STARTS]]
+    ways = _from_starts(shape, starts, common)
+    ways.append(_walk_tag(shape, common) if in_order else _walk(shape, common))
+    return _either(ways)
+
+
+def _either(ways: list[Select[Any]]) -> FromClause:
     parts = (select(way.subquery(f"way{at}")) for at, way in enumerate(ways))
     return union_all(*parts).subquery("page")
 
 
-def _commonness(shape: _Shape, kind: _Kind, keys: list[int]) -> list[ColumnElement[bool]]:
-    """For each of the tags, whether more than `RARE` rows carry what the index can tell of it."""
-    tag = kind.tags.alias("counted")
-    counts = [
-        exists(
-            select(tag.c.key)
-            .where(*filters.on_tag_index(shape.terms, key, tag))
-            .limit(_literal(1))
-            .offset(_literal(RARE))
-        ).label(f"is_common{key}")
-        for key in keys
+@attrs.frozen
+class _Start:
+    """Something whose rows an index finds: a comparison with an attribute, or those of a tag key.
+
+    `place` is that of the comparison in the filter, or the number of the key.
+    """
+
+    place: int
+    is_tag: bool = False
+
+
+def _starts(shape: Shape, lead: int | None) -> list[_Start]:
+    """Where a search may start from, the narrowest first."""
+    terms, by_name = shape.terms, shape.order_by[0].field == "name"
+    attributes = [
+        place
+        for place in filters.indexed(terms)
+        if place != lead
+        # The rows of a range of names come in the order of a page by name.
+        and not (by_name and terms[place].field == "name" and terms[place].by_prefix)
+        # No list is so long that its models were many.
+        and not (shape.entity is Entity.REGISTERED_MODEL and terms[place].op is Op.IN)
     ]
-    counted = select(*counts).cte("commonness")
-    return [select(column).scalar_subquery() for column in counted.c]
+    tags = filters.narrowest_keys(terms)
+    return [_Start(place) for place in attributes] + [_Start(key, is_tag=True) for key in tags]
 
 
-def _from_tag(
-    shape: _Shape, kind: _Kind, keys: list[int], common: list[ColumnElement[bool]]
-) -> Select[Any]:
-    """The page starting from the last of the tags `common`, if only it is rare."""
-    entity = kind.table.alias("e")
-    key = keys[len(common) - 1]
-    tag = kind.tags.alias("found")
-    found = (
-        select(*(tag.c[name] for name in kind.keys))
-        .where(*filters.on_tag(shape.terms, key, tag))
-        # No row is lost when it is rare, and the database learns how few there are.
-        .limit(limit_if(~common[-1], _literal(RARE)))
-        .offset(_literal(0))
-        .subquery("found")
-    )
-    same = and_(*(found.c[name] == entity.c[name] for name in kind.keys))
-    others = [_has_tag(shape, kind, entity, other) for other in keys if other != key]
-    conditions = [*common[:-1], ~common[-1], *others]
-    return _selected(shape, kind, entity, conditions, source=entity.join(found, same))
-
-
-def _walk(
-    shape: _Shape, kind: _Kind, keys: list[int], common: list[ColumnElement[bool]]
-) -> Select[Any]:
-    """The page by walking in its order, if all of the tags are common."""
-    entity = kind.table.alias("e")
-    tagged = [_has_tag(shape, kind, entity, key) for key in keys]
-    walk = _selected(shape, kind, entity, [*common, *tagged])
-    return walk.limit(limit_if(*common, _literal(shape.rows)))
-
-
-def _walk_tag(
-    shape: _Shape, kind: _Kind, keys: list[int], common: list[ColumnElement[bool]]
-) -> Select[Any]:
-    """The page by walking what has the first tag, in its order, if all of the tags are common."""
-    tag = kind.tags.alias("found")
-    where = [*common, *filters.on_tag(shape.terms, keys[0], tag)]
-    where += [_has_tag(shape, kind, tag, key) for key in keys[1:]]
-    size = _literal(shape.rows)
-    found = (
-        select(*(tag.c[name] for name in kind.keys))
-        .where(*where, *_everywhere(shape, tag))
-        .order_by(*_order(tag, shape.order_by))
-        .limit(limit_if(*common, size) if common else size)
-        .offset(_literal(0))
-        .subquery("found")
-    )
-    entity = kind.table.alias("e")
-    same = and_(*(found.c[name] == entity.c[name] for name in kind.keys))
+def _is_in_tag_order(shape: Shape, starts: list[_Start]) -> bool:
+    """Whether the index on tags has the page in its order, and the filter is on tags alone."""
     return (
-        select(*(entity.c[field] for field in kind.fields))
-        .select_from(found.join(entity, same))
-        # No row is lost, and the database does not look for another way to begin with some.
-        .limit(size)
-        .offset(_literal(0))
+        shape.order_by == shape.kind.tag_order
+        and all(term.key is not None for term in shape.terms)
+        and filters.the_value(shape.terms, starts[0].place) is not None
     )
+
+
+def _is_common(shape: Shape, start: _Start) -> ColumnElement[bool]:
+    """Whether more than `RARE` rows have what the index can tell of a start.
+
+    Each is a common table expression of its own: it is counted when it is first asked for.
+    """
+    counted = (shape.kind.tags if start.is_tag else shape.kind.table).alias("counted")
+    one: Select[Any] = select(literal_column("1").label("one"))
+    rows = _rows_of(shape, start, counted, one, by_index_alone=True)
+    beyond = exists(rows.limit(literal(1)).offset(literal(RARE)))
+    name = f"common_{'tag' if start.is_tag else 'attribute'}{start.place}"
+    found = select(beyond.label("is_common")).cte(name)
+    return select(found.c.is_common).scalar_subquery()
+
+
+def _rows_of(
+    shape: Shape,
+    start: _Start,
+    source: FromClause,
+    what: Select[Any],
+    *,
+    by_index_alone: bool = False,
+) -> Select[Any]:
+    """What is wanted of the rows that a start finds, in the order of its index and no other's."""
+    column: ColumnElement[Any]
+    if start.is_tag:
+        on_tag = filters.on_tag_index if by_index_alone else filters.on_tag
+        where, column = on_tag(shape.terms, start.place, source), source.c.key
+    else:
+        where = filters.on_index(shape.terms, start.place, source)
+        column = filters.index_column(shape.terms[start.place], source)
+    return what.select_from(source).where(*where).order_by(column)
+
+
+def _from_starts(
+    shape: Shape,
+    starts: list[_Start],
+    common: list[ColumnElement[bool]],
+    *before: ColumnElement[bool],
+) -> list[Select[Any]]:
+    """For each start the page from it; that of the first rare one has rows, if `before` holds."""
+    return [
+        _from_start(shape, starts[at], [*before, *common[:at], ~rare_or_not])
+        for at, rare_or_not in enumerate(common)
+    ]
+
+
+def _from_start(shape: Shape, start: _Start, conditions: list[ColumnElement[bool]]) -> Select[Any]:
+    """The page from all that a start finds, of which the last condition says that it is little."""
+    kind = shape.kind
+    source: FromClause = (kind.tags if start.is_tag else kind.table).alias("f")
+    wanted = [source.c[name] for name in kind.keys] if start.is_tag else list(source.c)
+    found = (
+        _rows_of(shape, start, source, select(*wanted))
+        # No row is lost when it is rare, and the database learns how few there are.
+        .limit(limit_if(*conditions, literal(RARE)))
+        .offset(literal(0))
+        .subquery("found")
+    )
+    keys = filters.narrowest_keys(shape.terms)
+    if not start.is_tag:
+        return _selected(shape, found, [*conditions, *_tagged(shape, found, keys)])
+    keys.remove(start.place)
+    entity, joined = _fetched(shape, found)
+    tagged = _tagged(shape, entity, keys)
+    return _selected(shape, entity, [*conditions, *tagged], source=joined)
+
+
+def _fetched(shape: Shape, found: FromClause) -> tuple[FromClause, FromClause]:
+    """The rows of which the keys were found, and what to select them from: each by its key."""
+    kind, table = shape.kind, shape.kind.table.alias("e")
+    same = and_(*(found.c[name] == table.c[name] for name in kind.keys))
+    if not shape.goes_by_cost:
+        return table, found.join(table, same)
+    # Else it may read the whole table beside what was found.
+    entity = select(table).where(same).limit(literal(1)).correlate(found).lateral("e")
+    return entity, found.join(entity, true())
+
+
+def _led(shape: Shape, lead: int, starts: list[_Start]) -> FromClause:
+    """The page by walking what has one value, unless that is much and something else is rare."""
+    if not starts:
+        return _walk_lead(shape, lead, []).subquery("page")
+    lead_is_common = _is_common(shape, _Start(lead))
+    common = [_is_common(shape, start) for start in starts[:MAX_STARTS]]
+    ways = _from_starts(shape, starts, common, lead_is_common)
+    ways.append(_walk_lead(shape, lead, [or_(~lead_is_common, and_(*common)).self_group()]))
+    return _either(ways)
+
+
+def _walk_lead(shape: Shape, lead: int, conditions: list[ColumnElement[bool]]) -> Select[Any]:
+    """The page by walking the index on the attribute of a comparison, which has its order."""
+    entity = shape.kind.table.alias("e")
+    field = shape.terms[lead].field
+    column = entity.c[field]
+    rest = tuple(order for order in shape.order_by if order.field != field)
+    others = [place for place in filters.indexed(shape.terms) if place != lead]
+    where = range_of(shape, entity, column, unseen(f"value{lead}"), rest)
+    where += filters.on_entity(shape.terms, entity, shape.entity, without=lead, put_aside=others)
+    where += _tagged(shape, entity, filters.narrowest_keys(shape.terms))
+    first = column if lead_is_forwards(shape, field) else column.desc()
+    walk = (
+        select(*(entity.c[field] for field in shape.kind.fields))
+        .where(*conditions, *where, *_not_a_prompt(shape, entity))
+        .order_by(first, *ordered(entity, rest))
+        .offset(literal(0))
+    )
+    return _limited(shape, walk, conditions)
+
+
+def _walk(shape: Shape, common: list[ColumnElement[bool]]) -> Select[Any]:
+    """The page by walking in its order, if all of the starts are common."""
+    entity = shape.kind.table.alias("e")
+    others = filters.indexed(shape.terms)
+    where = filters.on_entity(shape.terms, entity, shape.entity, put_aside=others)
+    where += _tagged(shape, entity, filters.narrowest_keys(shape.terms))
+    walk = (
+        select(*(entity.c[field] for field in shape.kind.fields))
+        .where(*common, *where, *_everywhere(shape, entity))
+        .order_by(*ordered(entity, shape.order_by))
+        .offset(literal(0))
+    )
+    return _limited(shape, walk, common)
+
+
+def _limited(shape: Shape, walk: Select[Any], conditions: list[ColumnElement[bool]]) -> Select[Any]:
+    # A literal, because a plan for an unknown limit is a plan for a tenth of the table.
+    size = literal(shape.rows)
+    return walk.limit(limit_if(*conditions, size) if conditions else size)
+
+
+def _walk_tag(shape: Shape, common: list[ColumnElement[bool]]) -> Select[Any]:
+    """The page by walking what has the first tag, in its order, if all of the tags are common."""
+    kind, tag = shape.kind, shape.kind.tags.alias("f")
+    key, *others = filters.narrowest_keys(shape.terms)
+    value = filters.the_value(shape.terms, key)
+    assert value is not None
+    head = tag.c.value_head
+    where = [tag.c.key == unseen(f"key{key}")]
+    where += range_of(shape, tag, head, unseen(f"value{value}"), shape.order_by)
+    where += filters.on_tag_beside(shape.terms, key, tag, value)
+    first = head if shape.order_by[0].ascending else head.desc()
+    walk = (
+        select(*(tag.c[name] for name in kind.keys))
+        .where(*common, *where, *_tagged(shape, tag, others), *_not_a_prompt(shape, tag))
+        .order_by(first, *ordered(tag, shape.order_by))
+        .offset(literal(0))
+    )
+    entity, source = _fetched(shape, _limited(shape, walk, common).subquery("found"))
+    return select(*(entity.c[field] for field in kind.fields)).select_from(source)
 
 
 def _selected(
-    shape: _Shape,
-    kind: _Kind,
+    shape: Shape,
     entity: FromClause,
-    conditions: list[ColumnElement[bool]],
+    conditions: Sequence[ColumnElement[bool]] = (),
     *,
     source: FromClause | None = None,
 ) -> Select[Any]:
     """A page of the rows of which the conditions and everything but the tags hold."""
-    where = filters.on_entity(shape.terms, entity, shape.entity) + conditions
-    return (
-        select(*(entity.c[field] for field in kind.fields))
+    where = [*filters.on_entity(shape.terms, entity, shape.entity), *conditions]
+    selected = (
+        select(*(entity.c[field] for field in shape.kind.fields))
         .select_from(entity if source is None else source)
         .where(*where, *_everywhere(shape, entity))
-        .order_by(*_order(entity, shape.order_by))
-        # A literal, because a plan for an unknown limit is a plan for a tenth of the table.
-        .limit(_literal(shape.rows))
+        .order_by(*ordered(entity, shape.order_by))
         # Else SQLAlchemy adds it for SQLite, as a parameter.
-        .offset(_literal(0))
+        .offset(literal(0))
     )
+    return _limited(shape, selected, [])
 
 
-def _everywhere(shape: _Shape, source: FromClause) -> list[ColumnElement[bool]]:
+def _everywhere(shape: Shape, source: FromClause) -> list[ColumnElement[bool]]:
     """What holds of every row of the page, whatever the filter."""
-    where = []
-    if shape.exclude_prompts:
-        where.append(filters.not_a_prompt(source))
+    where = _not_a_prompt(shape, source)
     if not shape.is_first_page:
-        where.append(_after(source, shape.order_by))
+        where.append(comes_after(shape, source, shape.order_by))
     return where
 
 
-def _has_tag(shape: _Shape, kind: _Kind, entity: FromClause, key: int) -> ColumnElement[bool]:
+def _not_a_prompt(shape: Shape, source: FromClause) -> list[ColumnElement[bool]]:
+    return [filters.not_a_prompt(source)] if shape.exclude_prompts else []
+
+
+def _tagged(shape: Shape, entity: FromClause, keys: list[int]) -> list[ColumnElement[bool]]:
+    return [_has_tag(shape, entity, key) for key in keys]
+
+
+def _has_tag(shape: Shape, entity: FromClause, key: int) -> ColumnElement[bool]:
     """The row has the tag, and it is as the filter wants it."""
     # Not EXISTS: PostgreSQL would turn that into a join, and start from the wrong side again.
-    tag = kind.tags.alias(f"t{key}")
+    tag = shape.kind.tags.alias(f"t{key}")
     return (
         select(literal_column("true", Boolean))
         .where(
-            *(tag.c[name] == entity.c[name] for name in kind.keys),
-            *filters.on_tag(shape.terms, key, tag),
+            *(tag.c[name] == entity.c[name] for name in shape.kind.repeated),
+            *filters.on_tag_of(shape.terms, key, tag),
         )
         .correlate(entity)
         .scalar_subquery()
     )
-
-
-def _literal(number: int) -> ColumnElement[int]:
-    return literal_column(str(number))
-
-
-def _order(source: FromClause, order_by: tuple[OrderBy, ...]) -> list[ColumnElement[Any]]:
-    columns = [source.c[_COLUMNS[order.field]] for order in order_by]
-    return [
-        column if order.ascending else column.desc()
-        for column, order in zip(columns, order_by, strict=True)
-    ]
-
-
-def _after(source: FromClause, order_by: tuple[OrderBy, ...]) -> ColumnElement[bool]:
-    """The row comes after the sort key `after0, after1, ...`."""
-    columns = [source.c[_COLUMNS[order.field]] for order in order_by]
-    starts = [param(f"after{index}") for index in range(len(columns))]
-    directions = {order.ascending for order in order_by}
-    if len(columns) > 1 and len(directions) == 1:
-        key, start = tuple_(*columns), tuple_(*starts)
-        return key > start if directions == {True} else key < start
-    return _after_mixed(columns, starts, [order.ascending for order in order_by])
-
-
-def _after_mixed(
-    columns: Sequence[ColumnElement[Any]],
-    starts: Sequence[ColumnElement[Any]],
-    ascending: Sequence[bool],
-) -> ColumnElement[bool]:
-    # a >= 1 AND (a > 1 OR (b <= 2 AND (b < 2 OR ...))): the bound outside is what an index uses.
-    column, start = columns[0], starts[0]
-    beyond = column > start if ascending[0] else column < start
-    if len(columns) == 1:
-        return beyond
-    bound = column >= start if ascending[0] else column <= start
-    return and_(bound, or_(beyond, _after_mixed(columns[1:], starts[1:], ascending[1:])))

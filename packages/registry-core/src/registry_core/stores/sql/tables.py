@@ -243,7 +243,15 @@ Index(
     model_versions.c.current_stage,
     model_versions.c.version,
 )
-Index("ix_model_versions_run", model_versions.c.run_id)
+# The versions of each run in the default order, backwards, as that of the tags below: so the first
+# columns have one direction, and a place among them is a range (see `searches`).
+Index(
+    "ix_model_versions_run_updated",
+    model_versions.c.run_id,
+    model_versions.c.last_updated_time,
+    model_versions.c.name.desc(),
+    model_versions.c.version,
+)
 Index("ix_model_versions_source", source_head(model_versions.c.source))
 # Filters on tags start here, and find each value's rows in the default order of a search.
 Index(
@@ -253,12 +261,12 @@ Index(
     registered_model_tags.c.name,
 )
 Index(
-    "ix_model_version_tags_value",
+    "ix_model_version_tags_value_updated",
     model_version_tags.c.key,
     model_version_tags.c.value_head,
-    model_version_tags.c.last_updated_time.desc(),
-    model_version_tags.c.name,
-    model_version_tags.c.version.desc(),
+    model_version_tags.c.last_updated_time,
+    model_version_tags.c.name.desc(),
+    model_version_tags.c.version,
 )
 # The aliases of a version, also for the foreign key.
 Index(
