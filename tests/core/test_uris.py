@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from registry_core.errors import InvalidArgumentError
 from registry_core.testing import strategies
-from registry_core.uris import ModelUri, is_model_uri, parse_model_uri
+from registry_core.uris import ModelUri, has_host, is_model_uri, parse_model_uri
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,8 @@ from registry_core.uris import ModelUri, is_model_uri, parse_model_uri
         ("models:/m?x=1/2", ModelUri(name="m?x=1", version=2)),
         ("models:/m/1?x=1", ModelUri(name="m", stage="1?x=1")),
         ("MODELS:/m/1", ModelUri(name="m", version=1)),
+        ("models:///m/1", ModelUri(name="m", version=1)),
+        ("models:////m@a", ModelUri(name="m", alias="a")),
     ],
 )
 def test_parse_model_uri_reads_every_form(text, uri):
@@ -82,6 +84,24 @@ def test_parse_model_uri_refuses_everything_else(text):
         "version, stage, or the string 'latest' and where alias is a registered model alias. "
         "Only one of suffix or alias can be defined at a time."
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("models://host/m/1", True),
+        ("MODELS://host", True),
+        ("models:///m/1", False),
+        ("models:/m/1", False),
+        ("models:m//h", False),
+        ("models:m/h/x", False),
+        ("models:", False),
+        ("https://host/m", False),
+    ],
+)
+def test_a_host_stands_between_two_slashes_and_the_next(text, expected):
+    """It names the registry of somebody else."""
+    assert has_host(text) is expected
 
 
 @given(

@@ -89,6 +89,8 @@ DEVIATIONS: tuple[Deviation, ...] = (
         rule=when(rules.max_results),
         witness=(
             _search("name = 'x'", max_results=0),
+            _search("name = 'x'", max_results=" 1"),
+            _search("name = 'x'", max_results="1_0"),
             attrs.evolve(_search("name = 'x'", max_results=None), as_body=True),
         ),
     ),
@@ -130,7 +132,11 @@ DEVIATIONS: tuple[Deviation, ...] = (
     Deviation(
         id="D-lengths",
         rule=when(rules.lengths),
-        witness=(_call("POST", f"{RM}/create", name=values.LONG_NAMES[0]),),
+        witness=(
+            _call("POST", f"{RM}/create", name=values.LONG_NAMES[0]),
+            _MODEL,
+            _version(source="s3://b/p", run_link="h" * 4097),
+        ),
     ),
     Deviation(
         id="D-part-limits",
@@ -212,7 +218,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
     Deviation(
         id="D-search-sentences",
         rule=when(rules.search_sentences),
-        witness=(_search("tag.k > 'v'", order_by=["name "]),),
+        witness=(_search("tag.k > 'v'", order_by=["name "]), _search("name = end")),
     ),
     Deviation(
         id="D-search-crashes",
@@ -224,6 +230,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
         rule=when(rules.filter_accidents),
         witness=(
             _search("tags.1 = 'v'"),
+            _search("tags.from = 'v'"),
             _search("run_id IN ('a')run_id IN ('a')", f"{MV}/search"),
             _search("tags. k = 'v'"),
             _search("name = 'x'", order_by=["`name`"]),

@@ -55,6 +55,8 @@ BROKEN = (
     "name = ''''", "name = \"'\"", "name = '\"'", "name = 'a\"", "name = 'AND'", "name = 'a AND b'",
     "name = '--'", "name = ';'", "name LIKE", "name LIKE 5", "name ILIKE x", "name like'a'",
     "name LIKE '\\'", "tag.k LIKE '%\\'", "name = '\\'", "name = %s", "name = ?", "name = :x", "name = @x",
+    "evilhax = true", "true = 'x'", "name LIKE FALSE", "true", "tag.k != true", "tags.from = 'v'",
+    "tags.in = 'v'", "tags.k.case = 'v'", "tags.values LIKE 'v'", "tags.select = 'v'", "name = end",
     "name = $1", "name = 'a' LIMIT 1", "name = 'a' ORDER BY name", "name = 'a' UNION SELECT 1",
     "1; DROP TABLE registered_models", "name = 'a' AND 1=1", "name = TRUE", "name = 0x61", "é = 'a'",
     "name = 'a' && name = 'a'", "name = 'a' || 'b'", "name = 'a' & name = 'b'", "name + 'a' = 'b'",

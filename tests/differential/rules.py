@@ -33,7 +33,7 @@ _REMOTE = re.compile(
 _NO_AND = re.compile(
     r"['\")]\s*(name|run_id|attribute|tags?\.|version_number|source_path)", re.IGNORECASE
 )
-_DIGITS = re.compile(r"tags?\.\d", re.IGNORECASE)
+_ODD_KEYS = re.compile(r"tags?\.(\d|([\w.]*\.)?(as|case|from|in|using|values)\b)", re.IGNORECASE)
 _SPACED_DOT = re.compile(r"tags?(\s+\.|\.\s)", re.IGNORECASE)
 
 
@@ -154,7 +154,7 @@ def _named(value: Any, name: str) -> Iterator[Any]:
 
 
 def max_results(step: Step, theirs: Outcome, ours: Outcome) -> bool:
-    """A page size below 1, or that is no integer, is refused; null is none, and crashes MLflow."""
+    """A page size below 1, or not written in plain digits, is refused; null is none given."""
     given = fields(step).get("max_results")
     if given is None and "max_results" in fields(step):
         return is_search(step) and theirs.status == 500 and ours.ok
@@ -379,7 +379,7 @@ def filter_accidents(step: Step, theirs: Outcome, ours: Outcome) -> bool:
         orders = [
             text for text in texts(fields(step).get("order_by", [])) if text[:1] in ("`", '"')
         ]
-        return bool(orders or _NO_AND.search(_filter(step)) or _DIGITS.search(_filter(step)))
+        return bool(orders or _NO_AND.search(_filter(step)) or _ODD_KEYS.search(_filter(step)))
     return theirs.ok and refused(ours) and bool(_SPACED_DOT.search(_filter(step)))
 
 

@@ -70,7 +70,8 @@ BAD_SOURCES = (
     "models:/@@a/", "models:/@@a@", "MODELS:/@@a/1", "dummy-source", "prompt-template", "runs:/",
     "gs://b?x=1", "s3://b/p\x00", "models:/@@a/0", "models:/@@a/-1", "models:/@@a/+1", "s3:///p",
     "s3://b/..", "s3://b/...", "//h/p", "s3:/p", "s3:p", ":", "c:/x", "c:\\x", " s3://b/p",
-    "models:@@a/1", "models:/@@a/Nowhere", "models:/@@a/archived", "s3://b/\x1b[31m", "gs://b/p\n",
+    "models:@@a/1", "models:/@@a/Nowhere", "models:/@@a/archived", "models:/%00", "models:/..",
+    "models:/%00/1", "models:///@@a/1", "models:@@a/b/c", "s3://b/\x1b[31m", "gs://b/p\n",
 )  # fmt: skip
 ODD_SOURCES = (
     "http://h/p", "https://h/p", "ftp://h/p", "sftp://h/p", "hdfs://h/p", "abfss://c@h/p", "r2://b/p",
@@ -96,7 +97,7 @@ TOKENS = (
 MAX_RESULTS: tuple[Any, ...] = (1, 1, 2, 2, 3, 5, 10, 1000)
 ODD_MAX_RESULTS: tuple[Any, ...] = (
     0, -1, -5, 1001, 200_001, "abc", "", "1.5", "+3", "03", " 3 ", "1e2", "2147483648", "-2147483649",
-    "0x3", "true", "9" * 30,
+    "0x3", "true", "9" * 30, " 1", "1_0", "\u0663", True,
 )  # fmt: skip
 
 

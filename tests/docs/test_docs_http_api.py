@@ -75,7 +75,7 @@ def test_page_has_the_limits():
         ("aliases", validation.ALIAS_MAX_LENGTH),
         ("tag keys", validation.TAG_KEY_MAX_LENGTH),
         ("tag values and descriptions", validation.TAG_VALUE_MAX_LENGTH),
-        ("sources", validation.SOURCE_MAX_LENGTH),
+        ("sources and run links", validation.SOURCE_MAX_LENGTH),
         ("run, user and model ids", validation.RUN_ID_MAX_LENGTH),
         ("may have", validation.TAGS_MAX_COUNT),
         ("a model", validation.ALIASES_MAX_COUNT),

@@ -105,6 +105,25 @@ def test_filters_mean_what_they_mean_to_mlflow(parsers, text, entity):
     assert ours(text, entity) == mlflows(parsers[entity], text)
 
 
+@pytest.mark.parametrize("entity", Entity)
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("evilhax = true", "evilhax=FALSE", "true = 'x'", "False != true", "5 = true", "true"),
+        *("name LIKE true", "name ILIKE false", "name NOT IN true", "true IS NULL", "x.y = true"),
+        *("tags.k = false", "version_number > true", "name == true", "true AND name = 'a'"),
+        *("evilhax = 'x' AND name = true", "name = 'a' AND evilhax = true AND", "name = 'a' true"),
+    ],
+)
+def test_bare_true_and_false_are_refused_in_mlflows_words(parsers, text, entity):
+    """A bare word of SQL is no operand, which is found out before any key is looked at."""
+    with pytest.raises(Exception, match=r"^Invalid clause\(s\) in filter string: ") as theirs:
+        parsers[entity].parse_search_filter(text)
+    with pytest.raises(InvalidArgumentError) as ours:
+        parse_filter(text, entity)
+    assert str(ours.value) == str(theirs.value)
+
+
 @given(st.data(), st.sampled_from(Entity))
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_rendered_filters_mean_the_same_to_mlflow(parsers, data, entity):

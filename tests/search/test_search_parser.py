@@ -92,6 +92,14 @@ LEFTOVER = "Invalid clause(s) in filter string: "
         ("tags.a b = 'c'", "tags.a, b", "b"),
         ("tags.`a = 'b'", "tags., `", "`"),
         ("version_number = - 3", "version_number, =, -", "-"),
+        ("evilhax = true", "evilhax, =, true", "true"),
+        ("TRUE = 'a'", "TRUE, =, 'a'", "TRUE"),
+        ("5 = False", "5, =, False", "False"),
+        ("true IS NULL", "true, IS, NULL", "true"),
+        ("tags.a != false", "tags.a, !=, false", "false"),
+        ("name LIKE true", "name, LIKE, true", "true"),
+        ("name = 'a' AND name = true AND name = 'b'", "name, =, true", "true"),
+        ("true AND name = 'a'", "true", "AND"),
     ],
 )
 def test_clauses_refuse_leftover_tokens(text, leftover, at):

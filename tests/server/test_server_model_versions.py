@@ -249,6 +249,9 @@ def test_source_is_kept_as_it_is_given(filled, source, run_id):
         ("models:/m", UNRESOLVED),
         ("models:/", UNRESOLVED),
         ("models:/a/b/c", UNRESOLVED),
+        ("models:m/h/x", UNRESOLVED),
+        ("models:/%00", UNCLEAN),
+        ("models:/..", UNCLEAN),
         ("models://host/m/1", OTHER_REGISTRY),
         ("s3://[bad/p", "Invalid model version source: '{}'. It is not a valid URI."),
         ("file://host/p", OTHER_DISK),
@@ -287,6 +290,17 @@ def test_uri_with_a_control_character_of_old_is_read_and_copied(filled):
     assert answer.json == {"artifact_uri": odd}
 
 
+@pytest.mark.parametrize("name", ["%00", "m%00", "%2e%2e", "%252e%252e"])
+@pytest.mark.parametrize("reference", ["{}/1", "{}/latest", "{}@a"])
+def test_model_whose_name_reads_as_another_path_is_no_source(filled, name, reference):
+    """It may be called so, but whoever decodes the source of its copy would be led astray."""
+    filled.call("POST", f"{MODEL}/create", {"name": name})
+    create(filled, name)
+    filled.call("POST", f"{MODEL}/alias", {"name": name, "alias": "a", "version": "1"})
+    answer = create(filled, source=f"models:/{reference.format(name)}")
+    refuses(answer, UNCLEAN.format(f"models:/{name}/1"))
+
+
 @pytest.mark.parametrize(
     ("source", "pinned"),
     [
@@ -295,6 +309,7 @@ def test_uri_with_a_control_character_of_old_is_read_and_copied(filled):
         ("models:/m@latest", "models:/m/2"),
         ("models:/m/latest", "models:/m/2"),
         ("models:/m/staging", "models:/m/1"),
+        ("models:///m/1", "models:/m/1"),
     ],
 )
 def test_models_source_is_pinned_and_inherits(filled, source, pinned):
@@ -403,6 +418,15 @@ def test_marker_of_the_request_says_which_sources_are_legal(server, name, tags, 
     for source in ("dummy-source", "prompt-template", "s3://b/p"):
         legal = is_prompt is (source != "s3://b/p")
         assert create(server, name, source, tags=tags).status == (200 if legal else 400), source
+
+
+def test_prompt_version_comes_from_no_logged_model(server):
+    """Its `model_id` is dropped, whether or not there is such a model."""
+    server.call("POST", f"{MODEL}/create", {"name": "p", "tags": [PROMPT_TAG]})
+    for rest in ({"run_id": "r"}, {}):
+        answer = create(server, "p", "dummy-source", tags=[PROMPT_TAG], model_id="m-1", **rest)
+        assert answer.status == 200
+        assert "model_id" not in answer.json["model_version"]
 
 
 def test_prompt_versions_have_placeholders_for_sources(server):

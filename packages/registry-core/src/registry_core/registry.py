@@ -228,10 +228,14 @@ class Registry:
         storage_location = origin = None
         if validation.is_prompt(tags):
             sources.check_prompt(source)
+            # A prompt comes from no logged model; MLflow drops the id, too.
+            model_id = None
         elif uris.is_model_uri(source) and not sources.is_logged_model(source):
             origin = self._origin(source, run_id=run_id, model_id=model_id)
             storage_location = origin.download_uri
             source = f"{uris.SCHEME}{origin.name}/{origin.version}"
+            # A name may be what other programs take for a path that leads up.
+            sources.check_remote(source)
             run_id = origin.run_id if run_id is None else run_id
             model_id = origin.model_id if model_id is None else model_id
         else:
@@ -517,13 +521,17 @@ class Registry:
 
     def _origin(self, source: str, *, run_id: str | None, model_id: str | None) -> ModelVersion:
         """The version a `models:/` source stands for, checked as MLflow does (contract 3.7)."""
-        if source.lower().startswith("models://"):
+        if uris.has_host(source):
             raise _bad_source(
                 source, "Registered model sources must use the active model registry."
             )
         try:
             uri = uris.parse_model_uri(source)
         except InvalidArgumentError:
+            _, _, name = source.partition("/")
+            if name and not {"/", "@"} & {*name}:
+                # Nothing but an id, which is held to the rule for paths first.
+                sources.check_remote(source)
             raise _bad_source(
                 source,
                 "The model_id request parameter must identify the resource that contains the "

@@ -41,14 +41,21 @@ def is_model_uri(text: str) -> bool:
     return text.lower().startswith("models:")
 
 
+def has_host(text: str) -> bool:
+    """Whether a text is `models://host/...`, which means the registry of somebody else."""
+    return text[: len(SCHEME) + 1].lower() == f"{SCHEME}/" and bool(_split(text)[0])
+
+
 def parse_model_uri(text: str) -> ModelUri:
     """The reference in `models:/name/<version | stage | latest>` or `models:/name@<alias>`.
+
+    More slashes may precede the name, as where a host was left out.
 
     Raises:
         InvalidArgumentError: any other text, `models://host/...` and `models:/m-<id>` included.
     """
-    scheme, path = text[: len(SCHEME)], text[len(SCHEME) :]
-    if scheme.lower() != SCHEME or path.startswith("/"):
+    host, path = _split(text)
+    if text[: len(SCHEME)].lower() != SCHEME or host:
         raise _invalid(text)
     name, slash, suffix = path.partition("/")
     if slash:
@@ -65,6 +72,15 @@ def parse_model_uri(text: str) -> ModelUri:
     if alias.lower() == "latest":
         return ModelUri(name=name, latest=True)
     return ModelUri(name=name, alias=alias)
+
+
+def _split(text: str) -> tuple[str, str]:
+    """The host of a `models:` URI, mostly none, and what follows the slashes."""
+    rest = text[len(SCHEME) :]
+    host = ""
+    if rest.startswith("/"):
+        host, _, rest = rest[1:].partition("/")
+    return host, rest.lstrip("/")
 
 
 def _invalid(text: str) -> InvalidArgumentError:

@@ -23,7 +23,9 @@ def parse_filter(text: str | None, entity: Entity) -> Filter:
     if not text:
         return ()
     validation.text(text, parameter="filter", max_length=FILTER_MAX_LENGTH)
-    return tuple(bind(clause, entity) for clause in clauses(text))
+    # As on MLflow, a text is read to its end before anything is made of it.
+    read = list(clauses(text))
+    return tuple(bind(clause, entity) for clause in read)
 
 
 def split_prompts(filter: Filter) -> tuple[Filter, bool]:  # noqa: A002 the word of the language

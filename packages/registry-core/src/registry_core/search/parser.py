@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import attrs
 
@@ -16,6 +16,9 @@ _SHOWN_LENGTH = 200
 """Characters of the caller's text that an error repeats."""
 
 _PATTERN_WORDS = ("LIKE", "ILIKE", "RLIKE")
+
+_NO_OPERANDS = frozenset({"TRUE", "FALSE"})
+"""Words that are nothing to compare or to compare with. To MLflow any word of SQL is one."""
 
 
 @attrs.frozen
@@ -88,6 +91,9 @@ class _Parser:
         else:
             comparator = self._comparator()
             value = self._list() if comparator[-1].word == "IN" else self._value()
+        for operand in (identifier, value):
+            if operand.word in _NO_OPERANDS:
+                raise self._invalid(self._clause, operand)
         if identifier.kind not in (Kind.NAME, Kind.BACKTICKED):
             raise self._fault(
                 "Invalid comparison clause. Expected 'Identifier' found "
@@ -151,8 +157,13 @@ class _Parser:
                 "Provide AND-ed expression list.",
                 fault,
             )
-        texts = [token.text for token in (*self._clause, fault) if token.text]
-        return self._fault(f"Invalid clause(s) in filter string: {shown(', '.join(texts))}", fault)
+        # An AND separates clauses, and an end has no text.
+        more = [fault] if fault.text and fault.word != "AND" else []
+        return self._invalid([*self._clause, *more], fault)
+
+    def _invalid(self, tokens: Sequence[Token], at: Token) -> FilterSyntaxError:
+        texts = ", ".join(token.text for token in tokens if token.text)
+        return self._fault(f"Invalid clause(s) in filter string: {shown(texts)}", at)
 
     def _fault(self, message: str, at: Token) -> FilterSyntaxError:
         return FilterSyntaxError(message, source=self._source, span=at.span)
