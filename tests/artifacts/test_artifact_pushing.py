@@ -12,11 +12,13 @@ import pytest
 from registry_core import (
     ArtifactImmutableError,
     ConflictError,
+    ContentionError,
     InvalidArgumentError,
     ModelVersionNotFoundError,
     RegisteredModelNotFoundError,
     Registry,
     Status,
+    StoreBusyError,
     StoreUnavailableError,
 )
 from registry_core.artifacts import ArtifactStore
@@ -113,6 +115,24 @@ def test_failed_push_says_why_and_may_be_repeated(
     assert (again.version, again.status) == (2, Status.READY)
     assert len(watched.artifact_writes()) == len(MODEL)  # each file once, over both runs
     registry.verify_model_version("churn", 2)
+
+
+@pytest.mark.parametrize("error", [StoreBusyError("full"), ContentionError("lost again")])
+@pytest.mark.parametrize("method", ["get_model_version", "finalize_model_version"])
+def test_store_that_is_busy_when_there_is_a_version_has_not_written_nothing(
+    registry: Registry, model: Path, monkeypatch: pytest.MonkeyPatch, method: str, error: Exception
+) -> None:
+    """Over HTTP a client would repeat the whole call, because nothing was written, and make another."""
+
+    def busy(*_: object, **__: object) -> object:
+        raise error
+
+    monkeypatch.setattr(registry.store, method, busy)
+    with pytest.raises(StoreUnavailableError, match="was not finished") as raised:
+        registry.create_model_version("churn", source=str(model))
+    assert not isinstance(raised.value, StoreBusyError)
+    monkeypatch.undo()
+    assert registry.get_model_version("churn", 1).status is Status.PENDING_REGISTRATION
 
 
 def test_interrupted_push_is_continued(

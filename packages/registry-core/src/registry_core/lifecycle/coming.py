@@ -164,6 +164,8 @@ def _finish(context: Context, version: ModelVersion) -> ModelVersion:
         return context.store.finalize_model_version(
             version.name, version.version, status=Status.READY
         )
+    except ContentionError:
+        raise
     except ConflictError:
         # A repair, or another run of the same push, came first.
         found = context.store.get_model_version(version.name, version.version)

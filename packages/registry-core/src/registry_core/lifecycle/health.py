@@ -12,6 +12,7 @@ from registry_core.artifacts import Manifest
 from registry_core.errors import (
     ArtifactNotFoundError,
     ConflictError,
+    ContentionError,
     NotFoundError,
     StoreCorruptedError,
 )
@@ -105,6 +106,8 @@ def _end(context: Context, version: ModelVersion, path: str | None) -> Status:
             status=Status.READY if complete else Status.FAILED_REGISTRATION,
             status_message=None if complete else _ABANDONED,
         ).status
+    except ContentionError:
+        raise
     except ConflictError:
         return context.store.get_model_version(version.name, version.version).status
     except NotFoundError:
