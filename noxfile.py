@@ -11,6 +11,11 @@ import nox
 PROJECT = tomllib.loads(Path("pyproject.toml").read_text())
 SOURCES = ["packages", "tests", "examples", "noxfile.py"]
 
+MLFLOW = next(
+    name for name in PROJECT["dependency-groups"]["dev"] if str(name).startswith("mlflow==")
+)
+OTHER_RELEASES = ["3.18.0"]  # what their clients repeat after a failure differs
+
 nox.options.default_venv_backend = "uv"
 nox.options.error_on_missing_interpreters = False
 nox.options.sessions = ["lint", "typing", "tests"]
@@ -77,6 +82,32 @@ def hostile(session: nox.Session) -> None:
     """Flood servers with hostile and clumsy clients, while well-behaved ones measure."""
     install(session, "dev")
     session.run("python", "-m", "hostile", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session(python="3.11")
+def releases(session: nox.Session) -> None:
+    """Outages of PostgreSQL under the clients of other releases of MLflow."""
+    install(session, "dev")
+    pythons = os.pathsep.join(with_mlflow(session, release) for release in OTHER_RELEASES)
+    command = ["pytest", "-n0", "tests/acceptance/test_acceptance_outage.py", *session.posargs]
+    session.run(*command, env={"REGISTRY_TEST_MLFLOW_PYTHONS": pythons})
+
+
+def with_mlflow(session: nox.Session, release: str) -> str:
+    """The interpreter of a new environment with a release of MLflow."""
+    home = Path(session.create_tmp()) / f"mlflow {release}"
+    python = os.fspath(home / "bin" / "python")
+
+    def pip(command: str, *what: str) -> None:
+        session.run_install("uv", "pip", command, "--quiet", f"--python={python}", *what)
+
+    session.run_install("uv", "venv", "--quiet", "--clear", "--python=3.11", os.fspath(home))
+    # The split packages of the release may be missing from the index; what they need has not
+    # changed, and the full package holds the rest.
+    pip("install", MLFLOW)
+    pip("uninstall", "mlflow", "mlflow-skinny", "mlflow-tracing")
+    pip("install", "--no-deps", f"mlflow=={release}")
+    return python
 
 
 @nox.session(python="3.11")
