@@ -134,15 +134,22 @@ async def stalled_uploads(attack: Attack) -> None:
 
 
 async def many_elements(attack: Attack) -> None:
-    """8 bodies of 31 MiB of which every three bytes are an object, again and again."""
-    body = b'{"name":"elements","tags":[' + b"{}," * (31 * _MIB // 3) + b"{}]}"
+    """8 bodies of 31, 7 and 1 MiB of which every three bytes are an object, again and again.
+
+    One of them is short enough for whatever bodies a server takes.
+    """
     path = f"{API}/registered-models/create"
-    data = wire.request("POST", path, body, headers=attack.target.headers)
 
-    async def create(_: int) -> None:
-        await attack.ask(data)
+    def create(mib: int) -> bytes:
+        body = b'{"name":"elements","tags":[' + b"{}," * (mib * _MIB // 3) + b"{}]}"
+        return wire.request("POST", path, body, headers=attack.target.headers)
 
-    await attack.crowd(8, create)
+    bodies = [create(mib) for mib in (31, 7, 1)]
+
+    async def post(number: int) -> None:
+        await attack.ask(bodies[number % len(bodies)])
+
+    await attack.crowd(8, post)
 
 
 async def dripping_bodies(attack: Attack) -> None:
@@ -288,7 +295,7 @@ FLOODS: Mapping[str, Flood] = {
             workers=2,
         ),
         Flood(attack=stalled_uploads, title="33 uploads that stall after 3 bytes"),
-        Flood(attack=many_elements, title="8 bodies of 31 MiB with 11 million tags"),
+        Flood(attack=many_elements, title="8 bodies of up to 31 MiB of empty tags"),
         Flood(attack=dripping_bodies, title="100 bodies that drip"),
         Flood(attack=slow_searches, title="16 slow searches"),
         Flood(
