@@ -9,10 +9,12 @@ import attrs
 from litestar.routes import ASGIRoute
 
 from registry_core import open_registry, validation
+from registry_core.search import paging
+from registry_core.stores.sql import results
 from registry_core.wire import CODES, payloads
 from registry_server import Settings, create_app, protocol
 from registry_server.app import API
-from registry_server.operations import REGISTRY_OPERATIONS
+from registry_server.operations import LONG_BODY_BYTES, REGISTRY_OPERATIONS, SHORT_BODY_BYTES
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "http-api.md").read_text()
@@ -80,14 +82,17 @@ def test_page_has_the_limits():
         ("may have", validation.TAGS_MAX_COUNT),
         ("a model", validation.ALIASES_MAX_COUNT),
         ("a query", payloads.MOST_QUERY_FIELDS),
-        ("MiB and", payloads.MOST_ELEMENTS),
+        ("elsewhere, and", payloads.MOST_ELEMENTS),
         ("up to", validation.REGISTERED_MODELS_MAX_RESULTS),
         ("models or", validation.MODEL_VERSIONS_MAX_RESULTS),
     ):
         assert f"{word} {limit:,}" in text
     assert validation.TAGS_MAX_BYTES == 2**20
     assert protocol.MAX_URL_BYTES == 2**20
-    assert Settings().max_body_bytes == 32 * 2**20
+    assert (LONG_BODY_BYTES, SHORT_BODY_BYTES) == (8 * 2**20, 2 * 2**20)
+    assert Settings().max_body_bytes == LONG_BODY_BYTES
+    assert paging.PAGE_MAX_BYTES == 8 * 2**20
+    assert results.SEARCH_SECONDS == 30
     assert validation.DESCRIPTION_MAX_LENGTH == validation.TAG_VALUE_MAX_LENGTH
 
 

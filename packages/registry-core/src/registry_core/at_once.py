@@ -17,7 +17,7 @@ MOST_ROWS = 200
 long as Python lets any thread keep the others waiting."""
 
 
-MOST_BYTES = 1024 * 1024
+MOST_BYTES = 512 * 1024
 """How many bytes a read may return, for the same reason: texts are cheaper than entities."""
 
 

@@ -27,6 +27,10 @@ MOST_WAITING = 512
 """Requests that wait for a lane. Further ones are refused at once: they would only be served when
 their clients have given up."""
 
+MOST_WAITING_BYTES = 32 * 1024 * 1024
+"""Bytes of the requests that wait for a lane, as they came. Nearly all have less than a KiB, so it
+is only about the long ones."""
+
 WAITING_SECONDS = 10.0
 """How long a request waits for a lane."""
 
@@ -87,16 +91,21 @@ class Lane(Threads):
         self._queues: OrderedDict[str | None, deque[asyncio.Future[None]]] = OrderedDict()
         """By key, the one whose turn is next first."""
         self._waiting = 0
+        self._waiting_bytes = 0
 
-    async def call(self, function: Callable[[], T], *, client: HangUp, key: str | None = None) -> T:
+    async def call(
+        self, function: Callable[[], T], *, client: HangUp, size: int = 0, key: str | None = None
+    ) -> T:
         """The function's result. Calls of one key begin in the order of their coming.
+
+        `size` is how many bytes the request has that the call is about.
 
         Raises:
             StoreBusyError: there was no thread for it for too long.
             ClientGoneError: the client has hung up before there was one.
         """
         if key in self._queues or not self._has_place(key):
-            await self._turn(key, client)
+            await self._turn(key, client, size)
         else:
             self._take_place(key)
         future = self.run(function)
@@ -142,15 +151,17 @@ class Lane(Threads):
     def _next_key(self) -> str | _NoKey | None:
         return next((key for key in self._queues if self._has_place(key)), _NO_KEY)
 
-    async def _turn(self, key: str | None, client: HangUp) -> None:
+    async def _turn(self, key: str | None, client: HangUp, size: int) -> None:
         """Returns with a place."""
-        if self._waiting >= MOST_WAITING:
+        has_many_bytes = self._waiting and self._waiting_bytes + size > MOST_WAITING_BYTES
+        if has_many_bytes or self._waiting >= MOST_WAITING:
             raise _busy()
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queues.setdefault(key, deque()).append(turn)
         # Those in the queue may all have given up.
         self._hand_over()
         self._waiting += 1
+        self._waiting_bytes += size
         try:
             await asyncio.wait(
                 (turn, client.watched()),
@@ -162,6 +173,7 @@ class Lane(Threads):
             raise
         finally:
             self._waiting -= 1
+            self._waiting_bytes -= size
         if client.has_happened or not turn.done():
             self._leave(turn, key)
             raise ClientGoneError if client.has_happened else _busy()

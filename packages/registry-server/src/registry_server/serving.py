@@ -36,9 +36,9 @@ _LONG_BYTES = 16 * 1024
 """Of a request that is decoded in a thread. To decode a shorter one takes the event loop less than
 to wait for a thread."""
 
-_MOST_QUERY_BYTES_AT_ONCE = 2 * 1024
-"""Of a query whose operation the event loop tries itself. To parse a filter of 60 clauses, which
-has 5 KiB, takes longer than most reads."""
+_MOST_BYTES_AT_ONCE = 2 * 1024
+"""Of a read's request that the event loop does itself. To parse a filter of 60 clauses, which has
+5 KiB, takes longer than most reads."""
 
 Observer: TypeAlias = Callable[[str, Any, Any, Call], None]
 """Told the id, request and result of each operation that succeeded, and its call, in its thread."""
@@ -159,52 +159,81 @@ class Served:
             RequestRefusedError: it cannot be read.
         """
         query = scope["query_string"] if self._is_read else b""
-        body = () if query else await _body(scope["headers"], receive, self._max_body_bytes)
-        received = {
+        received: dict[str, Any] = {
             "query": query,
             "content_type": None if self._is_read else _content_type(scope["headers"]),
-            "body": body,
+            "body": () if query else await self._body(scope["headers"], receive),
             "path_fields": scope["path_params"],
         }
+        size = len(query) + sum(map(len, received["body"]))
         user = scope.get("user")
-        is_long = len(query) + sum(map(len, body)) > _LONG_BYTES
         lane = self._lane
-        if self._at_once is not None and not is_long and len(query) <= _MOST_QUERY_BYTES_AT_ONCE:
+        if self._at_once is not None and size <= _MOST_BYTES_AT_ONCE:
             try:
                 return await self._at_once.run(partial(self._runner, user=user, **received))
             except TooLargeError:
                 lane = self._lanes.searching
             except WouldWaitError:
                 pass
-        return await self._in_threads(lane, receive, user, received, is_long=is_long)
-
-    async def _in_threads(
-        self,
-        lane: Lane,
-        receive: Receive,
-        user: str | None,
-        received: dict[str, Any],
-        *,
-        is_long: bool,
-    ) -> Reply:
         client = HangUp(receive)
         try:
-            decode = partial(self._runner.decoded, **received)
-            wanted = await self._lanes.decoding.call(decode, client=client) if is_long else decode()
+            wanted = await self._decoded(received, size, client)
             if isinstance(wanted, Reply):
                 return wanted
-            answer = partial(self._runner.answered, wanted, user)
-            if lane is self._lanes.searching:
-                client.watched()
-                answer = partial(_while_wanted, client, answer)
-            model = getattr(wanted, "name", None) if lane.has_keys else None
-            return await lane.call(answer, client=client, key=model)
+            return await self._answered(wanted, user, size, lane, client)
         except ClientGoneError:
             return _NOBODY_READS
         except StoreBusyError as error:
             return replies.failure(error)
         finally:
             client.close()
+
+    async def _decoded(self, received: dict[str, Any], size: int, client: HangUp) -> Any:
+        """See `Runner.decoded`; what was received is kept no longer."""
+        decode = partial(self._runner.decoded, **received)
+        received.clear()
+        if size <= _LONG_BYTES:
+            return decode()
+        return await self._lanes.decoding.call(decode, client=client, size=size)
+
+    async def _answered(
+        self, wanted: Any, user: str | None, size: int, lane: Lane, client: HangUp
+    ) -> Reply:
+        answer = partial(self._runner.answered, wanted, user)
+        if lane is self._lanes.searching:
+            client.watched()
+            answer = partial(_while_wanted, client, answer)
+        model = getattr(wanted, "name", None) if lane.has_keys else None
+        return await lane.call(answer, client=client, size=size, key=model)
+
+    async def _body(
+        self, headers: Iterable[tuple[bytes, bytes]], receive: Receive
+    ) -> Sequence[bytes]:
+        """The whole body, in the pieces it came in.
+
+        Raises:
+            RequestRefusedError: it is too long, or the client hung up.
+        """
+        limit = self._max_body_bytes
+        for name, value in headers:
+            # Before it has come, as far as it is announced.
+            if name == b"content-length" and value.isdigit() and int(value) > limit:
+                raise _too_long(limit)
+        pieces = []
+        size = 0
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] != "http.request":
+                raise RequestRefusedError(
+                    HTTPStatus.BAD_REQUEST, "BAD_REQUEST", "The request ended before its body did."
+                )
+            size += len(message["body"])
+            if size > limit:
+                raise _too_long(limit)
+            pieces.append(message["body"])
+            more = message["more_body"]
+        return pieces
 
 
 def _while_wanted(client: HangUp, answer: Callable[[], Reply]) -> Reply:
@@ -222,35 +251,6 @@ def _content_type(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
         if name == b"content-type":
             return value.decode("latin-1")
     return None
-
-
-async def _body(
-    headers: Iterable[tuple[bytes, bytes]], receive: Receive, limit: int
-) -> Sequence[bytes]:
-    """The whole body, in the pieces it came in.
-
-    Raises:
-        RequestRefusedError: it is longer than `limit` bytes, or the client hung up.
-    """
-    for name, value in headers:
-        # Before it has come, as far as it is announced.
-        if name == b"content-length" and value.isdigit() and int(value) > limit:
-            raise _too_long(limit)
-    pieces = []
-    size = 0
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise RequestRefusedError(
-                HTTPStatus.BAD_REQUEST, "BAD_REQUEST", "The request ended before its body did."
-            )
-        size += len(message["body"])
-        if size > limit:
-            raise _too_long(limit)
-        pieces.append(message["body"])
-        more = message["more_body"]
-    return pieces
 
 
 def _too_long(limit: int) -> RequestRefusedError:

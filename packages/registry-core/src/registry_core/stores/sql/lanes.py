@@ -41,8 +41,11 @@ CHANGES_OF_A_MODEL = 2
 MOST_WAITING_FOR_A_MODEL = 256
 """Changes of one model that wait, each in a thread."""
 
-PLACE_SECONDS = 5.0
-"""How long to wait for a place."""
+CHANGE_SECONDS = 5.0
+"""How long a change waits for a place."""
+
+SEARCH_SECONDS = 30.0
+"""How long a search waits for a place: as long as the one before it may take."""
 
 MODEL_SECONDS = 10.0
 """How long to wait for a model: as long as a change that has its place is tried."""
@@ -67,7 +70,7 @@ class Lanes:
         Raises:
             StoreBusyError: others have kept the model, or all places, for too long.
         """
-        with self._models.place(model), _place(self._changes, "changes"):
+        with self._models.place(model), _place(self._changes, "changes", CHANGE_SECONDS):
             yield
 
     @contextlib.contextmanager
@@ -77,7 +80,7 @@ class Lanes:
         Raises:
             StoreBusyError: others have kept all places for too long.
         """
-        with _place(self._searches, "searches"):
+        with _place(self._searches, "searches", SEARCH_SECONDS):
             yield
 
     @contextlib.contextmanager
@@ -96,8 +99,8 @@ class Lanes:
 
 
 @contextlib.contextmanager
-def _place(turns: Turns, whose: str) -> Iterator[None]:
-    if not turns.acquire(timeout=PLACE_SECONDS):
+def _place(turns: Turns, whose: str, seconds: float) -> Iterator[None]:
+    if not turns.acquire(timeout=seconds):
         raise StoreBusyError(f"All connections to the database that {whose} may take are in use")
     try:
         yield
