@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import weakref
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from litestar.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -18,6 +18,9 @@ from registry_server.limits import FREE_BYTES, Limits, Phase
 
 if TYPE_CHECKING:
     import asyncio
+
+    from uvicorn import Config
+    from uvicorn.server import ServerState
 
     from registry_server.connections import Connections
 
@@ -48,37 +51,65 @@ class Connection(HttpToolsProtocol):
 
     connections: Connections
 
-    phase = Phase.HEAD
-    """What it was found to wait for."""
-    since = 0.0
-    """When it was first found so, by the clock of the event loop."""
-    rate: float | None = None
-    """Bytes per second that its client moves, while it is the client's turn; None if not known."""
-    answered_at = 0.0
-    """When it was last answered, or else made, by the clock of the event loop."""
-    requests = 0
-    """Requests whose head has come."""
-    held = 0
-    """Bytes of a request that is not answered, if they count."""
-    unsent = 0
-    """Bytes of an answer that its client does not take, if they count."""
+    # Not in the dictionary: past thirty attributes each access to any of them would cost more.
+    __slots__ = (
+        "_counted_from",
+        "_found_requests",
+        "_free_until",
+        "_is_in_head",
+        "_measured",
+        "_measured_at",
+        "_received",
+        "_window",
+        "_window_at",
+        "answered_at",
+        "held",
+        "phase",
+        "rate",
+        "requests",
+        "since",
+        "tally",
+        "unsent",
+        "weak",
+    )
 
-    _is_in_head = False
-    """Whether the first byte of a request has come, and the end of its head has not."""
-    _found_requests = 0
-    _received = 0
-    _free_until = FREE_BYTES
-    """What `_received` may reach before it counts."""
-    _counted_from = 0
-    _measured_at = _window_at = 0.0
-    _measured = _window = 0
-    """Bytes that had been moved when a measure, and the window of the minimum rate, began."""
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.weak = weakref.ref(self)
+        self.tally = Tally()
+        self.phase = Phase.HEAD
+        """What the connection was found to wait for."""
+        self.since = self.loop.time()
+        """When it was first found so, by the clock of the event loop."""
+        self.rate: float | None = None
+        """Bytes that its client moves in a second while it is the client's turn, if known."""
+        self.answered_at = self.since
+        """When it was last answered, or else made."""
+        self.requests = 0
+        """Requests whose head has come."""
+        self.held = 0
+        """Bytes of a request that is not answered, if they count."""
+        self.unsent = 0
+        """Bytes of an answer that its client does not take, if they count."""
+        self._is_in_head = False
+        """Whether the first byte of a request has come, and the end of its head has not."""
+        self._found_requests = 0
+        self._received = 0
+        self._free_until = FREE_BYTES
+        """What `_received` may reach before it counts."""
+        self._counted_from = 0
+        self._measured_at = self._window_at = self.since
+        self._measured = self._window = 0
+        """Bytes that had been moved when a measure, and the window of the minimum rate, began."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Called by the transport when it is there."""
-        self.tally = Tally()
-        self.weak = weakref.ref(self)
-        self.since = self.answered_at = self._measured_at = self.loop.time()
         transport.set_write_buffer_limits(high=FREE_BYTES)
         super().connection_made(transport)
 

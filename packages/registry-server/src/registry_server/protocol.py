@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from http import HTTPMethod, HTTPStatus
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -22,6 +22,10 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from registry_core.wire import CODES, dumps
 from registry_server.connection import CONNECTION, Connection, Tally
 from registry_server.limits import Phase
+
+if TYPE_CHECKING:
+    from uvicorn import Config
+    from uvicorn.server import ServerState
 
 MAX_URL_BYTES = 1024 * 1024
 """The longest URL. A filter of 64 KiB, percent-encoded and repeated, fits several times."""
@@ -41,7 +45,7 @@ _ABORT_LEAD_SECONDS = 0.1
 _SHORT_BYTES = 64 * 1024
 """Of a body that is copied behind its head. A longer one is written by itself."""
 
-_BLANKS = (b" ", b"\t")
+_BLANKS = b" \t"
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 """What uvicorn writes before the head of an answer when the client has asked whether to go on."""
@@ -74,13 +78,23 @@ class RefusedError(Exception):
 class RegistryProtocol(Connection):
     """One connection."""
 
-    _hosts = 0
-    """Host headers of the request."""
-    _headers_bytes = 0
-    _refusal: bytes | None = None
-    """What is written in place of a request that is not served, after earlier answers."""
-    _is_answer_untaken = False
-    """Whether the client has to take the last answer before there can be another one."""
+    __slots__ = ("_headers_bytes", "_hosts", "_is_answer_untaken", "_refusal")
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._hosts = 0
+        """Host headers of the request."""
+        self._headers_bytes = 0
+        self._refusal: bytes | None = None
+        """What is written in place of a request that is not served, after earlier answers."""
+        self._is_answer_untaken = False
+        """Whether the client has to take the last answer before there can be another one."""
 
     # What comes
 
@@ -90,28 +104,38 @@ class RegistryProtocol(Connection):
         if self._refusal is not None:
             return
         try:
-            self._feed(data)
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            self._go_on_after(offer, data)
         except httptools.HttpParserError as error:
-            known = error.__context__
-            if not isinstance(known, RefusedError):
-                known = RefusedError("Invalid HTTP request received.")
-            self._refuse(known)
+            self._refuse_what_came(error)
         if self._received > self._free_until:
             self._count_received()
 
-    def _feed(self, data: bytes | memoryview) -> None:
-        while True:
-            try:
-                self.parser.feed_data(data)
-            except httptools.HttpParserUpgrade as offer:
-                # The parser takes what follows for another protocol.
+    def _go_on_after(self, offer: httptools.HttpParserUpgrade, data: bytes) -> None:
+        """Has the rest parsed, which the parser takes for another protocol."""
+        rest = memoryview(data)
+        try:
+            while True:
                 (end_of_head,) = offer.args
-                data = memoryview(data)[end_of_head:]
+                rest = rest[end_of_head:]
                 head = self._head_without_offer()
                 self.parser = _new_parser(self)
                 self.parser.feed_data(head)
-            else:
-                return
+                try:
+                    self.parser.feed_data(rest)
+                except httptools.HttpParserUpgrade as next_offer:
+                    offer = next_offer
+                else:
+                    return
+        except httptools.HttpParserError as error:
+            self._refuse_what_came(error)
+
+    def _refuse_what_came(self, error: httptools.HttpParserError) -> None:
+        known = error.__context__
+        if not isinstance(known, RefusedError):
+            known = RefusedError("Invalid HTTP request received.")
+        self._refuse(known)
 
     def _head_without_offer(self) -> bytes:
         """The head that has just been parsed, so that it offers nothing (RFC 9110, section 7.8)."""
@@ -140,16 +164,12 @@ class RegistryProtocol(Connection):
         self._headers_bytes += len(name) + len(value)
         if self._headers_bytes > MAX_HEADERS_BYTES:
             raise RefusedError(f"The headers exceed the maximum of {MAX_HEADERS_BYTES} bytes.")
-        if not self._is_in_head:
-            return
         name = name.lower()
-        if value.endswith(_BLANKS):
-            value = value.rstrip(b" \t")
         if name == b"host":
             self._hosts += 1
         elif name == b"expect":
             self.expect_100_continue = value.lower() == b"100-continue"
-        self.headers.append((name, value))
+        self.headers.append((name, value.rstrip(_BLANKS)))
 
     def on_headers_complete(self) -> None:
         """Called by the parser when a request can be started."""
@@ -163,6 +183,8 @@ class RegistryProtocol(Connection):
         self.requests += 1
         before = self.cycle
         self._start()
+        # What follows a body in chunks is for nobody (RFC 9110, section 6.5.1).
+        self.headers = []
         if self.cycle is not before and self.scope["method"] != HTTPMethod.HEAD:
             self.cycle.transport = cast(
                 "asyncio.Transport", _InOnePiece(self.transport, self.tally)
@@ -172,8 +194,10 @@ class RegistryProtocol(Connection):
         """Called by the parser at the end of a request."""
         if self._is_in_head:
             return  # as `on_headers_complete`
-        self.cycle.more_body = False
-        super().on_message_complete()
+        request = self.cycle
+        request.more_body = False
+        if not request.response_complete:
+            request.message_event.set()
 
     def _start(self) -> None:
         if len(self.url) <= _SPLITTABLE_BYTES:
@@ -203,20 +227,22 @@ class RegistryProtocol(Connection):
         super().resume_writing()
         if self._is_answer_untaken:
             self._is_answer_untaken = False
-            self._go_on()
+            if not self.transport.is_closing():
+                self._go_on()
 
     def _go_on(self) -> None:
         """Begins with the next request, which may have come already."""
-        if self.transport.is_closing():
-            return
         if self.pipeline:
             request, app = self.pipeline.pop()
             self._start_asgi_task(request, app)
+            if self.pipeline:
+                return
+        elif self._refusal is not None:
+            self._write_refusal()
+            return
         else:
             self._forget_received()
-            self._write_refusal()
-        if not self.pipeline:
-            self.flow.resume_reading()
+        self.flow.resume_reading()
 
     def expire(self) -> None:
         """Ends the connection of a client that has taken too long."""

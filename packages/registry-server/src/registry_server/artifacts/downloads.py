@@ -112,11 +112,20 @@ class Download:
         self._reading = reading
         self.status = HTTPStatus.OK if span is None else HTTPStatus.PARTIAL_CONTENT
         size = reading.info.size or 0
-        length = size if span is None else span.stop - span.start
-        self._headers = [*file_headers(reading.info), (b"content-length", b"%d" % length)]
+        self._length = size if span is None else span.stop - span.start
+        self._small: Pieces | None = None
+        self._headers = [*file_headers(reading.info), (b"content-length", b"%d" % self._length)]
         if span is not None:
             told = b"bytes %d-%d/%d" % (span.start, span.stop - 1, span.size)
             self._headers.append((b"content-range", told))
+
+    async def take_small(self) -> bool:
+        """Closes the file; whether all that is to be sent was in one piece, and is kept."""
+        pieces = await self._run(partial(self._read, 1))
+        await self._run(self._close)
+        if sum(map(len, pieces)) == self._length:
+            self._small = pieces
+        return self._small is not None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 ASGI
         """Sends the headers, then the pieces as the client takes them."""
@@ -138,6 +147,10 @@ class Download:
             await self._run(self._close)
 
     async def _pieces(self) -> AsyncIterator[bytes]:
+        if self._small is not None:
+            for piece in self._small:
+                yield piece
+            return
         clock = asyncio.get_running_loop().time
         count = 1
         while pieces := await self._run(partial(self._read, count)):

@@ -176,7 +176,18 @@ class ArtifactService:
         return replies.success({"files": files} if files else {})
 
     async def _get(self, path: str, request: ArtifactRequest) -> ASGIApp:
+        if not self._downloads.has_room:
+            download = await self._open(path, request)
+            if not isinstance(download, Download):
+                return download
+            # A small file needs no place, and waits for none.
+            if await download.take_small():
+                return download
+            del download
         await request.held.enter_async_context(self._downloads.place(request.connection))
+        return await self._open(path, request)
+
+    async def _open(self, path: str, request: ArtifactRequest) -> Download | Reply:
         header = request.header("range")
         if header is None:
             reading = await self._file(path, self._store.read)

@@ -31,6 +31,11 @@ class Places:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._taken: set[Connection] = set()
 
+    @property
+    def has_room(self) -> bool:
+        """Whether a place is free."""
+        return self._free > 0
+
     @asynccontextmanager
     async def place(self, connection: Connection | None) -> AsyncIterator[None]:
         """A place, for as long as the context lasts.
