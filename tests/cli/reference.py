@@ -20,7 +20,7 @@ WIDTH = 80
 
 MEANINGS = {
     ExitCode.OK: "done",
-    ExitCode.ERROR: "anything else: a damaged store, a missing driver, a schema to upgrade, a refusal",
+    ExitCode.ERROR: "anything else: a damaged store, a missing driver, a schema to upgrade, a refusal, a check of nothing",
     ExitCode.USAGE: "usage: an unknown option, a bad name, a bad filter, an unknown store URL",
     ExitCode.NOT_FOUND: "there is no such model, version or alias",
     ExitCode.NOT_PERMITTED: "the store refused the credentials",

@@ -17,6 +17,7 @@ memory: type[Store] = MemoryStore
 sql: type[Store] = SqlStore
 s3: type[Store] = S3Store
 s3_checks_itself: type[Fsck] = S3Store
+sql_checks_itself: type[Fsck] = SqlStore
 rest: type[Store] = RestStore
 
 local: type[ArtifactStore] = LocalArtifactStore

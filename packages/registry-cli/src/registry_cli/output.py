@@ -111,9 +111,11 @@ class TableOutput(Output):
         header = [column.replace("_", " ").upper() for column in columns]
         cells = ([_cell(row[column]) for column in columns] for row in rows)
         _lines(table_lines(header, cells, width=_table_width()))
-        notice(
-            ", ".join(f"{key.replace('_', ' ')}: {_cell(value)}" for key, value in summary.items())
-        )
+        short = [(key, value) for key, value in summary.items() if not isinstance(value, Mapping)]
+        notice(", ".join(f"{key.replace('_', ' ')}: {_cell(value)}" for key, value in short))
+        for key, value in summary.items():
+            if isinstance(value, Mapping):
+                notice(f"{key.replace('_', ' ')}: {_cell(value)}")
 
     def _one(self, view: View[T], item: T) -> None:
         _lines(record_lines(view.record(item)))
@@ -241,7 +243,8 @@ def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        return ", ".join(f"{count} {kind}" for kind, count in value.items())
+        counts = [f"{count} {kind.replace('_', ' ')}" for kind, count in value.items()]
+        return ", ".join(counts) or "nothing"
     return str(value)
 
 

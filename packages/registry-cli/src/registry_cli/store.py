@@ -30,8 +30,9 @@ def store() -> None:
 def fsck(ctx: click.Context, session: Session, *, repair: bool, grace: float | None) -> None:
     """Look for what crashes and accidents left behind.
 
-    Exits with 6 if something is wrong and was not repaired. Sizes of files are
-    compared; `regctl artifacts verify` reads their bytes.
+    Says what was looked at, and what could not be. Exits with 6 if something is
+    wrong and was not repaired, with 1 if there was nothing it could look at.
+    Sizes of files are compared; `regctl artifacts verify` reads their bytes.
     """
     if session.store_url.lower().startswith(("http:", "https:")):
         raise click.UsageError(
@@ -51,9 +52,13 @@ def fsck(ctx: click.Context, session: Session, *, repair: bool, grace: float | N
             }
             for found in report.findings
         ),
-        summary={"clean": report.clean, "checked": dict(report.checked)},
+        summary={
+            "clean": report.clean,
+            "checked": dict(report.checked),
+            "not_checked": dict(report.not_checked),
+        },
     )
     for note in report.notes:
         notice(note)
     if not report.clean:
-        ctx.exit(ExitCode.DAMAGED)
+        ctx.exit(ExitCode.DAMAGED if report.findings else ExitCode.ERROR)

@@ -18,10 +18,15 @@ from registry_core.errors import (
 )
 from registry_core.fsck import Finding, Report
 from registry_core.lifecycle import garbage
+from registry_core.lifecycle.announcements import backend_now
 from registry_core.lifecycle.coming import present, seal_present
 from registry_core.lifecycle.context import DIGEST_TAG, Context, subject
 from registry_core.lifecycle.places import contents, stored_path
 from registry_core.models import ModelVersion, Status
+
+CLOCKS_DIFFER_MILLISECONDS = 60_000
+"""How far this machine's clock may be ahead of that of the artifact store, and still be believed:
+more than either rounds to, far less than a period of grace."""
 
 _ABANDONED = "the upload began and never ended"
 
@@ -32,11 +37,12 @@ def check(
     """See `ModelArtifacts.fsck`."""
     findings: list[Finding] = []
     tally = _Tally()
+    before = _now(context, repair=repair) - grace_seconds * 1000
     unreadable = 0
     for page in context.pages():
         unreadable = max(unreadable, page.unreadable)
         for version in page.items:
-            findings += _check(context, version, tally, repair=repair, grace_seconds=grace_seconds)
+            findings += _check(context, version, tally, repair=repair, before=before)
     if unreadable:
         tally.not_checked["unreadable_models"] = unreadable
         tally.notes.append(
@@ -53,6 +59,16 @@ def check(
     )
 
 
+def _now(context: Context, *, repair: bool) -> float:
+    """The present, in ms since the epoch; a repair does not trust a clock that is ahead.
+
+    By such a clock an upload at work, on another machine, would look as if it had been left.
+    """
+    now = context.clock()
+    ahead = now - backend_now(context.artifacts) if repair else 0
+    return now - ahead if ahead > CLOCKS_DIFFER_MILLISECONDS else now
+
+
 @attrs.define
 class _Tally:
     """What was looked at."""
@@ -64,12 +80,12 @@ class _Tally:
 
 
 def _check(
-    context: Context, version: ModelVersion, tally: _Tally, *, repair: bool, grace_seconds: float
+    context: Context, version: ModelVersion, tally: _Tally, *, repair: bool, before: float
 ) -> Iterator[Finding]:
     path = context.path_of(version)
     match version.status:
         case Status.PENDING_REGISTRATION:
-            if not _is_abandoned(context, version, path, context.clock() - grace_seconds * 1000):
+            if not _is_abandoned(context, version, path, before):
                 tally.not_checked["uploads_under_way"] += 1
                 return
             detail = _ABANDONED

@@ -79,7 +79,12 @@ class Fsck:
         notes = check.notes()
         if repair:
             notes.extend(self._repairs.remove_tombstones(check.old_tombstones()))
-        return Report(findings=tuple(findings), checked=check.counts(), notes=tuple(notes))
+        return Report(
+            findings=tuple(findings),
+            checked=check.counts(),
+            not_checked=check.not_checked(),
+            notes=tuple(notes),
+        )
 
     def _marker(self, inventory: Inventory) -> Iterator[Found]:
         if not inventory.models and not inventory.webhooks:
@@ -127,6 +132,11 @@ class _Check:
             return []
         return ["No large text was judged: documents are being written, or cannot be read"]
 
+    def not_checked(self) -> dict[str, int]:
+        """How much was not looked at."""
+        left = len(self._inventory.values) - self._texts_checked()
+        return {"large_texts": left} if left else {}
+
     def counts(self) -> dict[str, int]:
         """How much was looked at."""
         contents = Counter(type(entry.content) for entry in self._entries)
@@ -134,9 +144,14 @@ class _Check:
             "registered_models": contents[Model],
             "model_versions": sum(len(model.document.versions) for model in self._models),
             "webhooks": contents[Webhook],
-            "large_texts": len(self._inventory.values),
+            "large_texts": self._texts_checked(),
             "tombstones": contents[Tombstone],
         }
+
+    def _texts_checked(self) -> int:
+        if self._judges_values():
+            return len(self._stored)
+        return len(self._needed() & self._stored.keys())
 
     def old_tombstones(self) -> list[Entry]:
         """Tombstones that nobody needs any more."""
@@ -200,17 +215,21 @@ class _Check:
     def _values(self) -> Iterator[Found]:
         if not self._judges_values():
             return
-        needed = {
-            self._layout.value(reference.model_id, reference.value_id)
-            for model in self._models
-            for reference in references(model.document)
-        }
+        needed = self._needed()
         for item in self._inventory.values:
             if self._layout.parse_value(item.key) is None:
                 yield Found("foreign-object", item.key, "no registry wrote it; it is left alone")
             elif item.key not in needed and self._is_old(item):
                 detail = "no document refers to it"
                 yield Found("orphaned-value", item.key, detail, self._repairs.deletion(item.key))
+
+    def _needed(self) -> set[str]:
+        """The keys of the large texts that documents refer to."""
+        return {
+            self._layout.value(reference.model_id, reference.value_id)
+            for model in self._models
+            for reference in references(model.document)
+        }
 
     def _judges_values(self) -> bool:
         readable = all(document.damage is None for document in self._inventory.models)

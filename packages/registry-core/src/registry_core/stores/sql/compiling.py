@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import attrs
-from sqlalchemy import BigInteger, Text, bindparam, case, false, func, true
+from sqlalchemy import BigInteger, Boolean, Text, bindparam, case, false, func, true
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -221,6 +221,14 @@ class waits_for_locks_briefly(FunctionElement[bool]):  # noqa: N801 as above
     inherit_cache = True
 
 
+class is_ascii(FunctionElement[bool]):  # noqa: N801 as above
+    """Whether a text has as many bytes as characters; one with NUL in it does not on SQLite."""
+
+    name = "is_ascii"
+    inherit_cache = True
+    type = Boolean()
+
+
 class limit_if(FunctionElement[int]):  # noqa: N801 as above
     """The last argument, a number, for the LIMIT of a query that has the others as conditions.
 
@@ -358,6 +366,18 @@ def _sqlite_no_locks(_: waits_for_locks_briefly, __: SQLCompiler, **___: Any) ->
 def _postgresql_lock_timeout(_: waits_for_locks_briefly, __: SQLCompiler, **___: Any) -> str:
     # As a subquery, which runs once, and before any row is looked at.
     return f"(SELECT set_config('lock_timeout', '{LOCK_MILLISECONDS}ms', true)) IS NOT NULL"
+
+
+@compiles(is_ascii, "sqlite")
+def _sqlite_ascii(node: is_ascii, compiler: SQLCompiler, **options: Any) -> str:
+    (text,) = _operands(node, compiler, **options)
+    return f"(length(CAST({text} AS BLOB)) = length({text}))"
+
+
+@compiles(is_ascii, "postgresql")
+def _postgresql_ascii(node: is_ascii, compiler: SQLCompiler, **options: Any) -> str:
+    (text,) = _operands(node, compiler, **options)
+    return f"(octet_length({text}) = length({text}))"
 
 
 @compiles(limit_if, "sqlite")

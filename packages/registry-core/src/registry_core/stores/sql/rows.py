@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from registry_core import validation
+from registry_core.errors import StoreCorruptedError
 from registry_core.models import (
     ModelVersion,
     NewModelVersion,
@@ -42,13 +43,17 @@ _decode = msgspec.json.Decoder().decode
 
 
 def model_version(row: Row) -> ModelVersion:
-    """The version in a row of `statements.version_columns`."""
+    """The version in a row of `statements.version_columns`.
+
+    Raises:
+        StoreCorruptedError: no call can have written the row.
+    """
     *fields, tags, aliases = row
     return _model_version(fields, _loaded(tags), _loaded(aliases))
 
 
 def registered_model(row: Row) -> RegisteredModel:
-    """The model in a row of `statements.model_columns`."""
+    """The model in a row of `statements.model_columns`; raises as `model_version`."""
     model = object.__new__(RegisteredModel)
     values = model.__dict__
     (
@@ -98,8 +103,14 @@ def _model_version(
         values["user_id"],
         values["model_id"],
     ) = fields
-    values["current_stage"] = _STAGES[stage]
-    values["status"] = _STATUSES[status]
+    try:
+        values["current_stage"] = _STAGES[stage]
+        values["status"] = _STATUSES[status]
+    except KeyError as error:
+        raise StoreCorruptedError(
+            f"The row of version {version.version} of model {version.name!r} has no stage or "
+            f"status that there is: {error}"
+        ) from error
     values["tags"] = _by_key(tags)
     values["aliases"] = tuple(sorted(aliases)) if aliases else ()
     return version
@@ -195,21 +206,35 @@ def created_model(new: NewRegisteredModel, now: int) -> RegisteredModel:
 
 
 def webhook(row: Row) -> Webhook:
-    """The webhook in a row of `statements.WEBHOOK_FIELDS`."""
+    """The webhook in a row of `statements.WEBHOOK_FIELDS`.
+
+    Raises:
+        StoreCorruptedError: no call can have written the row.
+    """
     webhook_id, name, url, events, description, status, secret, created, updated = row
+    try:
+        parsed, known = _events(events), WebhookStatus(status)
+    except (ValueError, TypeError) as error:
+        raise StoreCorruptedError(
+            f"The row of webhook {webhook_id!r} cannot be read: {error}"
+        ) from error
     return Webhook(
         webhook_id=webhook_id,
         name=name,
         url=url,
-        events=tuple(
-            WebhookEvent(WebhookEntity(entity), WebhookAction(action))
-            for entity, action in json.loads(events)
-        ),
+        events=parsed,
         description=description,
-        status=WebhookStatus(status),
+        status=known,
         secret=secret,
         creation_timestamp=created,
         last_updated_timestamp=updated,
+    )
+
+
+def _events(text: str) -> tuple[WebhookEvent, ...]:
+    return tuple(
+        WebhookEvent(WebhookEntity(entity), WebhookAction(action))
+        for entity, action in json.loads(text)
     )
 
 

@@ -21,6 +21,7 @@ from registry_core.errors import (
     RegistryError,
     WebhookNotFoundError,
 )
+from registry_core.fsck import GRACE_SECONDS, Report
 from registry_core.models import (
     ModelVersion,
     NewModelVersion,
@@ -39,6 +40,7 @@ from registry_core.stores.sql import rows, searches
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.database import Connection, Database, Row, Values
 from registry_core.stores.sql.errors import DuplicateError, MissingParentError
+from registry_core.stores.sql.fsck import SqlFsck
 from registry_core.stores.sql.operations import Operations, settled
 from registry_core.stores.sql.results import CutRows
 from registry_core.stores.sql.statements import statements
@@ -323,6 +325,14 @@ class SqlStore:
             raise WebhookNotFoundError(webhook_id)
 
     # The whole
+
+    def fsck(self, *, repair: bool = False, grace_seconds: float = GRACE_SECONDS) -> Report:
+        """See `registry_core.fsck.Fsck`. Reads every row, though not every text.
+
+        A transaction leaves nothing behind that a period of grace would be for.
+        """
+        del grace_seconds
+        return SqlFsck(self._database).run(repair=repair)
 
     def ping(self) -> None:
         """See `Store`."""

@@ -1,0 +1,344 @@
+"""`fsck` of a database finds what its constraints did not keep out, and repairs what can be."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import psycopg
+import pytest
+
+from registry_core.errors import StoreCorruptedError
+from registry_core.fsck import Fsck, Report
+from registry_core.models import NewModelVersion
+from registry_core.stores.sql import SqlStore, fsck, open_store
+from registry_core.testing.observing import dump, model_names, models_query, versions_query
+from services.s3_mutations import furnish
+
+Run = Callable[[str], None]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'registry.db'}"
+    return request.getfixturevalue("postgres_url")
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[SqlStore]:
+    store = open_store(url)
+    for name in ("m", "ÄRGER"):
+        furnish(store, name)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def run(url: str, store: SqlStore) -> Iterator[Run]:
+    """Runs SQL behind the store's back, as where constraints are off."""
+    with contextlib.ExitStack() as stack:
+        if url.startswith("sqlite:"):
+            raw = stack.enter_context(
+                contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///")))
+            )
+            raw.isolation_level = None
+            yield lambda text: raw.execute(text).close()
+        else:
+            connection = stack.enter_context(psycopg.connect(url, autocommit=True))
+            connection.execute("SET session_replication_role = replica")
+            yield connection.execute
+
+
+def problems(report: Report) -> list[tuple[str, str, bool, bool]]:
+    """Kind, subject, whether repairable, whether repaired."""
+    return [(f.problem, f.subject, f.repairable, f.repaired) for f in report.findings]
+
+
+def test_a_healthy_registry_is_clean(store: SqlStore) -> None:
+    """And the report says what was looked at."""
+    assert isinstance(store, Fsck)
+    report = store.fsck()
+    assert (report.findings, report.notes, report.clean) == ((), (), True)
+    assert report.checked == {
+        "registered_models": 2,
+        "model_versions": 4,
+        "tags": 6,
+        "aliases": 2,
+        "webhooks": 2,
+    }
+    assert report.not_checked == {}
+
+
+def test_an_empty_registry_is_clean(url: str) -> None:
+    """There was nothing to see, and it was looked."""
+    store = open_store(url)
+    report = store.fsck()
+    assert report.clean
+    assert set(report.checked.values()) == {0}
+    store.close()
+
+
+@attrs.frozen
+class Damage:
+    """What somebody's SQL did, and what is said of it."""
+
+    sql: str
+    problem: str
+    subject: str
+    is_repairable: bool = False
+
+
+DAMAGES = [
+    Damage(
+        "INSERT INTO registered_model_aliases (name, alias, version) VALUES ('m', 'lost', 9)",
+        "alias-without-version",
+        "registered_model_aliases(name='m', alias='lost')",
+        is_repairable=True,
+    ),
+    Damage(
+        "INSERT INTO registered_model_tags (name, key, value, value_head) "
+        "VALUES ('nobody', 'k', 'v', 'v')",
+        "tag-without-owner",
+        "registered_model_tags(name='nobody', key='k')",
+        is_repairable=True,
+    ),
+    Damage(
+        "INSERT INTO model_version_tags (name, version, key, value, value_head, last_updated_time)"
+        " VALUES ('m', 7, 'k', 'v', 'v', 1)",
+        "tag-without-owner",
+        "model_version_tags(name='m', version=7, key='k')",
+        is_repairable=True,
+    ),
+    Damage(
+        "UPDATE registered_models SET next_version = 2 WHERE name = 'm'",
+        "inconsistent-counter",
+        "registered_models(name='m')",
+        is_repairable=True,
+    ),
+    Damage(
+        "UPDATE registered_models SET name_folded = 'x' WHERE name LIKE 'Ä%'",
+        "stale-search-value",
+        "registered_models(name='ÄRGER')",
+        is_repairable=True,
+    ),
+    Damage(
+        "UPDATE registered_model_tags SET value_folded = 'x' WHERE name = 'm' AND key = 'card'",
+        "stale-search-value",
+        "registered_model_tags(name='m', key='card')",
+        is_repairable=True,
+    ),
+    Damage(
+        "UPDATE model_version_tags SET value_head = 'x' WHERE name = 'm'",
+        "stale-search-value",
+        "model_version_tags(name='m', version=2, key='prompt')",
+        is_repairable=True,
+    ),
+    Damage(
+        "UPDATE model_versions SET run_id = 'ÄRGER' WHERE name = 'm' AND version = 1",
+        "stale-search-value",
+        "model_versions(name='m', version=1)",
+        is_repairable=True,
+    ),
+    Damage(
+        "INSERT INTO model_versions (name, version, creation_time, last_updated_time, "
+        "current_stage, source, status) VALUES ('nobody', 1, 1, 1, 'None', 's3://b/1', 'READY')",
+        "version-without-model",
+        "model_versions(name='nobody', version=1)",
+    ),
+    Damage(
+        "UPDATE model_versions SET current_stage = 'Live' WHERE name = 'm' AND version = 2",
+        "illegal-value",
+        "model_versions(name='m', version=2)",
+    ),
+    Damage(
+        "UPDATE model_versions SET status = 'ready' WHERE name = 'm' AND version = 2",
+        "illegal-value",
+        "model_versions(name='m', version=2)",
+    ),
+    Damage(
+        "UPDATE webhooks SET status = 'ON' WHERE webhook_id = 'm'",
+        "illegal-value",
+        "webhooks(webhook_id='m')",
+    ),
+    Damage(
+        "UPDATE registered_models SET next_version = 0 WHERE name = 'empty'",
+        "illegal-value",
+        "registered_models(name='empty')",
+    ),
+    Damage(
+        "UPDATE registered_models SET description = '{x100001}' WHERE name = 'm'",
+        "illegal-value",
+        "registered_models(name='m')",
+    ),
+    Damage(
+        "UPDATE registered_model_tags SET key = '../k' WHERE name = 'm' AND key = 'team'",
+        "illegal-value",
+        "registered_model_tags.key",
+    ),
+    Damage(
+        "UPDATE registered_model_aliases SET alias = '' WHERE name = 'm'",
+        "illegal-value",
+        "registered_model_aliases.alias",
+    ),
+    Damage(
+        "DROP INDEX ix_model_versions_run_updated",
+        "missing-constraint",
+        "model_versions.ix_model_versions_run_updated",
+    ),
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.sql[:50])
+def test_what_is_wrong_is_found_and_repaired_where_nothing_is_lost(
+    store: SqlStore, run: Run, damage: Damage
+) -> None:
+    """A check changes nothing; a repair does, and nothing else is different afterwards."""
+    store.create_registered_model(attrs.evolve(_new("empty")))
+    before = dump(store)
+    run(damage.sql.replace("{x100001}", "x" * 100_001))
+    expected = (damage.problem, damage.subject, damage.is_repairable)
+    for repair in (False, True):
+        report = store.fsck(repair=repair)
+        assert expected in [found[:3] for found in problems(report)]
+        assert {found[3] for found in problems(report)} == {repair and damage.is_repairable}
+        assert report.clean == (repair and damage.is_repairable)
+    after = store.fsck()
+    assert after.clean == damage.is_repairable
+    if damage.is_repairable and "run_id" not in damage.sql:
+        assert dump(store) == before
+
+
+def _new(name: str) -> Any:
+    from registry_core.models import NewRegisteredModel
+
+    return NewRegisteredModel(name=name)
+
+
+def test_a_repaired_counter_goes_on_where_it_should(store: SqlStore, run: Run) -> None:
+    """Without the repair the next version could not be created at all."""
+    run("UPDATE registered_models SET next_version = 1 WHERE name = 'm'")
+    store.fsck(repair=True)
+    assert store.create_model_version(NewModelVersion(name="m", source="s3://b/3")).version == 3
+
+
+def test_a_repaired_text_is_found_again(store: SqlStore, run: Run) -> None:
+    """ILIKE goes by the column."""
+    query = models_query("name ILIKE 'ärGer'")
+    assert model_names(store, query) == ["ÄRGER"]
+    run("UPDATE registered_models SET name_folded = NULL WHERE name LIKE 'Ä%'")
+    assert model_names(store, query) == []
+    assert store.fsck(repair=True).clean
+    assert model_names(store, query) == ["ÄRGER"]
+
+
+def test_all_rows_are_looked_at(store: SqlStore, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many are read at a time."""
+    monkeypatch.setattr(fsck, "BATCH_ROWS", 2)
+    for number in range(7):
+        store.create_registered_model(_new(f"ü{number}"))
+        store.set_registered_model_tag(f"ü{number}", f"k{number}", "ü")
+    run("UPDATE registered_models SET name_folded = 'x' WHERE name LIKE 'ü%'")
+    run("UPDATE registered_model_tags SET key = '../' || key WHERE name LIKE 'ü%'")
+    found = problems(store.fsck(repair=True))
+    assert len([f for f in found if f[0] == "stale-search-value"]) == 7
+    assert len([f for f in found if f[0] == "illegal-value"]) == 7
+    assert {f[0] for f in problems(store.fsck())} == {"illegal-value"}
+
+
+def test_endless_problems_are_reported_in_part(
+    store: SqlStore, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the report says that there are more."""
+    monkeypatch.setattr(fsck, "MOST_FINDINGS", 2)
+    for number in range(5):
+        run(
+            "INSERT INTO registered_model_aliases (name, alias, version) "
+            f"VALUES ('m', 'lost{number}', 9)"
+        )
+    report = store.fsck(repair=True)
+    assert len(report.findings) == 2
+    assert "More than 2 rows of registered_model_aliases" in report.notes[0]
+    assert len(store.fsck(repair=True).findings) == 2
+    assert len(store.fsck(repair=True).findings) == 1
+    assert store.fsck().findings == ()
+
+
+def test_a_row_that_no_call_has_written_is_named_by_who_reads_it(store: SqlStore, run: Run) -> None:
+    """Not as a failure of ours."""
+    run("UPDATE model_versions SET current_stage = 'Live' WHERE name = 'm' AND version = 2")
+    for call in (
+        lambda: store.get_model_version("m", 2),
+        lambda: store.search_model_versions(versions_query()),
+    ):
+        with pytest.raises(StoreCorruptedError, match="version 2 of model 'm'"):
+            call()
+    run("UPDATE webhooks SET events = '[[1]]' WHERE webhook_id = 'm'")
+    with pytest.raises(StoreCorruptedError, match="webhook 'm'"):
+        store.get_webhook("m")
+    subjects = {finding.subject for finding in store.fsck().findings}
+    assert subjects == {"model_versions(name='m', version=2)", "webhooks(webhook_id='m')"}
+    assert store.get_model_version("m", 1).version == 1
+
+
+def test_a_damaged_file_is_found(tmp_path: Path) -> None:
+    """What can be read is checked all the same."""
+    path = tmp_path / "registry.db"
+    store = open_store(f"sqlite:///{path}")
+    for number in range(300):
+        store.create_registered_model(_new(f"model {number}"))
+        store.set_registered_model_tag(f"model {number}", "k", "v" * 500)
+    store.close()
+    page = _page_of(path, "registered_model_tags")
+    content = bytearray(path.read_bytes())
+    content[page : page + 4096] = b"\xff" * 4096
+    path.write_bytes(content)
+    store = open_store(f"sqlite:///{path}")
+    report = store.fsck(repair=True)
+    assert not report.clean
+    assert {finding.problem for finding in report.findings} == {"damaged-database"}
+    assert {finding.repairable for finding in report.findings} == {False}
+    assert report.checked["registered_models"] == 300
+    assert report.not_checked == {"damaged_tables": 1}
+    assert "registered_model_tags" in {finding.subject for finding in report.findings}
+    store.close()
+
+
+def _page_of(path: Path, table: str) -> int:
+    """Where the root page of a table is in the file."""
+    with contextlib.closing(sqlite3.connect(path)) as raw:
+        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+        (root,) = raw.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)
+        ).fetchone()
+        assert raw.execute("PRAGMA page_size").fetchone() == (4096,)
+    return (root - 1) * 4096
+
+
+@pytest.mark.parametrize(
+    ("sql", "part"),
+    [
+        (
+            "ALTER TABLE registered_model_tags DROP CONSTRAINT fk_registered_model_tags_model",
+            "fk_registered_model_tags_model",
+        ),
+        ("ALTER TABLE webhooks DROP CONSTRAINT pk_webhooks", "pk_webhooks"),
+        (
+            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_model_versions_run_updated'::regclass",
+            "ix_model_versions_run_updated",
+        ),
+    ],
+)
+def test_a_constraint_that_is_gone_is_found(postgres_url: str, sql: str, part: str) -> None:
+    """Dumps are restored in part, and indexes built in part."""
+    store = open_store(postgres_url)
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(sql)
+    (finding,) = store.fsck().findings
+    assert (finding.problem, finding.repairable) == ("missing-constraint", False)
+    assert finding.subject.endswith(f".{part}")
+    store.close()
