@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos import s3, soak, sql
+from chaos import failover, s3, soak, sql
 from chaos.judging import keep_if_broken, show
 from services.s3 import S3Server, bucket_name, launch
 
@@ -37,6 +37,7 @@ def _options(arguments: Sequence[str] | None) -> Options:
     for option, kind, default, meaning in (
         ("seed", int, time.time_ns() % 1_000_000, "replays a run"),
         ("faults", int, 100, "of each kind, on SQL"),
+        ("failovers", int, 10, "for each kind of fault, with two hosts and behind a proxy"),
         ("clients", int, 6, "processes, on SQL"),
         ("workers", int, 2, "of the server, on SQL"),
         ("calls", int, 20_000, "of all processes, on S3"),
@@ -102,6 +103,22 @@ def _sql(endure: Callable[[sql.Plan, Path], sql.Result], options: Options) -> bo
     return keep_if_broken(lambda directory: _show_sql(endure(plan, directory)))
 
 
+def _failover(options: Options) -> bool:
+    plan = sql.Plan(
+        seed=options.seed,
+        faults=options.failovers,
+        kinds=tuple(options.kind or ()),
+        clients=options.clients,
+        workers=options.workers,
+        recovery_seconds=failover.RECOVERY_SECONDS,
+    )
+    good = True
+    for endure in (failover.endure_by_hosts, failover.endure_by_proxy):
+        print(f"failover, seed {plan.seed}: {plan.faults} of each kind", flush=True)
+        good &= keep_if_broken(lambda directory: _show_sql(endure(plan, directory)))  # noqa: B023 called at once
+    return good
+
+
 def _show_sql(result: sql.Result) -> bool:
     verdict = result.verdict
     print(f"{verdict.calls} calls in {result.seconds:.0f} s: {verdict.acknowledged} with an")
@@ -133,10 +150,11 @@ PARTS: dict[str, Callable[[Options], bool]] = {
     "s3": _s3,
     "postgresql": lambda options: _sql(sql.endure_postgresql, options),
     "sqlite": lambda options: _sql(sql.endure_sqlite, options),
+    "failover": _failover,
     "soak": _soak,
 }
 
-CHAOS = ("s3", "postgresql", "sqlite")
+CHAOS = ("s3", "postgresql", "sqlite", "failover")
 """The parts that something is broken in."""
 
 

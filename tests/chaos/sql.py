@@ -142,6 +142,9 @@ MEANINGS = {
     "cut": "connections to PostgreSQL reset, some after a reply was lost",
     "delay": "connections to PostgreSQL slow or silent",
     "disk": "disk full",
+    "killed": "primary killed, standby promoted",
+    "frozen": "primary frozen, standby promoted",
+    "fenced": "primary made read-only, standby promoted",
 }
 """What the kinds of faults are."""
 
@@ -154,13 +157,13 @@ def endure_postgresql(plan: Plan, directory: Path) -> Result:
     with PostgresServer(durable=True) as database, TcpProxy(database.port).running() as proxy:
         url = database.url().replace(f":{database.port}/", f":{proxy.port}/")
         with RegistryServer(url, workers=plan.workers) as server:
-            faults = _of_server(server) | {
+            faults = faults_of_server(server) | {
                 "database": lambda chance: _kill_database(database, chance),
                 "cut": lambda chance: _cut(proxy, chance),
                 "delay": lambda chance: _delay(proxy, chance),
             }
             result = Result(plan, "postgresql")
-            return _endure(result, server, faults, directory, _Prober(server.url))
+            return endure_faults(result, server, faults, directory, Prober(server.url))
 
 
 def endure_sqlite(plan: Plan, directory: Path) -> Result:
@@ -171,20 +174,21 @@ def endure_sqlite(plan: Plan, directory: Path) -> Result:
     ):
         path = disk.directory / "registry.db"
         with RegistryServer(f"sqlite:///{path}", workers=plan.workers) as server:
-            prober = _Prober(server.url)
-            faults = _of_server(server) | {"disk": lambda _: _fill(disk, server, prober)}
-            result = _endure(Result(plan, "sqlite"), server, faults, directory, prober)
+            prober = Prober(server.url)
+            faults = faults_of_server(server) | {"disk": lambda _: _fill(disk, server, prober)}
+            result = endure_faults(Result(plan, "sqlite"), server, faults, directory, prober)
         result.findings += _damage(path)
         return result
 
 
-def _endure(
+def endure_faults(
     result: Result,
     server: RegistryServer,
     faults: dict[str, Fault],
     directory: Path,
-    prober: _Prober,
+    prober: Prober,
 ) -> Result:
+    """Runs the plan with these faults on a server that runs."""
     plan = result.plan
     started = time.monotonic()
     chance = random.Random(f"{plan.seed}/faults")
@@ -208,7 +212,8 @@ def _endure(
 # Faults
 
 
-def _of_server(server: RegistryServer) -> dict[str, Fault]:
+def faults_of_server(server: RegistryServer) -> dict[str, Fault]:
+    """What can be done to its processes."""
     return {
         "server": lambda chance: _kill_server(server, chance),
         "parent": lambda _: _kill_parent(server),
@@ -273,7 +278,7 @@ def _delay(proxy: TcpProxy, chance: random.Random) -> float:
     return time.monotonic()
 
 
-def _fill(disk: Disk, server: RegistryServer, prober: _Prober) -> float:
+def _fill(disk: Disk, server: RegistryServer, prober: Prober) -> float:
     refused = prober.refused
     disk.fill(server.pid)
     deadline = time.monotonic() + BITE_SECONDS
@@ -287,7 +292,7 @@ def _fill(disk: Disk, server: RegistryServer, prober: _Prober) -> float:
 # Probing
 
 
-class _Prober:
+class Prober:
     """A thread that makes a version every few milliseconds, over a new connection each."""
 
     def __init__(self, url: str) -> None:

@@ -499,6 +499,8 @@ def test_a_session_that_the_server_ends_between_two_calls_is_replaced(postgres_u
     """Also where that is noticed only by the answer to a write (57P05)."""
 
     def idle_for_too_long(connection) -> None:
+        if connection.raw.info.server_version < 140_000:
+            pytest.skip("PostgreSQL 14 is the first to limit how long a session is idle")
         connection.raw.execute("SET idle_session_timeout = '20ms'")
         assert select.select([connection.raw], [], [], 30)[0], "the server did not end the session"
 

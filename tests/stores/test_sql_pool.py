@@ -52,10 +52,9 @@ class Role:
 
     def terminate(self) -> None:
         """Ends all its connections, and returns when they are gone."""
-        self.admin.execute(
-            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = %s",
-            [self.name],
-        )
+        ending = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s"
+        self.admin.execute(ending, [self.name])
+        until(lambda: self.connections() == 0)
 
 
 @pytest.fixture
