@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import threading
-import time
 import uuid
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
@@ -20,8 +18,8 @@ from registry_core.backends import open_artifacts
 from registry_core.stores.memory import MemoryStore
 from registry_server import Settings, create_app
 from registry_server.limits import Limits
-from registry_server.listener import WorkerConfig, WorkerServer
 from services import s3
+from services.serving import serving_app
 
 KINDS = ("local", "memory", "s3")
 
@@ -32,9 +30,6 @@ MODEL = {
     "empty": b"",
 }
 """The files of a small model, by path."""
-
-START_SECONDS = 30
-"""Seconds for the server to answer."""
 
 PREFIX = "/api/2.0/mlflow-artifacts"
 
@@ -86,31 +81,8 @@ def memory_registry(root: str | ArtifactStore, **options: object) -> Registry:
 @contextlib.contextmanager
 def serving(registry: Registry, limits: Limits | None = None) -> Iterator[int]:
     """The port on which our server answers for a registry, in a thread of this process."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    port = listening.getsockname()[1]
-    config = WorkerConfig(
-        create_app(registry, Settings(threads=4)),
-        http="registry_server.protocol:RegistryProtocol",
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=1,
-    )
-    config.limits = limits or config.limits
-    server = WorkerServer(config)
-    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
-    thread.start()
-    deadline = time.monotonic() + START_SECONDS
-    while not server.started:
-        assert thread.is_alive(), "the server did not start"
-        assert time.monotonic() < deadline, "the server did not start in time"
-        time.sleep(0.01)
-    try:
-        yield port
-    finally:
-        server.should_exit = True
-        thread.join(START_SECONDS)
+    with serving_app(create_app(registry, Settings(threads=4)), limits) as served:
+        yield served.port
 
 
 @attrs.frozen

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
 from types import TracebackType
 from typing import Any, Self
 
 from registry_core import Registry
 from registry_core.store import Store
 from registry_server import Settings, create_app
-from registry_server.listener import WorkerConfig, WorkerServer
-
-START_SECONDS = 30
-"""Seconds for the server to answer."""
+from services.serving import serving_app
 
 LOCAL = Settings(
     store="http://elsewhere",
@@ -42,35 +36,15 @@ class LiveServer:
     def __init__(self, settings: Settings = LOCAL) -> None:
         self._current = Replaceable()
         app = create_app(Registry(self._current, local_sources=False), settings)
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self._socket.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._server = WorkerServer(
-            WorkerConfig(
-                app,
-                http="registry_server.protocol:RegistryProtocol",
-                ws="none",
-                lifespan="on",
-                log_config=None,
-                access_log=False,
-                timeout_graceful_shutdown=1,
-            )
-        )
-        self._thread = threading.Thread(
-            target=self._server.run, args=([self._socket],), daemon=True
-        )
+        self._serving = serving_app(app)
+        self.url = ""
 
     def serve(self, store: Store) -> None:
         """From now on the server keeps everything in this store."""
         self._current.store = store
 
     def __enter__(self) -> Self:
-        self._thread.start()
-        deadline = time.monotonic() + START_SECONDS
-        while not self._server.started:
-            assert self._thread.is_alive(), "the server did not start"
-            assert time.monotonic() < deadline, "the server did not start in time"
-            time.sleep(0.01)
+        self.url = f"http://127.0.0.1:{self._serving.__enter__().port}"
         return self
 
     def __exit__(
@@ -79,5 +53,4 @@ class LiveServer:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._server.should_exit = True
-        self._thread.join(START_SECONDS)
+        self._serving.__exit__(exc_type, exc, traceback)

@@ -34,10 +34,6 @@ _BACKLOG = 4_096
 """Connections that may wait to be accepted. Linux takes no more by default; a client whose
 connection does not fit tries again a second later."""
 
-_UNSENT_BYTES = 256 * 1024
-"""What the kernel keeps of an answer before it has been sent, for each connection. It would else
-take megabytes from a server that writes faster than its client reads. More makes nothing faster."""
-
 _COLLECT_AFTER = 20_000
 """How many objects may be added before the collector looks at them. A page of 100 models adds
 1,500, and none is garbage that only a collector finds: at Python's 700, looking took a seventh of
@@ -247,9 +243,6 @@ def _bound_socket(settings: Settings) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-            # Connections have it from their listener.
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
         listener.bind((settings.host, settings.port))
         listener.listen(_BACKLOG)
         listener.set_inheritable(True)

@@ -37,6 +37,10 @@ def connection_of(scope: Scope) -> Connection | None:
     return None if found is None else found()
 
 
+_MEASURABLE_SECONDS = 0.02
+"""In which a client that takes or sends anything has done so."""
+
+
 class Tally:
     """How many bytes were written to a connection."""
 
@@ -143,6 +147,17 @@ class Connection(HttpToolsProtocol):
             return now - self.since >= limits.head_seconds
         return self._is_too_slow(now, moved, limits)
 
+    def slowness(self, now: float) -> tuple[bool, float, float]:
+        """What orders connections that hold something, the slowest first.
+
+        A client whose turn it has just become is not slow, and one that waits for the server last.
+        """
+        seconds = now - self._measured_at
+        rate = float("inf") if self.rate is None else self.rate
+        if seconds > _MEASURABLE_SECONDS:
+            rate = (self._moved() - self._measured) / seconds
+        return self._phase() is Phase.WORKING, rate, self._measured_at
+
     def is_still(self, phase: Phase, requests: int) -> bool:
         """Whether the connection waits for that now, after so many requests."""
         return self.requests == requests and self._phase() is phase
@@ -189,6 +204,7 @@ class Connection(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Called by the transport when the client does not take what is written."""
         super().pause_writing()
+        self.look(self.loop.time())
         self._hold(self.held, self.transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
@@ -202,6 +218,7 @@ class Connection(HttpToolsProtocol):
             # An artifact's, which nobody keeps.
             self._free_until = sys.maxsize
             return
+        self.look(self.loop.time())
         self._free_until = self._received + _COUNTED_BYTES
         self._hold(self._free_until - self._counted_from, self.unsent)
 

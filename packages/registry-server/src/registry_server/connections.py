@@ -195,12 +195,13 @@ class Connections(set[Any]):
         """Ends the slowest connections that hold something, until that fits."""
         for holder in tuple(self._holders):
             holder.count()
-        while self.waiting > self.limits.waiting_bytes:
-            slowest = min(self._holders, key=_slowness, default=None)
-            if slowest is None or _slowness(slowest)[0]:
+        now = asyncio.get_running_loop().time()
+        slowest = sorted((holder.slowness(now), id(holder), holder) for holder in self._holders)
+        for (is_servers_turn, *_), _, holder in slowest:
+            if is_servers_turn or self.waiting <= self.limits.waiting_bytes:
                 return
-            self._end(slowest, "were the slowest when too many bytes waited for clients")
-            self._holders.discard(slowest)
+            self._end(holder, "were the slowest when too many bytes waited for clients")
+            self._holders.discard(holder)
 
     # How long they may take
 
@@ -243,10 +244,3 @@ _TOO_LATE = {
     Phase.ANSWER: "took an answer too slowly",
     Phase.CLOSING: "took an answer too slowly",
 }
-
-
-def _slowness(connection: Connection) -> tuple[bool, float, int]:
-    """Order: the slowest first; whoever waits for the server last."""
-    rate = float("inf") if connection.rate is None else connection.rate
-    is_servers_turn = connection.is_still(Phase.WORKING, connection.requests)
-    return is_servers_turn, rate, -connection.held - connection.unsent

@@ -42,6 +42,10 @@ _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _EXHAUSTED_SECONDS = 1.0
 """Until the next attempt, where no more files may be opened."""
 
+_UNSENT_BYTES = 256 * 1024
+"""What the kernel keeps of an answer before it has been sent, for each connection. It would else
+take megabytes from a server that writes faster than its client reads. More makes nothing faster."""
+
 _BUSY = RefusedError(
     "The server has as many connections as it takes.", HTTPStatus.TOO_MANY_REQUESTS
 ).answer()
@@ -76,6 +80,9 @@ class WorkerServer(Server):
             )
 
         for listening in sockets or []:
+            if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+                # Connections have it from their listener.
+                listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
             server = Listener(listening, protocol, self._connections)
             self.servers.append(server)  # type: ignore[arg-type] # it has what uvicorn calls
         self._connections.start()
