@@ -22,7 +22,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, Self
 from urllib.parse import urlsplit, urlunsplit
@@ -30,6 +30,8 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 from psycopg import sql
+
+from services.certificates import self_signed_certificate
 
 START_SECONDS = 30
 """Seconds for a server to answer; it usually takes one."""
@@ -63,7 +65,8 @@ class PostgresServer:
     """A server of our own on a loopback port, with its data in a temporary directory.
 
     It keeps port and data over `stop`, `kill` and `start`. `durable` leaves fsync on; `settings` are
-    further ones of the server. A `standby_of` another server, which has to run, follows that one.
+    further ones of the server, `initdb` further options for making its data, `binaries` another
+    directory of its programs. A `standby_of` another server, which has to run, follows that one.
     """
 
     def __init__(
@@ -72,8 +75,11 @@ class PostgresServer:
         durable: bool = False,
         settings: Mapping[str, str] | None = None,
         standby_of: PostgresServer | None = None,
+        initdb: Sequence[str] = (),
+        binaries: Path | None = None,
     ) -> None:
         self.port = _free_port()
+        self._binaries = binaries or _binaries()
         self._durable = durable
         self._settings = dict(settings or {})
         self._process: subprocess.Popen[bytes] | None = None
@@ -82,7 +88,7 @@ class PostgresServer:
         try:
             _give_away(self._directory)
             if standby_of is None:
-                self._initdb()
+                self._initdb(initdb)
             else:
                 self.follow(standby_of)
         except BaseException:
@@ -92,6 +98,26 @@ class PostgresServer:
     def url(self, database: str = "postgres") -> str:
         """Where the database answers while the server runs."""
         return f"postgresql://{USER}@127.0.0.1:{self.port}/{database}"
+
+    def socket_url(self, database: str = "postgres") -> str:
+        """Where the database answers without TCP."""
+        return f"postgresql://{USER}@/{database}?host={self._directory}&port={self.port}"
+
+    def certify(self) -> Path:
+        """Has the server, which does not run, speak TLS; gives the certificate to trust."""
+        certificate, key = self._data / "server.crt", self._data / "server.key"
+        made, secret = self_signed_certificate("127.0.0.1")
+        certificate.write_bytes(made)
+        key.write_bytes(secret)
+        key.chmod(0o600)
+        _give_away(key)
+        self._settings["ssl"] = "on"
+        return certificate
+
+    def require_tls(self) -> None:
+        """Has the server refuse TCP without TLS."""
+        rules = ("local all all trust", "hostssl all all 127.0.0.1/32 trust")
+        (self._data / "pg_hba.conf").write_text("\n".join(rules))
 
     @property
     def pid(self) -> int:
@@ -159,7 +185,7 @@ class PostgresServer:
     def follow(self, primary: PostgresServer) -> None:
         """Replaces its data, while it does not run, by what makes it a standby of another server."""
         shutil.rmtree(self._data, ignore_errors=True)
-        command = [_binaries() / "pg_basebackup", "--write-recovery-conf", "--checkpoint=fast"]
+        command = [self._binaries / "pg_basebackup", "--write-recovery-conf", "--checkpoint=fast"]
         command += ["--no-sync", "--pgdata", self._data, "--dbname", primary.url()]
         done = subprocess.run(command, capture_output=True, check=False, **_as_nobody())
         assert done.returncode == 0, done.stderr.decode(errors="replace")
@@ -175,9 +201,9 @@ class PostgresServer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _initdb(self) -> None:
-        command = [_binaries() / "initdb", "-A", "trust", "-U", USER, "--no-sync"]
-        command += ["--locale=C", "--encoding=UTF8", "-D", self._data]
+    def _initdb(self, options: Sequence[str]) -> None:
+        command = [self._binaries / "initdb", "-A", "trust", "-U", USER, "--no-sync"]
+        command += ["--locale=C", "--encoding=UTF8", "-D", self._data, *options]
         done = subprocess.run(command, capture_output=True, check=False, **_as_nobody())
         assert done.returncode == 0, done.stderr.decode(errors="replace")
 
@@ -185,21 +211,21 @@ class PostgresServer:
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
-            "unix_socket_directories": "",
+            "unix_socket_directories": str(self._directory),
             "max_connections": "200",
         }
         settings |= self._settings
         if not self._durable:
             settings |= {"fsync": "off", "full_page_writes": "off"}
         options = [text for item in settings.items() for text in ("-c", "=".join(item))]
-        return [str(_binaries() / "postgres"), "-D", str(self._data), *options]
+        return [str(self._binaries / "postgres"), "-D", str(self._data), *options]
 
     def _answers(self, deadline: float) -> bool:
         assert self._process is not None
         while self._process.poll() is None and time.monotonic() < deadline:
             with (
                 contextlib.suppress(psycopg.OperationalError),
-                psycopg.connect(self.url(), connect_timeout=2),
+                psycopg.connect(self.socket_url(), connect_timeout=2),
             ):
                 return True
             time.sleep(0.02)
