@@ -21,6 +21,7 @@ from registry_core.errors import (
     NoVersionInStageError,
     RegisteredModelNotFoundError,
     RegistryError,
+    SearchTooSlowError,
     StoreUnavailableError,
     WebhookNotFoundError,
 )
@@ -59,6 +60,10 @@ EVERY = {
     ),
     FilterSyntaxError("wrong", source="name", span=(0, 4)): "wrong",
     StoreUnavailableError("down", retry_after_seconds=7): "down",
+    SearchTooSlowError(30.0): (
+        "The search has taken more than 30 seconds and was given up. Narrow it, by an equality on a "
+        "name, a run id or a tag, or ask for fewer results."
+    ),
 }
 """Errors with a constructor of their own, and their sentences."""
 

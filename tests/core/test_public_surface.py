@@ -44,6 +44,7 @@ PUBLIC = {
     "Registry",
     "RegistryError",
     "SchemaOutOfDateError",
+    "SearchTooSlowError",
     "Stage",
     "Status",
     "Store",

@@ -275,12 +275,12 @@ KINDS = {"silent": b"", "half a head": GET[:-2], "idle": GET}
 def test_longest_idle_connections_make_room(app, caplog, kind):
     """Nobody is kept out by connections of which nothing comes; a client that asks stays."""
     with (
-        serving(app, connections=20) as served,
+        serving(app, connections=40) as served,
         contextlib.ExitStack() as stack,
         served.connect() as regular,
     ):
         others = []
-        for number in range(100):
+        for number in range(200):
             client = stack.enter_context(served.connect())
             client.sendall(KINDS[kind])
             others.append(client)
@@ -288,7 +288,7 @@ def test_longest_idle_connections_make_room(app, caplog, kind):
                 assert ask(regular)[0] == 200
                 with served.connect() as new:
                     assert ask(new)[0] == 200
-        wait_for(lambda: served.connections.count <= 20)
+        wait_for(lambda: served.connections.count <= 40)
         assert ask(regular)[0] == 200
         wait_for(lambda: "made room for others" in caplog.text)
 

@@ -78,7 +78,7 @@ def memory():
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        (["--store", "nope:x"], "No backend answers to the store URL 'nope:x'"),
+        (["--store", "nope:x"], "No backend answers to the store URL 'nope:***'"),
         (["--store", "sqlite:////nowhere/at/all.db"], "/nowhere/at/all.db"),
         (["--store", "memory:", "--host", "0.0.0.0"], "--allow-unauthenticated"),
         (["--store", "memory:", "--host", "::"], "--allow-unauthenticated"),

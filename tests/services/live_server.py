@@ -38,13 +38,15 @@ class LiveServer:
         app = create_app(Registry(self._current, local_sources=False), settings)
         self._serving = serving_app(app)
         self.url = ""
+        self.port = 0
 
     def serve(self, store: Store) -> None:
         """From now on the server keeps everything in this store."""
         self._current.store = store
 
     def __enter__(self) -> Self:
-        self.url = f"http://127.0.0.1:{self._serving.__enter__().port}"
+        self.port = self._serving.__enter__().port
+        self.url = f"http://127.0.0.1:{self.port}"
         return self
 
     def __exit__(

@@ -100,7 +100,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def connections_in_use(store: SqlStore) -> int:
-    return store._database.driver.max_connections - store._database._free._places
+    return store._database.driver.max_connections - store._database._pool._free._places
 
 
 # Searches
@@ -136,10 +136,10 @@ def test_a_search_is_given_up_after_its_time(
     for module in (sqlite, postgresql):
         monkeypatch.setattr(module, "SEARCH_SECONDS", 0.2)
     store.ping()
-    (kept,) = [connection for _, connection in store._database._idle]
+    (kept,) = [connection for _, connection in store._database._pool._idle]
     with pytest.raises(SearchTooSlowError, match=r"taken more than 0\.2 seconds"):
         store._database.read(Statement(SLOW[kind].format(9), (), is_search=True), {})
-    assert [connection for _, connection in store._database._idle] == [kept]
+    assert [connection for _, connection in store._database._pool._idle] == [kept]
     assert store.search_registered_models(EVERY_MODEL).items[0].name == "m"
 
 
@@ -298,7 +298,7 @@ def test_the_limit_of_locks_ends_with_the_statement(postgres_url: str) -> None:
     store.create_registered_model(NewRegisteredModel(name="m"))
     store.set_registered_model_tag("m", "k", "v")
     store.update_registered_model("m", description="d")
-    ((_, connection),) = store._database._idle
+    ((_, connection),) = store._database._pool._idle
     shown = [
         connection.run(Statement(f"SHOW {name}", ()), {})
         for name in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from registry_core.search import Entity, OrderBy, Query, paging, parse_filter
-from registry_core.stores.sql import SqlStore, open_store, searches
+from registry_core.stores.sql import SqlStore, open_store, rows, searches
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.postgresql import PostgresqlConnection
 from services.postgres import Postgres, fresh_database
@@ -279,11 +279,11 @@ def operations(planned: Planned) -> dict[str, Callable[[int], tuple[Statement, d
         "page of versions, deep": lambda i: planned.compiled(versions("", NEWEST, DEEP)),
         "set tag": lambda i: (
             sql.set_model_tag,
-            {"name": name(i), "key": "k", "value": "v", "value_head": "v", "value_folded": None},
+            {"name": name(i)} | rows.tag_to_set("k", "v") | rows.room(half=True),
         ),
         "set alias": lambda i: (
             sql.set_alias,
-            {"name": name(i), "alias": "champion", "version": 1},
+            {"name": name(i), "alias": "champion", "version": 1} | rows.room(half=True),
         ),
         **{text: search(made) for text, made in SEARCHES.items()},
     }

@@ -158,6 +158,19 @@ class Connection(HttpToolsProtocol):
             rate = (self._moved() - self._measured) / seconds
         return self._phase() is Phase.WORKING, rate, self._measured_at
 
+    def rate_by(self, now: float, *, after: float) -> float | None:
+        """Bytes that its client moves in a second, once it has been its turn for `after` seconds.
+
+        None while that is not known, and where it is not the client's turn.
+        """
+        if self.rate is not None:
+            return self.rate
+        self.look(now)
+        seconds = now - self._measured_at
+        if self.phase not in (Phase.BODY, Phase.ANSWER) or seconds < after:
+            return None
+        return (self._moved() - self._measured) / seconds
+
     def is_still(self, phase: Phase, requests: int) -> bool:
         """Whether the connection waits for that now, after so many requests."""
         return self.requests == requests and self._phase() is phase

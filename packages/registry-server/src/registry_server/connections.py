@@ -160,19 +160,22 @@ class Connections(set[Any]):
             if connection.phase in (Phase.HEAD, Phase.IDLE, Phase.REST):
                 seconds = now - connection.answered_at
                 is_late = connection.phase is not Phase.IDLE and seconds > _PROMPT_SECONDS
-                found.append((not is_late, -seconds, id(connection), connection))
+                # The clock is read once for all that happens at a time; of such the busiest stays.
+                order = (not is_late, -seconds, connection.requests, id(connection))
+                found.append((*order, connection))
         return [
             (connection, connection.phase, connection.requests)
             for *_, connection in heapq.nsmallest(1 + len(found) // _FOUND_PART, found)
         ]
 
     def _slow(self, among: Iterable[Connection]) -> Connection | None:
+        now = asyncio.get_running_loop().time()
         slow = [
-            (connection.rate, id(connection), connection)
+            (rate, id(connection), connection)
             for connection in among
-            if connection.rate is not None
-            and connection.rate < PRESSURE_BYTES_PER_SECOND
-            and connection not in self._ending
+            if connection not in self._ending
+            and (rate := connection.rate_by(now, after=_PROMPT_SECONDS)) is not None
+            and rate < PRESSURE_BYTES_PER_SECOND
             and connection.is_still(connection.phase, connection.requests)
         ]
         return min(slow)[-1] if slow else None

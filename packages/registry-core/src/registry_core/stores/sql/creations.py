@@ -122,7 +122,7 @@ def operations() -> dict[str, ClauseElement]:
             operation.c.operation_id == param("operation_id")
         ),
         "prune_operations": delete(operation).where(
-            operation.c.operation_id < param("operation_id")
+            operation.c.operation_id < param("operation_id"), waits_for_locks_briefly()
         ),
     }
 
