@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from registry_core.errors import InvalidArgumentError
 from registry_core.testing import strategies
-from registry_core.uris import ModelUri, has_host, is_model_uri, parse_model_uri
+from registry_core.uris import ModelUri, has_host, is_bare, is_model_uri, parse_model_uri
 
 
 @pytest.mark.parametrize(
@@ -102,6 +102,23 @@ def test_parse_model_uri_refuses_everything_else(text):
 def test_a_host_stands_between_two_slashes_and_the_next(text, expected):
     """It names the registry of somebody else."""
     assert has_host(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("models:/m-1", True),
+        ("MODELS:///m-1", True),
+        ("models:/", False),
+        ("models:m-1", False),
+        ("models:m/1", False),
+        ("models:/m/1", False),
+        ("models:/m@a", False),
+    ],
+)
+def test_a_bare_uri_has_one_word(text, expected):
+    """It may be a logged model's, which only its own server knows."""
+    assert is_bare(text) is expected
 
 
 @given(

@@ -528,9 +528,8 @@ class Registry:
         try:
             uri = uris.parse_model_uri(source)
         except InvalidArgumentError:
-            _, _, name = source.partition("/")
-            if name and not {"/", "@"} & {*name}:
-                # Nothing but an id, which is held to the rule for paths first.
+            if uris.is_bare(source):
+                # What may be an id is held to the rule for paths first.
                 sources.check_remote(source)
             raise _bad_source(
                 source,

@@ -46,6 +46,12 @@ def has_host(text: str) -> bool:
     return text[: len(SCHEME) + 1].lower() == f"{SCHEME}/" and bool(_split(text)[0])
 
 
+def is_bare(text: str) -> bool:
+    """Whether a text is `models:/` and one word, as the URI of a logged model is."""
+    _, word = _split(text)
+    return text[: len(SCHEME)].lower() == SCHEME and word != "" and not {"/", "@"} & {*word}
+
+
 def parse_model_uri(text: str) -> ModelUri:
     """The reference in `models:/name/<version | stage | latest>` or `models:/name@<alias>`.
 
