@@ -344,7 +344,7 @@ def test_what_is_no_creation_is_not_repeated(url: str) -> None:
 
 def test_ids_of_operations_sort_by_time_and_never_meet() -> None:
     """UUIDs of version 7: the newest belong to one end of the index."""
-    ids = [operation_id(1_700_000_000 + second / 1000) for second in range(2000)]
+    ids = [uuid.UUID(operation_id(1_700_000_000 + second / 1000)) for second in range(2000)]
     assert ids == sorted(ids)
     assert {(one.version, one.variant) for one in ids} == {(7, uuid.RFC_4122)}
     assert len({operation_id(1_700_000_000) for _ in range(1000)}) == 1000
