@@ -1,6 +1,9 @@
 """MLflow's REST vocabulary: requests, answers and errors as JSON, both ways.
 
 The server reads requests and writes answers with it; the REST store does the reverse.
+
+"Contract 3.7", here and in every other module, is section 3.7 of `docs/wire-contract.md`: what
+MLflow's own server and client do on the wire.
 """
 
 from registry_core.wire.answers import plain
