@@ -207,9 +207,9 @@ def test_long_requests_are_decoded_in_their_own_thread(monkeypatch):
     decoded = []
     decode = serving.Runner.decoded
 
-    def watched(self, **received):
+    def watched(self, *received):
         decoded.append(threading.current_thread().name)
-        return decode(self, **received)
+        return decode(self, *received)
 
     monkeypatch.setattr(serving.Runner, "decoded", watched)
     with InProcessServer(settings=Settings(threads=1)) as server:

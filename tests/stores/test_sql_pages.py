@@ -11,6 +11,7 @@ from registry_core.at_once import TooLargeError, WouldWaitError
 from registry_core.models import NewModelVersion, NewRegisteredModel
 from registry_core.search import Entity, Query, paging, parse_order_by
 from registry_core.stores.sql import SqlStore, exchange, open_store, patience
+from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.results import CutRows, PageOfRows
 
 LONG = "x" * 100_000
@@ -107,7 +108,7 @@ def test_a_search_does_not_read_more_rows_than_fit(store: SqlStore) -> None:
 
 def test_rows_are_cut_where_the_page_is_full() -> None:
     """Between two of them, wherever they come from; what came before stays."""
-    page = PageOfRows((0, 1))
+    page = PageOfRows(Statement("", (), long_columns=(0, 1)))
     quarter = "x" * (paging.PAGE_MAX_BYTES // 4 - paging.ENTITY_BYTES)
     assert not page.is_full_with([(quarter, None), (None, quarter)])
     assert not page.is_full_with([("", quarter)])

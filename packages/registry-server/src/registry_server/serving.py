@@ -88,14 +88,13 @@ class Runner:
         self._registry = registry
         self._observers = observers
 
-    def __call__(self, *, user: str | None, **received: Any) -> Reply:
-        """The answer to what was received, as `decoded` takes it."""
-        wanted = self.decoded(**received)
+    def __call__(self, decode: Callable[[], Any], user: str | None) -> Reply:
+        """The answer to what `decode` gives."""
+        wanted = decode()
         return wanted if isinstance(wanted, Reply) else self.answered(wanted, user)
 
     def decoded(
         self,
-        *,
         query: bytes,
         content_type: str | None,
         body: Sequence[bytes],
@@ -159,52 +158,56 @@ class Served:
             RequestRefusedError: it cannot be read.
         """
         query = scope["query_string"] if self._is_read else b""
-        received: dict[str, Any] = {
-            "query": query,
-            "content_type": None if self._is_read else _content_type(scope["headers"]),
-            "body": () if query else await self._body(scope["headers"], receive),
-            "path_fields": scope["path_params"],
-        }
-        size = len(query) + sum(map(len, received["body"]))
-        user = scope.get("user")
-        lane = self._lane
+        if query:
+            body: Sequence[bytes] = ()
+            size = len(query)
+        else:
+            body = await self._body(scope["headers"], receive)
+            size = sum(map(len, body))
+        content_type = None if self._is_read else _content_type(scope["headers"])
+        decode = partial(self._runner.decoded, query, content_type, body, scope["path_params"])
+        user, lane = scope.get("user"), self._lane
         if self._at_once is not None and size <= _MOST_BYTES_AT_ONCE:
             try:
-                return await self._at_once.run(partial(self._runner, user=user, **received))
+                return await self._at_once.run(partial(self._runner, decode, user))
             except TooLargeError:
                 lane = self._lanes.searching
             except WouldWaitError:
                 pass
-        client = HangUp(receive)
+        in_threads = self._in_threads(decode, size, user, lane, HangUp(receive))
+        # What came is kept no longer than until it is decoded.
+        del body, decode
+        return await in_threads
+
+    async def _in_threads(
+        self,
+        decode: Callable[[], Any],
+        size: int,
+        user: str | None,
+        lane: Lane,
+        client: HangUp,
+    ) -> Reply:
         try:
-            wanted = await self._decoded(received, size, client)
+            if size > _LONG_BYTES:
+                decoding = self._lanes.decoding.call(decode, client=client, size=size)
+                del decode
+                wanted = await decoding
+            else:
+                wanted = decode()
             if isinstance(wanted, Reply):
                 return wanted
-            return await self._answered(wanted, user, size, lane, client)
+            answer = partial(self._runner.answered, wanted, user)
+            if lane is self._lanes.searching:
+                client.watched()
+                answer = partial(_while_wanted, client, answer)
+            model = getattr(wanted, "name", None) if lane.has_keys else None
+            return await lane.call(answer, client=client, size=size, key=model)
         except ClientGoneError:
             return _NOBODY_READS
         except StoreBusyError as error:
             return replies.failure(error)
         finally:
             client.close()
-
-    async def _decoded(self, received: dict[str, Any], size: int, client: HangUp) -> Any:
-        """See `Runner.decoded`; what was received is kept no longer."""
-        decode = partial(self._runner.decoded, **received)
-        received.clear()
-        if size <= _LONG_BYTES:
-            return decode()
-        return await self._lanes.decoding.call(decode, client=client, size=size)
-
-    async def _answered(
-        self, wanted: Any, user: str | None, size: int, lane: Lane, client: HangUp
-    ) -> Reply:
-        answer = partial(self._runner.answered, wanted, user)
-        if lane is self._lanes.searching:
-            client.watched()
-            answer = partial(_while_wanted, client, answer)
-        model = getattr(wanted, "name", None) if lane.has_keys else None
-        return await lane.call(answer, client=client, size=size, key=model)
 
     async def _body(
         self, headers: Iterable[tuple[bytes, bytes]], receive: Receive

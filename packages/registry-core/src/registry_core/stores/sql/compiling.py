@@ -39,7 +39,9 @@ class Statement:
     """Whether it may take long and give much. Then it is given up after a while, and its rows end
     where they have as many bytes as a page may have."""
     long_columns: tuple[int, ...] = ()
-    """Where texts may be long that count when it is asked how much a row is."""
+    """Where rows may have texts of any length, which count when it is asked how much they are."""
+    uri_columns: tuple[int, ...] = ()
+    """Where they may have texts of some KiB, which count if there are many rows."""
 
     def arguments(self, values: Mapping[str, Any]) -> list[Any]:
         """The values in the order of the placeholders."""
@@ -52,6 +54,7 @@ def compiled(
     *,
     is_search: bool = False,
     long_columns: tuple[int, ...] = (),
+    uri_columns: tuple[int, ...] = (),
 ) -> Statement:
     """The statement of an expression whose values are `param` parameters."""
     compiler = expression.compile(dialect=dialect)
@@ -63,6 +66,7 @@ def compiled(
         tuple(compiler.positiontup or ()),
         is_search=is_search,
         long_columns=long_columns,
+        uri_columns=uri_columns,
     )
 
 

@@ -251,12 +251,21 @@ class Database:
 
     def _read_at_once(self, statement: Statement, values: Values) -> list[Row]:
         """The rows, if a connection is free and nothing unusual happens."""
-        self._patience.check(statement, values)
+        if self._patience.is_tried:
+            self._patience.check(statement, values)
         if not statement.is_search:
             return self._tried_at_once(statement, values)
-        waits = self.driver.waits_for_sockets
-        with self._lanes.search_at_once() if waits else self._patience.limiting_searches():
+        began = time.monotonic()
+        has_place = self._lanes.takes_search_at_once()
+        try:
             return self._tried_at_once(statement, values)
+        except WouldWaitError:
+            if not self.driver.waits_for_sockets:
+                self._patience.pause_searches(time.monotonic() - began)
+            raise
+        finally:
+            if has_place:
+                self._lanes.search_at_once_ended()
 
     def _tried_at_once(self, statement: Statement, values: Values) -> list[Row]:
         connection = self._pool.take_idle()

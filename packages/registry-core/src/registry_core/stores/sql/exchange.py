@@ -46,10 +46,6 @@ _Key: TypeAlias = tuple[str, tuple[int, ...]]
 
 _logger = logging.getLogger(__name__)
 
-_LARGEST_COLUMNS = 3
-"""The last of `Statement.long_columns`, where texts may have MiB: tags, aliases, and of a model its
-latest versions."""
-
 _SUCCEEDED = frozenset({ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK})
 
 _DIGEST_BYTES = 20
@@ -168,12 +164,13 @@ class Exchange:
     def _page(self, statement: Statement) -> list[Row]:
         """The rows of a search, taken a few at a time until there are enough."""
         _have_rows_come_apart(self._pgconn)
-        page = PageOfRows(statement.long_columns)
+        page = PageOfRows(statement)
         is_at_once = at_once.waiter() is not None
+        largest = statement.long_columns[1::2]  # tags, and of a model its latest versions
 
         def is_enough(result: PGresult) -> bool:
             if is_at_once:
-                _check_size(result, statement.long_columns[-_LARGEST_COLUMNS:])
+                _check_size(result, largest)
             self._transformer.set_pgresult(result)
             rows = self._transformer.load_rows(0, result.ntuples, tuple)
             is_full = page.is_full_with(rows)

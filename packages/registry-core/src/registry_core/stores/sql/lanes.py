@@ -60,7 +60,10 @@ class Lanes:
         if is_in_process:
             searches = min(searches, (os.cpu_count() or 1) // PROCESSORS_SHARE)
         self._searches = Turns(max(1, searches))
-        self._searches_at_once = Turns(connections // SEARCHES_AT_ONCE_SHARE)
+        self._searches_at_once: Turns | None = None
+        """Where the database computes in this process, an event loop has one search at a time."""
+        if not is_in_process:
+            self._searches_at_once = Turns(connections // SEARCHES_AT_ONCE_SHARE)
         self._models = _Models()
 
     @contextlib.contextmanager
@@ -83,18 +86,21 @@ class Lanes:
         with _place(self._searches, "searches", SEARCH_SECONDS):
             yield
 
-    @contextlib.contextmanager
-    def search_at_once(self) -> Iterator[None]:
-        """A place for a search of an event loop.
+    def takes_search_at_once(self) -> bool:
+        """Whether a search of an event loop has taken a place; there may be no need for one.
 
         Raises:
             WouldWaitError: all are taken.
         """
+        if self._searches_at_once is None:
+            return False
         if not self._searches_at_once.acquire(timeout=0):
             raise WouldWaitError("As many searches are under way as may be")
-        try:
-            yield
-        finally:
+        return True
+
+    def search_at_once_ended(self) -> None:
+        """Gives that place back."""
+        if self._searches_at_once is not None:
             self._searches_at_once.release()
 
 

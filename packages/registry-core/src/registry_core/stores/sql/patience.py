@@ -6,8 +6,7 @@ To try costs time as well: the event loop's own, or a connection's.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from registry_core.at_once import TooLargeError, WouldWaitError
@@ -31,7 +30,9 @@ class Patience:
         self._until: dict[object, float] = {}
         self._no_search_until = 0.0
         self._nothing_after = 0.0
-        """When nothing is left to threads any more; 0 if nothing is."""
+        """When nothing is left to threads any more."""
+        self.is_tried = False
+        """Whether anything may be left to threads, so that it is worth while to `check`."""
 
     def check(self, statement: Statement, values: Mapping[str, Any]) -> None:
         """Accepts a statement that may be tried.
@@ -39,12 +40,10 @@ class Patience:
         Raises:
             WouldWaitError: it is left to threads.
         """
-        if not self._nothing_after:
-            return
         now = time.monotonic()
         if now > self._nothing_after:
             self._until.clear()
-            self._nothing_after = 0.0
+            self.is_tried = False
             return
         if self._until.get(statement.text, 0.0) > now:
             raise WouldWaitError("It has taken too long a moment ago")
@@ -63,24 +62,21 @@ class Patience:
         self._remember(_with(statement, values))
         return TooLargeError("It is too large to be done at once")
 
-    @contextmanager
-    def limiting_searches(self) -> Iterator[None]:
-        """Has no search tried for a while after one that is given up in this block."""
-        began = time.monotonic()
-        try:
-            yield
-        except WouldWaitError:
-            now = time.monotonic()
-            self._no_search_until = now + PAUSE_FACTOR * (now - began)
-            self._nothing_after = max(self._nothing_after, self._no_search_until)
-            raise
+    def pause_searches(self, seconds: float) -> None:
+        """Has no search tried for a while, because one took so many seconds of the loop in vain."""
+        self._no_search_until = time.monotonic() + PAUSE_FACTOR * seconds
+        self._leave(self._no_search_until)
 
     def _remember(self, what: object) -> None:
         if len(self._until) > MOST_REMEMBERED:
             self._until.clear()
         until = time.monotonic() + PATIENT_SECONDS
         self._until[what] = until
+        self._leave(until)
+
+    def _leave(self, until: float) -> None:
         self._nothing_after = max(self._nothing_after, until)
+        self.is_tried = True
 
 
 def _with(statement: Statement, values: Mapping[str, Any]) -> int:

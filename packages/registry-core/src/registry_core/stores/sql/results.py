@@ -13,11 +13,15 @@ from operator import itemgetter
 from typing import Any, TypeAlias
 
 from registry_core.search.paging import ENTITY_BYTES, PAGE_MAX_BYTES, text_bytes
+from registry_core.stores.sql.compiling import Statement
 
 Row: TypeAlias = tuple[Any, ...]
 
-ROWS_AT_A_TIME = 8
+ROWS_AT_A_TIME = 16
 """Rows that are taken before anybody looks how much they are. Each has five MiB at most."""
+
+FEW_ROWS = 256
+"""Rows whose URIs are not worth counting: they are some MiB at most."""
 
 SEARCH_SECONDS = 30.0
 """How long a search may take in a thread. With an index none takes a second, and without one it
@@ -32,11 +36,12 @@ class CutRows(list[Row]):
 
 
 class PageOfRows:
-    """The rows of one page. `long_columns` is where they may have long texts, or None."""
+    """The rows of one page of a search."""
 
-    def __init__(self, long_columns: Sequence[int]) -> None:
+    def __init__(self, statement: Statement) -> None:
         self.rows: list[Row] = []
-        self._long_columns = long_columns
+        self._long_columns = statement.long_columns
+        self._uri_columns = statement.uri_columns
         self._characters = 0
         self._bytes = 0
         self._weighed = 0
@@ -46,6 +51,8 @@ class PageOfRows:
         """Takes some more rows; whether no others are needed."""
         self.rows += rows
         self._characters += characters(rows, self._long_columns)
+        if len(self.rows) > FEW_ROWS:
+            self._characters += characters(rows, self._uri_columns)
         most = self._characters * _MOST_BYTES_OF_A_CHARACTER + len(self.rows) * ENTITY_BYTES
         return most > PAGE_MAX_BYTES and self._is_cut()
 
@@ -59,7 +66,8 @@ class PageOfRows:
         return False
 
     def _weight(self, row: Row) -> int:
-        return ENTITY_BYTES + sum(text_bytes(row[index] or "") for index in self._long_columns)
+        columns = (*self._long_columns, *self._uri_columns)
+        return ENTITY_BYTES + sum(text_bytes(row[index] or "") for index in columns)
 
 
 def characters(rows: Sequence[Row], long_columns: Sequence[int]) -> int:

@@ -59,6 +59,7 @@ from registry_core.stores.sql.shapes import (
 from registry_core.stores.sql.statements import (
     LONG_MODEL_COLUMNS,
     LONG_VERSION_COLUMNS,
+    URI_COLUMNS,
     model_columns,
     version_columns,
 )
@@ -111,8 +112,13 @@ def _compiled(shape: Shape, dialect: Dialect) -> Statement:
         .limit(literal(shape.rows))
         .offset(literal(0))
     )
-    long = LONG_MODEL_COLUMNS if is_models else LONG_VERSION_COLUMNS
-    return compiled(completed, dialect, is_search=True, long_columns=long)
+    return compiled(
+        completed,
+        dialect,
+        is_search=True,
+        long_columns=LONG_MODEL_COLUMNS if is_models else LONG_VERSION_COLUMNS,
+        uri_columns=() if is_models else URI_COLUMNS,
+    )
 
 
 def _page(shape: Shape) -> FromClause:

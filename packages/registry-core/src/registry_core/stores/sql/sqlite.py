@@ -46,8 +46,8 @@ SECONDS_AT_ONCE = 0.005
 """Of the processor, that a read for an event loop may take. A page of 100 models with 5 versions of
 each takes 2 milliseconds."""
 
-STEPS_AT_ONCE = 1_000
-"""Steps of SQLite's machine after which a read for an event loop looks at its clock. They take 50
+STEPS_AT_ONCE = 2_000
+"""Steps of SQLite's machine after which a read for an event loop looks at its clock. They take 100
 microseconds, or some hundred times that where each step searches a long text."""
 
 STEPS_OF_A_SEARCH = 10_000
@@ -202,11 +202,17 @@ class SqliteConnection:
 
     def __init__(self, raw: sqlite3.Connection) -> None:
         self.raw = raw
+        self._clock = _Clock()
+        self._is_bounded = False
+        """Whether statements are interrupted when they take too long for an event loop. It stays so
+        until a thread has the connection: to change it costs as much as a hundredth of a read."""
 
     def run(self, statement: Statement, values: Values) -> list[Row]:
         """See `Connection`."""
         if at_once.waiter() is not None:
             return self._run_at_once(statement, values)
+        if self._is_bounded:
+            self._bound(is_bounded=False)
         if statement.is_search:
             return self._run_search(statement, values)
         try:
@@ -215,24 +221,30 @@ class SqliteConnection:
             raise _translated(error) from error
 
     def _run_at_once(self, statement: Statement, values: Values) -> list[Row]:
-        self.raw.set_progress_handler(_Clock().is_late, STEPS_AT_ONCE)
-        # Of a text or a row; a search takes more steps for many of them.
-        before = self.raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, at_once.MOST_BYTES)
+        if not self._is_bounded:
+            self._bound(is_bounded=True)
+        self._clock.reset()
         try:
-            return self.raw.execute(statement.text, statement.arguments(values)).fetchmany(
-                at_once.MOST_ROWS + 1
-            )
+            cursor = self.raw.execute(statement.text, statement.arguments(values))
+            return cursor.fetchmany(at_once.MOST_ROWS + 1) if statement.is_search else [*cursor]
         except sqlite3.DataError as error:
             raise TooLargeError("It is too large to be done at once") from error
         except sqlite3.Error as error:
             raise _translated(error) from error
-        finally:
-            self.raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, before)
+
+    def _bound(self, *, is_bounded: bool) -> None:
+        self._is_bounded = is_bounded
+        if is_bounded:
+            self.raw.set_progress_handler(self._clock.is_late, STEPS_AT_ONCE)
+            # Of a text or a row; a search takes more steps for many of them.
+            self._most_bytes = self.raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, at_once.MOST_BYTES)
+        else:
             self.raw.set_progress_handler(None, 0)
+            self.raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, self._most_bytes)
 
     def _run_search(self, statement: Statement, values: Values) -> list[Row]:
         deadline = time.monotonic() + SEARCH_SECONDS
-        page = PageOfRows(statement.long_columns)
+        page = PageOfRows(statement)
         self.raw.set_progress_handler(
             lambda: time.monotonic() > deadline or not is_wanted(), STEPS_OF_A_SEARCH
         )
@@ -253,6 +265,8 @@ class SqliteConnection:
 
     def begin(self) -> None:
         """See `Connection`."""
+        if self._is_bounded:
+            self._bound(is_bounded=False)
         self._control("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
@@ -299,6 +313,10 @@ class _Clock:
     __slots__ = ("_deadline",)
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Begins anew, with another read."""
         self._deadline: float | None = None
 
     def is_late(self) -> bool:

@@ -83,8 +83,11 @@ VERSION_FIELDS = (
 LONG_MODEL_COLUMNS = (3, 6, 7, 8)
 """Where `model_columns` has description, tags, aliases and latest versions."""
 
-LONG_VERSION_COLUMNS = (5, 6, 8, 10, 11, 14, 15)
-"""Where `version_columns` has URIs, the message of its status, description, tags and aliases."""
+LONG_VERSION_COLUMNS = (11, 14, 15)
+"""Where `version_columns` has description, tags and aliases."""
+
+URI_COLUMNS = (5, 6, 8, 10)
+"""Where `version_columns` has URIs, and the message of its status."""
 
 WEBHOOK_FIELDS = tuple(column.name for column in webhooks.c)
 
@@ -223,10 +226,12 @@ def statements(dialect: Dialect, insert_into: Insert) -> Statements:
         **_writing_webhooks(),
         **operations(),
     }
+    # Of one row, those that may have more than others are enough.
+    largest = LONG_VERSION_COLUMNS[1:2]
     long_columns = {
-        "get_model": LONG_MODEL_COLUMNS,
-        "get_version": LONG_VERSION_COLUMNS,
-        "get_version_by_alias": LONG_VERSION_COLUMNS,
+        "get_model": LONG_MODEL_COLUMNS[1::2],
+        "get_version": largest,
+        "get_version_by_alias": largest,
     }
     made = {
         name: compiled(expression, dialect, long_columns=long_columns.get(name, ()))
