@@ -16,6 +16,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from registry_core.credentials import basic_authorization
 from registry_core.errors import BackendError
+from registry_core.redaction import redacted
 
 CONNECT_TIMEOUT_SECONDS = 3.0
 """Seconds that a server may take to accept a connection."""
@@ -59,11 +60,11 @@ def _proxied_pool(proxy: urllib.parse.SplitResult) -> urllib3.PoolManager:
             retries=False,
             proxy_headers={"Proxy-Authorization": authorization} if userinfo else None,
         )
-    except (urllib3.exceptions.HTTPError, ValueError) as error:
+    except (urllib3.exceptions.HTTPError, ValueError):
         raise BackendError(
-            f"The proxy '{proxy.scheme}://{host}' of the environment cannot be used: it must be "
+            f"The proxy '{redacted(proxy.geturl())}' of the environment cannot be used: it must be "
             "http(s)://[user:password@]host[:port]"
-        ) from error
+        ) from None  # its text repeats what may be the password
 
 
 def _proxy_of(url: str) -> urllib.parse.SplitResult | None:

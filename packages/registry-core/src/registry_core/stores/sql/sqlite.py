@@ -138,7 +138,7 @@ class SqliteDriver:
                 raw.close()
                 raise
         except sqlite3.Error as error:
-            raise _translated(error, f"{self._path}: {error}") from error
+            raise _translated(error, f"{redacted(f'sqlite:///{self._path}')}: {error}") from error
         return raw
 
     def _migration_connection(self) -> sqlite3.Connection:
