@@ -111,6 +111,13 @@ def with_mlflow(session: nox.Session, release: str) -> str:
 
 
 @nox.session(python="3.11")
+def postgresql(session: nox.Session) -> None:
+    """The SQL store on PostgreSQL old and new, by TLS and socket, with ICU, serializable."""
+    install(session, "dev")
+    session.run("python", "-m", "matrix", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session(python="3.11")
 def fuzz(session: nox.Session) -> None:
     """Coverage-guided texts for the filter language; options are libFuzzer's."""
     session.install("./packages/registry-core", "atheris>=3")
