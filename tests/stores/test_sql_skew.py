@@ -8,6 +8,7 @@ costs so much that compiling it would pay.
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,8 +16,9 @@ import attrs
 import psycopg
 import pytest
 
+from registry_core.models import NewModelVersion
 from registry_core.search import Entity, OrderBy, Query, paging, parse_filter
-from registry_core.stores.sql import SqlStore, open_store, rows, searches
+from registry_core.stores.sql import SqlStore, open_store, searches
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.postgresql import PostgresqlConnection
 from services.postgres import Postgres, fresh_database
@@ -256,6 +258,36 @@ def plans(connection: PostgresqlConnection) -> tuple[int, int]:
     return int(generic), int(custom)
 
 
+def writes(store: SqlStore) -> dict[str, tuple[Statement, dict[str, Any]]]:
+    """What the store sends for changes of one statement, with the values that it gives."""
+    calls = {
+        "set tag": lambda: store.set_registered_model_tag("model-0001", "k", "v"),
+        "set tag of a version": lambda: store.set_model_version_tag("model-0001", 1, "k", "v"),
+        "set alias": lambda: store.set_registered_model_alias("model-0001", "champion", version=1),
+        "create version": lambda: store.create_model_version(
+            NewModelVersion(name="model-0001", source="s", run_id="shared")
+        ),
+    }
+    sent: dict[str, tuple[Statement, dict[str, Any]]] = {}
+    run = PostgresqlConnection.run
+    for text, call in calls.items():
+
+        def recorded(connection, statement, values, text=text):
+            sent[text] = statement, dict(values)
+            return run(connection, statement, values)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(PostgresqlConnection, "run", recorded)
+            call()
+    return sent
+
+
+def again(statement: Statement, values: dict[str, Any]) -> tuple[Statement, dict[str, Any]]:
+    """The same for another call: an operation has an id of its own."""
+    new = {"operation_id": uuid.uuid4()} if "operation_id" in values else {}
+    return statement, values | new
+
+
 def operations(planned: Planned) -> dict[str, Callable[[int], tuple[Statement, dict[str, Any]]]]:
     """Statements with the values of the so-many-th call, common ones and rare ones in turn."""
     sql = planned.store._sql
@@ -277,14 +309,7 @@ def operations(planned: Planned) -> dict[str, Callable[[int], tuple[Statement, d
         "models by update": lambda i: planned.compiled(models("", UPDATED)),
         "page of versions": lambda i: planned.compiled(versions("")),
         "page of versions, deep": lambda i: planned.compiled(versions("", NEWEST, DEEP)),
-        "set tag": lambda i: (
-            sql.set_model_tag,
-            {"name": name(i)} | rows.tag_to_set("k", "v") | rows.room(half=True),
-        ),
-        "set alias": lambda i: (
-            sql.set_alias,
-            {"name": name(i), "alias": "champion", "version": 1} | rows.room(half=True),
-        ),
+        **{text: lambda i, sent=sent: again(*sent) for text, sent in writes(planned.store).items()},
         **{text: search(made) for text, made in SEARCHES.items()},
     }
 
@@ -298,7 +323,9 @@ OPERATIONS = (
     "page of versions",
     "page of versions, deep",
     "set tag",
+    "set tag of a version",
     "set alias",
+    "create version",
     *SEARCHES,
 )
 
