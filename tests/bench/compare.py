@@ -48,6 +48,7 @@ def _on(stack, databases, workers, options):
             table[operation.name] = _row(targets, operation, bounds)
             if alone and databases.server is not None and not operation.writes:
                 table[operation.name]["pgbench"] = pgbench.run(url, operation, **bounds)
+                table[operation.name]["planned"] = pgbench.planned(url, operation)
             table[operation.name] |= statements.get(operation.name, {})
             print(".", end="", file=sys.stderr, flush=True)
         pairs = [(empty, NOTHING), (target, HEALTH)]

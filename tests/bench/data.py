@@ -1,8 +1,13 @@
 """The same registry for both servers: written straight into their tables, in a few statements.
 
-Every model has two tags and an alias, every version two tags and a run id; one model in ten is of
-team `risk`, one version in a hundred is tagged `rare`. Stages, times and runs are spread evenly.
-Models from number `UNSTAGED` on have no stages, as those of whoever uses aliases instead.
+Values are as unevenly spread as in registries that people have, for a database plans otherwise where
+it knows that a value is on most rows. Of the versions, half are of one run, four in ten have none, and
+one in ten, the first of each model among them, has a run of its own. A quarter is tagged `common`, one
+in a hundred `rare`, the others have a thousand values. One model has as many versions as all others
+together. One model in ten is of team `risk`.
+
+Every model has two tags and an alias, every version two tags. Stages and times are spread evenly. Models
+from number `UNSTAGED` on have no stages, as those of whoever uses aliases instead.
 """
 
 import contextlib
@@ -13,9 +18,18 @@ import psycopg
 DIGITS = 6
 """Of the number in a model's name, so that names sort as numbers do."""
 
-
 UNSTAGED = 990_000
 """The first of the models whose versions are all in the stage None."""
+
+LARGE = 900_000
+"""The number of the model with very many versions: on no page of models that is measured, since what
+MLflow takes for it would then be all that the figures show."""
+
+LARGE_VERSIONS = 100_000
+"""The most that it has."""
+
+SHARED_RUN = "run-shared"
+"""The run of half of the versions."""
 
 
 def name_of(number, digits=DIGITS):
@@ -43,10 +57,15 @@ _MODEL_TAG = (
     "ELSE cast(m.i AS text) END"
 )
 _VERSION_TAG = (
-    "CASE t.k WHEN 'kind' THEN CASE WHEN (m.i * 31 + v.i) % 100 = 0 THEN 'rare' ELSE 'common' END "
+    "CASE t.k WHEN 'kind' THEN CASE WHEN (m.i * 31 + v.i) % 100 = 0 THEN 'rare' "
+    "WHEN (m.i * 31 + v.i) % 4 = 1 THEN 'common' "
+    "ELSE 'kind-' || cast((m.i * 31 + v.i) % 1000 AS text) END "
     "ELSE cast(v.i AS text) END"
 )
-_RUN = "'run-of-' || {name} || '-' || cast(v.i AS text)"
+_RUN = (
+    "CASE WHEN v.i % 10 = 1 THEN 'run-of-' || {name} || '-' || cast(v.i AS text) "
+    f"WHEN v.i % 10 < 6 THEN '{SHARED_RUN}' ELSE '' END"
+)
 _SOURCE = "'s3://bucket/' || cast(m.i AS text) || '/' || cast(v.i AS text)"
 _VERSION_TIME = "1700000000000 + (m.i * 1000 + v.i * 7919) % 1000003"
 _MODELS = "FROM {m}"
@@ -105,9 +124,15 @@ MLFLOW["model_versions"] |= {"storage_location": _SOURCE}
 
 
 def fill_registry(url, tables, *, models, versions):
-    """So many models, and a page of those without stages."""
+    """So many models, a page of those without stages, and a large one."""
     fill(url, tables, models=models, versions=versions)
     fill(url, tables, models=100, versions=versions, first=UNSTAGED)
+    fill(url, tables, models=1, versions=large_versions(models, versions), first=LARGE)
+
+
+def large_versions(models, versions):
+    """How many versions the large model has, beside so many models of so many versions."""
+    return min(models * versions, LARGE_VERSIONS)
 
 
 def fill(url, tables, *, models, versions, first=0):

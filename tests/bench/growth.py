@@ -14,10 +14,9 @@ from bench.operations import (
     page_of_models,
 )
 
-LARGE, SMALL, DOOMED = 900_000, 900_001, 900_002
-"""Numbers of the models that have very many versions, one, and very many to delete."""
+SMALL, DOOMED = data.LARGE + 1, data.LARGE + 2
+"""Numbers of the models that have one version, and very many to delete."""
 
-LARGE_VERSIONS = 100_000
 DOOMED_VERSIONS = 10_000
 
 
@@ -43,7 +42,7 @@ def _on(stack, databases, options):
     return {
         "sizes": _by_size(targets, options, bounds),
         "pages": _pages(targets[max(targets)], max(targets), bounds),
-        **_large_models(databases, target, url, bounds),
+        **_large_models(databases, target, url, options, bounds),
     }
 
 
@@ -71,10 +70,11 @@ def _pages(target, models, bounds):
     return {"page 1": first, f"page {pages + 1}": deep}
 
 
-def _large_models(databases, target, url, bounds):
-    for number, versions in ((LARGE, LARGE_VERSIONS), (SMALL, 1), (DOOMED, DOOMED_VERSIONS)):
+def _large_models(databases, target, url, options, bounds):
+    for number, versions in ((SMALL, 1), (DOOMED, DOOMED_VERSIONS)):
         data.fill(url, data.OURS, models=1, versions=versions, first=number)
-    names = {1: data.name_of(SMALL), LARGE_VERSIONS: data.name_of(LARGE)}
+    most = data.large_versions(options.sizes[-1], options.versions)
+    names = {1: data.name_of(SMALL), most: data.name_of(data.LARGE)}
     pairs = [(target, get_model(name)) for name in names.values()]
     return {
         "get by versions": dict(zip(names, load.in_turns(pairs, **bounds), strict=True)),

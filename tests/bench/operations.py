@@ -10,7 +10,7 @@ import urllib.parse
 
 import attrs
 
-from bench.data import UNSTAGED, name_of
+from bench.data import LARGE, SHARED_RUN, UNSTAGED, name_of
 
 API = "/api/2.0/mlflow"
 
@@ -56,6 +56,10 @@ def operations(models, versions):
         _versions("versions by name", search_versions, f"name = '{name}'"),
         _versions("versions by run id", search_versions, f"run_id = 'run-of-{name}-1'"),
         _versions("versions by tag", search_versions, "tags.kind = 'rare'"),
+        # What most versions have, or what has most of them.
+        _versions("versions of large model", search_versions, f"name = '{name_of(LARGE)}'"),
+        _versions("versions by common run", search_versions, f"run_id = '{SHARED_RUN}'"),
+        _versions("versions by common tag", search_versions, "tags.kind = 'common'"),
         *writes(name),
     ]
 

@@ -8,15 +8,21 @@ import urllib.parse
 
 from bench.operations import API, plain
 from registry_core import open_registry, wire
+from registry_core.stores.sql import open_store
 from registry_core.stores.sql.postgresql import PostgresqlConnection
 from registry_server.operations import REGISTRY_OPERATIONS, Call
+
+SENT = 20
+"""How often a statement is sent over one connection to see how often it is planned. PostgreSQL plans
+one five times for its values before it decides whether a plan for all values is as good."""
 
 
 def run(url, operation, *, connections, seconds, rounds):
     """Requests per second of an operation's statement alone, and its mean latency."""
     statement, values = sent(url, operation)
     text = re.sub(r"\$(\d+)", r":p\1", statement.text).replace("\n", " ")
-    variables = [f"-Dp{at}={value}" for at, value in enumerate(values, 1)]
+    arguments = statement.arguments(values)
+    variables = [f"-Dp{at}={value}" for at, value in enumerate(arguments, 1)]
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as script:
         script.write(f"{text};\n")
         script.flush()
@@ -33,6 +39,19 @@ def run(url, operation, *, connections, seconds, rounds):
     (rate,) = re.findall(r"tps = ([\d.]+)", done.stdout)
     (latency,) = re.findall(r"latency average = ([\d.]+) ms", done.stdout)
     return {"requests_per_second": float(rate), "mean_us": float(latency) * 1e3}
+
+
+def planned(url, operation):
+    """How often PostgreSQL plans an operation's statement when a connection sends it `SENT` times."""
+    statement, values = sent(url, operation)
+    counted = "SELECT sum(custom_plans) + count(*) FILTER (WHERE generic_plans > 0)"
+    with contextlib.closing(open_store(url)) as store:
+        connection = store._database.driver.connect()
+        for _ in range(SENT):
+            connection.run(statement, values)
+        ((plans,),) = connection.raw.execute(f"{counted} FROM pg_prepared_statements").fetchall()
+        connection.close()
+    return int(plans)
 
 
 def sent(url, operation):
@@ -52,7 +71,7 @@ def _recorded():
     original = PostgresqlConnection.run
 
     def run_(self, statement, values):
-        runs.append((statement, statement.arguments(values)))
+        runs.append((statement, values))
         return original(self, statement, values)
 
     PostgresqlConnection.run = run_

@@ -4,6 +4,7 @@ import re
 
 from bench import plots
 from bench.contention import SHARE
+from bench.pgbench import SENT
 
 NONE = "-"
 
@@ -51,7 +52,7 @@ def _compare(figures):
         "operation", "ours/s", "MLflow/s", "ratio", "bar", "CPU µs", "bar", "of empty",
         "MLflow CPU µs",
         "p50 ms", "p99 ms", "MLflow p50", "MLflow p99", "statements", "MLflow's",
-        "database CPU µs", "pgbench/s",
+        "database CPU µs", "pgbench/s", f"planned, of {SENT}",
     ]  # fmt: skip
     return [
         (title, _table([head, *(_compared(name, row, table) for name, row in table.items())]))
@@ -80,6 +81,7 @@ def _compared(name, row, table):
         _number(row.get("mlflow_statements")),
         _number(ours["database_cpu_us"] or None),
         _number(row.get("pgbench", {}).get("requests_per_second")),
+        _number(row.get("planned")),
     ]
 
 
