@@ -18,7 +18,7 @@ from registry_core.search import Entity, Page
 from registry_core.search.language import parse_filter
 from registry_core.search.ordering import parse_order_by
 from registry_core.stores.memory import MemoryStore
-from registry_core.testing import ManualClock, ages, samples, strategies
+from registry_core.testing import ManualClock, ages, lifecycle, samples, strategies
 from registry_core.testing.clocks import moving_wall_clock
 from registry_core.testing.observing import (
     assert_same,
@@ -206,6 +206,17 @@ def test_dump_sees_every_model():
 
 
 # Racing
+
+
+def test_the_last_call_of_a_killed_process_is_awaited(monkeypatch):
+    """What it has sent may arrive after its death."""
+    monkeypatch.setattr(lifecycle, "QUIET_SECONDS", 2.0)
+    store = filled(1)
+    late = threading.Timer(0.3, store.create_registered_model, [NewRegisteredModel(name="late")])
+    late.start()
+    lifecycle.await_quiet(store)
+    assert store.get_registered_model("late").name == "late"
+    late.join()
 
 
 def test_race_gives_outcomes_in_the_order_of_the_calls():

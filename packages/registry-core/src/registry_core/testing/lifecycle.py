@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import time
 from collections import Counter
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -28,6 +29,10 @@ ACKNOWLEDGED = 5
 
 SILENCE_SECONDS = 60.0
 """Seconds after which a process that sent nothing is taken to be stuck."""
+
+QUIET_SECONDS = 1.0
+"""Seconds without a change after which the last call of a killed process is taken to be over. The
+process may have sent the request before it died, and a backend carries out what it has received."""
 
 
 class LifecycleTests(StoreCase):
@@ -83,6 +88,7 @@ class LifecycleTests(StoreCase):
                 store.set_registered_model_alias(name, f"a{number}", version=number)
         transition(store, 1, Stage.PRODUCTION, name="staged")
         acknowledged = kill_a_writer(opener)
+        await_quiet(store)
         self.assert_created(store, acknowledged["created"])
         self.assert_staged(store)
         self.assert_renamed(store)
@@ -135,6 +141,18 @@ def kill_a_writer(opener: Opener) -> Counter[str]:
     acknowledged.update(_remaining(receiving))
     receiving.close()
     return acknowledged
+
+
+def await_quiet(store: Store) -> None:
+    """Returns when nothing in a store has changed for `QUIET_SECONDS`."""
+    deadline = time.monotonic() + SILENCE_SECONDS
+    before, since = dump(store), time.monotonic()
+    while time.monotonic() - since < QUIET_SECONDS:
+        assert time.monotonic() < deadline, "something still writes"
+        time.sleep(QUIET_SECONDS / 10)
+        now = dump(store)
+        if now != before:
+            before, since = now, time.monotonic()
 
 
 def furnish(store: Store, clock: ManualClock) -> None:
