@@ -46,7 +46,18 @@ def outcome(kind: str) -> str:
 
 def run_tests(url: str) -> bool:
     """Whether the tests pass on a server that runs."""
-    command = [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", "-k", "ostgres", *TESTS]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-n0",
+        "-p",
+        "no:cacheprovider",
+        "-k",
+        "ostgres",
+        *TESTS,
+    ]
     environ = os.environ | {"REGISTRY_TEST_POSTGRES_URL": url}
     return subprocess.run(command, env=environ, check=False).returncode == 0
 

@@ -75,7 +75,7 @@ def pgbouncer(
     )
     try:
         pooled = urlunsplit(parts._replace(netloc=f"{parts.username}@127.0.0.1:{listen}"))
-        _await(pooled, process)
+        await_answer(pooled, process)
         yield pooled
     finally:
         process.kill()
@@ -83,13 +83,14 @@ def pgbouncer(
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _await(url: str, process: subprocess.Popen[bytes]) -> None:
+def await_answer(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Returns when what the process leads to answers."""
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
             psycopg.connect(url, connect_timeout=2).close()
         except psycopg.OperationalError:
-            assert process.poll() is None, "pgbouncer has ended"
+            assert process.poll() is None, f"{process.args[0]} has ended"
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.02)

@@ -1,8 +1,12 @@
-"""Stores that reach PostgreSQL through a connection pooler, which lends its connections by turns."""
+"""Stores that reach PostgreSQL through a connection pooler, which lends its connections by turns.
+
+And through a proxy that has one for each of theirs, and ends those that are idle.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -13,6 +17,7 @@ from registry_core import Registry, at_once, open_registry
 from registry_core.errors import RegisteredModelNotFoundError
 from registry_core.models import Stage
 from registry_core.testing.racing import race
+from services.haproxy import haproxy
 from services.pgbouncer import pgbouncer
 from services.selecting import Selecting
 
@@ -21,6 +26,12 @@ THREADS = 2
 
 ROUNDS = 15
 """Pairs of models that each thread makes, with 30 calls for each."""
+
+IDLE_MS = 4_000
+"""Milliseconds without a byte after which the proxy ends a connection: more than a call takes."""
+
+ENDED_SECONDS = 60
+"""Seconds in which it has done so, on a busy machine."""
 
 
 def opened(url: str, connections: int | None = None) -> Registry:
@@ -84,14 +95,47 @@ def test_nothing_fails_and_nothing_is_lost_behind_a_pooler(
         ]
         outcomes = race(*journeys)
     assert [outcome.error for outcome in outcomes] == [None] * len(outcomes)
-    with opened(postgres_url) as direct:
-        found = {
+    made = [name for outcome in outcomes for name in outcome.value]
+    assert kept(postgres_url) == {name: [1, 2] for name in made}
+    assert len(made) == stores * THREADS * ROUNDS
+
+
+def test_nothing_fails_behind_a_proxy_that_ends_idle_connections(postgres_url: str) -> None:
+    """Clients travel, are idle until the proxy has ended all they had, and travel again."""
+    opened(postgres_url).close()
+    made: list[str] = []
+    with haproxy(postgres_url, idle_ms=IDLE_MS) as url, opened(url) as one, opened(url) as other:
+        for journey in ("before", "after"):
+            await_nobody(postgres_url)
+            outcomes = race(
+                partial(travel, one, f"one-{journey}"), partial(travel, other, f"other-{journey}")
+            )
+            assert [outcome.error for outcome in outcomes] == [None, None]
+            made += [name for outcome in outcomes for name in outcome.value]
+    assert kept(postgres_url) == {name: [1, 2] for name in made}
+    assert len(made) == 2 * 2 * ROUNDS
+
+
+def await_nobody(url: str) -> None:
+    """Returns when a database has no connection but the one that asks."""
+    deadline = time.monotonic() + ENDED_SECONDS
+    connected = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND pid <> pg_backend_pid()"
+    )
+    with psycopg.connect(url, autocommit=True) as connection:
+        while connection.execute(connected).fetchone() != (0,):
+            assert time.monotonic() < deadline, "the proxy ends no idle connection"
+            time.sleep(0.05)
+
+
+def kept(url: str) -> dict[str, list[int]]:
+    """The models of a database, with the numbers of their latest versions."""
+    with opened(url) as direct:
+        return {
             model.name: sorted(version.version for version in model.latest_versions)
             for model in direct.iter_registered_models()
         }
-    made = [name for outcome in outcomes for name in outcome.value]
-    assert found == {name: [1, 2] for name in made}
-    assert len(made) == stores * THREADS * ROUNDS
 
 
 def travel(registry: Registry, traveller: str) -> list[str]:
