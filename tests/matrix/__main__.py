@@ -1,4 +1,4 @@
-"""The conformance tests of the SQL store on every kind of PostgreSQL; `--kind` for one of them.
+"""Conformance, races and migrations of the SQL store on every kind of PostgreSQL; `--kind` for one of them.
 
 Prints a line for each kind and fails if any has failed. A kind that the machine cannot have is named
 with what is missing.
@@ -46,18 +46,7 @@ def outcome(kind: str) -> str:
 
 def run_tests(url: str) -> bool:
     """Whether the tests pass on a server that runs."""
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-n0",
-        "-p",
-        "no:cacheprovider",
-        "-k",
-        "ostgres",
-        *TESTS,
-    ]
+    command = [sys.executable, "-m", "pytest", "-q", "-n0", "-k", "ostgres", *TESTS]
     environ = os.environ | {"REGISTRY_TEST_POSTGRES_URL": url}
     return subprocess.run(command, env=environ, check=False).returncode == 0
 
