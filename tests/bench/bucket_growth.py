@@ -14,13 +14,14 @@ from collections import Counter
 import attrs
 
 from bench.buckets import _create, _environment
+from registry_core import documents
 from registry_core.models import ModelVersion, NewModelVersion, NewRegisteredModel
 from registry_core.store import system_clock
-from registry_core.stores import documents
-from registry_core.stores.s3 import codec, open_store
+from registry_core.stores.s3 import codec
 from registry_core.stores.s3.record import NOTHING, Model, new_model_id, new_operation
 from registry_core.testing.observing import models_query, versions_query
 from services import s3
+from services.opened import open_s3_store as open_store
 
 MANY_VERSIONS = 5_000
 PROMPT_VERSIONS = 1_000

@@ -12,8 +12,8 @@ import attrs
 
 from registry_core import open_registry
 from registry_core.models import NewRegisteredModel
-from registry_core.stores.s3 import open_store
 from services import s3
+from services.opened import open_s3_store as open_store
 
 BLOCK = 50
 """Calls of one, then of the other."""

@@ -24,7 +24,7 @@ from chaos.calls import make
 from chaos.judging import Verdict, judge, reads
 from chaos.worker import Course, Opener, family_name, run
 from registry_core.store import Store
-from registry_core.stores.s3 import open_store
+from services.opened import open_s3_store as open_store
 from services.s3 import store_url
 from services.s3_proxy import CONDITIONAL_ONLY, PASSING, Fault, Request, S3Proxy
 

@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registry_core import documents
+from registry_core.documents import ModelDocument
 from registry_core.errors import (
     AliasNotFoundError,
     ConflictError,
@@ -23,8 +25,6 @@ from registry_core.models import (
     WebhookEntity,
     WebhookEvent,
 )
-from registry_core.stores import documents
-from registry_core.stores.documents import ModelDocument
 from registry_core.testing.observing import assert_same, plain
 
 

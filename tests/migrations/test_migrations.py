@@ -21,11 +21,12 @@ from sqlalchemy import event
 from registry_core.errors import BackendError, RegistryError, SchemaOutOfDateError
 from registry_core.models import NewModelVersion, NewRegisteredModel
 from registry_core.stores import sql
-from registry_core.stores.sql import current, head, open_store, schema, upgrade
+from registry_core.stores.sql import current, head, schema, upgrade
 from registry_core.stores.sql.postgresql import PostgresqlDriver
 from registry_core.stores.sql.sqlite import SqliteDriver
 from registry_core.stores.sql.tables import ALEMBIC_VERSION_TABLE, metadata
 from registry_core.testing.racing import race
+from services.opened import open_sql_store as open_store
 
 CONTESTANTS = 3
 

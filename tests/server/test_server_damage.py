@@ -10,11 +10,11 @@ import pytest
 
 from registry_core import Registry, StoreCorruptedError
 from registry_core.stores.rest import open_store as open_rest_store
-from registry_core.stores.s3 import open_store
 from registry_core.testing.observing import models_query, versions_query
 from registry_server.replies import CORRUPTED_MESSAGE
 from services.in_process import InProcessServer
 from services.live_server import LiveServer
+from services.opened import open_s3_store as open_store
 from services.s3 import S3Server
 from services.s3_keys import Keys
 

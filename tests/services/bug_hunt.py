@@ -76,10 +76,10 @@ def _hunt(bug: type, parts: tuple[type, ...]) -> type:
         pytest.skip("the tests with processes are slow, and these bugs show without")
 
     if not issubclass(bug, PickledStore):
-        members = {"durable": False, "shared": False, "store": pytest.fixture(memory)}
+        members = {"durable": False, "shared": False, "backend": pytest.fixture(memory)}
     else:
         members = {
-            "store": pytest.fixture(pickled),
+            "backend": pytest.fixture(pickled),
             "reopen": pytest.fixture(reopen),
             "opener": pytest.fixture(opener),
         }

@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 
 import attrs
 
-from registry_core import validation
+from registry_core import documents, validation
+from registry_core.changes import CreateModel, DeleteModel, RenameModel
 from registry_core.errors import (
     AliasNotFoundError,
     AlreadyExistsError,
@@ -31,8 +32,6 @@ from registry_core.models import (
     Status,
 )
 from registry_core.search import Comparison, Op, Page, TagRef
-from registry_core.stores import documents
-from registry_core.stores.memory import MemoryStore
 from registry_core.testing import aliases as alias_tests
 from registry_core.testing import (
     concurrency,
@@ -45,6 +44,7 @@ from registry_core.testing import (
     tags,
     webhooks,
 )
+from services.method_store import MethodStore
 from services.pickled_store import PickledStore
 
 BlunderT = TypeVar("BlunderT", bound=type)
@@ -64,7 +64,7 @@ def caught_by(part: type) -> Callable[[BlunderT], BlunderT]:
     return register
 
 
-class Editable(MemoryStore):
+class Editable(MethodStore):
     """A memory store whose documents bugs edit behind its back."""
 
     def _edit(self, name: str, **changes: Any) -> None:
@@ -80,20 +80,20 @@ class Editable(MemoryStore):
 
 
 @caught_by(registered_models.CreateRegisteredModelTests)
-class TrimsNames(MemoryStore):
+class TrimsNames(MethodStore):
     def create_registered_model(self, new):
         return super().create_registered_model(attrs.evolve(new, name=new.name.strip()))
 
 
 @caught_by(registered_models.CreateRegisteredModelTests)
-class NormalizesNames(MemoryStore):
+class NormalizesNames(MethodStore):
     def create_registered_model(self, new):
         name = unicodedata.normalize("NFC", new.name)
         return super().create_registered_model(attrs.evolve(new, name=name))
 
 
 @caught_by(registered_models.CreateRegisteredModelTests)
-class FoldsCaseOfNames(MemoryStore):
+class FoldsCaseOfNames(MethodStore):
     def create_registered_model(self, new):
         for name in self._documents:
             if name.lower() == new.name.lower():
@@ -102,14 +102,14 @@ class FoldsCaseOfNames(MemoryStore):
 
 
 @caught_by(registered_models.CreateRegisteredModelTests)
-class CutsNames(MemoryStore):
+class CutsNames(MethodStore):
     def get_registered_model(self, name):
         found = next((n for n in self._documents if n[:255] == name[:255]), name)
         return super().get_registered_model(found)
 
 
 @caught_by(registered_models.CreateRegisteredModelTests)
-class ForgetsEmptyDescriptions(MemoryStore):
+class ForgetsEmptyDescriptions(MethodStore):
     def create_registered_model(self, new):
         return super().create_registered_model(
             attrs.evolve(new, description=new.description or None)
@@ -117,7 +117,7 @@ class ForgetsEmptyDescriptions(MemoryStore):
 
 
 @caught_by(registered_models.UpdateRegisteredModelTests)
-class KeepsDescriptionWhenErased(MemoryStore):
+class KeepsDescriptionWhenErased(MethodStore):
     def update_registered_model(self, name, *, description):
         if description is None:
             description = self.get_registered_model(name).description
@@ -125,7 +125,7 @@ class KeepsDescriptionWhenErased(MemoryStore):
 
 
 @caught_by(registered_models.UpdateRegisteredModelTests)
-class SkipsUpdatesWithoutAChange(MemoryStore):
+class SkipsUpdatesWithoutAChange(MethodStore):
     def update_registered_model(self, name, *, description):
         found = self.get_registered_model(name)
         if found.description == description:
@@ -134,13 +134,13 @@ class SkipsUpdatesWithoutAChange(MemoryStore):
 
 
 @caught_by(registered_models.CreateRegisteredModelTests)
-class CountsTimeInSeconds(MemoryStore):
+class CountsTimeInSeconds(MethodStore):
     def __init__(self, clock):
         super().__init__(lambda: clock() // 1000 * 1000)
 
 
 @caught_by(registered_models.CreateRegisteredModelTests)
-class TellsPromptsByValue(MemoryStore):
+class TellsPromptsByValue(MethodStore):
     def create_registered_model(self, new):
         try:
             return super().create_registered_model(new)
@@ -153,7 +153,7 @@ class TellsPromptsByValue(MemoryStore):
 
 
 @caught_by(registered_models.CreateRegisteredModelTests)
-class OverwritesTakenNames(MemoryStore):
+class OverwritesTakenNames(MethodStore):
     def create_registered_model(self, new):
         try:
             return super().create_registered_model(new)
@@ -217,7 +217,7 @@ class RenameRestartsTheCounter(Editable):
 
 
 @caught_by(registered_models.RenameRegisteredModelTests)
-class RenameReplacesTheOther(MemoryStore):
+class RenameReplacesTheOther(MethodStore):
     def rename_registered_model(self, name, *, new_name):
         if name in self._documents and name != new_name:
             self._documents.pop(new_name, None)
@@ -225,7 +225,7 @@ class RenameReplacesTheOther(MemoryStore):
 
 
 @caught_by(registered_models.RenameRegisteredModelTests)
-class RenameRefusesItsOwnName(MemoryStore):
+class RenameRefusesItsOwnName(MethodStore):
     def rename_registered_model(self, name, *, new_name):
         if new_name in self._documents:
             raise AlreadyExistsError(new_name)
@@ -233,7 +233,7 @@ class RenameRefusesItsOwnName(MemoryStore):
 
 
 @caught_by(registered_models.RenameRegisteredModelTests)
-class RenameLooksAtTheNewNameFirst(MemoryStore):
+class RenameLooksAtTheNewNameFirst(MethodStore):
     def rename_registered_model(self, name, *, new_name):
         if new_name != name and new_name in self._documents:
             raise AlreadyExistsError(new_name)
@@ -241,14 +241,14 @@ class RenameLooksAtTheNewNameFirst(MemoryStore):
 
 
 @caught_by(registered_models.DeleteRegisteredModelTests)
-class DeleteIsIdempotent(MemoryStore):
+class DeleteIsIdempotent(MethodStore):
     def delete_registered_model(self, name):
         if name in self._documents:
             super().delete_registered_model(name)
 
 
 @caught_by(registered_models.CreateRegisteredModelTests)
-class DeleteByPrefix(MemoryStore):
+class DeleteByPrefix(MethodStore):
     def delete_registered_model(self, name):
         super().delete_registered_model(name)
         for other in [other for other in self._documents if other.startswith(name)]:
@@ -270,7 +270,7 @@ class LatestIsTheLastMoved(Editable):
 
 
 @caught_by(registered_models.CreateRegisteredModelTests)
-class LatestByText(MemoryStore):
+class LatestByText(MethodStore):
     def get_registered_model(self, name):
         found = super().get_registered_model(name)
         newest = {
@@ -284,7 +284,7 @@ class LatestByText(MemoryStore):
 
 
 @caught_by(registered_models.CreateRegisteredModelTests)
-class LatestWithoutAliases(MemoryStore):
+class LatestWithoutAliases(MethodStore):
     def get_registered_model(self, name):
         found = super().get_registered_model(name)
         latest = tuple(attrs.evolve(v, aliases=()) for v in found.latest_versions)
@@ -292,7 +292,7 @@ class LatestWithoutAliases(MemoryStore):
 
 
 @caught_by(registered_models.CreateRegisteredModelTests)
-class LatestOnlyWhenReady(MemoryStore):
+class LatestOnlyWhenReady(MethodStore):
     def get_registered_model(self, name):
         found = super().get_registered_model(name)
         ready = tuple(v for v in found.latest_versions if v.status is Status.READY)
@@ -300,7 +300,7 @@ class LatestOnlyWhenReady(MemoryStore):
 
 
 @caught_by(registered_models.CreateRegisteredModelTests)
-class LatestIsRememberedAfterDeletion(MemoryStore):
+class LatestIsRememberedAfterDeletion(MethodStore):
     def __init__(self, clock):
         super().__init__(clock)
         self._latest = {}
@@ -328,7 +328,7 @@ class ReusesNumbers(Editable):
 
 
 @caught_by(model_versions.CreateModelVersionTests)
-class CreatesMissingModels(MemoryStore):
+class CreatesMissingModels(MethodStore):
     def create_model_version(self, new):
         if new.name not in self._documents:
             self.create_registered_model(NewRegisteredModel(name=new.name))
@@ -345,19 +345,19 @@ class CreationLeavesTheModelsTime(Editable):
 
 
 @caught_by(model_versions.CreateModelVersionTests)
-class TakesNoneForEmpty(MemoryStore):
+class TakesNoneForEmpty(MethodStore):
     def create_model_version(self, new):
         return super().create_model_version(attrs.evolve(new, run_id=new.run_id or ""))
 
 
 @caught_by(model_versions.CreateModelVersionTests)
-class DropsModelIds(MemoryStore):
+class DropsModelIds(MethodStore):
     def create_model_version(self, new):
         return super().create_model_version(attrs.evolve(new, model_id=None))
 
 
 @caught_by(model_versions.CreateModelVersionTests)
-class AnswersWithTheDraft(MemoryStore):
+class AnswersWithTheDraft(MethodStore):
     """Says it kept what it did not keep."""
 
     def get_model_version(self, name, version):
@@ -365,7 +365,7 @@ class AnswersWithTheDraft(MemoryStore):
 
 
 @caught_by(model_versions.CreateModelVersionTests)
-class OverflowsOnLargeNumbers(MemoryStore):
+class OverflowsOnLargeNumbers(MethodStore):
     def get_model_version(self, name, version):
         if abs(version) >= 2**63:
             raise OverflowError("Python int too large to convert to SQLite INTEGER")
@@ -373,7 +373,7 @@ class OverflowsOnLargeNumbers(MemoryStore):
 
 
 @caught_by(model_versions.CreateModelVersionTests)
-class NamesTheModelForAMissingVersion(MemoryStore):
+class NamesTheModelForAMissingVersion(MethodStore):
     def delete_model_version(self, name, version):
         self.get_registered_model(name)
         super().delete_model_version(name, version)
@@ -388,7 +388,7 @@ class UpdateTouchesTheModel(Editable):
 
 
 @caught_by(model_versions.UpdateModelVersionTests)
-class UpdateForgetsNone(MemoryStore):
+class UpdateForgetsNone(MethodStore):
     def update_model_version(self, name, version, *, description):
         return super().update_model_version(name, version, description=description or "")
 
@@ -455,7 +455,7 @@ class ArchivesSilently(Editable):
 
 
 @caught_by(model_versions.TransitionModelVersionTests)
-class SkipsTransitionsInPlace(MemoryStore):
+class SkipsTransitionsInPlace(MethodStore):
     def transition_model_version_stage(self, name, version, **target):
         found = self.get_model_version(name, version)
         if found.current_stage is target["stage"]:
@@ -520,7 +520,7 @@ class MovedAliasesLeaveATrace(Editable):
 
 
 @caught_by(alias_tests.AliasTests)
-class FoldsCaseOfAliases(MemoryStore):
+class FoldsCaseOfAliases(MethodStore):
     def set_registered_model_alias(self, name, alias, *, version):
         super().set_registered_model_alias(name, alias.lower(), version=version)
 
@@ -543,7 +543,7 @@ class AliasesNameMissingVersions(Editable):
 
 
 @caught_by(alias_tests.AliasTests)
-class AliasIsDeletedBeforeItIsSet(MemoryStore):
+class AliasIsDeletedBeforeItIsSet(MethodStore):
     def set_registered_model_alias(self, name, alias, *, version):
         if name in self._documents:
             self.delete_registered_model_alias(name, alias)
@@ -551,7 +551,7 @@ class AliasIsDeletedBeforeItIsSet(MemoryStore):
 
 
 @caught_by(alias_tests.AliasTests)
-class AliasesOfMissingModelsAreMissing(MemoryStore):
+class AliasesOfMissingModelsAreMissing(MethodStore):
     def get_model_version_by_alias(self, name, alias):
         try:
             return super().get_model_version_by_alias(name, alias)
@@ -560,14 +560,14 @@ class AliasesOfMissingModelsAreMissing(MemoryStore):
 
 
 @caught_by(alias_tests.AliasTests)
-class AliasDeletionIsStrict(MemoryStore):
+class AliasDeletionIsStrict(MethodStore):
     def delete_registered_model_alias(self, name, alias):
         self.get_model_version_by_alias(name, alias)
         super().delete_registered_model_alias(name, alias)
 
 
 @caught_by(alias_tests.AliasTests)
-class ReadsByAliasAreBare(MemoryStore):
+class ReadsByAliasAreBare(MethodStore):
     def get_model_version_by_alias(self, name, alias):
         return attrs.evolve(super().get_model_version_by_alias(name, alias), tags={})
 
@@ -580,27 +580,27 @@ class TagsMoveTime(Editable):
 
 
 @caught_by(tags.TagTests)
-class TagsAreSetOnce(MemoryStore):
+class TagsAreSetOnce(MethodStore):
     def set_registered_model_tag(self, name, key, value):
         if key not in self.get_registered_model(name).tags:
             super().set_registered_model_tag(name, key, value)
 
 
 @caught_by(tags.TagTests)
-class CutsTagValues(MemoryStore):
+class CutsTagValues(MethodStore):
     def set_model_version_tag(self, name, version, key, value):
         super().set_model_version_tag(name, version, key, value[:5_000])
 
 
 @caught_by(tags.TagTests)
-class CountsBytesOfTagValues(MemoryStore):
+class CountsBytesOfTagValues(MethodStore):
     def set_registered_model_tag(self, name, key, value):
         kept = value.encode()[:100_000].decode(errors="ignore")
         super().set_registered_model_tag(name, key, kept)
 
 
 @caught_by(tags.TagTests)
-class FoldsCaseOfTagKeys(MemoryStore):
+class FoldsCaseOfTagKeys(MethodStore):
     def delete_model_version_tag(self, name, version, key):
         for kept in self.get_model_version(name, version).tags:
             if kept.lower() == key.lower():
@@ -608,7 +608,7 @@ class FoldsCaseOfTagKeys(MemoryStore):
 
 
 @caught_by(tags.TagTests)
-class TagDeletionIsStrict(MemoryStore):
+class TagDeletionIsStrict(MethodStore):
     def delete_registered_model_tag(self, name, key):
         if key not in self.get_registered_model(name).tags:
             raise RegistryError(f"no tag {key}")
@@ -616,7 +616,7 @@ class TagDeletionIsStrict(MemoryStore):
 
 
 @caught_by(tags.TagTests)
-class ModelTagsReachVersions(MemoryStore):
+class ModelTagsReachVersions(MethodStore):
     def delete_registered_model_tag(self, name, key):
         super().delete_registered_model_tag(name, key)
         for number in self._documents[name].versions:
@@ -635,19 +635,19 @@ class NewTagsComeLast(Editable):
 
 
 @caught_by(webhooks.WebhookTests)
-class ListsOldestWebhooksFirst(MemoryStore):
+class ListsOldestWebhooksFirst(MethodStore):
     def list_webhooks(self):
         return super().list_webhooks()[::-1]
 
 
 @caught_by(webhooks.WebhookTests)
-class DropsSecrets(MemoryStore):
+class DropsSecrets(MethodStore):
     def get_webhook(self, webhook_id):
         return attrs.evolve(super().get_webhook(webhook_id), secret=None)
 
 
 @caught_by(webhooks.WebhookTests)
-class UpdatesOnlyChangedWebhooks(MemoryStore):
+class UpdatesOnlyChangedWebhooks(MethodStore):
     def update_webhook(self, webhook_id, changes):
         if changes == type(changes)():
             return self.get_webhook(webhook_id)
@@ -655,7 +655,7 @@ class UpdatesOnlyChangedWebhooks(MemoryStore):
 
 
 @caught_by(webhooks.WebhookTests)
-class TakesNoneForUnset(MemoryStore):
+class TakesNoneForUnset(MethodStore):
     def update_webhook(self, webhook_id, changes):
         if changes.description is None:
             changes = attrs.evolve(changes, description=self.get_webhook(webhook_id).description)
@@ -663,7 +663,7 @@ class TakesNoneForUnset(MemoryStore):
 
 
 @caught_by(webhooks.WebhookTests)
-class SortsEvents(MemoryStore):
+class SortsEvents(MethodStore):
     def create_webhook(self, new):
         return super().create_webhook(attrs.evolve(new, events=tuple(sorted(new.events))))
 
@@ -671,7 +671,7 @@ class SortsEvents(MemoryStore):
 # Searches
 
 
-class Rewriting(MemoryStore):
+class Rewriting(MethodStore):
     """A memory store that searches for something else than it was asked."""
 
     def rewrite(self, comparison: Comparison) -> Comparison | None:
@@ -752,7 +752,7 @@ class NotInIsIgnored(Rewriting):
         return None if comparison.op is Op.NOT_IN else comparison
 
 
-class Adding(MemoryStore):
+class Adding(MethodStore):
     """A memory store that finds more than it should."""
 
     def also(self, query, row: ModelVersion) -> bool:
@@ -805,14 +805,14 @@ class LongTagsAreEqualByPrefix(Adding):
 
 
 @caught_by(searching.SearchedRowsTests)
-class FindsVersionsWithoutAliases(MemoryStore):
+class FindsVersionsWithoutAliases(MethodStore):
     def search_model_versions(self, query):
         page = super().search_model_versions(query)
         return Page([attrs.evolve(row, aliases=()) for row in page.items], page.next_page_token)
 
 
 @caught_by(searching.SearchedRowsTests)
-class FindsModelsWithoutLatestVersions(MemoryStore):
+class FindsModelsWithoutLatestVersions(MethodStore):
     def search_registered_models(self, query):
         page = super().search_registered_models(query)
         rows = [attrs.evolve(row, latest_versions=()) for row in page.items]
@@ -820,7 +820,7 @@ class FindsModelsWithoutLatestVersions(MemoryStore):
 
 
 @caught_by(tags.TagTests)
-class FindsOnlyTheTagsSearchedFor(MemoryStore):
+class FindsOnlyTheTagsSearchedFor(MethodStore):
     def search_registered_models(self, query):
         page = super().search_registered_models(query)
         keys = {c.operand.key for c in query.filter if isinstance(c.operand, TagRef)}
@@ -832,7 +832,7 @@ class FindsOnlyTheTagsSearchedFor(MemoryStore):
 
 
 @caught_by(searching.SearchedRowsTests)
-class RemembersSearches(MemoryStore):
+class RemembersSearches(MethodStore):
     def __init__(self, clock):
         super().__init__(clock)
         self._remembered = {}
@@ -844,7 +844,7 @@ class RemembersSearches(MemoryStore):
 
 
 @caught_by(searching.SearchedRowsTests)
-class TellsPromptsByVersionTags(MemoryStore):
+class TellsPromptsByVersionTags(MethodStore):
     def search_model_versions(self, query):
         page = super().search_model_versions(attrs.evolve(query, exclude_prompts=False))
         if not query.exclude_prompts:
@@ -854,7 +854,7 @@ class TellsPromptsByVersionTags(MemoryStore):
 
 
 @caught_by(searching.SearchedRowsTests)
-class TellsPromptsInAnyCase(MemoryStore):
+class TellsPromptsInAnyCase(MethodStore):
     def search_registered_models(self, query):
         page = super().search_registered_models(query)
         rows = [row for row in page.items if not (query.exclude_prompts and row.is_prompt)]
@@ -862,7 +862,7 @@ class TellsPromptsInAnyCase(MemoryStore):
 
 
 @caught_by(searching.SearchedRowsTests)
-class LeavesPromptsOutTooLate(MemoryStore):
+class LeavesPromptsOutTooLate(MethodStore):
     def search_registered_models(self, query):
         page = super().search_registered_models(attrs.evolve(query, exclude_prompts=False))
         marker = validation.PROMPT_TAG
@@ -874,7 +874,7 @@ class LeavesPromptsOutTooLate(MemoryStore):
         return Page(rows, page.next_page_token)
 
 
-class Sorting(MemoryStore):
+class Sorting(MethodStore):
     """A memory store that sorts a page by other keys."""
 
     def key(self, row: Any) -> Any:
@@ -902,7 +902,7 @@ class SortsNamesByUtf16(Sorting):
 
 
 @caught_by(searching.OrderTests)
-class SortsNumbersAsTexts(MemoryStore):
+class SortsNumbersAsTexts(MethodStore):
     def search_model_versions(self, query):
         page = super().search_model_versions(query)
         if query.order_by[0].field != "version":
@@ -912,7 +912,7 @@ class SortsNumbersAsTexts(MemoryStore):
 
 
 @caught_by(searching.OrderTests)
-class ForgetsTieBreakers(MemoryStore):
+class ForgetsTieBreakers(MethodStore):
     def search_model_versions(self, query):
         page = super().search_model_versions(query)
         order = query.order_by[0]
@@ -928,7 +928,7 @@ class ForgetsTieBreakers(MemoryStore):
 
 
 @caught_by(paging.PagingTests)
-class PagesByOffset(MemoryStore):
+class PagesByOffset(MethodStore):
     def _paged(self, search, query):
         offset = 0
         if query.page_token:
@@ -949,7 +949,7 @@ class PagesByOffset(MemoryStore):
 
 
 @caught_by(paging.PagingTests)
-class PagesAreOneTooLong(MemoryStore):
+class PagesAreOneTooLong(MethodStore):
     def search_registered_models(self, query):
         return super().search_registered_models(
             attrs.evolve(query, max_results=query.max_results + 1)
@@ -957,7 +957,7 @@ class PagesAreOneTooLong(MemoryStore):
 
 
 @caught_by(paging.PagingTests)
-class PagesAreOneTooShort(MemoryStore):
+class PagesAreOneTooShort(MethodStore):
     def search_model_versions(self, query):
         page = super().search_model_versions(query)
         if page.next_page_token is None:
@@ -966,7 +966,7 @@ class PagesAreOneTooShort(MemoryStore):
 
 
 @caught_by(paging.PagingTests)
-class FullPagesNameANextOne(MemoryStore):
+class FullPagesNameANextOne(MethodStore):
     def search_registered_models(self, query):
         page = super().search_registered_models(query)
         if page.next_page_token is None and len(page.items) == query.max_results:
@@ -976,7 +976,7 @@ class FullPagesNameANextOne(MemoryStore):
 
 
 @caught_by(paging.PagingTests)
-class TakesTokensOfOtherSearches(MemoryStore):
+class TakesTokensOfOtherSearches(MethodStore):
     def search_model_versions(self, query):
         try:
             return super().search_model_versions(query)
@@ -985,7 +985,7 @@ class TakesTokensOfOtherSearches(MemoryStore):
 
 
 @caught_by(paging.PagingTests)
-class TokensAreUsedUp(MemoryStore):
+class TokensAreUsedUp(MethodStore):
     def __init__(self, clock):
         super().__init__(clock)
         self._used = set()
@@ -1002,17 +1002,18 @@ class TokensAreUsedUp(MemoryStore):
 
 
 @caught_by(concurrency.WritesRacingTests)
-class LosesUpdates(MemoryStore):
-    def _change(self, name, change, *, version=None):
-        before = documents.present(self._documents.get(name), name, version)
-        after = change(before, self._clock())
+class LosesUpdates(MethodStore):
+    def apply(self, change, *, by):
+        if isinstance(change, (CreateModel, RenameModel, DeleteModel)):
+            return super().apply(change, by=by)
+        after = change.apply(self._documents.get(change.model), self._clock())
         time.sleep(A_MOMENT)
-        self._documents[name] = after
-        return after
+        self._documents[change.model] = after
+        return change.result(after)
 
 
 @caught_by(concurrency.WritesRacingTests)
-class LosesWebhookUpdates(MemoryStore):
+class LosesWebhookUpdates(MethodStore):
     def update_webhook(self, webhook_id, changes):
         before = self.get_webhook(webhook_id)
         after = documents.apply_changes(before, changes, self._clock())
@@ -1022,7 +1023,7 @@ class LosesWebhookUpdates(MemoryStore):
 
 
 @caught_by(concurrency.WinnersTests)
-class LooksBeforeItCreates(MemoryStore):
+class LooksBeforeItCreates(MethodStore):
     def create_registered_model(self, new):
         existing = self._documents.get(new.name)
         if existing is not None:
@@ -1046,7 +1047,7 @@ class LooksBeforeItFinalizes(Editable):
 
 
 @caught_by(concurrency.WinnersTests)
-class RenameCopiesThenDeletes(MemoryStore):
+class RenameCopiesThenDeletes(MethodStore):
     def rename_registered_model(self, name, *, new_name):
         before = documents.present(self._documents.get(name), name)
         if new_name != name and new_name in self._documents:
@@ -1060,7 +1061,7 @@ class RenameCopiesThenDeletes(MemoryStore):
 
 
 @caught_by(concurrency.ReadersTests)
-class RenameShowsBothNames(MemoryStore):
+class RenameShowsBothNames(MethodStore):
     def __init__(self, clock):
         super().__init__(clock)
         self._writing = threading.Lock()
@@ -1076,7 +1077,7 @@ class RenameShowsBothNames(MemoryStore):
 
 
 @caught_by(concurrency.ReadersTests)
-class RenameShowsNoName(MemoryStore):
+class RenameShowsNoName(MethodStore):
     def __init__(self, clock):
         super().__init__(clock)
         self._writing = threading.Lock()
@@ -1114,7 +1115,7 @@ class LooksBeforeItSetsAliases(Editable):
 
 
 @caught_by(concurrency.OrdersTests)
-class LooksBeforeItCreatesVersions(MemoryStore):
+class LooksBeforeItCreatesVersions(MethodStore):
     """A version is written under the name that its model had."""
 
     def create_model_version(self, new: NewModelVersion):
@@ -1130,7 +1131,7 @@ class LooksBeforeItCreatesVersions(MemoryStore):
 
 
 @caught_by(limits.TagLimitTests)
-class CountsTheTagThatIsReplaced(MemoryStore):
+class CountsTheTagThatIsReplaced(MethodStore):
     def set_registered_model_tag(self, name, key, value):
         if len(self.get_registered_model(name).tags) >= validation.TAGS_MAX_COUNT:
             raise validation.too_many_tags()
@@ -1174,8 +1175,8 @@ class LetsAliasesGrow(Editable):
 class ForgetsWebhooks(PickledStore):
     def _load(self):
         store = super()._load()
-        store._webhooks = getattr(self, "_kept", {})
-        self._kept = store._webhooks
+        store._content.webhooks = getattr(self, "_kept", {})
+        self._kept = store._content.webhooks
         return store
 
 
@@ -1185,8 +1186,8 @@ class ForgetsCounters(PickledStore):
         store = super()._load()
         if not hasattr(self, "_opened"):
             self._opened = True
-            for name, doc in store._documents.items():
-                store._documents[name] = attrs.evolve(
+            for name, doc in store._content.models.items():
+                store._content.models[name] = attrs.evolve(
                     doc, next_version=max(doc.versions, default=0) + 1
                 )
         return store

@@ -34,15 +34,7 @@ from services.registry_server import free_port
 KILLED = 9
 MODEL = {"MLmodel": b"flavors: {}\n", "data/weights.bin": b"w" * 9_000}
 
-_STORE_STEPS = frozenset(
-    {
-        "create_model_version",
-        "finalize_model_version",
-        "set_model_version_tag",
-        "delete_model_version",
-        "delete_registered_model",
-    }
-)
+_STORE_STEPS = frozenset({"apply"})
 _ARTIFACT_STEPS = frozenset(
     {"remove", "delete", "complete_multipart", "drop_partial", "create_multipart"}
 )

@@ -15,8 +15,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from registry_core import Registry
+from registry_core.changes import DeleteModel
 from registry_core.search import Entity, Query, parse_order_by
 from registry_core.stores.memory import MemoryStore
+from registry_core.testing.calls import TESTER
 from registry_core.validation import REGISTERED_MODELS_MAX_RESULTS
 from registry_server import Settings, create_app
 from services.wire_client import API, Answer
@@ -75,11 +77,11 @@ class InProcessServer:
         """Forgets every model and webhook of the registry: cheaper than another server."""
         store = self.registry.store
         if isinstance(store, MemoryStore):
-            store._documents.clear()
-            store._webhooks.clear()
+            store._content.models.clear()
+            store._content.webhooks.clear()
             return
         for model in store.search_registered_models(_MODELS).items:
-            store.delete_registered_model(model.name)
+            store.apply(DeleteModel(name=model.name), by=TESTER)
         for webhook in store.list_webhooks():
             store.delete_webhook(webhook.webhook_id)
 

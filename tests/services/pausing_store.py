@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
-from registry_core.models import NewRegisteredModel, RegisteredModel
+from registry_core.authors import Author
+from registry_core.changes import Change, CreateModel
 from registry_core.stores.sql import open_store as open_sqlite
 from registry_core.stores.sql.store import SqlStore
 
@@ -25,17 +27,17 @@ def open_store(url: str) -> SqlStore:
     """The store in the directory that the URL names."""
     directory = Path(urlsplit(url).path)
     store = open_sqlite(f"sqlite:///{directory / 'registry.db'}")
-    create = store.create_registered_model
+    apply = store.apply
 
-    def create_registered_model(new: NewRegisteredModel) -> RegisteredModel:
-        if new.name == "slow":
+    def pausing(change: Change[Any], *, by: Author) -> Any:
+        if isinstance(change, CreateModel) and change.model == "slow":
             (directory / "begun").touch()
             deadline = time.monotonic() + WAIT_SECONDS
             while not (directory / "go").exists() and time.monotonic() < deadline:
                 time.sleep(0.01)
-        return create(new)
+        return apply(change, by=by)
 
-    store.create_registered_model = create_registered_model  # type: ignore[method-assign]
+    store.apply = pausing  # type: ignore[method-assign]
     return store
 
 

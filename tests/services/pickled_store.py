@@ -63,12 +63,12 @@ class PickledStore:
     def _load(self) -> MemoryStore:
         store = MemoryStore(self._clock)
         if self._path.exists():
-            store._documents, store._webhooks = pickle.loads(self._path.read_bytes())
+            store._content = pickle.loads(self._path.read_bytes())
         return store
 
     def _save(self, store: MemoryStore) -> None:
         written = self._path.with_suffix(".new")
-        written.write_bytes(pickle.dumps((store._documents, store._webhooks)))
+        written.write_bytes(pickle.dumps(store._content))
         written.replace(self._path)
 
     def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:

@@ -17,7 +17,7 @@ class TestJsonFileStore(StoreTests):
         return tmp_path / "registry.json"
 
     @pytest.fixture
-    def store(self, path, clock):
+    def backend(self, path, clock):
         return JsonFileStore(path, clock)
 
     @pytest.fixture

@@ -19,6 +19,7 @@ from registry_core.search.language import parse_filter
 from registry_core.search.ordering import parse_order_by
 from registry_core.stores.memory import MemoryStore
 from registry_core.testing import ManualClock, ages, lifecycle, samples, strategies
+from registry_core.testing.calls import Calls
 from registry_core.testing.clocks import moving_wall_clock
 from registry_core.testing.observing import (
     assert_same,
@@ -30,6 +31,7 @@ from registry_core.testing.observing import (
     walk,
 )
 from registry_core.testing.racing import attempt, errors, race, the_winner, values
+from services.opened import memory_store
 
 pytest_plugins = ["pytester"]
 
@@ -42,7 +44,7 @@ MEMORY = """
         {declared}
 
         @pytest.fixture
-        def store(self, clock):
+        def backend(self, clock):
             return MemoryStore(clock)
 """
 
@@ -144,9 +146,9 @@ def test_dump_sees_secrets():
     assert plain(one) != plain(other)
 
 
-def filled(count: int) -> MemoryStore:
+def filled(count: int) -> Calls:
     """A store with so many models."""
-    store = MemoryStore(ManualClock())
+    store = memory_store(ManualClock())
     for number in range(count):
         store.create_registered_model(NewRegisteredModel(name=f"m{number}"))
     return store

@@ -17,7 +17,7 @@ class TestPickledStore(AliasTests, ConcurrencyTests, LifecycleTests):
         return tmp_path / "store"
 
     @pytest.fixture
-    def store(self, path, clock):
+    def backend(self, path, clock):
         return PickledStore(path, clock)
 
     @pytest.fixture
@@ -33,7 +33,7 @@ class TestPickledStoreAway(OutageTests):
     """A lock that somebody else holds on to is this store's outage."""
 
     @pytest.fixture
-    def store(self, tmp_path, clock):
+    def backend(self, tmp_path, clock):
         return PickledStore(tmp_path / "store", clock, patience_seconds=0.01)
 
     @pytest.fixture

@@ -11,7 +11,7 @@ class TestMemoryStore(StoreTests):
     shared = False
 
     @pytest.fixture
-    def store(self, clock: ManualClock) -> MemoryStore:
+    def backend(self, clock: ManualClock) -> MemoryStore:
         return MemoryStore(clock)
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import attrs
 import pytest
 
 from registry_core import validation
-from registry_core.models import ModelVersion, NewModelVersion, RegisteredModel, Status
+from registry_core.authors import Author
+from registry_core.changes import Change, CreateVersion
+from registry_core.models import ModelVersion, RegisteredModel, Status
 from registry_core.search import Page, Query, split_prompts
 from registry_core.stores.memory import MemoryStore
 from registry_core.stores.rest import RestStore, open_store
@@ -34,11 +37,14 @@ class _WithinTheWire(RestStore):
     def search_model_versions(self, query: Query) -> Page[ModelVersion]:
         return super().search_model_versions(_askable(query))
 
-    def create_model_version(self, new: NewModelVersion) -> ModelVersion:
-        source = "prompt-template" if validation.is_prompt(new.tags) else new.source
-        return super().create_model_version(
-            attrs.evolve(new, source=source, status=Status.READY, storage_location=None)
-        )
+    def apply(self, change: Change[Any], *, by: Author) -> Any:
+        if isinstance(change, CreateVersion):
+            new = change.new
+            source = "prompt-template" if validation.is_prompt(new.tags) else new.source
+            change = CreateVersion(
+                attrs.evolve(new, source=source, status=Status.READY, storage_location=None)
+            )
+        return super().apply(change, by=by)
 
 
 def _askable(query: Query) -> Query:
@@ -111,7 +117,7 @@ class TestRestStore(StoreTests):
                 request.node.add_marker(pytest.mark.xfail(reason=DECLARED[name], strict=True))
 
     @pytest.fixture
-    def store(
+    def backend(
         self, server: LiveServer, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
     ) -> Iterator[RestStore]:
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")

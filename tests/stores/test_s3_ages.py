@@ -12,13 +12,14 @@ import pytest
 from registry_core.errors import AlreadyExistsError, ConflictError, StoreUnavailableError
 from registry_core.models import NewModelVersion, NewRegisteredModel
 from registry_core.store import Store
-from registry_core.stores.memory import MemoryStore
-from registry_core.stores.s3 import S3Store, open_store, retry
+from registry_core.stores.s3 import S3Store, retry
 from registry_core.stores.s3.record import JOURNAL_MIN_ENTRIES
 from registry_core.testing import ManualClock
 from registry_core.testing.ages import DAY, HOUR
 from registry_core.testing.observing import model_names, models_query, plain
 from registry_core.testing.racing import attempt
+from services.opened import memory_store
+from services.opened import open_s3_store as open_store
 from services.s3 import S3Server, store_url
 from services.s3_mutations import observe
 from services.s3_proxy import CONDITIONAL_ONLY, Fault, Request, S3Proxy
@@ -142,7 +143,7 @@ def test_a_fault_on_an_old_document_changes_nothing_for_the_caller(
     """At each request of a process that sees the key for the first time."""
     other = opened()
     for number in itertools.count():
-        name, now, reference = f"m{number:02}", clock.now, MemoryStore(clock)
+        name, now, reference = f"m{number:02}", clock.now, memory_store(clock)
         case.prepare(reference, clock, name)
         clock.now = now
         case.prepare(other, clock, name)

@@ -18,8 +18,9 @@ from registry_core.errors import (
     UnsupportedBackendError,
 )
 from registry_core.models import NewRegisteredModel
-from registry_core.stores.s3 import S3Store, open_store
+from registry_core.stores.s3 import S3Store
 from registry_core.testing.observing import model_names, models_query
+from services.opened import open_s3_store as open_store
 from services.s3 import (
     ACCESS_KEY,
     SECRET_KEY,

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from registry_core import documents
+from registry_core.documents import ModelDocument
 from registry_core.errors import StoreCorruptedError
 from registry_core.models import (
     ModelVersion,
@@ -22,8 +24,6 @@ from registry_core.models import (
     WebhookEvent,
     WebhookStatus,
 )
-from registry_core.stores import documents
-from registry_core.stores.documents import ModelDocument
 from registry_core.stores.s3.codec import decode, encode
 from registry_core.stores.s3.large import LargeText
 from registry_core.stores.s3.record import Arriving, Model, Record, Tombstone

@@ -17,7 +17,7 @@ from services.s3 import S3Server, bucket_name, launch, store_url
 
 class TestS3Store(StoreTests):
     @pytest.fixture
-    def store(self, s3_url: str, clock: ManualClock) -> Iterator[Store]:
+    def backend(self, s3_url: str, clock: ManualClock) -> Iterator[Store]:
         store = open_store(s3_url, clock=clock)
         yield store
         store.close()
@@ -57,7 +57,7 @@ class TestS3StoreInAnOutage(OutageTests):
     """The server is killed, and started again on its data."""
 
     @pytest.fixture
-    def store(
+    def backend(
         self, mortal_s3: S3Server, s3_prefix: str, monkeypatch: pytest.MonkeyPatch
     ) -> Iterator[Store]:
         for variable, value in mortal_s3.environment().items():

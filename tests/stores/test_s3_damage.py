@@ -21,7 +21,7 @@ from registry_core.errors import (
 )
 from registry_core.models import NewModelVersion, NewRegisteredModel
 from registry_core.search import Query
-from registry_core.stores.s3 import S3Store, open_store
+from registry_core.stores.s3 import S3Store
 from registry_core.testing.observing import (
     Search,
     model_names,
@@ -30,6 +30,7 @@ from registry_core.testing.observing import (
     version_keys,
     versions_query,
 )
+from services.opened import open_s3_store as open_store
 from services.s3 import S3Server
 from services.s3_keys import Keys
 from services.s3_mutations import furnish

@@ -22,10 +22,11 @@ from registry_core.errors import (
 )
 from registry_core.models import NewModelVersion, NewRegisteredModel, NewWebhook
 from registry_core.store import Store
-from registry_core.stores.memory import MemoryStore
-from registry_core.stores.s3 import S3Store, open_store, records, retry, values
+from registry_core.stores.s3 import S3Store, records, retry, values
 from registry_core.testing import ManualClock
 from registry_core.testing.observing import model_names, models_query
+from services.opened import memory_store
+from services.opened import open_s3_store as open_store
 from services.s3 import S3Server, store_url
 from services.s3_mutations import Mutation, observe
 from services.s3_proxy import CONDITIONAL_ONLY, PASSING, Fault, Request, S3Proxy
@@ -140,7 +141,7 @@ def test_a_fault_at_any_request_changes_nothing_for_the_caller(
     plan = proxy.plan
     for number in itertools.count():
         model = f"m{number:02}"
-        reference = MemoryStore(clock)
+        reference = memory_store(clock)
         mutation.prepare(reference, model)
         expected = mutation.act(reference, model)
         mutation.prepare(store, model)

@@ -11,8 +11,9 @@ import pytest
 from registry_core.errors import StoreCorruptedError
 from registry_core.fsck import Fsck
 from registry_core.models import NewModelVersion, NewRegisteredModel
-from registry_core.stores.s3 import S3Store, inventory, open_store
+from registry_core.stores.s3 import S3Store, inventory
 from registry_core.testing.observing import model_names, models_query
+from services.opened import open_s3_store as open_store
 from services.s3 import S3Server
 from services.s3_keys import Keys
 from services.s3_mutations import furnish, observe

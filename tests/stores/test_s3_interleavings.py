@@ -17,7 +17,8 @@ from chaos.calls import make, names_of
 from chaos.history import per_model
 from chaos.linearizability import Call, violation
 from registry_core.store import Store
-from registry_core.stores.s3 import S3Store, open_store
+from registry_core.stores.s3 import S3Store
+from services.opened import open_s3_store as open_store
 from services.s3 import S3Server, store_url
 
 FIRST = {

@@ -8,8 +8,9 @@ import pytest
 
 from registry_core.errors import ConflictError
 from registry_core.models import NewRegisteredModel
-from registry_core.stores.s3 import S3Store, index, open_store
+from registry_core.stores.s3 import S3Store, index
 from registry_core.testing.observing import model_names, models_query
+from services.opened import open_s3_store as open_store
 
 NAMES = ("b", "d", "f", "h", "j")
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from registry_core.models import NewModelVersion, NewRegisteredModel
-from registry_core.stores.s3 import S3Store, open_store
+from registry_core.stores.s3 import S3Store
 from registry_core.testing.observing import model_names, models_query, version_keys, versions_query
+from services.opened import open_s3_store as open_store
 from services.s3_mutations import LARGE, MUTATIONS, Mutation, furnish
 
 

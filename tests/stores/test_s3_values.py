@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from registry_core import validation
 from registry_core.errors import RegisteredModelNotFoundError
 from registry_core.models import NewModelVersion, NewRegisteredModel, Status
-from registry_core.stores.s3 import S3Store, open_store, values
+from registry_core.stores.s3 import S3Store, values
 from registry_core.stores.s3.large import INLINE_MAX_BYTES, LargeText, digest, is_large
 from registry_core.testing.observing import model_names, models_query, version_keys, versions_query
+from services.opened import open_s3_store as open_store
 from services.s3 import S3Server, bucket_name
 
 LARGE = "Grüße, 😀\n" * 2_000

@@ -12,8 +12,9 @@ from registry_core.at_once import ReadsAtOnce, WouldWaitError
 from registry_core.errors import RegisteredModelNotFoundError
 from registry_core.models import NewModelVersion, NewRegisteredModel
 from registry_core.search import Entity, Query, parse_order_by
-from registry_core.stores.sql import SqlStore, open_store, patience
+from registry_core.stores.sql import SqlStore, patience
 from registry_core.stores.sql.compiling import Statement
+from services.opened import open_sql_store as open_store
 from services.selecting import Selecting
 
 LONG = {

@@ -39,7 +39,7 @@ def emptied_postgres(postgres_module_url: str) -> Iterator[Callable[[], str]]:
 
 class SqlStoreTests(StoreTests):
     @pytest.fixture
-    def store(self, url: str, clock: ManualClock) -> Iterator[Store]:
+    def backend(self, url: str, clock: ManualClock) -> Iterator[Store]:
         store = open_store(url, clock=clock)
         yield store
         store.close()
@@ -64,7 +64,7 @@ class TestSqliteStoreInMemory(StoreTests):
     shared = False
 
     @pytest.fixture
-    def store(self, clock: ManualClock) -> Iterator[Store]:
+    def backend(self, clock: ManualClock) -> Iterator[Store]:
         store = open_store("sqlite://", clock=clock)
         yield store
         store.close()

@@ -12,9 +12,10 @@ import pytest
 from registry_core import at_once
 from registry_core.errors import StoreUnavailableError
 from registry_core.models import NewModelVersion, NewRegisteredModel, Stage
-from registry_core.stores.sql import SqlStore, open_store, postgresql
+from registry_core.stores.sql import SqlStore, postgresql
 from registry_core.stores.sql.postgresql import PostgresqlDriver
 from registry_core.testing.racing import race
+from services.opened import open_sql_store as open_store
 from services.pgbouncer import pgbouncer
 from services.postgres import PostgresServer
 from services.selecting import Selecting

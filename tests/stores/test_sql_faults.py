@@ -28,7 +28,7 @@ from registry_core.errors import (
 )
 from registry_core.models import NewModelVersion, NewRegisteredModel, Stage
 from registry_core.store import Store
-from registry_core.stores.sql import SqlStore, database, open_store, pool, postgresql, sqlite
+from registry_core.stores.sql import SqlStore, database, pool, postgresql, sqlite
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.database import Database
 from registry_core.stores.sql.errors import (
@@ -40,6 +40,8 @@ from registry_core.stores.sql.errors import (
 from registry_core.stores.sql.postgresql import PostgresqlDriver
 from registry_core.stores.sql.sqlite import SqliteDriver
 from registry_core.testing.racing import race
+from services.opened import open_sql_store as open_store
+from services.opened import sql_store_on
 from services.postgres import PostgresServer
 
 PROMPTLY = 5.0
@@ -159,7 +161,7 @@ def faulty(url: str, faults: Faults) -> Iterator[SqlStore]:
     with opened(url) as store:
         create_model(store)
         store.create_model_version(NEW)
-    store = SqlStore(Database(Faulty(driver(url), faults)))
+    store = sql_store_on(Database(Faulty(driver(url), faults)))
     yield store
     store.close()
 
@@ -329,8 +331,9 @@ FORK = """
 import os, sys
 from registry_core.models import NewRegisteredModel
 from registry_core.stores.sql import open_store
+from registry_core.testing.calls import Calls
 
-store = open_store(sys.argv[1])
+store = Calls(open_store(sys.argv[1]))
 store.create_registered_model(NewRegisteredModel(name="parent"))
 child = os.fork()
 if child == 0:
@@ -568,7 +571,7 @@ def test_a_deadlock_is_repeated(postgres_url: str) -> None:
         for name in ("a", "b"):
             create_model(store, name)
         faults = Faults(at="SELECT", times=1)
-        racing = SqlStore(Database(Faulty(driver(postgres_url), faults)))
+        racing = sql_store_on(Database(Faulty(driver(postgres_url), faults)))
         with psycopg.connect(postgres_url) as holder:
             holder.execute("SET deadlock_timeout = '10s'")
             holder.execute("UPDATE registered_models SET description = 'x' WHERE name = 'b'")

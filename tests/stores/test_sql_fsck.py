@@ -15,8 +15,9 @@ import pytest
 from registry_core.errors import StoreCorruptedError
 from registry_core.fsck import Fsck, Report
 from registry_core.models import NewModelVersion
-from registry_core.stores.sql import SqlStore, fsck, open_store
+from registry_core.stores.sql import SqlStore, fsck
 from registry_core.testing.observing import dump, model_names, models_query, versions_query
+from services.opened import open_sql_store as open_store
 from services.s3_mutations import furnish
 
 Run = Callable[[str], None]

@@ -24,11 +24,12 @@ from registry_core.errors import (
 )
 from registry_core.models import NewModelVersion, NewRegisteredModel
 from registry_core.stores import sql
-from registry_core.stores.sql import current, open_store, upgrade
+from registry_core.stores.sql import current, upgrade
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.postgresql import PostgresqlConnection
 from registry_core.stores.sql.tables import ALEMBIC_VERSION_TABLE
 from registry_core.testing.racing import race
+from services.opened import open_sql_store as open_store
 from services.postgres import Postgres, fresh_database
 
 

@@ -28,11 +28,12 @@ from registry_core.models import (
     WebhookEvent,
     WebhookStatus,
 )
-from registry_core.stores.sql import SqlStore, open_store, operations
+from registry_core.stores.sql import SqlStore, operations
 from registry_core.stores.sql.database import Database
 from registry_core.stores.sql.errors import DuplicateError, InDoubtError
 from registry_core.stores.sql.operations import operation_id, settled
 from registry_core.stores.sql.postgresql import PostgresqlDriver
+from services.opened import open_sql_store as open_store
 from services.postgres import PostgresServer
 from services.tcp_proxy import TcpProxy
 

@@ -10,9 +10,10 @@ from registry_core import at_once
 from registry_core.at_once import TooLargeError, WouldWaitError
 from registry_core.models import NewModelVersion, NewRegisteredModel
 from registry_core.search import Entity, Query, paging, parse_order_by
-from registry_core.stores.sql import SqlStore, exchange, open_store, patience
+from registry_core.stores.sql import SqlStore, exchange, patience
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.results import CutRows, PageOfRows
+from services.opened import open_sql_store as open_store
 
 LONG = "x" * 100_000
 

@@ -18,10 +18,11 @@ from registry_core import open_registry
 from registry_core.backends import connection_limit
 from registry_core.errors import InvalidArgumentError, StoreUnavailableError
 from registry_core.models import NewModelVersion, NewRegisteredModel
-from registry_core.stores.sql import SqlStore, open_store, pool
+from registry_core.stores.sql import SqlStore, pool
 from registry_core.stores.sql.errors import ConnectionLostError
 from registry_core.stores.sql.pool import Pool
 from registry_core.testing.racing import race
+from services.opened import open_sql_store as open_store
 
 PROMPTLY = 5.0
 """Seconds within which a store says that there is no connection."""

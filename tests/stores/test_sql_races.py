@@ -16,8 +16,9 @@ import pytest
 from registry_core.errors import ModelVersionNotFoundError, RegistryError
 from registry_core.models import NewModelVersion, NewRegisteredModel, Stage
 from registry_core.search import Entity, OrderBy, Query, parse_filter
-from registry_core.stores.sql import SqlStore, open_store
+from registry_core.stores.sql import SqlStore
 from registry_core.testing.racing import race
+from services.opened import open_sql_store as open_store
 
 PROCESSES = 2
 WRITERS = 32
@@ -27,9 +28,10 @@ CREATE_VERSIONS = """
 import json, sys
 from registry_core.models import NewModelVersion
 from registry_core.stores.sql import open_store
+from registry_core.testing.calls import Calls
 from registry_core.testing.racing import race
 
-store = open_store(sys.argv[1])
+store = Calls(open_store(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.readline()
 new = NewModelVersion(name="m", source="s", tags={"process": sys.argv[2]})

@@ -10,8 +10,9 @@ import pytest
 
 from registry_core.models import NewModelVersion, NewRegisteredModel, Stage
 from registry_core.search import Entity, OrderBy, Query, parse_filter
-from registry_core.stores.sql import SqlStore, checks, current, head, open_store, upgrade
+from registry_core.stores.sql import SqlStore, checks, current, head, upgrade
 from registry_core.testing.racing import race
+from services.opened import open_sql_store as open_store
 from services.postgres import Postgres, fresh_database
 from services.postgres_kinds import BY_NPM, KINDS, Unavailable, running
 

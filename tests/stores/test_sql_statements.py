@@ -21,10 +21,12 @@ from registry_core.models import (
 )
 from registry_core.search import Entity, OrderBy, Query, parse_filter
 from registry_core.store import Store
-from registry_core.stores.sql import SqlStore, open_store
+from registry_core.stores.sql import SqlStore
 from registry_core.stores.sql.database import Connection, Database
 from registry_core.stores.sql.postgresql import PostgresqlDriver
 from registry_core.stores.sql.sqlite import SqliteDriver
+from services.opened import open_sql_store as open_store
+from services.opened import sql_store_on
 
 
 @attrs.define
@@ -200,7 +202,7 @@ def url(request: pytest.FixtureRequest, tmp_path) -> str:
 def counting(url: str) -> tuple[SqlStore, Count]:
     kind = SqliteDriver if url.startswith("sqlite") else PostgresqlDriver
     driver = CountingDriver(kind.from_url(url))
-    return SqlStore(Database(driver)), driver.count
+    return sql_store_on(Database(driver)), driver.count
 
 
 @pytest.fixture

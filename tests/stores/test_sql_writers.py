@@ -21,11 +21,13 @@ from registry_core.errors import (
     StoreUnavailableError,
 )
 from registry_core.models import NewModelVersion, NewRegisteredModel, Stage
-from registry_core.stores.sql import SqlStore, database, open_store
+from registry_core.stores.sql import SqlStore, database
 from registry_core.stores.sql.database import Database
 from registry_core.stores.sql.errors import LostRaceError
 from registry_core.stores.sql.sqlite import SqliteDriver
 from registry_core.stores.sql.writers import MOST_SHARED, Change, Writers
+from services.opened import open_sql_store as open_store
+from services.opened import sql_store_on
 
 SOON = 30.0
 """Seconds within which what must happen has happened, on the slowest machine."""
@@ -75,7 +77,7 @@ def driver(tmp_path: Path) -> Watched:
 def store(driver: Watched, tmp_path: Path) -> Iterator[SqlStore]:
     """A store with a model `m` of one version."""
     open_store(f"sqlite:///{tmp_path / 'registry.db'}").close()
-    store = SqlStore(Database(driver))
+    store = sql_store_on(Database(driver))
     store.create_registered_model(NewRegisteredModel(name="m"))
     store.create_model_version(NewModelVersion(name="m", source="s"))
     yield store

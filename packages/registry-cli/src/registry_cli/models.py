@@ -11,6 +11,7 @@ from registry_cli.options import (
     list_options,
     name_argument,
     on_store,
+    reason_option,
     same_model,
     shows_results,
     tag_option,
@@ -30,6 +31,7 @@ def models() -> None:
 @name_argument
 @click.option("--description", metavar="TEXT", help="What the model is for.")
 @tag_option
+@reason_option
 @shows_results
 @pass_session
 def create(
@@ -70,6 +72,7 @@ def list_models(
 @models.command()
 @name_argument
 @description_option
+@reason_option
 @shows_results
 @pass_session
 def update(session: Session, name: str, description: str) -> None:
@@ -80,6 +83,7 @@ def update(session: Session, name: str, description: str) -> None:
 @models.command()
 @name_argument
 @click.argument("new_name", metavar="NEW_NAME")
+@reason_option
 @shows_results
 @pass_session
 def rename(session: Session, name: str, new_name: str) -> None:
@@ -90,6 +94,7 @@ def rename(session: Session, name: str, new_name: str) -> None:
 @models.command()
 @name_argument
 @yes_option
+@reason_option
 @on_store
 @pass_session
 def delete(session: Session, name: str, *, yes: bool) -> None:
@@ -102,6 +107,7 @@ def delete(session: Session, name: str, *, yes: bool) -> None:
 @models.command()
 @name_argument
 @click.argument("tags", metavar="KEY=VALUE...", type=tag_pair, nargs=-1, required=True)
+@reason_option
 @on_store
 @pass_session
 def tag(session: Session, name: str, tags: tuple[tuple[str, str], ...]) -> None:
@@ -113,6 +119,7 @@ def tag(session: Session, name: str, tags: tuple[tuple[str, str], ...]) -> None:
 @models.command()
 @name_argument
 @click.argument("keys", metavar="KEY...", nargs=-1, required=True)
+@reason_option
 @on_store
 @pass_session
 def untag(session: Session, name: str, keys: tuple[str, ...]) -> None:
@@ -125,6 +132,7 @@ def untag(session: Session, name: str, keys: tuple[str, ...]) -> None:
 @name_argument
 @click.argument("alias", metavar="ALIAS")
 @click.argument("version", metavar="{VERSION | URI}")
+@reason_option
 @on_store
 @pass_session
 def alias(session: Session, name: str, alias: str, version: str) -> None:
@@ -140,6 +148,7 @@ def alias(session: Session, name: str, alias: str, version: str) -> None:
 @models.command()
 @name_argument
 @click.argument("alias", metavar="ALIAS")
+@reason_option
 @on_store
 @pass_session
 def unalias(session: Session, name: str, alias: str) -> None:

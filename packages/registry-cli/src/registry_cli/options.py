@@ -45,6 +45,13 @@ def _output(ctx: click.Context, _: click.Parameter, value: str | None) -> str | 
     return value
 
 
+def _reason(ctx: click.Context, _: click.Parameter, value: str | None) -> str | None:
+    session = ctx.find_object(Session)
+    if value and session:
+        session.reason = value
+    return value
+
+
 def _store_option(*, expose: bool) -> Callable[[CommandT], CommandT]:
     return click.option(
         "--store",
@@ -141,6 +148,15 @@ _FILTER_HELP = (
 description_option = click.option(
     "--description", metavar="TEXT", required=True, help="The new text; '' erases it."
 )
+
+reason_option = click.option(
+    "--reason",
+    metavar="TEXT",
+    expose_value=False,
+    callback=_reason,
+    help="Why you make this change.",
+)
+"""`--reason` of every command that changes the registry."""
 
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 

@@ -29,6 +29,7 @@ class Session:
     ) -> None:
         self.store = store
         self.artifacts = artifacts
+        self.reason: str | None = None
         self.output_format = output
         self.show_traceback = show_traceback
 
@@ -47,12 +48,12 @@ class Session:
     @cached_property
     def registry(self) -> Registry:
         """The registry, closed when the command ends."""
-        from registry_core import open_registry  # noqa: PLC0415 --help must not pay for the library
+        from registry_core import Origin, open_registry  # noqa: PLC0415 --help must not pay for it
 
         route_logs()
         registry = open_registry(self.store, artifacts=self.artifacts)
         click.get_current_context().find_root().call_on_close(registry.close)
-        return registry
+        return registry.acting_as(reason=self.reason, origin=Origin.REGCTL)
 
 
 pass_session = click.make_pass_decorator(Session)

@@ -12,6 +12,7 @@ from registry_cli.options import (
     name_argument,
     on_artifacts,
     on_store,
+    reason_option,
     shows_results,
     tag_option,
     version_argument,
@@ -37,6 +38,7 @@ Target = tuple[VersionRef, tuple[str, ...]]
 @click.option("--description", metavar="TEXT", help="What is new in this version.")
 @tag_option
 @on_artifacts
+@reason_option
 @shows_results
 @pass_session
 def push(

@@ -14,6 +14,7 @@ from registry_cli.options import (
     name_argument,
     of_model,
     on_store,
+    reason_option,
     shows_results,
     tag_option,
     tag_pair,
@@ -43,6 +44,7 @@ def versions() -> None:
 @click.option("--model-id", metavar="ID", help="The logged model that this is.")
 @click.option("--description", metavar="TEXT", help="What is new in this version.")
 @tag_option
+@reason_option
 @shows_results
 @pass_session
 def create(
@@ -111,6 +113,7 @@ def list_versions(
 @versions.command()
 @version_argument()
 @description_option
+@reason_option
 @shows_results
 @pass_session
 def update(session: Session, target: Target, description: str) -> None:
@@ -122,6 +125,7 @@ def update(session: Session, target: Target, description: str) -> None:
 @versions.command()
 @version_argument()
 @yes_option
+@reason_option
 @on_store
 @pass_session
 def delete(session: Session, target: Target, *, yes: bool) -> None:
@@ -139,6 +143,7 @@ def delete(session: Session, target: Target, *, yes: bool) -> None:
     is_flag=True,
     help="Move every other version in the stage to Archived, in the same step.",
 )
+@reason_option
 @shows_results
 @pass_session
 def transition(session: Session, target: Target, *, archive_existing_versions: bool) -> None:
@@ -155,6 +160,7 @@ def transition(session: Session, target: Target, *, archive_existing_versions: b
 
 @versions.command()
 @version_argument("KEY=VALUE...")
+@reason_option
 @on_store
 @pass_session
 def tag(session: Session, target: Target) -> None:
@@ -168,6 +174,7 @@ def tag(session: Session, target: Target) -> None:
 
 @versions.command()
 @version_argument("KEY...")
+@reason_option
 @on_store
 @pass_session
 def untag(session: Session, target: Target) -> None:

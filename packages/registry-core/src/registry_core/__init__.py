@@ -8,6 +8,7 @@ with open_registry("sqlite:///registry.db") as registry:
     registry.set_registered_model_alias("churn", "champion", version.version)
 """
 
+from registry_core.authors import Author, Origin
 from registry_core.backends import open_registry, open_store, store_url
 from registry_core.errors import (
     AliasNotFoundError,
@@ -53,6 +54,7 @@ __all__ = [
     "ArtifactImmutableError",
     "ArtifactMismatchError",
     "ArtifactNotFoundError",
+    "Author",
     "BackendError",
     "BackendNotInstalledError",
     "ConflictError",
@@ -67,6 +69,7 @@ __all__ = [
     "NoVersionInStageError",
     "NotFoundError",
     "NotPermittedError",
+    "Origin",
     "Page",
     "RegisteredModel",
     "RegisteredModelNotFoundError",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,21 +10,33 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
+import attrs
+
 from registry_core import sources, uris, validation
 from registry_core.artifacts import ArtifactStore, Manifest
 from registry_core.artifacts.trees import Progress
-from registry_core.errors import (
-    InvalidArgumentError,
-    ModelVersionNotFoundError,
-    NoModelVersionsError,
-    NoVersionInStageError,
-    StoreCorruptedError,
+from registry_core.authors import Author, Origin, process_actor
+from registry_core.changes import (
+    CreateModel,
+    CreateVersion,
+    DeleteAlias,
+    DeleteModel,
+    DeleteModelTag,
+    DeleteVersion,
+    DeleteVersionTag,
+    RenameModel,
+    SetAlias,
+    SetModelTag,
+    SetVersionTag,
+    TransitionVersion,
+    UpdateModel,
+    UpdateVersion,
 )
+from registry_core.errors import InvalidArgumentError, StoreCorruptedError
 from registry_core.fsck import GRACE_SECONDS, Fsck, Report
 from registry_core.lifecycle import DEFAULT_GRACE_SECONDS, ModelArtifacts
 from registry_core.models import (
     ModelVersion,
-    NewModelVersion,
     NewRegisteredModel,
     RegisteredModel,
     Stage,
@@ -37,12 +50,14 @@ from registry_core.search import (
     parse_order_by,
     split_prompts,
 )
+from registry_core.source_resolver import SourceResolver, version_by_alias
 from registry_core.store import Store
 from registry_core.validation import (
     DEFAULT_PAGE_SIZE,
     MODEL_VERSIONS_MAX_RESULTS,
     REGISTERED_MODELS_MAX_RESULTS,
 )
+from registry_core.writer import Observer, Writer
 
 _ITERATION_PAGE_SIZE = 1_000
 """Rows that `iter_...` methods read at a time: large enough that round trips do not dominate."""
@@ -78,6 +93,8 @@ class Registry:
         self._public_artifacts_url = public_artifacts_url
         self._local_sources = local_sources
         self._local_source_root = local_source_root
+        self._author: Author | None = None
+        self._observers: list[Observer] = []
 
     def __enter__(self) -> Self:
         return self
@@ -100,6 +117,48 @@ class Registry:
         """Returns when the store answers; raises `StoreUnavailableError` when it does not."""
         self.store.ping()
 
+    # Who changes it, and who watches
+
+    def acting_as(
+        self,
+        actor: str | None = None,
+        *,
+        reason: str | None = None,
+        origin: Origin = Origin.LIBRARY,
+        is_authenticated: bool = False,
+    ) -> Self:
+        """Return a view on the same registry whose changes are made by `actor`.
+
+        Without an actor it is `REGISTRY_ACTOR`, else the operating system's user. A reason given to
+        a method wins over the view's.
+
+        Example:
+            >>> ann = registry.acting_as("ann", reason="passed the review")
+            >>> ann.set_registered_model_alias("churn", "champion", 3)
+        """
+        view = copy.copy(self)
+        view._author = Author(  # noqa: SLF001 its own kind
+            actor=process_actor() if actor is None else actor,
+            reason=reason,
+            origin=origin,
+            is_authenticated=is_authenticated,
+        )
+        return view
+
+    def observe(self, observer: Observer) -> None:
+        """Show each later change to `observer`, whichever view on this registry makes it.
+
+        It is called with the change, its result and its author, after the change was committed and
+        in the thread of the caller, who gets the result also when the observer fails.
+        """
+        self._observers.append(observer)
+
+    def _writer(self, reason: str | None) -> Writer:
+        author = self._author or Author(actor=process_actor())
+        if reason is not None:
+            author = attrs.evolve(author, reason=reason)
+        return Writer(self.store, author, tuple(self._observers))
+
     # Registered models
 
     def create_registered_model(
@@ -109,20 +168,20 @@ class Registry:
         description: str | None = None,
         tags: Mapping[str, str] | None = None,
         deployment_job_id: str | None = None,
+        reason: str | None = None,
     ) -> RegisteredModel:
         """The new registered model.
 
         Raises:
             AlreadyExistsError: a model or prompt of that name exists.
         """
-        return self.store.create_registered_model(
-            NewRegisteredModel(
-                name=name,
-                description=description or None,
-                tags=dict(tags or {}),
-                deployment_job_id=deployment_job_id,
-            )
+        new = NewRegisteredModel(
+            name=name,
+            description=description or None,
+            tags=dict(tags or {}),
+            deployment_job_id=deployment_job_id,
         )
+        return self._writer(reason).apply(CreateModel(new))
 
     def get_registered_model(self, name: str) -> RegisteredModel:
         """The registered model with its tags, aliases and latest versions.
@@ -164,13 +223,19 @@ class Registry:
             )
         )
 
-    def update_registered_model(self, name: str, *, description: str | None) -> RegisteredModel:
+    def update_registered_model(
+        self, name: str, *, description: str | None, reason: str | None = None
+    ) -> RegisteredModel:
         """The registered model with that description; None or an empty text erases it."""
-        return self.store.update_registered_model(
-            validation.model_name(name), description=validation.description(description) or None
+        change = UpdateModel(
+            name=validation.model_name(name),
+            description=validation.description(description) or None,
         )
+        return self._writer(reason).apply(change)
 
-    def rename_registered_model(self, name: str, *, new_name: str) -> RegisteredModel:
+    def rename_registered_model(
+        self, name: str, *, new_name: str, reason: str | None = None
+    ) -> RegisteredModel:
         """The registered model under its new name, with all it had.
 
         `models:/` URIs kept as sources elsewhere are not rewritten.
@@ -181,11 +246,12 @@ class Registry:
         """
         # Of two wrong names MLflow tells the new one.
         new_name = validation.model_name(new_name, parameter="new_name")
-        return self.store.rename_registered_model(validation.model_name(name), new_name=new_name)
+        change = RenameModel(name=validation.model_name(name), new_name=new_name)
+        return self._writer(reason).apply(change)
 
-    def delete_registered_model(self, name: str) -> None:
+    def delete_registered_model(self, name: str, *, reason: str | None = None) -> None:
         """Removes the registered model with all its versions, tags and aliases."""
-        self.store.delete_registered_model(validation.model_name(name))
+        self._writer(reason).apply(DeleteModel(name=validation.model_name(name)))
 
     def get_latest_versions(
         self, name: str, *, stages: Sequence[str] | None = None
@@ -209,6 +275,7 @@ class Registry:
         model_id: str | None = None,
         user_id: str | None = None,
         progress: Progress | None = None,
+        reason: str | None = None,
     ) -> ModelVersion:
         """The next version of a registered model.
 
@@ -222,41 +289,24 @@ class Registry:
         Raises:
             RegisteredModelNotFoundError: the registered model does not exist.
         """
-        tags = dict(tags or {})
-        if not source:
-            raise validation.missing("source")
-        storage_location = origin = None
-        if validation.is_prompt(tags):
-            sources.check_prompt(source)
-            # A prompt comes from no logged model; MLflow drops the id, too.
-            model_id = None
-        elif uris.is_model_uri(source) and not sources.is_logged_model(source):
-            origin = self._origin(source, run_id=run_id, model_id=model_id)
-            storage_location = origin.download_uri
-            source = f"{uris.SCHEME}{origin.name}/{origin.version}"
-            # A name may be what other programs take for a path that leads up.
-            sources.check_remote(source)
-            run_id = origin.run_id if run_id is None else run_id
-            model_id = origin.model_id if model_id is None else model_id
-        else:
-            self._check_source(source)
-        new = NewModelVersion(
-            name=name,
-            source=source,
-            storage_location=storage_location,
-            run_id=run_id or "",
+        resolved = self._sources.resolve(
+            name,
+            source,
+            run_id=run_id,
+            model_id=model_id,
+            tags=dict(tags or {}),
             run_link=run_link or "",
             description=description or "",
-            tags=tags,
-            model_id=model_id or None,
             user_id=user_id or None,
         )
-        validation.uri(new.run_link or "", parameter="run_link")
-        if self.artifacts is None or validation.is_prompt(tags):
-            return self.store.create_model_version(new)
-        if self._is_pushed(new.source):
-            return self._push(new, progress)
-        return self.files.register(new, origin=origin)
+        writer, draft = self._writer(reason), resolved.draft
+        if self.artifacts is None or validation.is_prompt(draft.tags):
+            return writer.apply(CreateVersion(draft))
+        files = ModelArtifacts(writer, self.artifacts)
+        if resolved.is_upload:
+            path = sources.local_path(draft.source)
+            return files.push(draft, path, within=self._sources.upload_root, progress=progress)
+        return files.register(draft, origin=resolved.origin)
 
     def get_model_version(self, name: str, version: int | str) -> ModelVersion:
         """The model version with its tags and aliases.
@@ -264,11 +314,11 @@ class Registry:
         Raises:
             ModelVersionNotFoundError: there is none.
         """
-        return self.store.get_model_version(*_key(name, version))
+        return self.store.get_model_version(*validation.version_key(name, version))
 
     def resolve(self, uri: str) -> ModelVersion:
         """The version that a `models:/` URI stands for now: by number, alias, stage or `latest`."""
-        return self._resolve(uris.parse_model_uri(uri))
+        return self._sources.version(uris.parse_model_uri(uri))
 
     def search_model_versions(
         self,
@@ -302,12 +352,14 @@ class Registry:
         )
 
     def update_model_version(
-        self, name: str, version: int | str, *, description: str | None
+        self, name: str, version: int | str, *, description: str | None, reason: str | None = None
     ) -> ModelVersion:
         """The model version with that description; None erases it, an empty text is kept."""
-        return self.store.update_model_version(
-            *_key(name, version), description=validation.description(description)
+        name, number = validation.version_key(name, version)
+        change = UpdateVersion(
+            name=name, version=number, description=validation.description(description)
         )
+        return self._writer(reason).apply(change)
 
     def transition_model_version_stage(
         self,
@@ -316,6 +368,7 @@ class Registry:
         *,
         stage: str,
         archive_existing_versions: bool = False,
+        reason: str | None = None,
     ) -> ModelVersion:
         """The model version in that stage.
 
@@ -329,17 +382,23 @@ class Registry:
                 f"'{stage}' is not an Active stage. Valid stages are "
                 f"{[active.value for active in Stage if active.is_active]}"
             )
-        return self.store.transition_model_version_stage(
-            *_key(name, version),
+        name, number = validation.version_key(name, version)
+        change = TransitionVersion(
+            name=name,
+            version=number,
             stage=target,
             archive_existing_versions=archive_existing_versions,
         )
+        return self._writer(reason).apply(change)
 
-    def delete_model_version(self, name: str, version: int | str) -> None:
+    def delete_model_version(
+        self, name: str, version: int | str, *, reason: str | None = None
+    ) -> None:
         """Removes the model version with its tags and aliases; its number is not used again."""
         # Of a wrong name and a wrong version MLflow tells the version, here alone.
         validation.version(version)
-        self.store.delete_model_version(*_key(name, version))
+        name, number = validation.version_key(name, version)
+        self._writer(reason).apply(DeleteVersion(name=name, version=number))
 
     def get_model_version_download_uri(self, name: str, version: int | str) -> str:
         """Where the bytes of the model version can be read."""
@@ -444,21 +503,27 @@ class Registry:
                 "This registry has no artifact root; name one with REGISTRY_ARTIFACTS or "
                 "--artifacts"
             )
-        return ModelArtifacts(self.store, self.artifacts)
+        return ModelArtifacts(self._writer(None), self.artifacts)
 
-    def _push(self, new: NewModelVersion, progress: Progress | None) -> ModelVersion:
-        within = None if self._local_sources else self._local_source_root
-        path = sources.local_path(new.source)
-        return self.files.push(new, path, within=within, progress=progress)
+    @property
+    def _sources(self) -> SourceResolver:
+        return SourceResolver(
+            self.store,
+            kept=None if self.artifacts is None else self.files,
+            local_sources=self._local_sources,
+            local_source_root=self._local_source_root,
+        )
 
     # Aliases and tags
 
-    def set_registered_model_alias(self, name: str, alias: str, version: int | str) -> None:
+    def set_registered_model_alias(
+        self, name: str, alias: str, version: int | str, *, reason: str | None = None
+    ) -> None:
         """Points the alias at that version, wherever it pointed before."""
         validation.model_name(name)
         validation.new_alias(alias)
-        name, number = _key(name, version)
-        self.store.set_registered_model_alias(name, alias, version=number)
+        name, number = validation.version_key(name, version)
+        self._writer(reason).apply(SetAlias(name=name, alias=alias, version=number))
 
     def get_model_version_by_alias(self, name: str, alias: str) -> ModelVersion:
         """The version that the alias names; `latest` in any case is the one numbered highest.
@@ -466,122 +531,57 @@ class Registry:
         Raises:
             AliasNotFoundError: there is no such alias.
         """
-        validation.model_name(name)
-        validation.alias(alias)
-        if not validation.is_latest(alias):
-            return self.store.get_model_version_by_alias(name, alias)
-        latest = self.store.get_registered_model(name).latest_versions
-        if not latest:
-            raise NoModelVersionsError(name)
-        return max(latest, key=lambda version: version.version)
+        return version_by_alias(self.store, name, alias)
 
-    def delete_registered_model_alias(self, name: str, alias: str) -> None:
+    def delete_registered_model_alias(
+        self, name: str, alias: str, *, reason: str | None = None
+    ) -> None:
         """Removes the alias; an absent one is no error."""
-        self.store.delete_registered_model_alias(
-            validation.model_name(name), validation.alias(alias)
-        )
+        change = DeleteAlias(name=validation.model_name(name), alias=validation.alias(alias))
+        self._writer(reason).apply(change)
 
-    def set_registered_model_tag(self, name: str, key: str, value: str) -> None:
+    def set_registered_model_tag(
+        self, name: str, key: str, value: str, *, reason: str | None = None
+    ) -> None:
         """Sets a tag of the registered model, whatever it was."""
-        self.store.set_registered_model_tag(
-            validation.model_name(name), validation.tag_key(key), validation.tag_value(value)
+        change = SetModelTag(
+            name=validation.model_name(name),
+            key=validation.tag_key(key),
+            value=validation.tag_value(value),
         )
+        self._writer(reason).apply(change)
 
-    def delete_registered_model_tag(self, name: str, key: str) -> None:
+    def delete_registered_model_tag(
+        self, name: str, key: str, *, reason: str | None = None
+    ) -> None:
         """Removes a tag of the registered model; an absent one is no error."""
-        self.store.delete_registered_model_tag(validation.model_name(name), validation.tag_key(key))
+        change = DeleteModelTag(name=validation.model_name(name), key=validation.tag_key(key))
+        self._writer(reason).apply(change)
 
-    def set_model_version_tag(self, name: str, version: int | str, key: str, value: str) -> None:
+    def set_model_version_tag(
+        self, name: str, version: int | str, key: str, value: str, *, reason: str | None = None
+    ) -> None:
         """Sets a tag of the model version, whatever it was."""
-        _spelt(name, version)
+        _check_spelling(name, version)
         validation.tag_key(key)
         validation.version_tag_value(value, key=key)
-        self.store.set_model_version_tag(*_key(name, version), key, value)
+        name, number = validation.version_key(name, version)
+        self._writer(reason).apply(SetVersionTag(name=name, version=number, key=key, value=value))
 
-    def delete_model_version_tag(self, name: str, version: int | str, key: str) -> None:
+    def delete_model_version_tag(
+        self, name: str, version: int | str, key: str, *, reason: str | None = None
+    ) -> None:
         """Removes a tag of the model version; an absent one is no error."""
-        _spelt(name, version)
+        _check_spelling(name, version)
         validation.tag_key(key)
-        self.store.delete_model_version_tag(*_key(name, version), key)
-
-    # Sources
-
-    def _resolve(self, uri: uris.ModelUri) -> ModelVersion:
-        if uri.version is not None:
-            return self.get_model_version(uri.name, uri.version)
-        if uri.alias is not None:
-            return self.get_model_version_by_alias(uri.name, uri.alias)
-        if uri.latest:
-            return self.get_model_version_by_alias(uri.name, "latest")
-        stage = uri.stage or ""
-        versions = self.get_latest_versions(uri.name, stages=[stage])
-        if not versions:
-            raise NoVersionInStageError(uri.name, str(stage))
-        return versions[0]
-
-    def _origin(self, source: str, *, run_id: str | None, model_id: str | None) -> ModelVersion:
-        """The version a `models:/` source stands for, checked as MLflow does (contract 3.7)."""
-        if uris.has_host(source):
-            raise _bad_source(
-                source, "Registered model sources must use the active model registry."
-            )
-        try:
-            uri = uris.parse_model_uri(source)
-        except InvalidArgumentError:
-            if uris.is_bare(source):
-                # What may be an id is held to the rule for paths first.
-                sources.check_remote(source)
-            raise _bad_source(
-                source,
-                "The model_id request parameter must identify the resource that contains the "
-                "source.",
-            ) from None
-        if self.get_registered_model(uri.name).is_prompt:
-            raise _bad_source(source, "Prompt versions cannot be used as model version sources.")
-        origin = self._resolve(uri)
-        for given, inherited in ((run_id, origin.run_id), (model_id, origin.model_id)):
-            if given is not None and given != (inherited or ""):
-                raise _bad_source(
-                    source,
-                    "The run_id and model_id request parameters must match the referenced model "
-                    "version.",
-                )
-        return origin
-
-    def _is_kept(self, source: str) -> bool:
-        """Whether a source is a URI below our own artifact root, local though that may be."""
-        return self.artifacts is not None and self.files.stored_path(source) is not None
-
-    def _is_pushed(self, source: str) -> bool:
-        """Whether a source is a path whose files are uploaded, and which is then forgotten."""
-        return self.artifacts is not None and sources.is_local(source) and not self._is_kept(source)
-
-    def _check_source(self, source: str) -> None:
-        if not sources.is_local(source) or self._is_kept(source):
-            if not sources.is_logged_model(source):
-                sources.check_remote(source)
-        elif not self._local_sources:
-            sources.check_local(source, root=self._local_source_root)
-        if not self._is_pushed(source):
-            validation.uri(source, parameter="source")
+        name, number = validation.version_key(name, version)
+        self._writer(reason).apply(DeleteVersionTag(name=name, version=number, key=key))
 
 
-def _bad_source(source: str, reason: str) -> InvalidArgumentError:
-    return InvalidArgumentError(f"Invalid model version source: '{source}'. {reason}")
-
-
-def _key(name: str, version: int | str) -> tuple[str, int]:
-    """A version's key, checked; numbers that no version can have are not found on any store."""
-    number = _spelt(name, version)
-    if not 1 <= number <= validation.VERSION_MAX:
-        raise ModelVersionNotFoundError(name, version)
-    return name, number
-
-
-def _spelt(name: str, version: int | str) -> int:
-    """The number of a version whose key is well-formed; there may be no such version."""
+def _check_spelling(name: str, version: int | str) -> None:
+    """Refuse a malformed key before anything else; there may be no such version."""
     validation.model_name(name)
-    return validation.version(version)
+    validation.version(version)
 
 
 def _query(

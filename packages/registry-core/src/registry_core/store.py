@@ -1,28 +1,28 @@
 """The `Store` protocol, and the promises that every backend keeps.
 
-A store receives valid, parsed arguments (`Registry` has checked them) and persists. It is
-synchronous and thread-safe. The conformance kit in `registry_core.testing` tests exactly the
-promises written here.
+A store receives valid, parsed values (`Registry` has checked them) and persists: it answers reads,
+and makes changes (`registry_core.changes`). It is synchronous and thread-safe. The conformance kit
+in `registry_core.testing` tests exactly the promises written here.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
+from registry_core.authors import Author
+from registry_core.changes import Change
 from registry_core.models import (
     ModelVersion,
-    NewModelVersion,
-    NewRegisteredModel,
     NewWebhook,
     RegisteredModel,
-    Stage,
-    Status,
     Webhook,
     WebhookChanges,
 )
 from registry_core.search import Page, Query
+
+ResultT = TypeVar("ResultT")
 
 Clock: TypeAlias = Callable[[], int]
 """Gives the current time in milliseconds since the epoch, UTC."""
@@ -33,17 +33,8 @@ def system_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-class RegisteredModels(Protocol):
-    """The registered models of a store."""
-
-    def create_registered_model(self, new: NewRegisteredModel) -> RegisteredModel:
-        """The model as stored; both timestamps are now.
-
-        Raises:
-            AlreadyExistsError: the name is taken; says whether either side is a prompt (the tag
-                `validation.PROMPT_TAG` is present, whatever its value).
-        """
-        ...
+class Reads(Protocol):
+    """What a store tells of its registered models and model versions."""
 
     def get_registered_model(self, name: str) -> RegisteredModel:
         """The model with tags, aliases and the newest version of each stage, as of one moment.
@@ -59,106 +50,16 @@ class RegisteredModels(Protocol):
         """A page of models, complete as from `get_registered_model`."""
         ...
 
-    def update_registered_model(self, name: str, *, description: str | None) -> RegisteredModel:
-        """The model with that description (None erases it) and last updated now."""
-        ...
-
-    def rename_registered_model(self, name: str, *, new_name: str) -> RegisteredModel:
-        """The model under its new name, with all it had.
-
-        The model and every version are last updated now. The same name is allowed and does only
-        that. The version counter moves along.
-
-        Raises:
-            RegisteredModelNotFoundError: there is no `name`.
-            AlreadyExistsError: `new_name` is taken by another model.
-        """
-        ...
-
-    def delete_registered_model(self, name: str) -> None:
-        """Removes the model, its versions, tags, aliases and version counter.
-
-        Raises:
-            RegisteredModelNotFoundError: there is none.
-        """
-        ...
-
-
-class ModelVersions(Protocol):
-    """The model versions of a store. Methods that name a version raise
-    `ModelVersionNotFoundError` when it, or its model, does not exist.
-    """  # noqa: D205 one sentence
-
-    def create_model_version(self, new: NewModelVersion) -> ModelVersion:
-        """The version as stored, numbered one more than any version the model ever had.
-
-        Its timestamps, and the model's last update, are one and the same moment.
-
-        Raises:
-            RegisteredModelNotFoundError: the model does not exist.
-        """
-        ...
-
     def get_model_version(self, name: str, version: int) -> ModelVersion:
-        """The version with its tags and aliases."""
+        """The version with its tags and aliases.
+
+        Raises:
+            ModelVersionNotFoundError: it, or its model, does not exist.
+        """
         ...
 
     def search_model_versions(self, query: Query) -> Page[ModelVersion]:
         """A page of versions, complete as from `get_model_version`."""
-        ...
-
-    def update_model_version(
-        self, name: str, version: int, *, description: str | None
-    ) -> ModelVersion:
-        """The version with that description (None erases it); it, not its model, is updated now."""
-        ...
-
-    def finalize_model_version(
-        self,
-        name: str,
-        version: int,
-        *,
-        status: Status,
-        status_message: str | None = None,
-        source: str | None = None,
-        storage_location: str | None = None,
-    ) -> ModelVersion:
-        """The version, moved once from PENDING_REGISTRATION to READY or FAILED_REGISTRATION.
-
-        `source` and `storage_location` replace the stored ones where given. The version, not its
-        model, is updated now. This is not a composition of other methods: of an uploader and a
-        repair that race, one must win.
-
-        Raises:
-            ConflictError: the version is no longer pending, and is unchanged.
-        """
-        ...
-
-    def transition_model_version_stage(
-        self, name: str, version: int, *, stage: Stage, archive_existing_versions: bool
-    ) -> ModelVersion:
-        """The version in that stage; it and its model are updated now, also if it was there.
-
-        With `archive_existing_versions` every other version in the stage becomes Archived and is
-        updated now, in the same step.
-        """
-        ...
-
-    def delete_model_version(self, name: str, version: int) -> None:
-        """Removes the version, its tags and its aliases; the model is updated now."""
-        ...
-
-
-class Aliases(Protocol):
-    """The aliases of registered models: each names one version, a version has any number."""
-
-    def set_registered_model_alias(self, name: str, alias: str, *, version: int) -> None:
-        """Points the alias at that version, wherever it pointed before. No timestamp moves.
-
-        Raises:
-            ModelVersionNotFoundError: the version, or its model, does not exist.
-            InvalidArgumentError: the model has `validation.ALIASES_MAX_COUNT` others.
-        """
         ...
 
     def get_model_version_by_alias(self, name: str, alias: str) -> ModelVersion:
@@ -170,36 +71,22 @@ class Aliases(Protocol):
         """
         ...
 
-    def delete_registered_model_alias(self, name: str, alias: str) -> None:
-        """Removes the alias; an absent one is no error. No timestamp moves.
 
-        Raises:
-            RegisteredModelNotFoundError: the model does not exist.
+class Writes(Protocol):
+    """The one way to change a registered model."""
+
+    def apply(self, change: Change[ResultT], *, by: Author) -> ResultT:
+        """Make the change, all of it or nothing, and return what its class says.
+
+        Each class of `registry_core.changes` documents what it does and raises; its method `apply`
+        is the rule. A change that is about a version raises `ModelVersionNotFoundError` when the
+        version or its model does not exist, any other `RegisteredModelNotFoundError` when its model
+        does not exist. A store that cannot make a class of change raises `UnsupportedBackendError`.
+
+        Args:
+            change: What to do; its values are valid.
+            by: Who does it, through what and why.
         """
-        ...
-
-
-class Tags(Protocol):
-    """Tags of models and versions. No timestamp moves; deleting an absent tag is no error.
-
-    A missing model or version raises as elsewhere. To set a tag raises `InvalidArgumentError` where
-    the model or version would have more of them then than `validation.tags_together` accepts.
-    """
-
-    def set_registered_model_tag(self, name: str, key: str, value: str) -> None:
-        """Sets a tag of a registered model, whatever it was."""
-        ...
-
-    def delete_registered_model_tag(self, name: str, key: str) -> None:
-        """Removes a tag of a registered model."""
-        ...
-
-    def set_model_version_tag(self, name: str, version: int, key: str, value: str) -> None:
-        """Sets a tag of a model version, whatever it was."""
-        ...
-
-    def delete_model_version_tag(self, name: str, version: int, key: str) -> None:
-        """Removes a tag of a model version."""
         ...
 
 
@@ -236,10 +123,10 @@ class Webhooks(Protocol):
 
 
 @runtime_checkable
-class Store(RegisteredModels, ModelVersions, Aliases, Tags, Webhooks, Protocol):
+class Store(Reads, Writes, Webhooks, Protocol):
     """Keeps a registry.
 
-    - Atomic: all of a method happens, or nothing and an error.
+    - Atomic: all of a change happens, or nothing and an error.
     - Durable: what was acknowledged survives the death of any process at any moment.
     - Linearizable per registered model: a read or search after an acknowledged write sees it, from
       any process or machine.

@@ -12,7 +12,7 @@ import posixpath
 import re
 from collections.abc import Iterable, Mapping
 
-from registry_core.errors import InvalidArgumentError
+from registry_core.errors import InvalidArgumentError, ModelVersionNotFoundError
 
 NAME_MAX_LENGTH = 256
 """Characters of a registered model's name; MLflow's column, enforced here on every store."""
@@ -46,6 +46,12 @@ SOURCE_MAX_LENGTH = 4_096
 
 RUN_ID_MAX_LENGTH = 256
 """Characters of a run id, model id, user id or deployment job id. MLflow's column holds 32."""
+
+ACTOR_MAX_LENGTH = 256
+"""Characters of the name of who makes a change."""
+
+REASON_MAX_LENGTH = 2_000
+"""Characters of the reason for a change: a paragraph, kept with every change for ever."""
 
 VERSION_MAX = 2**31 - 1
 """The largest version number; larger ones are well-formed but never exist."""
@@ -118,6 +124,18 @@ def optional_text(value: str | None, *, parameter: str, max_length: int) -> str 
 def description(value: str | None) -> str | None:
     """Accept a description, or none."""
     return optional_text(value, parameter="description", max_length=DESCRIPTION_MAX_LENGTH)
+
+
+def actor(value: str) -> str:
+    """Accept the name of who makes a change."""
+    if not value:
+        raise missing("actor")
+    return text(value, parameter="actor", max_length=ACTOR_MAX_LENGTH)
+
+
+def reason(value: str | None) -> str | None:
+    """Accept the reason for a change."""
+    return optional_text(value, parameter="reason", max_length=REASON_MAX_LENGTH)
 
 
 def model_name(value: str, *, parameter: str = "name") -> str:
@@ -245,6 +263,20 @@ def version(value: int | str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise _not_a_version(value)
     return value
+
+
+def version_key(name: str, value: int | str) -> tuple[str, int]:
+    """Accept the key of a model version, and return it with the number as an int.
+
+    Raises:
+        InvalidArgumentError: it is malformed.
+        ModelVersionNotFoundError: no version can have the number, on any store.
+    """
+    model_name(name)
+    number = version(value)
+    if not 1 <= number <= VERSION_MAX:
+        raise ModelVersionNotFoundError(name, value)
+    return name, number
 
 
 def _not_a_version(value: object) -> InvalidArgumentError:

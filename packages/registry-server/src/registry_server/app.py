@@ -33,7 +33,7 @@ from registry_server.limits import Limits
 from registry_server.metrics import Metrics
 from registry_server.operations import REGISTRY_OPERATIONS, Operation
 from registry_server.replies import Reply, RequestRefusedError
-from registry_server.serving import Lanes, Observer, Runner, Served
+from registry_server.serving import Lanes, Runner, Served
 from registry_server.settings import Settings
 from registry_server.threads import Threads
 from registry_server.webhooks import SCHEMAS as WEBHOOK_SCHEMAS
@@ -50,7 +50,6 @@ def create_app(
     settings: Settings | None = None,
     *,
     operations: Sequence[Operation[Any, Any]] = REGISTRY_OPERATIONS,
-    observers: Sequence[Observer] = (),
 ) -> Application:
     """An ASGI application that serves the registry. The caller closes the registry.
 
@@ -66,7 +65,6 @@ def create_app(
         at_once = AtOnce(settings.threads, pauses=registry.store.reads_pause)
     webhooks = WebhookServing.of(registry, settings)
     operations = (*operations, *webhooks.operations)
-    observers = (*observers, webhooks.observe)
     files = ArtifactService(registry, transfers=Limits.of(settings).transfers)
     document = openapi.document(
         operations,
@@ -76,7 +74,6 @@ def create_app(
     )
     names = [operation.id for operation in operations]
     metrics = Metrics([*names, *probes.NAMES])
-    observers = (*observers, metrics.observe)
     app = Application(
         route_handlers=[
             *probes.routes(
@@ -87,7 +84,7 @@ def create_app(
                 [
                     Served(
                         operation,
-                        Runner(operation, registry, observers),
+                        Runner(operation, registry, metrics.observe),
                         lanes,
                         at_once if operation.is_read else None,
                         settings,

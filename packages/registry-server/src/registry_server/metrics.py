@@ -64,8 +64,8 @@ class Metrics:
         self._counters[buckets + bisect_left(BUCKETS, seconds)] += 1
         self._counters[row + _COLUMNS - 1] += max(0, int(seconds * 1e9))
 
-    def observe(self, _operation: str, _wanted: object, result: object, _call: object) -> None:
-        """Counts a result that is incomplete; an observer of operations."""
+    def observe(self, result: object) -> None:
+        """Counts the result of an operation if it is incomplete."""
         if isinstance(result, Page) and result.unreadable:
             with self._observing:
                 self._counters[_INCOMPLETE] += 1

@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from http import HTTPStatus
-from typing import Any, TypeAlias
+from typing import Any
 
+import attrs
 from litestar.types import HTTPScope, Receive
 
 from registry_core import Registry, StoreBusyError, wire
 from registry_core.at_once import TooLargeError, WouldWaitError
+from registry_core.authors import Origin
 from registry_core.interest import wanted_while
 from registry_server import outages, replies
 from registry_server.at_once import AtOnce
@@ -40,8 +42,19 @@ _MOST_BYTES_AT_ONCE = 2 * 1024
 """Of a read's request that the event loop does itself. To parse a filter of 60 clauses, which has
 5 KiB, takes longer than most reads."""
 
-Observer: TypeAlias = Callable[[str, Any, Any, Call], None]
-"""Told the id, request and result of each operation that succeeded, and its call, in its thread."""
+ANONYMOUS = "anonymous"
+"""The actor of changes over HTTP on a server that asks nobody for a name."""
+
+REASON_HEADER = b"x-registry-reason"
+"""The header in which any client may say why it makes a change, in UTF-8."""
+
+
+@attrs.frozen
+class Caller:
+    """Who makes a request, as far as the server knows it, and why."""
+
+    user: str | None = None
+    reason: str | None = None
 
 
 class Lanes:
@@ -74,6 +87,8 @@ class Lanes:
 class Runner:
     """Runs one operation on the bytes of a request; failures are answers, too.
 
+    `observe` is called with the result of each that reads.
+
     Raises:
         WouldWaitError: it was called in an event loop, and has to be in a thread.
     """
@@ -82,16 +97,16 @@ class Runner:
         self,
         operation: Operation[Any, Any],
         registry: Registry,
-        observers: Sequence[Observer],
+        observe: Callable[[Any], None],
     ) -> None:
         self._operation = operation
         self._registry = registry
-        self._observers = observers
+        self._observe = observe
 
-    def __call__(self, decode: Callable[[], Any], user: str | None) -> Reply:
+    def __call__(self, decode: Callable[[], Any], who: Caller) -> Reply:
         """The answer to what `decode` gives."""
         wanted = decode()
-        return wanted if isinstance(wanted, Reply) else self.answered(wanted, user)
+        return wanted if isinstance(wanted, Reply) else self.answered(wanted, who)
 
     def decoded(
         self,
@@ -114,22 +129,33 @@ class Runner:
         except Exception as error:  # noqa: BLE001 as below
             return replies.failure(error)
 
-    def answered(self, wanted: Any, user: str | None) -> Reply:
+    def answered(self, wanted: Any, who: Caller) -> Reply:
         """The answer to a request."""
         operation = self._operation
         try:
-            call = Call(registry=self._registry, user=user)
+            call = Call(registry=self._acting(who), user=who.user)
             result = operation.call(call, wanted)
             reply = replies.success(operation.answer.encode(result))
-            if not operation.is_read:
+            if operation.is_read:
+                self._observe(result)
+            else:
                 outages.end()
-            for observer in self._observers:
-                observer(operation.id, wanted, result, call)
         except WouldWaitError:
             raise
         except Exception as error:  # noqa: BLE001 the one place where errors become answers
             return replies.failure(error)
         return reply
+
+    def _acting(self, who: Caller) -> Registry:
+        """The registry, in the name of who asks."""
+        if self._operation.is_read:
+            return self._registry
+        return self._registry.acting_as(
+            who.user or ANONYMOUS,
+            reason=who.reason,
+            origin=Origin.HTTP,
+            is_authenticated=who.user is not None,
+        )
 
 
 class Served:
@@ -157,24 +183,27 @@ class Served:
         Raises:
             RequestRefusedError: it cannot be read.
         """
-        query = scope["query_string"] if self._is_read else b""
+        query, content_type, who = scope["query_string"], None, Caller(scope.get("user"))
+        if not self._is_read:
+            headers = _headers_of_changes(scope["headers"])
+            query, content_type = b"", headers.get(b"content-type")
+            who = attrs.evolve(who, reason=headers.get(REASON_HEADER))
         if query:
             body: Sequence[bytes] = ()
             size = len(query)
         else:
             body = await self._body(scope["headers"], receive)
             size = sum(map(len, body))
-        content_type = None if self._is_read else _content_type(scope["headers"])
         decode = partial(self._runner.decoded, query, content_type, body, scope["path_params"])
-        user, lane = scope.get("user"), self._lane
+        lane = self._lane
         if self._at_once is not None and size <= _MOST_BYTES_AT_ONCE:
             try:
-                return await self._at_once.run(partial(self._runner, decode, user))
+                return await self._at_once.run(partial(self._runner, decode, who))
             except TooLargeError:
                 lane = self._lanes.searching
             except WouldWaitError:
                 pass
-        in_threads = self._in_threads(decode, size, user, lane, HangUp(receive))
+        in_threads = self._in_threads(decode, size, who, lane, HangUp(receive))
         # What came is kept no longer than until it is decoded.
         del body, decode
         return await in_threads
@@ -183,7 +212,7 @@ class Served:
         self,
         decode: Callable[[], Any],
         size: int,
-        user: str | None,
+        who: Caller,
         lane: Lane,
         client: HangUp,
     ) -> Reply:
@@ -196,7 +225,7 @@ class Served:
                 wanted = decode()
             if isinstance(wanted, Reply):
                 return wanted
-            answer = partial(self._runner.answered, wanted, user)
+            answer = partial(self._runner.answered, wanted, who)
             if lane is self._lanes.searching:
                 client.watched()
                 answer = partial(_while_wanted, client, answer)
@@ -249,11 +278,13 @@ _NOBODY_READS = RequestRefusedError(
 ).reply()
 
 
-def _content_type(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    for name, value in headers:
-        if name == b"content-type":
-            return value.decode("latin-1")
-    return None
+def _headers_of_changes(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, str]:
+    """The headers that an operation which changes something looks at."""
+    return {
+        name: value.decode("utf-8", "replace")
+        for name, value in headers
+        if name in (b"content-type", REASON_HEADER)
+    }
 
 
 def _too_long(limit: int) -> RequestRefusedError:

@@ -11,6 +11,7 @@ import attrs
 
 from registry_core.artifacts import FileInfo, Manifest, ManifestFile, artifact_path, make_manifest
 from registry_core.artifacts.trees import Progress, Tree, open_tree
+from registry_core.changes import CreateVersion, FinalizeVersion, SetVersionTag
 from registry_core.errors import (
     ArtifactImmutableError,
     ArtifactNotFoundError,
@@ -58,7 +59,7 @@ def push(
             status=Status.PENDING_REGISTRATION,
         )
         for _ in range(_PUSH_ATTEMPTS):
-            version = _interrupted(context, draft) or context.store.create_model_version(draft)
+            version = _interrupted(context, draft) or context.writer.apply(CreateVersion(draft))
             with suppress(_GivenUpError):
                 return _ending(context, version, lambda: _deliver(context, folder, tree, progress))
     raise ConflictError(f"others keep ending what this push of '{draft.name}' begins")
@@ -70,7 +71,7 @@ def register(
     """See `ModelArtifacts.register`."""
     path = own_path(context.artifacts.root, draft.storage_location or draft.source)
     if path is None:
-        return context.store.create_model_version(draft)
+        return context.writer.apply(CreateVersion(draft))
     if path == "":
         raise InvalidArgumentError("The artifact root itself cannot be a model version.")
     there = contents(context.artifacts, path)
@@ -81,7 +82,7 @@ def register(
     elif origin is None:
         return _register_nothing(context, draft)
     draft = attrs.evolve(draft, status=Status.PENDING_REGISTRATION)
-    version = context.store.create_model_version(draft)
+    version = context.writer.apply(CreateVersion(draft))
     return _ending(context, version, lambda: _adopt(context, path, version, set(there), origin))
 
 
@@ -92,7 +93,7 @@ def _register_nothing(context: Context, draft: NewModelVersion) -> ModelVersion:
             f"Invalid model version source: '{draft.source}'. There are no files there; upload "
             "them first."
         )
-    return context.store.create_model_version(draft)
+    return context.writer.apply(CreateVersion(draft))
 
 
 def seal_present(context: Context, path: str) -> Manifest | None:
@@ -161,8 +162,8 @@ def _finish(context: Context, version: ModelVersion) -> ModelVersion:
         # The model was deleted, and another one made under its name.
         raise ConflictError(f"{subject(version)} was deleted while its files were uploaded")
     try:
-        return context.store.finalize_model_version(
-            version.name, version.version, status=Status.READY
+        return context.writer.apply(
+            FinalizeVersion(name=version.name, version=version.version, status=Status.READY)
         )
     except ContentionError:
         raise
@@ -176,11 +177,13 @@ def _finish(context: Context, version: ModelVersion) -> ModelVersion:
 
 def _fail(context: Context, version: ModelVersion, error: Exception) -> None:
     with suppress(RegistryError):
-        context.store.finalize_model_version(
-            version.name,
-            version.version,
-            status=Status.FAILED_REGISTRATION,
-            status_message=f"upload failed: {error}"[:_MESSAGE_MAX_LENGTH],
+        context.writer.apply(
+            FinalizeVersion(
+                name=version.name,
+                version=version.version,
+                status=Status.FAILED_REGISTRATION,
+                status_message=f"upload failed: {error}"[:_MESSAGE_MAX_LENGTH],
+            )
         )
 
 
@@ -245,8 +248,13 @@ def _adopt(
         _check_exists(context, origin)
     if manifest is not None and version.tags.get(DIGEST_TAG, manifest.digest) != manifest.digest:
         # Copied from a version of other bytes.
-        context.store.set_model_version_tag(
-            version.name, version.version, DIGEST_TAG, manifest.digest
+        context.writer.apply(
+            SetVersionTag(
+                name=version.name,
+                version=version.version,
+                key=DIGEST_TAG,
+                value=manifest.digest,
+            )
         )
 
 

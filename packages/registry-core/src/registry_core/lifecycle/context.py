@@ -13,7 +13,8 @@ from registry_core.lifecycle.places import own_path
 from registry_core.lifecycle.seals import Seals
 from registry_core.models import ModelVersion
 from registry_core.search import Comparison, Entity, OrderBy, Page, Query, every_page
-from registry_core.store import Clock, Store
+from registry_core.store import Clock, Reads
+from registry_core.writer import Writer
 
 DIGEST_TAG = "registry.artifacts.digest"
 """The tag of a version that says which bytes it is: the root digest of its manifest."""
@@ -26,12 +27,17 @@ _PAGE_SIZE = 1_000
 class Context:
     """A metadata store and an artifact store, and who is at work on the latter."""
 
-    store: Store
+    writer: Writer
     artifacts: ArtifactStore
     clock: Clock
     seals: Seals = attrs.field(init=False)
     collectors: Announcements = attrs.field(init=False)
     writers: Announcements = attrs.field(init=False)
+
+    @property
+    def store(self) -> Reads:
+        """What the metadata store tells."""
+        return self.writer.store
 
     def __attrs_post_init__(self) -> None:
         set_ = object.__setattr__

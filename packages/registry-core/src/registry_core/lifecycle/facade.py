@@ -18,16 +18,17 @@ from registry_core.lifecycle import changes, coming, garbage, health, places, re
 from registry_core.lifecycle.context import Context
 from registry_core.lifecycle.garbage import DEFAULT_GRACE_SECONDS, Garbage
 from registry_core.models import ModelVersion, NewModelVersion
-from registry_core.store import Clock, Store, system_clock
+from registry_core.store import Clock, system_clock
+from registry_core.writer import Writer
 
 
 class ModelArtifacts:
     """The files of model versions, kept in an artifact store beside a metadata store."""
 
     def __init__(
-        self, store: Store, artifacts: ArtifactStore, *, clock: Clock = system_clock
+        self, writer: Writer, artifacts: ArtifactStore, *, clock: Clock = system_clock
     ) -> None:
-        self._context = Context(store, artifacts, clock)
+        self._context = Context(writer, artifacts, clock)
 
     # Where things are
 

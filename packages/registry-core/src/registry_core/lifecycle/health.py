@@ -9,6 +9,7 @@ from contextlib import suppress
 import attrs
 
 from registry_core.artifacts import Manifest
+from registry_core.changes import FinalizeVersion
 from registry_core.errors import (
     ArtifactNotFoundError,
     ConflictError,
@@ -116,11 +117,13 @@ def _end(context: Context, version: ModelVersion, path: str | None) -> Status:
     """The status that the version has from now on: READY if all its bytes are there."""
     complete = path is not None and _complete(context, version, path)
     try:
-        return context.store.finalize_model_version(
-            version.name,
-            version.version,
-            status=Status.READY if complete else Status.FAILED_REGISTRATION,
-            status_message=None if complete else _ABANDONED,
+        return context.writer.apply(
+            FinalizeVersion(
+                name=version.name,
+                version=version.version,
+                status=Status.READY if complete else Status.FAILED_REGISTRATION,
+                status_message=None if complete else _ABANDONED,
+            )
         ).status
     except ContentionError:
         raise

@@ -4,7 +4,7 @@ A backend's test file subclasses `StoreTests` and supplies fixtures:
 
     class TestMyStore(StoreTests):
         @pytest.fixture
-        def store(self, clock, tmp_path):
+        def backend(self, clock, tmp_path):
             return MyStore(tmp_path, clock)
 
         @pytest.fixture

@@ -20,7 +20,7 @@ from registry_core.errors import (
     RegistryError,
 )
 from registry_core.models import Stage, Status, WebhookChanges
-from registry_core.store import Store
+from registry_core.testing.calls import Calls
 from registry_core.testing.cases import (
     StoreCase,
     create_model,
@@ -62,10 +62,10 @@ class Runs:
 
     def __init__(
         self,
-        store: Store,
+        store: Calls,
         clock: ManualClock,
         jump: Callable[[], None],
-        another: Callable[[], Store],
+        another: Callable[[], Calls],
     ) -> None:
         self._store = store
         self._clock = clock
@@ -81,7 +81,7 @@ class Runs:
         return self._clock.now
 
     @property
-    def store(self) -> Store:
+    def store(self) -> Calls:
         """A handle: that of the run and one that is as old as the store take turns."""
         return next(self._turns)
 
@@ -96,7 +96,7 @@ class AgeTests(StoreCase):
     def runs(
         self,
         request: pytest.FixtureRequest,
-        store: Store,
+        store: Calls,
         clock: ManualClock,
         gap: int,
         move_clocks: Callable[[int], None],
@@ -108,7 +108,7 @@ class AgeTests(StoreCase):
 
     @gaps
     def test_nothing_changes_because_time_passes(
-        self, store: Store, clock: ManualClock, runs: Runs
+        self, store: Calls, clock: ManualClock, runs: Runs
     ) -> None:
         """Models, pending versions, aliases, tags and webhooks are what they were."""
         furnish(store)
@@ -264,7 +264,7 @@ class AgeTests(StoreCase):
         assert runs.store.list_webhooks() == []
 
 
-def furnish(store: Store) -> None:
+def furnish(store: Calls) -> None:
     """Writes a little of every kind."""
     create_model(store, description="d", tags={"k": "x" * 10_000})
     create_version(store, status=Status.PENDING_REGISTRATION)

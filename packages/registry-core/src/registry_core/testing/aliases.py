@@ -9,8 +9,8 @@ from registry_core.errors import (
     ModelVersionNotFoundError,
     RegisteredModelNotFoundError,
 )
-from registry_core.store import Store
 from registry_core.testing import model_versions, registered_models
+from registry_core.testing.calls import Calls
 from registry_core.testing.cases import StoreCase, create_model, create_version, create_versions
 from registry_core.testing.clocks import ManualClock
 from registry_core.testing.observing import assert_same, plain, refused
@@ -20,7 +20,7 @@ from registry_core.testing.samples import ALIASES
 class AliasTests(StoreCase):
     """Everything about aliases."""
 
-    def test_set_alias_makes_the_version_known_by_it(self, store: Store) -> None:
+    def test_set_alias_makes_the_version_known_by_it(self, store: Calls) -> None:
         """Reading by alias gives the version as reading by number does; the model lists it."""
         create_model(store)
         create_version(store, tags={"k": "v"})
@@ -32,7 +32,7 @@ class AliasTests(StoreCase):
         assert_same(store.get_registered_model("m").aliases, {"champion": 1})
         assert store.get_model_version("m", 2).aliases == ()
 
-    def test_set_alias_moves_an_existing_one(self, store: Store) -> None:
+    def test_set_alias_moves_an_existing_one(self, store: Calls) -> None:
         """An alias names one version; the one before forgets it, and keeps its others."""
         create_model(store)
         create_versions(store, 3)
@@ -45,7 +45,7 @@ class AliasTests(StoreCase):
         assert aliases == [("staying",), ("moving",), ()]
         assert_same(store.get_registered_model("m").aliases, {"moving": 2, "staying": 1})
 
-    def test_set_alias_twice_is_set_once(self, store: Store) -> None:
+    def test_set_alias_twice_is_set_once(self, store: Calls) -> None:
         """The same again changes nothing."""
         create_model(store)
         create_version(store)
@@ -53,7 +53,7 @@ class AliasTests(StoreCase):
             store.set_registered_model_alias("m", "a", version=1)
         assert store.get_model_version("m", 1).aliases == ("a",)
 
-    def test_a_version_has_any_number_of_aliases_in_order(self, store: Store) -> None:
+    def test_a_version_has_any_number_of_aliases_in_order(self, store: Calls) -> None:
         """They sort by code point, on the version and on the model."""
         create_model(store)
         create_versions(store, 2)
@@ -66,7 +66,7 @@ class AliasTests(StoreCase):
                 sorted(alias for alias, version in expected.items() if version == number)
             )
 
-    def test_aliases_of_any_legal_spelling_are_distinct(self, store: Store) -> None:
+    def test_aliases_of_any_legal_spelling_are_distinct(self, store: Calls) -> None:
         """No alias is folded, escaped or cut into another, also when it is deleted."""
         create_model(store)
         versions = create_versions(store, len(ALIASES))
@@ -78,7 +78,7 @@ class AliasTests(StoreCase):
             store.delete_registered_model_alias("m", alias)
         assert sorted(store.get_registered_model("m").aliases) == sorted(ALIASES[1::2])
 
-    def test_aliases_belong_to_one_model(self, store: Store) -> None:
+    def test_aliases_belong_to_one_model(self, store: Calls) -> None:
         """Two models may use one alias for different versions."""
         for name in ("m", "other"):
             create_model(store, name)
@@ -89,7 +89,7 @@ class AliasTests(StoreCase):
         assert store.get_model_version_by_alias("other", "a").version == 2
         assert store.get_model_version("m", 2).aliases == ()
 
-    def test_delete_alias_removes_only_that_one(self, store: Store) -> None:
+    def test_delete_alias_removes_only_that_one(self, store: Calls) -> None:
         """The version and its other aliases stay."""
         create_model(store)
         create_version(store)
@@ -101,7 +101,7 @@ class AliasTests(StoreCase):
         with pytest.raises(AliasNotFoundError):
             store.get_model_version_by_alias("m", "b")
 
-    def test_delete_alias_of_an_absent_one_is_no_error(self, store: Store) -> None:
+    def test_delete_alias_of_an_absent_one_is_no_error(self, store: Calls) -> None:
         """Deleting what is not there changes nothing."""
         create_model(store)
         create_version(store)
@@ -111,7 +111,7 @@ class AliasTests(StoreCase):
         store.delete_registered_model_alias("m", "latest")
         assert plain(store.get_registered_model("m")) == before
 
-    def test_aliases_move_no_timestamp(self, store: Store, clock: ManualClock) -> None:
+    def test_aliases_move_no_timestamp(self, store: Calls, clock: ManualClock) -> None:
         """Neither of the model, nor of the versions an alias leaves and reaches."""
         create_model(store)
         create_versions(store, 2)
@@ -130,7 +130,7 @@ class AliasTests(StoreCase):
         store.delete_registered_model_alias("m", "a")
         assert timestamps() == before
 
-    def test_set_alias_to_a_missing_version_leaves_it_where_it_was(self, store: Store) -> None:
+    def test_set_alias_to_a_missing_version_leaves_it_where_it_was(self, store: Calls) -> None:
         """An alias never names a version that does not exist."""
         create_model(store)
         create_versions(store, 2)
@@ -143,7 +143,7 @@ class AliasTests(StoreCase):
             with refused(store, ModelVersionNotFoundError, message):
                 store.set_registered_model_alias("m", "new", version=number)
 
-    def test_get_by_an_absent_alias_fails(self, store: Store) -> None:
+    def test_get_by_an_absent_alias_fails(self, store: Calls) -> None:
         """The error carries model and alias."""
         create_model(store)
         create_version(store)
@@ -155,7 +155,7 @@ class AliasTests(StoreCase):
             store.get_model_version_by_alias("m", "A")
         assert (raised.value.name, raised.value.alias) == ("m", "A")
 
-    def test_aliases_of_a_missing_model_fail(self, store: Store) -> None:
+    def test_aliases_of_a_missing_model_fail(self, store: Calls) -> None:
         """Reading and deleting are about the model, setting is about the version."""
         create_model(store, "M")
         create_version(store, "M")

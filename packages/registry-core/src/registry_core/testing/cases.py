@@ -21,6 +21,7 @@ from registry_core.models import (
     WebhookEvent,
 )
 from registry_core.store import Store
+from registry_core.testing.calls import Calls
 from registry_core.testing.clocks import ManualClock, moving_wall_clock
 from registry_core.testing.racing import Opener
 
@@ -31,7 +32,7 @@ CREATED = WebhookEvent(WebhookEntity.REGISTERED_MODEL, WebhookAction.CREATED)
 
 
 class StoreCase:
-    """Fixtures of the kit. A backend's test class overrides `store`, and, unless it declares the
+    """Fixtures of the kit. A backend's test class overrides `backend`, and, unless it declares the
     difference, `reopen` and `opener`.
     """  # noqa: D205 one sentence
 
@@ -61,38 +62,43 @@ class StoreCase:
             yield move
 
     @pytest.fixture
-    def store(self, clock: ManualClock) -> Store | Iterator[Store]:
+    def backend(self, clock: ManualClock) -> Store | Iterator[Store]:
         """The store under test: empty, and going by `clock`."""
-        _missing(self, "store", f"a fresh, empty store that goes by {clock}")
+        _missing(self, "backend", f"a fresh, empty store that goes by {clock}")
 
     @pytest.fixture
-    def reopen(self, store: Store, clock: ManualClock) -> Callable[[], Store]:
+    def store(self, backend: Store) -> Calls:
+        """The store under test, with a method for each change."""
+        return Calls(backend)
+
+    @pytest.fixture
+    def reopen(self, backend: Store, clock: ManualClock) -> Callable[[], Store]:
         """Opens another, independent handle on the data of `store`, going by `clock` as well."""
         if not self.durable:
             pytest.skip("declared: what this store keeps does not outlive its handle")
-        _missing(self, "reopen", f"a callable that opens the data of {store} again, with {clock}")
+        _missing(self, "reopen", f"a callable that opens the data of {backend} again, with {clock}")
 
     @pytest.fixture
-    def opener(self, store: Store) -> Opener:
+    def opener(self, backend: Store) -> Opener:
         """As `reopen`, but picklable, for other processes, and going by the system's clock."""
         if not (self.durable and self.shared):
             pytest.skip("declared: other processes cannot see what this store keeps")
-        _missing(self, "opener", f"a picklable callable that opens the data of {store} again")
+        _missing(self, "opener", f"a picklable callable that opens the data of {backend} again")
 
     @pytest.fixture
-    def another(self, reopen: Callable[[], Store]) -> Iterator[Callable[[], Store]]:
+    def another(self, reopen: Callable[[], Store]) -> Iterator[Callable[[], Calls]]:
         """As `reopen`; the handles are closed after the test."""
         with ExitStack() as stack:
 
-            def open_one() -> Store:
-                handle = reopen()
+            def open_one() -> Calls:
+                handle = Calls(reopen())
                 stack.callback(handle.close)
                 return handle
 
             yield open_one
 
     @pytest.fixture
-    def handles(self, request: pytest.FixtureRequest, store: Store) -> tuple[Store, Store]:
+    def handles(self, request: pytest.FixtureRequest, store: Calls) -> tuple[Calls, Calls]:
         """Two handles to race: independent ones if the store has them, else twice the same."""
         if not (self.durable and self.shared):
             return store, store
@@ -103,23 +109,23 @@ def _missing(case: StoreCase, fixture: str, what: str) -> NoReturn:
     pytest.fail(f"{type(case).__name__} must override the fixture `{fixture}`: {what}")
 
 
-def create_model(store: Store, name: str = "m", **fields: Any) -> RegisteredModel:
+def create_model(store: Calls, name: str = "m", **fields: Any) -> RegisteredModel:
     """A registered model, created."""
     return store.create_registered_model(NewRegisteredModel(name=name, **fields))
 
 
-def create_version(store: Store, name: str = "m", **fields: Any) -> ModelVersion:
+def create_version(store: Calls, name: str = "m", **fields: Any) -> ModelVersion:
     """A model version, created."""
     return store.create_model_version(NewModelVersion(name=name, **{"source": SOURCE, **fields}))
 
 
-def create_versions(store: Store, count: int, name: str = "m") -> list[ModelVersion]:
+def create_versions(store: Calls, count: int, name: str = "m") -> list[ModelVersion]:
     """Some model versions, created."""
     return [create_version(store, name) for _ in range(count)]
 
 
 def transition(
-    store: Store, version: int, stage: Stage, *, name: str = "m", archive: bool = False
+    store: Calls, version: int, stage: Stage, *, name: str = "m", archive: bool = False
 ) -> ModelVersion:
     """A model version, moved to a stage."""
     return store.transition_model_version_stage(

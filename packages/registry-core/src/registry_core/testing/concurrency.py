@@ -22,7 +22,7 @@ from registry_core.errors import (
     RegisteredModelNotFoundError,
 )
 from registry_core.models import Stage, Status, WebhookChanges, WebhookStatus
-from registry_core.store import Store
+from registry_core.testing.calls import Calls
 from registry_core.testing.cases import (
     StoreCase,
     create_model,
@@ -72,7 +72,7 @@ def setting(done: threading.Event) -> Iterator[None]:
 class WritesRacingTests(StoreCase):
     """Writes to one model, of which none may be lost."""
 
-    def test_racing_versions_are_numbered_without_gaps(self, handles: tuple[Store, Store]) -> None:
+    def test_racing_versions_are_numbered_without_gaps(self, handles: tuple[Calls, Calls]) -> None:
         """Each creator gets a number of its own, and together they get 1 to N."""
         create_model(handles[0])
         outcomes = race(
@@ -91,7 +91,7 @@ class WritesRacingTests(StoreCase):
             assert handles[1].get_model_version("m", version.version).run_id == f"run {index}"
         assert create_version(handles[0]).version == WRITERS + 1
 
-    def test_racing_tags_are_all_set(self, handles: tuple[Store, Store]) -> None:
+    def test_racing_tags_are_all_set(self, handles: tuple[Calls, Calls]) -> None:
         """Tags of one model, and of one of its versions, set at once under different keys."""
         create_model(handles[0])
         create_version(handles[0])
@@ -111,7 +111,7 @@ class WritesRacingTests(StoreCase):
             assert handle.get_registered_model("m").tags == expected
             assert handle.get_model_version("m", 1).tags == expected
 
-    def test_racing_values_of_one_tag_leave_one_of_them(self, handles: tuple[Store, Store]) -> None:
+    def test_racing_values_of_one_tag_leave_one_of_them(self, handles: tuple[Calls, Calls]) -> None:
         """Setting is an upsert: nobody fails, and both handles agree on who was last."""
         create_model(handles[0])
         create_version(handles[0])
@@ -129,7 +129,7 @@ class WritesRacingTests(StoreCase):
             assert len(seen) == 1
             assert seen <= {str(i) for i in range(FEW)}
 
-    def test_racing_aliases_are_all_set(self, handles: tuple[Store, Store]) -> None:
+    def test_racing_aliases_are_all_set(self, handles: tuple[Calls, Calls]) -> None:
         """Different aliases, and one that everybody wants."""
         create_model(handles[0])
         create_versions(handles[0], FEW)
@@ -159,7 +159,7 @@ class WritesRacingTests(StoreCase):
         assert holders == [wanted]
 
     def test_racing_changes_of_different_kinds_all_happen(
-        self, handles: tuple[Store, Store]
+        self, handles: tuple[Calls, Calls]
     ) -> None:
         """A description, tags, an alias, a stage and a version, at once on one model."""
         first, second = handles
@@ -181,7 +181,7 @@ class WritesRacingTests(StoreCase):
         assert (version.aliases, version.current_stage) == (("a",), Stage.STAGING)
         assert numbers(first, "m") == [1, 2]
 
-    def test_racing_changes_of_a_webhook_all_happen(self, handles: tuple[Store, Store]) -> None:
+    def test_racing_changes_of_a_webhook_all_happen(self, handles: tuple[Calls, Calls]) -> None:
         """Each change of other fields keeps what the others changed."""
         hook = handles[0].create_webhook(new_webhook())
         changes = [
@@ -205,7 +205,7 @@ class WritesRacingTests(StoreCase):
 class WinnersTests(StoreCase):
     """Calls of which exactly one can succeed."""
 
-    def test_one_of_racing_creators_gets_the_name(self, handles: tuple[Store, Store]) -> None:
+    def test_one_of_racing_creators_gets_the_name(self, handles: tuple[Calls, Calls]) -> None:
         """The others are told that it is taken, and what is stored is the winner's."""
         outcomes = race(
             *(
@@ -218,7 +218,7 @@ class WinnersTests(StoreCase):
             assert handle.get_registered_model("m").description == str(winner)
         assert model_names(handles[1], models_query()) == ["m"]
 
-    def test_one_of_racing_renames_gets_the_name(self, handles: tuple[Store, Store]) -> None:
+    def test_one_of_racing_renames_gets_the_name(self, handles: tuple[Calls, Calls]) -> None:
         """The other models keep their names and all they had."""
         names = [f"m{i}" for i in range(FEW)]
         for name in names:
@@ -238,7 +238,7 @@ class WinnersTests(StoreCase):
             found = version_keys(handle, versions_query("", ["name"]))
             assert found == [(name, 1) for name in expected]
 
-    def test_one_of_racing_renames_of_a_model_moves_it(self, handles: tuple[Store, Store]) -> None:
+    def test_one_of_racing_renames_of_a_model_moves_it(self, handles: tuple[Calls, Calls]) -> None:
         """It ends up under one new name, and the others find it gone."""
         create_model(handles[0])
         create_version(handles[0])
@@ -253,7 +253,7 @@ class WinnersTests(StoreCase):
             assert model_names(handle, models_query()) == [f"new {winner}"]
             assert version_keys(handle, versions_query()) == [(f"new {winner}", 1)]
 
-    def test_a_name_goes_to_a_creator_or_to_a_rename(self, handles: tuple[Store, Store]) -> None:
+    def test_a_name_goes_to_a_creator_or_to_a_rename(self, handles: tuple[Calls, Calls]) -> None:
         """Never to both, and the loser leaves nothing behind."""
         first, second = handles
         for index in range(ROUNDS):
@@ -269,7 +269,7 @@ class WinnersTests(StoreCase):
             remaining = model_names(second, models_query(f"name LIKE '% {index}'"))
             assert remaining == ([old, wanted], [wanted])[winner]
 
-    def test_one_of_racing_deletions_succeeds(self, handles: tuple[Store, Store]) -> None:
+    def test_one_of_racing_deletions_succeeds(self, handles: tuple[Calls, Calls]) -> None:
         """Of a version and of a model; the others find it gone."""
         create_model(handles[0])
         create_version(handles[0])
@@ -282,7 +282,7 @@ class WinnersTests(StoreCase):
         )
         the_winner(outcomes, losers=RegisteredModelNotFoundError)
 
-    def test_one_of_racing_finalizers_wins(self, handles: tuple[Store, Store]) -> None:
+    def test_one_of_racing_finalizers_wins(self, handles: tuple[Calls, Calls]) -> None:
         """An uploader and those who repair: what is stored is what the winner said."""
         create_model(handles[0])
         create_version(handles[0], status=Status.PENDING_REGISTRATION)
@@ -307,7 +307,7 @@ class OrdersTests(StoreCase):
     """Calls that touch the same thing, and must end as if one had come first."""
 
     def test_racing_transitions_with_archive_leave_one_in_the_stage(
-        self, handles: tuple[Store, Store]
+        self, handles: tuple[Calls, Calls]
     ) -> None:
         """All succeed, and each archives those before it."""
         create_model(handles[0])
@@ -326,7 +326,7 @@ class OrdersTests(StoreCase):
             assert stages.count(Stage.ARCHIVED) == FEW - 1
 
     def test_an_alias_never_names_a_version_deleted_meanwhile(
-        self, handles: tuple[Store, Store]
+        self, handles: tuple[Calls, Calls]
     ) -> None:
         """Set before, it goes with the version; set after, it is refused."""
         first, second = handles
@@ -345,7 +345,7 @@ class OrdersTests(StoreCase):
                     handle.get_model_version_by_alias("m", "a")
 
     def test_a_version_created_during_a_rename_is_not_lost(
-        self, handles: tuple[Store, Store]
+        self, handles: tuple[Calls, Calls]
     ) -> None:
         """It moved along, or its model was not there any more; no number is used twice."""
         first, second = handles
@@ -365,7 +365,7 @@ class OrdersTests(StoreCase):
                 assert numbers(handle, old) == []
                 assert model_names(handle, models_query(f"name LIKE '% {index}'")) == [new]
 
-    def test_a_tag_set_during_a_rename_is_not_lost(self, handles: tuple[Store, Store]) -> None:
+    def test_a_tag_set_during_a_rename_is_not_lost(self, handles: tuple[Calls, Calls]) -> None:
         """It moved along, or its model was not there any more."""
         first, second = handles
         for index in range(ROUNDS):
@@ -381,7 +381,7 @@ class OrdersTests(StoreCase):
             assert second.get_registered_model(new).tags == expected
 
     def test_a_version_created_during_a_deletion_goes_with_its_model(
-        self, handles: tuple[Store, Store]
+        self, handles: tuple[Calls, Calls]
     ) -> None:
         """No version is left without a model, and none turns up in the next model."""
         first, second = handles
@@ -399,7 +399,7 @@ class OrdersTests(StoreCase):
                 assert model_names(handle, models_query()) == []
 
     def test_a_deletion_and_a_creation_of_a_name_take_turns(
-        self, handles: tuple[Store, Store]
+        self, handles: tuple[Calls, Calls]
     ) -> None:
         """The creator finds the name taken or free, and then gets a fresh model."""
         first, second = handles
@@ -427,7 +427,7 @@ class OrdersTests(StoreCase):
 class ReadersTests(StoreCase):
     """What reads and searches see while writes happen."""
 
-    def test_reads_during_transitions_see_one_moment(self, handles: tuple[Store, Store]) -> None:
+    def test_reads_during_transitions_see_one_moment(self, handles: tuple[Calls, Calls]) -> None:
         """There is one version in the stage at any moment, never none and never two."""
         writer, reader = handles
         create_model(writer)
@@ -460,7 +460,7 @@ class ReadersTests(StoreCase):
         assert_all_succeeded(outcomes)
         assert {count for counted in values(outcomes) for count in counted} <= {1}
 
-    def test_reads_during_a_rename_find_the_model_once(self, handles: tuple[Store, Store]) -> None:
+    def test_reads_during_a_rename_find_the_model_once(self, handles: tuple[Calls, Calls]) -> None:
         """Searches show it under one name; whoever misses the old name finds the new one."""
         writer, reader = handles
         create_model(writer, "name 0")
@@ -496,7 +496,7 @@ class ReadersTests(StoreCase):
         assert model_names(reader, models_query()) == [f"name {ROUNDS}"]
 
     def test_a_write_is_seen_through_the_other_handle_at_once(
-        self, handles: tuple[Store, Store]
+        self, handles: tuple[Calls, Calls]
     ) -> None:
         """By reads and by searches, whatever either handle has seen before."""
         here, there = handles
@@ -535,7 +535,7 @@ class ReadersTests(StoreCase):
 class ProcessesTests(StoreCase):
     """Several processes on the same data."""
 
-    def test_processes_share_the_version_counter(self, store: Store, opener: Opener) -> None:
+    def test_processes_share_the_version_counter(self, store: Calls, opener: Opener) -> None:
         """Together they get 1 to N, and this process sees them all."""
         create_model(store)
         outcomes = race_processes(opener, *[CreateVersions("m", FEW)] * 2)

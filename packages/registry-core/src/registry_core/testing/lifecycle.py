@@ -9,7 +9,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 
 from registry_core.models import Stage, Status
-from registry_core.store import Store
+from registry_core.testing.calls import Calls
 from registry_core.testing.cases import (
     StoreCase,
     create_model,
@@ -38,19 +38,19 @@ process may have sent the request before it died, and a backend carries out what
 class LifecycleTests(StoreCase):
     """Opening, closing, and dying."""
 
-    def test_a_store_is_a_store(self, store: Store) -> None:
+    def test_a_store_is_a_store(self, store: Calls) -> None:
         """It has every method of the protocol, and answers."""
-        assert isinstance(store, Store)
+        assert isinstance(store, Calls)
         store.ping()
 
-    def test_closing_twice_is_no_error(self, store: Store) -> None:
+    def test_closing_twice_is_no_error(self, store: Calls) -> None:
         """Whoever shares a store may close it."""
         create_model(store)
         store.close()
         store.close()
 
     def test_everything_outlives_the_handle(
-        self, store: Store, clock: ManualClock, another: Callable[[], Store]
+        self, store: Calls, clock: ManualClock, another: Callable[[], Calls]
     ) -> None:
         """Reopened after it was closed, a store holds what it held, to the last detail."""
         furnish(store, clock)
@@ -58,7 +58,7 @@ class LifecycleTests(StoreCase):
         store.close()
         assert dump(another()) == before
 
-    def test_counters_outlive_the_handle(self, store: Store, another: Callable[[], Store]) -> None:
+    def test_counters_outlive_the_handle(self, store: Calls, another: Callable[[], Calls]) -> None:
         """A number is not reused because nobody was there to remember it."""
         create_model(store)
         create_versions(store, 2)
@@ -70,7 +70,7 @@ class LifecycleTests(StoreCase):
         assert numbers(reopened, "new") == [1, 3]
 
     def test_a_reopened_store_goes_by_its_clock(
-        self, store: Store, clock: ManualClock, another: Callable[[], Store]
+        self, store: Calls, clock: ManualClock, another: Callable[[], Calls]
     ) -> None:
         """What `reopen` gives is not another kind of store."""
         create_model(store)
@@ -78,7 +78,7 @@ class LifecycleTests(StoreCase):
         assert create_version(another()).creation_timestamp == clock.now
 
     def test_a_killed_process_leaves_all_or_nothing_of_each_write(
-        self, store: Store, opener: Opener
+        self, store: Calls, opener: Opener
     ) -> None:
         """What it was told is written is there, nothing is torn, and nothing stays locked."""
         for name in ENDLESS:
@@ -93,7 +93,7 @@ class LifecycleTests(StoreCase):
         self.assert_staged(store)
         self.assert_renamed(store)
 
-    def assert_created(self, store: Store, acknowledged: int) -> None:
+    def assert_created(self, store: Calls, acknowledged: int) -> None:
         """Fails unless the acknowledged versions are there, and at most one more."""
         kept = numbers(store, "created")
         assert kept == list(range(1, len(kept) + 1))
@@ -102,14 +102,14 @@ class LifecycleTests(StoreCase):
         assert [store.get_model_version("created", n).tags for n in kept] == [TAGS] * len(kept)
         assert create_version(store, "created").version == len(kept) + 1
 
-    def assert_staged(self, store: Store) -> None:
+    def assert_staged(self, store: Calls) -> None:
         """Fails unless one of the two versions is in the stage."""
         stages = [store.get_model_version("staged", n).current_stage for n in (1, 2)]
         assert stages.count(Stage.PRODUCTION) == 1
         transition(store, 1, Stage.PRODUCTION, name="staged", archive=True)
         assert store.get_model_version("staged", 2).current_stage is Stage.ARCHIVED
 
-    def assert_renamed(self, store: Store) -> None:
+    def assert_renamed(self, store: Calls) -> None:
         """Fails unless the model has one of its names and all its parts."""
         (name,) = model_names(store, models_query("name LIKE 'renamed%'"))
         model = store.get_registered_model(name)
@@ -143,7 +143,7 @@ def kill_a_writer(opener: Opener) -> Counter[str]:
     return acknowledged
 
 
-def await_quiet(store: Store) -> None:
+def await_quiet(store: Calls) -> None:
     """Returns when nothing in a store has changed for `QUIET_SECONDS`."""
     deadline = time.monotonic() + SILENCE_SECONDS
     before, since = dump(store), time.monotonic()
@@ -155,7 +155,7 @@ def await_quiet(store: Store) -> None:
             before, since = now, time.monotonic()
 
 
-def furnish(store: Store, clock: ManualClock) -> None:
+def furnish(store: Calls, clock: ManualClock) -> None:
     """Writes something of every kind."""
     for name in NAMES:
         create_model(store, name)

@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from registry_core.errors import InvalidArgumentError
-from registry_core.store import Store
+from registry_core.testing.calls import Calls
 from registry_core.testing.cases import StoreCase, create_model, create_version, create_versions
 from registry_core.testing.observing import refused
 from registry_core.testing.racing import errors, race, values
@@ -32,13 +32,13 @@ FEW = 8
 class _Tagged:
     """The calls about the tags of one entity."""
 
-    create: Callable[[Store, Mapping[str, str]], object]
-    tags: Callable[[Store], Mapping[str, str]]
-    set: Callable[[Store, str, str], None]
-    delete: Callable[[Store, str], None]
+    create: Callable[[Calls, Mapping[str, str]], object]
+    tags: Callable[[Calls], Mapping[str, str]]
+    set: Callable[[Calls, str, str], None]
+    delete: Callable[[Calls, str], None]
 
 
-def _create_version(store: Store, tags: Mapping[str, str]) -> None:
+def _create_version(store: Calls, tags: Mapping[str, str]) -> None:
     create_model(store)
     create_version(store, tags=tags)
 
@@ -71,7 +71,7 @@ class TagLimitTests(StoreCase):
     """Tags of a model or a version, which every read of it brings."""
 
     @_TAGGED
-    def test_tags_have_a_limit(self, store: Store, of: _Tagged) -> None:
+    def test_tags_have_a_limit(self, store: Calls, of: _Tagged) -> None:
         """At the limit tags can be replaced and deleted, and another comes in their place."""
         of.create(store, _many(TAGS_MAX_COUNT))
         of.set(store, "k0", "w")
@@ -85,7 +85,7 @@ class TagLimitTests(StoreCase):
         assert (len(kept), kept["k0"], kept["new"]) == (TAGS_MAX_COUNT, "w", "v")
 
     @_TAGGED
-    def test_tags_have_a_limit_together(self, store: Store, of: _Tagged) -> None:
+    def test_tags_have_a_limit_together(self, store: Calls, of: _Tagged) -> None:
         """Keys and values count in UTF-8, to the byte; what is replaced does not."""
         long = dict.fromkeys("abcde", EMOJI * (TAG_VALUE_MAX_LENGTH // 2))
         # One byte is left, and then none.
@@ -104,7 +104,7 @@ class TagLimitTests(StoreCase):
 
     @_TAGGED
     def test_a_race_for_the_last_tags_keeps_the_limit(
-        self, handles: tuple[Store, Store], of: _Tagged
+        self, handles: tuple[Calls, Calls], of: _Tagged
     ) -> None:
         """Of many that are set at once as many are kept as there is room for."""
         of.create(handles[0], _many(TAGS_MAX_COUNT - 3))
@@ -119,7 +119,7 @@ class TagLimitTests(StoreCase):
 class AliasLimitTests(StoreCase):
     """Aliases of a model, which every read of it brings."""
 
-    def test_aliases_have_a_limit(self, store: Store) -> None:
+    def test_aliases_have_a_limit(self, store: Calls) -> None:
         """At the limit aliases can be moved and deleted, and another comes in their place."""
         create_model(store)
         create_versions(store, 2)

@@ -14,7 +14,7 @@ from registry_core.errors import (
     RegisteredModelNotFoundError,
 )
 from registry_core.models import ModelVersion, Stage, Status
-from registry_core.store import Store
+from registry_core.testing.calls import Calls
 from registry_core.testing.cases import (
     SOURCE,
     StoreCase,
@@ -46,7 +46,7 @@ def not_found(name: str, version: int) -> str:
     return f"Model Version (name={name}, version={version}) not found"
 
 
-def by_version(call: Callable[[Store, str, int], object], name: str) -> Any:
+def by_version(call: Callable[[Calls, str, int], object], name: str) -> Any:
     """A parameter of tests about all methods that name a version."""
     return pytest.param(call, id=name)
 
@@ -87,7 +87,7 @@ class CreateModelVersionTests(StoreCase):
     """Creating and reading a model version."""
 
     def test_create_model_version_returns_it_as_stored(
-        self, store: Store, clock: ManualClock
+        self, store: Calls, clock: ManualClock
     ) -> None:
         """All that was given is kept, in order, and read back the same."""
         create_model(store)
@@ -125,7 +125,7 @@ class CreateModelVersionTests(StoreCase):
 
     @pytest.mark.parametrize("given", [None, ""])
     def test_create_model_version_tells_none_from_empty(
-        self, store: Store, given: str | None
+        self, store: Calls, given: str | None
     ) -> None:
         """An optional text that was never given is not an empty one."""
         create_model(store)
@@ -134,7 +134,7 @@ class CreateModelVersionTests(StoreCase):
         assert [getattr(created, field) for field in fields] == [given] * len(fields)
         assert_same(store.get_model_version("m", 1), created)
 
-    def test_create_model_version_keeps_long_and_odd_texts(self, store: Store) -> None:
+    def test_create_model_version_keeps_long_and_odd_texts(self, store: Calls) -> None:
         """Texts come back as given, up to the limits, counted in characters."""
         create_model(store)
         created = create_version(
@@ -151,14 +151,14 @@ class CreateModelVersionTests(StoreCase):
         assert created.run_link == "'\"\\%_\n"
         assert created.source == "s3://b/" + "\u00e9" * 4_000 + "//?x=../y#z "
 
-    def test_create_model_version_numbers_from_one_without_gaps(self, store: Store) -> None:
+    def test_create_model_version_numbers_from_one_without_gaps(self, store: Calls) -> None:
         """Each model counts for itself."""
         for name in ("m", "other"):
             create_model(store, name)
         created = [create_version(store, name) for name in ("m", "m", "other", "m", "other")]
         assert [version.version for version in created] == [1, 2, 1, 3, 2]
 
-    def test_create_model_version_updates_its_model(self, store: Store, clock: ManualClock) -> None:
+    def test_create_model_version_updates_its_model(self, store: Calls, clock: ManualClock) -> None:
         """The model's last update is the version's creation; the model's creation stays."""
         create_model(store, description="d", tags={"k": "v"})
         clock.advance(5)
@@ -169,7 +169,7 @@ class CreateModelVersionTests(StoreCase):
         assert (model.description, model.tags) == ("d", {"k": "v"})
 
     def test_create_model_version_leaves_the_others_alone(
-        self, store: Store, clock: ManualClock
+        self, store: Calls, clock: ManualClock
     ) -> None:
         """A new version changes nothing of those before it."""
         create_model(store)
@@ -181,13 +181,13 @@ class CreateModelVersionTests(StoreCase):
         assert found.last_updated_timestamp == first.last_updated_timestamp
         assert (found.tags, found.aliases) == ({"k": "v"}, ("a",))
 
-    def test_create_model_version_fails_without_the_model(self, store: Store) -> None:
+    def test_create_model_version_fails_without_the_model(self, store: Calls) -> None:
         """A version does not create its model."""
         create_model(store, "M")
         with refused(store, RegisteredModelNotFoundError, "Registered Model with name=m not found"):
             create_version(store)
 
-    def test_create_model_version_does_not_share_its_draft(self, store: Store) -> None:
+    def test_create_model_version_does_not_share_its_draft(self, store: Calls) -> None:
         """A mapping that the caller goes on using is not the store's."""
         create_model(store)
         tags = {"k": "v"}
@@ -195,7 +195,7 @@ class CreateModelVersionTests(StoreCase):
         tags["k"] = "changed"
         assert_same(store.get_model_version("m", 1).tags, {"k": "v"})
 
-    def test_create_model_version_never_reuses_a_number(self, store: Store) -> None:
+    def test_create_model_version_never_reuses_a_number(self, store: Calls) -> None:
         """Not that of the newest version, nor that of the only one, nor of many."""
         create_model(store)
         create_version(store)
@@ -207,20 +207,20 @@ class CreateModelVersionTests(StoreCase):
         assert create_version(store).version == 6
         assert numbers(store, "m") == [6]
 
-    def test_create_model_version_counts_past_nine(self, store: Store) -> None:
+    def test_create_model_version_counts_past_nine(self, store: Calls) -> None:
         """Numbers are numbers, also where texts would sort otherwise."""
         create_model(store)
         assert [version.version for version in create_versions(store, 12)] == list(range(1, 13))
         assert numbers(store, "m") == list(range(1, 13))
 
-    def test_create_model_version_uses_no_number_when_it_fails(self, store: Store) -> None:
+    def test_create_model_version_uses_no_number_when_it_fails(self, store: Calls) -> None:
         """A creation that was refused leaves no gap."""
         with pytest.raises(RegisteredModelNotFoundError):
             create_version(store)
         create_model(store)
         assert create_version(store).version == 1
 
-    def test_get_model_version_has_its_tags_and_aliases(self, store: Store) -> None:
+    def test_get_model_version_has_its_tags_and_aliases(self, store: Calls) -> None:
         """In order, and none of its neighbours'."""
         create_model(store, tags={"model": "tag"})
         create_version(store, tags={"b": "1", "a": "1"})
@@ -233,7 +233,7 @@ class CreateModelVersionTests(StoreCase):
 
     @pytest.mark.parametrize("call", NAMING_A_VERSION)
     def test_a_missing_version_is_not_found(
-        self, store: Store, call: Callable[[Store, str, int], object]
+        self, store: Calls, call: Callable[[Calls, str, int], object]
     ) -> None:
         """Every method says so in the same words, whatever the number, and changes nothing."""
         create_model(store)
@@ -249,7 +249,7 @@ class CreateModelVersionTests(StoreCase):
 
     @pytest.mark.parametrize("call", NAMING_A_VERSION)
     def test_a_version_of_a_missing_model_is_not_found(
-        self, store: Store, call: Callable[[Store, str, int], object]
+        self, store: Calls, call: Callable[[Calls, str, int], object]
     ) -> None:
         """The error is about the version, and the name counts exactly."""
         create_model(store, "M")
@@ -259,7 +259,7 @@ class CreateModelVersionTests(StoreCase):
 
     @pytest.mark.parametrize("call", NAMING_A_VERSION)
     def test_a_deleted_version_is_not_found(
-        self, store: Store, call: Callable[[Store, str, int], object]
+        self, store: Calls, call: Callable[[Calls, str, int], object]
     ) -> None:
         """Nothing can be done to a version that was deleted, deleting it included."""
         create_model(store)
@@ -274,7 +274,7 @@ class UpdateModelVersionTests(StoreCase):
 
     @pytest.mark.parametrize("description", ["new", "", None, EMOJI * 100_000])
     def test_update_model_version_replaces_the_description(
-        self, store: Store, clock: ManualClock, description: str | None
+        self, store: Calls, clock: ManualClock, description: str | None
     ) -> None:
         """None erases it; the version is updated now, its model and neighbours are not."""
         create_model(store)
@@ -292,7 +292,7 @@ class UpdateModelVersionTests(StoreCase):
         assert_same(store.get_registered_model("m"), model)
 
     def test_update_model_version_counts_as_an_update_without_a_change(
-        self, store: Store, clock: ManualClock
+        self, store: Calls, clock: ManualClock
     ) -> None:
         """The same description again still means that the version was updated."""
         create_model(store)
@@ -306,7 +306,7 @@ class FinalizeModelVersionTests(StoreCase):
     """Moving a version on from PENDING_REGISTRATION."""
 
     @pytest.fixture
-    def pending(self, store: Store, clock: ManualClock) -> ModelVersion:
+    def pending(self, store: Calls, clock: ManualClock) -> ModelVersion:
         """A reserved version; the clock has moved on since."""
         create_model(store)
         created = create_version(
@@ -317,7 +317,7 @@ class FinalizeModelVersionTests(StoreCase):
 
     @pytest.mark.usefixtures("pending")
     def test_finalize_model_version_makes_it_ready_elsewhere(
-        self, store: Store, clock: ManualClock
+        self, store: Calls, clock: ManualClock
     ) -> None:
         """Source and location are replaced; the version is updated now, its model is not."""
         model = store.get_registered_model("m")
@@ -334,13 +334,13 @@ class FinalizeModelVersionTests(StoreCase):
         assert_same(after.latest_versions, [final])
 
     @pytest.mark.usefixtures("pending")
-    def test_finalize_model_version_keeps_what_is_not_given(self, store: Store) -> None:
+    def test_finalize_model_version_keeps_what_is_not_given(self, store: Calls) -> None:
         """Without a source or a location the stored ones stay."""
         final = store.finalize_model_version("m", 1, status=Status.READY)
         assert (final.source, final.storage_location) == (SOURCE, "old")
 
     @pytest.mark.usefixtures("pending")
-    def test_finalize_model_version_can_end_in_failure(self, store: Store) -> None:
+    def test_finalize_model_version_can_end_in_failure(self, store: Calls) -> None:
         """The reason is kept with it."""
         message = "Upload failed: \u00e9 'x'"
         final = store.finalize_model_version(
@@ -353,7 +353,7 @@ class FinalizeModelVersionTests(StoreCase):
     @pytest.mark.parametrize("first", [Status.READY, Status.FAILED_REGISTRATION])
     @pytest.mark.parametrize("second", [Status.READY, Status.FAILED_REGISTRATION])
     def test_finalize_model_version_happens_once(
-        self, store: Store, first: Status, second: Status
+        self, store: Calls, first: Status, second: Status
     ) -> None:
         """The second attempt is a conflict, even to the same end, and changes nothing."""
         store.finalize_model_version("m", 1, status=first, source="s3://b/1")
@@ -362,7 +362,7 @@ class FinalizeModelVersionTests(StoreCase):
             store.finalize_model_version("m", 1, status=second, source="s3://b/2")
         assert dump(store) == before
 
-    def test_finalize_model_version_refuses_one_that_was_ready_at_once(self, store: Store) -> None:
+    def test_finalize_model_version_refuses_one_that_was_ready_at_once(self, store: Calls) -> None:
         """Only reserved versions can be finalized."""
         create_model(store)
         create_version(store)
@@ -372,7 +372,7 @@ class FinalizeModelVersionTests(StoreCase):
         assert dump(store) == before
 
     @pytest.mark.usefixtures("pending")
-    def test_a_pending_version_is_a_version(self, store: Store) -> None:
+    def test_a_pending_version_is_a_version(self, store: Calls) -> None:
         """It is found, described, staged and deleted like any other, and stays pending."""
         assert version_keys(store, versions_query()) == [("m", 1)]
         assert store.update_model_version("m", 1, description="d").status is PENDING
@@ -389,7 +389,7 @@ class TransitionModelVersionTests(StoreCase):
     @pytest.mark.parametrize("stage", list(Stage))
     @pytest.mark.parametrize("start", list(Stage))
     def test_transition_updates_version_and_model(
-        self, store: Store, clock: ManualClock, start: Stage, stage: Stage
+        self, store: Calls, clock: ManualClock, start: Stage, stage: Stage
     ) -> None:
         """From any stage to any, itself included, both are updated now."""
         create_model(store, description="d")
@@ -407,7 +407,7 @@ class TransitionModelVersionTests(StoreCase):
 
     @pytest.mark.parametrize("stage", [Stage.STAGING, Stage.PRODUCTION])
     def test_transition_archives_all_others_in_the_stage(
-        self, store: Store, clock: ManualClock, stage: Stage
+        self, store: Calls, clock: ManualClock, stage: Stage
     ) -> None:
         """Older and newer ones, and those are updated now; other stages and models are not."""
         other = Stage.STAGING if stage is Stage.PRODUCTION else Stage.PRODUCTION
@@ -433,7 +433,7 @@ class TransitionModelVersionTests(StoreCase):
         assert store.get_model_version("neighbour", 1).current_stage is stage
         assert store.get_registered_model("neighbour").last_updated_timestamp == START
 
-    def test_transition_within_the_stage_archives_the_others_too(self, store: Store) -> None:
+    def test_transition_within_the_stage_archives_the_others_too(self, store: Calls) -> None:
         """A version that is there already stays, and the others go."""
         create_model(store)
         create_versions(store, 3)
@@ -447,7 +447,7 @@ class TransitionModelVersionTests(StoreCase):
         ]
 
     def test_transition_leaves_the_others_unless_told(
-        self, store: Store, clock: ManualClock
+        self, store: Calls, clock: ManualClock
     ) -> None:
         """Several versions may share a stage."""
         create_model(store)
@@ -462,7 +462,7 @@ class DeleteModelVersionTests(StoreCase):
     """Deleting a model version."""
 
     def test_delete_model_version_removes_it_from_everywhere(
-        self, store: Store, clock: ManualClock
+        self, store: Calls, clock: ManualClock
     ) -> None:
         """It is not got, found, latest or aliased any more; the model is updated now."""
         create_model(store)
@@ -483,7 +483,7 @@ class DeleteModelVersionTests(StoreCase):
                 store.get_model_version_by_alias("m", alias)
         assert {n: plain(store.get_model_version("m", n)) for n in (1, 3)} == kept
 
-    def test_delete_model_version_frees_its_aliases(self, store: Store) -> None:
+    def test_delete_model_version_frees_its_aliases(self, store: Calls) -> None:
         """They may name another version afterwards, and then name only that."""
         create_model(store)
         create_versions(store, 2)
@@ -493,7 +493,7 @@ class DeleteModelVersionTests(StoreCase):
         assert store.get_model_version_by_alias("m", "a").version == 2
         assert_same(store.get_registered_model("m").aliases, {"a": 2})
 
-    def test_delete_model_version_takes_its_tags_along(self, store: Store) -> None:
+    def test_delete_model_version_takes_its_tags_along(self, store: Calls) -> None:
         """No search finds a deleted version by its tags, and no later version inherits them."""
         create_model(store)
         create_version(store, tags={"k": "v"})
@@ -506,7 +506,7 @@ class DeleteModelVersionTests(StoreCase):
         assert all(not version.tags for version in create_versions(store, 3))
         assert version_keys(store, versions_query("tags.k = 'v'")) == []
 
-    def test_delete_model_version_may_empty_a_model(self, store: Store) -> None:
+    def test_delete_model_version_may_empty_a_model(self, store: Calls) -> None:
         """The model stays, without a version."""
         create_model(store, tags={"k": "v"})
         create_version(store)

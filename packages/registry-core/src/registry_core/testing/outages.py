@@ -11,7 +11,7 @@ import pytest
 
 from registry_core.errors import StoreUnavailableError
 from registry_core.models import Stage
-from registry_core.store import Store
+from registry_core.testing.calls import Calls
 from registry_core.testing.cases import (
     StoreCase,
     create_model,
@@ -37,7 +37,7 @@ class OutageTests(StoreCase):
         pytest.fail(f"{type(self).__name__} must override the fixture `outage`")
 
     def test_calls_fail_quickly_during_an_outage_and_work_after_it(
-        self, store: Store, outage: Outage
+        self, store: Calls, outage: Outage
     ) -> None:
         """Each says that the store is unavailable; nothing of it happens, then or later."""
         create_model(store)
@@ -53,7 +53,7 @@ class OutageTests(StoreCase):
         store.ping()
         assert create_version(store).version == 2
 
-    def test_a_store_outlives_several_outages(self, store: Store, outage: Outage) -> None:
+    def test_a_store_outlives_several_outages(self, store: Calls, outage: Outage) -> None:
         """It comes back each time, also when nobody used it meanwhile."""
         create_model(store)
         for number in (1, 2, 3):
@@ -62,7 +62,7 @@ class OutageTests(StoreCase):
             assert create_version(store).version == number
 
 
-def calls(store: Store) -> Iterator[Callable[[], object]]:
+def calls(store: Calls) -> Iterator[Callable[[], object]]:
     """One call of each kind, all of which would succeed."""
     yield store.ping
     yield lambda: store.get_registered_model("m")

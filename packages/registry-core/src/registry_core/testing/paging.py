@@ -9,7 +9,7 @@ import pytest
 
 from registry_core.errors import InvalidArgumentError
 from registry_core.search import Entity, Query
-from registry_core.store import Store
+from registry_core.testing.calls import Calls
 from registry_core.testing.cases import StoreCase, create_model, create_version, create_versions
 from registry_core.testing.clocks import ManualClock
 from registry_core.testing.observing import (
@@ -31,20 +31,20 @@ from registry_core.testing.searching import MODEL_ORDERS, VERSION_ORDERS, a_spre
 class PageTests(StoreCase):
     """What pages hold."""
 
-    def test_pages_of_models_add_up_to_the_whole(self, store: Store, clock: ManualClock) -> None:
+    def test_pages_of_models_add_up_to_the_whole(self, store: Calls, clock: ManualClock) -> None:
         """In every order, pages of any size hold each row once, in order."""
         a_spread_of_rows(store, clock)
         for order_by in MODEL_ORDERS:
             assert_adding_up(store.search_registered_models, models_query("", order_by), rows=6)
 
-    def test_pages_of_versions_add_up_to_the_whole(self, store: Store, clock: ManualClock) -> None:
+    def test_pages_of_versions_add_up_to_the_whole(self, store: Calls, clock: ManualClock) -> None:
         """In every order, pages of any size hold each row once, in order."""
         a_spread_of_rows(store, clock)
         for order_by in VERSION_ORDERS:
             assert_adding_up(store.search_model_versions, versions_query("", order_by), rows=15)
 
     @pytest.mark.parametrize("order_by", ["name ASC", "name DESC"])
-    def test_pages_continue_after_any_legal_name(self, store: Store, order_by: str) -> None:
+    def test_pages_continue_after_any_legal_name(self, store: Calls, order_by: str) -> None:
         """A name of any characters and length can end a page."""
         for name in NAMES:
             create_model(store, name)
@@ -54,7 +54,7 @@ class PageTests(StoreCase):
         versions = version_keys(store, versions_query("", [order_by], max_results=1))
         assert [name for name, _ in versions] == names
 
-    def test_pages_keep_to_the_filter(self, store: Store) -> None:
+    def test_pages_keep_to_the_filter(self, store: Calls) -> None:
         """Rows that do not match take no room, on the first page and on later ones."""
         create_model(store)
         for number in range(1, 13):
@@ -73,7 +73,7 @@ class PageTests(StoreCase):
             ["m10", "m12"],
         ]
 
-    def test_the_page_size_may_change_on_the_way(self, store: Store) -> None:
+    def test_the_page_size_may_change_on_the_way(self, store: Calls) -> None:
         """A token says where to go on, not how far."""
         for number in range(6):
             create_model(store, str(number))
@@ -84,7 +84,7 @@ class PageTests(StoreCase):
         assert [model.name for model in rest.items] == ["1", "2", "3", "4", "5"]
         assert rest.next_page_token is None
 
-    def test_a_page_can_be_asked_for_again(self, store: Store) -> None:
+    def test_a_page_can_be_asked_for_again(self, store: Calls) -> None:
         """A token is not used up."""
         for number in range(3):
             create_model(store, str(number))
@@ -92,7 +92,7 @@ class PageTests(StoreCase):
         query = models_query(max_results=1, page_token=token)
         assert_same(store.search_registered_models(query), store.search_registered_models(query))
 
-    def test_an_empty_token_asks_for_the_first_page(self, store: Store) -> None:
+    def test_an_empty_token_asks_for_the_first_page(self, store: Calls) -> None:
         """As clients send it that have none."""
         create_model(store)
         assert model_names(store, models_query(page_token="")) == ["m"]
@@ -102,7 +102,7 @@ class PageTokenTests(StoreCase):
     """Which tokens are refused."""
 
     @pytest.fixture
-    def token(self, store: Store) -> str:
+    def token(self, store: Calls) -> str:
         """The token of the second page of all versions, one on each."""
         create_model(store)
         create_model(store, "other")
@@ -123,7 +123,7 @@ class PageTokenTests(StoreCase):
         ids=["filter", "order", "direction", "prompts", "entity"],
     )
     def test_a_token_of_another_search_is_refused(
-        self, store: Store, token: str, other: Query
+        self, store: Calls, token: str, other: Query
     ) -> None:
         """It says where another list went on, which means nothing here."""
         other = attrs.evolve(other, page_token=token)
@@ -133,7 +133,7 @@ class PageTokenTests(StoreCase):
         with pytest.raises(InvalidArgumentError, match="Invalid page token"):
             search(other)
 
-    def test_a_token_that_is_no_token_is_refused(self, store: Store, token: str) -> None:
+    def test_a_token_that_is_no_token_is_refused(self, store: Calls, token: str) -> None:
         """In MLflow's words; no search is run."""
         message = "Invalid page token, could not base64-decode"
         for text in ("!", "\u00e9", "a", token[:-1] + "!"):
@@ -146,7 +146,7 @@ class PageTokenTests(StoreCase):
 class ChangingPagesTests(StoreCase):
     """Pages while rows come and go: what existed throughout is visited exactly once."""
 
-    def test_models_by_name_survive_creations_and_deletions(self, store: Store) -> None:
+    def test_models_by_name_survive_creations_and_deletions(self, store: Calls) -> None:
         """New names before and behind the page, and the page's last row itself deleted."""
         stable = [f"m{number:02}" for number in range(0, 20, 2)]
         doomed = [f"m{number:02}" for number in range(1, 20, 4)]
@@ -164,7 +164,7 @@ class ChangingPagesTests(StoreCase):
         assert not [name for name in seen if name.startswith("a")]
         assert len(seen) == len(set(seen))
 
-    def test_models_by_last_update_survive_updates(self, store: Store, clock: ManualClock) -> None:
+    def test_models_by_last_update_survive_updates(self, store: Calls, clock: ManualClock) -> None:
         """Rows that move to the front meanwhile hide and repeat none of the others."""
         names = [f"m{number}" for number in range(10)]
         for number, name in enumerate(names):
@@ -180,7 +180,7 @@ class ChangingPagesTests(StoreCase):
         assert sorted(name for name in seen if name in names[1:]) == names[1:]
 
     def test_versions_survive_creations_and_deletions(
-        self, store: Store, clock: ManualClock
+        self, store: Calls, clock: ManualClock
     ) -> None:
         """In the default order, while a training job goes on registering."""
         create_model(store)
@@ -198,7 +198,7 @@ class ChangingPagesTests(StoreCase):
         assert seen == [number for number in sorted(seen, reverse=True) if number <= 20]
         assert set(range(1, 21)) - set(seen) == {5}
 
-    def test_versions_of_many_models_survive_deleted_models(self, store: Store) -> None:
+    def test_versions_of_many_models_survive_deleted_models(self, store: Calls) -> None:
         """A walk goes on when the model that its page ended in is deleted or renamed."""
         for name in "abcdefgh":
             create_model(store, name)
@@ -216,7 +216,7 @@ class ChangingPagesTests(StoreCase):
         assert len(seen) == len(set(seen))
 
     def test_walks_in_several_threads_see_every_stable_row_once(
-        self, handles: tuple[Store, Store]
+        self, handles: tuple[Calls, Calls]
     ) -> None:
         """While another handle creates, updates and deletes rows all the time."""
         reader, writer = handles

@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 import attrs
 
 from registry_core.models import NewModelVersion, Stage
-from registry_core.store import Store
+from registry_core.testing.calls import Calls
 from registry_core.testing.racing import Opener
 
 TAGS = {"k": "v"}
@@ -24,7 +24,7 @@ class CreateVersions:
     name: str
     count: int
 
-    def __call__(self, store: Store) -> list[int]:
+    def __call__(self, store: Calls) -> list[int]:
         return [_create(store, self.name) for _ in range(self.count)]
 
 
@@ -33,7 +33,7 @@ def write_until_killed(opener: Opener, acknowledge: Connection) -> None:
 
     The thread's model must exist, named like it, with two versions.
     """
-    store = opener()
+    store = Calls(opener())
     sending = threading.Lock()
 
     def run(name: str) -> None:
@@ -48,13 +48,13 @@ def write_until_killed(opener: Opener, acknowledge: Connection) -> None:
         thread.join()
 
 
-def _creations(store: Store, name: str) -> Iterator[None]:
+def _creations(store: Calls, name: str) -> Iterator[None]:
     while True:
         _create(store, name)
         yield
 
 
-def _transitions(store: Store, name: str) -> Iterator[None]:
+def _transitions(store: Calls, name: str) -> Iterator[None]:
     for version in itertools.cycle((1, 2)):
         store.transition_model_version_stage(
             name, version, stage=Stage.PRODUCTION, archive_existing_versions=True
@@ -62,13 +62,13 @@ def _transitions(store: Store, name: str) -> Iterator[None]:
         yield
 
 
-def _renames(store: Store, name: str) -> Iterator[None]:
+def _renames(store: Calls, name: str) -> Iterator[None]:
     for old, new in itertools.cycle(((name, f"{name} away"), (f"{name} away", name))):
         store.rename_registered_model(old, new_name=new)
         yield
 
 
-ENDLESS: Mapping[str, Callable[[Store, str], Iterator[None]]] = {
+ENDLESS: Mapping[str, Callable[[Calls, str], Iterator[None]]] = {
     "created": _creations,
     "staged": _transitions,
     "renamed": _renames,
@@ -76,6 +76,6 @@ ENDLESS: Mapping[str, Callable[[Store, str], Iterator[None]]] = {
 """Writes without end, each of which touches more than one row, object or key."""
 
 
-def _create(store: Store, name: str) -> int:
+def _create(store: Calls, name: str) -> int:
     new = NewModelVersion(name=name, source="s3://bucket/path", tags=TAGS)
     return store.create_model_version(new).version

@@ -14,6 +14,7 @@ import attrs
 
 from registry_core.errors import RegistryError
 from registry_core.store import Store
+from registry_core.testing.calls import Calls
 
 T = TypeVar("T")
 
@@ -55,7 +56,7 @@ def race(*calls: Callable[[], T]) -> list[Outcome[T]]:
         return [futures[index].result(RACE_SECONDS) for index in range(len(calls))]
 
 
-def race_processes(opener: Opener, *works: Callable[[Store], T]) -> list[Outcome[T]]:
+def race_processes(opener: Opener, *works: Callable[[Calls], T]) -> list[Outcome[T]]:
     """As `race`, each in a process of its own with a handle of its own.
 
     Works and their results must be picklable; a work is given the handle.
@@ -105,9 +106,9 @@ def _stand_at(start: Barrier) -> None:
     _barrier = start
 
 
-def _run_in_process(opener: Opener, work: Callable[[Store], T]) -> Outcome[T]:
+def _run_in_process(opener: Opener, work: Callable[[Calls], T]) -> Outcome[T]:
     assert _barrier is not None
-    handle = opener()
+    handle = Calls(opener())
     try:
         _barrier.wait(RACE_SECONDS)
         return attempt(lambda: work(handle))

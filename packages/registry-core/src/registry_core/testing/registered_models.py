@@ -7,7 +7,7 @@ import pytest
 from registry_core import validation
 from registry_core.errors import AlreadyExistsError, RegisteredModelNotFoundError
 from registry_core.models import RegisteredModel, Stage, Status
-from registry_core.store import Store
+from registry_core.testing.calls import Calls
 from registry_core.testing.cases import (
     SOURCE,
     StoreCase,
@@ -46,7 +46,7 @@ def otherwise_taken(wanted: str, *, by: str) -> str:
     )
 
 
-def furnished(store: Store, clock: ManualClock, name: str = "m") -> RegisteredModel:
+def furnished(store: Calls, clock: ManualClock, name: str = "m") -> RegisteredModel:
     """A model with everything a model can have; the clock has moved on since."""
     create_model(store, name, description="described", tags={"b": "2", "a": "1"})
     for number in range(1, 5):
@@ -65,7 +65,7 @@ def furnished(store: Store, clock: ManualClock, name: str = "m") -> RegisteredMo
 class CreateRegisteredModelTests(StoreCase):
     """Creating and reading a registered model."""
 
-    def test_create_registered_model_returns_it_as_stored(self, store: Store) -> None:
+    def test_create_registered_model_returns_it_as_stored(self, store: Calls) -> None:
         """All that was given is kept, in order; both timestamps are now."""
         created = create_model(
             store,
@@ -85,7 +85,7 @@ class CreateRegisteredModelTests(StoreCase):
         assert_same(store.get_registered_model("m"), expected)
 
     def test_create_registered_model_takes_the_time_from_the_clock(
-        self, store: Store, clock: ManualClock
+        self, store: Calls, clock: ManualClock
     ) -> None:
         """Each creation reads the clock anew."""
         clock.now = 1
@@ -95,13 +95,13 @@ class CreateRegisteredModelTests(StoreCase):
 
     @pytest.mark.parametrize("description", [None, "", " ", "x", EMOJI * 100_000])
     def test_create_registered_model_keeps_any_description(
-        self, store: Store, description: str | None
+        self, store: Calls, description: str | None
     ) -> None:
         """None, an empty text and the longest one are three different things."""
         assert create_model(store, description=description).description == description
         assert store.get_registered_model("m").description == description
 
-    def test_create_registered_model_without_anything_has_nothing(self, store: Store) -> None:
+    def test_create_registered_model_without_anything_has_nothing(self, store: Calls) -> None:
         """A bare model has no description, tags, aliases or versions."""
         assert_same(
             create_model(store),
@@ -118,14 +118,14 @@ class CreateRegisteredModelTests(StoreCase):
         ],
     )
     def test_create_registered_model_refuses_a_taken_name(
-        self, store: Store, existing: dict[str, str], wanted: dict[str, str], message: str
+        self, store: Calls, existing: dict[str, str], wanted: dict[str, str], message: str
     ) -> None:
         """The error says which of the two is a prompt: the tag counts, not its value."""
         create_model(store, tags=existing, description="first")
         with refused(store, AlreadyExistsError, message):
             create_model(store, tags=wanted, description="second")
 
-    def test_create_registered_model_tells_prompts_by_the_tags_of_now(self, store: Store) -> None:
+    def test_create_registered_model_tells_prompts_by_the_tags_of_now(self, store: Calls) -> None:
         """A model that was made a prompt later is one when its name is wanted."""
         create_model(store)
         store.set_registered_model_tag("m", PROMPT, "true")
@@ -137,14 +137,14 @@ class CreateRegisteredModelTests(StoreCase):
             create_model(store, tags={PROMPT: "true"})
         assert (raised.value.existing_is_prompt, raised.value.wanted_prompt) == (False, True)
 
-    def test_create_registered_model_does_not_share_its_draft(self, store: Store) -> None:
+    def test_create_registered_model_does_not_share_its_draft(self, store: Calls) -> None:
         """A mapping that the caller goes on using is not the store's."""
         tags = {"k": "v"}
         create_model(store, tags=tags)
         tags["k"] = "changed"
         assert_same(store.get_registered_model("m").tags, {"k": "v"})
 
-    def test_get_registered_model_of_an_empty_store_fails(self, store: Store) -> None:
+    def test_get_registered_model_of_an_empty_store_fails(self, store: Calls) -> None:
         """What was never created is not found, and the error carries its name."""
         with refused(store, RegisteredModelNotFoundError, not_found("a b")):
             store.get_registered_model("a b")
@@ -152,7 +152,7 @@ class CreateRegisteredModelTests(StoreCase):
             store.get_registered_model("a b")
         assert raised.value.name == "a b"
 
-    def test_registered_models_of_any_legal_name_live_side_by_side(self, store: Store) -> None:
+    def test_registered_models_of_any_legal_name_live_side_by_side(self, store: Calls) -> None:
         """No name is trimmed, folded, normalised, escaped or cut into another."""
         for index, name in enumerate(NAMES):
             created = create_model(store, name, description=str(index))
@@ -162,7 +162,7 @@ class CreateRegisteredModelTests(StoreCase):
             assert (found.name, found.description) == (name, str(index))
         assert model_names(store, models_query()) == sorted(NAMES)
 
-    def test_every_operation_works_under_any_legal_name(self, store: Store) -> None:
+    def test_every_operation_works_under_any_legal_name(self, store: Calls) -> None:
         """Versions, aliases, tags, renaming and deleting mind the exact name as well."""
         for name in NAMES:
             create_model(store, name)
@@ -180,7 +180,7 @@ class CreateRegisteredModelTests(StoreCase):
         assert version_keys(store, versions_query("", ["name"])) == [(name, 1) for name in kept]
 
     def test_get_registered_model_has_the_newest_version_of_each_stage(
-        self, store: Store, clock: ManualClock
+        self, store: Calls, clock: ManualClock
     ) -> None:
         """In stage order, each complete; the newest is the highest number, not the last moved."""
         create_model(store)
@@ -205,7 +205,7 @@ class CreateRegisteredModelTests(StoreCase):
         assert found.latest_versions[2].aliases == ("a", "b")
         assert_same(found.aliases, {"a": 8, "b": 8})
 
-    def test_latest_versions_follow_transitions_and_deletions(self, store: Store) -> None:
+    def test_latest_versions_follow_transitions_and_deletions(self, store: Calls) -> None:
         """A version that leaves a stage makes room for the one before it."""
 
         def latest() -> list[tuple[str, int]]:
@@ -228,13 +228,13 @@ class CreateRegisteredModelTests(StoreCase):
         store.delete_model_version("m", 1)
         assert latest() == []
 
-    def test_latest_versions_sort_by_number_not_by_text(self, store: Store) -> None:
+    def test_latest_versions_sort_by_number_not_by_text(self, store: Calls) -> None:
         """Version 10 is newer than version 9."""
         create_model(store)
         create_versions(store, 11)
         assert [v.version for v in store.get_registered_model("m").latest_versions] == [11]
 
-    def test_latest_versions_include_versions_that_are_not_ready(self, store: Store) -> None:
+    def test_latest_versions_include_versions_that_are_not_ready(self, store: Calls) -> None:
         """A reserved number is the newest version at once."""
         create_model(store)
         create_version(store)
@@ -242,7 +242,7 @@ class CreateRegisteredModelTests(StoreCase):
         assert_same(store.get_registered_model("m").latest_versions, [pending])
 
     def test_registered_models_do_not_see_each_others_parts(
-        self, store: Store, clock: ManualClock
+        self, store: Calls, clock: ManualClock
     ) -> None:
         """Whatever happens to one model leaves its neighbours as they were."""
         for name in ("m", "mm", "M", "m "):
@@ -269,7 +269,7 @@ class UpdateRegisteredModelTests(StoreCase):
 
     @pytest.mark.parametrize("description", ["new", "", None, "x" * 100_000])
     def test_update_registered_model_replaces_the_description(
-        self, store: Store, clock: ManualClock, description: str | None
+        self, store: Calls, clock: ManualClock, description: str | None
     ) -> None:
         """None erases it; the model is updated now, and nothing else about it changes."""
         before = furnished(store, clock)
@@ -281,7 +281,7 @@ class UpdateRegisteredModelTests(StoreCase):
         assert_same((updated.tags, updated.aliases), (before.tags, before.aliases))
 
     def test_update_registered_model_counts_as_an_update_without_a_change(
-        self, store: Store, clock: ManualClock
+        self, store: Calls, clock: ManualClock
     ) -> None:
         """The same description again still means that the model was updated."""
         create_model(store, description="same")
@@ -289,7 +289,7 @@ class UpdateRegisteredModelTests(StoreCase):
         store.update_registered_model("m", description="same")
         assert store.get_registered_model("m").last_updated_timestamp == clock.now
 
-    def test_update_registered_model_fails_without_the_model(self, store: Store) -> None:
+    def test_update_registered_model_fails_without_the_model(self, store: Calls) -> None:
         """Updating does not create."""
         create_model(store, "M")
         with refused(store, RegisteredModelNotFoundError, not_found("m")):
@@ -300,7 +300,7 @@ class RenameRegisteredModelTests(StoreCase):
     """Renaming a registered model."""
 
     def test_rename_registered_model_moves_all_it_had(
-        self, store: Store, clock: ManualClock
+        self, store: Calls, clock: ManualClock
     ) -> None:
         """Description, tags, aliases, stages and versions go along; every part is updated now."""
         before = furnished(store, clock)
@@ -323,7 +323,7 @@ class RenameRegisteredModelTests(StoreCase):
         assert store.get_model_version("new", 1).aliases == ("best", "champion")
 
     def test_rename_registered_model_leaves_nothing_under_the_old_name(
-        self, store: Store, clock: ManualClock
+        self, store: Calls, clock: ManualClock
     ) -> None:
         """The old name is free: what is created under it starts from nothing."""
         furnished(store, clock)
@@ -339,7 +339,7 @@ class RenameRegisteredModelTests(StoreCase):
         assert numbers(store, "new") == [1, 2, 3]
 
     def test_rename_registered_model_takes_the_version_counter_along(
-        self, store: Store, clock: ManualClock
+        self, store: Calls, clock: ManualClock
     ) -> None:
         """A number that was used under the old name is not used again under the new one."""
         furnished(store, clock)
@@ -347,7 +347,7 @@ class RenameRegisteredModelTests(StoreCase):
         assert create_version(store, "new").version == 5
 
     def test_rename_registered_model_to_its_own_name_only_updates(
-        self, store: Store, clock: ManualClock
+        self, store: Calls, clock: ManualClock
     ) -> None:
         """The same name is allowed: model and versions are updated now, and all is kept."""
         before = furnished(store, clock)
@@ -360,7 +360,7 @@ class RenameRegisteredModelTests(StoreCase):
         assert create_version(store).version == 5
 
     def test_rename_registered_model_refuses_a_taken_name(
-        self, store: Store, clock: ManualClock
+        self, store: Calls, clock: ManualClock
     ) -> None:
         """Neither of the two changes."""
         furnished(store, clock)
@@ -368,14 +368,14 @@ class RenameRegisteredModelTests(StoreCase):
         with refused(store, AlreadyExistsError, "Registered Model (name=taken) already exists."):
             store.rename_registered_model("m", new_name="taken")
 
-    def test_rename_registered_model_fails_without_the_model(self, store: Store) -> None:
+    def test_rename_registered_model_fails_without_the_model(self, store: Calls) -> None:
         """A missing model is what the error is about, even if the new name is taken as well."""
         create_model(store, "taken")
         for new_name in ("free", "taken", "m"):
             with refused(store, RegisteredModelNotFoundError, not_found("m")):
                 store.rename_registered_model("m", new_name=new_name)
 
-    def test_rename_registered_model_passes_names_on(self, store: Store) -> None:
+    def test_rename_registered_model_passes_names_on(self, store: Calls) -> None:
         """Names move in a ring, and back to where they were."""
         for name in ("a", "b"):
             create_model(store, name, description=name)
@@ -388,7 +388,7 @@ class RenameRegisteredModelTests(StoreCase):
         assert model_names(store, models_query()) == ["a", "b"]
 
     def test_rename_registered_model_to_a_deleted_name_starts_from_its_own(
-        self, store: Store, clock: ManualClock
+        self, store: Calls, clock: ManualClock
     ) -> None:
         """Nothing of a deleted model turns up in the one that takes its name."""
         furnished(store, clock, "gone")
@@ -400,7 +400,7 @@ class RenameRegisteredModelTests(StoreCase):
         assert numbers(store, "gone") == [1]
         assert create_version(store, "gone").version == 2
 
-    def test_rename_registered_model_works_between_any_legal_names(self, store: Store) -> None:
+    def test_rename_registered_model_works_between_any_legal_names(self, store: Calls) -> None:
         """Every name can be left for every next one."""
         create_model(store, "start")
         create_version(store, "start")
@@ -415,7 +415,7 @@ class DeleteRegisteredModelTests(StoreCase):
     """Deleting a registered model."""
 
     def test_delete_registered_model_removes_all_it_had(
-        self, store: Store, clock: ManualClock
+        self, store: Calls, clock: ManualClock
     ) -> None:
         """Model and versions are found no more, by any road."""
         empty = dump(store)
@@ -426,7 +426,7 @@ class DeleteRegisteredModelTests(StoreCase):
             store.get_model_version_by_alias("m", "champion")
 
     def test_delete_registered_model_resets_the_name(
-        self, store: Store, clock: ManualClock
+        self, store: Calls, clock: ManualClock
     ) -> None:
         """What is created under the name later starts at version 1, without tags or aliases."""
         furnished(store, clock)
@@ -444,7 +444,7 @@ class DeleteRegisteredModelTests(StoreCase):
         assert_same(store.get_registered_model("m").aliases, {})
         assert_same(store.get_model_version("m", 1), version)
 
-    def test_delete_registered_model_fails_without_the_model(self, store: Store) -> None:
+    def test_delete_registered_model_fails_without_the_model(self, store: Calls) -> None:
         """Deleting twice is an error, and touches nothing."""
         create_model(store)
         create_model(store, "other", tags=dict.fromkeys(TAG_KEYS, "v"))

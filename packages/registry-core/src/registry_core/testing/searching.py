@@ -13,7 +13,7 @@ from typing import TypeAlias
 from registry_core import validation
 from registry_core.models import Stage
 from registry_core.search import AttributeRef, Comparison, Filter, Op, Query, TagRef
-from registry_core.store import Store
+from registry_core.testing.calls import Calls
 from registry_core.testing.cases import (
     StoreCase,
     create_model,
@@ -285,7 +285,7 @@ def assert_cases(cases: Cases, identifier: str, find: Callable[[str], Iterable[s
 class FilterTests(StoreCase):
     """What filters find."""
 
-    def test_filters_on_model_names_mean_what_they_say(self, store: Store) -> None:
+    def test_filters_on_model_names_mean_what_they_say(self, store: Calls) -> None:
         """Every operator on a registered model's name."""
         letters = {text: letter for letter, text in TEXTS.items()}
         for text in letters:
@@ -297,14 +297,14 @@ class FilterTests(StoreCase):
         assert_cases(TEXT_CASES, "name", find)
         assert_cases(LIST_CASES, "name", find)
 
-    def test_filters_on_model_tags_mean_what_they_say(self, store: Store) -> None:
+    def test_filters_on_model_tags_mean_what_they_say(self, store: Calls) -> None:
         """Every operator on a registered model's tag."""
         for letter, text in TEXTS.items():
             create_model(store, letter, tags={"k": text, "other": "abc"})
         create_model(store, "absent", tags={"K": "abc"})
         assert_cases(TEXT_CASES, "tags.k", lambda text: model_names(store, models_query(text)))
 
-    def test_filters_on_version_names_mean_what_they_say(self, store: Store) -> None:
+    def test_filters_on_version_names_mean_what_they_say(self, store: Calls) -> None:
         """Every operator on the name that a model version has from its model."""
         letters = {text: letter for letter, text in TEXTS.items()}
         for text in letters:
@@ -317,7 +317,7 @@ class FilterTests(StoreCase):
         assert_cases(TEXT_CASES, "name", find)
         assert_cases(LIST_CASES, "name", find)
 
-    def test_filters_on_version_texts_mean_what_they_say(self, store: Store) -> None:
+    def test_filters_on_version_texts_mean_what_they_say(self, store: Calls) -> None:
         """Every operator on run ids, sources and version tags."""
         create_model(store)
         for text in TEXTS.values():
@@ -333,7 +333,7 @@ class FilterTests(StoreCase):
             assert_cases(TEXT_CASES, identifier, find)
         assert_cases(LIST_CASES, "run_id", find)
 
-    def test_a_text_that_is_absent_matches_nothing(self, store: Store) -> None:
+    def test_a_text_that_is_absent_matches_nothing(self, store: Calls) -> None:
         """An absent run id or tag matches no operator; an empty one is a text like others."""
         for name, text in (("absent", None), ("empty", ""), ("full", "abc")):
             create_model(store, name, tags={} if text is None else {"k": text})
@@ -348,7 +348,7 @@ class FilterTests(StoreCase):
         lists = {"{} NOT IN ('x')": "empty full", "{} IN ('', 'x')": "empty"}
         assert_cases(lists, "run_id", of_versions)
 
-    def test_filters_on_numbers_compare_as_numbers(self, store: Store) -> None:
+    def test_filters_on_numbers_compare_as_numbers(self, store: Calls) -> None:
         """Also negative numbers, and such as no version can have."""
         create_model(store)
         create_versions(store, 11)
@@ -360,14 +360,14 @@ class FilterTests(StoreCase):
 
         assert_cases(NUMBER_CASES, "", find)
 
-    def test_filters_on_tags_of_models_are_about_their_own_tags(self, store: Store) -> None:
+    def test_filters_on_tags_of_models_are_about_their_own_tags(self, store: Calls) -> None:
         """Clauses on one key hold for its value; tags of versions do not count."""
         for name, tags in TAGGED.items():
             create_model(store, name, tags=tags)
             create_version(store, name, tags=TAGGED["three"])
         assert_cases(TAG_CASES, "", lambda text: model_names(store, models_query(text)))
 
-    def test_filters_on_tags_of_versions_are_about_their_own_tags(self, store: Store) -> None:
+    def test_filters_on_tags_of_versions_are_about_their_own_tags(self, store: Calls) -> None:
         """Clauses on one key hold for its value; tags of models and siblings do not count."""
         for name, tags in TAGGED.items():
             create_model(store, name, tags=TAGGED["three"])
@@ -380,7 +380,7 @@ class FilterTests(StoreCase):
 
         assert_cases(TAG_CASES, "", find)
 
-    def test_filters_on_tags_of_siblings_do_not_add_up(self, store: Store) -> None:
+    def test_filters_on_tags_of_siblings_do_not_add_up(self, store: Calls) -> None:
         """Two clauses must hold for one version, not for two versions of one model."""
         create_model(store)
         create_version(store, tags={"a": "1"})
@@ -389,7 +389,7 @@ class FilterTests(StoreCase):
         found = version_keys(store, versions_query("tags.a = '1' AND tags.b = '1'"))
         assert found == [("m", 3)]
 
-    def test_filters_tell_long_tag_values_apart(self, store: Store) -> None:
+    def test_filters_tell_long_tag_values_apart(self, store: Calls) -> None:
         """Values of 100,000 characters that differ in the last one are different values."""
         values = {"one": LONG + "1", "two": LONG + "2", "short": LONG, "emoji": EMOJI * 100_000}
         for name, value in values.items():
@@ -413,7 +413,7 @@ class FilterTests(StoreCase):
         assert found(Op.LIKE, "x" * 5_000) == set()
         assert found(Op.LIKE, "x" * 4_999 + "%") == {"one", "two", "short"}
 
-    def test_filters_take_long_lists(self, store: Store) -> None:
+    def test_filters_take_long_lists(self, store: Calls) -> None:
         """Ten thousand values are searched for in one filter."""
         create_model(store)
         for run_id in ("run 7", "run 9999", "other"):
@@ -424,7 +424,7 @@ class FilterTests(StoreCase):
             found = version_keys(store, versions_query(clause, ["version_number"]))
             assert [number for _, number in found] == expected
 
-    def test_filters_take_many_clauses(self, store: Store) -> None:
+    def test_filters_take_many_clauses(self, store: Calls) -> None:
         """A hundred clauses on a hundred tags, and on one."""
         tags = {f"k{number}": str(number) for number in range(100)}
         create_model(store, tags=tags)
@@ -434,7 +434,7 @@ class FilterTests(StoreCase):
         one = " AND ".join(f"tags.k99 != '{number}'" for number in range(100))
         assert model_names(store, models_query(one)) == ["other"]
 
-    def test_filters_combine_all_kinds_of_clauses(self, store: Store) -> None:
+    def test_filters_combine_all_kinds_of_clauses(self, store: Calls) -> None:
         """Attributes, numbers and tags in one filter must all hold."""
         for name in ("m", "other"):
             create_model(store, name)
@@ -451,7 +451,7 @@ class FilterTests(StoreCase):
         )
         assert found == [("m", 3)]
 
-    def test_any_legal_name_can_be_searched_for(self, store: Store) -> None:
+    def test_any_legal_name_can_be_searched_for(self, store: Calls) -> None:
         """Exactly one model has each name, and its version likewise."""
         for name in NAMES:
             create_model(store, name)
@@ -461,7 +461,7 @@ class FilterTests(StoreCase):
             assert model_names(store, models_query(clause)) == [name]
             assert version_keys(store, versions_query(clause)) == [(name, 1)]
 
-    def test_filters_do_not_become_statements(self, store: Store) -> None:
+    def test_filters_do_not_become_statements(self, store: Calls) -> None:
         """Quotes and comment marks in values stay inside them."""
         create_model(store, tags={"k": "x' OR '1'='1"})
         create_model(store, "other", tags={"k": "v"})
@@ -476,7 +476,7 @@ class FilterTests(StoreCase):
 class SearchedRowsTests(StoreCase):
     """Which rows searches go over, and that these come complete."""
 
-    def test_searching_an_empty_store_finds_nothing(self, store: Store) -> None:
+    def test_searching_an_empty_store_finds_nothing(self, store: Calls) -> None:
         """Nothing, and no next page."""
         for page in (
             store.search_registered_models(models_query()),
@@ -484,7 +484,7 @@ class SearchedRowsTests(StoreCase):
         ):
             assert (list(page.items), page.next_page_token) == ([], None)
 
-    def test_found_models_are_complete(self, store: Store, clock: ManualClock) -> None:
+    def test_found_models_are_complete(self, store: Calls, clock: ManualClock) -> None:
         """They are what reading them by name gives: tags, aliases and latest versions."""
         for name in ("a", "b", "c"):
             create_model(store, name, description=name, tags={"z": name, "y": ""})
@@ -500,7 +500,7 @@ class SearchedRowsTests(StoreCase):
         assert_same(found, [store.get_registered_model(name) for name in ("a", "b", "c")])
         assert found[0].latest_versions[1].aliases == ("first", "second")
 
-    def test_found_versions_are_complete(self, store: Store) -> None:
+    def test_found_versions_are_complete(self, store: Calls) -> None:
         """They are what reading them by number gives: tags, aliases and every field."""
         for name in ("a", "b"):
             create_model(store, name)
@@ -523,7 +523,7 @@ class SearchedRowsTests(StoreCase):
         assert_same(found, [store.get_model_version(*key) for key in keys])
         assert found[1].aliases == ("first", "second")
 
-    def test_searches_see_every_acknowledged_write(self, store: Store) -> None:
+    def test_searches_see_every_acknowledged_write(self, store: Calls) -> None:
         """Created, renamed, moved and deleted rows, at once."""
         create_model(store)
         assert model_names(store, models_query()) == ["m"]
@@ -543,7 +543,7 @@ class SearchedRowsTests(StoreCase):
         assert version_keys(store, versions_query()) == []
         assert model_names(store, models_query()) == []
 
-    def test_searches_leave_prompts_out_when_asked(self, store: Store) -> None:
+    def test_searches_leave_prompts_out_when_asked(self, store: Calls) -> None:
         """A prompt is a model whose own tag is exactly `true`; its versions go with it."""
         marker = validation.PROMPT_TAG
         for name, tags in {
@@ -568,7 +568,7 @@ class SearchedRowsTests(StoreCase):
         assert model_names(store, models) == expected
         assert [name for name, _ in version_keys(store, versions)] == expected
 
-    def test_prompts_left_out_take_no_room_on_a_page(self, store: Store) -> None:
+    def test_prompts_left_out_take_no_room_on_a_page(self, store: Calls) -> None:
         """Pages are full of what is not left out."""
         for number in range(6):
             tags = {validation.PROMPT_TAG: "true"} if number % 2 else {}
@@ -634,7 +634,7 @@ SORTED_NAMES = (
 """By code point: a collation, and an order by UTF-16 units, would both sort otherwise."""
 
 
-def a_spread_of_rows(store: Store, clock: ManualClock) -> None:
+def a_spread_of_rows(store: Calls, clock: ManualClock) -> None:
     """Six models with a few versions each, and many ties in every timestamp."""
     names = ("b", "a", "C", "d", "\u00e9", "B")
     for name in names:
@@ -661,7 +661,7 @@ def assert_sorted(rows: Sequence[EntityT], query: Query) -> None:
 class OrderTests(StoreCase):
     """In which order searches give their rows."""
 
-    def test_names_sort_by_code_point(self, store: Store) -> None:
+    def test_names_sort_by_code_point(self, store: Calls) -> None:
         """Upper case before lower case, accents after z, and no locale anywhere."""
         for name in reversed(SORTED_NAMES):
             create_model(store, name)
@@ -673,7 +673,7 @@ class OrderTests(StoreCase):
         assert [name for name, _ in versions] == list(SORTED_NAMES)
 
     def test_versions_sort_by_last_update_then_name_then_number(
-        self, store: Store, clock: ManualClock
+        self, store: Calls, clock: ManualClock
     ) -> None:
         """The default: latest first, then by name, then newest first."""
         for name in ("b", "a"):
@@ -683,14 +683,14 @@ class OrderTests(StoreCase):
         store.update_model_version("b", 1, description="later")
         assert version_keys(store, versions_query()) == [("b", 1), ("a", 2), ("a", 1), ("b", 2)]
 
-    def test_version_numbers_sort_as_numbers(self, store: Store) -> None:
+    def test_version_numbers_sort_as_numbers(self, store: Calls) -> None:
         """Version 10 comes after version 9."""
         create_model(store)
         create_versions(store, 11)
         found = version_keys(store, versions_query("", ["version_number"]))
         assert [number for _, number in found] == list(range(1, 12))
 
-    def test_ties_end_in_name_and_number(self, store: Store) -> None:
+    def test_ties_end_in_name_and_number(self, store: Calls) -> None:
         """Rows that an order does not tell apart sort by name, then by number from the newest."""
         for name in ("b", "a"):
             create_model(store, name)
@@ -704,7 +704,7 @@ class OrderTests(StoreCase):
         assert model_names(store, models_query("", ["timestamp DESC"])) == ["a", "b"]
 
     def test_models_sort_by_any_keys_in_any_direction(
-        self, store: Store, clock: ManualClock
+        self, store: Calls, clock: ManualClock
     ) -> None:
         """Each key ascending or descending for itself."""
         a_spread_of_rows(store, clock)
@@ -715,7 +715,7 @@ class OrderTests(StoreCase):
             assert_sorted(rows, query)
 
     def test_versions_sort_by_any_keys_in_any_direction(
-        self, store: Store, clock: ManualClock
+        self, store: Calls, clock: ManualClock
     ) -> None:
         """Each key ascending or descending for itself."""
         a_spread_of_rows(store, clock)

@@ -41,6 +41,7 @@ from registry_core.store import Clock, Store
 from registry_core.stores.memory import MemoryStore
 from registry_core.testing import strategies
 from registry_core.testing.ages import GAPS
+from registry_core.testing.calls import Calls
 from registry_core.testing.clocks import ManualClock, moving_wall_clock
 from registry_core.testing.observing import MANY, dump, models_query, plain, versions_query
 
@@ -62,8 +63,8 @@ class StoreMachine(RuleBasedStateMachine):
     def __init__(self, make_store: MakeStore) -> None:
         super().__init__()
         self._clock = ManualClock()
-        self._reference = MemoryStore(self._clock)
-        self._subject = make_store(self._clock)
+        self._reference = Calls(MemoryStore(self._clock))
+        self._subject = Calls(make_store(self._clock))
         self._touched: set[str] = set()
         self._walk: Query | None = None
         self._ending = ExitStack()
@@ -374,7 +375,7 @@ class StoreMachine(RuleBasedStateMachine):
         for alias in self._aliases:
             assert self._compare(lambda store, a=alias: store.get_model_version_by_alias(name, a))
 
-    def _both(self, call: Callable[[Store], object], *indices: int) -> None:
+    def _both(self, call: Callable[[Calls], object], *indices: int) -> None:
         """One step: the call at one moment on both stores, about the models of those indices."""
         self._clock.advance(self._ticks[self._steps % len(self._ticks)])
         self._steps += 1
@@ -396,7 +397,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def _page(self, query: Query) -> Query | None:
         """The query for the next page, each store going by its own token."""
-        search: Callable[[Store], Page[Any]] = (
+        search: Callable[[Calls], Page[Any]] = (
             (lambda store: store.search_registered_models(query))
             if query.entity is Entity.REGISTERED_MODEL
             else (lambda store: store.search_model_versions(query))
@@ -409,14 +410,14 @@ class StoreMachine(RuleBasedStateMachine):
         return attrs.evolve(query, page_token=actual.next_page_token)
 
 
-def _outcome(call: Callable[[Store], object], store: Store) -> Sequence[object]:
+def _outcome(call: Callable[[Calls], object], store: Calls) -> Sequence[object]:
     try:
         return ("value", plain(call(store)))
     except RegistryError as error:
         return ("error", type(error).__name__, str(error))
 
 
-def _model_if_any(store: Store, name: str) -> RegisteredModel | None:
+def _model_if_any(store: Calls, name: str) -> RegisteredModel | None:
     try:
         return store.get_registered_model(name)
     except RegisteredModelNotFoundError:

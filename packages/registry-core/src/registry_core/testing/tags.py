@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from registry_core.errors import RegisteredModelNotFoundError
-from registry_core.store import Store
 from registry_core.testing import registered_models
+from registry_core.testing.calls import Calls
 from registry_core.testing.cases import StoreCase, create_model, create_version, create_versions
 from registry_core.testing.clocks import ManualClock
 from registry_core.testing.observing import (
@@ -25,7 +25,7 @@ from registry_core.testing.samples import TAG_KEYS, TAG_VALUES
 class RegisteredModelTagTests(StoreCase):
     """Tags of registered models."""
 
-    def test_set_model_tag_adds_and_replaces(self, store: Store) -> None:
+    def test_set_model_tag_adds_and_replaces(self, store: Calls) -> None:
         """The others stay, and all of them sort by key."""
         create_model(store, tags={"b": "1", "d": "1"})
         for key, value in (("c", "2"), ("b", "2"), ("a", ""), ("b", "3")):
@@ -33,7 +33,7 @@ class RegisteredModelTagTests(StoreCase):
         expected = {"a": "", "b": "3", "c": "2", "d": "1"}
         assert_same(store.get_registered_model("m").tags, expected)
 
-    def test_set_model_tag_keeps_any_legal_key_and_value(self, store: Store) -> None:
+    def test_set_model_tag_keeps_any_legal_key_and_value(self, store: Calls) -> None:
         """No key is folded, trimmed or cut into another, no value changes."""
         create_model(store)
         expected = dict(zip(TAG_KEYS, TAG_VALUES, strict=False))
@@ -43,7 +43,7 @@ class RegisteredModelTagTests(StoreCase):
 
     @pytest.mark.parametrize("value", TAG_VALUES, ids=range(len(TAG_VALUES)))
     def test_model_tags_given_at_creation_are_the_same_as_set(
-        self, store: Store, value: str
+        self, store: Calls, value: str
     ) -> None:
         """Every way in keeps the value, up to 100,000 characters of four bytes."""
         create_model(store, tags={"k": value})
@@ -52,7 +52,7 @@ class RegisteredModelTagTests(StoreCase):
         assert store.get_registered_model("m").tags == {"k": value}
         assert store.get_registered_model("other").tags == {"k": value}
 
-    def test_delete_model_tag_removes_only_that_one(self, store: Store) -> None:
+    def test_delete_model_tag_removes_only_that_one(self, store: Calls) -> None:
         """An absent one is no error, and keys count exactly."""
         create_model(store, tags={"a": "1", "A": "2", "a/b": "3"})
         store.delete_registered_model_tag("m", "a")
@@ -60,7 +60,7 @@ class RegisteredModelTagTests(StoreCase):
         store.delete_registered_model_tag("m", "never")
         assert_same(store.get_registered_model("m").tags, {"A": "2", "a/b": "3"})
 
-    def test_model_tags_move_no_timestamp(self, store: Store, clock: ManualClock) -> None:
+    def test_model_tags_move_no_timestamp(self, store: Calls, clock: ManualClock) -> None:
         """Neither of the model nor of its versions."""
         create_model(store)
         create_version(store)
@@ -71,7 +71,7 @@ class RegisteredModelTagTests(StoreCase):
         store.delete_registered_model_tag("m", "k")
         assert dump(store) == before
 
-    def test_model_tags_are_not_version_tags(self, store: Store) -> None:
+    def test_model_tags_are_not_version_tags(self, store: Calls) -> None:
         """The same key may be on a model, its versions and other models, each for itself."""
         for name in ("m", "other"):
             create_model(store, name, tags={"k": name})
@@ -82,7 +82,7 @@ class RegisteredModelTagTests(StoreCase):
         assert store.get_model_version("m", 1).tags == {"k": "m 1"}
         assert store.get_registered_model("other").tags == {"k": "other"}
 
-    def test_model_tags_of_a_missing_model_fail(self, store: Store) -> None:
+    def test_model_tags_of_a_missing_model_fail(self, store: Calls) -> None:
         """Setting and deleting alike."""
         create_model(store, "M", tags={"k": "v"})
         message = registered_models.not_found("m")
@@ -95,7 +95,7 @@ class RegisteredModelTagTests(StoreCase):
 class ModelVersionTagTests(StoreCase):
     """Tags of model versions."""
 
-    def test_set_version_tag_adds_and_replaces(self, store: Store) -> None:
+    def test_set_version_tag_adds_and_replaces(self, store: Calls) -> None:
         """The others stay, and all of them sort by key."""
         create_model(store)
         create_version(store, tags={"b": "1", "d": "1"})
@@ -105,7 +105,7 @@ class ModelVersionTagTests(StoreCase):
         assert_same(store.get_model_version("m", 1).tags, expected)
         assert_same(store.get_registered_model("m").latest_versions[0].tags, expected)
 
-    def test_set_version_tag_keeps_any_legal_key_and_value(self, store: Store) -> None:
+    def test_set_version_tag_keeps_any_legal_key_and_value(self, store: Calls) -> None:
         """No key is folded, trimmed or cut into another, no value changes."""
         create_model(store)
         create_version(store)
@@ -116,7 +116,7 @@ class ModelVersionTagTests(StoreCase):
 
     @pytest.mark.parametrize("value", TAG_VALUES, ids=range(len(TAG_VALUES)))
     def test_version_tags_given_at_creation_are_the_same_as_set(
-        self, store: Store, value: str
+        self, store: Calls, value: str
     ) -> None:
         """Every way in keeps the value, up to 100,000 characters of four bytes."""
         create_model(store)
@@ -126,7 +126,7 @@ class ModelVersionTagTests(StoreCase):
         assert store.get_model_version("m", 1).tags == {"k": value}
         assert store.get_model_version("m", 2).tags == {"k": value}
 
-    def test_long_version_tags_are_replaced_and_deleted_whole(self, store: Store) -> None:
+    def test_long_version_tags_are_replaced_and_deleted_whole(self, store: Calls) -> None:
         """A long value can become another, a short one, and nothing, on every version alone."""
         long, longer = "x" * 99_999 + "1", "x" * 99_999 + "2"
         create_model(store)
@@ -142,14 +142,14 @@ class ModelVersionTagTests(StoreCase):
         assert store.get_model_version("m", 1).tags == {}
         assert store.get_model_version("m", 2).tags["k"] == long
 
-    def test_a_version_has_many_tags(self, store: Store) -> None:
+    def test_a_version_has_many_tags(self, store: Calls) -> None:
         """A few hundred tags come back complete and in order."""
         tags = {f"key {number:03}": "x" * number for number in range(300)}
         create_model(store)
         create_version(store, tags=dict(reversed(tags.items())))
         assert_same(store.get_model_version("m", 1).tags, tags)
 
-    def test_delete_version_tag_removes_only_that_one(self, store: Store) -> None:
+    def test_delete_version_tag_removes_only_that_one(self, store: Calls) -> None:
         """An absent one is no error, and keys count exactly."""
         create_model(store)
         create_version(store, tags={"a": "1", "A": "2", "a/b": "3"})
@@ -158,7 +158,7 @@ class ModelVersionTagTests(StoreCase):
         store.delete_model_version_tag("m", 1, "never")
         assert_same(store.get_model_version("m", 1).tags, {"A": "2", "a/b": "3"})
 
-    def test_version_tags_move_no_timestamp(self, store: Store, clock: ManualClock) -> None:
+    def test_version_tags_move_no_timestamp(self, store: Calls, clock: ManualClock) -> None:
         """Neither of the version nor of its model."""
         create_model(store)
         create_version(store)
@@ -169,7 +169,7 @@ class ModelVersionTagTests(StoreCase):
         store.delete_model_version_tag("m", 1, "k")
         assert dump(store) == before
 
-    def test_version_tags_belong_to_one_version(self, store: Store) -> None:
+    def test_version_tags_belong_to_one_version(self, store: Calls) -> None:
         """Neighbours, the model, and the same number of other models keep theirs."""
         for name in ("m", "other"):
             create_model(store, name, tags={"k": name})
@@ -187,7 +187,7 @@ class ModelVersionTagTests(StoreCase):
 class TagSearchTests(StoreCase):
     """Searches see tags as they are now."""
 
-    def test_model_searches_follow_tags(self, store: Store) -> None:
+    def test_model_searches_follow_tags(self, store: Calls) -> None:
         """Set, replaced and deleted tags count from the next search on."""
         create_model(store, tags={"k": "1"})
 
@@ -200,7 +200,7 @@ class TagSearchTests(StoreCase):
         store.delete_registered_model_tag("m", "k")
         assert (found("1"), found("2")) == ([], [])
 
-    def test_version_searches_follow_tags(self, store: Store) -> None:
+    def test_version_searches_follow_tags(self, store: Calls) -> None:
         """Set, replaced and deleted tags count from the next search on."""
         create_model(store)
         create_versions(store, 2)
@@ -215,7 +215,7 @@ class TagSearchTests(StoreCase):
         store.delete_model_version_tag("m", 1, "k")
         assert (found("1"), found("2")) == ([], [])
 
-    def test_search_results_carry_all_tags(self, store: Store) -> None:
+    def test_search_results_carry_all_tags(self, store: Calls) -> None:
         """Not only those that the filter is about."""
         create_model(store, tags={"b": "1", "a": "2"})
         create_version(store, tags={"d": "1", "c": "2"})

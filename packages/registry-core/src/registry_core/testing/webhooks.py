@@ -13,7 +13,7 @@ from registry_core.models import (
     WebhookEvent,
     WebhookStatus,
 )
-from registry_core.store import Store
+from registry_core.testing.calls import Calls
 from registry_core.testing.cases import CREATED, StoreCase, create_model, new_webhook
 from registry_core.testing.clocks import START, ManualClock
 from registry_core.testing.observing import assert_same, dump, refused
@@ -30,7 +30,7 @@ def not_found(webhook_id: str) -> str:
 class WebhookTests(StoreCase):
     """Everything about webhooks."""
 
-    def test_create_webhook_returns_it_as_stored(self, store: Store, clock: ManualClock) -> None:
+    def test_create_webhook_returns_it_as_stored(self, store: Calls, clock: ManualClock) -> None:
         """All that was given is kept, under the id given; both timestamps are now."""
         clock.advance(7)
         created = store.create_webhook(
@@ -60,14 +60,14 @@ class WebhookTests(StoreCase):
         assert_same(store.list_webhooks(), [expected])
 
     @pytest.mark.parametrize("given", [None, ""])
-    def test_create_webhook_tells_none_from_empty(self, store: Store, given: str | None) -> None:
+    def test_create_webhook_tells_none_from_empty(self, store: Calls, given: str | None) -> None:
         """A description or secret that was never given is not an empty one."""
         created = store.create_webhook(new_webhook(description=given, secret=given))
         found = store.get_webhook(created.webhook_id)
         assert (found.description, found.secret) == (given, given)
         assert found.status is WebhookStatus.ACTIVE
 
-    def test_every_kind_of_event_is_kept(self, store: Store) -> None:
+    def test_every_kind_of_event_is_kept(self, store: Calls) -> None:
         """Any entity with any action, in the order given."""
         events = tuple(
             WebhookEvent(entity, action)
@@ -77,14 +77,14 @@ class WebhookTests(StoreCase):
         created = store.create_webhook(new_webhook(events=events))
         assert_same(store.get_webhook(created.webhook_id).events, events)
 
-    def test_webhooks_may_share_a_name_and_an_address(self, store: Store) -> None:
+    def test_webhooks_may_share_a_name_and_an_address(self, store: Calls) -> None:
         """Only the id tells them apart."""
         first, second = (store.create_webhook(new_webhook()) for _ in range(2))
         store.delete_webhook(first.webhook_id)
         assert_same(store.list_webhooks(), [second])
 
     def test_list_webhooks_is_newest_first_then_by_id(
-        self, store: Store, clock: ManualClock
+        self, store: Calls, clock: ManualClock
     ) -> None:
         """Updating one does not move it."""
         assert store.list_webhooks() == []
@@ -114,7 +114,7 @@ class WebhookTests(StoreCase):
         ids=str,
     )
     def test_update_webhook_changes_what_is_set(
-        self, store: Store, clock: ManualClock, change: dict[str, object]
+        self, store: Calls, clock: ManualClock, change: dict[str, object]
     ) -> None:
         """Everything else stays, None erases, and the webhook is updated now in any case."""
         untouched = store.create_webhook(new_webhook())
@@ -141,19 +141,19 @@ class WebhookTests(StoreCase):
         assert_same(store.get_webhook(before.webhook_id), expected)
         assert_same(store.get_webhook(untouched.webhook_id), untouched)
 
-    def test_delete_webhook_removes_it(self, store: Store) -> None:
+    def test_delete_webhook_removes_it(self, store: Calls) -> None:
         """It is got, listed, updated and deleted no more."""
         created = store.create_webhook(new_webhook())
         store.delete_webhook(created.webhook_id)
         assert store.list_webhooks() == []
         self.assert_missing(store, created.webhook_id)
 
-    def test_a_missing_webhook_is_not_found(self, store: Store) -> None:
+    def test_a_missing_webhook_is_not_found(self, store: Calls) -> None:
         """Every method says so in the same words, and changes nothing."""
         store.create_webhook(new_webhook(webhook_id="A"))
         self.assert_missing(store, "a")
 
-    def assert_missing(self, store: Store, webhook_id: str) -> None:
+    def assert_missing(self, store: Calls, webhook_id: str) -> None:
         """Fails unless no method knows the webhook."""
         message = not_found(webhook_id)
         with refused(store, WebhookNotFoundError, message):
@@ -163,7 +163,7 @@ class WebhookTests(StoreCase):
         with refused(store, WebhookNotFoundError, message):
             store.delete_webhook(webhook_id)
 
-    def test_webhooks_are_no_part_of_a_model(self, store: Store) -> None:
+    def test_webhooks_are_no_part_of_a_model(self, store: Calls) -> None:
         """Models come and go without touching them."""
         created = store.create_webhook(new_webhook())
         before = dump(store)

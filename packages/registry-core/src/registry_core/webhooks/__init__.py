@@ -1,7 +1,7 @@
 """Webhooks: their rules, their secrets, and what a receiver is told of which event (contract 6)."""
 
 from registry_core.webhooks.addresses import why_not_public
-from registry_core.webhooks.events import SAMPLES, Occasion
+from registry_core.webhooks.events import SAMPLES, Occasion, occasion_of
 from registry_core.webhooks.facade import DEFAULT_PAGE_SIZE, Webhooks
 from registry_core.webhooks.signing import KEY_VARIABLES, SecretBox, sign
 from registry_core.webhooks.urls import (
@@ -22,6 +22,7 @@ __all__ = [
     "UnresolvedHostError",
     "UrlPolicy",
     "Webhooks",
+    "occasion_of",
     "sign",
     "why_not_public",
 ]

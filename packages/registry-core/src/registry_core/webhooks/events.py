@@ -1,22 +1,35 @@
 """The events of a registry: which exist, when each happens, and what a receiver is told.
 
-The functions named like an event's cause give the `Occasion` of it; nothing else about a registry
-is an event (contract 6.1): no update, rename, stage transition, or deletion of a model or version,
-and no tag of a registered model that is not a prompt.
+`OCCASIONS` says which change of a registered model is which event; no other change is one (contract
+6.1): no update, rename, stage transition, or deletion of a model or version, and no tag of a
+registered model that is not a prompt.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Final, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, TypeAlias
 
 import attrs
 
 from registry_core import validation
+from registry_core.changes import (
+    Change,
+    CreateModel,
+    CreateVersion,
+    DeleteAlias,
+    DeleteModelTag,
+    DeleteVersionTag,
+    FinalizeVersion,
+    SetAlias,
+    SetModelTag,
+    SetVersionTag,
+)
 from registry_core.errors import InvalidArgumentError
 from registry_core.models import (
     ModelVersion,
     RegisteredModel,
+    Status,
     WebhookAction,
     WebhookEntity,
     WebhookEvent,
@@ -174,8 +187,13 @@ def registered_model_created(model: RegisteredModel) -> Occasion:
     )
 
 
-def model_version_created(version: ModelVersion) -> Occasion:
-    """The creation of that version of a model or prompt, as it was stored."""
+def model_version_created(version: ModelVersion) -> Occasion | None:
+    """The creation of that version of a model or prompt, as it was stored.
+
+    A version whose files are still on their way is no event yet: it becomes one when it is READY.
+    """
+    if version.status is not Status.READY:
+        return None
     is_prompt = validation.is_prompt(version.tags)
     tags = _user_tags(version.tags) if is_prompt else dict(version.tags)
     about: Data
@@ -219,7 +237,7 @@ def registered_model_tag_deleted(name: str, key: str) -> Occasion:
 
 
 def model_version_tag_set(name: str, version: str, key: str, value: str) -> Occasion:
-    """A tag of a version was set. `version` is told as the caller wrote it (contract 6.3)."""
+    """A tag of a version was set."""
     return Occasion(
         name=name,
         of_model=_VERSION_TAG_SET,
@@ -256,6 +274,32 @@ def registered_model_alias_deleted(name: str, alias: str) -> Occasion:
         of_prompt=_PROMPT_ALIAS_DELETED,
         data={"name": name, "alias": alias},
     )
+
+
+OCCASIONS: Final[Mapping[type[Change[Any]], Callable[[Any, Any], Occasion | None]]] = {
+    CreateModel: lambda _, model: registered_model_created(model),
+    CreateVersion: lambda _, version: model_version_created(version),
+    FinalizeVersion: lambda _, version: model_version_created(version),
+    SetModelTag: lambda change, _: registered_model_tag_set(change.name, change.key, change.value),
+    DeleteModelTag: lambda change, _: registered_model_tag_deleted(change.name, change.key),
+    SetVersionTag: lambda change, _: model_version_tag_set(
+        change.name, str(change.version), change.key, change.value
+    ),
+    DeleteVersionTag: lambda change, _: model_version_tag_deleted(
+        change.name, str(change.version), change.key
+    ),
+    SetAlias: lambda change, _: registered_model_alias_set(
+        change.name, change.alias, str(change.version)
+    ),
+    DeleteAlias: lambda change, _: registered_model_alias_deleted(change.name, change.alias),
+}
+"""The changes that are events, by class: each gives the occasion from the change and its result."""
+
+
+def occasion_of(change: Change[Any], result: object) -> Occasion | None:
+    """Return the occasion of a change that has been made; None where it is no event."""
+    describe = OCCASIONS.get(type(change))
+    return None if describe is None else describe(change, result)
 
 
 def _user_tags(tags: Mapping[str, str]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """`Deliveries`: tells webhooks of events, after the fact and without holding anybody up.
 
-Strategy: a request that changed the registry calls `announce`, which compares the event with a
+Strategy: a change of the registry calls `observe`, which compares the event with a
 remembered list of webhooks and is done in microseconds when nobody listens. Otherwise one thread
 looks up what is left to know (the list, when it is old; whether a model is a prompt) and puts one
 job per webhook into the `Outbox`. Nothing is kept anywhere else: a delivery is made at most once
@@ -23,13 +23,22 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 
+from registry_core.authors import Author
+from registry_core.changes import Change
 from registry_core.errors import NotFoundError, RegistryError
 from registry_core.models import Webhook, WebhookEvent
-from registry_core.webhooks import SAMPLES, Occasion, UnresolvedHostError, Webhooks, sign
+from registry_core.webhooks import (
+    SAMPLES,
+    Occasion,
+    UnresolvedHostError,
+    Webhooks,
+    occasion_of,
+    sign,
+)
 from registry_core.wire.webhooks import TestResult
 from registry_server.webhooks.outbox import Outbox, OutboxFullError
 from registry_server.webhooks.sender import Answer, BlockedAddressError, Sender
@@ -215,6 +224,12 @@ class Deliveries:
         self._closing = threading.Event()
         self._testing = threading.Lock()
         self._tested: set[str] = set()
+
+    def observe(self, change: Change[Any], result: Any, _: Author) -> None:
+        """Have the webhooks told of a change that has been made, if it is an event."""
+        occasion = occasion_of(change, result)
+        if occasion is not None:
+            self.announce(occasion)
 
     def announce(self, occasion: Occasion) -> None:
         """Has the webhooks told that listen to the occasion; returns at once and never raises."""

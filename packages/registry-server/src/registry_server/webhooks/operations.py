@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any, TypeAlias
+from typing import Any
 
 from registry_core import Page
 from registry_core.models import Webhook, WebhookAction, WebhookEntity, WebhookStatus
-from registry_core.webhooks import DEFAULT_PAGE_SIZE, Occasion, Webhooks, events
+from registry_core.webhooks import DEFAULT_PAGE_SIZE, Webhooks
 from registry_core.wire import Json
 from registry_core.wire import webhooks as wire
 from registry_server.answers import NOTHING, Answer
@@ -206,42 +205,3 @@ def webhook_operations(
             work=Work.WAITING,
         ),
     )
-
-
-_Describe: TypeAlias = Callable[[Any, Any], Occasion]
-"""What happened, from the request and the result of an operation."""
-
-_OCCASIONS: Mapping[str, _Describe] = {
-    "createRegisteredModel": lambda _, model: events.registered_model_created(model),
-    "createModelVersion": lambda _, version: events.model_version_created(version),
-    "setRegisteredModelTag": lambda wanted, _: events.registered_model_tag_set(
-        wanted.name, wanted.key, wanted.value
-    ),
-    "deleteRegisteredModelTag": lambda wanted, _: events.registered_model_tag_deleted(
-        wanted.name, wanted.key
-    ),
-    "setModelVersionTag": lambda wanted, _: events.model_version_tag_set(
-        wanted.name, wanted.version, wanted.key, wanted.value
-    ),
-    "deleteModelVersionTag": lambda wanted, _: events.model_version_tag_deleted(
-        wanted.name, wanted.version, wanted.key
-    ),
-    "setRegisteredModelAlias": lambda wanted, _: events.registered_model_alias_set(
-        wanted.name, wanted.alias, wanted.version
-    ),
-    "deleteRegisteredModelAlias": lambda wanted, _: events.registered_model_alias_deleted(
-        wanted.name, wanted.alias
-    ),
-}
-"""The operations that are events, by id; no other operation is one."""
-
-
-def announcer(deliveries: Deliveries) -> Callable[[str, Any, Any, Call], None]:
-    """An observer of operations that has the webhooks told of those that are events."""
-
-    def observe(operation_id: str, wanted: Any, result: Any, _: Call) -> None:
-        describe = _OCCASIONS.get(operation_id)
-        if describe is not None:
-            deliveries.announce(describe(wanted, result))
-
-    return observe

@@ -9,10 +9,10 @@ import attrs
 
 from registry_core import Registry
 from registry_core.webhooks import SecretBox, UrlPolicy, Webhooks
-from registry_server.operations import Call, Operation
+from registry_server.operations import Operation
 from registry_server.settings import Settings
 from registry_server.webhooks.delivery import Deliveries, Retries
-from registry_server.webhooks.operations import announcer, webhook_operations
+from registry_server.webhooks.operations import webhook_operations
 from registry_server.webhooks.outbox import Outbox
 from registry_server.webhooks.sender import Sender
 
@@ -21,16 +21,17 @@ _OTHER_SERVERS = ("http:", "https:")
 
 @attrs.frozen
 class WebhookServing:
-    """The operations on webhooks, an observer of all operations, and an end in order."""
+    """The operations on webhooks, and an end in order."""
 
     webhooks: Webhooks
     operations: tuple[Operation[Any, Any], ...]
-    observe: Callable[[str, Any, Any, Call], None]
     close: Callable[[], None]
 
     @classmethod
     def of(cls, registry: Registry, settings: Settings) -> Self:
-        """The webhooks of a registry. Where its store is another server, that one delivers.
+        """The webhooks of a registry, which from now on hear of its changes.
+
+        Where its store is another server, that one delivers.
 
         Raises:
             InvalidArgumentError: the key for secrets is not one.
@@ -52,14 +53,10 @@ class WebhookServing:
             retries=Retries(most=settings.webhook_retries),
             cache_seconds=settings.webhook_cache_seconds,
         )
-        delivers = not settings.store.lower().startswith(_OTHER_SERVERS)
+        if not settings.store.lower().startswith(_OTHER_SERVERS):
+            registry.observe(deliveries.observe)
         return cls(
             webhooks=webhooks,
             operations=webhook_operations(webhooks, deliveries),
-            observe=announcer(deliveries) if delivers else _ignore,
             close=deliveries.close,
         )
-
-
-def _ignore(_id: str, _request: Any, _result: Any, _call: Call) -> None:
-    """Observes nothing."""

@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import attrs
 
-from registry_core import uris, wire
-from registry_core.errors import (
-    InvalidArgumentError,
-    NotFoundError,
-    StoreCorruptedError,
-    UnsupportedBackendError,
-)
-from registry_core.models import (
-    ModelVersion,
-    NewModelVersion,
-    NewRegisteredModel,
-    RegisteredModel,
-    Stage,
-    Status,
-)
+from registry_core import wire
+from registry_core.authors import Author
+from registry_core.changes import Change
+from registry_core.errors import InvalidArgumentError, NotFoundError, StoreCorruptedError
+from registry_core.models import ModelVersion, RegisteredModel
 from registry_core.search import (
     AttributeRef,
     Comparison,
@@ -39,6 +29,8 @@ from registry_core.search import (
 )
 from registry_core.store import Clock, system_clock
 from registry_core.stores.rest.address import parse_address
+from registry_core.stores.rest.answers import aliased, complete, model_of, version_of
+from registry_core.stores.rest.routes import ROUTES, refuse
 from registry_core.stores.rest.transport import AnswerTooLargeError, Transport, call_end
 from registry_core.stores.rest.webhooks import RestWebhooks, next_page, wire_list
 from registry_core.wire import requests
@@ -49,11 +41,10 @@ SMALLER_PAGE = 10
 MODELS_AT_ONCE = 100
 """Registered models asked for in one search, when their aliases are wanted."""
 
-_STAGES = tuple(Stage)
-
 _logger = logging.getLogger(__name__)
 
 EntityT = TypeVar("EntityT", RegisteredModel, ModelVersion)
+ResultT = TypeVar("ResultT")
 T = TypeVar("T")
 
 
@@ -92,68 +83,32 @@ class RestStore(RestWebhooks):
         """Closes the connections."""
         self._http.close()
 
-    # Registered models
-
-    def create_registered_model(self, new: NewRegisteredModel) -> RegisteredModel:
+    def apply(self, change: Change[ResultT], *, by: Author) -> ResultT:  # noqa: ARG002 MLflow's API has no place for it
         """See `Store`."""
-        request = requests.CreateRegisteredModel(
-            name=new.name,
-            tags=new.tags,
-            description=new.description,
-            deployment_job_id=new.deployment_job_id,
+        route = ROUTES.get(type(change))
+        if route is None:
+            refuse(f"make the change {type(change).__name__}")
+        fields = wire.encode_request(route.request(change))
+        result = partial(route.result, change)
+        made: ResultT = self._http.write(
+            route.method, route.path, fields, result, name=change.model
         )
-        return self._write("POST", "/registered-models/create", request, _model)
+        return made
 
     def get_registered_model(self, name: str) -> RegisteredModel:
         """See `Store`."""
         request = requests.GetRegisteredModel(name=name)
-        return self._read("/registered-models/get", request, _model)
+        return self._read("/registered-models/get", request, model_of)
 
     def search_registered_models(self, query: Query) -> Page[RegisteredModel]:
         """See `Store`."""
         return self._search_models(query, call_end())
 
-    def update_registered_model(self, name: str, *, description: str | None) -> RegisteredModel:
-        """See `Store`."""
-        request = requests.UpdateRegisteredModel(name=name, description=description)
-        return self._write("PATCH", "/registered-models/update", request, _model)
-
-    def rename_registered_model(self, name: str, *, new_name: str) -> RegisteredModel:
-        """See `Store`."""
-        request = requests.RenameRegisteredModel(name=name, new_name=new_name)
-        return self._write("POST", "/registered-models/rename", request, _model)
-
-    def delete_registered_model(self, name: str) -> None:
-        """See `Store`."""
-        request = requests.DeleteRegisteredModel(name=name)
-        self._write("DELETE", "/registered-models/delete", request, _nothing)
-
-    # Model versions
-
-    def create_model_version(self, new: NewModelVersion) -> ModelVersion:
-        """See `Store`."""
-        if new.status is not Status.READY:
-            _refuse("reserve a model version before its artifacts are in place")
-        if new.storage_location is not None and not uris.is_model_uri(new.source):
-            _refuse("keep a storage location apart from the source")
-        # An empty id would have to match a `models:/` source's own; none inherits it.
-        request = requests.CreateModelVersion(
-            name=new.name,
-            source=new.source,
-            run_id=new.run_id or None,
-            tags=new.tags,
-            run_link=new.run_link or None,
-            description=new.description or None,
-            model_id=new.model_id,
-        )
-        created = self._write("POST", "/model-versions/create", request, _version)
-        return attrs.evolve(created, storage_location=new.storage_location)
-
     def get_model_version(self, name: str, version: int) -> ModelVersion:
         """See `Store`."""
         request = requests.GetModelVersion(name=name, version=str(version))
         end = call_end()
-        return self._located(self._read("/model-versions/get", request, _version, end=end), end)
+        return self._located(self._read("/model-versions/get", request, version_of, end=end), end)
 
     def search_model_versions(self, query: Query) -> Page[ModelVersion]:
         """See `Store`."""
@@ -161,85 +116,13 @@ class RestStore(RestWebhooks):
         page = self._search(path, requests.SearchModelVersions, query, _versions, end)
         return attrs.evolve(page, items=self._with_aliases(page.items, end))
 
-    def update_model_version(
-        self, name: str, version: int, *, description: str | None
-    ) -> ModelVersion:
-        """See `Store`."""
-        request = requests.UpdateModelVersion(
-            name=name, version=str(version), description=description
-        )
-        return self._write("PATCH", "/model-versions/update", request, _version)
-
-    def finalize_model_version(
-        self,
-        name: str,
-        version: int,
-        *,
-        status: Status,
-        status_message: str | None = None,
-        source: str | None = None,
-        storage_location: str | None = None,
-    ) -> ModelVersion:
-        """Raises `UnsupportedBackendError`: no route of MLflow's does this."""
-        del name, version, status, status_message, source, storage_location
-        _refuse("finalize a model version")
-
-    def transition_model_version_stage(
-        self, name: str, version: int, *, stage: Stage, archive_existing_versions: bool
-    ) -> ModelVersion:
-        """See `Store`."""
-        request = requests.TransitionModelVersionStage(
-            name=name,
-            version=str(version),
-            stage=stage.value,
-            archive_existing_versions=archive_existing_versions,
-        )
-        return self._write("POST", "/model-versions/transition-stage", request, _version)
-
-    def delete_model_version(self, name: str, version: int) -> None:
-        """See `Store`."""
-        request = requests.DeleteModelVersion(name=name, version=str(version))
-        self._write("DELETE", "/model-versions/delete", request, _nothing)
-
-    # Aliases and tags
-
-    def set_registered_model_alias(self, name: str, alias: str, *, version: int) -> None:
-        """See `Store`."""
-        request = requests.SetRegisteredModelAlias(name=name, alias=alias, version=str(version))
-        self._write("POST", "/registered-models/alias", request, _nothing)
-
     def get_model_version_by_alias(self, name: str, alias: str) -> ModelVersion:
         """See `Store`."""
         request = requests.GetModelVersionByAlias(name=name, alias=alias)
         end = call_end()
         return self._located(
-            self._read("/registered-models/alias", request, _version, end=end), end
+            self._read("/registered-models/alias", request, version_of, end=end), end
         )
-
-    def delete_registered_model_alias(self, name: str, alias: str) -> None:
-        """See `Store`."""
-        request = requests.DeleteRegisteredModelAlias(name=name, alias=alias)
-        self._write("DELETE", "/registered-models/alias", request, _nothing)
-
-    def set_registered_model_tag(self, name: str, key: str, value: str) -> None:
-        """See `Store`."""
-        request = requests.SetRegisteredModelTag(name=name, key=key, value=value)
-        self._write("POST", "/registered-models/set-tag", request, _nothing)
-
-    def delete_registered_model_tag(self, name: str, key: str) -> None:
-        """See `Store`."""
-        request = requests.DeleteRegisteredModelTag(name=name, key=key)
-        self._write("DELETE", "/registered-models/delete-tag", request, _nothing)
-
-    def set_model_version_tag(self, name: str, version: int, key: str, value: str) -> None:
-        """See `Store`."""
-        request = requests.SetModelVersionTag(name=name, version=str(version), key=key, value=value)
-        self._write("POST", "/model-versions/set-tag", request, _nothing)
-
-    def delete_model_version_tag(self, name: str, version: int, key: str) -> None:
-        """See `Store`."""
-        request = requests.DeleteModelVersionTag(name=name, version=str(version), key=key)
-        self._write("DELETE", "/model-versions/delete-tag", request, _nothing)
 
     # Requests
 
@@ -253,10 +136,6 @@ class RestStore(RestWebhooks):
     ) -> T:
         fields = wire.encode_request(request)
         return self._http.read(path, fields, decode, name=request.name, end=end)
-
-    def _write(self, method: str, path: str, request: Any, decode: Callable[[wire.Json], T]) -> T:
-        fields = wire.encode_request(request)
-        return self._http.write(method, path, fields, decode, name=request.name)
 
     def _search_models(self, query: Query, end: float) -> Page[RegisteredModel]:
         path = "/registered-models/search"
@@ -272,7 +151,7 @@ class RestStore(RestWebhooks):
     ) -> Page[EntityT]:
         """A page; one of fewer rows than asked for where those are too much for one answer."""
         if split_prompts(query.filter) != (query.filter, query.exclude_prompts):
-            _refuse("search models and prompts at once")
+            refuse("search models and prompts at once")
         while True:
             asked = request(
                 filter=render_filter(query.filter) or None,
@@ -310,7 +189,7 @@ class RestStore(RestWebhooks):
             return versions
         names = sorted({version.name for version in versions})
         aliases = {model.name: model.aliases for model in self._models(names, end)}
-        return [_aliased(version, aliases.get(version.name, {})) for version in versions]
+        return [aliased(version, aliases.get(version.name, {})) for version in versions]
 
     def _models(self, names: Sequence[str], end: float) -> Iterator[RegisteredModel]:
         for start in range(0, len(names), MODELS_AT_ONCE):
@@ -340,21 +219,13 @@ class RestStore(RestWebhooks):
     def _model_if_any(self, name: str, end: float) -> Iterator[RegisteredModel]:
         request = requests.GetRegisteredModel(name=name)
         try:
-            yield self._read("/registered-models/get", request, _model, end=end)
+            yield self._read("/registered-models/get", request, model_of, end=end)
         except NotFoundError:
             return
 
 
 _MODELS = "registered_models"
 _VERSIONS = "model_versions"
-
-
-def _model(answer: wire.Json) -> RegisteredModel:
-    return _complete(wire.decode_registered_model(answer.get("registered_model")))
-
-
-def _version(answer: wire.Json) -> ModelVersion:
-    return wire.decode_model_version(answer.get("model_version"))
 
 
 def _artifact_uri(answer: wire.Json) -> str | None:
@@ -364,12 +235,8 @@ def _artifact_uri(answer: wire.Json) -> str | None:
     return uri
 
 
-def _nothing(_: wire.Json) -> None:
-    return None
-
-
 def _models(answer: wire.Json) -> Page[RegisteredModel]:
-    items = [_complete(wire.decode_registered_model(item)) for item in wire_list(answer, _MODELS)]
+    items = [complete(wire.decode_registered_model(item)) for item in wire_list(answer, _MODELS)]
     return Page(items, next_page(answer), _unreadable(answer))
 
 
@@ -392,26 +259,9 @@ def _page_for(
     return page
 
 
-def _complete(model: RegisteredModel) -> RegisteredModel:
-    """The model with its latest versions in order and with their aliases; MLflow's have neither."""
-    latest = sorted(model.latest_versions, key=lambda item: _STAGES.index(item.current_stage))
-    return attrs.evolve(
-        model, latest_versions=tuple(_aliased(version, model.aliases) for version in latest)
-    )
-
-
-def _aliased(version: ModelVersion, aliases: Mapping[str, int]) -> ModelVersion:
-    names = sorted(alias for alias, number in aliases.items() if number == version.version)
-    return attrs.evolve(version, aliases=tuple(names))
-
-
 def _unreadable(answer: wire.Json) -> int:
     count = answer.get("unreadable")
     if type(count) is not int or count <= 0:
         return 0
     _logger.warning("The server cannot read %d of its registered models: they are missing", count)
     return count
-
-
-def _refuse(what: str) -> NoReturn:
-    raise UnsupportedBackendError(f"A server with MLflow's REST API has no way to {what}.")

@@ -17,6 +17,8 @@ from typing import Any
 
 import cattrs
 
+from registry_core import documents
+from registry_core.documents import ModelDocument
 from registry_core.errors import StoreCorruptedError
 from registry_core.models import (
     ModelVersion,
@@ -25,8 +27,6 @@ from registry_core.models import (
     WebhookEntity,
     WebhookEvent,
 )
-from registry_core.stores import documents
-from registry_core.stores.documents import ModelDocument
 from registry_core.stores.s3.large import LargeText
 from registry_core.stores.s3.record import Arriving, Content, Model, Record, Tombstone, began
 from registry_core.stores.s3.stored import (

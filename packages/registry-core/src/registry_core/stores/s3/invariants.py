@@ -7,11 +7,10 @@ from typing import TypeVar
 
 import attrs
 
-from registry_core import validation
+from registry_core import documents, validation
+from registry_core.documents import ModelDocument
 from registry_core.errors import InvalidArgumentError
 from registry_core.models import ModelVersion
-from registry_core.stores import documents
-from registry_core.stores.documents import ModelDocument
 from registry_core.stores.s3.large import LargeText
 
 T = TypeVar("T")

@@ -1,7 +1,7 @@
 """Texts that are too large for a document: where a document says so, and where they are.
 
 A `LargeText` stands in a document for a text that lies beside it. It is a `str`, so that the pure
-functions of `registry_core.stores.documents` carry it along without looking, and it begins with
+functions of `registry_core.documents` carry it along without looking, and it begins with
 NUL, which no real text may contain, so that it equals none.
 """
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+from registry_core.changes import Change, CreateModel, DeleteModel, RenameModel
+from registry_core.documents import ModelDocument
 from registry_core.errors import (
     AlreadyExistsError,
     ContentionError,
-    ModelVersionNotFoundError,
     RegisteredModelNotFoundError,
     RegistryError,
 )
-from registry_core.models import NewRegisteredModel
 from registry_core.store import Clock
-from registry_core.stores import documents
-from registry_core.stores.changing import Change
-from registry_core.stores.documents import ModelDocument
 from registry_core.stores.s3.arrivals import Arrivals, PendingArrivalError, arrived, finishing
 from registry_core.stores.s3.layout import Layout
 from registry_core.stores.s3.record import (
@@ -53,73 +50,83 @@ class Models:
         entry = self.arrivals.settle(self._records.read(self._layout.model(name)))
         return document_of(self.arrivals.finish(entry))
 
-    def create(self, new: NewRegisteredModel) -> ModelDocument:
-        """The new model. One PUT, if the name was never used."""
+    def commit(self, change: Change[Any]) -> ModelDocument | None:
+        """Make a change, and return the model's document after it; None when it was deleted.
+
+        Creating a model costs one PUT if the name was never used, a rename one GET and three PUTs,
+        any other change one GET and one PUT, or one PUT if the key was seen just now.
+        """
+        match change:
+            case CreateModel():
+                return self._create(change)
+            case RenameModel() if change.new_name != change.name:
+                return self._rename(change)
+            case DeleteModel():
+                self._delete(change)
+                return None
+        return self._change(change)
+
+    def _create(self, change: CreateModel) -> ModelDocument:
         operation, model_id = self._records.new_operation(), new_model_id()
 
-        def change(entry: Entry) -> Content:
-            existing = document_of(entry)
-            if existing is not None:
-                raise documents.taken(existing, new)
+        def created(entry: Entry) -> Content:
+            document = change.apply(document_of(entry), self._clock())
             self.arrivals.make_way(entry)
-            document = documents.create_document(new, self._clock())
             return self._model(document, None, model_id=model_id, operation=operation)
 
-        key = self._layout.model(new.name)
+        key = self._layout.model(change.model)
         recent = self._records.recent(key)
         with self._records.queued(key):
-            return _written(self._commit(key, change, operation, recent or Entry(key=key)))
+            return _written(self._commit(key, created, operation, recent or Entry(key=key)))
 
-    def change(self, name: str, change: Change, *, version: int | None = None) -> ModelDocument:
-        """The model afterwards. One GET and one PUT, or one PUT if the key was seen just now.
-
-        `version` is what the call is about, for the error when the model is missing.
-        """
+    def _change(self, change: Change[Any]) -> ModelDocument:
         operation = self._records.new_operation()
 
         def changed(entry: Entry) -> Content | None:
-            model = model_in(entry, name, version)
-            after = change(model.document, self._clock())
-            if after is model.document:
+            before = model_of(entry)
+            after = change.apply(document_of(entry), self._clock())
+            assert before is not None, "only an existing model can be changed"
+            assert after is not None, "the change does not delete the model"
+            if after is before.document:
                 return None
-            return self._model(after, model, model_id=model.model_id, operation=operation)
+            return self._model(after, before, model_id=before.model_id, operation=operation)
 
-        key = self._layout.model(name)
+        key = self._layout.model(change.model)
         with self._records.queued(key):
             return _written(self._commit(key, changed, operation, self._records.recent(key)))
 
-    def delete(self, name: str) -> None:
-        """Makes the model's key a tombstone, then removes its large texts."""
+    def _delete(self, change: DeleteModel) -> None:
+        # The model's key becomes a tombstone; its large texts go after that.
         deleted: list[Model] = []
 
-        def change(entry: Entry) -> Content:
-            deleted[:] = [model_in(entry, name)]
-            return Tombstone(name=name, model_id=deleted[0].model_id)
+        def tombstone(entry: Entry) -> Content:
+            model = model_of(entry)
+            change.apply(document_of(entry), self._clock())
+            assert model is not None, "only an existing model can be deleted"
+            deleted[:] = [model]
+            return Tombstone(name=change.model, model_id=model.model_id)
 
-        key = self._layout.model(name)
+        key = self._layout.model(change.model)
         with self._records.queued(key):
-            self._commit(key, change, self._records.new_operation(), self._records.recent(key))
+            self._commit(key, tombstone, self._records.new_operation(), self._records.recent(key))
         self._clear(*deleted)
 
-    def rename(self, name: str, new_name: str) -> ModelDocument:
-        """The model under its new name. One GET and three PUTs, if that name was never used."""
-        if new_name == name:
-            return self.change(name, lambda doc, now: documents.rename(doc, new_name=name, now=now))
-        with self._records.queued(self._layout.model(name)):
+    def _rename(self, change: RenameModel) -> ModelDocument:
+        with self._records.queued(self._layout.model(change.name)):
             try:
-                return self._renamed(name, new_name)
+                return self._renamed(change)
             except (ContentionError, RegisteredModelNotFoundError):
-                self._withdraw(new_name)
+                self._withdraw(change.new_name)
                 raise
 
     # The steps of a rename; see `arrivals`.
 
-    def _renamed(self, name: str, new_name: str) -> ModelDocument:
-        key, patience = self._layout.model(name), Patience()
+    def _renamed(self, change: RenameModel) -> ModelDocument:
+        key, patience = self._layout.model(change.name), Patience()
         deadline = time.monotonic() + RACE_SECONDS
         while time.monotonic() < deadline:
             old = self.arrivals.settle(self._records.read(key))
-            arriving = self._arriving(old, name, new_name)
+            arriving = self._arriving(old, change)
             try:
                 announced = self._announce(arriving)
                 self._depart(old, arriving)
@@ -135,12 +142,14 @@ class Models:
             return arriving.document
         raise ContentionError(f"Other writers of '{key}' were faster; it was not renamed")
 
-    def _arriving(self, old: Entry, name: str, new_name: str) -> Arriving:
-        model = model_in(old, name)
+    def _arriving(self, old: Entry, change: RenameModel) -> Arriving:
+        model = model_of(old)
+        document = change.apply(document_of(old), self._clock())
+        assert model is not None, "only an existing model can be renamed"
         return Arriving(
             model_id=model.model_id,
-            document=documents.rename(model.document, new_name=new_name, now=self._clock()),
-            source=name,
+            document=document,
+            source=change.name,
             base=old.record.operations[-1],
             operation=self._records.new_operation(),
         )
@@ -226,18 +235,9 @@ class Models:
                 return
 
 
-def model_in(entry: Entry, name: str, version: int | None = None) -> Model:
-    """The model that a settled entry holds.
-
-    Raises:
-        RegisteredModelNotFoundError: there is none, and the call is about the model.
-        ModelVersionNotFoundError: there is none, and the call is about `version` of it.
-    """
-    if isinstance(entry.content, Model):
-        return entry.content
-    if version is None:
-        raise RegisteredModelNotFoundError(name)
-    raise ModelVersionNotFoundError(name, version)
+def model_of(entry: Entry) -> Model | None:
+    """The model, with its id, that a settled entry holds, if any."""
+    return entry.content if isinstance(entry.content, Model) else None
 
 
 def document_of(entry: Entry) -> ModelDocument | None:

@@ -20,9 +20,9 @@ from typing import TypeAlias
 
 import attrs
 
+from registry_core.documents import ModelDocument
 from registry_core.models import Webhook
 from registry_core.store import Clock
-from registry_core.stores.documents import ModelDocument
 
 JOURNAL_MIN_ENTRIES = 8
 """Operations a journal keeps whatever their age: enough for a key that is written now and then."""

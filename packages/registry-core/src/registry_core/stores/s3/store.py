@@ -1,6 +1,6 @@
 """A registry in a plain bucket: the `Store` protocol on conditional writes.
 
-What a method does to a model is written in `registry_core.stores.documents`; where that is kept,
+What a change does to a model is written in `registry_core.changes`; where that is kept,
 and how it is committed, in the modules beside this one.
 """
 
@@ -11,11 +11,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import attrs
 
-from registry_core import validation
+from registry_core import documents, validation
+from registry_core.authors import Author
+from registry_core.changes import Change
+from registry_core.documents import ModelDocument
 from registry_core.errors import (
     InvalidArgumentError,
     RegisteredModelNotFoundError,
@@ -26,7 +29,6 @@ from registry_core.errors import (
 from registry_core.fsck import GRACE_SECONDS, Report
 from registry_core.models import (
     ModelVersion,
-    NewRegisteredModel,
     NewWebhook,
     RegisteredModel,
     Webhook,
@@ -36,9 +38,6 @@ from registry_core.s3_location import METADATA, Location, connect, parse
 from registry_core.search import Page, Query, TagRef
 from registry_core.search.evaluate import names, search
 from registry_core.store import Clock, system_clock
-from registry_core.stores import documents
-from registry_core.stores.changing import Change, DocumentChanges, EntityT
-from registry_core.stores.documents import ModelDocument
 from registry_core.stores.s3.bucket import Bucket
 from registry_core.stores.s3.damage import DamageLog
 from registry_core.stores.s3.fsck import Fsck
@@ -63,6 +62,7 @@ document that referred to it, so that the second look finds neither.
 NAMES_READ_ONE_BY_ONE = 32
 """Names that a filter may list before a listing of everything costs less than a GET for each."""
 
+EntityT = TypeVar("EntityT", RegisteredModel, ModelVersion)
 ResultT = TypeVar("ResultT")
 
 
@@ -78,7 +78,7 @@ def open_store(url: str, *, clock: Clock = system_clock) -> S3Store:
     return S3Store(parse(url, environ=os.environ), clock=clock)
 
 
-class S3Store(DocumentChanges):
+class S3Store:
     """A `Store` in a bucket, for any number of processes at a time, with nothing else running."""
 
     def __init__(
@@ -113,10 +113,10 @@ class S3Store(DocumentChanges):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.location}>"
 
-    def create_registered_model(self, new: NewRegisteredModel) -> RegisteredModel:
+    def apply(self, change: Change[ResultT], *, by: Author) -> ResultT:  # noqa: ARG002 kept with history
         """See `Store`."""
         self._bucket.ready_to_write()
-        return self._written_model(self._models.create(new))
+        return self._complete(change.result(self._models.commit(change)))
 
     def get_registered_model(self, name: str) -> RegisteredModel:
         """See `Store`."""
@@ -125,16 +125,6 @@ class S3Store(DocumentChanges):
     def search_registered_models(self, query: Query) -> Page[RegisteredModel]:
         """See `Store`."""
         return self._search(query, lambda doc: (documents.registered_model(doc),))
-
-    def rename_registered_model(self, name: str, *, new_name: str) -> RegisteredModel:
-        """See `Store`."""
-        self._bucket.ready_to_write()
-        return self._written_model(self._models.rename(name, new_name))
-
-    def delete_registered_model(self, name: str) -> None:
-        """See `Store`."""
-        self._bucket.ready_to_write()
-        self._models.delete(name)
 
     def get_model_version(self, name: str, version: int) -> ModelVersion:
         """See `Store`."""
@@ -199,18 +189,15 @@ class S3Store(DocumentChanges):
         self._bucket.ready_to_read()
         return documents.present(self._models.find(name), name, version)
 
-    def _change(self, name: str, change: Change, *, version: int | None = None) -> ModelDocument:
-        self._bucket.ready_to_write()
-        return self._models.change(name, change, version=version)
-
     # Entities: documents may hold references to large texts, entities never do.
 
-    def _written_model(self, document: ModelDocument) -> RegisteredModel:
-        return self._complete(documents.registered_model(document))
-
-    def _complete(self, written: EntityT) -> EntityT:
+    def _complete(self, written: ResultT) -> ResultT:
+        if not isinstance(written, RegisteredModel | ModelVersion):
+            return written
         try:
-            return self._values.bring_back([written])[0]
+            entity: Any = written
+            completed: Any = self._values.bring_back([entity])[0]
+            return cast("ResultT", completed)
         except UnreadableTextsError as error:
             if self._models.find(written.name) is None:
                 # Somebody else has deleted it before all of it was read again.

@@ -18,8 +18,8 @@ from typing import TypeVar
 
 import attrs
 
+from registry_core.documents import ModelDocument
 from registry_core.models import ModelVersion, RegisteredModel
-from registry_core.stores.documents import ModelDocument
 from registry_core.stores.s3.large import LargeText, digest, is_large
 from registry_core.stores.s3.layout import Layout
 from registry_core.stores.s3.objects import MissingObjectError, Objects

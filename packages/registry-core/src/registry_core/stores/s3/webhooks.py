@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from registry_core import documents
 from registry_core.errors import AlreadyExistsError, WebhookNotFoundError
 from registry_core.models import NewWebhook, Webhook, WebhookChanges
 from registry_core.store import Clock
-from registry_core.stores import documents
 from registry_core.stores.s3.damage import DamageLog
 from registry_core.stores.s3.index import list_keys
 from registry_core.stores.s3.layout import Layout

@@ -26,8 +26,8 @@ from sqlalchemy import (
 from sqlalchemy.sql.elements import ClauseElement, ColumnElement
 
 from registry_core import validation
+from registry_core.documents import FIRST_VERSION
 from registry_core.models import Stage, Status, WebhookStatus
-from registry_core.stores.documents import FIRST_VERSION
 from registry_core.stores.sql.compiling import is_ascii, param
 from registry_core.stores.sql.tables import (
     VALUE_HEAD,

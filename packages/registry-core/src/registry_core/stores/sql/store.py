@@ -9,33 +9,50 @@ model that another transaction removes or renames meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Protocol, TypeVar
 
-from registry_core import validation
+from registry_core import documents, validation
+from registry_core.authors import Author
+from registry_core.changes import (
+    Change,
+    CreateModel,
+    CreateVersion,
+    DeleteAlias,
+    DeleteModel,
+    DeleteModelTag,
+    DeleteVersion,
+    DeleteVersionTag,
+    FinalizeVersion,
+    RenameModel,
+    SetAlias,
+    SetModelTag,
+    SetVersionTag,
+    TransitionVersion,
+    UpdateModel,
+    UpdateVersion,
+)
 from registry_core.errors import (
     AliasNotFoundError,
     AlreadyExistsError,
     ModelVersionNotFoundError,
     RegisteredModelNotFoundError,
     RegistryError,
+    UnsupportedBackendError,
     WebhookNotFoundError,
 )
 from registry_core.fsck import GRACE_SECONDS, Report
 from registry_core.models import (
     ModelVersion,
-    NewModelVersion,
     NewRegisteredModel,
     NewWebhook,
     RegisteredModel,
-    Stage,
     Status,
     Webhook,
     WebhookChanges,
 )
 from registry_core.search import Page, Query, paging
 from registry_core.store import Clock, system_clock
-from registry_core.stores import documents
 from registry_core.stores.sql import rows, searches
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.database import Connection, Database, Row, Values
@@ -44,6 +61,8 @@ from registry_core.stores.sql.fsck import SqlFsck
 from registry_core.stores.sql.operations import Operations, settled
 from registry_core.stores.sql.results import CutRows
 from registry_core.stores.sql.statements import statements
+
+ResultT = TypeVar("ResultT")
 
 
 class SqlStore:
@@ -60,11 +79,18 @@ class SqlStore:
         """See `ReadsAtOnce`."""
         return self._database.driver.waits_for_sockets
 
+    def apply(self, change: Change[ResultT], *, by: Author) -> ResultT:  # noqa: ARG002 kept with history
+        """See `Store`."""
+        make = self._MAKERS.get(type(change))
+        if make is None:
+            raise UnsupportedBackendError(f"A database cannot make the change {type(change)}")
+        result: ResultT = make(self, change)
+        return result
+
     # Registered models
 
-    def create_registered_model(self, new: NewRegisteredModel) -> RegisteredModel:
-        """See `Store`."""
-        now = self._clock()
+    def _create_model(self, change: CreateModel) -> RegisteredModel:
+        new, now = change.new, self._clock()
         values = {
             "name": new.name,
             "name_folded": rows.folded(new.name),
@@ -74,7 +100,7 @@ class SqlStore:
             "tags": rows.tag_rows(new.tags),
         }
 
-        if not self._create_model(values, has_tags=bool(new.tags)):
+        if not self._insert_model(values, has_tags=bool(new.tags)):
             raise self._taken(new)
         return rows.created_model(new, now)
 
@@ -91,19 +117,18 @@ class SqlStore:
         models = [rows.registered_model(row) for row in found]
         return paging.page(query, models, is_cut=isinstance(found, CutRows))
 
-    def update_registered_model(self, name: str, *, description: str | None) -> RegisteredModel:
-        """See `Store`."""
-        values = {"name": name, "description": description, "now": self._clock()}
+    def _update_model(self, change: UpdateModel) -> RegisteredModel:
+        values = {"name": change.name, "description": change.description, "now": self._clock()}
 
-        def change(connection: Connection) -> RegisteredModel:
+        def update(connection: Connection) -> RegisteredModel:
             if not connection.run(self._sql.update_model, values):
-                raise RegisteredModelNotFoundError(name)
-            return self._model(connection, name)
+                raise RegisteredModelNotFoundError(change.name)
+            return self._model(connection, change.name)
 
-        return self._database.transaction(change, model=name)
+        return self._database.transaction(update, model=change.name)
 
-    def rename_registered_model(self, name: str, *, new_name: str) -> RegisteredModel:
-        """See `Store`."""
+    def _rename_model(self, change: RenameModel) -> RegisteredModel:
+        name, new_name = change.name, change.new_name
         values = {
             "name": name,
             "new_name": new_name,
@@ -111,33 +136,31 @@ class SqlStore:
             "now": self._clock(),
         }
 
-        def change(connection: Connection) -> RegisteredModel:
+        def rename(connection: Connection) -> RegisteredModel:
             if not connection.run(self._sql.rename_model, values):
                 raise RegisteredModelNotFoundError(name)
             connection.run(self._sql.touch_versions, {"name": new_name, "now": values["now"]})
             return self._model(connection, new_name)
 
         try:
-            return self._database.transaction(change, model=name)
+            return self._database.transaction(rename, model=name)
         except DuplicateError as error:
             raise AlreadyExistsError(new_name) from error
 
-    def delete_registered_model(self, name: str) -> None:
-        """See `Store`."""
-        if not self._database.write(self._sql.delete_model, {"name": name}):
-            raise RegisteredModelNotFoundError(name)
+    def _delete_model(self, change: DeleteModel) -> None:
+        if not self._database.write(self._sql.delete_model, {"name": change.name}):
+            raise RegisteredModelNotFoundError(change.name)
 
     # Model versions
 
-    def create_model_version(self, new: NewModelVersion) -> ModelVersion:
-        """See `Store`."""
-        now = self._clock()
+    def _create_version(self, change: CreateVersion) -> ModelVersion:
+        new, now = change.new, self._clock()
         values = rows.new_version(new, now)
         if self._database.driver.writes_at_once:
             created = self._operations.run(self._sql.create_version_at_once, values)
         else:
             created = self._database.transaction(
-                lambda connection: self._create_version(connection, values), model=new.name
+                lambda connection: self._insert_version(connection, values), model=new.name
             )
         if not created:
             raise RegisteredModelNotFoundError(new.name)
@@ -145,7 +168,7 @@ class SqlStore:
 
     def get_model_version(self, name: str, version: int) -> ModelVersion:
         """See `Store`."""
-        found = self._database.read(self._sql.get_version, _version(name, version))
+        found = self._database.read(self._sql.get_version, _version_key(name, version))
         if not found:
             raise ModelVersionNotFoundError(name, version)
         return rows.model_version(found[0])
@@ -156,82 +179,65 @@ class SqlStore:
         versions = [rows.model_version(row) for row in found]
         return paging.page(query, versions, is_cut=isinstance(found, CutRows))
 
-    def update_model_version(
-        self, name: str, version: int, *, description: str | None
-    ) -> ModelVersion:
-        """See `Store`."""
-        values = _version(name, version) | {"description": description, "now": self._clock()}
+    def _update_version(self, change: UpdateVersion) -> ModelVersion:
+        values = _version(change) | {"description": change.description, "now": self._clock()}
         return self._database.transaction(
             lambda connection: self._change_version(connection, values, self._sql.update_version),
-            model=name,
+            model=change.name,
         )
 
-    def finalize_model_version(
-        self,
-        name: str,
-        version: int,
-        *,
-        status: Status,
-        status_message: str | None = None,
-        source: str | None = None,
-        storage_location: str | None = None,
-    ) -> ModelVersion:
-        """See `Store`."""
-        values = _version(name, version) | {
+    def _finalize_version(self, change: FinalizeVersion) -> ModelVersion:
+        values = _version(change) | {
             "pending": Status.PENDING_REGISTRATION.value,
-            "status": status.value,
-            "status_message": status_message,
-            "source": source,
-            "source_folded": rows.folded(source),
-            "storage_location": storage_location,
+            "status": change.status.value,
+            "status_message": change.status_message,
+            "source": change.source,
+            "source_folded": rows.folded(change.source),
+            "storage_location": change.storage_location,
             "now": self._clock(),
         }
 
-        def change(connection: Connection) -> ModelVersion:
+        def finalize(connection: Connection) -> ModelVersion:
             changed = connection.run(self._sql.finalize_version, values)
             found = self._version(connection, values)
             if not changed:
                 raise documents.not_pending(found)
             return found
 
-        return self._database.transaction(change, model=name)
+        return self._database.transaction(finalize, model=change.name)
 
-    def transition_model_version_stage(
-        self, name: str, version: int, *, stage: Stage, archive_existing_versions: bool
-    ) -> ModelVersion:
-        """See `Store`."""
+    def _transition_version(self, change: TransitionVersion) -> ModelVersion:
         move = (
-            self._sql.transition_and_archive if archive_existing_versions else self._sql.transition
+            self._sql.transition_and_archive
+            if change.archive_existing_versions
+            else self._sql.transition
         )
-        values = _version(name, version) | {"stage": stage.value, "now": self._clock()}
+        values = _version(change) | {"stage": change.stage.value, "now": self._clock()}
         return self._database.transaction(
             lambda connection: self._change_version(
                 connection, values, self._sql.touch_model, move
             ),
-            model=name,
+            model=change.name,
         )
 
-    def delete_model_version(self, name: str, version: int) -> None:
-        """See `Store`."""
-        values = _version(name, version) | {"now": self._clock()}
+    def _delete_version(self, change: DeleteVersion) -> None:
+        values = _version(change) | {"now": self._clock()}
 
         def delete(connection: Connection) -> None:
             connection.run(self._sql.touch_model, values)
             if not connection.run(self._sql.delete_version, values):
-                raise ModelVersionNotFoundError(name, version)
+                raise ModelVersionNotFoundError(change.name, change.version)
 
-        self._database.transaction(delete, model=name)
+        self._database.transaction(delete, model=change.name)
 
     # Aliases
 
-    def set_registered_model_alias(self, name: str, alias: str, *, version: int) -> None:
-        """See `Store`."""
-        values = _version(name, version) | {"alias": alias}
+    def _set_alias(self, change: SetAlias) -> None:
         self._put_part(
             self._sql.set_alias,
-            values,
+            _version(change) | {"alias": change.alias},
             owner=(self._sql.lock_model, self._sql.version_exists),
-            missing=lambda: ModelVersionNotFoundError(name, version),
+            missing=lambda: ModelVersionNotFoundError(change.name, change.version),
             too_many=validation.too_many_aliases,
         )
 
@@ -244,41 +250,56 @@ class SqlStore:
             raise AliasNotFoundError(name, alias)
         return rows.model_version(found[0])
 
-    def delete_registered_model_alias(self, name: str, alias: str) -> None:
-        """See `Store`."""
-        self._delete_part(self._sql.delete_alias, {"name": name, "alias": alias})
+    def _delete_alias(self, change: DeleteAlias) -> None:
+        values = {"name": change.name, "alias": change.alias}
+        self._delete_part(self._sql.delete_alias, values)
 
     # Tags
 
-    def set_registered_model_tag(self, name: str, key: str, value: str) -> None:
-        """See `Store`."""
+    def _set_model_tag(self, change: SetModelTag) -> None:
         self._put_part(
             self._sql.set_model_tag,
-            {"name": name} | rows.tag_to_set(key, value),
+            {"name": change.name} | rows.tag_to_set(change.key, change.value),
             owner=(self._sql.lock_model,),
-            missing=lambda: RegisteredModelNotFoundError(name),
+            missing=lambda: RegisteredModelNotFoundError(change.name),
             too_many=validation.too_many_tags,
         )
 
-    def delete_registered_model_tag(self, name: str, key: str) -> None:
-        """See `Store`."""
-        self._delete_part(self._sql.delete_model_tag, {"name": name, "key": key})
+    def _delete_model_tag(self, change: DeleteModelTag) -> None:
+        values = {"name": change.name, "key": change.key}
+        self._delete_part(self._sql.delete_model_tag, values)
 
-    def set_model_version_tag(self, name: str, version: int, key: str, value: str) -> None:
-        """See `Store`."""
+    def _set_version_tag(self, change: SetVersionTag) -> None:
         self._put_part(
             self._sql.set_version_tag,
-            _version(name, version) | rows.tag_to_set(key, value),
+            _version(change) | rows.tag_to_set(change.key, change.value),
             owner=(self._sql.lock_version,),
-            missing=lambda: ModelVersionNotFoundError(name, version),
+            missing=lambda: ModelVersionNotFoundError(change.name, change.version),
             too_many=validation.too_many_tags,
         )
 
-    def delete_model_version_tag(self, name: str, version: int, key: str) -> None:
-        """See `Store`."""
-        self._delete_part(
-            self._sql.delete_version_tag, _version(name, version) | {"key": key}, version
-        )
+    def _delete_version_tag(self, change: DeleteVersionTag) -> None:
+        values = _version(change) | {"key": change.key}
+        self._delete_part(self._sql.delete_version_tag, values, change.version)
+
+    _MAKERS: ClassVar[Mapping[type[Change[Any]], Callable[[Any, Any], Any]]] = {
+        CreateModel: _create_model,
+        UpdateModel: _update_model,
+        RenameModel: _rename_model,
+        DeleteModel: _delete_model,
+        CreateVersion: _create_version,
+        UpdateVersion: _update_version,
+        FinalizeVersion: _finalize_version,
+        TransitionVersion: _transition_version,
+        DeleteVersion: _delete_version,
+        SetAlias: _set_alias,
+        DeleteAlias: _delete_alias,
+        SetModelTag: _set_model_tag,
+        DeleteModelTag: _delete_model_tag,
+        SetVersionTag: _set_version_tag,
+        DeleteVersionTag: _delete_version_tag,
+    }
+    """What makes each class of change."""
 
     # Webhooks
 
@@ -354,7 +375,7 @@ class SqlStore:
             wanted_prompt=validation.PROMPT_TAG in new.tags,
         )
 
-    def _create_model(self, values: Values, *, has_tags: bool) -> list[Row]:
+    def _insert_model(self, values: Values, *, has_tags: bool) -> list[Row]:
         """A row if the name was free."""
         sql = self._sql
         if self._database.driver.writes_at_once:
@@ -388,7 +409,7 @@ class SqlStore:
             connection.run(change, values)
         return self._version(connection, values)
 
-    def _create_version(self, connection: Connection, values: dict[str, Any]) -> list[Row]:
+    def _insert_version(self, connection: Connection, values: dict[str, Any]) -> list[Row]:
         taken = connection.run(self._sql.take_version, values)
         if not taken:
             return []
@@ -446,7 +467,21 @@ class SqlStore:
             raise ModelVersionNotFoundError(values["name"], version)
 
 
-def _version(name: str, version: int) -> dict[str, Any]:
+def _version_key(name: str, version: int) -> dict[str, Any]:
     # Numbers beyond the column's range are as absent as the first beyond ours.
     within = min(max(version, 0), validation.VERSION_MAX + 1)
     return {"name": name, "version": within, "asked_version": version}
+
+
+class _OfVersion(Protocol):
+    """A change that is about one version."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> int: ...
+
+
+def _version(change: _OfVersion) -> dict[str, Any]:
+    return _version_key(change.name, change.version)

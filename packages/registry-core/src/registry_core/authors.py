@@ -1,0 +1,55 @@
+"""Who makes a change, through what, and why."""
+
+from __future__ import annotations
+
+import enum
+import getpass
+import os
+
+import attrs
+
+from registry_core import validation
+
+ACTOR_VARIABLE = "REGISTRY_ACTOR"
+"""The environment variable that names the actor of a process."""
+
+UNKNOWN_ACTOR = "unknown"
+"""The actor where neither `REGISTRY_ACTOR` nor the operating system names one."""
+
+
+class Origin(enum.StrEnum):
+    """What a change came through."""
+
+    HTTP = "http"
+    REGCTL = "regctl"
+    LIBRARY = "library"
+
+
+@attrs.frozen(kw_only=True)
+class Author:
+    """Who makes a change, through what, and why.
+
+    It is passed along as an argument, and never kept in a context variable: requests run in
+    greenlets and threads, in which those are lost.
+    """
+
+    actor: str = attrs.field(validator=lambda _, __, value: validation.actor(value))
+    """A name that a server has authenticated, or one that the process claims for itself."""
+    origin: Origin = Origin.LIBRARY
+    reason: str | None = attrs.field(
+        default=None, validator=lambda _, __, value: validation.reason(value)
+    )
+    is_authenticated: bool = False
+    """Whether a server has proved `actor`; otherwise the name is a claim."""
+
+
+def process_actor() -> str:
+    """Return the name that this process claims: `REGISTRY_ACTOR`, else the system's user."""
+    named = os.environ.get(ACTOR_VARIABLE, "").strip()
+    if named:
+        return named
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        # A user id without an entry, as in many containers.
+        return UNKNOWN_ACTOR

@@ -1,0 +1,176 @@
+"""Base classes for stores that keep each registered model as one document.
+
+`DocumentStore` has every read and the writing side of `registry_core.store.Store`, for a store
+that can find a document, list all of them and commit a change. `MappingStore` is for a store that
+can say less: everything it holds, as two mappings, for reading and for writing under a lock.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, MutableMapping
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
+
+import attrs
+
+from registry_core import documents
+from registry_core.authors import Author
+from registry_core.changes import Change
+from registry_core.documents import ModelDocument
+from registry_core.errors import AlreadyExistsError, WebhookNotFoundError
+from registry_core.models import (
+    ModelVersion,
+    NewWebhook,
+    RegisteredModel,
+    Webhook,
+    WebhookChanges,
+)
+from registry_core.search import Page, Query
+from registry_core.search.evaluate import search
+from registry_core.store import Clock, system_clock
+
+ResultT = TypeVar("ResultT")
+
+
+@attrs.define
+class Content:
+    """Everything that a `MappingStore` holds."""
+
+    models: MutableMapping[str, ModelDocument] = attrs.field(factory=dict)
+    """By name."""
+    webhooks: MutableMapping[str, Webhook] = attrs.field(factory=dict)
+    """By id."""
+
+
+class MappingStore(ABC):
+    """A `Store` whose whole content can be read at once and written under one lock.
+
+    A subclass implements `_read` and `_writing`, and where it has something to release or to
+    reach, `close` and `ping`. A change applies to the content as a pure function, so that a method
+    is as atomic and as durable as the subclass makes `_writing`.
+    """
+
+    def __init__(self, clock: Clock = system_clock) -> None:
+        self._clock = clock
+
+    @abstractmethod
+    def _read(self) -> Content:
+        """Return the content, for looking things up.
+
+        Its values never change. Its mappings may be those that the next write changes in place.
+        """
+
+    @abstractmethod
+    def _writing(self) -> AbstractContextManager[Content]:
+        """Return a context in which nobody else writes, entered with the content.
+
+        What the block makes of the content is kept durably when it ends, and dropped when it
+        raises.
+        """
+
+    def apply(self, change: Change[ResultT], *, by: Author) -> ResultT:  # noqa: ARG002 kept with history
+        """See `Store`."""
+        with self._writing() as content:
+            after = commit(change, content.models, self._clock())
+        return change.result(after)
+
+    def get_registered_model(self, name: str) -> RegisteredModel:
+        """See `Store`."""
+        return documents.registered_model(self._document(name))
+
+    def search_registered_models(self, query: Query) -> Page[RegisteredModel]:
+        """See `Store`."""
+        return search_models(query, dict(self._read().models))
+
+    def get_model_version(self, name: str, version: int) -> ModelVersion:
+        """See `Store`."""
+        return documents.model_version(self._document(name, version), version)
+
+    def search_model_versions(self, query: Query) -> Page[ModelVersion]:
+        """See `Store`."""
+        return search_versions(query, dict(self._read().models))
+
+    def get_model_version_by_alias(self, name: str, alias: str) -> ModelVersion:
+        """See `Store`."""
+        return documents.by_alias(self._document(name), alias)
+
+    def create_webhook(self, new: NewWebhook) -> Webhook:
+        """See `Store`."""
+        with self._writing() as content:
+            created = documents.create_webhook(new, self._clock())
+            content.webhooks[new.webhook_id] = created
+        return created
+
+    def get_webhook(self, webhook_id: str) -> Webhook:
+        """See `Store`."""
+        return _webhook(self._read(), webhook_id)
+
+    def list_webhooks(self) -> list[Webhook]:
+        """See `Store`."""
+        return documents.newest_first(self._read().webhooks.values())
+
+    def update_webhook(self, webhook_id: str, changes: WebhookChanges) -> Webhook:
+        """See `Store`."""
+        with self._writing() as content:
+            before = _webhook(content, webhook_id)
+            after = documents.apply_changes(before, changes, self._clock())
+            content.webhooks[webhook_id] = after
+        return after
+
+    def delete_webhook(self, webhook_id: str) -> None:
+        """See `Store`."""
+        with self._writing() as content:
+            del content.webhooks[_webhook(content, webhook_id).webhook_id]
+
+    def ping(self) -> None:
+        """See `Store`."""
+        self._read()
+
+    def close(self) -> None:  # noqa: B027 most have nothing to release
+        """See `Store`."""
+
+    def _document(self, name: str, version: int | None = None) -> ModelDocument:
+        return documents.present(self._read().models.get(name), name, version)
+
+
+def commit(
+    change: Change[Any], models: MutableMapping[str, ModelDocument], now: int
+) -> ModelDocument | None:
+    """Apply a change to a mapping of documents by name, and return the model's document after it.
+
+    A change that raises has changed nothing.
+    """
+    before = models.get(change.model)
+    after = change.apply(before, now)
+    if after is before:
+        return after
+    moves = before is not None and after is not None and after.name != before.name
+    if moves and after is not None and after.name in models:
+        raise AlreadyExistsError(after.name)
+    if after is None or moves:
+        del models[change.model]
+    if after is not None:
+        models[after.name] = after
+    return after
+
+
+def search_models(query: Query, models: Mapping[str, ModelDocument]) -> Page[RegisteredModel]:
+    """Search the registered models among documents by name."""
+    rows = (documents.registered_model(document) for document in models.values())
+    return search(query, rows, is_prompt=lambda name: models[name].is_hidden_prompt)
+
+
+def search_versions(query: Query, models: Mapping[str, ModelDocument]) -> Page[ModelVersion]:
+    """Search the model versions among documents by name."""
+    rows: Iterable[ModelVersion] = (
+        version for document in models.values() for version in document.versions.values()
+    )
+    return search(query, rows, is_prompt=lambda name: models[name].is_hidden_prompt)
+
+
+def _webhook(content: Content, webhook_id: str) -> Webhook:
+    found = content.webhooks.get(webhook_id)
+    if found is None:
+        raise WebhookNotFoundError(webhook_id)
+    return found

@@ -1,0 +1,36 @@
+"""The entities in the answers of a server, made complete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from registry_core import wire
+from registry_core.models import ModelVersion, RegisteredModel, Stage
+
+_STAGES = tuple(Stage)
+
+
+def model_of(answer: wire.Json) -> RegisteredModel:
+    """The registered model in an answer."""
+    return complete(wire.decode_registered_model(answer.get("registered_model")))
+
+
+def version_of(answer: wire.Json) -> ModelVersion:
+    """The model version in an answer."""
+    return wire.decode_model_version(answer.get("model_version"))
+
+
+def complete(model: RegisteredModel) -> RegisteredModel:
+    """The model with its latest versions in order and with their aliases; MLflow's have neither."""
+    latest = sorted(model.latest_versions, key=lambda item: _STAGES.index(item.current_stage))
+    return attrs.evolve(
+        model, latest_versions=tuple(aliased(version, model.aliases) for version in latest)
+    )
+
+
+def aliased(version: ModelVersion, aliases: Mapping[str, int]) -> ModelVersion:
+    """The version with those of its model's aliases that point at it."""
+    names = sorted(alias for alias, number in aliases.items() if number == version.version)
+    return attrs.evolve(version, aliases=tuple(names))

@@ -1,0 +1,44 @@
+"""`Writer`: the one way by which a registry changes its store."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, TypeAlias, TypeVar
+
+import attrs
+
+from registry_core.authors import Author
+from registry_core.changes import Change
+from registry_core.store import Store
+
+_logger = logging.getLogger(__name__)
+
+ResultT = TypeVar("ResultT")
+
+Observer: TypeAlias = Callable[[Change[Any], Any, Author], None]
+"""Sees each change after it was committed, with its result and its author, in the caller's
+thread. What it raises is logged: the change has been made, and its caller gets the result."""
+
+
+@attrs.frozen
+class Writer:
+    """Applies changes to a store in the name of an author, and shows them to observers."""
+
+    store: Store
+    author: Author
+    observers: tuple[Observer, ...] = ()
+
+    def apply(self, change: Change[ResultT]) -> ResultT:
+        """Return the result of a change that has been committed.
+
+        Raises:
+            RegistryError: As `Store.apply`; nothing was changed, and no observer saw anything.
+        """
+        result = self.store.apply(change, by=self.author)
+        for observer in self.observers:
+            try:
+                observer(change, result, self.author)
+            except Exception:
+                _logger.exception("An observer of changes failed; the change has been made")
+        return result
