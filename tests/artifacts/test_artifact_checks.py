@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 
 from registry_core import Registry
-from registry_core.artifacts.local import LocalArtifactStore
+from registry_core.artifacts.backends.local import LocalArtifactStore
+from registry_core.artifacts.versions import ModelArtifacts
 from registry_core.fsck import Finding, Report
-from registry_core.lifecycle import ModelArtifacts
 from registry_core.models import NewModelVersion, Status
 from registry_core.store import system_clock
 from registry_core.stores.memory import MemoryStore
 from registry_core.testing import ManualClock
 from registry_core.testing.ages import HOUR
+from registry_core.testing.calls import TESTER, Calls
+from registry_core.writer import Writer
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ def pending(registry: Registry) -> int:
     """The number of a version whose upload has begun."""
     source = f"{registry.artifacts.root}/m/0"
     new = NewModelVersion(name="m", source=source, status=Status.PENDING_REGISTRATION)
-    return registry.store.create_model_version(new).version
+    return Calls(registry.store).create_model_version(new).version
 
 
 def test_every_version_is_counted_once(
@@ -46,9 +48,9 @@ def test_every_version_is_counted_once(
     # Another server's files: this root has no such path.
     registry.create_model_version("m", source="mlflow-artifacts:/1/a/model")
     failed = pending(registry)
-    registry.store.finalize_model_version("m", failed, status=Status.FAILED_REGISTRATION)
+    Calls(registry.store).finalize_model_version("m", failed, status=Status.FAILED_REGISTRATION)
     pending(registry)
-    files = ModelArtifacts(registry.store, registry.artifacts, clock=clock)
+    files = ModelArtifacts(Writer(registry.store, TESTER), registry.artifacts, clock=clock)
     report = files.fsck()
     assert report.findings == ()
     assert report.checked == {"versions_with_files": 1, "files": 1}
@@ -72,7 +74,7 @@ def test_a_repair_by_a_machine_whose_clock_is_ahead_ends_no_upload(
     (tmp_path / "artifacts" / "m" / "0").mkdir(parents=True)
     (tmp_path / "artifacts" / "m" / "0" / "weights").write_text("half of th")
     ahead = ModelArtifacts(
-        registry.store, registry.artifacts, clock=ManualClock(clock.now + 5 * HOUR)
+        Writer(registry.store, TESTER), registry.artifacts, clock=ManualClock(clock.now + 5 * HOUR)
     )
     assert ahead.fsck(repair=True).findings == ()
     assert registry.store.get_model_version("m", number).status is Status.PENDING_REGISTRATION

@@ -20,7 +20,7 @@ from registry_core import (
     Status,
 )
 from registry_core.artifacts import ArtifactStore
-from registry_core.lifecycle import announcements
+from registry_core.artifacts.versions import leases
 from services.artifacts import (
     MODEL,
     PREFIX,
@@ -324,7 +324,7 @@ def test_dead_writer_holds_up_no_registration(
     body = json.dumps({"paths": [FOLDER]}).encode()
     watched.write(".registry/writers/dead", [body])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(announcements, "DEAD_AFTER_SECONDS", -5.0)
+        patch.setattr(leases, "DEAD_AFTER_SECONDS", -5.0)
         assert register(registry).status is Status.READY
 
 
@@ -332,7 +332,7 @@ def test_registration_gives_up_on_a_writer_that_does_not_end(
     registry: Registry, watched: WatchedArtifacts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The version failed, and says why."""
-    monkeypatch.setattr(announcements, "WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(leases, "WAIT_SECONDS", 0.05)
     watched.write(".registry/writers/slow", [json.dumps({"paths": [FOLDER]}).encode()])
     with pytest.raises(ConflictError, match="being changed by somebody else"):
         register(registry)
@@ -344,11 +344,11 @@ def test_announcement_that_cannot_be_read_counts_until_it_is_old(
     registry: Registry, watched: WatchedArtifacts, monkeypatch: pytest.MonkeyPatch, body: bytes
 ) -> None:
     """Nobody knows what it is about, so it is about everything; it is no failure of the server."""
-    monkeypatch.setattr(announcements, "WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(leases, "WAIT_SECONDS", 0.05)
     watched.write(".registry/writers/damaged", [body])
     with pytest.raises(ConflictError, match="being changed by somebody else"):
         register(registry)
-    monkeypatch.setattr(announcements, "DEAD_AFTER_SECONDS", -5.0)
+    monkeypatch.setattr(leases, "DEAD_AFTER_SECONDS", -5.0)
     assert register(registry).status is Status.READY
 
 

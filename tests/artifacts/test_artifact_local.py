@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from registry_core.artifacts.local import LocalArtifactStore, open_artifact_store
+from registry_core.artifacts.backends.local import LocalArtifactStore, open_artifact_store
 from registry_core.errors import (
     ArtifactNotFoundError,
     InvalidArgumentError,

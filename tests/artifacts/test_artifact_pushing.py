@@ -22,7 +22,8 @@ from registry_core import (
     StoreUnavailableError,
 )
 from registry_core.artifacts import ArtifactStore
-from registry_core.lifecycle import encode_name
+from registry_core.artifacts.versions import encode_name
+from registry_core.testing.calls import Calls
 from services.artifacts import MODEL, all_bytes, memory_registry, read_tree, write_tree
 from services.watched_artifacts import WatchedArtifacts
 
@@ -237,7 +238,7 @@ def test_push_whose_version_was_given_up_makes_another(
 
     def give_up() -> None:
         if registry.get_model_version("churn", 1).status is Status.PENDING_REGISTRATION:
-            registry.store.finalize_model_version(
+            Calls(registry.store).finalize_model_version(
                 "churn", 1, status=Status.FAILED_REGISTRATION, status_message="given up"
             )
 
@@ -267,7 +268,7 @@ def test_push_never_ends_its_namesakes_version(
         registry.create_registered_model("churn")
         from registry_core.models import NewModelVersion
 
-        registry.store.create_model_version(
+        Calls(registry.store).create_model_version(
             NewModelVersion(name="churn", source="s3://b/p", status=Status.PENDING_REGISTRATION)
         )
 

@@ -15,7 +15,7 @@ import pytest
 from registry_core import Registry
 from registry_core.artifacts import ArtifactStore
 from registry_server.artifacts import requests as artifact_requests
-from registry_server.limits import Limits
+from registry_server.process.limits import Limits
 from services.artifacts import (
     PREFIX,
     Answer,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from registry_core.artifacts.s3 import S3ArtifactStore, open_artifact_store
-from registry_core.artifacts.s3_parts import PART_SIZE, Parts, etag_of_parts
+from registry_core.artifacts.backends.s3 import S3ArtifactStore, open_artifact_store
+from registry_core.artifacts.backends.s3_parts import PART_SIZE, Parts, etag_of_parts
 from registry_core.errors import (
     ArtifactNotFoundError,
     BackendError,
@@ -165,7 +165,7 @@ def test_more_files_are_removed_than_one_request_takes(
     store: S3ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Batch by batch, here of ten."""
-    monkeypatch.setattr("registry_core.artifacts.s3._DELETE_BATCH", 10)
+    monkeypatch.setattr("registry_core.artifacts.backends.s3._DELETE_BATCH", 10)
     paths = [f"m/{number:04}" for number in range(21)]
     for path in paths:
         store.write(path, [b""])
@@ -223,7 +223,7 @@ def test_bucket_that_does_not_answer_is_unavailable(
     s3_server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After some attempts."""
-    monkeypatch.setattr("registry_core.artifacts.s3.ARTIFACTS", _impatient())
+    monkeypatch.setattr("registry_core.artifacts.backends.s3.ARTIFACTS", _impatient())
     store = open_artifact_store(s3.store_url("http://127.0.0.1:1", "p"))
     with pytest.raises(StoreUnavailableError):
         store.stat("f")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from registry_core.artifacts import ArtifactStore, FileInfo
-from registry_core.artifacts.local import LocalArtifactStore
+from registry_core.artifacts.backends.local import LocalArtifactStore
 from registry_core.errors import (
     ArtifactExistsError,
     ArtifactNotFoundError,

@@ -218,7 +218,7 @@ def test_millions_of_added_files_are_not_all_named(
     registry: Registry, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The error stays one that can be read."""
-    monkeypatch.setattr("registry_core.lifecycle.reading.PROBLEMS_MAX", 3)
+    monkeypatch.setattr("registry_core.artifacts.versions.pull.PROBLEMS_MAX", 3)
     version = registry.create_model_version("churn", source=str(model))
     for number in range(5):
         Tamper(registry, version).put(f"added{number}", b"")

@@ -131,7 +131,7 @@ def _write(url, name, versions):
     model_id, operation = new_model_id(), new_operation(system_clock)
     with contextlib.closing(open_store(url)) as store:
         store.create_registered_model(NewRegisteredModel(name=f"not-{name}"))
-        document = store._values.put_away(document, None, model_id=model_id, operation=operation)
+        document = store._values.spill(document, None, model_id=model_id, operation=operation)
         record = NOTHING.then(operation, Model(model_id=model_id, document=document))
         key = store._index._layout.model(name)
         store._objects.put_always(key, codec.encode(record), content_type=codec.CONTENT_TYPE)

@@ -8,7 +8,7 @@ import sys
 
 from litestar import Litestar, MediaType, get
 
-from registry_server.listener import WorkerConfig, WorkerServer
+from registry_server.process.listener import WorkerConfig, WorkerServer
 
 
 @get("/", media_type=MediaType.TEXT)
@@ -23,7 +23,7 @@ def main():
     # As `registry_server` has it.
     config = WorkerConfig(
         app,
-        http="registry_server.protocol:RegistryProtocol",
+        http="registry_server.process.protocol:RegistryProtocol",
         ws="none",
         loop="auto",
         log_config=None,

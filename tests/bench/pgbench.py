@@ -10,7 +10,7 @@ from bench.operations import API, plain
 from registry_core import open_registry, wire
 from registry_core.stores.sql import open_store
 from registry_core.stores.sql.postgresql import PostgresqlConnection
-from registry_server.operations import REGISTRY_OPERATIONS, Call
+from registry_server.http.operations import REGISTRY_OPERATIONS, RequestContext
 
 SENT = 20
 """How often a statement is sent over one connection to see how often it is planned. PostgreSQL plans
@@ -60,7 +60,7 @@ def sent(url, operation):
     (row,) = [row for row in REGISTRY_OPERATIONS if row.is_read and API + row.path == path.path]
     fields = wire.fields_of_query(row.request, path.query.encode())
     with open_registry(url) as registry, _recorded() as runs:
-        row.call(Call(registry=registry), wire.decode_request(row.request, fields))
+        row.call(RequestContext(registry=registry), wire.decode_request(row.request, fields))
     (run_,) = runs
     return run_
 

@@ -19,6 +19,7 @@ from cli.invoking import Regctl
 from registry_cli import output
 from registry_core import errors, open_store
 from registry_core.models import NewModelVersion, NewRegisteredModel
+from registry_core.testing.calls import Calls
 from services.hostile_server import answering, hostile_server
 from services.scripted_server import Answer, ScriptedServer
 
@@ -162,7 +163,7 @@ def test_complaints_about_arguments_are_not_obeyed(arguments: tuple[str, ...]) -
 def test_questions_and_notices_are_not_obeyed(tmp_path: Path) -> None:
     """What is about to be deleted, and what was."""
     url = f"sqlite:///{tmp_path / 'registry.db'}"
-    with contextlib.closing(open_store(url)) as store:
+    with contextlib.closing(Calls(open_store(url))) as store:
         store.create_registered_model(NewRegisteredModel(name=f"{EVIL}\nDeleted"))
     shown = _on_a_terminal("models", "delete", f"{EVIL}\nDeleted", store=url, keys=b"y\n")
     assert f"Delete registered model '{SHOWN}\\nDeleted' with all its versions?" in shown
@@ -202,7 +203,7 @@ def odd(tmp_path: Path) -> Callable[[str], Regctl]:
 
     def made(source: str) -> Regctl:
         url = f"sqlite:///{tmp_path / 'registry.db'}"
-        with contextlib.closing(open_store(url)) as store:
+        with contextlib.closing(Calls(open_store(url))) as store:
             store.create_registered_model(NewRegisteredModel(name="m"))
             store.create_model_version(NewModelVersion(name="m", source=source))
         return Regctl(url)

@@ -11,10 +11,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from registry_core import InvalidUrlError, UnknownBackendError, open_registry
-from registry_core.artifacts.remote import open_artifact_store
+from registry_core.artifacts.backends.fsspec import open_artifact_store
 from registry_core.backends import open_artifacts, open_store, store_revision, upgrade_store
 from registry_core.redaction import HIDDEN, parameter_name, redacted
-from registry_server.settings import SettingsError, from_arguments
+from registry_server.process.settings import SettingsError, from_arguments
 
 PIECE = "Zq7x"
 """What every piece of a password in these tests begins with, and nothing else does."""

@@ -191,11 +191,11 @@ OCCASIONS = [
 
 
 @pytest.mark.parametrize(("occasion", "possible", "data"), OCCASIONS)
-def test_occasion_tells_what_mlflow_tells(occasion, possible, data):
+def test_occasion_tells_what_mlflow_tells(notification, possible, data):
     """The data recorded from MLflow, row by row (contract 6.3)."""
-    assert occasion.possible_events == tuple(event(text) for text in possible)
-    assert occasion.name == data["name"]
-    assert json.loads(json.dumps(occasion.data)) == data
+    assert notification.possible_events == tuple(event(text) for text in possible)
+    assert notification.name == data["name"]
+    assert json.loads(json.dumps(notification.data)) == data
 
 
 @pytest.mark.parametrize(
@@ -214,9 +214,9 @@ def test_tag_of_a_registered_model_that_is_no_prompt_is_no_event():
 
 def test_samples_have_the_shape_of_the_real_thing():
     """A test delivery exercises a receiver as an event does."""
-    for occasion, possible, data in OCCASIONS:
+    for notification, possible, data in OCCASIONS:
         for text in possible:
-            assert SAMPLES[event(text)].keys() == data.keys(), occasion
+            assert SAMPLES[event(text)].keys() == data.keys(), notification
 
 
 def test_samples_are_mlflows():

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from registry_cli.main import regctl
-from registry_server import settings
+from registry_server.process import settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("packages/*/README.md")])

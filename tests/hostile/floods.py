@@ -248,14 +248,14 @@ async def guesses(attack: Attack) -> None:
 async def churn(attack: Attack) -> None:
     """500 connections a second that are closed at once, half of them by a reset."""
     address = ("127.0.0.1", attack.target.port)
-    at_once = struct.pack("ii", 1, 0)
+    inloop = struct.pack("ii", 1, 0)
 
     async def come_and_go(number: int) -> None:
         for round_number in range(100):
             with socket.socket() as connection:
                 connection.setblocking(False)
                 if (number + round_number) % 2:
-                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, inloop)
                 await asyncio.get_running_loop().sock_connect(connection, address)
                 attack.counts["connections"] += 1
             await asyncio.sleep(0.02)

@@ -28,7 +28,7 @@ from hostile.targets import (
     login,
 )
 from registry_core import open_registry
-from registry_server.passwords import scrypted
+from registry_server.access.passwords import scrypted
 from services.postgres import PostgresServer
 from services.registry_server import RegistryServer
 

@@ -15,10 +15,10 @@ from artifacts.path_tricks import HARMLESS, TRICKS
 from differential import filters
 from registry_core.search import paging
 from registry_core.wire import CODES, camel_case
-from registry_server.app import API, paths
 from registry_server.artifacts import PREFIXES
-from registry_server.guards import SERVER_INFO
-from registry_server.operations import REGISTRY_OPERATIONS
+from registry_server.http.app import API, paths
+from registry_server.http.middleware import SERVER_INFO
+from registry_server.http.operations import REGISTRY_OPERATIONS
 from services.in_process import memory_registry
 from services.wire_client import Answer
 

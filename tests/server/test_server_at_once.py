@@ -9,16 +9,16 @@ import threading
 
 import pytest
 
-import registry_server.at_once
-from registry_core import at_once, open_registry
-from registry_core.at_once import WouldWaitError
-from registry_server.at_once import AtOnce
+import registry_server.process.loop_runner
+from registry_core import inloop, open_registry
+from registry_core.inloop import WouldBlockError
+from registry_server.process.loop_runner import LoopRunner
 from services.in_process import InProcessServer
 
 
 def wait_for(reader, *, writing=False):
     """What a store does that waits for a socket."""
-    return at_once.waiter().until_ready(reader.fileno(), reading=not writing, writing=writing)
+    return inloop.waiter().until_ready(reader.fileno(), reading=not writing, writing=writing)
 
 
 @pytest.fixture
@@ -30,8 +30,8 @@ def pair():
 @pytest.fixture(autouse=True, params=["_Epoll", "_Selector"])
 def sockets(request, monkeypatch):
     """Each way to watch sockets, of which a system has one."""
-    way = getattr(registry_server.at_once, request.param)
-    monkeypatch.setattr(registry_server.at_once, "_make_sockets", way)
+    way = getattr(registry_server.process.loop_runner, request.param)
+    monkeypatch.setattr(registry_server.process.loop_runner, "_make_sockets", way)
 
 
 @pytest.fixture(params=[False, True])
@@ -44,13 +44,13 @@ def test_function_runs_in_the_thread_of_the_loop(either):
     """It knows that a loop calls, and afterwards nobody does."""
 
     async def main():
-        calls = AtOnce(2, pauses=either)
-        return await calls.run(lambda: (threading.current_thread(), at_once.waiter()))
+        calls = LoopRunner(2, pauses=either)
+        return await calls.run(lambda: (threading.current_thread(), inloop.waiter()))
 
     thread, waiter = asyncio.run(main())
     assert thread is threading.current_thread()
     assert waiter is not None
-    assert at_once.waiter() is None
+    assert inloop.waiter() is None
 
 
 def test_exception_comes_back(either):
@@ -60,10 +60,10 @@ def test_exception_comes_back(either):
         raise KeyError("x")
 
     async def main():
-        calls = AtOnce(2, pauses=either)
+        calls = LoopRunner(2, pauses=either)
         with pytest.raises(KeyError):
             await calls.run(fail)
-        return at_once.waiter(), await calls.run(lambda: 1)
+        return inloop.waiter(), await calls.run(lambda: 1)
 
     assert asyncio.run(main()) == (None, 1)
 
@@ -72,9 +72,9 @@ def test_a_store_that_never_waits_is_not_let(pair):
     """If it tried, a thread would have to do it."""
 
     async def main():
-        await AtOnce(2, pauses=False).run(lambda: wait_for(pair[0]))
+        await LoopRunner(2, pauses=False).run(lambda: wait_for(pair[0]))
 
-    with pytest.raises(WouldWaitError):
+    with pytest.raises(WouldBlockError):
         asyncio.run(main())
 
 
@@ -90,13 +90,13 @@ def test_others_go_on_while_one_waits(pair):
         return found
 
     async def main():
-        calls = AtOnce(2, pauses=True)
+        calls = LoopRunner(2, pauses=True)
         slow = asyncio.create_task(calls.run(read_twice))
         meanwhile = []
         for letter in (b"a", b"b"):
             await asyncio.sleep(0.01)
-            meanwhile.append(await calls.run(lambda: at_once.waiter() is not None))
-            assert at_once.waiter() is None
+            meanwhile.append(await calls.run(lambda: inloop.waiter() is not None))
+            assert inloop.waiter() is None
             assert not slow.done()
             theirs.send(letter)
         return await slow, meanwhile
@@ -110,12 +110,12 @@ def test_it_waits_for_writing_too(pair):
     """And for either of the two."""
 
     async def main():
-        calls = AtOnce(2, pauses=True)
+        calls = LoopRunner(2, pauses=True)
         one = await calls.run(lambda: wait_for(pair[0], writing=True))
         pair[1].send(b"x")
         await calls.run(lambda: wait_for(pair[0]))
         either = await calls.run(
-            lambda: at_once.waiter().until_ready(pair[0].fileno(), reading=True, writing=True)
+            lambda: inloop.waiter().until_ready(pair[0].fileno(), reading=True, writing=True)
         )
         return one, any(either)
 
@@ -126,7 +126,7 @@ def test_number_of_a_closed_socket_may_be_used_again():
     """What the last socket of that number was waited for is forgotten."""
 
     async def main():
-        calls = AtOnce(1, pauses=True)
+        calls = LoopRunner(1, pauses=True)
         numbers = set()
         for _ in range(2):
             ours, theirs = socket.socketpair()
@@ -154,7 +154,7 @@ def test_one_call_may_wait_for_this_and_for_that(pair):
         return steps
 
     async def main():
-        calls = AtOnce(1, pauses=True)
+        calls = LoopRunner(1, pauses=True)
         task = asyncio.create_task(calls.run(converse))
         await asyncio.sleep(0.01)
         assert not task.done()
@@ -175,7 +175,7 @@ def test_no_more_than_the_limit_are_under_way(pair):
         return ours.recv(1)
 
     async def main():
-        calls = AtOnce(1, pauses=True)
+        calls = LoopRunner(1, pauses=True)
         tasks = [asyncio.create_task(calls.run(lambda n=n: read(n))) for n in range(3)]
         seen = []
         for letter in (b"a", b"b", b"c"):
@@ -189,17 +189,17 @@ def test_no_more_than_the_limit_are_under_way(pair):
 
 def test_who_waits_too_long_gives_up(pair, monkeypatch):
     """Also when it tries to wait once more; then its place is free for others."""
-    monkeypatch.setattr(registry_server.at_once, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(registry_server.process.loop_runner, "PATIENCE_SECONDS", 0.05)
 
     def stubborn():
-        with contextlib.suppress(WouldWaitError):
+        with contextlib.suppress(WouldBlockError):
             wait_for(pair[0])
         wait_for(pair[0])
 
     async def main():
-        calls = AtOnce(1, pauses=True)
+        calls = LoopRunner(1, pauses=True)
         for _ in range(2):
-            with pytest.raises(WouldWaitError):
+            with pytest.raises(WouldBlockError):
                 await calls.run(stubborn)
         pair[1].send(b"x")
         return await calls.run(lambda: wait_for(pair[0]))
@@ -211,13 +211,13 @@ def test_call_that_is_given_up_leaves_nothing_behind(pair):
     """Its socket is not watched any more, and its place is free."""
 
     async def main():
-        calls = AtOnce(1, pauses=True)
+        calls = LoopRunner(1, pauses=True)
         ended = []
 
         def wait():
             try:
                 wait_for(pair[0])
-            except WouldWaitError:
+            except WouldBlockError:
                 ended.append(True)
                 raise
 
@@ -239,16 +239,16 @@ def test_a_thread_waits_where_a_socket_cannot_be_watched(pair, monkeypatch, is_n
         raise OSError
 
     async def main():
-        calls = AtOnce(1, pauses=True)
+        calls = LoopRunner(1, pauses=True)
         if not is_new:
             pair[1].send(b"x")
             await calls.run(lambda: wait_for(pair[0]))
         with monkeypatch.context() as patched:
             if is_new:
-                patched.setattr(registry_server.at_once, "_make_sockets", fail)
+                patched.setattr(registry_server.process.loop_runner, "_make_sockets", fail)
             else:
                 patched.setattr(calls._sockets, "watch", fail)
-            with pytest.raises(WouldWaitError):
+            with pytest.raises(WouldBlockError):
                 await calls.run(lambda: wait_for(pair[0]))
         pair[1].send(b"x")
         return await calls.run(lambda: wait_for(pair[0]))
@@ -260,7 +260,7 @@ def test_closing_gives_up_what_has_paused(pair):
     """And the loop watches nothing any more; closing twice, or before anything paused, is fine."""
 
     async def main():
-        calls = AtOnce(2, pauses=True)
+        calls = LoopRunner(2, pauses=True)
         calls.close()
         tasks = [asyncio.create_task(calls.run(lambda end=end: wait_for(end))) for end in pair]
         await asyncio.sleep(0.01)
@@ -271,17 +271,17 @@ def test_closing_gives_up_what_has_paused(pair):
         return results, asyncio.get_running_loop().remove_reader(watched)
 
     results, is_watched = asyncio.run(main())
-    assert [type(result) for result in results] == [WouldWaitError, WouldWaitError]
+    assert [type(result) for result in results] == [WouldBlockError, WouldBlockError]
     assert not is_watched
 
 
 def test_where_no_selector_can_be_watched_threads_wait(pair, monkeypatch):
     """As on Windows; what does not wait is done at once all the same."""
-    monkeypatch.setattr(registry_server.at_once, "_CAN_PAUSE", False)
+    monkeypatch.setattr(registry_server.process.loop_runner, "_CAN_PAUSE", False)
 
     async def main():
-        calls = AtOnce(1, pauses=True)
-        with pytest.raises(WouldWaitError):
+        calls = LoopRunner(1, pauses=True)
+        with pytest.raises(WouldBlockError):
             await calls.run(lambda: wait_for(pair[0]))
         return await calls.run(lambda: 1)
 
@@ -298,8 +298,8 @@ def test_server_asks_a_thread_where_it_must(tmp_path, monkeypatch, is_reluctant,
 
         def watched(name):
             asked.append(threading.current_thread().name)
-            if is_reluctant and at_once.waiter() is not None:
-                raise WouldWaitError
+            if is_reluctant and inloop.waiter() is not None:
+                raise WouldBlockError
             return get(name)
 
         monkeypatch.setattr(registry.store, "get_registered_model", watched)

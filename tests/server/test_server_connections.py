@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from registry_server.limits import Limits
+from registry_server.process.limits import Limits
 from services.processes import wait_for
 from services.serving import serving_app
 

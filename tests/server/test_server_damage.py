@@ -11,7 +11,7 @@ import pytest
 from registry_core import Registry, StoreCorruptedError
 from registry_core.stores.rest import open_store as open_rest_store
 from registry_core.testing.observing import models_query, versions_query
-from registry_server.replies import CORRUPTED_MESSAGE
+from registry_server.http.responses import CORRUPTED_MESSAGE
 from services.in_process import InProcessServer
 from services.live_server import LiveServer
 from services.opened import open_s3_store as open_store

@@ -9,9 +9,9 @@ import attrs
 import pytest
 
 from registry_server import Settings
-from registry_server.auth import Users
-from registry_server.passwords import scrypted
-from registry_server.settings import SettingsError
+from registry_server.access.passwords import scrypted
+from registry_server.access.users import Users
+from registry_server.process.settings import SettingsError
 from services.in_process import InProcessServer
 
 GET = b"/api/2.0/mlflow/registered-models/search"

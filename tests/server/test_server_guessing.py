@@ -12,9 +12,8 @@ import threading
 import pytest
 
 from registry_server import Settings
-from registry_server.auth import WRONG_MOST, Users
-from registry_server.callers import Caller
-from registry_server.guessing import (
+from registry_server.access.callers import Caller
+from registry_server.access.guessing import (
     BUCKETS_MOST,
     OF_ADDRESS,
     OF_NAME,
@@ -24,9 +23,10 @@ from registry_server.guessing import (
     Limit,
     TooManyGuessesError,
 )
-from registry_server.passwords import WAITING_MOST, Scrypt, scrypted
-from registry_server.replies import RequestRefusedError
-from registry_server.settings import from_arguments
+from registry_server.access.passwords import WAITING_MOST, Scrypt, scrypted
+from registry_server.access.users import WRONG_MOST, Users
+from registry_server.http.responses import RequestRefusedError
+from registry_server.process.settings import from_arguments
 from services.in_process import InProcessServer
 from services.registry_server import RegistryServer
 from services.wire_client import WireClient

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from registry_server.__main__ import StartError, _check_exposure
-from registry_server.settings import from_arguments
+from registry_server.process.settings import from_arguments
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")

@@ -8,8 +8,8 @@ import threading
 import pytest
 
 from registry_core import StoreBusyError
-from registry_server import lanes
-from registry_server.lanes import ClientGoneError, HangUp, Lane
+from registry_server.process import lanes
+from registry_server.process.lanes import ClientGoneError, HangUp, Lane
 
 PATIENCE = 30
 """Seconds for what happens at once on an idle machine."""

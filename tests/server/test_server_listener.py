@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from registry_server import listener
-from registry_server.connections import Connections
-from registry_server.listener import Listener
-from registry_server.shares import _WORKERS_MAX, Shares
+from registry_server.process import listener
+from registry_server.process.connections import Connections
+from registry_server.process.listener import Listener
+from registry_server.process.load_table import _WORKERS_MAX, LoadTable
 from services.processes import children, wait_for
 from services.registry_server import RegistryServer
 
@@ -90,7 +90,7 @@ def test_worker_in_place_of_a_dead_one_takes_its_share(tmp_path):
 
 
 def test_a_share_knows_what_others_have():
-    shares = Shares()
+    shares = LoadTable()
     one, other = shares.take(), shares.take()
     assert one.is_fair(5)
     one.tell(3)
@@ -107,7 +107,7 @@ def test_a_share_knows_what_others_have():
 
 def test_a_share_that_is_given_back_is_taken_again():
     """And counts for nobody meanwhile, however often it is given back."""
-    shares = Shares()
+    shares = LoadTable()
     one = shares.take()
     one.tell(0)
     shares.give_back(one)
@@ -118,7 +118,7 @@ def test_a_share_that_is_given_back_is_taken_again():
 
 
 def test_more_workers_than_shares_take_what_comes():
-    shares = Shares()
+    shares = LoadTable()
     taken = [shares.take() for _ in range(_WORKERS_MAX)]
     assert len(set(taken)) == _WORKERS_MAX
     further = shares.take()
@@ -238,7 +238,7 @@ def test_a_connection_without_a_protocol_is_closed(monkeypatch, caplog):
 
 def test_a_connection_counts_once():
     """Whether it is being made, or made, or both."""
-    shares = Shares()
+    shares = LoadTable()
     connections, other = Connections(shares.take()), shares.take()
     other.tell(100)
     for change in (connections.begin, connections.add, connections.end):
@@ -287,7 +287,7 @@ class Listening:
         self._is_made = asyncio.Event()
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.address = self._socket.getsockname()
-        shares = Shares()
+        shares = LoadTable()
         self.connections = Connections(shares.take())
         self.other = shares.take()
         self.listener = Listener(self, self._protocol, self.connections)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 
-from registry_server.logs import Formatter, escaped
+from registry_server.process.logs import Formatter, escaped
 
 
 def logged(write) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from registry_core.models import NewModelVersion
+from registry_core.testing.calls import Calls
 from services.in_process import missing, not_a_path, wrong_type
 
 VERSIONS = "/model-versions"
@@ -282,7 +283,7 @@ def test_uri_with_a_control_character_is_refused(filled, field, character):
 def test_uri_with_a_control_character_of_old_is_read_and_copied(filled):
     """What is there already stays what it is."""
     odd = "s3://b/\x1b[31m\u202ep"
-    store = filled.registry.store
+    store = Calls(filled.registry.store)
     old = store.create_model_version(NewModelVersion(name="m", source=odd, run_link=odd))
     key = {"name": "m", "version": str(old.version)}
     version = filled.call("GET", f"{VERSIONS}/get", query=tuple(key.items())).json["model_version"]

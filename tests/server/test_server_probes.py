@@ -11,11 +11,12 @@ import pytest
 
 from registry_core import Registry, SchemaOutOfDateError, StoreUnavailableError
 from registry_core.stores.memory import MemoryStore
-from registry_server import Settings, probes
-from registry_server.guards import Guards
-from registry_server.metrics import BUCKETS, Metrics
-from registry_server.operations import REGISTRY_OPERATIONS
-from registry_server.replies import Reply
+from registry_server import Settings
+from registry_server.http import probes
+from registry_server.http.metrics import BUCKETS, Metrics
+from registry_server.http.middleware import Middleware
+from registry_server.http.operations import REGISTRY_OPERATIONS
+from registry_server.http.responses import Response
 from services.in_process import InProcessServer
 
 
@@ -219,7 +220,7 @@ def test_requests_are_counted_once_before_their_answer_is_out(answers):
     async def app(scope, receive, send):
         if not answers:
             raise RuntimeError
-        await Reply(200, b"{}")(scope, receive, send)
+        await Response(200, b"{}")(scope, receive, send)
 
     async def send(message):
         counts.append((message["type"], counted()))
@@ -229,7 +230,7 @@ def test_requests_are_counted_once_before_their_answer_is_out(answers):
 
     scope = {"type": "http", "method": "GET", "path": "/x", "headers": []}
     with contextlib.suppress(RuntimeError):
-        asyncio.run(Guards(app, metrics=metrics)(scope, receive, send))
+        asyncio.run(Middleware(app, metrics=metrics)(scope, receive, send))
     assert counted() == ["1"]
     if answers:
         assert counts == [("http.response.start", []), ("http.response.body", ["1"])]

@@ -20,7 +20,7 @@ import pytest
 from registry_core import open_registry
 from registry_server import Settings
 from registry_server.__main__ import _WORKER_ANSWER_SECONDS
-from registry_server.protocol import MAX_HEADERS_BYTES, MAX_URL_BYTES
+from registry_server.process.protocol import MAX_HEADERS_BYTES, MAX_URL_BYTES
 from services import pausing_store
 from services.in_process import InProcessServer
 from services.processes import children, wait_for

@@ -27,8 +27,8 @@ from registry_core.validation import (
     TAG_KEY_MAX_LENGTH,
     TAG_VALUE_MAX_LENGTH,
 )
-from registry_server.app import API
-from registry_server.operations import REGISTRY_OPERATIONS
+from registry_server.http.app import API
+from registry_server.http.operations import REGISTRY_OPERATIONS
 from server.odd_requests import (
     NASTY,
     assert_orderly,

@@ -11,9 +11,9 @@ import uvicorn
 from uvicorn.lifespan.off import LifespanOff
 from uvicorn.server import ServerState
 
-from registry_server.connections import Connections
-from registry_server.protocol import MAX_PIPELINED, RegistryProtocol
-from registry_server.shares import Shares
+from registry_server.process.connections import Connections
+from registry_server.process.load_table import LoadTable
+from registry_server.process.protocol import MAX_PIPELINED, RegistryProtocol
 
 GET = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"
 HEAD = GET.replace(b"GET", b"HEAD")
@@ -69,7 +69,7 @@ def answered(app, *requests):
         config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False)
         config.load()
         state = ServerState()
-        state.connections = Connections(Shares().take())
+        state.connections = Connections(LoadTable().take())
         protocol = RegistryProtocol(
             config=config, server_state=state, app_state=LifespanOff(config).state
         )

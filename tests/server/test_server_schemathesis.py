@@ -19,9 +19,9 @@ from schemathesis.specs.openapi.checks import (
     use_after_free,
 )
 
-from registry_server.app import API
 from registry_server.artifacts import PREFIXES
-from registry_server.operations import REGISTRY_OPERATIONS
+from registry_server.http.app import API
+from registry_server.http.operations import REGISTRY_OPERATIONS
 from services.artifacts import artifact_url
 from services.registry_server import RegistryServer
 

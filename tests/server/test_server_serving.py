@@ -12,8 +12,9 @@ import pytest
 
 from registry_core import interest
 from registry_core.stores.memory import MemoryStore
-from registry_server import Settings, serving
-from registry_server.operations import LONG_BODY_BYTES, REGISTRY_OPERATIONS, SHORT_BODY_BYTES
+from registry_server import Settings
+from registry_server.http import serving
+from registry_server.http.operations import LONG_BODY_BYTES, REGISTRY_OPERATIONS, SHORT_BODY_BYTES
 from services.in_process import API, InProcessServer
 from services.live_server import LOCAL, LiveServer
 from services.wire_client import WireClient

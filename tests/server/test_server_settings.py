@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from registry_server.settings import OPTIONS, Settings, SettingsError, from_arguments
+from registry_server.process.settings import OPTIONS, Settings, SettingsError, from_arguments
 
 
 def test_defaults_are_safe_and_need_nothing():

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from registry_server.threads import Threads
+from registry_server.process.threads import Threads
 
 
 def run(main):

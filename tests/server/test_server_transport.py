@@ -18,10 +18,11 @@ from registry_core import (
 from registry_core.backends import open_artifacts
 from registry_core.models import ModelVersion, RegisteredModel
 from registry_core.stores.memory import MemoryStore
-from registry_server import Settings, outages
-from registry_server.app import AJAX_API, API, SEED_API, paths
-from registry_server.operations import REGISTRY_OPERATIONS
-from registry_server.outages import Outage
+from registry_server import Settings
+from registry_server.http import outages
+from registry_server.http.app import AJAX_API, API, SEED_API, paths
+from registry_server.http.operations import REGISTRY_OPERATIONS
+from registry_server.http.outages import Outage
 from services.in_process import InProcessServer, missing
 
 JSON = [(b"content-type", b"application/json")]

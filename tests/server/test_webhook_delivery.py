@@ -98,7 +98,7 @@ def test_announce_tells_each_webhook_that_wants_the_event(webhooks, deliver):
         hook(webhooks, other, CREATED)
         hook(webhooks, off, status=WebhookStatus.DISABLED)
         deliveries = deliver()
-        deliveries.announce(TAGGED)
+        deliveries.publish(TAGGED)
         first, second = one.next(), two.next()
         deliveries.close(SOON)
         assert all(receiver.got_nothing_more() for receiver in (one, two, other, off))
@@ -111,7 +111,7 @@ def test_delivery_has_the_contracts_form(webhooks, deliver):
     with Receiver() as receiver:
         hook(webhooks, receiver)
         before = time.time()
-        deliver().announce(TAGGED)
+        deliver().publish(TAGGED)
         got = receiver.next()
     assert (got.method, got.path) == ("POST", "/hook?a=1")
     assert got.headers["content-type"] == "application/json"
@@ -133,7 +133,7 @@ def test_delivery_is_signed_when_there_is_a_secret(webhooks, deliver):
     """The signature is over the very bytes that arrive, whatever is in them."""
     with Receiver() as receiver:
         hook(webhooks, receiver, secret="sécret")
-        deliver().announce(events.model_version_tag_set("m", "1", "k", "ü \U0001f600 \ud800"))
+        deliver().publish(events.model_version_tag_set("m", "1", "k", "ü \U0001f600 \ud800"))
         got = receiver.next()
     assert got.is_signed_with("sécret")
     assert not got.is_signed_with("secret")
@@ -148,7 +148,7 @@ def test_webhook_whose_secret_cannot_be_read_is_told_nothing(webhooks, store, de
         hook(webhooks, well, secret="s")
         deliveries = deliver()
         with caplog.at_level(logging.WARNING):
-            deliveries.announce(TAGGED)
+            deliveries.publish(TAGGED)
             assert well.next().is_signed_with("s")
             deliveries.close(SOON)
         assert broken.got_nothing_more()
@@ -160,7 +160,7 @@ def test_passing_failure_is_tried_again_with_the_same_delivery(webhooks, deliver
     """Id, timestamp, signature and body are repeated, so that a receiver can tell."""
     with Receiver(Script(status), Script(status)) as receiver:
         hook(webhooks, receiver, secret="s")
-        deliver().announce(TAGGED)
+        deliver().publish(TAGGED)
         attempts = [receiver.next() for _ in range(3)]
     assert len({attempt.body for attempt in attempts}) == 1
     for name in ("x-mlflow-delivery-id", "x-mlflow-timestamp", "x-mlflow-signature"):
@@ -175,7 +175,7 @@ def test_final_status_is_not_tried_again(webhooks, deliver, status):
     with Receiver(Script(status, {"Location": "http://127.0.0.1:9/"}, body)) as receiver:
         hook(webhooks, receiver)
         deliveries = deliver()
-        deliveries.announce(TAGGED)
+        deliveries.publish(TAGGED)
         receiver.next()
         deliveries.close(SOON)
         assert receiver.got_nothing_more()
@@ -187,7 +187,7 @@ def test_failure_that_lasts_is_given_up_and_logged_without_the_url(webhooks, del
         made = hook(webhooks, receiver)
         deliveries = deliver()
         with caplog.at_level(logging.WARNING):
-            deliveries.announce(TAGGED)
+            deliveries.publish(TAGGED)
             for _ in range(4):
                 receiver.next()
             deliveries.close(SOON)
@@ -211,7 +211,7 @@ def test_connection_that_fails_is_tried_again(webhooks, deliver):
 
     with raw_receiver(answer) as url:
         hook(webhooks, url)
-        deliver().announce(TAGGED)
+        deliver().publish(TAGGED)
         assert told.wait(SOON)
 
 
@@ -228,7 +228,7 @@ def test_host_that_does_not_resolve_for_a_moment_is_tried_again(store, deliver):
     policy = UrlPolicy(schemes=("http",), allow_private_addresses=True, resolve=resolve)
     with Receiver() as receiver:
         hook(Webhooks(store, urls=LOCAL), f"http://receiver.example:{receiver.port}/")
-        deliver(sender=Sender(policy)).announce(TAGGED)
+        deliver(sender=Sender(policy)).publish(TAGGED)
         assert receiver.next().headers["host"].startswith("receiver.example")
 
 
@@ -244,7 +244,7 @@ def test_host_that_became_private_is_told_nothing(store, deliver, caplog):
         hook(Webhooks(store, urls=LOCAL), f"http://rebound.example:{receiver.port}/")
         deliveries = deliver(sender=Sender(UrlPolicy(schemes=("http",), resolve=resolve)))
         with caplog.at_level(logging.WARNING):
-            deliveries.announce(TAGGED)
+            deliveries.publish(TAGGED)
             deliveries.close(SOON)
         assert receiver.got_nothing_more()
     assert lookups == ["rebound.example"]
@@ -283,7 +283,7 @@ def test_retry_after_is_honoured(webhooks, deliver):
     """The receiver's wish replaces the pause, which here would be an hour."""
     with Receiver(Script(429, {"Retry-After": "0"})) as receiver:
         hook(webhooks, receiver)
-        deliver(retries=Retries(backoff_seconds=3600)).announce(TAGGED)
+        deliver(retries=Retries(backoff_seconds=3600)).publish(TAGGED)
         receiver.next()
         receiver.next()
 
@@ -293,7 +293,7 @@ def test_receiver_that_asks_for_too_much_patience_loses_the_delivery(webhooks, d
     with Receiver(Script(503, {"Retry-After": "86400"})) as receiver:
         hook(webhooks, receiver)
         deliveries = deliver()
-        deliveries.announce(TAGGED)
+        deliveries.publish(TAGGED)
         receiver.next()
         started = time.monotonic()
         deliveries.close(SOON)
@@ -308,7 +308,7 @@ def test_tag_of_a_prompt_is_told_to_those_who_listen_for_prompts(webhooks, deliv
         hook(webhooks, models, TAG_SET)
         hook(webhooks, prompts, PROMPT_TAG_SET)
         deliveries = deliver(prompts=["m"] if prompt else [])
-        deliveries.announce(TAGGED)
+        deliveries.publish(TAGGED)
         told, other = (prompts, models) if prompt else (models, prompts)
         got = told.next()
         deliveries.close(SOON)
@@ -322,8 +322,8 @@ def test_tag_of_a_registered_model_is_told_for_prompts_only(webhooks, deliver):
     with Receiver() as receiver:
         hook(webhooks, receiver, RM_TAG_SET)
         deliveries = deliver(prompts=["p"])
-        deliveries.announce(events.registered_model_tag_set("m", "k", "v"))
-        deliveries.announce(events.registered_model_tag_set("p", "k", "v"))
+        deliveries.publish(events.registered_model_tag_set("m", "k", "v"))
+        deliveries.publish(events.registered_model_tag_set("p", "k", "v"))
         assert receiver.next().told["data"]["name"] == "p"
         deliveries.close(SOON)
         assert receiver.got_nothing_more()
@@ -338,7 +338,7 @@ def test_tag_of_a_model_that_is_gone_already_is_told_as_a_models(webhooks):
     with Receiver() as receiver:
         hook(webhooks, receiver, TAG_SET, PROMPT_TAG_SET)
         deliveries = Deliveries(webhooks, is_prompt=is_prompt)
-        deliveries.announce(TAGGED)
+        deliveries.publish(TAGGED)
         assert receiver.next().event == "model_version_tag.set"
         deliveries.close(SOON)
 
@@ -355,7 +355,7 @@ def test_receiver_that_is_too_slow_loses_events_and_others_do_not(
         deliveries = deliver()
         with caplog.at_level(logging.WARNING):
             for _ in range(4):
-                deliveries.announce(TAGGED)
+                deliveries.publish(TAGGED)
                 quick.next()
         gate.set()
         deliveries.close(SOON)
@@ -369,10 +369,10 @@ def test_announce_without_listeners_reads_the_list_once_and_asks_nothing(store, 
     hook(webhooks, "http://127.0.0.1:9/", CREATED)
     asked = []
     deliveries = Deliveries(webhooks, is_prompt=asked.append, cache_seconds=60)
-    deliveries.announce(TAGGED)
+    deliveries.publish(TAGGED)
     wait_until(lambda: store.lists == 1)
     for _ in range(100):
-        deliveries.announce(TAGGED)
+        deliveries.publish(TAGGED)
     deliveries.close(SOON)
     assert store.lists == 1
     assert asked == []
@@ -386,7 +386,7 @@ def test_announce_asks_about_prompts_only_when_the_answer_matters(webhooks, deli
         deliveries = Deliveries(webhooks, is_prompt=asked.append)
         store = MemoryStore()
         model = Registry(store).create_registered_model("m")
-        deliveries.announce(events.registered_model_created(model))
+        deliveries.publish(events.registered_model_created(model))
         assert receiver.next().event == "registered_model.created"
         deliveries.close(SOON)
     assert asked == []
@@ -399,7 +399,7 @@ def test_announce_returns_at_once_whatever_the_store_does(webhooks, store, deliv
     deliveries = Deliveries(webhooks, is_prompt=lambda _: gate.wait(SOON))
     started = time.monotonic()
     for _ in range(100):
-        deliveries.announce(TAGGED)
+        deliveries.publish(TAGGED)
     assert time.monotonic() - started < 1
     gate.set()
     deliveries.close(SOON)
@@ -413,7 +413,7 @@ def test_announce_never_raises(webhooks, deliver, monkeypatch, caplog):
     deliveries = Deliveries(webhooks, is_prompt=lambda _: gate.wait(SOON))
     with caplog.at_level(logging.WARNING):
         for _ in range(5):
-            deliveries.announce(TAGGED)
+            deliveries.publish(TAGGED)
     gate.set()
     deliveries.close(SOON)
     assert "Too many events: webhooks are not told of one of 'm'" in caplog.text
@@ -423,15 +423,15 @@ def test_changed_webhooks_are_known_at_once(webhooks, store, deliver):
     """Of this process; what another one changes is known when the list is read again."""
     with Receiver() as receiver:
         deliveries = deliver(cache_seconds=3600)
-        deliveries.announce(TAGGED)
+        deliveries.publish(TAGGED)
         wait_until(lambda: store.lists == 1)
         made = hook(webhooks, receiver)
         deliveries.webhooks_changed()
-        deliveries.announce(TAGGED)
+        deliveries.publish(TAGGED)
         receiver.next()
         webhooks.delete_webhook(made.webhook_id)
         deliveries.webhooks_changed()
-        deliveries.announce(TAGGED)
+        deliveries.publish(TAGGED)
         deliveries.close(SOON)
         assert receiver.got_nothing_more()
 
@@ -440,10 +440,10 @@ def test_webhooks_changed_elsewhere_are_known_after_a_while(webhooks, store, del
     """Without a word from the process that changed them."""
     with Receiver() as receiver:
         deliveries = deliver(cache_seconds=0)
-        deliveries.announce(TAGGED)
+        deliveries.publish(TAGGED)
         wait_until(lambda: store.lists == 1)
         hook(webhooks, receiver)
-        deliveries.announce(TAGGED)
+        deliveries.publish(TAGGED)
         receiver.next()
 
 
@@ -452,10 +452,10 @@ def test_list_that_cannot_be_read_is_replaced_by_the_last_one_known(webhooks, st
     with Receiver() as receiver:
         hook(webhooks, receiver)
         deliveries = deliver(cache_seconds=0)
-        deliveries.announce(TAGGED)
+        deliveries.publish(TAGGED)
         receiver.next()
         store.down = True
-        deliveries.announce(TAGGED)
+        deliveries.publish(TAGGED)
         receiver.next()
 
 
@@ -468,10 +468,10 @@ def test_list_that_was_never_read_costs_the_event_and_nothing_else(
         store.down = True
         deliveries = deliver()
         with caplog.at_level(logging.ERROR):
-            deliveries.announce(TAGGED)
+            deliveries.publish(TAGGED)
             wait_until(lambda: "Webhooks are not told" in caplog.text)
         store.down = False
-        deliveries.announce(TAGGED)
+        deliveries.publish(TAGGED)
         receiver.next()
         deliveries.close(SOON)
         assert receiver.got_nothing_more()
@@ -485,7 +485,7 @@ def test_slow_receiver_does_not_delay_the_others(webhooks, deliver):
         hook(webhooks, quick)
         deliveries = deliver()
         for _ in range(20):
-            deliveries.announce(TAGGED)
+            deliveries.publish(TAGGED)
         for _ in range(20):
             quick.next()
         assert slow.requests.qsize() <= 4
@@ -500,7 +500,7 @@ def test_close_delivers_what_was_announced(webhooks, deliver):
         hook(webhooks, receiver)
         deliveries = deliver()
         for _ in range(50):
-            deliveries.announce(TAGGED)
+            deliveries.publish(TAGGED)
         deliveries.close(SOON)
         assert receiver.requests.qsize() == 50
 
@@ -511,7 +511,7 @@ def test_close_abandons_what_takes_too_long(webhooks, deliver, caplog):
     with Receiver(Script(before=lambda: gate.wait(SOON))) as receiver:
         hook(webhooks, receiver)
         deliveries = deliver()
-        deliveries.announce(TAGGED)
+        deliveries.publish(TAGGED)
         receiver.next()
         started = time.monotonic()
         with caplog.at_level(logging.WARNING):
@@ -526,7 +526,7 @@ def test_event_after_the_end_is_lost_and_said_to_be(webhooks, deliver, caplog):
     deliveries = deliver()
     deliveries.close(SOON)
     with caplog.at_level(logging.WARNING):
-        deliveries.announce(TAGGED)
+        deliveries.publish(TAGGED)
     assert "the server is ending" in caplog.text
 
 

@@ -15,7 +15,7 @@ from registry_core import Registry
 from registry_core.errors import InvalidArgumentError
 from registry_core.stores.memory import MemoryStore
 from registry_server import Settings, create_app
-from registry_server.settings import from_arguments
+from registry_server.process.settings import from_arguments
 from registry_server.webhooks.delivery import TESTS_AT_A_TIME
 from services.receivers import Receiver, Script
 
@@ -419,7 +419,7 @@ MODEL_STEPS = [
     (
         ("POST", f"{MV}/set-tag", {"name": "wm", "version": "01", "key": "k"}),
         "model_version_tag.set",
-        {"name": "wm", "version": "01", "key": "k", "value": ""},
+        {"name": "wm", "version": "1", "key": "k", "value": ""},
     ),
     (("DELETE", f"{MV}/delete-tag", {**FIRST, "key": "k"}), "model_version_tag.deleted", {**FIRST, "key": "k"}),
     (("DELETE", f"{MV}/delete-tag", {**FIRST, "key": "no"}), "model_version_tag.deleted", {**FIRST, "key": "no"}),

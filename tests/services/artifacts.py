@@ -17,7 +17,7 @@ from registry_core.artifacts import ArtifactStore
 from registry_core.backends import open_artifacts
 from registry_core.stores.memory import MemoryStore
 from registry_server import Settings, create_app
-from registry_server.limits import Limits
+from registry_server.process.limits import Limits
 from services import s3
 from services.serving import serving_app
 

@@ -23,8 +23,8 @@ import uvicorn
 
 from registry_core import ModelVersion, NotFoundError, Registry, RegistryError, Status, open_store
 from registry_core.artifacts import FileWriter, write_all
+from registry_core.artifacts.versions import leases
 from registry_core.backends import open_artifacts
-from registry_core.lifecycle import announcements
 from registry_core.stores.memory import MemoryStore
 from registry_server import Settings, create_app
 from services.artifacts import PREFIX, all_bytes, write_tree
@@ -399,7 +399,7 @@ def enumerate_steps(scenario: str, store: str, artifacts: str) -> None:
                 artifacts.format(n=name, d=directory),
                 Path(directory),
             )
-            announcements.DEAD_AFTER_SECONDS = 600.0
+            leases.DEAD_AFTER_SECONDS = 600.0
             if scenario == SERVER:
                 ended, again = with_server(world, last), None
             else:
@@ -408,7 +408,7 @@ def enumerate_steps(scenario: str, store: str, artifacts: str) -> None:
                     prepare(world, registry)
                 ended = in_child(world, act, last)
             # Nobody but us is alive, and we know it.
-            announcements.DEAD_AFTER_SECONDS = 0.0
+            leases.DEAD_AFTER_SECONDS = 0.0
             told = {"scenario": scenario, "step": last, "ended": ended, **look(world, again)}
             print(json.dumps(told), flush=True)
         if ended:

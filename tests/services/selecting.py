@@ -6,7 +6,7 @@ import select
 
 import attrs
 
-from registry_core.at_once import WouldWaitError
+from registry_core.inloop import WouldBlockError
 
 
 @attrs.define
@@ -23,5 +23,5 @@ class Selecting:
             [descriptor] if reading else [], [descriptor] if writing else [], [], self.patience
         )
         if not readable and not writable:
-            raise WouldWaitError
+            raise WouldBlockError
         return bool(readable), bool(writable)

@@ -11,9 +11,9 @@ from typing import Any
 
 import attrs
 
-from registry_server.connections import Connections
-from registry_server.limits import Limits
-from registry_server.listener import WorkerConfig, WorkerServer
+from registry_server.process.connections import Connections
+from registry_server.process.limits import Limits
+from registry_server.process.listener import WorkerConfig, WorkerServer
 
 START_SECONDS = 30
 """Seconds for the server to start, and to end."""
@@ -47,7 +47,7 @@ def serving_app(app: Any, limits: Limits | None = None) -> Iterator[Served]:
     listening = socket.create_server(("127.0.0.1", 0), backlog=1_000)
     config = WorkerConfig(
         app,
-        http="registry_server.protocol:RegistryProtocol",
+        http="registry_server.process.protocol:RegistryProtocol",
         ws="none",
         lifespan="auto",
         log_config=None,

@@ -240,6 +240,6 @@ def test_a_conflict_is_no_sign_of_age(
     late = opened(behind=True)
     proxy.plan = lambda request: Fault.CONFLICT if request.is_conditional_write else None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("registry_core.stores.s3.records.RACE_SECONDS", 0.2)
+        patch.setattr("registry_core.stores.s3.journal.RACE_SECONDS", 0.2)
         with pytest.raises(ConflictError, match="nothing was written"):
             late.set_registered_model_tag("m", "k", "v")

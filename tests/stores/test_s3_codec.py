@@ -25,8 +25,8 @@ from registry_core.models import (
     WebhookStatus,
 )
 from registry_core.stores.s3.codec import decode, encode
-from registry_core.stores.s3.large import LargeText
-from registry_core.stores.s3.record import Arriving, Model, Record, Tombstone
+from registry_core.stores.s3.large_text import LargeText
+from registry_core.stores.s3.record import Model, Record, RenameIntent, Tombstone
 
 TEXTS = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=20)
 TIMES = st.integers(0, 2**53)
@@ -104,7 +104,9 @@ def test_a_document_comes_back_as_it_was(document: ModelDocument) -> None:
     [
         Tombstone(name="m"),
         Tombstone(name="m", model_id="id", renamed_to="n"),
-        Arriving(model_id="id", document=model().document, source="n", base="base", operation="op"),
+        RenameIntent(
+            model_id="id", document=model().document, source="n", base="base", operation="op"
+        ),
         Webhook(
             webhook_id="w",
             name="hook",

@@ -12,7 +12,7 @@ import attrs
 import pytest
 
 from registry_core import Registry
-from registry_core.artifacts.local import LocalArtifactStore
+from registry_core.artifacts.backends.local import LocalArtifactStore
 from registry_core.errors import (
     ConflictError,
     RegisteredModelNotFoundError,

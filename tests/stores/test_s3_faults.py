@@ -22,7 +22,7 @@ from registry_core.errors import (
 )
 from registry_core.models import NewModelVersion, NewRegisteredModel, NewWebhook
 from registry_core.store import Store
-from registry_core.stores.s3 import S3Store, records, retry, values
+from registry_core.stores.s3 import S3Store, blobs, journal, retry
 from registry_core.testing import ManualClock
 from registry_core.testing.observing import model_names, models_query
 from services.opened import memory_store
@@ -133,7 +133,7 @@ def store(proxy: S3Proxy, plan: OneFault, s3_prefix: str, clock: ManualClock) ->
 
 
 @pytest.mark.parametrize("fault", PASSING)
-@pytest.mark.parametrize("mutation", COMMITS.values(), ids=list(COMMITS))
+@pytest.mark.parametrize("mutation", COMMITS.blobs(), ids=list(COMMITS))
 def test_a_fault_at_any_request_changes_nothing_for_the_caller(
     proxy: S3Proxy, store: S3Store, clock: ManualClock, mutation: Mutation, fault: Fault
 ) -> None:
@@ -301,7 +301,7 @@ def test_a_write_that_was_made_and_cannot_be_read_again_does_not_deny_it(
     monkeypatch.setattr(retry, "REQUEST_SECONDS", 0.2)
     store.create_registered_model(NewRegisteredModel(name="m", tags={"long": LARGE}))
     # As another process, which does not remember the text.
-    monkeypatch.setattr(store._values, "_cache", values._Cache(0))
+    monkeypatch.setattr(store._values, "_cache", blobs._Cache(0))
     proxy.plan = lambda request: Fault.DROP_REQUEST if "/values/" in request.target else None
     with pytest.raises(StoreUnavailableError, match="The change was made") as raised:
         store.update_registered_model("m", description="d")
@@ -314,7 +314,7 @@ def test_a_race_that_is_always_lost_is_contention(
     proxy: S3Proxy, store: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a while, with nothing written."""
-    monkeypatch.setattr(records, "RACE_SECONDS", 0.2)
+    monkeypatch.setattr(journal, "RACE_SECONDS", 0.2)
     store.create_registered_model(NewRegisteredModel(name="m"))
     proxy.plan = lambda request: Fault.FAILED_CONDITION if request.is_conditional_write else None
     with pytest.raises(ContentionError, match="nothing was written"):

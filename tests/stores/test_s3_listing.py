@@ -8,7 +8,7 @@ import pytest
 
 from registry_core.errors import ConflictError
 from registry_core.models import NewRegisteredModel
-from registry_core.stores.s3 import S3Store, index
+from registry_core.stores.s3 import S3Store, listing
 from registry_core.testing.observing import model_names, models_query
 from services.opened import open_s3_store as open_store
 
@@ -119,14 +119,14 @@ def test_a_registry_where_everything_moves_all_the_time_is_a_conflict(
     """Rather than a listing that may lack something."""
 
     def torn(entries: object) -> None:
-        raise index._TornError
+        raise listing._TornError
 
-    monkeypatch.setattr(index, "_listing", torn)
+    monkeypatch.setattr(listing, "_listing", torn)
     sent = []
     reader.observe(lambda operation, key: sent.append(operation))
     with pytest.raises(ConflictError, match="renamed faster"):
         reader.search_registered_models(models_query())
-    assert sent.count("list") >= index.TORN_ATTEMPTS
+    assert sent.count("list") >= listing.TORN_ATTEMPTS
 
 
 def test_a_search_by_names_shows_a_model_under_one_of_them(

@@ -12,7 +12,7 @@ from registry_core.errors import BackendError, NotPermittedError, StoreUnavailab
 from registry_core.s3_location import METADATA, connect, parse
 from registry_core.stores.s3 import retry
 from registry_core.stores.s3.objects import MissingObjectError, Objects
-from registry_core.stores.s3.reading import NotUnderstoodError, Reader
+from registry_core.stores.s3.raw_reads import NotUnderstoodError, Reader
 from services.s3 import S3Server, bucket_name, store_url
 
 ODD_KEYS = ("a b+c%20d", "größe", "~x", "q?x=1&y=2#f", "quote'\"", "(1)!*,;:@$", "a//b")

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from registry_core import validation
 from registry_core.errors import RegisteredModelNotFoundError
 from registry_core.models import NewModelVersion, NewRegisteredModel, Status
-from registry_core.stores.s3 import S3Store, values
-from registry_core.stores.s3.large import INLINE_MAX_BYTES, LargeText, digest, is_large
+from registry_core.stores.s3 import S3Store, blobs
+from registry_core.stores.s3.large_text import INLINE_MAX_BYTES, LargeText, digest, is_large
 from registry_core.testing.observing import model_names, models_query, version_keys, versions_query
 from services.opened import open_s3_store as open_store
 from services.s3 import S3Server, bucket_name
@@ -108,7 +108,7 @@ def test_two_models_do_not_share_texts(store: S3Store, s3_server: S3Server, s3_p
         store.create_registered_model(NewRegisteredModel(name=name, description=LARGE))
     assert len(texts(s3_server, s3_prefix)) == 2
     store.delete_registered_model("m")
-    assert list(texts(s3_server, s3_prefix).values()) == [LARGE]
+    assert list(texts(s3_server, s3_prefix).blobs()) == [LARGE]
     assert store.get_registered_model("n").description == LARGE
 
 
@@ -185,7 +185,7 @@ def test_a_text_that_goes_while_a_search_reads_it_is_searched_again(
 
 def test_the_cache_of_texts_has_a_bound(store: S3Store) -> None:
     """What was used longest ago goes first; a text too large for it is not kept."""
-    cache = values._Cache(10)
+    cache = blobs._Cache(10)
     first, second, third = (
         LargeText.to(model_id="m", value_id=str(number), size=4) for number in range(3)
     )

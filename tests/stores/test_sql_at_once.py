@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from registry_core import at_once
-from registry_core.at_once import ReadsAtOnce, WouldWaitError
+from registry_core import inloop
 from registry_core.errors import RegisteredModelNotFoundError
+from registry_core.inloop import LoopReads, WouldBlockError
 from registry_core.models import NewModelVersion, NewRegisteredModel
 from registry_core.search import Entity, Query, parse_order_by
-from registry_core.stores.sql import SqlStore, patience
+from registry_core.stores.sql import SqlStore, slow_statements
 from registry_core.stores.sql.compiling import Statement
 from services.opened import open_sql_store as open_store
 from services.selecting import Selecting
@@ -35,9 +35,9 @@ EVERY_VERSION = Query(
 def caller() -> Iterator[Selecting]:
     """Whoever calls in this thread from now on is an event loop."""
     caller = Selecting()
-    at_once.calling(caller)
+    inloop.calling(caller)
     yield caller
-    at_once.calling(None)
+    inloop.calling(None)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -55,7 +55,7 @@ def store(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator
         store.create_model_version(NewModelVersion(name="m", source="s3://b/p"))
     store.set_registered_model_alias("m", "champion", version=1)
     yield store
-    at_once.calling(None)
+    inloop.calling(None)
     store.close()
 
 
@@ -72,9 +72,9 @@ def test_answers_are_the_same(store: SqlStore, kind: str) -> None:
     """Whether the database is another process decides whether the caller is asked to wait."""
     expected = answers(store)
     caller = Selecting()
-    at_once.calling(caller)
+    inloop.calling(caller)
     assert answers(store) == expected
-    assert isinstance(store, ReadsAtOnce)
+    assert isinstance(store, LoopReads)
     assert store.reads_pause == (kind == "postgresql") == (caller.pauses > 0)
 
 
@@ -86,16 +86,16 @@ def test_errors_are_the_same(store: SqlStore, caller: Selecting) -> None:
 
 def test_nothing_is_connected(store: SqlStore, caller: Selecting) -> None:
     """Without an idle connection, and with one that has died, a thread has to do it."""
-    at_once.calling(None)
+    inloop.calling(None)
     connection = store._database._pool.take(fresh=False)
-    at_once.calling(caller)
-    with pytest.raises(WouldWaitError):
+    inloop.calling(caller)
+    with pytest.raises(WouldBlockError):
         store.get_registered_model("m")
     connection.close()
     store._database._pool.discard(connection)
-    with pytest.raises(WouldWaitError):
+    with pytest.raises(WouldBlockError):
         store.get_registered_model("m")
-    at_once.calling(None)
+    inloop.calling(None)
     assert store.get_registered_model("m").name == "m"
 
 
@@ -104,28 +104,28 @@ def test_nobody_waits_for_a_connection(
 ) -> None:
     """All of them are in use."""
     monkeypatch.setattr(store._database._pool._free, "_places", 0)
-    with pytest.raises(WouldWaitError):
+    with pytest.raises(WouldBlockError):
         store.get_registered_model("m")
 
 
 def test_a_closed_store_is_left_to_threads(store: SqlStore, caller: Selecting) -> None:
     """They have the error for it."""
     store.close()
-    with pytest.raises(WouldWaitError):
+    with pytest.raises(WouldBlockError):
         store.get_registered_model("m")
 
 
 def test_a_long_statement_is_given_up(store: SqlStore, kind: str, caller: Selecting) -> None:
     """Its connection is as good as before, or gone; for a while nobody tries it again."""
-    caller.patience = 0.2
+    caller.slow_statements = 0.2
     statement = Statement(LONG[kind], ())
-    with pytest.raises(WouldWaitError) as first:
+    with pytest.raises(WouldBlockError) as first:
         store._database.read(statement, {})
-    with pytest.raises(WouldWaitError) as second:
+    with pytest.raises(WouldBlockError) as second:
         store._database.read(statement, {})
     assert first.value.__cause__ is not None
     assert second.value.__cause__ is None
-    at_once.calling(None)
+    inloop.calling(None)
     places = store._database.driver.max_connections
     assert store._database._pool._free._places == places
     assert store.get_registered_model("m").name == "m"
@@ -139,33 +139,33 @@ def test_short_statements_are_never_given_up(store: SqlStore, caller: Selecting)
 
 def test_a_long_answer_is_given_up(store: SqlStore, caller: Selecting) -> None:
     """Decoding and encoding it would take as long; what is not read of it keeps no place."""
-    at_once.calling(None)
-    for _ in range(at_once.MOST_ROWS):
+    inloop.calling(None)
+    for _ in range(inloop.MOST_ROWS):
         store.create_model_version(NewModelVersion(name="m", source="s3://b/p"))
     idle = len(store._database._pool._idle)
-    at_once.calling(caller)
-    with pytest.raises(WouldWaitError):
+    inloop.calling(caller)
+    with pytest.raises(WouldBlockError):
         store.search_model_versions(EVERY_VERSION)
     # On PostgreSQL the connection is busy with the rest of the answer, and closed.
     assert store._database._pool._open == len(store._database._pool._idle) <= idle
-    at_once.calling(None)
-    assert len(store.search_model_versions(EVERY_VERSION).items) == at_once.MOST_ROWS + 2
+    inloop.calling(None)
+    assert len(store.search_model_versions(EVERY_VERSION).items) == inloop.MOST_ROWS + 2
 
 
 def test_what_was_too_long_is_tried_again(
     store: SqlStore, kind: str, caller: Selecting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a while; and however many statements were, few are remembered."""
-    caller.patience = 0.2
-    monkeypatch.setattr(patience, "PATIENT_SECONDS", 0.0)
-    monkeypatch.setattr(patience, "MOST_REMEMBERED", 2)
+    caller.slow_statements = 0.2
+    monkeypatch.setattr(slow_statements, "PATIENT_SECONDS", 0.0)
+    monkeypatch.setattr(slow_statements, "MOST_REMEMBERED", 2)
     for number in range(5):
         statement = Statement(f"{LONG[kind]} -- {number}", ())
         for _ in range(2):
-            at_once.calling(None)
+            inloop.calling(None)
             store.ping()  # leaves an idle connection
-            at_once.calling(caller)
-            with pytest.raises(WouldWaitError) as error:
+            inloop.calling(caller)
+            with pytest.raises(WouldBlockError) as error:
                 store._database.read(statement, {})
             assert error.value.__cause__ is not None
-    assert len(store._database._patience._until) <= 3
+    assert len(store._database._slow_statements._until) <= 3

@@ -12,7 +12,7 @@ from psycopg.pq import ExecStatus
 from psycopg.waiting import Ready, Wait
 
 from registry_core.errors import RegistryError
-from registry_core.stores.sql import exchange
+from registry_core.stores.sql import prepared_session
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.errors import ConnectionLostError, DuplicateError, LostRaceError
 from registry_core.stores.sql.postgresql import PostgresqlConnection, PostgresqlDriver
@@ -68,8 +68,8 @@ def test_statement_is_prepared_when_it_runs_for_the_second_time(connection) -> N
 @pytest.mark.parametrize("can_close", [True, False])
 def test_prepared_statements_have_a_bound(connection, monkeypatch, can_close) -> None:
     """Beyond it the oldest goes; where libpq cannot close one, those that there are stay."""
-    monkeypatch.setattr(exchange, "PREPARED_MAX", 3)
-    monkeypatch.setattr(exchange.capabilities, "has_send_close_prepared", lambda: can_close)
+    monkeypatch.setattr(prepared_session, "PREPARED_MAX", 3)
+    monkeypatch.setattr(prepared_session.capabilities, "has_send_close_prepared", lambda: can_close)
     statements = [ask(f"SELECT $1::text || '{number}'", "text") for number in range(10)]
     for _ in range(3):
         for number, statement in enumerate(statements):
@@ -108,7 +108,7 @@ def forget_at_server(connection: PostgresqlConnection) -> None:
 def prepare_at_server(connection: PostgresqlConnection) -> None:
     """As when a pooler lends another connection, on which another client has prepared it."""
     (key,) = connection._exchange._seen
-    name = exchange._name(key).decode()
+    name = prepared_session._name(key).decode()
     connection.raw.execute(f"PREPARE {name} (text, bigint) AS {ECHO.text}")
 
 
@@ -167,7 +167,7 @@ def test_connections_of_a_process_learn_of_a_pooler_from_each_other(postgres_url
 
 def test_statements_that_run_once_are_not_remembered_for_ever(connection, monkeypatch) -> None:
     """Nor kept by the server: a client may send any number of shapes of searches."""
-    monkeypatch.setattr(exchange, "PREPARED_MAX", 3)
+    monkeypatch.setattr(prepared_session, "PREPARED_MAX", 3)
     for number in range(20):
         connection.run(ask(f"SELECT $1::text || '{number}'", "text"), {"text": "n"})
     assert len(connection._exchange._seen) <= 3
@@ -262,19 +262,19 @@ def test_server_that_fails_and_hangs_up_at_once_has_failed() -> None:
     """What it said beforehand counts; when it said nothing of a failure, the connection is lost."""
     failed = SimpleNamespace(status=ExecStatus.FATAL_ERROR)
     fine = SimpleNamespace(status=ExecStatus.COMMAND_OK)
-    for said, is_told in (([failed], True), ([fine, failed], True), ([fine], False), ([], False)):
-        receiving = exchange._received(FakeConnection(results=tuple(said)))
+    for said, is_held in (([failed], True), ([fine, failed], True), ([fine], False), ([], False)):
+        receiving = prepared_session._received(FakeConnection(results=tuple(said)))
         assert next(receiving) == Wait.R
-        with pytest.raises(StopIteration if is_told else psycopg.OperationalError) as end:
+        with pytest.raises(StopIteration if is_held else psycopg.OperationalError) as end:
             receiving.send(Ready.R)
-        if is_told:
+        if is_held:
             assert end.value.value == said
 
 
 def test_what_arrives_while_sending_is_read() -> None:
     """Else both sides could wait for each other to read."""
     fake = FakeConnection(unsent=3)
-    sending = exchange._received(fake)
+    sending = prepared_session._received(fake)
     assert next(sending) == Wait.RW
     assert sending.send(Ready.W) == Wait.RW
     assert fake.consumed == 0

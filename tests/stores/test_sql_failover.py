@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 
-from registry_core import at_once
+from registry_core import inloop
 from registry_core.errors import StoreUnavailableError
 from registry_core.models import NewModelVersion, NewRegisteredModel, Stage
 from registry_core.stores.sql import SqlStore, postgresql
@@ -76,7 +76,7 @@ def opened(url: str, *, idle: int = 3) -> Iterator[SqlStore]:
     try:
         yield store
     finally:
-        at_once.calling(None)
+        inloop.calling(None)
         store.close()
 
 
@@ -172,11 +172,11 @@ def test_read_comes_from_the_server_that_has_taken_over(
         proxy.switch(new.port)
         for _ in range(4):
             if in_loop:
-                at_once.calling(Selecting())
+                inloop.calling(Selecting())
             try:
                 assert describe(store) == AFTER
-            except at_once.WouldWaitError:
-                at_once.calling(None)
+            except inloop.WouldBlockError:
+                inloop.calling(None)
                 assert describe(store) == AFTER
 
 

@@ -558,7 +558,7 @@ def ended_at(url: str, point: str, do: Callable[[object], None]) -> Iterator[Sql
     with opened(url) as store:
         create_model(store)
         store.create_model_version(NEW)
-    store = SqlStore(Database(Faulty(driver(url), Faults(at=point, times=1, do=do))))
+    store = sql_store_on(Database(Faulty(driver(url), Faults(at=point, times=1, do=do))))
     try:
         yield store
     finally:

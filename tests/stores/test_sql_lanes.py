@@ -13,8 +13,8 @@ import psycopg
 import pytest
 
 from registry_core import interest
-from registry_core.at_once import WouldWaitError
 from registry_core.errors import ConflictError, SearchTooSlowError, StoreBusyError
+from registry_core.inloop import WouldBlockError
 from registry_core.models import NewModelVersion, NewRegisteredModel, NewWebhook, WebhookChanges
 from registry_core.search import Entity, Query, parse_order_by
 from registry_core.stores.sql import (
@@ -22,7 +22,6 @@ from registry_core.stores.sql import (
     compiling,
     database,
     lanes,
-    open_store,
     postgresql,
     results,
     sqlite,
@@ -30,6 +29,7 @@ from registry_core.stores.sql import (
 )
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.lanes import Lanes
+from services.opened import open_sql_store as open_store
 
 SLOW = {
     "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {0}0000000)"
@@ -160,22 +160,22 @@ def test_a_search_that_nobody_waits_for_is_given_up(store: SqlStore, kind: str) 
 
 def test_a_search_that_is_given_up_does_not_go_on_in_the_server(postgres_url: str) -> None:
     """Neither in threads nor where an event loop was its caller, which cannot wait for that."""
-    from registry_core import at_once
+    from registry_core import inloop
 
     class Impatient:
         def until_ready(self, descriptor, *, reading, writing):
             time.sleep(0.2)
-            raise WouldWaitError
+            raise WouldBlockError
 
     store = open_store(postgres_url)
     store.ping()
     slow = Statement("SELECT pg_sleep(60) AS given_up_by_a_loop", (), is_search=True)
-    at_once.calling(Impatient())
+    inloop.calling(Impatient())
     try:
-        with pytest.raises(WouldWaitError):
+        with pytest.raises(WouldBlockError):
             store._database.read(slow, {})
     finally:
-        at_once.calling(None)
+        inloop.calling(None)
     with psycopg.connect(postgres_url, autocommit=True) as watching:
         running = (
             "SELECT count(*) FROM pg_stat_activity "
@@ -189,33 +189,33 @@ def test_a_slow_search_of_a_loop_does_not_have_others_tried_for_a_while(
     tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever they are: on SQLite each would hold up the loop. Reads are tried all the same."""
-    from registry_core import at_once
+    from registry_core import inloop
 
     class Impatient:
         def until_ready(self, descriptor, *, reading, writing):
-            raise WouldWaitError
+            raise WouldBlockError
 
     store = open_store(f"sqlite:///{tmp_path / 'registry.db'}")
     store.create_registered_model(NewRegisteredModel(name="m"))
-    at_once.calling(Impatient())
+    inloop.calling(Impatient())
     try:
-        with pytest.raises(WouldWaitError) as tried:
+        with pytest.raises(WouldBlockError) as tried:
             store._database.read(Statement(SLOW["sqlite"].format(9), (), is_search=True), {})
         assert tried.value.__cause__ is not None
-        with pytest.raises(WouldWaitError) as other:
+        with pytest.raises(WouldBlockError) as other:
             store.search_registered_models(EVERY_MODEL)
         assert other.value.__cause__ is None
         assert store.get_registered_model("m").name == "m"
         until(lambda: _is_tried(store))
     finally:
-        at_once.calling(None)
+        inloop.calling(None)
         store.close()
 
 
 def _is_tried(store: SqlStore) -> bool:
     try:
         return bool(store.search_registered_models(EVERY_MODEL).items)
-    except WouldWaitError:
+    except WouldBlockError:
         return False
 
 
@@ -361,7 +361,7 @@ def test_who_finds_no_place_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
             stack.enter_context(found.change(name))
         with pytest.raises(StoreBusyError, match="that changes may take"), found.change("o"):
             pytest.fail("there was a third place")
-        with pytest.raises(WouldWaitError):
+        with pytest.raises(WouldBlockError):
             found.takes_search_at_once()
     with found.search(), found.change("o"):
         pass

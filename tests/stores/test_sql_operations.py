@@ -34,6 +34,7 @@ from registry_core.stores.sql.errors import DuplicateError, InDoubtError
 from registry_core.stores.sql.operations import operation_id, settled
 from registry_core.stores.sql.postgresql import PostgresqlDriver
 from services.opened import open_sql_store as open_store
+from services.opened import sql_store_on
 from services.postgres import PostgresServer
 from services.tcp_proxy import TcpProxy
 
@@ -156,7 +157,7 @@ class Losing:
 @contextlib.contextmanager
 def losing(url: str, *, before: bool) -> Iterator[tuple[SqlStore, Losing]]:
     driver = Losing(url, before=before)
-    store = SqlStore(Database(driver))
+    store = sql_store_on(Database(driver))
     yield store, driver
     store.close()
 

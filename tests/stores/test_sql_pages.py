@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from registry_core import at_once
-from registry_core.at_once import TooLargeError, WouldWaitError
+from registry_core import inloop
+from registry_core.inloop import TooLargeError, WouldBlockError
 from registry_core.models import NewModelVersion, NewRegisteredModel
 from registry_core.search import Entity, Query, paging, parse_order_by
-from registry_core.stores.sql import SqlStore, exchange, patience
+from registry_core.stores.sql import SqlStore, prepared_session, slow_statements
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.results import CutRows, PageOfRows
 from services.opened import open_sql_store as open_store
@@ -37,7 +37,7 @@ def store(request: pytest.FixtureRequest, tmp_path) -> Iterator[SqlStore]:
         url = request.getfixturevalue("postgres_url")
     store = open_store(url)
     yield store
-    at_once.calling(None)
+    inloop.calling(None)
     store.close()
 
 
@@ -138,14 +138,14 @@ def test_large_entities_are_not_read_in_a_loop(store: SqlStore, kind: str) -> No
         query = versions(size=10 if name == "large" else 1)
         return store.search_model_versions(query).items[-1].name
 
-    at_once.calling(Waiting())
+    inloop.calling(Waiting())
     for is_known in (False, True):
         with pytest.raises(TooLargeError) as error:
             read("large")
         assert ("moment ago" in str(error.value)) is is_known
     if kind != "search":
         assert read("small") == "small"
-    at_once.calling(None)
+    inloop.calling(None)
     assert read("large") in ("large", "small")
     assert store._database._pool._free._places == store._database.driver.max_connections
 
@@ -154,17 +154,17 @@ def test_what_was_too_large_is_tried_again(
     store: SqlStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a while it may be small."""
-    monkeypatch.setattr(patience, "PATIENT_SECONDS", 0.0)
+    monkeypatch.setattr(slow_statements, "PATIENT_SECONDS", 0.0)
     store.create_registered_model(NewRegisteredModel(name="m"))
     for key in range(10):
         store.set_registered_model_tag("m", str(key), LONG)
-    at_once.calling(Waiting())
-    with pytest.raises(WouldWaitError):
+    inloop.calling(Waiting())
+    with pytest.raises(WouldBlockError):
         store.get_registered_model("m")
-    at_once.calling(None)
+    inloop.calling(None)
     for key in range(10):
         store.delete_registered_model_tag("m", str(key))
-    at_once.calling(Waiting())
+    inloop.calling(Waiting())
     assert store.get_registered_model("m").tags == {}
 
 
@@ -187,8 +187,10 @@ def test_rows_come_one_by_one_where_libpq_knows_no_chunks(
             singles.append(True)
             self._pgconn.set_single_row_mode()
 
-    apart = exchange._have_rows_come_apart
-    monkeypatch.setattr(exchange, "_have_rows_come_apart", lambda pgconn: apart(Old(pgconn)))
+    apart = prepared_session._have_rows_come_apart
+    monkeypatch.setattr(
+        prepared_session, "_have_rows_come_apart", lambda pgconn: apart(Old(pgconn))
+    )
     store = open_store(postgres_url)
     store.create_registered_model(NewRegisteredModel(name="m"))
     for _ in range(30):

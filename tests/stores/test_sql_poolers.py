@@ -13,7 +13,7 @@ from functools import partial
 import psycopg
 import pytest
 
-from registry_core import Registry, at_once, open_registry
+from registry_core import Registry, inloop, open_registry
 from registry_core.errors import RegisteredModelNotFoundError
 from registry_core.models import Stage
 from registry_core.testing.racing import race
@@ -182,11 +182,11 @@ def change_versions(registry: Registry, name: str, tags: dict[str, str]) -> None
 
 def in_loop(read: Callable[[], object]) -> object:
     """The result of a read as an event loop makes it, with a thread for what would hold it up."""
-    at_once.calling(Selecting())
+    inloop.calling(Selecting())
     try:
         return read()
-    except at_once.WouldWaitError:
-        at_once.calling(None)
+    except inloop.WouldBlockError:
+        inloop.calling(None)
         return read()
     finally:
-        at_once.calling(None)
+        inloop.calling(None)

@@ -24,8 +24,8 @@ from registry_core.models import NewModelVersion, NewRegisteredModel, Stage
 from registry_core.stores.sql import SqlStore, database
 from registry_core.stores.sql.database import Database
 from registry_core.stores.sql.errors import LostRaceError
+from registry_core.stores.sql.group_commit import MOST_SHARED, Change, GroupCommit
 from registry_core.stores.sql.sqlite import SqliteDriver
-from registry_core.stores.sql.writers import MOST_SHARED, Change, Writers
 from services.opened import open_sql_store as open_store
 from services.opened import sql_store_on
 
@@ -337,7 +337,7 @@ def test_an_alias_deleted_beside_its_version_is_gone_or_absent(
 # Taking turns, without a database
 
 
-def waiting(writers: Writers[None], change: Change[None], *, timeout: float = SOON) -> Outcome:
+def waiting(writers: GroupCommit[None], change: Change[None], *, timeout: float = SOON) -> Outcome:
     """A thread that waits for its turn; what it was given to do."""
     count = len(writers._waiting)
 
@@ -359,7 +359,7 @@ def change() -> Change[None]:
 
 def test_who_comes_to_lead_is_given_what_the_others_wait_for() -> None:
     """And they do nothing themselves."""
-    writers: Writers[None] = Writers()
+    writers: GroupCommit[None] = GroupCommit()
     first, second = change(), change()
     with writers.turn(change(), timeout=SOON) as changes:
         assert len(changes) == 1
@@ -368,12 +368,12 @@ def test_who_comes_to_lead_is_given_what_the_others_wait_for() -> None:
     assert is_free(writers)
 
 
-def is_free(writers: Writers[None]) -> bool:
+def is_free(writers: GroupCommit[None]) -> bool:
     with writers.turn(change(), timeout=0) as changes:
         return len(changes) == 1
 
 
-def interrupted_with(writers: Writers[None], own: Change[None]) -> Outcome:
+def interrupted_with(writers: GroupCommit[None], own: Change[None]) -> Outcome:
     """A thread that waits for its turn, and is interrupted when it has come."""
 
     def lead() -> None:
@@ -387,7 +387,7 @@ def interrupted_with(writers: Writers[None], own: Change[None]) -> Outcome:
 
 def test_whose_change_was_interrupted_is_in_doubt() -> None:
     """Nobody waits for ever for a thread that is no more."""
-    writers: Writers[None] = Writers()
+    writers: GroupCommit[None] = GroupCommit()
     follower = change()
     with writers.turn(change(), timeout=SOON):
         leads = interrupted_with(writers, change())
@@ -415,7 +415,7 @@ class Impatient(Change[None]):
 @pytest.mark.parametrize("has_come", [False, True], ids=["waiting", "turn has come"])
 def test_who_is_interrupted_while_waiting_does_not_keep_the_turn(*, has_come: bool) -> None:
     """Neither before its turn nor when it comes at that moment."""
-    writers: Writers[None] = Writers()
+    writers: GroupCommit[None] = GroupCommit()
     impatient = Impatient(lambda _: None, is_one_statement=True)
     impatient.has_come = has_come
 

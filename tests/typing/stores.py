@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from registry_core.artifacts import ArtifactStore, PresigningArtifactStore
-from registry_core.artifacts.local import LocalArtifactStore
-from registry_core.artifacts.remote import FsspecArtifactStore
-from registry_core.artifacts.s3 import S3ArtifactStore
+from registry_core.artifacts.backends.fsspec import FsspecArtifactStore
+from registry_core.artifacts.backends.local import LocalArtifactStore
+from registry_core.artifacts.backends.s3 import S3ArtifactStore
 from registry_core.fsck import Fsck
 from registry_core.store import Store
 from registry_core.stores.memory import MemoryStore

@@ -60,10 +60,10 @@ BACKENDS: Mapping[str, Backend] = {
 """By scheme. Those in SQL also answer to `scheme+driver`, as SQLAlchemy and MLflow write it."""
 
 _ARTIFACTS: Mapping[str, Backend] = {
-    "s3": Backend("registry_core.artifacts.s3:open_artifact_store", extra="s3"),
-    "file": Backend("registry_core.artifacts.local:open_artifact_store"),
+    "s3": Backend("registry_core.artifacts.backends.s3:open_artifact_store", extra="s3"),
+    "file": Backend("registry_core.artifacts.backends.local:open_artifact_store"),
 }
-_FSSPEC = Backend("registry_core.artifacts.remote:open_artifact_store", extra="artifacts")
+_FSSPEC = Backend("registry_core.artifacts.backends.fsspec:open_artifact_store", extra="artifacts")
 
 
 def store_url(given: str | None = None, *, environ: Mapping[str, str] | None = None) -> str:

@@ -15,6 +15,7 @@ import attrs
 from registry_core import sources, uris, validation
 from registry_core.artifacts import ArtifactStore, Manifest
 from registry_core.artifacts.trees import Progress
+from registry_core.artifacts.versions import DEFAULT_GRACE_SECONDS, ModelArtifacts
 from registry_core.authors import Author, Origin, process_actor
 from registry_core.changes import (
     CreateModel,
@@ -34,7 +35,6 @@ from registry_core.changes import (
 )
 from registry_core.errors import InvalidArgumentError, StoreCorruptedError
 from registry_core.fsck import GRACE_SECONDS, Fsck, Report
-from registry_core.lifecycle import DEFAULT_GRACE_SECONDS, ModelArtifacts
 from registry_core.models import (
     ModelVersion,
     NewRegisteredModel,
@@ -281,7 +281,7 @@ class Registry:
 
         A path of this disk is uploaded, if the registry has an artifact store: the version is
         READY once every file is in place, and its source is where they are. See
-        `registry_core.lifecycle` for what an interrupted upload leaves and how it goes on.
+        `registry_core.artifacts.versions` for what an interrupted upload leaves and how it goes on.
 
         A `models:/` source is resolved now: the stored source names the version it stands for, and
         its run id is inherited unless given. Every other source is kept as it is given.

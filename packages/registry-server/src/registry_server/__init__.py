@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from registry_server.settings import Settings
+from registry_server.process.settings import Settings
 
 if TYPE_CHECKING:
-    from registry_server.app import create_app
+    from registry_server.http.app import create_app
 
 __all__ = ["Settings", "create_app"]
 
@@ -13,7 +13,7 @@ __all__ = ["Settings", "create_app"]
 def __getattr__(name: str) -> object:
     # On first use: the process that only starts workers has no need of a web framework.
     if name == "create_app":
-        from registry_server.app import create_app  # noqa: PLC0415 see above
+        from registry_server.http.app import create_app  # noqa: PLC0415 see above
 
         return create_app
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING
 from registry_core import Registry, RegistryError, StoreUnavailableError, open_registry
 from registry_core.backends import artifacts_url
 from registry_core.webhooks import SecretBox
-from registry_server.logs import Formatter, escaped
-from registry_server.settings import Settings, SettingsError, from_arguments
+from registry_server.process.logs import Formatter, escaped
+from registry_server.process.settings import Settings, SettingsError, from_arguments
 
 if TYPE_CHECKING:
     from uvicorn import Config
 
-    from registry_server.app import Application
+    from registry_server.http.app import Application
 
 FAILED = 1
 """The exit code of a server that could not start."""
@@ -77,7 +77,7 @@ def run(settings: Settings) -> None:
     if settings.workers > 1 and settings.store.lower().startswith("memory:"):
         raise StartError("a store in memory cannot be shared by several workers")
     if settings.auth_file:
-        from registry_server.auth import Users  # noqa: PLC0415 not needed to start workers
+        from registry_server.access.users import Users  # noqa: PLC0415 not needed to start workers
 
         Users.load(settings.auth_file)
     if settings.webhook_secret_key:
@@ -101,7 +101,7 @@ def worker_app(app: Application, settings: Settings, counters: Path) -> Applicat
 
     Exits with a code that tells the parent whether another worker may succeed.
     """
-    from registry_server.supervisor import end_with_parent  # noqa: PLC0415 see `_open`
+    from registry_server.process.prefork import end_with_parent  # noqa: PLC0415 see `_open`
 
     end_with_parent()
     try:
@@ -141,7 +141,7 @@ def _open(settings: Settings) -> Registry:
 
 
 def _application(settings: Settings) -> Application:
-    from registry_server.app import create_app  # noqa: PLC0415 see `_open`
+    from registry_server.http.app import create_app  # noqa: PLC0415 see `_open`
 
     registry = _open(settings)
     app = create_app(registry, settings)
@@ -158,14 +158,14 @@ def _spare_collector() -> None:
 
 
 def _config(settings: Settings, make_app: Callable[[], Application]) -> Config:
-    from registry_server.limits import Limits  # noqa: PLC0415 see `_open`
-    from registry_server.listener import WorkerConfig  # noqa: PLC0415 see `_open`
+    from registry_server.process.limits import Limits  # noqa: PLC0415 see `_open`
+    from registry_server.process.listener import WorkerConfig  # noqa: PLC0415 see `_open`
 
     config = WorkerConfig(
         make_app,
         factory=True,
         workers=settings.workers,
-        http="registry_server.protocol:RegistryProtocol",
+        http="registry_server.process.protocol:RegistryProtocol",
         ws="none",
         loop="auto",
         lifespan="on",
@@ -182,7 +182,7 @@ def _config(settings: Settings, make_app: Callable[[], Application]) -> Config:
 
 
 def _run_here(settings: Settings, listener: socket.socket) -> None:
-    from registry_server.listener import WorkerServer  # noqa: PLC0415 see `_open`
+    from registry_server.process.listener import WorkerServer  # noqa: PLC0415 see `_open`
 
     app = _application(settings)
     _spare_collector()
@@ -194,7 +194,7 @@ def _run_here(settings: Settings, listener: socket.socket) -> None:
 
 
 def _run_workers(settings: Settings, listener: socket.socket) -> None:
-    from registry_server.supervisor import Supervisor  # noqa: PLC0415 see `_open`
+    from registry_server.process.prefork import Supervisor  # noqa: PLC0415 see `_open`
 
     app = _application(settings)
     # Each worker opens one of its own, and until then there is none.
@@ -226,7 +226,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _check_limits(settings: Settings) -> None:
-    from registry_server.limits import Limits  # noqa: PLC0415 see `_open`
+    from registry_server.process.limits import Limits  # noqa: PLC0415 see `_open`
 
     Limits.of(settings)
 

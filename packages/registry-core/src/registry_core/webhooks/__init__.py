@@ -1,7 +1,7 @@
 """Webhooks: their rules, their secrets, and what a receiver is told of which event (contract 6)."""
 
 from registry_core.webhooks.addresses import why_not_public
-from registry_core.webhooks.events import SAMPLES, Occasion, occasion_of
+from registry_core.webhooks.events import SAMPLES, Notification, notification_of
 from registry_core.webhooks.facade import DEFAULT_PAGE_SIZE, Webhooks
 from registry_core.webhooks.signing import KEY_VARIABLES, SecretBox, sign
 from registry_core.webhooks.urls import (
@@ -15,14 +15,14 @@ __all__ = [
     "DEFAULT_PAGE_SIZE",
     "KEY_VARIABLES",
     "SAMPLES",
-    "Occasion",
+    "Notification",
     "SecretBox",
     "SystemResolver",
     "Target",
     "UnresolvedHostError",
     "UrlPolicy",
     "Webhooks",
-    "occasion_of",
+    "notification_of",
     "sign",
     "why_not_public",
 ]

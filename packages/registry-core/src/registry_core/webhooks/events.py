@@ -1,8 +1,8 @@
 """The events of a registry: which exist, when each happens, and what a receiver is told.
 
-`OCCASIONS` says which change of a registered model is which event; no other change is one (contract
-6.1): no update, rename, stage transition, or deletion of a model or version, and no tag of a
-registered model that is not a prompt.
+`NOTIFICATIONS` says which change of a registered model is which event; no other change is one
+(contract 6.1): no update, rename, stage transition, or deletion of a model or version, and no tag
+of a registered model that is not a prompt.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def check_event(event: WebhookEvent) -> WebhookEvent:
 
 
 @attrs.frozen(kw_only=True)
-class Occasion:
+class Notification:
     """Something that was done to registered model `name`, as the event that tells of it.
 
     It is another event, or none, when the registered model is a prompt. `is_prompt` is None where
@@ -172,9 +172,9 @@ class Occasion:
         return tuple(event for event in found if event is not None)
 
 
-def registered_model_created(model: RegisteredModel) -> Occasion:
+def registered_model_created(model: RegisteredModel) -> Notification:
     """The creation of that registered model or prompt, as it was stored."""
-    return Occasion(
+    return Notification(
         name=model.name,
         of_model=_MODEL_CREATED,
         of_prompt=_PROMPT_CREATED,
@@ -187,7 +187,7 @@ def registered_model_created(model: RegisteredModel) -> Occasion:
     )
 
 
-def model_version_created(version: ModelVersion) -> Occasion | None:
+def model_version_created(version: ModelVersion) -> Notification | None:
     """The creation of that version of a model or prompt, as it was stored.
 
     A version whose files are still on their way is no event yet: it becomes one when it is READY.
@@ -201,7 +201,7 @@ def model_version_created(version: ModelVersion) -> Occasion | None:
         about = {"template": tags.pop(validation.PROMPT_TEXT_TAG, None)}
     else:
         about = {"source": version.source, "run_id": version.run_id or None}
-    return Occasion(
+    return Notification(
         name=version.name,
         of_model=_VERSION_CREATED,
         of_prompt=_PROMPT_VERSION_CREATED,
@@ -216,9 +216,9 @@ def model_version_created(version: ModelVersion) -> Occasion | None:
     )
 
 
-def registered_model_tag_set(name: str, key: str, value: str) -> Occasion:
+def registered_model_tag_set(name: str, key: str, value: str) -> Notification:
     """A tag of a registered model was set: an event for prompts only."""
-    return Occasion(
+    return Notification(
         name=name,
         of_model=None,
         of_prompt=_PROMPT_TAG_SET,
@@ -226,9 +226,9 @@ def registered_model_tag_set(name: str, key: str, value: str) -> Occasion:
     )
 
 
-def registered_model_tag_deleted(name: str, key: str) -> Occasion:
+def registered_model_tag_deleted(name: str, key: str) -> Notification:
     """A tag of a registered model is absent now: an event for prompts only."""
-    return Occasion(
+    return Notification(
         name=name,
         of_model=None,
         of_prompt=_PROMPT_TAG_DELETED,
@@ -236,9 +236,9 @@ def registered_model_tag_deleted(name: str, key: str) -> Occasion:
     )
 
 
-def model_version_tag_set(name: str, version: str, key: str, value: str) -> Occasion:
+def model_version_tag_set(name: str, version: str, key: str, value: str) -> Notification:
     """A tag of a version was set."""
-    return Occasion(
+    return Notification(
         name=name,
         of_model=_VERSION_TAG_SET,
         of_prompt=_PROMPT_VERSION_TAG_SET,
@@ -246,9 +246,9 @@ def model_version_tag_set(name: str, version: str, key: str, value: str) -> Occa
     )
 
 
-def model_version_tag_deleted(name: str, version: str, key: str) -> Occasion:
+def model_version_tag_deleted(name: str, version: str, key: str) -> Notification:
     """A tag of a version is absent now, whether or not it was there before, as on MLflow."""
-    return Occasion(
+    return Notification(
         name=name,
         of_model=_VERSION_TAG_DELETED,
         of_prompt=_PROMPT_VERSION_TAG_DELETED,
@@ -256,9 +256,9 @@ def model_version_tag_deleted(name: str, version: str, key: str) -> Occasion:
     )
 
 
-def registered_model_alias_set(name: str, alias: str, version: str) -> Occasion:
+def registered_model_alias_set(name: str, alias: str, version: str) -> Notification:
     """An alias was created or moved: MLflow calls both a creation."""
-    return Occasion(
+    return Notification(
         name=name,
         of_model=_ALIAS_CREATED,
         of_prompt=_PROMPT_ALIAS_CREATED,
@@ -266,9 +266,9 @@ def registered_model_alias_set(name: str, alias: str, version: str) -> Occasion:
     )
 
 
-def registered_model_alias_deleted(name: str, alias: str) -> Occasion:
+def registered_model_alias_deleted(name: str, alias: str) -> Notification:
     """An alias is absent now, whether or not it was there before, as on MLflow."""
-    return Occasion(
+    return Notification(
         name=name,
         of_model=_ALIAS_DELETED,
         of_prompt=_PROMPT_ALIAS_DELETED,
@@ -276,7 +276,7 @@ def registered_model_alias_deleted(name: str, alias: str) -> Occasion:
     )
 
 
-OCCASIONS: Final[Mapping[type[Change[Any]], Callable[[Any, Any], Occasion | None]]] = {
+NOTIFICATIONS: Final[Mapping[type[Change[Any]], Callable[[Any, Any], Notification | None]]] = {
     CreateModel: lambda _, model: registered_model_created(model),
     CreateVersion: lambda _, version: model_version_created(version),
     FinalizeVersion: lambda _, version: model_version_created(version),
@@ -296,9 +296,9 @@ OCCASIONS: Final[Mapping[type[Change[Any]], Callable[[Any, Any], Occasion | None
 """The changes that are events, by class: each gives the occasion from the change and its result."""
 
 
-def occasion_of(change: Change[Any], result: object) -> Occasion | None:
+def notification_of(change: Change[Any], result: object) -> Notification | None:
     """Return the occasion of a change that has been made; None where it is no event."""
-    describe = OCCASIONS.get(type(change))
+    describe = NOTIFICATIONS.get(type(change))
     return None if describe is None else describe(change, result)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from registry_core.wire import Json
-from registry_server.openapi import content
+from registry_server.http.openapi import content
 
 _TEXT: Json = {"type": "string", "minLength": 1}
 _OPTIONAL_TEXT: Json = {"type": "string"}

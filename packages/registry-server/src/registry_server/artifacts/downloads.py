@@ -18,7 +18,7 @@ import attrs
 from litestar.types import Receive, Scope, Send
 
 from registry_core.artifacts import FileInfo, Reading
-from registry_server.replies import Reply
+from registry_server.http.responses import Response
 
 _PIECES_MAX = 4
 """Pieces that a quick client gets at a time."""
@@ -61,10 +61,10 @@ def wanted_span(header: str | None, if_range: str | None, info: FileInfo) -> Spa
     return Span(int(first), min(size, int(last) + 1) if last else size, size)
 
 
-def not_satisfiable(info: FileInfo) -> Reply:
+def not_satisfiable(info: FileInfo) -> Response:
     """The answer for a range in which the file has no byte."""
     told = (b"content-range", b"bytes */%d" % (info.size or 0))
-    return Reply(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, b"", (told,))
+    return Response(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, b"", (told,))
 
 
 def file_headers(info: FileInfo) -> Headers:

@@ -12,8 +12,8 @@ from litestar.types import Receive, Scope
 
 from registry_core import InvalidArgumentError
 from registry_core.wire import fields_of_body
-from registry_server.connection import connection_of
-from registry_server.replies import RequestRefusedError
+from registry_server.http.responses import RequestRefusedError
+from registry_server.process.connection import connection_of
 
 PIECE_SIZE = 256 * 1024
 """Bytes that pass from the event loop to a thread at a time. Each upload that has begun holds up to

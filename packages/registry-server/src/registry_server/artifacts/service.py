@@ -37,7 +37,6 @@ from registry_core.artifacts import (
     file_path,
 )
 from registry_core.wire import Json
-from registry_server import replies
 from registry_server.artifacts import description
 from registry_server.artifacts.downloads import (
     Download,
@@ -53,8 +52,9 @@ from registry_server.artifacts.requests import (
     ClientGoneError,
 )
 from registry_server.artifacts.transfers import Places
-from registry_server.replies import Reply, RequestRefusedError
-from registry_server.threads import Threads
+from registry_server.http import responses
+from registry_server.http.responses import RequestRefusedError, Response
+from registry_server.process.threads import Threads
 
 PREFIXES = ("/api/2.0/mlflow-artifacts", "/ajax-api/2.0/mlflow-artifacts")
 """Where the artifact proxy answers (contract 1.1)."""
@@ -136,7 +136,7 @@ class ArtifactService:
             except ClientGoneError:
                 return
             except Exception as error:  # noqa: BLE001 the one place where errors become answers
-                answer = replies.failure(error)
+                answer = responses.failure(error)
             await answer(scope, receive, send)
 
     def close(self) -> None:
@@ -170,10 +170,10 @@ class ArtifactService:
 
     # Files
 
-    async def _list(self, path: str) -> Reply:
+    async def _list(self, path: str) -> Response:
         found = await self._call(lambda: self._store.list(path))
         files = [_entry(info) for info in found if info.path != _RESERVED]
-        return replies.success({"files": files} if files else {})
+        return responses.success({"files": files} if files else {})
 
     async def _get(self, path: str, request: ArtifactRequest) -> ASGIApp:
         if not self._downloads.has_room:
@@ -187,7 +187,7 @@ class ArtifactService:
         await request.held.enter_async_context(self._downloads.place(request.connection))
         return await self._open(path, request)
 
-    async def _open(self, path: str, request: ArtifactRequest) -> Download | Reply:
+    async def _open(self, path: str, request: ArtifactRequest) -> Download | Response:
         header = request.header("range")
         if header is None:
             reading = await self._file(path, self._store.read)
@@ -209,7 +209,7 @@ class ArtifactService:
         start, stop = span.start, span.stop
         return await self._file(path, lambda path: self._store.read(path, start=start, stop=stop))
 
-    async def _put(self, path: str, request: ArtifactRequest) -> Reply:
+    async def _put(self, path: str, request: ArtifactRequest) -> Response:
         if path.endswith("/"):
             raise InvalidArgumentError(
                 "Artifact path must include a filename (cannot end with '/')."
@@ -225,7 +225,7 @@ class ArtifactService:
         else:
             async with self._uploads.place(request.connection):
                 await self._upload(path, first, body)
-        return Reply(HTTPStatus.OK, b"", ())
+        return Response(HTTPStatus.OK, b"", ())
 
     async def _upload(self, path: str, first: bytes, body: Body) -> None:
         writer = await self._move(lambda: self._registry.files.writer(path))
@@ -243,14 +243,14 @@ class ArtifactService:
             await self._move(writer.abort)
             raise
 
-    async def _delete(self, path: str) -> Reply:
+    async def _delete(self, path: str) -> Response:
         file_path(path)
         await self._call(lambda: self._registry.files.delete(path))
-        return replies.success({})
+        return responses.success({})
 
     # Uploads and downloads that go past the server
 
-    async def _multipart(self, action: str, folder: str, fields: Mapping[str, Any]) -> Reply:
+    async def _multipart(self, action: str, folder: str, fields: Mapping[str, Any]) -> Response:
         # The client sends its own local path: only the name counts, and only that is ours to know.
         name = re.split(r"[/\\]", _text(fields, "path"))[-1]
         path = file_path(f"{artifact_path(folder)}/{name}" if folder else name)
@@ -260,14 +260,14 @@ class ArtifactService:
         upload_id = _text(fields, "upload_id")
         if action == "mpu/abort":
             await self._call(lambda: store.abort_multipart(path, upload_id))
-            return replies.success({})
+            return responses.success({})
         etags, files = _etags(fields), self._registry.files
         await self._call(lambda: files.complete_multipart(store, path, upload_id, etags=etags))
-        return replies.success({})
+        return responses.success({})
 
     def _create_multipart(
         self, store: PresigningArtifactStore, path: str, fields: Mapping[str, Any]
-    ) -> Reply:
+    ) -> Response:
         parts = fields.get("num_parts")
         parts = 0 if parts is None else parts
         if not isinstance(parts, int) or isinstance(parts, bool) or not 0 <= parts <= _MAX_PARTS:
@@ -278,13 +278,13 @@ class ArtifactService:
             {"url": url, "part_number": number} for number, url in enumerate(upload.urls, 1)
         ]
         out: Json = {"upload_id": upload.upload_id}
-        return replies.success({**out, "credentials": credentials} if credentials else out)
+        return responses.success({**out, "credentials": credentials} if credentials else out)
 
-    async def _presigned(self, path: str) -> Reply:
+    async def _presigned(self, path: str) -> Response:
         store = self._presigning(_NO_DOWNLOAD)
         info = await self._file(path, store.stat)
         url = store.presigned_url(path, expires_seconds=PRESIGNED_SECONDS)
-        return replies.success({"url": url, "headers": {}, "file_size": info.size})
+        return responses.success({"url": url, "headers": {}, "file_size": info.size})
 
     # Shared
 

@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
-from registry_server.connection import Connection
-from registry_server.replies import RequestRefusedError
+from registry_server.http.responses import RequestRefusedError
+from registry_server.process.connection import Connection
 
 PATIENCE_SECONDS = 20.0
 """How long a transfer waits for a place before its client is told to try again."""

@@ -33,15 +33,15 @@ from registry_core.errors import NotFoundError, RegistryError
 from registry_core.models import Webhook, WebhookEvent
 from registry_core.webhooks import (
     SAMPLES,
-    Occasion,
+    Notification,
     UnresolvedHostError,
     Webhooks,
-    occasion_of,
+    notification_of,
     sign,
 )
 from registry_core.wire.webhooks import TestResult
 from registry_server.webhooks.outbox import Outbox, OutboxFullError
-from registry_server.webhooks.sender import Answer, BlockedAddressError, Sender
+from registry_server.webhooks.sender import BlockedAddressError, ReceiverResponse, Sender
 
 _logger = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ class Delivery:
     retries: Retries
     delivery_id: str = attrs.field(factory=lambda: str(uuid.uuid4()))
     timestamp: str = attrs.field(factory=lambda: str(int(time.time())))
-    outcome: Answer | Exception | None = None
+    outcome: ReceiverResponse | Exception | None = None
     _failures: int = attrs.field(default=0, init=False)
     _end: float = attrs.field(default=0.0, init=False)
 
@@ -155,7 +155,7 @@ class Delivery:
 
     def problem(self) -> str | None:
         """What went wrong in the last attempt, if anything."""
-        if isinstance(self.outcome, Answer):
+        if isinstance(self.outcome, ReceiverResponse):
             if self.outcome.status in _REDIRECTS:
                 return f"status {self.outcome.status}: redirects are not followed"
             return None if self.outcome.status in _ACCEPTED else f"status {self.outcome.status}"
@@ -188,7 +188,7 @@ class _Listeners:
 
 _UNKNOWN = _Listeners({}, until=float("-inf"))
 
-_Waiting: TypeAlias = tuple[Occasion, str] | None
+_Waiting: TypeAlias = tuple[Notification, str] | None
 """An occasion and its time; None ends the thread that reads them."""
 
 
@@ -227,22 +227,24 @@ class Deliveries:
 
     def observe(self, change: Change[Any], result: Any, _: Author) -> None:
         """Have the webhooks told of a change that has been made, if it is an event."""
-        occasion = occasion_of(change, result)
-        if occasion is not None:
-            self.announce(occasion)
+        notification = notification_of(change, result)
+        if notification is not None:
+            self.publish(notification)
 
-    def announce(self, occasion: Occasion) -> None:
+    def publish(self, notification: Notification) -> None:
         """Has the webhooks told that listen to the occasion; returns at once and never raises."""
         known = self._known
-        if time.monotonic() < known.until and not _anybody(known, occasion):
+        if time.monotonic() < known.until and not _anybody(known, notification):
             return
         try:
             self._start()
-            self._occasions.put_nowait((occasion, _now()))
+            self._occasions.put_nowait((notification, _now()))
         except queue.Full:
-            _logger.warning("Too many events: webhooks are not told of one of %r", occasion.name)
+            _logger.warning(
+                "Too many events: webhooks are not told of one of %r", notification.name
+            )
         except RuntimeError as error:  # No thread can be started.
-            _logger.warning("Webhooks are not told of an event of %r: %s", occasion.name, error)
+            _logger.warning("Webhooks are not told of an event of %r: %s", notification.name, error)
 
     def webhooks_changed(self) -> None:
         """Forgets which webhooks there are."""
@@ -312,28 +314,28 @@ class Deliveries:
 
     def _dispatch(self) -> None:
         while (waiting := self._occasions.get()) is not None:
-            occasion, timestamp = waiting
+            notification, timestamp = waiting
             try:
-                self._tell(occasion, timestamp)
+                self._tell(notification, timestamp)
             except Exception:
-                _logger.exception("Webhooks are not told of an event of %r", occasion.name)
+                _logger.exception("Webhooks are not told of an event of %r", notification.name)
 
-    def _tell(self, occasion: Occasion, timestamp: str) -> None:
+    def _tell(self, notification: Notification, timestamp: str) -> None:
         known = self._listeners()
-        if not _anybody(known, occasion):
+        if not _anybody(known, notification):
             return
-        event = occasion.event(is_prompt=self._concerns_prompt(occasion))
+        event = notification.event(is_prompt=self._concerns_prompt(notification))
         if event is None or event not in known.of_event:
             return
-        body = _body(event, timestamp, occasion.data)
+        body = _body(event, timestamp, notification.data)
         for webhook in known.of_event[event]:
             self._submit(Delivery(webhook=webhook, body=body, retries=self._retries), event)
 
-    def _concerns_prompt(self, occasion: Occasion) -> bool:
-        if occasion.is_prompt is not None:
-            return occasion.is_prompt
+    def _concerns_prompt(self, notification: Notification) -> bool:
+        if notification.is_prompt is not None:
+            return notification.is_prompt
         try:
-            return self._is_prompt(occasion.name)
+            return self._is_prompt(notification.name)
         except NotFoundError:
             return False  # Deleted or renamed a moment later; most are models.
 
@@ -380,16 +382,16 @@ def _by_event(webhooks: Sequence[Webhook]) -> Mapping[WebhookEvent, Sequence[Web
     return dict(of_event)
 
 
-def _anybody(known: _Listeners, occasion: Occasion) -> bool:
+def _anybody(known: _Listeners, notification: Notification) -> bool:
     # Most registries have no webhook at all, and events are slow to hash.
     if not known.of_event:
         return False
-    return any(event in known.of_event for event in occasion.possible_events)
+    return any(event in known.of_event for event in notification.possible_events)
 
 
 def _test_result(delivery: Delivery) -> TestResult:
     answer = delivery.outcome
-    if not isinstance(answer, Answer):
+    if not isinstance(answer, ReceiverResponse):
         return TestResult(success=False, error_message=f"Failed to test webhook: {answer!r}")
     return TestResult(
         success=answer.status in _ACCEPTED,

@@ -10,9 +10,9 @@ from registry_core.models import Webhook, WebhookAction, WebhookEntity, WebhookS
 from registry_core.webhooks import DEFAULT_PAGE_SIZE, Webhooks
 from registry_core.wire import Json
 from registry_core.wire import webhooks as wire
-from registry_server.answers import NOTHING, Answer
-from registry_server.operations import Call, Operation, Work
-from registry_server.replies import RequestRefusedError
+from registry_server.http.operations import Operation, RequestContext, Work
+from registry_server.http.response_shapes import NOTHING, ResponseShape
+from registry_server.http.responses import RequestRefusedError
 from registry_server.webhooks.delivery import Deliveries, TestsUnderWayError
 
 _TEST_AGAIN_SECONDS = 5
@@ -55,10 +55,10 @@ SCHEMAS: Json = {
 
 _WEBHOOK_REF: Json = {"$ref": "#/components/schemas/Webhook"}
 
-WEBHOOK: Answer[Webhook] = Answer(
+WEBHOOK: ResponseShape[Webhook] = ResponseShape(
     "WebhookAnswer", wire.webhook, {"webhook": _WEBHOOK_REF}, required=("webhook",)
 )
-WEBHOOKS: Answer[Page[Webhook]] = Answer(
+WEBHOOKS: ResponseShape[Page[Webhook]] = ResponseShape(
     "WebhooksAnswer",
     wire.webhooks,
     {
@@ -69,7 +69,7 @@ WEBHOOKS: Answer[Page[Webhook]] = Answer(
         },
     },
 )
-TEST_RESULT: Answer[wire.TestResult] = Answer(
+TEST_RESULT: ResponseShape[wire.TestResult] = ResponseShape(
     "WebhookTestAnswer",
     wire.test_result,
     {
@@ -95,38 +95,38 @@ class _Handlers:
         self._webhooks = webhooks
         self._deliveries = deliveries
 
-    def create(self, _: Call, wanted: wire.CreateWebhook) -> Webhook:
+    def create(self, _: RequestContext, request: wire.CreateWebhook) -> Webhook:
         created = self._webhooks.create_webhook(
-            wanted.name,
-            url=wanted.url,
-            events=wanted.events,
-            description=wanted.description,
-            secret=wanted.secret,
-            status=wanted.status,
+            request.name,
+            url=request.url,
+            events=request.events,
+            description=request.description,
+            secret=request.secret,
+            status=request.status,
         )
         self._deliveries.webhooks_changed()
         return created
 
-    def list(self, _: Call, wanted: wire.ListWebhooks) -> Page[Webhook]:
+    def list(self, _: RequestContext, request: wire.ListWebhooks) -> Page[Webhook]:
         return self._webhooks.list_webhooks(
-            max_results=wanted.max_results or DEFAULT_PAGE_SIZE, page_token=wanted.page_token
+            max_results=request.max_results or DEFAULT_PAGE_SIZE, page_token=request.page_token
         )
 
-    def get(self, _: Call, wanted: wire.GetWebhook) -> Webhook:
-        return self._webhooks.get_webhook(wanted.webhook_id)
+    def get(self, _: RequestContext, request: wire.GetWebhook) -> Webhook:
+        return self._webhooks.get_webhook(request.webhook_id)
 
-    def update(self, _: Call, wanted: wire.UpdateWebhook) -> Webhook:
-        updated = self._webhooks.update_webhook(wanted.webhook_id, wanted.changes())
+    def update(self, _: RequestContext, request: wire.UpdateWebhook) -> Webhook:
+        updated = self._webhooks.update_webhook(request.webhook_id, request.changes())
         self._deliveries.webhooks_changed()
         return updated
 
-    def delete(self, _: Call, wanted: wire.DeleteWebhook) -> None:
-        self._webhooks.delete_webhook(wanted.webhook_id)
+    def delete(self, _: RequestContext, request: wire.DeleteWebhook) -> None:
+        self._webhooks.delete_webhook(request.webhook_id)
         self._deliveries.webhooks_changed()
 
-    def test(self, _: Call, wanted: wire.TestWebhook) -> wire.TestResult:
-        webhook = self._webhooks.get_webhook(wanted.webhook_id)
-        event = self._webhooks.test_event(webhook, wanted.event)
+    def test(self, _: RequestContext, request: wire.TestWebhook) -> wire.TestResult:
+        webhook = self._webhooks.get_webhook(request.webhook_id)
+        event = self._webhooks.test_event(webhook, request.event)
         try:
             return self._deliveries.test(webhook, event)
         except TestsUnderWayError:

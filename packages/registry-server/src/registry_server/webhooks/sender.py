@@ -33,7 +33,7 @@ class BlockedAddressError(OSError):
 
 
 @attrs.frozen(kw_only=True)
-class Answer:
+class ReceiverResponse:
     """What a receiver answered."""
 
     status: int
@@ -100,7 +100,7 @@ class Sender:
         self._timeout_seconds = timeout_seconds
         self._tls = tls
 
-    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> ReceiverResponse:
         """The receiver's answer to one request.
 
         Raises:
@@ -148,14 +148,14 @@ class Sender:
 
 def _exchange(
     target: Target, connected: _TimedSocket, body: bytes, headers: Mapping[str, str]
-) -> Answer:
+) -> ReceiverResponse:
     connection = http.client.HTTPConnection(target.host, target.port)
     if target.scheme == "https":
         connection.default_port = http.client.HTTPS_PORT  # else Host would name the port
     connection.sock = cast("socket.socket", connected)
     connection.request("POST", target.path, body, {**headers, "Connection": "close"})
     with connection.getresponse() as response:
-        return Answer(
+        return ReceiverResponse(
             status=response.status,
             retry_after=response.headers["Retry-After"],
             body=_start_of_body(response),

@@ -9,8 +9,8 @@ import attrs
 
 from registry_core import Registry
 from registry_core.webhooks import SecretBox, UrlPolicy, Webhooks
-from registry_server.operations import Operation
-from registry_server.settings import Settings
+from registry_server.http.operations import Operation
+from registry_server.process.settings import Settings
 from registry_server.webhooks.delivery import Deliveries, Retries
 from registry_server.webhooks.operations import webhook_operations
 from registry_server.webhooks.outbox import Outbox

@@ -27,9 +27,7 @@ from registry_core.models import (
     WebhookEntity,
     WebhookEvent,
 )
-from registry_core.stores.s3.large import LargeText
-from registry_core.stores.s3.record import Arriving, Content, Model, Record, Tombstone, began
-from registry_core.stores.s3.stored import (
+from registry_core.stores.s3.format import (
     ENVELOPE_FIELDS,
     Envelope,
     StoredArrival,
@@ -41,6 +39,8 @@ from registry_core.stores.s3.stored import (
     render,
     to_plain,
 )
+from registry_core.stores.s3.large_text import LargeText
+from registry_core.stores.s3.record import Content, Model, Record, RenameIntent, Tombstone, began
 
 FORMAT_VERSION = 1
 """What this release reads and writes."""
@@ -132,7 +132,7 @@ def _content(kind: str, plain: dict[str, Any]) -> Content:
         case "arriving_registered_model":
             arrival = from_plain(plain.pop("arriving"), StoredArrival)
             stored = from_plain(plain, StoredModel)
-            return Arriving(
+            return RenameIntent(
                 model_id=stored.model_id,
                 document=_document(stored),
                 source=arrival.source,
@@ -150,7 +150,7 @@ def _fields(content: Content) -> tuple[str, dict[str, Any]]:
     match content:
         case Model():
             return "registered_model", _model_fields(content.model_id, content.document)
-        case Arriving():
+        case RenameIntent():
             arrival = StoredArrival(
                 source=content.source, base=content.base, operation=content.operation
             )

@@ -22,16 +22,16 @@ from registry_core.errors import RegistryError
 from registry_core.fsck import Finding, Report
 from registry_core.models import Webhook
 from registry_core.stores.s3 import invariants
-from registry_core.stores.s3.arrivals import Arrivals, finishing
-from registry_core.stores.s3.bucket import Bucket
+from registry_core.stores.s3.blobs import references
+from registry_core.stores.s3.capabilities import Capabilities
 from registry_core.stores.s3.inventory import Document, Inventory, Item, Stocktaker
-from registry_core.stores.s3.large import LargeText
+from registry_core.stores.s3.journal import Entry, Journal
+from registry_core.stores.s3.large_text import LargeText
 from registry_core.stores.s3.layout import Layout
 from registry_core.stores.s3.objects import LostRaceError, MissingObjectError, Objects
 from registry_core.stores.s3.pool import Pool
-from registry_core.stores.s3.record import Arriving, Content, Model, Tombstone
-from registry_core.stores.s3.records import Entry, Records
-from registry_core.stores.s3.values import references
+from registry_core.stores.s3.record import Content, Model, RenameIntent, Tombstone
+from registry_core.stores.s3.renames import RenameResolver, finishing
 
 CLOCK_SECONDS = 1.0
 """Seconds that an age may be off: services give times in whole seconds."""
@@ -55,18 +55,18 @@ class Fsck:
     def __init__(
         self,
         objects: Objects,
-        records: Records,
-        arrivals: Arrivals,
+        records: Journal,
+        renames: RenameResolver,
         *,
-        bucket: Bucket,
+        bucket: Capabilities,
         layout: Layout,
         pool: Pool,
     ) -> None:
         self._bucket = bucket
         self._layout = layout
         self._pool = pool
-        self._repairs = _Repairs(objects, records, arrivals, bucket)
-        self._stocktaker = Stocktaker(objects, records, arrivals, layout, pool)
+        self._repairs = _Repairs(objects, records, renames, bucket)
+        self._stocktaker = Stocktaker(objects, records, renames, layout, pool)
 
     def run(self, *, repair: bool, grace_seconds: float) -> Report:
         """See `registry_core.fsck.Fsck`."""
@@ -180,7 +180,7 @@ class _Check:
         if isinstance(entry.content, Model) and entry.unfinished:
             detail = "a rename to this name was made, and not finished"
             yield Found("unfinished-rename", entry.key, detail, self._repairs.finishing(entry))
-        elif isinstance(entry.content, Arriving) or entry.unfinished:
+        elif isinstance(entry.content, RenameIntent) or entry.unfinished:
             detail = "a rename to this name was begun, and not made"
             yield Found("abandoned-rename", entry.key, detail, self._repairs.finishing(entry))
 
@@ -242,13 +242,13 @@ class _Repairs:
     def __init__(
         self,
         objects: Objects,
-        records: Records,
-        arrivals: Arrivals,
-        bucket: Bucket,
+        records: Journal,
+        renames: RenameResolver,
+        bucket: Capabilities,
     ) -> None:
         self._objects = objects
         self._records = records
-        self._arrivals = arrivals
+        self._renames = renames
         self._bucket = bucket
 
     def size(self, key: str) -> int | None:
@@ -267,8 +267,8 @@ class _Repairs:
         """Writes down what an arrival has turned out to be; a pending one is given up first."""
 
         def finish() -> None:
-            if isinstance(found.content, Arriving):
-                self._arrivals.make_void(found.content)
+            if isinstance(found.content, RenameIntent):
+                self._renames.make_void(found.content)
             self._commit(found.key, finishing)
 
         return finish
@@ -296,7 +296,7 @@ class _Repairs:
 
     def _remove_tombstone(self, entry: Entry) -> bool:
         try:
-            self._arrivals.make_way(entry)
+            self._renames.make_way(entry)
             self._objects.delete(entry.key, condition=entry.etag)
         except (LostRaceError, RegistryError):
             return False
@@ -304,7 +304,7 @@ class _Repairs:
         return True
 
     def _commit(self, key: str, change: Callable[[Entry], Content | None]) -> None:
-        self._records.commit(key, change, settle=self._arrivals.settle)
+        self._records.commit(key, change, settle=self._renames.settle)
 
 
 def _finding(found: Found, *, repair: bool) -> Finding:

@@ -11,7 +11,7 @@ from registry_core import documents, validation
 from registry_core.documents import ModelDocument
 from registry_core.errors import InvalidArgumentError
 from registry_core.models import ModelVersion
-from registry_core.stores.s3.large import LargeText
+from registry_core.stores.s3.large_text import LargeText
 
 T = TypeVar("T")
 

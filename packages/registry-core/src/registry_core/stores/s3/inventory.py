@@ -14,11 +14,11 @@ from email.utils import parsedate_to_datetime
 import attrs
 
 from registry_core.errors import StoreCorruptedError
-from registry_core.stores.s3.arrivals import Arrivals
+from registry_core.stores.s3.journal import Entry, Journal
 from registry_core.stores.s3.layout import Layout
 from registry_core.stores.s3.objects import ListPage, Objects
 from registry_core.stores.s3.pool import Pool
-from registry_core.stores.s3.records import Entry, Records
+from registry_core.stores.s3.renames import RenameResolver
 
 SNAPSHOT_ATTEMPTS = 4
 """Listings that may differ before the registry is taken to be too busy for a snapshot."""
@@ -59,11 +59,16 @@ class Stocktaker:
     """Takes the inventory."""
 
     def __init__(
-        self, objects: Objects, records: Records, arrivals: Arrivals, layout: Layout, pool: Pool
+        self,
+        objects: Objects,
+        records: Journal,
+        renames: RenameResolver,
+        layout: Layout,
+        pool: Pool,
     ) -> None:
         self._objects = objects
         self._records = records
-        self._arrivals = arrivals
+        self._renames = renames
         self._layout = layout
         self._pool = pool
 
@@ -107,7 +112,7 @@ class Stocktaker:
         except StoreCorruptedError as error:
             return Document(item=item, damage=str(error))
         try:
-            return Document(item=item, entry=self._arrivals.settle(entry))
+            return Document(item=item, entry=self._renames.settle(entry))
         except StoreCorruptedError as error:
             return Document(item=item, damage=f"It is arriving, and cannot be judged: {error}")
 

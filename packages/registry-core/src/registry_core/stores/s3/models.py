@@ -15,18 +15,18 @@ from registry_core.errors import (
     RegistryError,
 )
 from registry_core.store import Clock
-from registry_core.stores.s3.arrivals import Arrivals, PendingArrivalError, arrived, finishing
+from registry_core.stores.s3.blobs import Blobs, references
+from registry_core.stores.s3.journal import RACE_SECONDS, Entry, Journal, StaleEntryError
 from registry_core.stores.s3.layout import Layout
 from registry_core.stores.s3.record import (
-    Arriving,
     Content,
     Model,
+    RenameIntent,
     Tombstone,
     new_model_id,
 )
-from registry_core.stores.s3.records import RACE_SECONDS, Entry, Records, StaleEntryError
-from registry_core.stores.s3.retry import Patience
-from registry_core.stores.s3.values import Values, references
+from registry_core.stores.s3.renames import PendingRenameError, RenameResolver, arrived, finishing
+from registry_core.stores.s3.retry import RetryBudget
 
 PENDING_LOOKS = 3
 """Looks at a pending arrival before it is made void: a renamer at work is done by then."""
@@ -38,17 +38,17 @@ KeyChange: TypeAlias = Callable[[Entry], Content | None]
 class Models:
     """The registered models of one registry."""
 
-    def __init__(self, records: Records, values: Values, layout: Layout, clock: Clock) -> None:
+    def __init__(self, records: Journal, values: Blobs, layout: Layout, clock: Clock) -> None:
         self._records = records
         self._values = values
         self._layout = layout
         self._clock = clock
-        self.arrivals = Arrivals(records, layout)
+        self.renames = RenameResolver(records, layout)
 
     def find(self, name: str) -> ModelDocument | None:
         """The model, or None. One GET, and one more while a rename to this name is unfinished."""
-        entry = self.arrivals.settle(self._records.read(self._layout.model(name)))
-        return document_of(self.arrivals.finish(entry))
+        entry = self.renames.settle(self._records.read(self._layout.model(name)))
+        return document_of(self.renames.finish(entry))
 
     def commit(self, change: Change[Any]) -> ModelDocument | None:
         """Make a change, and return the model's document after it; None when it was deleted.
@@ -71,7 +71,7 @@ class Models:
 
         def created(entry: Entry) -> Content:
             document = change.apply(document_of(entry), self._clock())
-            self.arrivals.make_way(entry)
+            self.renames.make_way(entry)
             return self._model(document, None, model_id=model_id, operation=operation)
 
         key = self._layout.model(change.model)
@@ -119,13 +119,13 @@ class Models:
                 self._withdraw(change.new_name)
                 raise
 
-    # The steps of a rename; see `arrivals`.
+    # The steps of a rename; see `renames`.
 
     def _renamed(self, change: RenameModel) -> ModelDocument:
-        key, patience = self._layout.model(change.name), Patience()
+        key, patience = self._layout.model(change.name), RetryBudget()
         deadline = time.monotonic() + RACE_SECONDS
         while time.monotonic() < deadline:
-            old = self.arrivals.settle(self._records.read(key))
+            old = self.renames.settle(self._records.read(key))
             arriving = self._arriving(old, change)
             try:
                 announced = self._announce(arriving)
@@ -138,15 +138,15 @@ class Models:
             except StaleEntryError:
                 patience.pause()
                 continue
-            self.arrivals.finish(arrived(announced, arriving))
+            self.renames.finish(arrived(announced, arriving))
             return arriving.document
         raise ContentionError(f"Other writers of '{key}' were faster; it was not renamed")
 
-    def _arriving(self, old: Entry, change: RenameModel) -> Arriving:
+    def _arriving(self, old: Entry, change: RenameModel) -> RenameIntent:
         model = model_of(old)
         document = change.apply(document_of(old), self._clock())
         assert model is not None, "only an existing model can be renamed"
-        return Arriving(
+        return RenameIntent(
             model_id=model.model_id,
             document=document,
             source=change.name,
@@ -154,20 +154,20 @@ class Models:
             operation=self._records.new_operation(),
         )
 
-    def _announce(self, arriving: Arriving) -> Entry:
+    def _announce(self, arriving: RenameIntent) -> Entry:
         new_name = arriving.document.name
 
         def change(entry: Entry) -> Content:
             if isinstance(entry.content, Model):
                 raise AlreadyExistsError(new_name)
-            self.arrivals.make_way(entry)
+            self.renames.make_way(entry)
             return arriving
 
         key = self._layout.model(new_name)
         first = self._records.recent(key) or Entry(key=key)
         return self._commit(key, change, self._records.new_operation(), first)
 
-    def _depart(self, old: Entry, arriving: Arriving) -> None:
+    def _depart(self, old: Entry, arriving: RenameIntent) -> None:
         gone = Tombstone(
             name=arriving.source,
             model_id=arriving.model_id,
@@ -180,7 +180,7 @@ class Models:
             return gone
 
         self._records.commit(
-            old.key, change, settle=self.arrivals.settle, first=old, operation=arriving.operation
+            old.key, change, settle=self.renames.settle, first=old, operation=arriving.operation
         )
 
     def _withdraw(self, new_name: str) -> None:
@@ -193,18 +193,18 @@ class Models:
             return
 
     def _commit(self, key: str, change: KeyChange, operation: str, first: Entry | None) -> Entry:
-        patience, deadline = Patience(), time.monotonic() + RACE_SECONDS
+        patience, deadline = RetryBudget(), time.monotonic() + RACE_SECONDS
         looks = 0
         while time.monotonic() < deadline:
             try:
                 return self._records.commit(
-                    key, change, settle=self.arrivals.settle, first=first, operation=operation
+                    key, change, settle=self.renames.settle, first=first, operation=operation
                 )
-            except PendingArrivalError as pending:
+            except PendingRenameError as pending:
                 looks += 1
                 patience.pause()
                 if looks >= PENDING_LOOKS:
-                    self.arrivals.make_void(pending.arriving)
+                    self.renames.make_void(pending.arriving)
                 first = None
         raise ContentionError(f"Renames to '{key}' were always under way; nothing was written")
 
@@ -216,7 +216,7 @@ class Models:
         model_id: str,
         operation: str,
     ) -> Model:
-        document = self._values.put_away(
+        document = self._values.spill(
             after,
             None if before is None else before.document,
             model_id=model_id,

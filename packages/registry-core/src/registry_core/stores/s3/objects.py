@@ -33,8 +33,8 @@ from registry_core.errors import (
     NotPermittedError,
     UnsupportedBackendError,
 )
-from registry_core.stores.s3.reading import NotUnderstoodError, Reader
-from registry_core.stores.s3.retry import Patience, TransientError
+from registry_core.stores.s3.raw_reads import NotUnderstoodError, Reader
+from registry_core.stores.s3.retry import RetryBudget, TransientError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -233,7 +233,7 @@ class Objects:
             self.observer(operation, key)
 
     def _repeat(self, operation: str, key: str, request: Callable[[], T]) -> T:
-        patience = Patience.from_now()
+        patience = RetryBudget.from_now()
         while True:
             try:
                 return self._once(operation, key, request)

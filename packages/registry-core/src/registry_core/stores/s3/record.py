@@ -47,7 +47,7 @@ class Model:
 
 
 @attrs.frozen(kw_only=True)
-class Arriving:
+class RenameIntent:
     """A model on its way to this key from another; whether it is here, the other key decides.
 
     It is here once the journal of `source` has `operation`, and never if `source` has been written
@@ -73,11 +73,11 @@ class Tombstone:
     renamed_to: str | None = None
 
 
-Content: TypeAlias = Model | Arriving | Tombstone | Webhook
+Content: TypeAlias = Model | RenameIntent | Tombstone | Webhook
 
 
 @attrs.frozen(kw_only=True)
-class Departure:
+class Moved:
     """A model that was at a key, and is not any more."""
 
     operation: str
@@ -94,7 +94,7 @@ class Record:
     revision: int = 0
     operations: tuple[str, ...] = ()
     """The ids of the latest operations; the last one made this revision."""
-    departures: tuple[Departure, ...] = ()
+    departures: tuple[Moved, ...] = ()
     """Those of them that took a model away, so that who lists the bucket can go after it."""
 
     def then(self, operation: str, content: Content) -> Record:
@@ -102,7 +102,7 @@ class Record:
         operations = (*_kept(self.operations, operation), operation)
         departures = tuple(each for each in self.departures if each.operation in operations)
         if isinstance(content, Tombstone) and content.model_id is not None:
-            gone = Departure(
+            gone = Moved(
                 operation=operation, model_id=content.model_id, renamed_to=content.renamed_to
             )
             departures = (*departures, gone)

@@ -34,7 +34,7 @@ class TransientError(Exception):
 
 
 @attrs.define
-class Patience:
+class RetryBudget:
     """Pauses between attempts, with full jitter, until there has been enough trouble.
 
     Trouble lasts from the first error on, or from the beginning of the request that is repeated.
@@ -44,7 +44,7 @@ class Patience:
     _attempt: int = 0
 
     @classmethod
-    def from_now(cls) -> Patience:
+    def from_now(cls) -> RetryBudget:
         """For a request that begins now."""
         return cls(since=time.monotonic())
 

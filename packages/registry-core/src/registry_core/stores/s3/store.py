@@ -38,17 +38,17 @@ from registry_core.s3_location import METADATA, Location, connect, parse
 from registry_core.search import Page, Query, TagRef
 from registry_core.search.evaluate import names, search
 from registry_core.store import Clock, system_clock
-from registry_core.stores.s3.bucket import Bucket
+from registry_core.stores.s3.blobs import Blobs, UnreadableTextsError, refers_to
+from registry_core.stores.s3.capabilities import Capabilities
 from registry_core.stores.s3.damage import DamageLog
 from registry_core.stores.s3.fsck import Fsck
-from registry_core.stores.s3.index import Index, Listing
-from registry_core.stores.s3.large import LargeText
+from registry_core.stores.s3.journal import Journal
+from registry_core.stores.s3.large_text import LargeText
 from registry_core.stores.s3.layout import Layout
+from registry_core.stores.s3.listing import Lister, Listing
 from registry_core.stores.s3.models import Models
 from registry_core.stores.s3.objects import Objects, Observer
 from registry_core.stores.s3.pool import Pool
-from registry_core.stores.s3.records import Records
-from registry_core.stores.s3.values import UnreadableTextsError, Values, refers_to
 from registry_core.stores.s3.webhooks import Webhooks
 
 VALUE_ATTEMPTS = 4
@@ -93,18 +93,18 @@ class S3Store:
         self._layout = layout
         self._damage = DamageLog()
         self._pool = Pool()
-        self._bucket = Bucket(self._objects, layout, clock)
-        self._values = Values(self._objects, layout, self._pool)
-        records = Records(self._objects, layout, clock)
+        self._bucket = Capabilities(self._objects, layout, clock)
+        self._values = Blobs(self._objects, layout, self._pool)
+        records = Journal(self._objects, layout, clock)
         self._models = Models(records, self._values, layout, clock)
-        self._index = Index(self._objects, records, self._models.arrivals, layout, self._pool)
+        self._index = Lister(self._objects, records, self._models.renames, layout, self._pool)
         self._webhooks = Webhooks(
             self._objects, records, layout, pool=self._pool, clock=clock, damage=self._damage
         )
         self._fsck = Fsck(
             self._objects,
             records,
-            self._models.arrivals,
+            self._models.renames,
             bucket=self._bucket,
             layout=layout,
             pool=self._pool,
@@ -196,7 +196,7 @@ class S3Store:
             return written
         try:
             entity: Any = written
-            completed: Any = self._values.bring_back([entity])[0]
+            completed: Any = self._values.load([entity])[0]
             return cast("ResultT", completed)
         except UnreadableTextsError as error:
             if self._models.find(written.name) is None:
@@ -209,7 +209,7 @@ class S3Store:
             ) from error
 
     def _read(self, read: Callable[[], EntityT]) -> EntityT:
-        return self._whole(lambda: self._values.bring_back([read()])[0])
+        return self._whole(lambda: self._values.load([read()])[0])
 
     # Searches leave out what cannot be read, unless that is what they are about.
 
@@ -257,9 +257,9 @@ class S3Store:
             each.operand.key for each in query.filter if isinstance(each.operand, TagRef)
         )
         if tags:
-            rows = self._values.bring_back_tags(rows, tags)
+            rows = self._values.load_tags(rows, tags)
         page = search(query, rows, is_prompt=prompts.__contains__)
-        return Page(self._values.bring_back(page.items), page.next_page_token)
+        return Page(self._values.load(page.items), page.next_page_token)
 
     def _judged(
         self, error: UnreadableTextsError, missed: Mapping[LargeText, int], *, named: bool

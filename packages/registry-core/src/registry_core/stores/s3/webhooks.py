@@ -7,12 +7,12 @@ from registry_core.errors import AlreadyExistsError, WebhookNotFoundError
 from registry_core.models import NewWebhook, Webhook, WebhookChanges
 from registry_core.store import Clock
 from registry_core.stores.s3.damage import DamageLog
-from registry_core.stores.s3.index import list_keys
+from registry_core.stores.s3.journal import Entry, Journal
 from registry_core.stores.s3.layout import Layout
+from registry_core.stores.s3.listing import list_keys
 from registry_core.stores.s3.objects import Objects
 from registry_core.stores.s3.pool import Pool
 from registry_core.stores.s3.record import Content, Tombstone
-from registry_core.stores.s3.records import Entry, Records
 
 
 class Webhooks:
@@ -21,7 +21,7 @@ class Webhooks:
     def __init__(
         self,
         objects: Objects,
-        records: Records,
+        records: Journal,
         layout: Layout,
         *,
         pool: Pool,

@@ -29,9 +29,9 @@ from typing import Any, Protocol, TypeAlias, TypeVar, cast
 from sqlalchemy.engine import Connection as SqlalchemyConnection
 from sqlalchemy.engine import Dialect, Engine
 
-from registry_core import at_once
-from registry_core.at_once import TooLargeError, WouldWaitError
+from registry_core import inloop
 from registry_core.errors import ContentionError, StoreBusyError
+from registry_core.inloop import TooLargeError, WouldBlockError
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.errors import (
     ConnectionLostError,
@@ -41,12 +41,12 @@ from registry_core.stores.sql.errors import (
     ServerLostError,
     ServerSilentError,
 )
+from registry_core.stores.sql.group_commit import Change, GroupCommit
 from registry_core.stores.sql.lanes import Lanes
-from registry_core.stores.sql.patience import Patience
 from registry_core.stores.sql.pool import Pool
 from registry_core.stores.sql.results import Row as Row  # noqa: PLC0414 it is also told here
 from registry_core.stores.sql.results import characters
-from registry_core.stores.sql.writers import Change, Writers
+from registry_core.stores.sql.slow_statements import SlowStatements
 
 RETRY_SECONDS = 10.0
 """How long lost races are repeated. A client that waits longer has usually given up."""
@@ -77,7 +77,7 @@ class Connection(Protocol):
     def run(self, statement: Statement, values: Values) -> list[Row]:
         """The rows of a statement; it commits by itself outside of a transaction.
 
-        When an event loop calls (`at_once.waiter`) the statement changes nothing, and fails if it
+        When an event loop calls (`inloop.waiter`) the statement changes nothing, and fails if it
         would hold the loop up.
         """
         ...
@@ -196,7 +196,7 @@ class Database:
 
     def read(self, statement: Statement, values: Values) -> list[Row]:
         """The rows of a statement that changes nothing."""
-        if at_once.waiter() is not None:
+        if inloop.waiter() is not None:
             return self._read_at_once(statement, values)
         with self._lanes.search() if statement.is_search else _no_lane:
             return self._repeated(
@@ -241,27 +241,27 @@ class Database:
 
     def _start_empty(self) -> None:
         self._pool = Pool(self.driver)
-        self._writers: Writers[Connection] | None = (
-            Writers() if self.driver.has_one_writer else None
+        self._writers: GroupCommit[Connection] | None = (
+            GroupCommit() if self.driver.has_one_writer else None
         )
         self._lanes = Lanes(
             self.driver.max_connections, is_in_process=not self.driver.waits_for_sockets
         )
-        self._patience = Patience()
+        self._slow_statements = SlowStatements()
 
     def _read_at_once(self, statement: Statement, values: Values) -> list[Row]:
         """The rows, if a connection is free and nothing unusual happens."""
-        if self._patience.is_tried:
-            self._patience.check(statement, values)
+        if self._slow_statements.is_tried:
+            self._slow_statements.check(statement, values)
         if not statement.is_search:
             return self._tried_at_once(statement, values)
         began = time.monotonic()
         has_place = self._lanes.takes_search_at_once()
         try:
             return self._tried_at_once(statement, values)
-        except WouldWaitError:
+        except WouldBlockError:
             if not self.driver.waits_for_sockets:
-                self._patience.pause_searches(time.monotonic() - began)
+                self._slow_statements.pause_searches(time.monotonic() - began)
             raise
         finally:
             if has_place:
@@ -270,23 +270,23 @@ class Database:
     def _tried_at_once(self, statement: Statement, values: Values) -> list[Row]:
         connection = self._pool.take_idle()
         if connection is None:
-            raise WouldWaitError("There is no idle connection")
+            raise WouldBlockError("There is no idle connection")
         try:
             rows = _read(connection, statement, values)
         except Exception as error:
             self._pool.put_back_or_discard(connection)
             if isinstance(error, TooLargeError):
-                raise self._patience.too_large(statement, values) from None
+                raise self._slow_statements.too_large(statement, values) from None
             # Whatever it was, a thread deals with it.
-            raise self._patience.too_slow(statement) from error
+            raise self._slow_statements.too_slow(statement) from error
         except BaseException:
             self._pool.discard(connection)
             raise
         self._pool.put_back(connection)
-        if len(rows) > at_once.MOST_ROWS:
-            raise self._patience.too_slow(statement)
-        if characters(rows, statement.long_columns) > at_once.MOST_BYTES:
-            raise self._patience.too_large(statement, values)
+        if len(rows) > inloop.MOST_ROWS:
+            raise self._slow_statements.too_slow(statement)
+        if characters(rows, statement.long_columns) > inloop.MOST_BYTES:
+            raise self._slow_statements.too_large(statement, values)
         return rows
 
     def _repeated(self, action: Callable[[Connection], ResultT], *, harmless: bool) -> ResultT:

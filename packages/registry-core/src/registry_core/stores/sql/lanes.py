@@ -17,9 +17,9 @@ from collections.abc import Iterator
 
 import attrs
 
-from registry_core.at_once import WouldWaitError
 from registry_core.errors import StoreBusyError
-from registry_core.stores.sql.turns import Turns
+from registry_core.inloop import WouldBlockError
+from registry_core.stores.sql.fair_semaphore import FairSemaphore
 
 CHANGES_SHARE = 2
 """Of so many connections one may be a change's."""
@@ -55,15 +55,15 @@ class Lanes:
     """The places for one process's use of a database. Thread-safe."""
 
     def __init__(self, connections: int, *, is_in_process: bool) -> None:
-        self._changes = Turns(max(1, connections // CHANGES_SHARE))
+        self._changes = FairSemaphore(max(1, connections // CHANGES_SHARE))
         searches = connections // SEARCHES_SHARE
         if is_in_process:
             searches = min(searches, (os.cpu_count() or 1) // PROCESSORS_SHARE)
-        self._searches = Turns(max(1, searches))
-        self._searches_at_once: Turns | None = None
+        self._searches = FairSemaphore(max(1, searches))
+        self._searches_at_once: FairSemaphore | None = None
         """Where the database computes in this process, an event loop has one search at a time."""
         if not is_in_process:
-            self._searches_at_once = Turns(connections // SEARCHES_AT_ONCE_SHARE)
+            self._searches_at_once = FairSemaphore(connections // SEARCHES_AT_ONCE_SHARE)
         self._models = _Models()
 
     @contextlib.contextmanager
@@ -95,7 +95,7 @@ class Lanes:
         if self._searches_at_once is None:
             return False
         if not self._searches_at_once.acquire(timeout=0):
-            raise WouldWaitError("As many searches are under way as may be")
+            raise WouldBlockError("As many searches are under way as may be")
         return True
 
     def search_at_once_ended(self) -> None:
@@ -105,7 +105,7 @@ class Lanes:
 
 
 @contextlib.contextmanager
-def _place(turns: Turns, whose: str, seconds: float) -> Iterator[None]:
+def _place(turns: FairSemaphore, whose: str, seconds: float) -> Iterator[None]:
     if not turns.acquire(timeout=seconds):
         raise StoreBusyError(f"All connections to the database that {whose} may take are in use")
     try:
@@ -118,7 +118,7 @@ def _place(turns: Turns, whose: str, seconds: float) -> Iterator[None]:
 class _Model:
     """The places for changes of one model, while anybody has or wants one."""
 
-    turns: Turns = attrs.field(factory=lambda: Turns(CHANGES_OF_A_MODEL))
+    turns: FairSemaphore = attrs.field(factory=lambda: FairSemaphore(CHANGES_OF_A_MODEL))
     users: int = 0
 
 

@@ -16,7 +16,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from registry_core.errors import RegistryError, StoreBusyError, StoreUnavailableError
-from registry_core.stores.sql.turns import Turns
+from registry_core.stores.sql.fair_semaphore import FairSemaphore
 
 if TYPE_CHECKING:
     from registry_core.stores.sql.database import Connection, Driver
@@ -52,7 +52,7 @@ class Pool:
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self._idle: deque[tuple[float, Connection]] = deque()
-        self._free = Turns(driver.max_connections)
+        self._free = FairSemaphore(driver.max_connections)
         self._lock = threading.RLock()
         """Held to change what follows, and never while anybody waits."""
         self._waiting: deque[_Waiter] = deque()

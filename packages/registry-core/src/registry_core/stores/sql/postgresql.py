@@ -24,8 +24,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.engine import Dialect
 from sqlalchemy.pool import NullPool
 
-from registry_core import at_once
-from registry_core.at_once import Waiter
+from registry_core import inloop
 from registry_core.errors import (
     BackendNotInstalledError,
     RegistryError,
@@ -33,6 +32,7 @@ from registry_core.errors import (
     StoreBusyError,
     StoreUnavailableError,
 )
+from registry_core.inloop import Waiter
 from registry_core.interest import is_wanted
 from registry_core.search.like import sql_like_pattern
 from registry_core.stores.sql.compiling import LOCK_MILLISECONDS, Statement
@@ -58,9 +58,9 @@ try:
     from psycopg.waiting import Ready, Wait
 
     from registry_core.stores.sql import liveness
-    from registry_core.stores.sql.exchange import Exchange, Preparing
     from registry_core.stores.sql.hosts import Hosts
     from registry_core.stores.sql.postgresql_url import parameters
+    from registry_core.stores.sql.prepared_session import PreparedSession, Preparing
 except ModuleNotFoundError as error:
     raise BackendNotInstalledError(
         f"A PostgreSQL store needs the module '{error.name}', which is not installed: "
@@ -264,7 +264,7 @@ class BoundedConnection(psycopg.Connection[Row]):
 
     def wait(self, gen: Generator[Any, Any, Any], *args: Any, **kwargs: Any) -> Any:
         """What psycopg's `wait` returns."""
-        waiter = at_once.waiter()
+        waiter = inloop.waiter()
         if waiter is not None:
             return self._wait_by(waiter, gen)
         return super().wait(self._bounded(gen), *args, **kwargs)
@@ -347,7 +347,7 @@ class PostgresqlConnection:
 
     def __init__(self, raw: BoundedConnection, preparing: Preparing) -> None:
         self.raw = raw
-        self._exchange = Exchange(raw, preparing)
+        self._exchange = PreparedSession(raw, preparing)
         self._poll = select.poll()
         self._poll.register(raw.pgconn.socket, select.POLLIN)
         self._trusted_until = math.inf
@@ -363,7 +363,7 @@ class PostgresqlConnection:
             raise
 
     def _rows(self, statement: Statement, values: Values) -> list[Row]:
-        if not statement.is_search or at_once.waiter() is not None:
+        if not statement.is_search or inloop.waiter() is not None:
             return self._exchange.rows(statement, values)
         with self.raw.searching():
             rows = self._exchange.rows(statement, values)

@@ -21,9 +21,9 @@ from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 from sqlalchemy.engine import Dialect
 from sqlalchemy.pool import NullPool, StaticPool
 
-from registry_core import at_once
-from registry_core.at_once import TooLargeError
+from registry_core import inloop
 from registry_core.errors import InvalidUrlError, SearchTooSlowError, UnsupportedBackendError
+from registry_core.inloop import TooLargeError
 from registry_core.interest import is_wanted
 from registry_core.redaction import redacted
 from registry_core.search.like import Wildcard, parts
@@ -209,7 +209,7 @@ class SqliteConnection:
 
     def run(self, statement: Statement, values: Values) -> list[Row]:
         """See `Connection`."""
-        if at_once.waiter() is not None:
+        if inloop.waiter() is not None:
             return self._run_at_once(statement, values)
         if self._is_bounded:
             self._bound(is_bounded=False)
@@ -226,7 +226,7 @@ class SqliteConnection:
         self._clock.reset()
         try:
             cursor = self.raw.execute(statement.text, statement.arguments(values))
-            return cursor.fetchmany(at_once.MOST_ROWS + 1) if statement.is_search else [*cursor]
+            return cursor.fetchmany(inloop.MOST_ROWS + 1) if statement.is_search else [*cursor]
         except sqlite3.DataError as error:
             raise TooLargeError("It is too large to be done at once") from error
         except sqlite3.Error as error:
@@ -237,7 +237,7 @@ class SqliteConnection:
         if is_bounded:
             self.raw.set_progress_handler(self._clock.is_late, STEPS_AT_ONCE)
             # Of a text or a row; a search takes more steps for many of them.
-            self._most_bytes = self.raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, at_once.MOST_BYTES)
+            self._most_bytes = self.raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, inloop.MOST_BYTES)
         else:
             self.raw.set_progress_handler(None, 0)
             self.raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, self._most_bytes)

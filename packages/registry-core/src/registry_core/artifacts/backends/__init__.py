@@ -1,0 +1,1 @@
+"""Where the bytes are: a folder of this disk, a bucket, or what fsspec reaches."""

@@ -1,0 +1,377 @@
+"""Artifacts in an S3 bucket.
+
+boto3, not s3fs: conditional writes and presigned URLs are at hand, and a stream of any length is
+sent in parallel parts with a memory that is known (s3fs held gigabytes for one).
+"""
+
+from __future__ import annotations
+
+import builtins
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError
+
+from registry_core.artifacts.backends.s3_errors import RangeError, s3_errors, unavailable
+from registry_core.artifacts.backends.s3_parts import (
+    PART_SIZE,
+    Part,
+    Parts,
+    PartSenders,
+    PartStream,
+    etag_of_parts,
+)
+from registry_core.artifacts.store import (
+    CHUNK_SIZE,
+    FileInfo,
+    FileWriter,
+    MultipartUpload,
+    Reading,
+    Steps,
+    write_all,
+)
+from registry_core.errors import (
+    ArtifactExistsError,
+    ArtifactNotFoundError,
+    InvalidArgumentError,
+    RegistryError,
+    StoreUnavailableError,
+)
+from registry_core.s3_location import ARTIFACTS, Location, connect, parse
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+
+_DELETE_BATCH = 1_000
+"""Keys in one request to delete; S3's limit."""
+
+_READ_ATTEMPTS = 5
+"""How often a download goes on where a broken connection left it."""
+
+_SHA256 = "sha256"
+"""The key of an object's metadata under which its digest is recorded."""
+
+
+class S3ArtifactStore:
+    """A `PresigningArtifactStore` below a prefix of a bucket."""
+
+    def __init__(self, location: Location) -> None:
+        self._client: S3Client = connect(location, ARTIFACTS)
+        self._bucket = location.bucket
+        self._prefix = f"{location.prefix}/" if location.prefix else ""
+        self._senders = PartSenders()
+
+    @property
+    def root(self) -> str:
+        """`s3://bucket/prefix`, without options: what clients of S3 understand."""
+        return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
+
+    def list(self, path: str) -> builtins.list[FileInfo]:
+        """What is directly in a folder, in order of path."""
+        found: builtins.list[FileInfo] = []
+        for page in self._pages(path, delimiter="/"):
+            found += [
+                FileInfo(path=self._path(folder["Prefix"]).rstrip("/"), is_dir=True)
+                for folder in page.get("CommonPrefixes", ())
+            ]
+            found += self._files(page)
+        return sorted(found, key=lambda info: info.path)
+
+    def walk(self, path: str) -> Iterator[FileInfo]:
+        """Every file below a folder, or the file itself."""
+        if path:
+            with suppress(ArtifactNotFoundError):
+                yield self.stat(path)
+                return
+        for page in self._pages(path):
+            yield from self._files(page)
+
+    def stat(self, path: str) -> FileInfo:
+        """The file at a path, with the digest that was recorded when it was written."""
+        with s3_errors(path):
+            head = self._client.head_object(Bucket=self._bucket, Key=self._key(path))
+        return _info(path, head, head["ContentLength"])
+
+    def read(self, path: str, *, start: int = 0, stop: int | None = None) -> Reading:
+        """The file, opened; reading goes on by itself after a broken connection."""
+        try:
+            if stop is not None and stop <= start:
+                raise RangeError  # noqa: TRY301 what S3 says of it, without asking
+            reply = self._get(path, start, stop)
+        except RangeError:
+            return Reading(self.stat(path), iter(()), close=lambda: None)
+        size = int(reply.get("ContentRange", f"/{reply['ContentLength']}").rpartition("/")[2])
+        download = _Download(self, path, reply, start)
+        return Reading(_info(path, reply, size), download.pieces(), close=download.close)
+
+    def write(
+        self,
+        path: str,
+        chunks: Iterable[bytes],
+        *,
+        overwrite: bool = True,
+        sha256: str | None = None,
+    ) -> FileInfo:
+        """The file, made of the chunks: one request if it is small, else in parallel parts."""
+        return write_all(self.writer(path, overwrite=overwrite, sha256=sha256), chunks)
+
+    def writer(self, path: str, *, overwrite: bool = True, sha256: str | None = None) -> FileWriter:
+        """As `write`, for bytes that come piece by piece."""
+        metadata = {_SHA256: sha256} if sha256 else {}
+        return FileWriter(self._writing(path, metadata, overwrite=overwrite))
+
+    writer_bytes = PART_SIZE
+    """A part that is gathered."""
+
+    def _writing(self, path: str, metadata: Mapping[str, str], *, overwrite: bool) -> Steps:
+        parts = Parts()
+        while (chunk := (yield)) is not None:
+            if parts.add(chunk):
+                if not overwrite:
+                    raise InvalidArgumentError(
+                        f"'{path}' is too large to be written only if absent"
+                    )
+                return (yield from self._writing_parts(path, metadata, parts))
+        body = parts.take()
+        condition: dict[str, Any] = {} if overwrite else {"IfNoneMatch": "*"}
+        with s3_errors(path):
+            self._client.put_object(
+                Bucket=self._bucket,
+                Key=self._key(path),
+                Body=body,  # type: ignore[arg-type]  # the stubs forget bytearray
+                Metadata=metadata,
+                **condition,
+            )
+        return FileInfo(path=path, size=len(body))
+
+    def delete(self, path: str) -> None:
+        """Removes a file, or everything below a folder."""
+        keys = [self._key(path)] if path else []
+        for page in self._pages(path):
+            keys += [found["Key"] for found in page.get("Contents", ())]
+        self._delete(keys)
+
+    def remove(self, paths: Iterable[str]) -> None:
+        """Removes files, a thousand with one request."""
+        self._delete(self._key(path) for path in paths)
+
+    def drop_partial(self, *, before: int, dry_run: bool = False) -> int:
+        """Aborts multipart uploads that nobody completed."""
+        dropped = 0
+        paginator = self._client.get_paginator("list_multipart_uploads")
+        with s3_errors(""):
+            for page in paginator.paginate(Bucket=self._bucket, Prefix=self._prefix):
+                for upload in page.get("Uploads", ()):
+                    if upload["Initiated"].timestamp() * 1000 < before:
+                        dropped += 1
+                        if not dry_run:
+                            self.abort_multipart(self._path(upload["Key"]), upload["UploadId"])
+        return dropped
+
+    def close(self) -> None:
+        """Closes connections and threads."""
+        self._senders.close()
+        self._client.close()
+
+    # Past this process
+
+    def presigned_url(self, path: str, *, expires_seconds: int) -> str:
+        """A URL that gives this one file."""
+        return self._client.generate_presigned_url(
+            "get_object",
+            Params={"Bucket": self._bucket, "Key": self._key(path)},
+            ExpiresIn=expires_seconds,
+        )
+
+    def create_multipart(self, path: str, *, parts: int, expires_seconds: int) -> MultipartUpload:
+        """A multipart upload and one URL per part."""
+        upload_id = self._start_upload(path, {})
+        target = {"Bucket": self._bucket, "Key": self._key(path), "UploadId": upload_id}
+        urls = [
+            self._client.generate_presigned_url(
+                "upload_part", Params={**target, "PartNumber": number}, ExpiresIn=expires_seconds
+            )
+            for number in range(1, parts + 1)
+        ]
+        return MultipartUpload(upload_id=upload_id, urls=urls)
+
+    def complete_multipart(self, path: str, upload_id: str, *, etags: Mapping[int, str]) -> None:
+        """Makes the file from its parts."""
+        parts: builtins.list[CompletedPartTypeDef] = [
+            {"PartNumber": number, "ETag": etag} for number, etag in sorted(etags.items())
+        ]
+        try:
+            with s3_errors(path):
+                self._client.complete_multipart_upload(
+                    Bucket=self._bucket,
+                    Key=self._key(path),
+                    UploadId=upload_id,
+                    MultipartUpload={"Parts": parts},
+                )
+        except ArtifactNotFoundError:
+            # The reply to a first attempt may have been lost: then the file is there.
+            if not self._is_made_of(path, etags):
+                raise
+
+    def abort_multipart(self, path: str, upload_id: str) -> None:
+        """Drops the parts."""
+        with suppress(ArtifactNotFoundError), s3_errors(path):
+            self._client.abort_multipart_upload(
+                Bucket=self._bucket, Key=self._key(path), UploadId=upload_id
+            )
+
+    # Requests
+
+    def _writing_parts(self, path: str, metadata: Mapping[str, str], parts: Parts) -> Steps:
+        upload_id = self._start_upload(path, metadata)
+
+        def send(number: int, body: Part) -> str:
+            with s3_errors(path):
+                return self._client.upload_part(
+                    Bucket=self._bucket,
+                    Key=self._key(path),
+                    UploadId=upload_id,
+                    PartNumber=number,
+                    Body=body,  # type: ignore[arg-type]  # the stubs forget bytearray
+                )["ETag"]
+
+        stream = PartStream(self._senders, send)
+        try:
+            stream.send(parts.take())
+            while (chunk := (yield)) is not None:
+                if parts.add(chunk):
+                    stream.send(parts.take())
+            if not parts.is_empty:
+                stream.send(parts.take())
+            self.complete_multipart(path, upload_id, etags=stream.finish())
+        except BaseException:
+            stream.cancel()
+            with suppress(RegistryError):  # else `drop_partial` finds it
+                self.abort_multipart(path, upload_id)
+            raise
+        return FileInfo(path=path, size=stream.size)
+
+    def _start_upload(self, path: str, metadata: Mapping[str, str]) -> str:
+        with s3_errors(path):
+            return self._client.create_multipart_upload(
+                Bucket=self._bucket, Key=self._key(path), Metadata=metadata
+            )["UploadId"]
+
+    def _is_made_of(self, path: str, etags: Mapping[int, str]) -> bool:
+        with suppress(ArtifactNotFoundError):
+            return self.stat(path).etag == etag_of_parts(etags)
+        return False
+
+    def _get(self, path: str, start: int, stop: int | None, *, etag: str | None = None) -> Any:
+        options: dict[str, Any] = {} if etag is None else {"IfMatch": etag}
+        if start or stop is not None:
+            options["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
+        with s3_errors(path):
+            reply = self._client.get_object(Bucket=self._bucket, Key=self._key(path), **options)
+        if "Range" in options and not _is_range(reply, start, stop):
+            reply["Body"].close()
+            raise StoreUnavailableError(f"The bucket gave other bytes of '{path}' than asked for")
+        return reply
+
+    def _pages(self, path: str, *, delimiter: str = "") -> Iterator[Any]:
+        paginator = self._client.get_paginator("list_objects_v2")
+        prefix = self._prefix + (f"{path}/" if path else "")
+        pages = iter(paginator.paginate(Bucket=self._bucket, Prefix=prefix, Delimiter=delimiter))
+        while True:
+            with s3_errors(path):
+                page = next(pages, None)
+            if page is None:
+                return
+            yield page
+
+    def _files(self, page: Mapping[str, Any]) -> Iterator[FileInfo]:
+        for found in page.get("Contents", ()):
+            if not found["Key"].endswith("/"):
+                yield _info(self._path(found["Key"]), found, found["Size"])
+
+    def _delete(self, keys: Iterable[str]) -> None:
+        remaining = iter(keys)
+        while batch := builtins.list(islice(remaining, _DELETE_BATCH)):
+            with s3_errors(self._path(batch[0])):
+                if len(batch) == 1:
+                    self._client.delete_object(Bucket=self._bucket, Key=batch[0])
+                    continue
+                reply = self._client.delete_objects(
+                    Bucket=self._bucket,
+                    Delete={"Objects": [{"Key": key} for key in batch], "Quiet": True},
+                )
+            if errors := reply.get("Errors"):
+                raise StoreUnavailableError(
+                    f"'{errors[0].get('Key')}' was not deleted: {errors[0].get('Message')}"
+                )
+
+    def _key(self, path: str) -> str:
+        return self._prefix + path
+
+    def _path(self, key: str) -> str:
+        return key.removeprefix(self._prefix)
+
+
+class _Download:
+    """The body of an object; a broken connection is made again, where it broke."""
+
+    def __init__(self, store: S3ArtifactStore, path: str, reply: Any, start: int) -> None:
+        self._store = store
+        self._path = path
+        self._reply = reply
+        self._position = start
+        self._stop = start + reply["ContentLength"]
+
+    def pieces(self) -> Iterator[bytes]:
+        """The bytes in pieces."""
+        failures = 0
+        while self._position < self._stop:
+            try:
+                for piece in self._reply["Body"].iter_chunks(CHUNK_SIZE):
+                    self._position += len(piece)
+                    yield piece
+            except (BotoCoreError, OSError) as error:
+                self.close()
+                failures += 1
+                if failures == _READ_ATTEMPTS:
+                    raise unavailable(error) from error
+                self._open_again()
+        self.close()
+
+    def close(self) -> None:
+        """Frees the connection."""
+        self._reply["Body"].close()
+
+    def _open_again(self) -> None:
+        try:
+            self._reply = self._store._get(  # noqa: SLF001 of one module
+                self._path, self._position, self._stop, etag=self._reply["ETag"]
+            )
+        except (ArtifactExistsError, ArtifactNotFoundError, RangeError) as error:
+            raise StoreUnavailableError(f"'{self._path}' changed while it was read") from error
+
+
+def open_artifact_store(url: str) -> S3ArtifactStore:
+    """The artifacts below `s3://bucket/prefix`, with the options of an s3: store."""
+    return S3ArtifactStore(parse(url, environ=os.environ))
+
+
+def _is_range(reply: Mapping[str, Any], start: int, stop: int | None) -> bool:
+    """Whether a reply holds the bytes from `start`, and none from `stop` on."""
+    if not reply.get("ContentRange", "").startswith(f"bytes {start}-"):
+        return False
+    return stop is None or start + int(reply["ContentLength"]) <= stop
+
+
+def _info(path: str, found: Mapping[str, Any], size: int) -> FileInfo:
+    return FileInfo(
+        path=path,
+        size=size,
+        modified=int(found["LastModified"].timestamp() * 1000),
+        sha256=found.get("Metadata", {}).get(_SHA256),
+        etag=found["ETag"].strip('"'),
+    )

@@ -1,0 +1,204 @@
+"""`ModelArtifacts`: the files of model versions, for whoever has a registry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from registry_core.artifacts import (
+    ArtifactStore,
+    FileInfo,
+    FileWriter,
+    Manifest,
+    PresigningArtifactStore,
+)
+from registry_core.artifacts.trees import Progress
+from registry_core.artifacts.versions import check, gc, layout, pull, push, unsealed
+from registry_core.artifacts.versions.context import Context
+from registry_core.artifacts.versions.gc import DEFAULT_GRACE_SECONDS, Garbage
+from registry_core.fsck import GRACE_SECONDS, Report
+from registry_core.models import ModelVersion, NewModelVersion
+from registry_core.store import Clock, system_clock
+from registry_core.writer import Writer
+
+
+class ModelArtifacts:
+    """The files of model versions, kept in an artifact store beside a metadata store."""
+
+    def __init__(
+        self, writer: Writer, artifacts: ArtifactStore, *, clock: Clock = system_clock
+    ) -> None:
+        self._context = Context(writer, artifacts, clock)
+
+    # Where things are
+
+    def folder(self, name: str, manifest: Manifest) -> str:
+        """The path of the folder that holds these files for a model."""
+        return layout.folder_of(name, manifest)
+
+    def stored_path(self, uri: str) -> str | None:
+        """The path under the artifact root that a storage URI names; None for a URI elsewhere."""
+        return layout.stored_path(self._context.artifacts.root, uri)
+
+    def own_path(self, uri: str) -> str | None:
+        """As `stored_path`, also for URIs of an artifact proxy, whatever their host."""
+        return layout.own_path(self._context.artifacts.root, uri)
+
+    def manifest(self, path: str) -> Manifest:
+        """The manifest of a sealed path.
+
+        Raises:
+            ArtifactNotFoundError: the path is not sealed.
+            StoreCorruptedError: the manifest is damaged.
+        """
+        return self._context.seals.manifest(path)
+
+    def sealed_by(self, path: str) -> str | None:
+        """The sealed path that this one is, is in, or contains; None if it may be changed."""
+        return self._context.seals.conflicting(path)
+
+    # Coming
+
+    def push(
+        self,
+        draft: NewModelVersion,
+        source: Path,
+        *,
+        within: Path | None = None,
+        progress: Progress | None = None,
+    ) -> ModelVersion:
+        """The READY version made of the files below `source`; see the package for the steps.
+
+        A push that was interrupted is continued by the same call: the same bytes and the same
+        fields of the draft. Such calls at the same time make one version. With `within`, the source
+        lies in that directory, and no link leads out of it.
+
+        Raises:
+            InvalidArgumentError: the files cannot be a model version.
+            RegisteredModelNotFoundError: the registered model does not exist.
+            ConflictError: others changed or removed the files meanwhile; safe to repeat.
+        """
+        return push.push(self._context, draft, source, within=within, progress=progress)
+
+    def register(
+        self, draft: NewModelVersion, *, origin: ModelVersion | None = None
+    ) -> ModelVersion:
+        """The version whose source is a URI; what it names below the root is sealed first.
+
+        For that all its bytes are read, unless they are sealed already. `origin` is the version
+        that this one is a copy of.
+
+        Raises:
+            RegisteredModelNotFoundError: the registered model does not exist.
+            ConflictError: others changed or removed the files meanwhile; safe to repeat.
+        """
+        return push.register(self._context, draft, origin=origin)
+
+    # Checking and leaving
+
+    def pull(
+        self, version: ModelVersion, destination: Path, *, progress: Progress | None = None
+    ) -> Manifest:
+        """The manifest of the version whose files are now, verified, below `destination`.
+
+        Files already there with the right digest are kept; others of the same name are replaced.
+
+        Raises:
+            ArtifactMismatchError: something is not what the manifest says; what is wrong was not
+                written. Nothing was, if it shows in names and sizes.
+            InvalidArgumentError: the version's bytes are not kept under this artifact root, or the
+                destination holds something else.
+        """
+        return pull.pull(self._context, version, destination, progress=progress)
+
+    def manifest_of(self, version: ModelVersion) -> Manifest:
+        """The manifest of a version.
+
+        Raises:
+            ArtifactMismatchError: it is missing, damaged, or another version's.
+            InvalidArgumentError: the version's bytes are not kept under this artifact root.
+        """
+        return pull.manifest_of(self._context, version)[1]
+
+    def verify(self, version: ModelVersion) -> Manifest:
+        """The manifest of a version, after every byte was read and found as it says.
+
+        Raises:
+            ArtifactMismatchError: naming each path with the expected and the found size or digest.
+            InvalidArgumentError: the version's bytes are not kept under this artifact root.
+        """
+        return pull.verify(self._context, version)
+
+    # Files that no version has
+
+    def check_open(self, path: str) -> None:
+        """Returns if what is at the path may be changed.
+
+        Raises:
+            ArtifactImmutableError: it belongs to a version.
+        """
+        unsealed.check_open(self._context, path)
+
+    def write(self, path: str, chunks: Iterable[bytes]) -> FileInfo:
+        """The file, made of the chunks.
+
+        Raises:
+            ArtifactImmutableError: a version has the path, also if it was registered meanwhile.
+            ConflictError: a collection of garbage removed the file; it may be written again.
+        """
+        return unsealed.write(self._context, path, chunks)
+
+    def writer(self, path: str) -> FileWriter:
+        """As `write`, for bytes that come piece by piece; `commit` raises what `write` does."""
+        return unsealed.writer(self._context, path)
+
+    def complete_multipart(
+        self,
+        store: PresigningArtifactStore,
+        path: str,
+        upload_id: str,
+        *,
+        etags: Mapping[int, str],
+    ) -> None:
+        """Makes a file of the parts of a multipart upload; raises as `write` does."""
+        unsealed.complete(self._context, store, path, upload_id, etags=etags)
+
+    def delete(self, path: str) -> None:
+        """Removes a file or folder; what is absent is no error.
+
+        Raises:
+            ArtifactImmutableError: a version has the path, or something below it.
+        """
+        unsealed.delete(self._context, path)
+
+    # Going, and putting right
+
+    def collect_garbage(
+        self, *, grace_seconds: float = DEFAULT_GRACE_SECONDS, dry_run: bool = True
+    ) -> Garbage:
+        """What no version refers to and was last written longer than the grace period ago.
+
+        Unless it is a dry run, that was removed, with what sealed it. Nothing that a version refers
+        to is removed, also when the version was created meanwhile. A grace period shorter than an
+        upload takes can break uploads in progress; they may be repeated.
+        """
+        return gc.collect(self._context, grace_seconds=grace_seconds, dry_run=dry_run)
+
+    def fsck(
+        self,
+        *,
+        repair: bool = False,
+        grace_seconds: float = GRACE_SECONDS,
+        garbage_grace_seconds: float = DEFAULT_GRACE_SECONDS,
+    ) -> Report:
+        """What is wrong between versions and their files; sizes are compared, bytes are not read.
+
+        A repair ends uploads whose uploader died: READY where every byte is there, else FAILED. It
+        seals what is not sealed, and removes what nothing refers to past the second grace period.
+        """
+        return check.check(
+            self._context,
+            repair=repair,
+            grace_seconds=grace_seconds,
+            garbage_grace_seconds=garbage_grace_seconds,
+        )

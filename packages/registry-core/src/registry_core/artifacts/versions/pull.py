@@ -1,0 +1,319 @@
+"""Reading the files of a version back, and finding whatever is not as it was registered."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import attrs
+
+from registry_core.artifacts import ArtifactStore, FileInfo, Manifest, ManifestFile
+from registry_core.artifacts.trees import Progress, sha256_file
+from registry_core.artifacts.versions.context import DIGEST_TAG, Context, subject
+from registry_core.artifacts.versions.layout import contents
+from registry_core.artifacts.versions.transfer import Meter, in_parallel
+from registry_core.errors import (
+    ArtifactMismatchError,
+    ArtifactNotFoundError,
+    InvalidArgumentError,
+    StoreCorruptedError,
+)
+from registry_core.models import ModelVersion, Status
+from registry_core.redaction import redacted
+
+PROBLEMS_MAX = 100
+"""Files at fault that an error names; somebody may have added millions."""
+
+_NO_FILE = "no such file"
+
+_PARTIAL = ".registry-partial-"
+"""How the folder in a destination is called where a pull keeps files that are not complete."""
+
+
+@attrs.frozen
+class Sealed:
+    """A version's manifest, and where each of its files is."""
+
+    version: ModelVersion
+    manifest: Manifest
+    files: Mapping[str, FileInfo]
+
+    def missing(self) -> Iterator[str]:
+        """A sentence for each file that is not there."""
+        for file in self.manifest.files:
+            if file.path not in self.files:
+                yield _missing(file)
+
+    def resized(self) -> Iterator[str]:
+        """A sentence for each file of another size."""
+        for file in self.present():
+            if not self.has_size(file):
+                yield _wrong_size(file, f"{self.files[file.path].size} bytes")
+
+    def added(self) -> Iterator[str]:
+        """A sentence for each file that does not belong. Its bytes are nobody's to read."""
+        for name in sorted(self.files.keys() - {file.path for file in self.manifest.files}):
+            yield f"'{name}': expected {_NO_FILE}, found {self.files[name].size} bytes"
+
+    def present(self) -> Iterator[ManifestFile]:
+        """What the manifest says of each file that is there."""
+        return (file for file in self.manifest.files if file.path in self.files)
+
+    def has_size(self, file: ManifestFile) -> bool:
+        """Whether a file that is there may be as long as it should be, as far as is known."""
+        return self.files[file.path].size in (None, file.size)
+
+    def problems(self) -> list[str]:
+        """A sentence for whatever is wrong by names and sizes."""
+        return [*self.missing(), *self.resized(), *self.added()]
+
+
+def pull(
+    context: Context,
+    version: ModelVersion,
+    destination: Path,
+    *,
+    progress: Progress | None = None,
+) -> Manifest:
+    """See `ModelArtifacts.pull`."""
+    sealed = _sealed(context, version)
+    _raise_for(version, sealed.problems())
+    meter = Meter(sealed.manifest.size, progress)
+    with _destination(destination, sealed.manifest) as partial:
+        download = _Download(context.artifacts, sealed.files, destination, partial, meter)
+        problems = in_parallel(download.fetch, sealed.manifest.files)
+    _raise_for(version, [found for found in problems if found])
+    return sealed.manifest
+
+
+def verify(context: Context, version: ModelVersion) -> Manifest:
+    """See `ModelArtifacts.verify`."""
+    sealed = _sealed(context, version)
+
+    def check(file: ManifestFile) -> str | None:
+        return _compare(context.artifacts, sealed.files[file.path].path, file)
+
+    wrong = sealed.problems()
+    sized = filter(sealed.has_size, sealed.present())
+    _raise_for(version, [*wrong, *(found for found in in_parallel(check, sized) if found)])
+    return sealed.manifest
+
+
+def digest_of(artifacts: ArtifactStore, path: str) -> tuple[str, int]:
+    """The SHA-256 in hex and the size of the file at a path, from its bytes."""
+    digest, size = hashlib.sha256(), 0
+    with artifacts.read(path) as pieces:
+        for piece in pieces:
+            digest.update(piece)
+            size += len(piece)
+    return digest.hexdigest(), size
+
+
+def _sealed(context: Context, version: ModelVersion) -> Sealed:
+    path, manifest = manifest_of(context, version)
+    return Sealed(version, manifest, contents(context.artifacts, path))
+
+
+def manifest_of(context: Context, version: ModelVersion) -> tuple[str, Manifest]:
+    """Where a version's files are, and what they should be; see `ModelArtifacts.manifest_of`."""
+    path = context.path_of(version)
+    if not path:
+        raise InvalidArgumentError(
+            f"The files of {subject(version)} are at '{redacted(version.download_uri)}', which is "
+            f"not below the artifact root '{context.artifacts.root}'."
+        )
+    if version.status is not Status.READY:
+        raise InvalidArgumentError(
+            f"{subject(version)} is {version.status}"
+            + (f": {version.status_message}" if version.status_message else "")
+        )
+    try:
+        manifest = context.seals.manifest(path)
+    except (ArtifactNotFoundError, StoreCorruptedError) as error:
+        raise ArtifactMismatchError(subject(version), (f"manifest: {error}",)) from error
+    if (expected := version.tags.get(DIGEST_TAG, manifest.digest)) != manifest.digest:
+        problem = f"manifest: expected {expected}, found {manifest.digest}"
+        raise ArtifactMismatchError(subject(version), (problem,))
+    return path, manifest
+
+
+def _compare(
+    artifacts: ArtifactStore,
+    path: str,
+    file: ManifestFile,
+    take: Callable[[bytes], object] = lambda _: None,
+) -> str | None:
+    """What is wrong with the bytes at a path; None if they are those of the file.
+
+    Each piece is given to `take`, unless there are more bytes than the file has.
+    """
+    digest, size = hashlib.sha256(), 0
+    try:
+        with artifacts.read(path) as pieces:
+            if pieces.info.size not in (None, file.size):
+                return _wrong_size(file, f"{pieces.info.size} bytes")
+            for piece in pieces:
+                size += len(piece)
+                if size > file.size:
+                    return _wrong_size(file, "more")
+                digest.update(piece)
+                take(piece)
+    except ArtifactNotFoundError:
+        return _missing(file)
+    if size != file.size:
+        return _wrong_size(file, f"{size} bytes")
+    if (found := digest.hexdigest()) != file.sha256:
+        return f"'{file.path}': expected sha256 {file.sha256}, found sha256 {found}"
+    return None
+
+
+def _wrong_size(file: ManifestFile, found: str) -> str:
+    return f"'{file.path}': expected {file.size} bytes, found {found}"
+
+
+def _missing(file: ManifestFile) -> str:
+    return f"'{file.path}': expected sha256 {file.sha256}, found {_NO_FILE}"
+
+
+def _raise_for(version: ModelVersion, problems: Sequence[str]) -> None:
+    if problems:
+        told = tuple(problems[:PROBLEMS_MAX])
+        if len(problems) > PROBLEMS_MAX:
+            told += (f"and {len(problems) - PROBLEMS_MAX} more",)
+        raise ArtifactMismatchError(subject(version), told)
+
+
+# The destination
+
+
+@contextmanager
+def _destination(destination: Path, manifest: Manifest) -> Iterator[Path]:
+    """A folder in the destination for files that are not complete.
+
+    Strategy: it is locked while its pull lives, so that a later one removes what dead ones left,
+    and only that.
+
+    Raises:
+        InvalidArgumentError: there is something in the destination that is not the version's.
+    """
+    try:
+        destination.mkdir(parents=True, exist_ok=True)
+        _check_destination(destination, manifest)
+        partial, lock = _locked_folder(destination)
+    except OSError as error:
+        raise InvalidArgumentError(f"cannot write to '{destination}': {error.strerror}") from None
+    try:
+        yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        os.close(lock)
+
+
+def _locked_folder(destination: Path) -> tuple[Path, int]:
+    """A new folder, and the descriptor that locks it until it is closed."""
+    while True:
+        partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=destination))
+        lock = _lock(partial)
+        # Before it was locked, another pull may have taken it for a dead one's.
+        if lock is not None:
+            if partial.exists():
+                return partial, lock
+            os.close(lock)
+
+
+def _check_destination(destination: Path, manifest: Manifest) -> None:
+    wanted = {file.path for file in manifest.files}
+    for folder, _, names in os.walk(destination):
+        inner = Path(folder).relative_to(destination)
+        if inner.parts and inner.parts[0].startswith(_PARTIAL):
+            _drop_dead(destination / inner.parts[0])
+            continue
+        for name in names:
+            if (inner / name).as_posix() not in wanted:
+                raise InvalidArgumentError(
+                    f"'{destination}' holds '{inner / name}', which is not part of the version: "
+                    "name an empty directory"
+                )
+
+
+def _drop_dead(partial: Path) -> None:
+    lock = _lock(partial)
+    if lock is not None:
+        shutil.rmtree(partial, ignore_errors=True)
+        os.close(lock)
+
+
+def _lock(folder: Path) -> int | None:
+    """A descriptor that locks a folder; None if another has it, or it is gone."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _place(destination: Path, path: str) -> Path:
+    """Where a file belongs below the destination; its folder is made.
+
+    Raises:
+        InvalidArgumentError: a link in the destination leads out of it.
+    """
+    target = destination / path
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidArgumentError(f"cannot write '{target}': {error.strerror}") from None
+    if not target.parent.resolve().is_relative_to(destination.resolve()) or target.is_symlink():
+        raise InvalidArgumentError(f"'{target}' leads out of '{destination}' by a link")
+    return target
+
+
+def _has(target: Path, file: ManifestFile) -> bool:
+    return (
+        target.is_file()
+        and target.stat().st_size == file.size
+        and sha256_file(target) == file.sha256
+    )
+
+
+@attrs.frozen
+class _Download:
+    """Files on their way to a destination."""
+
+    artifacts: ArtifactStore
+    files: Mapping[str, FileInfo]
+    destination: Path
+    partial: Path
+    meter: Meter
+
+    def fetch(self, file: ManifestFile) -> str | None:
+        """What is wrong with a file; None if it is in the destination as it should be."""
+        target = _place(self.destination, file.path)
+        if _has(target, file):
+            self.meter.add(file.size)
+            return None
+        gathered = self.partial / secrets.token_hex(16)
+        with gathered.open("xb") as local:
+
+            def take(piece: bytes) -> None:
+                local.write(piece)
+                self.meter.add(len(piece))
+
+            problem = _compare(self.artifacts, self.files[file.path].path, file, take)
+        if problem is None:
+            gathered.replace(target)
+        else:
+            gathered.unlink()
+        return problem

@@ -1,0 +1,267 @@
+"""How files come: a version made of a directory, or of what lies below the root already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
+from pathlib import Path
+
+import attrs
+
+from registry_core.artifacts import FileInfo, Manifest, ManifestFile, artifact_path, make_manifest
+from registry_core.artifacts.trees import Progress, Tree, open_tree
+from registry_core.artifacts.versions.context import DIGEST_TAG, Context, subject
+from registry_core.artifacts.versions.layout import contents, folder_of, own_path, stored_path
+from registry_core.artifacts.versions.pull import digest_of
+from registry_core.artifacts.versions.transfer import Meter, in_parallel
+from registry_core.changes import CreateVersion, FinalizeVersion, SetVersionTag
+from registry_core.errors import (
+    ArtifactImmutableError,
+    ArtifactNotFoundError,
+    ConflictError,
+    ContentionError,
+    InvalidArgumentError,
+    NotFoundError,
+    RegistryError,
+    StoreBusyError,
+    StoreUnavailableError,
+)
+from registry_core.models import ModelVersion, NewModelVersion, Status
+from registry_core.search import AttributeRef, Comparison, Op, TagRef
+
+_MESSAGE_MAX_LENGTH = 500
+"""Characters of the message that a failed version keeps."""
+
+_PUSH_ATTEMPTS = 3
+"""How often a push makes a version when somebody else gave up the one it was making."""
+
+
+class _GivenUpError(ConflictError):
+    """Somebody else ended the pending version."""
+
+
+def push(
+    context: Context,
+    draft: NewModelVersion,
+    source: Path,
+    *,
+    within: Path | None = None,
+    progress: Progress | None = None,
+) -> ModelVersion:
+    """See `ModelArtifacts.push`."""
+    with open_tree(source, within=within) as tree:
+        folder = folder_of(draft.name, tree.manifest)
+        draft = attrs.evolve(
+            draft,
+            source=f"{context.artifacts.root}/{folder}",
+            tags={**draft.tags, DIGEST_TAG: tree.manifest.digest},
+            status=Status.PENDING_REGISTRATION,
+        )
+        for _ in range(_PUSH_ATTEMPTS):
+            version = _interrupted(context, draft) or context.writer.apply(CreateVersion(draft))
+            with suppress(_GivenUpError):
+                return _ending(context, version, lambda: _deliver(context, folder, tree, progress))
+    raise ConflictError(f"others keep ending what this push of '{draft.name}' begins")
+
+
+def register(
+    context: Context, draft: NewModelVersion, *, origin: ModelVersion | None = None
+) -> ModelVersion:
+    """See `ModelArtifacts.register`."""
+    path = own_path(context.artifacts.root, draft.storage_location or draft.source)
+    if path is None:
+        return context.writer.apply(CreateVersion(draft))
+    if path == "":
+        raise InvalidArgumentError("The artifact root itself cannot be a model version.")
+    there = contents(context.artifacts, path)
+    if there:
+        # What cannot be sealed is found out before there is a version.
+        artifact_path(path)
+        make_manifest(ManifestFile(path=name, size=0, sha256="") for name in there)
+    elif origin is None:
+        return _register_nothing(context, draft)
+    draft = attrs.evolve(draft, status=Status.PENDING_REGISTRATION)
+    version = context.writer.apply(CreateVersion(draft))
+    return _ending(context, version, lambda: _adopt(context, path, version, set(there), origin))
+
+
+def _register_nothing(context: Context, draft: NewModelVersion) -> ModelVersion:
+    # Of a proxy's URL only its server can tell whether there is something.
+    if stored_path(context.artifacts.root, draft.source) is not None:
+        raise InvalidArgumentError(
+            f"Invalid model version source: '{draft.source}'. There are no files there; upload "
+            "them first."
+        )
+    return context.writer.apply(CreateVersion(draft))
+
+
+def seal_present(context: Context, path: str) -> Manifest | None:
+    """Seals the files at a path as they are; None if there are none.
+
+    Reads all their bytes, for the digests, unless they are sealed already.
+    """
+    with suppress(ArtifactNotFoundError):
+        return context.seals.manifest(path)
+    if not contents(context.artifacts, path):
+        return None
+    context.seals.close(path, digest=None)
+    context.writers.wait(path)
+    manifest = present(context, path)
+    if manifest is not None:
+        context.seals.seal(path, manifest)
+    return manifest
+
+
+def present(context: Context, path: str) -> Manifest | None:
+    """The manifest of what is at a path, from its bytes; None if there is no file."""
+    found = contents(context.artifacts, path)
+    digests = in_parallel(lambda info: digest_of(context.artifacts, info.path), found.values())
+    entries = [
+        ManifestFile(path=name, size=size, sha256=sha256)
+        for name, (sha256, size) in zip(found, digests, strict=True)
+    ]
+    return make_manifest(entries) if entries else None
+
+
+# The version
+
+
+def _interrupted(context: Context, draft: NewModelVersion) -> ModelVersion | None:
+    """The pending version that an earlier, identical push left."""
+    name = Comparison(AttributeRef("name"), Op.EQ, draft.name)
+    digest = Comparison(TagRef(DIGEST_TAG), Op.EQ, draft.tags[DIGEST_TAG])
+    for version in context.versions(name, digest):
+        if version.status is Status.PENDING_REGISTRATION and _is_of(draft, version):
+            return version
+    return None
+
+
+def _is_of(draft: NewModelVersion, version: ModelVersion) -> bool:
+    fields = ("source", "tags", "run_id", "run_link", "description", "user_id", "model_id")
+    return all(getattr(draft, field) == getattr(version, field) for field in fields)
+
+
+def _ending(context: Context, version: ModelVersion, deliver: Callable[[], object]) -> ModelVersion:
+    """The version, READY after its files were delivered, or FAILED and the error raised."""
+    try:
+        try:
+            deliver()
+        except (RegistryError, OSError) as error:
+            _fail(context, version, error)
+            raise
+        return _finish(context, version)
+    except (ContentionError, StoreBusyError) as error:
+        # They say that nothing was written, and there is a version by now.
+        raise StoreUnavailableError(f"{subject(version)} was not finished: {error}") from error
+
+
+def _finish(context: Context, version: ModelVersion) -> ModelVersion:
+    found = context.store.get_model_version(version.name, version.version)
+    if found.creation_timestamp != version.creation_timestamp or found.source != version.source:
+        # The model was deleted, and another one made under its name.
+        raise ConflictError(f"{subject(version)} was deleted while its files were uploaded")
+    try:
+        return context.writer.apply(
+            FinalizeVersion(name=version.name, version=version.version, status=Status.READY)
+        )
+    except ContentionError:
+        raise
+    except ConflictError:
+        # A repair, or another run of the same push, came first.
+        found = context.store.get_model_version(version.name, version.version)
+        if found.status is Status.READY:
+            return found
+        raise _GivenUpError from None
+
+
+def _fail(context: Context, version: ModelVersion, error: Exception) -> None:
+    with suppress(RegistryError):
+        context.writer.apply(
+            FinalizeVersion(
+                name=version.name,
+                version=version.version,
+                status=Status.FAILED_REGISTRATION,
+                status_message=f"upload failed: {error}"[:_MESSAGE_MAX_LENGTH],
+            )
+        )
+
+
+# The files
+
+
+def _deliver(context: Context, folder: str, tree: Tree, progress: Progress | None) -> None:
+    context.collectors.wait(folder)
+    if (sealed_ancestor := context.seals.sealed_ancestor(folder)) is not None:
+        raise ArtifactImmutableError(sealed_ancestor)
+    context.seals.close(folder, digest=tree.manifest.digest)
+    context.writers.wait(folder)
+    _upload(context, folder, tree, Meter(tree.manifest.size, progress))
+    _check_complete(context, folder, tree.manifest)
+    context.seals.seal(folder, tree.manifest)
+
+
+def _upload(context: Context, folder: str, tree: Tree, meter: Meter) -> None:
+    there = contents(context.artifacts, folder)
+
+    def send(file: ManifestFile) -> None:
+        if _is_there(context, folder, file, there):
+            meter.add(file.size)
+            return
+        pieces = meter.count(tree.read(file))
+        context.artifacts.write(f"{folder}/{file.path}", pieces, sha256=file.sha256)
+
+    wanted = {file.path for file in tree.manifest.files}
+    context.artifacts.remove(info.path for name, info in there.items() if name not in wanted)
+    in_parallel(send, tree.manifest.files)
+
+
+def _is_there(
+    context: Context, folder: str, file: ManifestFile, there: Mapping[str, FileInfo]
+) -> bool:
+    path = f"{folder}/{file.path}"
+    if file.path in there and there[file.path].size == file.size:
+        with suppress(ArtifactNotFoundError):
+            recorded = context.artifacts.stat(path).sha256
+            return (recorded or digest_of(context.artifacts, path)[0]) == file.sha256
+    return False
+
+
+def _check_complete(context: Context, folder: str, manifest: Manifest) -> None:
+    found = {name: info.size for name, info in contents(context.artifacts, folder).items()}
+    if found != {file.path: file.size for file in manifest.files}:
+        raise ConflictError(f"somebody else changed the files at '{folder}' during the upload")
+
+
+def _adopt(
+    context: Context,
+    path: str,
+    version: ModelVersion,
+    there: AbstractSet[str],
+    origin: ModelVersion | None,
+) -> None:
+    context.collectors.wait(path)
+    if not there <= contents(context.artifacts, path).keys():
+        raise ConflictError(f"files at '{path}' were removed while they were registered")
+    manifest = seal_present(context, path)
+    if manifest is None and origin is not None:
+        _check_exists(context, origin)
+    if manifest is not None and version.tags.get(DIGEST_TAG, manifest.digest) != manifest.digest:
+        # Copied from a version of other bytes.
+        context.writer.apply(
+            SetVersionTag(
+                name=version.name,
+                version=version.version,
+                key=DIGEST_TAG,
+                value=manifest.digest,
+            )
+        )
+
+
+def _check_exists(context: Context, origin: ModelVersion) -> None:
+    try:
+        context.store.get_model_version(origin.name, origin.version)
+    except NotFoundError:
+        raise ConflictError(
+            f"{subject(origin)} was deleted, and its files collected, while it was copied"
+        ) from None

@@ -1,0 +1,294 @@
+"""Large texts beside the documents: put away before a write, brought back for a reader.
+
+Strategy: a text is written, under its digest and the operation that wrote it, before the document
+that refers to it, and is never written again. A write refers anew only to a text that it wrote
+itself, or that the document it replaces refers to; compare-and-swap holds it to that document. So
+a text that no document refers to, and that is older than any operation lasts, will not be referred
+to again: `fsck` may remove it, whoever is writing. Were the key the digest alone, a writer could
+refer to a text at the moment in which it is removed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from typing import TypeVar
+
+import attrs
+
+from registry_core.documents import ModelDocument
+from registry_core.models import ModelVersion, RegisteredModel
+from registry_core.stores.s3.large_text import LargeText, digest, is_large
+from registry_core.stores.s3.layout import Layout
+from registry_core.stores.s3.objects import MissingObjectError, Objects
+from registry_core.stores.s3.pool import Pool
+
+CACHE_CHARACTERS = 64 * 1024 * 1024
+"""Characters of large texts that a process keeps: they never change, so no cached one is stale."""
+
+CONTENT_TYPE = "text/plain; charset=utf-8"
+
+EntityT = TypeVar("EntityT", RegisteredModel, ModelVersion)
+
+
+class UnreadableTextsError(Exception):
+    """Texts that documents refer to are gone, most likely with their models, or are damaged."""
+
+    def __init__(self, reasons: Mapping[LargeText, str]) -> None:
+        self.reasons = reasons
+        super().__init__(next(iter(reasons.values())))
+
+
+@attrs.frozen
+class _Unreadable:
+    why: str
+
+
+class Blobs:
+    """The large texts of one registry."""
+
+    def __init__(self, objects: Objects, layout: Layout, pool: Pool) -> None:
+        self._objects = objects
+        self._layout = layout
+        self._pool = pool
+        self._cache = _Cache(CACHE_CHARACTERS)
+
+    def spill(
+        self, after: ModelDocument, before: ModelDocument | None, *, model_id: str, operation: str
+    ) -> ModelDocument:
+        """The document with references for its large texts, which are in the bucket by now."""
+        writing = _Writing(after, before, model_id=model_id, operation=operation)
+        document = writing.document()
+        self._pool.map(self._write, writing.texts.items())
+        return document
+
+    def load(self, entities: Iterable[EntityT]) -> list[EntityT]:
+        """The entities with the texts that their documents refer to.
+
+        Raises:
+            UnreadableTextsError: some are gone or damaged, and all of these are named.
+        """
+        listed = list(entities)
+        wanted = dict.fromkeys(text for entity in listed for text in _references(entity))
+        if not wanted:
+            return listed
+        texts = self._read_all(wanted)
+        return [_resolved(entity, texts) for entity in listed]
+
+    def load_tags(self, entities: Iterable[EntityT], keys: frozenset[str]) -> list[EntityT]:
+        """The entities with their tags of these keys, for a filter to look at."""
+        listed = list(entities)
+        wanted = dict.fromkeys(
+            text
+            for entity in listed
+            for key in keys
+            if isinstance(text := entity.tags.get(key), LargeText)
+        )
+        if not wanted:
+            return listed
+        texts = self._read_all(wanted)
+        return [attrs.evolve(each, tags=_in_tags(each.tags, texts)) for each in listed]
+
+    def remove_all(self, model_id: str) -> None:
+        """Removes the texts of a model that no longer exists and never will again."""
+        keys = [each.key for each in self._objects.list_all(self._layout.values_of(model_id))]
+        self._pool.map(self._objects.delete, keys)
+
+    def _read_all(self, references: Iterable[LargeText]) -> dict[str, str]:
+        texts: dict[str, str] = {}
+        unreadable: dict[LargeText, str] = {}
+        listed = list(references)
+        for reference, found in zip(listed, self._pool.map(self._look, listed), strict=True):
+            if isinstance(found, _Unreadable):
+                unreadable[reference] = found.why
+            else:
+                texts[reference] = found
+        if unreadable:
+            raise UnreadableTextsError(unreadable)
+        return texts
+
+    def _write(self, item: tuple[LargeText, str]) -> None:
+        reference, text = item
+        if self._cache.get(reference) is not None:
+            return  # a lost race: this operation has written it already
+        key = self._layout.value(reference.model_id, reference.value_id)
+        self._objects.put_always(key, text.encode(), content_type=CONTENT_TYPE)
+        self._cache.put(reference, text)
+
+    def _look(self, reference: LargeText) -> str | _Unreadable:
+        cached = self._cache.get(reference)
+        if cached is not None:
+            return cached
+        key = self._layout.value(reference.model_id, reference.value_id)
+        try:
+            found = self._objects.get(key)
+        except MissingObjectError:
+            return _Unreadable(
+                f"A registered model refers to the object '{key}', which does not exist"
+            )
+        assert found is not None, "an unconditional read gives the object"
+        if digest(found.body) != reference.digest:
+            return _Unreadable(f"The object '{key}' is damaged: it has another digest")
+        text = found.body.decode()
+        self._cache.put(reference, text)
+        return text
+
+
+def references(document: ModelDocument) -> Iterator[LargeText]:
+    """The references of a document to its large texts."""
+    yield from _large(document.description, document.tags)
+    for version in document.versions.values():
+        yield from _references(version)
+
+
+def refers_to(entity: RegisteredModel | ModelVersion, texts: AbstractSet[str]) -> bool:
+    """Whether an entity refers to one of these texts."""
+    return bool(texts) and any(reference in texts for reference in _references(entity))
+
+
+class _Writing:
+    """Finds the large texts of a document and names them."""
+
+    def __init__(
+        self,
+        after: ModelDocument,
+        before: ModelDocument | None,
+        *,
+        model_id: str,
+        operation: str,
+    ) -> None:
+        self.texts: dict[LargeText, str] = {}
+        self._after = after
+        self._before = before
+        self._model_id = model_id
+        self._operation = operation
+        self._known: dict[str, LargeText] | None = None
+
+    def document(self) -> ModelDocument:
+        """The document with references; what is to be written is in `texts` afterwards."""
+        after = self._after
+        changed = {number: self._version(version) for number, version in self._new_versions()}
+        description = self._text(after.description)
+        tags = self._tags(after.tags)
+        if description is after.description and tags is after.tags and not changed:
+            return after
+        versions = {**after.versions, **changed}
+        return attrs.evolve(after, description=description, tags=tags, versions=versions)
+
+    def _new_versions(self) -> Iterator[tuple[int, ModelVersion]]:
+        # A version that is the very object that was read has been looked at when it was written.
+        old = {} if self._before is None else self._before.versions
+        for number, version in self._after.versions.items():
+            if old.get(number) is not version and _has_large(version):
+                yield number, version
+
+    def _version(self, version: ModelVersion) -> ModelVersion:
+        return attrs.evolve(
+            version,
+            description=self._text(version.description),
+            status_message=self._text(version.status_message),
+            tags=self._tags(version.tags),
+        )
+
+    def _tags(self, tags: Mapping[str, str]) -> Mapping[str, str]:
+        if not any(is_large(value) for value in tags.values()):
+            return tags
+        return {key: self._replaced(value) for key, value in tags.items()}
+
+    def _text(self, text: str | None) -> str | None:
+        return None if text is None else self._replaced(text)
+
+    def _replaced(self, text: str) -> str:
+        if not is_large(text):
+            return text
+        body = text.encode()
+        name = digest(body)
+        known = self._references_before().get(name)
+        if known is not None:
+            return known
+        reference = LargeText.to(
+            model_id=self._model_id, value_id=f"{name}-{self._operation}", size=len(body)
+        )
+        self.texts[reference] = text
+        return reference
+
+    def _references_before(self) -> dict[str, LargeText]:
+        if self._known is None:
+            known = () if self._before is None else references(self._before)
+            self._known = {reference.digest: reference for reference in known}
+        return self._known
+
+
+class _Cache:
+    """The texts used last, up to a number of characters."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._texts: OrderedDict[str, str] = OrderedDict()
+        self._size = 0
+
+    def get(self, reference: LargeText) -> str | None:
+        with self._lock:
+            text = self._texts.get(reference)
+            if text is not None:
+                self._texts.move_to_end(reference)
+            return text
+
+    def put(self, reference: LargeText, text: str) -> None:
+        with self._lock:
+            if reference in self._texts or len(text) > self._limit:
+                return
+            self._texts[reference] = text
+            self._size += len(text)
+            while self._size > self._limit:
+                _, dropped = self._texts.popitem(last=False)
+                self._size -= len(dropped)
+
+
+def _references(entity: RegisteredModel | ModelVersion) -> Iterator[LargeText]:
+    yield from _large(entity.description, entity.tags)
+    if isinstance(entity, RegisteredModel):
+        for version in entity.latest_versions:
+            yield from _references(version)
+    elif isinstance(entity.status_message, LargeText):
+        yield entity.status_message
+
+
+def _large(description: str | None, tags: Mapping[str, str]) -> Iterator[LargeText]:
+    if isinstance(description, LargeText):
+        yield description
+    for value in tags.values():
+        if isinstance(value, LargeText):
+            yield value
+
+
+def _has_large(version: ModelVersion) -> bool:
+    texts = (version.description, version.status_message, *version.tags.values())
+    return any(is_large(text) for text in texts)
+
+
+def _resolved(entity: EntityT, texts: Mapping[str, str]) -> EntityT:
+    if next(_references(entity), None) is None:
+        return entity
+    description = _in_text(entity.description, texts)
+    tags = _in_tags(entity.tags, texts)
+    if isinstance(entity, ModelVersion):
+        status_message = _in_text(entity.status_message, texts)
+        return attrs.evolve(
+            entity, description=description, tags=tags, status_message=status_message
+        )
+    latest = tuple(_resolved(version, texts) for version in entity.latest_versions)
+    return attrs.evolve(entity, description=description, tags=tags, latest_versions=latest)
+
+
+def _in_text(text: str | None, texts: Mapping[str, str]) -> str | None:
+    return texts[text] if isinstance(text, LargeText) else text
+
+
+def _in_tags(tags: Mapping[str, str], texts: Mapping[str, str]) -> Mapping[str, str]:
+    if not any(isinstance(value, LargeText) for value in tags.values()):
+        return tags
+    return {key: texts.get(value, value) for key, value in tags.items()}

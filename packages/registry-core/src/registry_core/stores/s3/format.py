@@ -1,0 +1,175 @@
+"""The fields of the objects in a bucket, and the converter that reads and writes them.
+
+Strict where the wire is lenient: nothing is coerced, no key is unknown. See `codec` for the format.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Any, NewType, TypeVar
+
+import attrs
+import cattrs
+from cattrs.gen import make_dict_unstructure_fn
+
+from registry_core.models import Stage, Status, WebhookStatus
+from registry_core.stores.s3.large_text import LargeText
+from registry_core.stores.s3.record import Moved, Tombstone
+
+Text = NewType("Text", str)
+"""A text that may lie beside the document."""
+
+T = TypeVar("T")
+
+
+@attrs.frozen(kw_only=True)
+class StoredVersion:
+    """A version, without what its document says."""
+
+    version: int
+    creation_timestamp: int
+    last_updated_timestamp: int | None = None
+    current_stage: Stage = Stage.NONE
+    source: str
+    storage_location: str | None = None
+    run_id: str | None = None
+    run_link: str | None = None
+    status: Status = Status.READY
+    status_message: Text | None = None
+    description: Text | None = None
+    user_id: str | None = None
+    model_id: str | None = None
+    tags: dict[str, Text] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class StoredModel:
+    """A registered model."""
+
+    name: str
+    model_id: str
+    creation_timestamp: int
+    last_updated_timestamp: int
+    description: Text | None = None
+    deployment_job_id: str | None = None
+    deployment_job_state: str | None = None
+    tags: dict[str, Text] = attrs.field(factory=dict)
+    aliases: dict[str, int] = attrs.field(factory=dict)
+    next_version: int
+    versions: list[StoredVersion]
+
+
+@attrs.frozen(kw_only=True)
+class StoredArrival:
+    """Where an arriving model comes from; see `record.Arriving`."""
+
+    source: str
+    base: str
+    operation: str
+
+
+@attrs.frozen(kw_only=True)
+class StoredWebhook:
+    """A webhook; an event is `entity.action`."""
+
+    webhook_id: str
+    name: str
+    url: str
+    events: list[str]
+    description: str | None = None
+    status: WebhookStatus
+    secret: str | None = None
+    creation_timestamp: int
+    last_updated_timestamp: int
+
+
+@attrs.frozen(kw_only=True)
+class Envelope:
+    """What every object has, whatever it holds."""
+
+    format_version: int
+    kind: str
+    revision: int
+    operations: tuple[str, ...]
+    departures: tuple[Moved, ...] = ()
+
+
+def render(fields: Mapping[str, Any]) -> bytes:
+    """The bytes of an object with these fields, for people as well."""
+    lines = ",\n".join(_lines(fields))
+    return f"{{\n{lines}\n}}\n".encode()
+
+
+def _lines(fields: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in fields.items():
+        if key == "versions" and value:
+            rows = ",\n".join(_dump(version) for version in value)
+            yield f"{_dump(key)}: [\n{rows}\n]"
+        else:
+            yield f"{_dump(key)}: {_dump(value)}"
+
+
+_dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def _make_converter(*, detailed_validation: bool) -> cattrs.Converter:
+    converter = cattrs.Converter(forbid_extra_keys=True, detailed_validation=detailed_validation)
+    for plain in (str, int):
+        converter.register_structure_hook(plain, _strict)
+    for words in (Stage, Status, WebhookStatus):  # or else they would be read as any other str
+        converter.register_structure_hook(words, _read_word)
+    converter.register_structure_hook(Text, _read_text)
+    converter.register_unstructure_hook(Text, _write_text)
+    for class_ in (StoredVersion, StoredModel, StoredWebhook, Tombstone, Moved, Envelope):
+        converter.register_unstructure_hook(
+            class_, make_dict_unstructure_fn(class_, converter, _cattrs_omit_if_default=True)
+        )
+    return converter
+
+
+def _strict(value: Any, type_: type[T]) -> T:
+    if type(value) is not type_:
+        raise TypeError(f"{type(value).__name__} instead of {type_.__name__}")
+    return value
+
+
+def _read_word(value: Any, type_: type[StrEnum]) -> StrEnum:
+    return type_(_strict(value, str))
+
+
+def _read_text(value: Any, _: Any) -> str:
+    if type(value) is str:
+        return value
+    if isinstance(value, dict) and value.keys() == {"large", "bytes"}:
+        value_id, size = _strict(value["large"], str), _strict(value["bytes"], int)
+        return LargeText.to(model_id="", value_id=value_id, size=size)
+    raise TypeError(f"{type(value).__name__} instead of a text")
+
+
+def _write_text(value: str) -> object:
+    if isinstance(value, LargeText):
+        return {"large": value.value_id, "bytes": value.size}
+    return value
+
+
+_converter = _make_converter(detailed_validation=False)
+_explaining_converter = _make_converter(detailed_validation=True)
+"""Three times slower, and says where the damage is."""
+
+ENVELOPE_FIELDS = tuple(field.name for field in attrs.fields(Envelope))
+
+
+def to_plain(stored: object) -> dict[str, Any]:
+    """The fields of a stored value, as JSON has them."""
+    plain: dict[str, Any] = _converter.unstructure(stored)
+    return plain
+
+
+def from_plain(plain: Mapping[str, Any], class_: type[T]) -> T:
+    """The stored value in JSON's fields; raises whatever fits, naming the place of the damage."""
+    try:
+        return _converter.structure(plain, class_)
+    except Exception:  # noqa: BLE001 whatever it is, the slower converter can word it
+        return _explaining_converter.structure(plain, class_)

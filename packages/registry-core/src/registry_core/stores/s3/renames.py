@@ -1,0 +1,139 @@
+"""Renames: the one change that touches two keys.
+
+Strategy. One PUT decides a rename:
+
+1. The new key gets the model as *arriving*: it names the old key, the last operation there that it
+   knows of (`base`), and the operation that will decide. To everybody else nothing is there yet.
+2. The old key becomes a tombstone that names the new one, if nobody has written it since `base`.
+   This is the commit. From now on the arriving model counts, and the old name is free.
+3. The new key gets the model as an ordinary one.
+
+Who meets an arriving model reads the old key and knows what it is (`fate`): committed, if the
+journal there has the deciding operation; void, if somebody else wrote there since `base`, so that
+the compare-and-swap of step 2 must fail; otherwise pending, which is as good as absent to a reader.
+A reader does step 3 for a renamer that died, and withdraws what is void, if it may write. Who wants
+the new name himself first writes the old key unchanged, which makes the arrival void, and then
+replaces it. Nobody replaces the tombstone of a rename before step 3 is done, so that a journal
+never loses the decision.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import attrs
+
+from registry_core.errors import RegistryError
+from registry_core.stores.s3 import codec
+from registry_core.stores.s3.journal import Entry, Journal
+from registry_core.stores.s3.layout import Layout
+from registry_core.stores.s3.objects import LostRaceError
+from registry_core.stores.s3.record import Content, Model, Record, RenameIntent, Tombstone
+from registry_core.stores.s3.retry import TransientError
+
+
+class Fate(enum.Enum):
+    """What an arriving model is."""
+
+    COMMITTED = enum.auto()
+    PENDING = enum.auto()
+    VOID = enum.auto()
+
+
+class PendingRenameError(Exception):
+    """The key is wanted, and a rename to it is under way or was abandoned."""
+
+    def __init__(self, arriving: RenameIntent) -> None:
+        self.arriving = arriving
+        super().__init__(arriving.document.name)
+
+
+def fate(arriving: RenameIntent, source: Record) -> Fate:
+    """What an arriving model is, given the settled record of the key it comes from."""
+    if arriving.operation in source.operations:
+        return Fate.COMMITTED
+    if source.operations and source.operations[-1] == arriving.base:
+        return Fate.PENDING
+    return Fate.VOID
+
+
+class RenameResolver:
+    """Decides, finishes and makes void what is arriving."""
+
+    def __init__(self, records: Journal, layout: Layout) -> None:
+        self._records = records
+        self._layout = layout
+
+    def settle(self, entry: Entry) -> Entry:
+        """The entry with an arriving model turned into what it is.
+
+        A committed one becomes a model, as if step 3 were done, and a void one a tombstone, as if
+        it had been withdrawn. A pending one stays, and counts as absent.
+        """
+        arriving = entry.content
+        if not isinstance(arriving, RenameIntent):
+            return entry
+        match fate(arriving, self._source(arriving).record):
+            case Fate.PENDING:
+                return entry
+            case Fate.VOID:
+                gone = Tombstone(name=arriving.document.name)
+                return self._records.remember(_settled(entry, arriving, gone))
+            case Fate.COMMITTED:
+                return self._records.remember(arrived(entry, arriving))
+
+    def finish(self, entry: Entry) -> Entry:
+        """The settled entry, in the bucket too if that is possible: it counts either way."""
+        if not entry.unfinished:
+            return entry
+        try:
+            return self._records.write(entry, entry.record, codec.encode(entry.record))
+        except (LostRaceError, TransientError, RegistryError):
+            return entry
+
+    def make_way(self, entry: Entry) -> None:
+        """Prepares for a write over a settled entry that holds no model.
+
+        Raises:
+            PendingArrivalError: see to the arrival first, with `make_void`.
+        """
+        match entry.content:
+            case RenameIntent() as arriving:
+                raise PendingRenameError(arriving)
+            case Tombstone(renamed_to=str(target)):
+                key = self._layout.model(target)
+                if self.settle(self._records.read(key)).unfinished:
+                    self._records.commit(key, finishing, settle=self.settle)
+
+    def make_void(self, arriving: RenameIntent) -> None:
+        """Writes the source of a pending arrival unchanged, so that it cannot be committed."""
+
+        def touch(entry: Entry) -> Content | None:
+            if fate(arriving, entry.record) is not Fate.PENDING:
+                return None
+            return entry.content
+
+        key = self._layout.model(arriving.source)
+        self._records.commit(key, touch, settle=self.settle)
+
+    def _source(self, arriving: RenameIntent) -> Entry:
+        # The source may itself have arrived without being finished. This ends: an arrival is only
+        # ever written from a model, and over a tombstone only once that rename is finished.
+        return self.settle(self._records.read(self._layout.model(arriving.source)))
+
+
+def arrived(entry: Entry, arriving: RenameIntent) -> Entry:
+    """The entry of a committed arrival, as the model that it is."""
+    model = Model(model_id=arriving.model_id, document=arriving.document)
+    return _settled(entry, arriving, model)
+
+
+def finishing(entry: Entry) -> Content | None:
+    """The change that writes down what an arrival has turned out to be."""
+    return entry.content if entry.unfinished else None
+
+
+def _settled(entry: Entry, arriving: RenameIntent, content: Model | Tombstone) -> Entry:
+    # Whoever settles it gets the same record, so that it does not matter who writes it down.
+    record = entry.record.then(arriving.operation, content)
+    return attrs.evolve(entry, record=record, unfinished=True)

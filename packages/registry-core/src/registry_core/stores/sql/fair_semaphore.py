@@ -1,0 +1,44 @@
+"""Taking turns: a semaphore that serves whoever has waited longest first.
+
+Python's own gives a place that was just given back to whoever asks at that moment, which is mostly
+the thread that gave it back: under load another one may wait until its time is up.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+
+
+class FairSemaphore:
+    """A number of places, handed to those who wait in the order of their coming. Thread-safe."""
+
+    def __init__(self, places: int) -> None:
+        self._lock = threading.Lock()
+        self._places = places
+        self._waiting: deque[threading.Lock] = deque()
+
+    def acquire(self, *, timeout: float) -> bool:
+        """Whether a place could be had within so many seconds."""
+        with self._lock:
+            if self._places:
+                self._places -= 1
+                return True
+            turn = threading.Lock()
+            turn.acquire()
+            self._waiting.append(turn)
+        if turn.acquire(timeout=timeout):
+            return True
+        with self._lock:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+                return False
+        return True  # the place came at the last moment
+
+    def release(self) -> None:
+        """Gives a place back: to who has waited longest, if anybody waits."""
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._places += 1

@@ -1,0 +1,1 @@
+"""Who calls: names, secrets, and what stops guessing."""

@@ -1,0 +1,66 @@
+"""Who calls, as far as the connection and the proxies before it tell."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+
+from litestar.types import HTTPScope, Receive
+
+from registry_server.process.settings import Network
+
+
+class Caller:
+    """The client behind one request.
+
+    `proxies` are the networks of the proxies that are believed; see `address`.
+    """
+
+    __slots__ = ("_proxies", "_receive", "_scope")
+
+    def __init__(self, scope: HTTPScope, receive: Receive, proxies: Sequence[Network] = ()) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._proxies = proxies
+
+    @property
+    def address(self) -> str:
+        """The address that the request comes from; empty where there is none.
+
+        Every proxy adds the address that it was called from at the end of X-Forwarded-For, and what
+        stands before may be anybody's invention. So it is read from its end, for as long as the
+        address that wrote an entry is a proxy's.
+        """
+        client = self._scope.get("client")
+        found = client[0] if client else ""
+        hops = self._hops() if self._proxies else []
+        while hops and self._is_proxy(found):
+            hop = hops.pop()
+            if _parsed(hop) is None:
+                break
+            found = hop
+        return found
+
+    def has_hung_up(self) -> bool:
+        """Whether nobody waits for the answer any more, as far as is known."""
+        # ASGI tells by a message, which comes after the whole body. uvicorn knows it before: what
+        # receives belongs to the object that answers.
+        return bool(getattr(getattr(self._receive, "__self__", None), "disconnected", False))
+
+    def _hops(self) -> list[str]:
+        values = [value for name, value in self._scope["headers"] if name == b"x-forwarded-for"]
+        return [hop.strip() for hop in b",".join(values).decode("latin-1").split(",")]
+
+    def _is_proxy(self, address: str) -> bool:
+        ip = _parsed(address)
+        return ip is not None and any(ip in network for network in self._proxies)
+
+
+def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return None
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        return ip.ipv4_mapped
+    return ip

@@ -1,0 +1,1 @@
+"""HTTP: the application, its tables of operations, middleware, response shapes and OpenAPI."""

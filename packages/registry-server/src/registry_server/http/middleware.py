@@ -1,0 +1,278 @@
+"""What every request passes before any handler: who may ask, from where, and what is counted.
+
+Strategy: a registry on a loopback or private address is reachable from the browser of whoever can
+reach it. A page of a foreign site can make that browser send requests; a name of the attacker's
+that resolves to the address can even read the answers. So the Host must be a name that is known to
+be ours, and requests that change something may not come from a foreign page (contract 1.6).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+import urllib.parse
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from http import HTTPStatus
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+
+from registry_server.access.callers import Caller
+from registry_server.access.users import Users
+from registry_server.http.metrics import Metrics
+from registry_server.http.paths import merge_slashes
+from registry_server.http.responses import RequestRefusedError, Response, failure
+from registry_server.process.settings import Network, is_loopback
+
+PROBES = frozenset({"/health", "/ready", "/version"})
+"""Paths that answer to everybody: a load balancer has no credentials and any Host."""
+
+SERVER_INFO = frozenset({"/api/3.0/mlflow/server-info", "/ajax-api/3.0/mlflow/server-info"})
+"""Paths that clients ask before they know anything about the server."""
+
+OPERATION = "operation"
+"""Where the state of a request has what it is counted as, if the route does not tell."""
+
+_CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_API_PREFIXES = ("/api/", "/ajax-api/")
+_ARTIFACT_PREFIXES = ("/api/2.0/mlflow-artifacts/", "/ajax-api/2.0/mlflow-artifacts/")
+_LOCAL_NAMES = frozenset({"localhost", "0.0.0.0"})  # noqa: S104 a name in a header, not a bind
+
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"SAMEORIGIN"),
+    (b"vary", b"Origin"),
+)
+_CREDENTIALS = (b"access-control-allow-credentials", b"true")
+
+_PREFLIGHT = Response(
+    HTTPStatus.NO_CONTENT,
+    b"",
+    (
+        (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE, OPTIONS"),
+        (b"access-control-allow-headers", b"Authorization, Content-Type, X-MLflow-Client-Version"),
+        (b"access-control-max-age", b"600"),
+    ),
+)
+"""What a browser is told that asks before it sends a request for a page."""
+
+
+class Middleware:
+    """The outermost ASGI application: refuses, counts, and adds the headers of every answer."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        metrics: Metrics,
+        users: Users | None = None,
+        allowed_hosts: tuple[str, ...] = (),
+        allowed_origins: tuple[str, ...] = (),
+        local_origins: bool = False,
+        trusted_proxies: Sequence[Network] = (),
+    ) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._users = users
+        self._proxies = trusted_proxies
+        self._knows_host = lru_cache(1024)(_host_rule(allowed_hosts))
+        self._knows_origin = lru_cache(1024)(_origin_rule(allowed_origins, local=local_origins))
+        # Whoever lets every page call has not meant its visitors' credentials.
+        self._credentials = () if "*" in allowed_origins else (_CREDENTIALS,)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request, or passes it on."""
+        if scope["type"] == ScopeType.HTTP:
+            await self._guard(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _guard(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        if "//" in scope["path"]:
+            merge_slashes(scope)
+        headers = _headers(scope)
+        added = (*_HEADERS, *self._shared(headers))
+        status = 0
+        is_counted = False
+
+        def count() -> None:
+            nonlocal is_counted
+            is_counted = True
+            name = scope.get("state", {}).get(OPERATION)
+            name = name or getattr(scope.get("route_handler"), "name", None)
+            self._metrics.record(name, status, time.perf_counter() - started)
+
+        async def counted_send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], *added]
+            elif message["type"] == "http.response.body" and not message.get("more_body", False):
+                # Before the client has it: whoever was answered finds the request counted.
+                count()
+            await send(message)
+
+        try:
+            app = await self._admit(scope, receive, headers)
+            await app(scope, receive, counted_send)
+        finally:
+            if not is_counted:
+                count()
+
+    async def _admit(
+        self, scope: HTTPScope, receive: Receive, headers: Mapping[bytes, bytes]
+    ) -> ASGIApp:
+        """The application that answers: the guarded one, or a refusal."""
+        try:
+            await self._check(scope, receive, headers)
+        except Exception as error:  # noqa: BLE001 no handler of the application sees it
+            return failure(error)
+        if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
+            return _PREFLIGHT
+        return self._app
+
+    async def _check(
+        self, scope: HTTPScope, receive: Receive, headers: Mapping[bytes, bytes]
+    ) -> None:
+        path, method = scope["path"], scope["method"]
+        if path in PROBES:
+            return
+        self._check_host(headers)
+        if path.startswith(_API_PREFIXES) and (method in _CHANGING or method == "OPTIONS"):
+            self._check_origin(headers)
+        _check_path(path)
+        _check_codings(headers)
+        if path in SERVER_INFO or method == "OPTIONS":
+            return
+        if self._users is not None:
+            caller = Caller(scope, receive, self._proxies)
+            scope["user"] = await self._users.authenticate(headers.get(b"authorization"), caller)
+        if headers.get(b"x-mlflow-workspace", b"").strip():
+            raise RequestRefusedError(
+                HTTPStatus.BAD_REQUEST,
+                "FEATURE_DISABLED",
+                "Workspace APIs are not available: workspaces are not enabled on this server",
+            )
+
+    def _shared(self, headers: Mapping[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
+        """The headers that let the page that asks read the answer, if it may."""
+        origin = headers.get(b"origin")
+        if origin is None or not self._knows_origin(origin, headers.get(b"host")):
+            return ()
+        return ((b"access-control-allow-origin", origin), *self._credentials)
+
+    def _check_host(self, headers: Mapping[bytes, bytes]) -> None:
+        host = headers.get(b"host")
+        if host is not None and not self._knows_host(host):
+            raise RequestRefusedError(
+                HTTPStatus.FORBIDDEN,
+                "PERMISSION_DENIED",
+                "Invalid Host header - possible DNS rebinding attack detected. A server behind "
+                "another name is told so with --allowed-hosts.",
+            )
+
+    def _check_origin(self, headers: Mapping[bytes, bytes]) -> None:
+        origin = headers.get(b"origin")
+        if origin is not None and not self._knows_origin(origin, headers.get(b"host")):
+            raise RequestRefusedError(
+                HTTPStatus.FORBIDDEN,
+                "PERMISSION_DENIED",
+                "Cross-origin request blocked. Pages of other sites may call when their origin is "
+                "in --allowed-origins.",
+            )
+
+
+def _headers(scope: HTTPScope) -> dict[bytes, bytes]:
+    # Of a repeated header the first counts, as for whoever set it before a proxy added its own.
+    found: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        found.setdefault(name, value)
+    return found
+
+
+def _check_codings(headers: Mapping[bytes, bytes]) -> None:
+    """Refuse a body that would have to be decoded first (RFC 9110, sections 8.4 and 15.5.16)."""
+    coding = headers.get(b"content-encoding")
+    if coding is not None and coding.strip().lower() not in (b"", b"identity"):
+        raise RequestRefusedError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "BAD_REQUEST",
+            f"A body with the Content-Encoding '{coding.decode('latin-1')}' is not read: "
+            "send it as it is.",
+            headers=((b"accept-encoding", b"identity"),),
+        )
+    transfer = headers.get(b"transfer-encoding")
+    if transfer is not None and transfer.strip().lower() != b"chunked":
+        raise RequestRefusedError(
+            HTTPStatus.NOT_IMPLEMENTED,
+            "NOT_IMPLEMENTED",
+            f"The Transfer-Encoding '{transfer.decode('latin-1')}' is not understood: "
+            "send the body with its length, or in chunks.",
+        )
+
+
+def _check_path(path: str) -> None:
+    """Refuse spellings of a path that a router would tidy up (contract 1.1)."""
+    if path.startswith(_ARTIFACT_PREFIXES):
+        return
+    if path.endswith("/") or "//" in path:
+        raise RequestRefusedError(
+            HTTPStatus.NOT_FOUND, "ENDPOINT_NOT_FOUND", f"There is no endpoint at {path}"
+        )
+
+
+def _host_rule(allowed: tuple[str, ...]) -> Callable[[bytes], bool]:
+    patterns = tuple(pattern.lower() for pattern in allowed)
+
+    def knows(host: bytes) -> bool:
+        name = _hostname("//" + host.decode("latin-1"))
+        return name is not None and (
+            _is_near(name) or any(fnmatchcase(name, pattern) for pattern in patterns)
+        )
+
+    return knows
+
+
+def _origin_rule(allowed: tuple[str, ...], *, local: bool) -> Callable[[bytes, bytes | None], bool]:
+    """Which pages may call, by their origin and the Host that they call.
+
+    With `local` also those of the machine that the server is on. A browser elsewhere has another
+    machine's pages under the same origins, so they may only call the server by such a name, too.
+    """
+
+    def knows(origin: bytes, host: bytes | None) -> bool:
+        text, called = origin.decode("latin-1"), (host or b"").decode("latin-1")
+        if any(fnmatchcase(text, pattern) for pattern in allowed):
+            return True
+        name = _hostname(text)
+        if name is None:
+            return False
+        if text.partition("://")[2] == called:
+            return True
+        return local and is_loopback(name) and is_loopback(_hostname(f"//{called}") or "")
+
+    return knows
+
+
+def _hostname(url: str) -> str | None:
+    """The host in a URL, lower case and without port; None if there is none."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        _ = parts.port  # raises for what is no port
+    except ValueError:
+        return None
+    return None if parts.path or parts.username is not None else parts.hostname
+
+
+def _is_near(name: str) -> bool:
+    """Whether a host is this machine or an address of a private network."""
+    if name in _LOCAL_NAMES or name.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return address.is_private or address.is_loopback

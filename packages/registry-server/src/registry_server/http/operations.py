@@ -1,0 +1,385 @@
+"""The one table of operations: from it come the routes and the OpenAPI document.
+
+A row names what MLflow names (contract 2): method and path under a prefix, the class of the
+request, the `Registry` call, the shape of the answer. Rows of other modules are appended to
+`REGISTRY_OPERATIONS` where the application is made.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import attrs
+from litestar.types import Method
+
+from registry_core import ModelVersion, Page, RegisteredModel, Registry
+from registry_core.wire import requests
+from registry_server.http import response_shapes
+from registry_server.http.response_shapes import ResponseShape
+
+RequestT = TypeVar("RequestT")
+ResultT = TypeVar("ResultT")
+
+
+SHORT_BODY_BYTES = 2 * 1024 * 1024
+"""The longest body of an operation: a text of 100,000 characters takes 1.4 MiB, if each is escaped
+twice."""
+
+LONG_BODY_BYTES = 8 * 1024 * 1024
+"""The longest body of an operation with tags or a filter: the tags that an entity may have take
+1 MiB in UTF-8, and up to six times as much in JSON."""
+
+
+class Work(enum.Enum):
+    """What an operation has a server do. Each kind has threads of its own."""
+
+    READING = enum.auto()
+    """It reads one entity, in a moment."""
+    SEARCHING = enum.auto()
+    """It may read much, and take seconds."""
+    CHANGING = enum.auto()
+    """It changes the model that its request names, and may have to wait for others who do."""
+    WAITING = enum.auto()
+    """It may take as long as some other host does."""
+
+
+@attrs.frozen(kw_only=True)
+class RequestContext:
+    """What an operation is given besides its request."""
+
+    registry: Registry
+    user: str | None = None
+    """The authenticated name, when the server authenticates."""
+
+
+@attrs.frozen(kw_only=True)
+class Operation(Generic[RequestT, ResultT]):
+    """One operation over HTTP.
+
+    `path` is relative to the prefixes of its group; `{name}` in it is a field of the request.
+    """
+
+    id: str
+    method: Method
+    path: str
+    request: type[RequestT]
+    call: Callable[[RequestContext, RequestT], ResultT]
+    answer: ResponseShape[ResultT]
+    summary: str
+    work: Work = Work.CHANGING
+    max_body_bytes: int = SHORT_BODY_BYTES
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the operation takes its request from the query."""
+        return self.method == "GET"
+
+
+def _create_registered_model(
+    context: RequestContext, request: requests.CreateRegisteredModel
+) -> RegisteredModel:
+    return context.registry.create_registered_model(
+        request.name, description=request.description, tags=request.tags
+    )
+
+
+def _search_registered_models(
+    context: RequestContext, request: requests.SearchRegisteredModels
+) -> Page[RegisteredModel]:
+    return context.registry.search_registered_models(
+        request.filter,
+        order_by=request.order_by,
+        max_results=request.max_results,
+        page_token=request.page_token,
+    )
+
+
+def _create_model_version(
+    context: RequestContext, request: requests.CreateModelVersion
+) -> ModelVersion:
+    return context.registry.create_model_version(
+        request.name,
+        source=request.source,
+        run_id=request.run_id,
+        run_link=request.run_link,
+        description=request.description,
+        tags=request.tags,
+        model_id=request.model_id,
+        user_id=context.user,
+    )
+
+
+def _transition(
+    context: RequestContext, request: requests.TransitionModelVersionStage
+) -> ModelVersion:
+    return context.registry.transition_model_version_stage(
+        request.name,
+        request.version,
+        stage=request.stage,
+        archive_existing_versions=request.archive_existing_versions,
+    )
+
+
+def _search_model_versions(
+    context: RequestContext, request: requests.SearchModelVersions
+) -> Page[ModelVersion]:
+    return context.registry.search_model_versions(
+        request.filter,
+        order_by=request.order_by,
+        max_results=request.max_results,
+        page_token=request.page_token,
+    )
+
+
+def _get_latest_versions(
+    context: RequestContext, request: requests.GetLatestVersions
+) -> tuple[ModelVersion, ...]:
+    return context.registry.get_latest_versions(request.name, stages=request.stages)
+
+
+_REGISTERED_MODELS: tuple[Operation[Any, Any], ...] = (
+    Operation(
+        id="createRegisteredModel",
+        method="POST",
+        path="/registered-models/create",
+        request=requests.CreateRegisteredModel,
+        call=_create_registered_model,
+        answer=response_shapes.REGISTERED_MODEL,
+        summary="Create a registered model.",
+        max_body_bytes=LONG_BODY_BYTES,
+    ),
+    Operation(
+        id="renameRegisteredModel",
+        method="POST",
+        path="/registered-models/rename",
+        request=requests.RenameRegisteredModel,
+        call=lambda context, request: context.registry.rename_registered_model(
+            request.name, new_name=request.new_name
+        ),
+        answer=response_shapes.REGISTERED_MODEL,
+        summary="Rename a registered model, with all it has.",
+    ),
+    Operation(
+        id="updateRegisteredModel",
+        method="PATCH",
+        path="/registered-models/update",
+        request=requests.UpdateRegisteredModel,
+        call=lambda context, request: context.registry.update_registered_model(
+            request.name, description=request.description
+        ),
+        answer=response_shapes.REGISTERED_MODEL,
+        summary="Set the description of a registered model; none erases it.",
+    ),
+    Operation(
+        id="deleteRegisteredModel",
+        method="DELETE",
+        path="/registered-models/delete",
+        request=requests.DeleteRegisteredModel,
+        call=lambda context, request: context.registry.delete_registered_model(request.name),
+        answer=response_shapes.NOTHING,
+        summary="Delete a registered model with all its versions.",
+    ),
+    Operation(
+        id="getRegisteredModel",
+        method="GET",
+        path="/registered-models/get",
+        request=requests.GetRegisteredModel,
+        call=lambda context, request: context.registry.get_registered_model(request.name),
+        answer=response_shapes.REGISTERED_MODEL,
+        summary="Get a registered model with its newest versions.",
+        work=Work.READING,
+    ),
+    Operation(
+        id="searchRegisteredModels",
+        method="GET",
+        path="/registered-models/search",
+        request=requests.SearchRegisteredModels,
+        call=_search_registered_models,
+        answer=response_shapes.REGISTERED_MODELS,
+        summary="Search registered models.",
+        work=Work.SEARCHING,
+        max_body_bytes=LONG_BODY_BYTES,
+    ),
+    Operation(
+        id="getLatestVersions",
+        method="POST",
+        path="/registered-models/get-latest-versions",
+        request=requests.GetLatestVersions,
+        call=_get_latest_versions,
+        answer=response_shapes.LATEST_VERSIONS,
+        summary="Get the newest version of each stage.",
+        work=Work.READING,
+    ),
+    Operation(
+        id="getLatestVersionsByQuery",
+        method="GET",
+        path="/registered-models/get-latest-versions",
+        request=requests.GetLatestVersions,
+        call=_get_latest_versions,
+        answer=response_shapes.LATEST_VERSIONS,
+        summary="Get the newest version of each stage.",
+        work=Work.READING,
+    ),
+    Operation(
+        id="setRegisteredModelTag",
+        method="POST",
+        path="/registered-models/set-tag",
+        request=requests.SetRegisteredModelTag,
+        call=lambda context, request: context.registry.set_registered_model_tag(
+            request.name, request.key, request.value
+        ),
+        answer=response_shapes.NOTHING,
+        summary="Set a tag of a registered model.",
+    ),
+    Operation(
+        id="deleteRegisteredModelTag",
+        method="DELETE",
+        path="/registered-models/delete-tag",
+        request=requests.DeleteRegisteredModelTag,
+        call=lambda context, request: context.registry.delete_registered_model_tag(
+            request.name, request.key
+        ),
+        answer=response_shapes.NOTHING,
+        summary="Delete a tag of a registered model.",
+    ),
+    Operation(
+        id="setRegisteredModelAlias",
+        method="POST",
+        path="/registered-models/alias",
+        request=requests.SetRegisteredModelAlias,
+        call=lambda context, request: context.registry.set_registered_model_alias(
+            request.name, request.alias, request.version
+        ),
+        answer=response_shapes.NOTHING,
+        summary="Point an alias at a model version.",
+    ),
+    Operation(
+        id="deleteRegisteredModelAlias",
+        method="DELETE",
+        path="/registered-models/alias",
+        request=requests.DeleteRegisteredModelAlias,
+        call=lambda context, request: context.registry.delete_registered_model_alias(
+            request.name, request.alias
+        ),
+        answer=response_shapes.NOTHING,
+        summary="Delete an alias.",
+    ),
+    Operation(
+        id="getModelVersionByAlias",
+        method="GET",
+        path="/registered-models/alias",
+        request=requests.GetModelVersionByAlias,
+        call=lambda context, request: context.registry.get_model_version_by_alias(
+            request.name, request.alias
+        ),
+        answer=response_shapes.MODEL_VERSION,
+        summary="Get the model version that an alias names.",
+        work=Work.READING,
+    ),
+)
+
+_MODEL_VERSIONS: tuple[Operation[Any, Any], ...] = (
+    Operation(
+        id="createModelVersion",
+        method="POST",
+        path="/model-versions/create",
+        request=requests.CreateModelVersion,
+        call=_create_model_version,
+        answer=response_shapes.MODEL_VERSION,
+        summary="Create the next version of a registered model.",
+        max_body_bytes=LONG_BODY_BYTES,
+    ),
+    Operation(
+        id="updateModelVersion",
+        method="PATCH",
+        path="/model-versions/update",
+        request=requests.UpdateModelVersion,
+        call=lambda context, request: context.registry.update_model_version(
+            request.name, request.version, description=request.description
+        ),
+        answer=response_shapes.MODEL_VERSION,
+        summary="Set the description of a model version; none erases it.",
+    ),
+    Operation(
+        id="transitionModelVersionStage",
+        method="POST",
+        path="/model-versions/transition-stage",
+        request=requests.TransitionModelVersionStage,
+        call=_transition,
+        answer=response_shapes.MODEL_VERSION,
+        summary="Move a model version to a stage.",
+    ),
+    Operation(
+        id="deleteModelVersion",
+        method="DELETE",
+        path="/model-versions/delete",
+        request=requests.DeleteModelVersion,
+        call=lambda context, request: context.registry.delete_model_version(
+            request.name, request.version
+        ),
+        answer=response_shapes.NOTHING,
+        summary="Delete a model version; its number is not used again.",
+    ),
+    Operation(
+        id="getModelVersion",
+        method="GET",
+        path="/model-versions/get",
+        request=requests.GetModelVersion,
+        call=lambda context, request: context.registry.get_model_version(
+            request.name, request.version
+        ),
+        answer=response_shapes.MODEL_VERSION,
+        summary="Get a model version.",
+        work=Work.READING,
+    ),
+    Operation(
+        id="searchModelVersions",
+        method="GET",
+        path="/model-versions/search",
+        request=requests.SearchModelVersions,
+        call=_search_model_versions,
+        answer=response_shapes.MODEL_VERSIONS,
+        summary="Search model versions.",
+        work=Work.SEARCHING,
+        max_body_bytes=LONG_BODY_BYTES,
+    ),
+    Operation(
+        id="getModelVersionDownloadUri",
+        method="GET",
+        path="/model-versions/get-download-uri",
+        request=requests.GetModelVersionDownloadUri,
+        call=lambda context, request: context.registry.get_model_version_download_uri(
+            request.name, request.version
+        ),
+        answer=response_shapes.ARTIFACT_URI,
+        summary="Get the URI of a model version's artifacts.",
+        work=Work.READING,
+    ),
+    Operation(
+        id="setModelVersionTag",
+        method="POST",
+        path="/model-versions/set-tag",
+        request=requests.SetModelVersionTag,
+        call=lambda context, request: context.registry.set_model_version_tag(
+            request.name, request.version, request.key, request.value
+        ),
+        answer=response_shapes.NOTHING,
+        summary="Set a tag of a model version.",
+    ),
+    Operation(
+        id="deleteModelVersionTag",
+        method="DELETE",
+        path="/model-versions/delete-tag",
+        request=requests.DeleteModelVersionTag,
+        call=lambda context, request: context.registry.delete_model_version_tag(
+            request.name, request.version, request.key
+        ),
+        answer=response_shapes.NOTHING,
+        summary="Delete a tag of a model version.",
+    ),
+)
+
+REGISTRY_OPERATIONS = _REGISTERED_MODELS + _MODEL_VERSIONS
+"""The 22 operations on registered models and model versions."""

@@ -1,0 +1,114 @@
+"""The routes beside the registry: is it up, what is it, how does it fare (contract 1.7)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp
+
+from registry_core import Registry, RegistryError
+from registry_core.wire import Json
+from registry_server.http import responses
+from registry_server.http.metrics import Metrics
+from registry_server.http.middleware import SERVER_INFO
+from registry_server.http.responses import RequestRefusedError, Response
+from registry_server.process.threads import Threads
+
+MLFLOW_VERSION = "3.17.2"
+"""The release whose REST API this server speaks: what clients compare with their own."""
+
+READY_SECONDS = 5.0
+"""How long `/ready` waits for the store before it says no."""
+
+NOT_READY = "The store is not ready; the server's log has the reason."
+"""All that `/ready` says then: whoever asks has shown no credentials, and a driver's words name
+hosts, users and databases."""
+
+REASON_LOGGED_SECONDS = 10.0
+"""How often the reason is logged: anybody may ask, as often as they like."""
+
+_logger = logging.getLogger("registry_server")
+
+SERVER_INFO_BODY: Json = {
+    # The tracking store, which there is none of.
+    "store_type": None,
+    "workspaces_enabled": False,
+    "trace_archival_enabled": False,
+    "presigned_upload_run_id_supported": False,
+    "presigned_upload_model_id_supported": False,
+    "features_enabled": {"gateway": False},
+}
+
+
+def routes(
+    registry: Registry, threads: Threads, metrics: Metrics, openapi: Json, *, multipart: bool
+) -> list[HTTPRouteHandler]:
+    """The handlers of the probe routes; `multipart` is whether artifacts may go past the server."""
+    info = responses.success(
+        {
+            **SERVER_INFO_BODY,
+            "multipart_uploads_enabled": multipart,
+            "multipart_downloads_enabled": multipart,
+        }
+    )
+    document = responses.success(openapi)
+    reasons = _Reasons()
+
+    async def ready() -> ASGIApp:
+        try:
+            await asyncio.wait_for(threads.run(registry.ping), READY_SECONDS)
+        except (RegistryError, TimeoutError) as error:
+            reasons.log(error)
+            return RequestRefusedError(
+                HTTPStatus.SERVICE_UNAVAILABLE, "TEMPORARILY_UNAVAILABLE", NOT_READY
+            ).reply()
+        return responses.text("OK")
+
+    return [
+        _route("health", ["/health"], lambda: responses.text("OK")),
+        _route("version", ["/version"], _version),
+        _route("server_info", sorted(SERVER_INFO), lambda: info),
+        _route("metrics", ["/metrics"], lambda: responses.text(metrics.text(), _PROMETHEUS)),
+        _route("openapi", ["/openapi.json"], lambda: document),
+        HTTPRouteHandler(
+            ["/ready"], http_method=["GET", "HEAD"], status_code=HTTPStatus.OK, name="ready"
+        )(ready),
+    ]
+
+
+NAMES = ("health", "version", "server_info", "metrics", "openapi", "ready")
+"""The names of the probe routes, as they are counted."""
+
+_PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def _route(name: str, paths: list[str], answer: Callable[[], Response]) -> HTTPRouteHandler:
+    async def handle() -> ASGIApp:
+        return answer()
+
+    return HTTPRouteHandler(
+        paths, http_method=["GET", "HEAD"], status_code=HTTPStatus.OK, name=name
+    )(handle)
+
+
+def _version() -> Response:
+    return responses.text(MLFLOW_VERSION, "text/html; charset=utf-8")
+
+
+class _Reasons:
+    """Logs why the store is not ready, once in a while."""
+
+    def __init__(self) -> None:
+        self._logged_at = float("-inf")
+
+    def log(self, error: Exception) -> None:
+        reason = str(error) or f"it did not answer within {READY_SECONDS:.0f} seconds"
+        now = time.monotonic()
+        if now - self._logged_at >= REASON_LOGGED_SECONDS:
+            self._logged_at = now
+            _logger.warning("the store is not ready: %s", reason)

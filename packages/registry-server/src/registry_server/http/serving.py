@@ -1,0 +1,295 @@
+"""What serves one operation: the bytes of a request in, a finished answer out.
+
+Strategy: what an operation does is synchronous. So one function decodes, calls and encodes in one
+go: a read in the event loop's own thread, if the store can do it without holding up others
+(`inloop`), and everything else in a thread for what it is (`lanes`). A change is decoded before it
+has a thread, because it waits for those of its model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+
+import attrs
+from litestar.types import HTTPScope, Receive
+
+from registry_core import Registry, StoreBusyError, wire
+from registry_core.authors import Origin
+from registry_core.inloop import TooLargeError, WouldBlockError
+from registry_core.interest import wanted_while
+from registry_server.http import outages, responses
+from registry_server.http.operations import Operation, RequestContext, Work
+from registry_server.http.responses import RequestRefusedError, Response
+from registry_server.process.lanes import ClientGoneError, HangUp, Lane
+from registry_server.process.loop_runner import LoopRunner
+from registry_server.process.settings import Settings
+
+_WAITING_THREADS = 4
+"""Threads for operations that wait for other hosts, so that they hold up no others."""
+
+_DECODING_THREADS = 1
+"""Threads that decode long requests. Each keeps Python's lock for tens of milliseconds, so several
+would keep the event loop waiting one after the other."""
+
+_LONG_BYTES = 16 * 1024
+"""Of a request that is decoded in a thread. To decode a shorter one takes the event loop less than
+to wait for a thread."""
+
+_MOST_BYTES_AT_ONCE = 2 * 1024
+"""Of a read's request that the event loop does itself. To parse a filter of 60 clauses, which has
+5 KiB, takes longer than most reads."""
+
+ANONYMOUS = "anonymous"
+"""The actor of changes over HTTP on a server that asks nobody for a name."""
+
+REASON_HEADER = b"x-registry-reason"
+"""The header in which any client may say why it makes a change, in UTF-8."""
+
+
+@attrs.frozen
+class Requester:
+    """Who makes a request, as far as the server knows it, and why."""
+
+    user: str | None = None
+    reason: str | None = None
+
+
+class Lanes:
+    """The threads of each kind of work."""
+
+    def __init__(self, threads: int) -> None:
+        self.waiting = Lane(_WAITING_THREADS, name="waiting")
+        self.decoding = Lane(_DECODING_THREADS, name="decoding")
+        self.searching = Lane(max(1, threads // 2), name="searching")
+        self._lanes = {
+            Work.READING: Lane(threads, name="reading"),
+            Work.SEARCHING: self.searching,
+            # Half of them for one model: changes that share a transaction need company.
+            Work.CHANGING: Lane(threads, name="changing", most_of_a_key=max(1, threads // 2)),
+            Work.WAITING: self.waiting,
+        }
+
+    def of(self, work: Work) -> Lane:
+        """The lane of a kind of work."""
+        return self._lanes[work]
+
+    def close(self) -> None:
+        """Ends all threads but those that wait for others."""
+        self.decoding.close()
+        for lane in self._lanes.values():
+            if lane is not self.waiting:
+                lane.close()
+
+
+class Runner:
+    """Runs one operation on the bytes of a request; failures are answers, too.
+
+    `observe` is called with the result of each that reads.
+
+    Raises:
+        WouldWaitError: it was called in an event loop, and has to be in a thread.
+    """
+
+    def __init__(
+        self,
+        operation: Operation[Any, Any],
+        registry: Registry,
+        observe: Callable[[Any], None],
+    ) -> None:
+        self._operation = operation
+        self._registry = registry
+        self._observe = observe
+
+    def __call__(self, decode: Callable[[], Any], who: Requester) -> Response:
+        """The answer to what `decode` gives."""
+        request = decode()
+        return request if isinstance(request, Response) else self.answered(request, who)
+
+    def decoded(
+        self,
+        query: bytes,
+        content_type: str | None,
+        body: Sequence[bytes],
+        path_fields: dict[str, Any],
+    ) -> Any:
+        """The request in what was received, or the answer to one that there is none in."""
+        operation = self._operation
+        try:
+            if operation.is_read and query:
+                fields = wire.fields_of_query(operation.request, query)
+            else:
+                wire.check_content_type(operation.method, content_type)
+                fields = wire.fields_of_body(b"".join(body))
+            if path_fields:
+                fields = {**fields, **path_fields}
+            return wire.decode_request(operation.request, fields)
+        except Exception as error:  # noqa: BLE001 as below
+            return responses.failure(error)
+
+    def answered(self, request: Any, who: Requester) -> Response:
+        """The answer to a request."""
+        operation = self._operation
+        try:
+            call = RequestContext(registry=self._acting(who), user=who.user)
+            result = operation.call(call, request)
+            reply = responses.success(operation.answer.encode(result))
+            if operation.is_read:
+                self._observe(result)
+            else:
+                outages.end()
+        except WouldBlockError:
+            raise
+        except Exception as error:  # noqa: BLE001 the one place where errors become answers
+            return responses.failure(error)
+        return reply
+
+    def _acting(self, who: Requester) -> Registry:
+        """The registry, in the name of who asks."""
+        if self._operation.is_read:
+            return self._registry
+        return self._registry.acting_as(
+            who.user or ANONYMOUS,
+            reason=who.reason,
+            origin=Origin.HTTP,
+            is_authenticated=who.user is not None,
+        )
+
+
+class Served:
+    """One operation, over HTTP."""
+
+    def __init__(
+        self,
+        operation: Operation[Any, Any],
+        runner: Runner,
+        lanes: Lanes,
+        inloop: LoopRunner | None,
+        settings: Settings,
+    ) -> None:
+        self.operation = operation
+        self._is_read = operation.is_read
+        self._runner = runner
+        self._lanes = lanes
+        self._lane = lanes.of(operation.work)
+        self._inloop = inloop
+        self._max_body_bytes = min(settings.max_body_bytes, operation.max_body_bytes)
+
+    async def reply(self, scope: HTTPScope, receive: Receive) -> Response:
+        """The answer to a request.
+
+        Raises:
+            RequestRefusedError: it cannot be read.
+        """
+        query, content_type, who = scope["query_string"], None, Requester(scope.get("user"))
+        if not self._is_read:
+            headers = _headers_of_changes(scope["headers"])
+            query, content_type = b"", headers.get(b"content-type")
+            who = attrs.evolve(who, reason=headers.get(REASON_HEADER))
+        if query:
+            body: Sequence[bytes] = ()
+            size = len(query)
+        else:
+            body = await self._body(scope["headers"], receive)
+            size = sum(map(len, body))
+        decode = partial(self._runner.decoded, query, content_type, body, scope["path_params"])
+        lane = self._lane
+        if self._inloop is not None and size <= _MOST_BYTES_AT_ONCE:
+            try:
+                return await self._inloop.run(partial(self._runner, decode, who))
+            except TooLargeError:
+                lane = self._lanes.searching
+            except WouldBlockError:
+                pass
+        in_threads = self._in_threads(decode, size, who, lane, HangUp(receive))
+        # What came is kept no longer than until it is decoded.
+        del body, decode
+        return await in_threads
+
+    async def _in_threads(
+        self,
+        decode: Callable[[], Any],
+        size: int,
+        who: Requester,
+        lane: Lane,
+        client: HangUp,
+    ) -> Response:
+        try:
+            if size > _LONG_BYTES:
+                decoding = self._lanes.decoding.call(decode, client=client, size=size)
+                del decode
+                request = await decoding
+            else:
+                request = decode()
+            if isinstance(request, Response):
+                return request
+            answer = partial(self._runner.answered, request, who)
+            if lane is self._lanes.searching:
+                client.watched()
+                answer = partial(_while_wanted, client, answer)
+            model = getattr(request, "name", None) if lane.has_keys else None
+            return await lane.call(answer, client=client, size=size, key=model)
+        except ClientGoneError:
+            return _NOBODY_READS
+        except StoreBusyError as error:
+            return responses.failure(error)
+        finally:
+            client.close()
+
+    async def _body(
+        self, headers: Iterable[tuple[bytes, bytes]], receive: Receive
+    ) -> Sequence[bytes]:
+        """The whole body, in the pieces it came in.
+
+        Raises:
+            RequestRefusedError: it is too long, or the client hung up.
+        """
+        limit = self._max_body_bytes
+        for name, value in headers:
+            # Before it has come, as far as it is announced.
+            if name == b"content-length" and value.isdigit() and int(value) > limit:
+                raise _too_long(limit)
+        pieces = []
+        size = 0
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] != "http.request":
+                raise RequestRefusedError(
+                    HTTPStatus.BAD_REQUEST, "BAD_REQUEST", "The request ended before its body did."
+                )
+            size += len(message["body"])
+            if size > limit:
+                raise _too_long(limit)
+            pieces.append(message["body"])
+            more = message["more_body"]
+        return pieces
+
+
+def _while_wanted(client: HangUp, answer: Callable[[], Response]) -> Response:
+    with wanted_while(lambda: not client.has_happened):
+        return answer()
+
+
+_NOBODY_READS = RequestRefusedError(
+    HTTPStatus.BAD_REQUEST, "BAD_REQUEST", "The client hung up before its request was begun."
+).reply()
+
+
+def _headers_of_changes(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, str]:
+    """The headers that an operation which changes something looks at."""
+    return {
+        name: value.decode("utf-8", "replace")
+        for name, value in headers
+        if name in (b"content-type", REASON_HEADER)
+    }
+
+
+def _too_long(limit: int) -> RequestRefusedError:
+    return RequestRefusedError(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "INVALID_PARAMETER_VALUE",
+        f"The request body exceeds the maximum of {limit} bytes.",
+    )

@@ -1,0 +1,1 @@
+"""The process: settings, workers, connections, the protocol, and the threads that serve them."""

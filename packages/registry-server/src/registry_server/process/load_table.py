@@ -1,0 +1,57 @@
+"""How many connections each worker has, so that workers share them out evenly."""
+
+from __future__ import annotations
+
+import mmap
+
+_WORKERS_MAX = 256
+"""Workers that know of each other. Further ones take what comes."""
+
+_NOBODY = 2**31 - 1
+"""Where there is no worker, in place of how many connections it has: nobody has more."""
+
+_TOLERANCE = 8
+"""A worker takes connections while it has one more than another, and an eighth of its own: those
+that are soon over do not matter, and of many that come at once few wait for each other's turn."""
+
+
+class LoadTable:
+    """How many connections each worker has, in memory that is shared with forked processes."""
+
+    def __init__(self) -> None:
+        self._counts = memoryview(mmap.mmap(-1, 4 * _WORKERS_MAX)).cast("i")
+        self._shares = [WorkerLoad(self._counts, index) for index in range(_WORKERS_MAX)]
+        self._free = self._shares[::-1]
+
+    def take(self) -> WorkerLoad:
+        """The share of one more worker. It is for the parent to call, which has one thread."""
+        return self._free.pop() if self._free else WorkerLoad(self._counts, None)
+
+    def give_back(self, share: WorkerLoad) -> None:
+        """Frees the share of a worker that has ended."""
+        if share in self._shares and share not in self._free:
+            share.leave()
+            self._free.append(share)
+
+
+class WorkerLoad:
+    """One worker's part."""
+
+    def __init__(self, counts: memoryview[int], index: int | None) -> None:
+        self._counts = counts
+        self._index = index
+        self.leave()
+
+    def tell(self, count: int) -> None:
+        """Lets the others know how many connections this worker has."""
+        if self._index is not None:
+            self._counts[self._index] = count
+
+    def leave(self) -> None:
+        """Lets the others know that this worker takes no connections."""
+        self.tell(_NOBODY)
+
+    def is_fair(self, count: int) -> bool:
+        """Whether a worker that has so many may take one more."""
+        fewest = min(self._counts.tolist())
+        return count <= fewest + 1 + count // _TOLERANCE
