@@ -11,6 +11,7 @@ import pytest
 
 from registry_core import (
     ArtifactImmutableError,
+    Author,
     ConflictError,
     ContentionError,
     InvalidArgumentError,
@@ -23,6 +24,7 @@ from registry_core import (
 )
 from registry_core.artifacts import ArtifactStore
 from registry_core.artifacts.versions import encode_name
+from registry_core.changes import FinalizeVersion
 from registry_core.testing.calls import Calls
 from services.artifacts import MODEL, all_bytes, memory_registry, read_tree, write_tree
 from services.watched_artifacts import WatchedArtifacts
@@ -119,16 +121,24 @@ def test_failed_push_says_why_and_may_be_repeated(
 
 
 @pytest.mark.parametrize("error", [StoreBusyError("full"), ContentionError("lost again")])
-@pytest.mark.parametrize("method", ["get_model_version", "finalize_model_version"])
+@pytest.mark.parametrize("point", ["read", "finalize"])
 def test_store_that_is_busy_when_there_is_a_version_has_not_written_nothing(
-    registry: Registry, model: Path, monkeypatch: pytest.MonkeyPatch, method: str, error: Exception
+    registry: Registry, model: Path, monkeypatch: pytest.MonkeyPatch, point: str, error: Exception
 ) -> None:
     """Over HTTP a client would repeat the whole call, because nothing was written, and make another."""
 
     def busy(*_: object, **__: object) -> object:
         raise error
 
-    monkeypatch.setattr(registry.store, method, busy)
+    apply = registry.store.apply
+
+    def apply_unless_last(change: object, *, by: Author) -> object:
+        return busy() if isinstance(change, FinalizeVersion) else apply(change, by=by)
+
+    if point == "read":
+        monkeypatch.setattr(registry.store, "get_model_version", busy)
+    else:
+        monkeypatch.setattr(registry.store, "apply", apply_unless_last)
     with pytest.raises(StoreUnavailableError, match="was not finished") as raised:
         registry.create_model_version("churn", source=str(model))
     assert not isinstance(raised.value, StoreBusyError)

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from registry_core import interest
+from registry_core.changes import SetModelTag
 from registry_core.stores.memory import MemoryStore
 from registry_server import Settings
 from registry_server.http import serving
@@ -38,11 +39,12 @@ class Holding(MemoryStore):
         self._hold()
         return super().search_registered_models(query)
 
-    def set_registered_model_tag(self, name, key, value):
-        self.begun.append(name)
-        if name == "held":
-            self._hold()
-        super().set_registered_model_tag(name, key, value)
+    def apply(self, change, *, by):
+        if isinstance(change, SetModelTag):
+            self.begun.append(change.name)
+            if change.name == "held":
+                self._hold()
+        return super().apply(change, by=by)
 
     def get_registered_model(self, name):
         self.begun.append("read")
