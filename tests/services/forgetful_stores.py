@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import time
 
+from registry_core.changes import CreateModel, DeleteModel, RenameModel
 from registry_core.errors import AlreadyExistsError, InvalidArgumentError, StoreUnavailableError
 from registry_core.models import Status
 from registry_core.search import Page
 from registry_core.stores.memory import MemoryStore
 from registry_core.testing import ages
 from services.buggy_stores import Editable, caught_by
+from services.method_store import MethodStore
 from services.pickled_store import PickledStore
 
 MINUTE = 60_000
@@ -25,11 +27,13 @@ DAY = 24 * HOUR
 class ForgetsTakenNames(PickledStore):
     """What a create has to know, a journal tells that holds a minute or eight changes."""
 
-    def create_registered_model(self, new):
+    def apply(self, change, *, by):
         try:
-            return self._call("create_registered_model", new)
+            return super().apply(change, by=by)
         except AlreadyExistsError:
-            found = self.get_registered_model(new.name)
+            if not isinstance(change, CreateModel):
+                raise
+            found = self.get_registered_model(change.model)
             is_old = self._clock() - found.creation_timestamp > MINUTE
             changes = len(found.tags) + len(found.aliases) + len(found.latest_versions)
             if is_old and changes:
@@ -38,7 +42,7 @@ class ForgetsTakenNames(PickledStore):
 
 
 @caught_by(ages.AgeTests)
-class FreesNamesThatNobodyUses(MemoryStore):
+class FreesNamesThatNobodyUses(MethodStore):
     """A lease on a name, renewed by each change, that ends after an hour."""
 
     def create_registered_model(self, new):
@@ -88,32 +92,32 @@ class TokensExpire(MemoryStore):
 class GoesByTheMachinesClock(PickledStore):
     """Its tombstones keep a name for a minute of the machine's time, and then for good."""
 
-    def delete_registered_model(self, name):
-        self._call("delete_registered_model", name)
-        self._path.with_suffix(".deleted").write_text(json.dumps([name, time.time()]))
-
-    def create_registered_model(self, new):
+    def apply(self, change, *, by):
         deleted = self._path.with_suffix(".deleted")
-        if deleted.exists():
+        if isinstance(change, CreateModel) and deleted.exists():
             name, when = json.loads(deleted.read_text())
-            if name == new.name and time.time() - when > 60:
+            if name == change.model and time.time() - when > 60:
                 raise StoreUnavailableError("The name is being deleted")
-        return self._call("create_registered_model", new)
+        result = super().apply(change, by=by)
+        if isinstance(change, DeleteModel):
+            deleted.write_text(json.dumps([change.name, time.time()]))
+        return result
 
 
 @caught_by(ages.AgeTests)
 class TheLatestTimeWins(MemoryStore):
     """Of two writes the one with the later time counts, as where replicas are merged."""
 
-    def _change(self, name, change, *, version=None):
-        before = self._documents.get(name)
-        if before is not None and self._clock() < before.last_updated_timestamp:
-            return before
-        return super()._change(name, change, version=version)
+    def apply(self, change, *, by):
+        before = self._content.models.get(change.model)
+        is_later = before is None or self._clock() >= before.last_updated_timestamp
+        if is_later or isinstance(change, CreateModel | DeleteModel | RenameModel):
+            return super().apply(change, by=by)
+        return change.result(before)
 
 
 @caught_by(ages.AgeTests)
-class RenamesBackWithinAnHour(MemoryStore):
+class RenamesBackWithinAnHour(MethodStore):
     """A redirect from the old name, which is dropped too late."""
 
     def __init__(self, clock):
