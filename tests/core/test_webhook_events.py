@@ -190,7 +190,7 @@ OCCASIONS = [
 ]
 
 
-@pytest.mark.parametrize(("occasion", "possible", "data"), OCCASIONS)
+@pytest.mark.parametrize(("notification", "possible", "data"), OCCASIONS)
 def test_occasion_tells_what_mlflow_tells(notification, possible, data):
     """The data recorded from MLflow, row by row (contract 6.3)."""
     assert notification.possible_events == tuple(event(text) for text in possible)
