@@ -1,8 +1,11 @@
 """Fixtures that every test may ask for; the real services live in `services`."""
 
 import gc
+import os
 import signal
+import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +22,25 @@ pytest_plugins = [
 NEED_MLFLOW = ("tests/acceptance/", "tests/differential/")
 """Tests that need MLflow's own server, which takes many seconds to start."""
 
+
+BYTECODE = Path(__file__).parents[1] / ".pytest_cache/bytecode"
+"""Where compiled modules are kept when the environment keeps them from lying beside the sources."""
+
+
+def keep_bytecode() -> None:
+    """Has this process, and all that the tests start, compile a module once.
+
+    With PYTHONDONTWRITEBYTECODE, which images with Python often set, each server and each worker
+    compiles all that it imports, which is most of what the tests would do.
+    """
+    if not sys.dont_write_bytecode:
+        return
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = os.fspath(BYTECODE)
+    sys.dont_write_bytecode = False
+
+
+keep_bytecode()
 
 # How long an example takes on a busy machine says nothing about it.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])

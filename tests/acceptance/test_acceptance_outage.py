@@ -24,11 +24,14 @@ import attrs
 import psycopg
 import pytest
 
-from services import mlflow_creator
+
 from services.postgres import PostgresServer
 from services.processes import wait_for
 from services.registry_server import QUIET, RegistryServer
 from services.wire_client import Answer, WireClient
+
+CREATOR = Path(__file__).parents[1] / "services/mlflow_creator.py"
+"""Not imported: it imports MLflow, and every process that collects the tests would wait for that."""
 
 THREADS = 6
 """Of each client."""
@@ -128,7 +131,7 @@ class Mlflow:
 
     def __init__(self, python: str, url: str, shared: str, created: Created) -> None:
         settings = {key: value for key, value in os.environ.items() if "MLFLOW_HTTP" not in key}
-        command = [python, mlflow_creator.__file__, url, shared, str(THREADS)]
+        command = [python, os.fspath(CREATOR), url, shared, str(THREADS)]
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
