@@ -19,8 +19,26 @@ pytest_plugins = [
     "services.acceptance",
 ]
 
-NEED_MLFLOW = ("tests/acceptance/", "tests/differential/")
-"""Tests that need MLflow's own server, which takes many seconds to start."""
+MLFLOW = "mlflow"
+"""All tests that need MLflow's own server, which takes many seconds to start: they share one."""
+
+NEED_MLFLOW = (
+    "tests/acceptance/",
+    "tests/differential/",
+    "tests/search/test_search_everywhere.py",
+    "tests/stores/test_rest_mlflow.py",
+)
+"""The beginnings of their paths."""
+
+LONGEST_FIRST = (
+    MLFLOW,
+    "tests/stores/test_s3_conformance.py",
+)
+"""Files that take half a minute or more. Begun at the end, one would keep a single process busy."""
+
+WAITING_PROCESSES = 1
+"""Processes beside one for each core: many tests wait for a server's time to be over, and no more
+than a core's worth of them at once. With more, each starts servers of its own, and nothing is won."""
 
 
 BYTECODE = Path(__file__).parents[1] / ".pytest_cache/bytecode"
@@ -65,15 +83,32 @@ def leftovers_of_other_files() -> None:
         gc.collect()
 
 
-class ByFile(LoadScopeScheduling):
-    """The tests of a file run in one process, and all that need MLflow's server in one, too."""
+def scope(nodeid: str) -> str:
+    """The tests that run in the same process: those of a file, and all that need MLflow's server."""
+    path = nodeid.split("::", 1)[0]
+    return MLFLOW if path.startswith(NEED_MLFLOW) else path
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the longest files first, and leaves their tests in their order."""
+    place = {each: number for number, each in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: place.get(scope(item.nodeid), len(place)))
+
+
+class ByScope(LoadScopeScheduling):
+    """Gives processes one scope after the other, in the order in which they were collected."""
 
     def _split_scope(self, nodeid: str) -> str:
-        path = nodeid.split("::", 1)[0]
-        return "mlflow" if path.startswith(NEED_MLFLOW) else path
+        return scope(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByScope:
     """What decides which process runs which tests."""
-    return ByFile(config, log)
+    return ByScope(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """How many processes run the tests."""
+    return len(os.sched_getaffinity(0)) + WAITING_PROCESSES

@@ -24,7 +24,6 @@ import attrs
 import psycopg
 import pytest
 
-
 from services.postgres import PostgresServer
 from services.processes import wait_for
 from services.registry_server import QUIET, RegistryServer

@@ -1,9 +1,9 @@
 """A pusher, a deleter, a server may be killed at any step: what is left is known, and put right.
 
 Enumerated, not sampled: before and after each change of either store, and in the middle of each
-write, the process is killed. `services.crashing` does it, in a process of its own. Set
-`REGISTRY_TEST_ALL_CRASHES` to have every scenario on a bucket, too, which takes many minutes and
-needs `-o faulthandler_timeout=3600`.
+write, the process is killed. `services.crashing` does it, in a process of its own. On a bucket, and
+where it is a server that dies, the short form takes each fourth step; the long one (`nox -s long`)
+takes all of them, of every scenario on every kind of root.
 """
 
 from __future__ import annotations
@@ -22,8 +22,14 @@ from services.crashing import SCENARIOS, SERVER
 
 TESTS = Path(__file__).parents[1]
 
-PATIENCE_SECONDS = 3600 if "REGISTRY_TEST_ALL_CRASHES" in os.environ else 600
-"""For all steps, on a machine with other things to do."""
+PATIENCE_SECONDS = 280
+"""For all steps of a short form, on a machine with other things to do."""
+
+LONG_PATIENCE_SECONDS = 3_600
+"""For all steps of a long form."""
+
+SHORT_STRIDE = 4
+"""Of the dear scenarios, the short form takes each so many-th step, and the end."""
 
 STEPS = {
     "push": 19, "push again": 9, "delete": 19, "delete model": 19, "upload": 17, "register": 11,
@@ -31,23 +37,17 @@ STEPS = {
 }  # fmt: skip
 """At how many steps each scenario is stopped on a disk, its end included: none is passed over."""
 
-ALL = "REGISTRY_TEST_ALL_CRASHES" in os.environ
-"""Every scenario on every kind of root: minutes."""
 
-ON_S3 = [
-    ("sqlite", (*SCENARIOS, SERVER) if ALL else ("push",)),
-    *([("s3", (*SCENARIOS, SERVER))] if ALL else ()),
-]
-
-
-def crash(store: str, artifacts: str, *scenarios: str) -> list[dict[str, Any]]:
+def crash(
+    store: str, artifacts: str, *scenarios: str, stride: int = 1, patience: int = PATIENCE_SECONDS
+) -> list[dict[str, Any]]:
     """What is left after each step of the scenarios."""
     done = subprocess.run(
-        [sys.executable, "-m", "services.crashing", store, artifacts, *scenarios],
+        [sys.executable, "-m", "services.crashing", str(stride), store, artifacts, *scenarios],
         env={**os.environ, "PYTHONPATH": str(TESTS)},
         capture_output=True,
         text=True,
-        timeout=PATIENCE_SECONDS,
+        timeout=patience,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -63,40 +63,57 @@ def assert_known_and_put_right(left: dict[str, Any]) -> None:
     assert (where, left.get("after", [])) == (where, [])
 
 
-def assert_all_steps_were_taken(found: list[dict[str, Any]], scenario: str, least: int) -> None:
-    """Up to the end of the scenario, in which something was wrong on the way."""
+def assert_all_steps_were_taken(
+    found: list[dict[str, Any]], scenario: str, stride: int = 1
+) -> None:
+    """Up to the end of the scenario, and no fewer than there are."""
     steps = [left for left in found if left["scenario"] == scenario]
     assert [left["ended"] for left in steps] == [False] * (len(steps) - 1) + [True]
-    assert len(steps) >= least
+    assert [left["step"] for left in steps] == list(range(1, steps[-1]["step"] + 1, stride))
+    assert steps[-1]["step"] >= STEPS[scenario]
+
+
+def check(found: list[dict[str, Any]], *scenarios: str, stride: int = 1) -> None:
+    """Each step of the scenarios left what is known, and was put right."""
+    for scenario in scenarios:
+        assert_all_steps_were_taken(found, scenario, stride)
+    for left in found:
+        assert_known_and_put_right(left)
 
 
 def test_process_killed_at_any_step() -> None:
     """Pushing, deleting with the garbage, uploading, registering and copying, on a disk."""
     found = crash("sqlite:///{d}/registry.db", "{d}/artifacts", *SCENARIOS)
-    for scenario in SCENARIOS:
-        assert_all_steps_were_taken(found, scenario, STEPS[scenario])
-    for left in found:
-        assert_known_and_put_right(left)
+    check(found, *SCENARIOS)
     assert any(left["truth"] for left in found), "the kills left nothing to find"
 
 
-@pytest.mark.parametrize(("store", "scenarios"), ON_S3)
-def test_process_killed_at_any_step_on_s3(
-    s3_server: Any, store: str, scenarios: tuple[str, ...]
-) -> None:
+def urls_on_s3(endpoint_url: str, store: str) -> tuple[str, str]:
     """The files in a bucket, the metadata in a database, or beside them."""
-    bucket = s3.store_url(s3_server.endpoint_url, "crash-NAME").replace("NAME", "{n}")
+    bucket = s3.store_url(endpoint_url, "crash-NAME").replace("NAME", "{n}")
     metadata = "sqlite:///{d}/registry.db" if store == "sqlite" else bucket
-    found = crash(metadata, bucket.replace("{n}", "{n}/artifacts"), *scenarios)
-    for scenario in scenarios:
-        assert_all_steps_were_taken(found, scenario, STEPS[scenario])
-    for left in found:
-        assert_known_and_put_right(left)
+    return metadata, bucket.replace("{n}", "{n}/artifacts")
 
 
-def test_server_killed_at_any_step() -> None:
+def test_process_killed_at_steps_on_s3(s3_server: Any) -> None:
+    """The files in a bucket, the metadata in a database."""
+    urls = urls_on_s3(s3_server.endpoint_url, "sqlite")
+    check(crash(*urls, "push", stride=SHORT_STRIDE), "push", stride=SHORT_STRIDE)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("store", ["sqlite", "s3"])
+def test_process_killed_at_any_step_on_s3(s3_server: Any, store: str) -> None:
+    """Every scenario, the metadata in a database, or beside the files."""
+    scenarios = (*SCENARIOS, SERVER)
+    urls = urls_on_s3(s3_server.endpoint_url, store)
+    check(crash(*urls, *scenarios, patience=LONG_PATIENCE_SECONDS), *scenarios)
+
+
+@pytest.mark.parametrize(
+    "stride", [SHORT_STRIDE, pytest.param(1, marks=pytest.mark.long, id="every step")]
+)
+def test_server_killed_at_any_step(stride: int) -> None:
     """While a client uploads, registers, removes and deletes through it."""
-    found = crash("sqlite:///{d}/registry.db", "{d}/artifacts", SERVER)
-    assert_all_steps_were_taken(found, SERVER, STEPS[SERVER])
-    for left in found:
-        assert_known_and_put_right(left)
+    found = crash("sqlite:///{d}/registry.db", "{d}/artifacts", SERVER, stride=stride)
+    check(found, SERVER, stride=stride)

@@ -11,12 +11,14 @@ import contextlib
 import functools
 import json
 import multiprocessing
+import os
 import random
 import time
 from collections import Counter
 from collections.abc import Iterator, MutableSequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -172,10 +174,23 @@ class _Herd:
         self._lives[slot] += 1
         log = self._directory / f"{slot:02}-{life:03}.jsonl"
         process = self._context.Process(
-            target=run, args=(self._opener, self._plan.course, self._made, slot, log)
+            target=_run,
+            args=(credentials(), self._opener, self._plan.course, self._made, slot, log),
         )
         process.start()
         return process
+
+
+def credentials() -> dict[str, str]:
+    """What this process lets itself into a bucket with."""
+    return {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+
+
+def _run(environment: dict[str, str], *course: Any) -> None:
+    # The server that forks has the environment of who had it started: maybe of another test, and
+    # from before there was a bucket.
+    os.environ.update(environment)
+    run(*course)
 
 
 def _end(process: BaseProcess) -> None:

@@ -1,7 +1,7 @@
 """Kills a process at every single step of what it does to a registry, and looks what is left.
 
-`python -m services.crashing STORE ARTIFACTS SCENARIO...` prints one line of JSON for each step; both
-URLs have `{n}` where a name of its own for the step belongs, or `{d}` for a directory of its own. A
+`python -m services.crashing STRIDE STORE ARTIFACTS SCENARIO...` prints one line of JSON for each step,
+or for each second, third one ... with a stride of 2, 3 ..., and for the end; both URLs have `{n}` where a name of its own for the step belongs, or `{d}` for a directory of its own. A
 process of its own, because it forks: what is killed is gone, with all its `finally`s.
 """
 
@@ -11,13 +11,14 @@ import contextlib
 import http.client
 import json
 import os
+import shutil
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import uvicorn
 
@@ -112,6 +113,12 @@ class World:
         self.store_url = store
         self.artifacts_url = artifacts
         self.model = write_tree(directory / "model", MODEL)
+
+    @classmethod
+    def at(cls, store: str, artifacts: str, directory: Path, name: str) -> Self:
+        """The stores whose URLs are made of a directory, or of a name, of their own."""
+        urls = (url.format(n=name, d=directory) for url in (store, artifacts))
+        return cls(*urls, directory)
 
     def open(self, steps: Steps | None = None, **options: Any) -> Registry:
         """The registry; with `steps` it may die."""
@@ -265,8 +272,6 @@ def session(world: World, port: int) -> None:
 
 def with_server(world: World, last: int) -> bool:
     """Whether the client's session ended before the server died."""
-    with world.open() as registry:
-        nothing(world, registry)
     port = free_port()
     pid = serve(world, last, port)
     deadline = time.monotonic() + 60
@@ -338,10 +343,14 @@ def partial_writes(registry: Registry) -> bool:
     return registry.artifacts.drop_partial(before=2**60, dry_run=True) > 0
 
 
-def reported(registry: Registry, **options: Any) -> set[tuple[str, str]]:
-    """What fsck says."""
-    report = registry.fsck(grace_seconds=0, **options)
-    # The metadata store's own leftovers are its own tests' business.
+def reported(registry: Registry, *, repair: bool = False) -> set[tuple[str, str]]:
+    """What fsck says of the files; a repair goes over the metadata, too, as a user's does."""
+    if repair:
+        report = registry.fsck(repair=True, grace_seconds=0)
+    else:
+        # That is the same for files. Checking the metadata costs more than all the rest, and its
+        # leftovers are the metadata store's own tests' business.
+        report = registry.files.fsck(grace_seconds=0, garbage_grace_seconds=0)
     ours = {"abandoned-upload", "unsealed", "missing-bytes", "unreferenced-files", "partial-writes",
             "damaged-manifest", "changed-file", "added-file", "other-manifest"}  # fmt: skip
     return {(f.problem, f.subject) for f in report.findings if f.problem in ours}
@@ -380,40 +389,65 @@ def look(world: World, act: Act | None) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Enumerates the steps of some scenarios."""
-    store, artifacts, *scenarios = sys.argv[1:]
+    """Enumerates the steps of some scenarios, all or each so many-th."""
+    stride, store, artifacts, *scenarios = sys.argv[1:]
     if SERVER in scenarios:
         # What the first application imports is then there in each server that is forked.
         create_app(Registry(MemoryStore()), Settings())
     for scenario in scenarios:
-        enumerate_steps(scenario, store, artifacts)
+        enumerate_steps(scenario, store, artifacts, int(stride))
 
 
-def enumerate_steps(scenario: str, store: str, artifacts: str) -> None:
-    """Prints what is left after each step of a scenario; the last one is its end."""
-    for last in range(1, 500):
-        with tempfile.TemporaryDirectory() as directory:
-            name = f"{os.getpid()}-{SCENARIO_NAMES.index(scenario)}-{last}"
-            world = World(
-                store.format(n=name, d=directory),
-                artifacts.format(n=name, d=directory),
-                Path(directory),
-            )
+def enumerate_steps(scenario: str, store: str, artifacts: str, stride: int) -> None:
+    """Prints what is left after the steps of a scenario; the last one is its end."""
+    with tempfile.TemporaryDirectory() as home:
+        furnished = Furnished(scenario, store, artifacts, Path(home))
+        for last in range(1, 500, stride):
+            world = furnished.world(last)
             leases.DEAD_AFTER_SECONDS = 600.0
             if scenario == SERVER:
                 ended, again = with_server(world, last), None
             else:
-                prepare, act, again = SCENARIOS[scenario]
-                with world.open() as registry:
-                    prepare(world, registry)
+                _, act, again = SCENARIOS[scenario]
                 ended = in_child(world, act, last)
             # Nobody but us is alive, and we know it.
             leases.DEAD_AFTER_SECONDS = 0.0
             told = {"scenario": scenario, "step": last, "ended": ended, **look(world, again)}
             print(json.dumps(told), flush=True)
-        if ended:
-            return
+            if ended:
+                return
     raise SystemExit("the steps do not end")
+
+
+class Furnished:
+    """Stores with what is there before the act, new for each step.
+
+    Those that are nothing but files are made once, and copied back to the same place.
+    """
+
+    def __init__(self, scenario: str, store: str, artifacts: str, home: Path) -> None:
+        self._scenario = scenario
+        self._store, self._artifacts = store, artifacts
+        self._directory, self._before = home / "world", home / "before"
+        self._is_files = all("{n}" not in url for url in (store, artifacts))
+
+    def world(self, last: int) -> World:
+        """The stores of a step."""
+        shutil.rmtree(self._directory, ignore_errors=True)
+        if self._before.exists():
+            shutil.copytree(self._before, self._directory)
+            return self._made(last)
+        self._directory.mkdir()
+        world = self._made(last)
+        with world.open() as registry:
+            (nothing if self._scenario == SERVER else SCENARIOS[self._scenario][0])(world, registry)
+        if self._is_files:
+            shutil.copytree(self._directory, self._before)
+        return world
+
+    def _made(self, last: int) -> World:
+        name = f"{os.getpid()}-{SCENARIO_NAMES.index(self._scenario)}-{last}"
+        return World.at(self._store, self._artifacts, self._directory, name)
 
 
 if __name__ == "__main__":
