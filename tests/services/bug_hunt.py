@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
+from collections.abc import Container
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,12 @@ _caught: defaultdict[str, list[str]] = defaultdict(list)
 FORGETFUL = tuple(bug for bug, part in BUGS.items() if part is AgeTests)
 """Stores that are right as long as no time passes."""
 
+ONE_OF_EACH = tuple(
+    next(bug for bug in FORGETFUL if issubclass(bug, PickledStore) is is_pickled)
+    for is_pickled in (False, True)
+)
+"""Of the forgetful stores, one in memory and one that keeps its data."""
+
 PARTS = tuple(dict.fromkeys(BUGS.values()))
 
 WITHOUT_JUMPS = (
@@ -57,9 +64,13 @@ def hunts() -> dict[str, type]:
     }
 
 
-def hunts_without_jumps() -> dict[str, type]:
-    """A test class for each forgetful store, with parts of the kit that must not notice."""
-    return {f"Test{bug.__name__}": _hunt(bug, WITHOUT_JUMPS) for bug in FORGETFUL}
+def hunts_without_jumps(names: Container[str]) -> dict[str, type]:
+    """A test class for each forgetful store named, with parts of the kit that must not notice."""
+    return {
+        f"Test{bug.__name__}": _hunt(bug, WITHOUT_JUMPS)
+        for bug in FORGETFUL
+        if bug.__name__ in names
+    }
 
 
 def _hunt(bug: type, parts: tuple[type, ...]) -> type:
