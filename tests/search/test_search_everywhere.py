@@ -158,23 +158,28 @@ def mean_the_same_to_mlflow(text):
     return "\\" not in text and text.isascii() and str(10**30) not in text
 
 
+@pytest.mark.parametrize("examples", [50, pytest.param(1_000, marks=pytest.mark.long)])
 @pytest.mark.parametrize("entity", Entity)
-@given(data=st.data())
-@settings(
-    max_examples=100,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
-def test_every_filter_finds_the_same_rows_everywhere(ours, mlflow, entity, data):
+def test_every_filter_finds_the_same_rows_everywhere(ours, mlflow, entity, examples):
     """In the same order, whatever the size of the page."""
-    text = data.draw(filters(entity), label="filter")
-    order_by = data.draw(strategies.orders(entity), label="order")
-    size = data.draw(st.sampled_from([1, 3, 100]), label="size of a page")
-    found = {kind: store.search(entity, text, order_by, size) for kind, store in ours.items()}
-    expected = found["memory"]
-    assert found == dict.fromkeys(found, expected)
-    if mean_the_same_to_mlflow(text):
-        assert mlflow.search(entity, text, order_by) == expected
+
+    @given(data=st.data())
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+    )
+    def check(data):
+        text = data.draw(filters(entity), label="filter")
+        order_by = data.draw(strategies.orders(entity), label="order")
+        size = data.draw(st.sampled_from([1, 3, 100]), label="size of a page")
+        found = {kind: store.search(entity, text, order_by, size) for kind, store in ours.items()}
+        expected = found["memory"]
+        assert found == dict.fromkeys(found, expected)
+        if mean_the_same_to_mlflow(text):
+            assert mlflow.search(entity, text, order_by) == expected
+
+    check()
 
 
 @pytest.mark.parametrize("entity", Entity)
