@@ -184,7 +184,7 @@ def test_every_filter_finds_the_same_rows_everywhere(ours, mlflow, entity, examp
 
 @pytest.mark.parametrize("entity", Entity)
 def test_the_filters_are_worth_comparing(ours, entity):
-    """Many of them find some rows, and not all; most are compared with MLflow, too."""
+    """Many of them find some rows, and not all; about half are compared with MLflow, too."""
     everything = len(ours["memory"].search(entity, f"name LIKE '{PREFIX}%'", (), 100))
     assert everything == (len(NAMES) - 1) * (VERSIONS if entity is Entity.MODEL_VERSION else 1)
     counts = []
@@ -198,4 +198,5 @@ def test_the_filters_are_worth_comparing(ours, entity):
 
     count()
     assert sum(0 < count < everything for count in counts) > len(counts) / 5
-    assert sum(compared) > len(compared) / 2
+    # Hypothesis draws constants of all modules that are loaded: which, other tests decide.
+    assert sum(compared) > len(compared) * 2 / 5
