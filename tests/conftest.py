@@ -33,8 +33,16 @@ NEED_MLFLOW = (
 LONGEST_FIRST = (
     MLFLOW,
     "tests/stores/test_s3_conformance.py",
+    "tests/stores/test_sql_conformance.py",
+    "tests/stores/test_kit_catches_bugs.py",
+    "tests/server/test_server_connections.py",
+    "tests/chaos/test_chaos_sql.py",
+    "tests/chaos/test_chaos_s3.py",
+    "tests/artifacts/test_artifact_crashes.py",
+    "tests/hostile/test_hostile.py",
+    "tests/migrations/test_migrations.py",
 )
-"""Files that take half a minute or more. Begun at the end, one would keep a single process busy."""
+"""Files that take 20 seconds or more. Begun at the end, one would keep a single process busy."""
 
 WAITING_PROCESSES = 1
 """Processes beside one for each core: many tests wait for a server's time to be over, and no more
