@@ -40,7 +40,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def long(session: nox.Session) -> None:
-    """The long forms of the proofs that `tests` gives in short; they take most of an hour."""
+    """The long forms of the proofs that `tests` gives in short."""
     install(session, "dev")
     # An enumeration of all crashes says nothing for minutes.
     session.run("pytest", "-m", "long", "-o", "faulthandler_timeout=4000", *session.posargs)

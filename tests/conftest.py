@@ -119,4 +119,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByScope:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """How many processes run the tests."""
-    return len(os.sched_getaffinity(0)) + WAITING_PROCESSES
+    can_tell = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if can_tell else os.cpu_count() or 1
+    return cores + WAITING_PROCESSES
