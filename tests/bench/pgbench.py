@@ -57,7 +57,7 @@ def planned(url, operation):
 def sent(url, operation):
     """The one statement that a read sends, with its values."""
     path = urllib.parse.urlsplit(plain(operation.path))
-    (row,) = [row for row in REGISTRY_OPERATIONS if row.is_read and API + row.path == path.path]
+    (row,) = [row for row in REGISTRY_OPERATIONS if row.has_query and API + row.path == path.path]
     fields = wire.fields_of_query(row.request, path.query.encode())
     with open_registry(url) as registry, _recorded() as runs:
         row.call(RequestContext(registry=registry), wire.decode_request(row.request, fields))

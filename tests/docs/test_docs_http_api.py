@@ -13,8 +13,12 @@ from registry_core.search import paging
 from registry_core.stores.sql import results
 from registry_core.wire import CODES, payloads
 from registry_server import Settings, create_app
-from registry_server.http.app import API
-from registry_server.http.operations import LONG_BODY_BYTES, REGISTRY_OPERATIONS, SHORT_BODY_BYTES
+from registry_server.http.operations import (
+    API,
+    LONG_BODY_BYTES,
+    REGISTRY_OPERATIONS,
+    SHORT_BODY_BYTES,
+)
 from registry_server.process import protocol
 
 ROOT = Path(__file__).parents[2]

@@ -16,9 +16,8 @@ from differential import filters
 from registry_core.search import paging
 from registry_core.wire import CODES, camel_case
 from registry_server.artifacts import PREFIXES
-from registry_server.http.app import API, paths
 from registry_server.http.middleware import SERVER_INFO
-from registry_server.http.operations import REGISTRY_OPERATIONS
+from registry_server.http.operations import API, REGISTRY_OPERATIONS
 from services.in_process import memory_registry
 from services.wire_client import Answer
 
@@ -185,7 +184,7 @@ queries = st.one_of(
     st.binary(max_size=60).map(lambda found: quote_from_bytes(found, safe="=&?;+").encode()),
     st.binary(max_size=60).map(lambda found: found.replace(b"?", b"")),
 )
-ALL_PATHS = [path for operation in REGISTRY_OPERATIONS for path in paths(operation)]
+ALL_PATHS = [path for operation in REGISTRY_OPERATIONS for path in operation.paths]
 ALL_PATHS += [f"{API}/webhooks", f"{API}/webhooks/x", f"{API}/webhooks/x/test"]
 ALL_PATHS += ["/health", "/ready", "/version", "/openapi.json", "/metrics", "/", API]
 ALL_PATHS += sorted(SERVER_INFO)

@@ -20,8 +20,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from registry_server.artifacts import PREFIXES
-from registry_server.http.app import API
-from registry_server.http.operations import REGISTRY_OPERATIONS
+from registry_server.http.operations import API, REGISTRY_OPERATIONS
 from services.artifacts import artifact_url
 from services.registry_server import RegistryServer
 

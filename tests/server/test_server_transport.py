@@ -20,8 +20,7 @@ from registry_core.models import ModelVersion, RegisteredModel
 from registry_core.stores.memory import MemoryStore
 from registry_server import Settings
 from registry_server.http import outages
-from registry_server.http.app import AJAX_API, API, SEED_API, paths
-from registry_server.http.operations import REGISTRY_OPERATIONS
+from registry_server.http.operations import AJAX_API, API, REGISTRY_OPERATIONS, SEED_API
 from registry_server.http.outages import Outage
 from services.in_process import InProcessServer, missing
 
@@ -39,8 +38,10 @@ def create(server, name="m"):
 def test_every_operation_answers_under_every_prefix(server):
     """The browser's prefix and the older layout lead to the same handlers."""
     for operation in REGISTRY_OPERATIONS:
-        assert paths(operation) == [prefix + operation.path for prefix in (API, AJAX_API, SEED_API)]
-        for path in paths(operation):
+        assert operation.paths == tuple(
+            prefix + operation.path for prefix in (API, AJAX_API, SEED_API)
+        )
+        for path in operation.paths:
             answer = server.send(operation.method, path.encode(), b"{}", JSON)
             assert answer.status in {200, 400}, path
             assert answer.headers["content-type"] == "application/json"

@@ -51,9 +51,14 @@ def memory_registry() -> Registry:
 class InProcessServer:
     """Our application over a registry, with a loop of its own."""
 
-    def __init__(self, registry: Registry | None = None, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        registry: Registry | None = None,
+        settings: Settings | None = None,
+        **parts: Any,
+    ) -> None:
         self.registry = registry or memory_registry()
-        self.app = create_app(self.registry, settings or Settings(threads=2))
+        self.app = create_app(self.registry, settings or Settings(threads=2), **parts)
         self._runner = asyncio.Runner()
         self._lifespan_in: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._lifespan_out: asyncio.Queue[dict[str, Any]] = asyncio.Queue()

@@ -29,7 +29,7 @@ from registry_server.artifacts import ArtifactService, supports_multipart
 from registry_server.http import openapi, probes, responses
 from registry_server.http.metrics import Metrics
 from registry_server.http.middleware import OPERATION, Middleware
-from registry_server.http.operations import REGISTRY_OPERATIONS, Operation
+from registry_server.http.operations import OWN_OPERATIONS, REGISTRY_OPERATIONS, Operation
 from registry_server.http.responses import RequestRefusedError, Response
 from registry_server.http.serving import Lanes, Runner, Served
 from registry_server.process.limits import Limits
@@ -39,17 +39,12 @@ from registry_server.process.threads import Threads
 from registry_server.webhooks import SCHEMAS as WEBHOOK_SCHEMAS
 from registry_server.webhooks import WebhookServing
 
-API = "/api/2.0/mlflow"
-AJAX_API = "/ajax-api/2.0/mlflow"
-SEED_API = "/api/2.0/mlflow/model-registry"
-"""An older layout of the same routes, for registered models and model versions only."""
-
 
 def create_app(
     registry: Registry,
     settings: Settings | None = None,
     *,
-    operations: Sequence[Operation[Any, Any]] = REGISTRY_OPERATIONS,
+    operations: Sequence[Operation[Any, Any]] = (*REGISTRY_OPERATIONS, *OWN_OPERATIONS),
 ) -> Application:
     """An ASGI application that serves the registry. The caller closes the registry.
 
@@ -68,7 +63,6 @@ def create_app(
     files = ArtifactService(registry, transfers=Limits.of(settings).transfers)
     document = openapi.document(
         operations,
-        prefix=API,
         schemas={**WEBHOOK_SCHEMAS, **ARTIFACT_SCHEMAS},
         others=files.described(),
     )
@@ -86,7 +80,7 @@ def create_app(
                         operation,
                         Runner(operation, registry, metrics.observe),
                         lanes,
-                        inloop if operation.is_read else None,
+                        inloop if operation.may_run_in_loop else None,
                         settings,
                     )
                     for operation in operations
@@ -119,14 +113,6 @@ def create_app(
     )
     app.per_process = PerProcess(registry=registry, webhooks=webhooks.webhooks, metrics=metrics)
     return app
-
-
-def paths(operation: Operation[Any, Any]) -> list[str]:
-    """Every path that answers to the operation."""
-    prefixes = [API, AJAX_API]
-    if operation.path.startswith(("/registered-models/", "/model-versions/")):
-        prefixes.append(SEED_API)
-    return [prefix + operation.path for prefix in prefixes]
 
 
 @attrs.frozen(kw_only=True)
@@ -169,9 +155,7 @@ class _Path:
     def __init__(self, served: Iterable[Served]) -> None:
         self._served: dict[str, Served] = {}
         for one in served:
-            self._served[one.operation.method] = one
-            if one.operation.is_read:
-                self._served["HEAD"] = one
+            self._served.update(dict.fromkeys(one.operation.methods, one))
         self.methods = sorted({*self._served, "OPTIONS"})
         self._allow = ", ".join(self.methods)
         self._options = Response(HTTPStatus.NO_CONTENT, b"", ((b"allow", self._allow.encode()),))
@@ -198,7 +182,7 @@ def _routes(served: Iterable[Served]) -> list[ASGIRouteHandler | HTTPRouteHandle
     """The handlers of the operations."""
     together: dict[tuple[str, ...], list[Served]] = {}
     for one in served:
-        together.setdefault(tuple(paths(one.operation)), []).append(one)
+        together.setdefault(one.operation.paths, []).append(one)
     return [_route(list(where), _Path(operations)) for where, operations in together.items()]
 
 

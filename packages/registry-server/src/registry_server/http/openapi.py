@@ -1,4 +1,4 @@
-"""The OpenAPI document, made from the table of operations."""
+"""The OpenAPI document, made from the tables of operations."""
 
 from __future__ import annotations
 
@@ -100,17 +100,16 @@ SCHEMAS: Json = {
 def document(
     operations: Sequence[Operation[Any, Any]],
     *,
-    prefix: str,
     schemas: Json | None = None,
     others: Json | None = None,
 ) -> Json:
-    """The OpenAPI document of some operations under a prefix.
+    """The OpenAPI document of some operations.
 
     `schemas` are further components that answers refer to, `others` are further paths.
     """
     paths: Json = {}
     for operation in operations:
-        item = paths.setdefault(prefix + operation.path, {})
+        item = paths.setdefault(operation.documented_path, {})
         item[operation.method.lower()] = _operation(operation)
     answers = {
         operation.answer.name: {
@@ -147,7 +146,7 @@ def _operation(operation: Operation[Any, Any]) -> Json:
     in_path = [field for field in fields if f"{{{field.name}}}" in operation.path]
     others = [field for field in fields if field not in in_path]
     parameters = [_parameter(field, "path") for field in in_path]
-    if operation.is_read:
+    if operation.has_query:
         parameters += [_parameter(field, "query") for field in others]
     elif others:
         out["requestBody"] = _body(others)

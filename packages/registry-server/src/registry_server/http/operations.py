@@ -1,8 +1,9 @@
-"""The one table of operations: from it come the routes and the OpenAPI document.
+"""The tables of operations: from them come the routes and the OpenAPI document.
 
-A row names what MLflow names (contract 2): method and path under a prefix, the class of the
-request, the `Registry` call, the shape of the answer. Rows of other modules are appended to
-`REGISTRY_OPERATIONS` where the application is made.
+A row says where it is served (a prefix, a method and a path), the class of the request, the
+`Registry` call, and the shape of the answer. `REGISTRY_OPERATIONS` has what MLflow names
+(contract 2), `OWN_OPERATIONS` what its API cannot say. Rows of other modules are appended where
+the application is made.
 """
 
 from __future__ import annotations
@@ -21,6 +22,20 @@ from registry_server.http.response_shapes import ResponseShape
 
 RequestT = TypeVar("RequestT")
 ResultT = TypeVar("ResultT")
+
+API = "/api/2.0/mlflow"
+"""The prefix of MLflow's operations."""
+
+AJAX_API = "/ajax-api/2.0/mlflow"
+"""The prefix by which MLflow's pages call the same operations."""
+
+SEED_API = "/api/2.0/mlflow/model-registry"
+"""An older layout of the same routes, for registered models and model versions only."""
+
+OWN_API = "/api/registry/v1"
+"""The prefix of our own operations, which MLflow does not have."""
+
+_SEED_PATHS = ("/registered-models/", "/model-versions/")
 
 
 SHORT_BODY_BYTES = 2 * 1024 * 1024
@@ -58,7 +73,8 @@ class RequestContext:
 class Operation(Generic[RequestT, ResultT]):
     """One operation over HTTP.
 
-    `path` is relative to the prefixes of its group; `{name}` in it is a field of the request.
+    `path` is relative to `prefix`; `{name}` in it is a field of the request. `paths` are all the
+    paths at which the operation is served.
     """
 
     id: str
@@ -68,13 +84,44 @@ class Operation(Generic[RequestT, ResultT]):
     call: Callable[[RequestContext, RequestT], ResultT]
     answer: ResponseShape[ResultT]
     summary: str
+    prefix: str = API
     work: Work = Work.CHANGING
     max_body_bytes: int = SHORT_BODY_BYTES
 
     @property
-    def is_read(self) -> bool:
-        """Whether the operation takes its request from the query."""
+    def documented_path(self) -> str:
+        """The path that the OpenAPI document names."""
+        return self.prefix + self.path
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every path that answers to the operation, the documented one first."""
+        prefixes = [self.prefix]
+        if self.prefix == API:
+            prefixes.append(AJAX_API)
+            if self.path.startswith(_SEED_PATHS):
+                prefixes.append(SEED_API)
+        return tuple(prefix + self.path for prefix in prefixes)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The HTTP methods that call the operation: HEAD beside GET (RFC 9110, section 9.3.2)."""
+        return (self.method, "HEAD") if self.method == "GET" else (self.method,)
+
+    @property
+    def has_query(self) -> bool:
+        """Whether the request is read from the query, if there is one, else from the body."""
         return self.method == "GET"
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether the operation only reads, so that no author and no reason belong to it."""
+        return self.work in (Work.READING, Work.SEARCHING)
+
+    @property
+    def may_run_in_loop(self) -> bool:
+        """Whether a worker may run it in its event loop, where the store can read there."""
+        return self.changes_nothing
 
 
 def _create_registered_model(
@@ -383,3 +430,6 @@ _MODEL_VERSIONS: tuple[Operation[Any, Any], ...] = (
 
 REGISTRY_OPERATIONS = _REGISTERED_MODELS + _MODEL_VERSIONS
 """The 22 operations on registered models and model versions."""
+
+OWN_OPERATIONS: tuple[Operation[Any, Any], ...] = ()
+"""The operations under `OWN_API`."""

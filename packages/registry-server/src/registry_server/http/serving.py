@@ -100,6 +100,8 @@ class Runner:
         observe: Callable[[Any], None],
     ) -> None:
         self._operation = operation
+        self._has_query = operation.has_query
+        self._changes_nothing = operation.changes_nothing
         self._registry = registry
         self._observe = observe
 
@@ -118,7 +120,7 @@ class Runner:
         """The request in what was received, or the answer to one that there is none in."""
         operation = self._operation
         try:
-            if operation.is_read and query:
+            if self._has_query and query:
                 fields = wire.fields_of_query(operation.request, query)
             else:
                 wire.check_content_type(operation.method, content_type)
@@ -136,7 +138,7 @@ class Runner:
             call = RequestContext(registry=self._acting(who), user=who.user)
             result = operation.call(call, request)
             reply = responses.success(operation.answer.encode(result))
-            if operation.is_read:
+            if self._changes_nothing:
                 self._observe(result)
             else:
                 outages.end()
@@ -148,7 +150,7 @@ class Runner:
 
     def _acting(self, who: Requester) -> Registry:
         """The registry, in the name of who asks."""
-        if self._operation.is_read:
+        if self._changes_nothing:
             return self._registry
         return self._registry.acting_as(
             who.user or ANONYMOUS,
@@ -170,7 +172,7 @@ class Served:
         settings: Settings,
     ) -> None:
         self.operation = operation
-        self._is_read = operation.is_read
+        self._has_query = operation.has_query
         self._runner = runner
         self._lanes = lanes
         self._lane = lanes.of(operation.work)
@@ -184,8 +186,8 @@ class Served:
             RequestRefusedError: it cannot be read.
         """
         query, content_type, who = scope["query_string"], None, Requester(scope.get("user"))
-        if not self._is_read:
-            headers = _headers_of_changes(scope["headers"])
+        if not self._has_query:
+            headers = _headers_beside_a_body(scope["headers"])
             query, content_type = b"", headers.get(b"content-type")
             who = attrs.evolve(who, reason=headers.get(REASON_HEADER))
         if query:
@@ -278,8 +280,8 @@ _NOBODY_READS = RequestRefusedError(
 ).reply()
 
 
-def _headers_of_changes(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, str]:
-    """The headers that an operation which changes something looks at."""
+def _headers_beside_a_body(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, str]:
+    """The headers that an operation looks at whose request is in the body."""
     return {
         name: value.decode("utf-8", "replace")
         for name, value in headers
