@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from registry_server.__main__ import StartError, _check_exposure
+from registry_server.process.command import StartError, _check_exposure
 from registry_server.process.settings import from_arguments
 
 ROOT = Path(__file__).parents[2]

@@ -19,7 +19,8 @@ import pytest
 
 from registry_core import open_registry
 from registry_server import Settings
-from registry_server.__main__ import _WORKER_ANSWER_SECONDS
+from registry_server.http.app import compose
+from registry_server.process.prefork import HANGING_SECONDS
 from registry_server.process.protocol import MAX_HEADERS_BYTES, MAX_URL_BYTES
 from services import pausing_store
 from services.in_process import InProcessServer
@@ -281,29 +282,30 @@ def test_parent_of_workers_has_no_store_open(tmp_path):
         assert len(list(Path(f"/proc/{server.pid}/task").iterdir())) == 1
 
 
-def test_application_of_a_closed_registry_goes_on_with_another(tmp_path):
-    """All of it: models, webhooks, artifacts, probes and counts."""
+def test_application_without_a_registry_serves_the_one_it_is_started_with(tmp_path):
+    """All of it: models, webhooks, artifacts, probes and counts; and no other one afterwards."""
     url, artifacts = f"sqlite:///{tmp_path / 'r.db'}", str(tmp_path / "files")
-    registry = open_registry(url, artifacts=artifacts, local_sources=False)
-    with InProcessServer(registry, SETTINGS) as server:
-        registry.close()
-        assert server.call("POST", "/registered-models/create", {"name": "m"}).status == 500
-        counters = tmp_path / "counters"
-        counters.mkdir()
-        with open_registry(url, artifacts=artifacts) as opened:
-            server.app.become_worker(opened, counters=counters)
+    counters = tmp_path / "counters"
+    counters.mkdir()
+    with open_registry(url, artifacts=artifacts, local_sources=False) as registry:
+        server = InProcessServer(registry, app=compose(SETTINGS))
+        server.app.start(registry, counters=counters)
+        with pytest.raises(RuntimeError, match="serves a registry already"):
+            server.app.start(registry)
+        with server:
             assert server.call("POST", "/registered-models/create", {"name": "m"}).status == 200
             assert server.call("POST", "/webhooks", WEBHOOK).status == 200
             path = b"/api/2.0/mlflow-artifacts/artifacts/a.txt"
             assert server.send("PUT", path, b"text").status == 200
             assert server.send("GET", b"/ready").status == 200
-            assert opened.get_registered_model("m").name == "m"
-            assert len(opened.store.list_webhooks()) == 1
+            paths = server.send("GET", b"/openapi.json").json["paths"]
+            assert "/api/2.0/mlflow-artifacts/artifacts" in paths
+            assert registry.get_registered_model("m").name == "m"
+            assert len(registry.store.list_webhooks()) == 1
             assert (tmp_path / "files" / "a.txt").read_bytes() == b"text"
-        text = server.send("GET", b"/metrics").body.decode()
-        assert 'registry_requests_total{operation="createWebhook",status="200"} 1' in text
-        assert 'registry_requests_total{operation="createRegisteredModel",status="500"}' not in text
-        assert len(list(counters.iterdir())) == 1
+            text = server.send("GET", b"/metrics").body.decode()
+    assert 'registry_requests_total{operation="createWebhook",status="200"} 1' in text
+    assert len(list(counters.iterdir())) == 1
 
 
 def test_dead_worker_is_replaced(tmp_path):
@@ -326,7 +328,49 @@ def test_worker_that_dies_before_it_answers_its_parent_is_replaced_at_once(tmp_p
         os.kill(worker, signal.SIGKILL)
         began = time.monotonic()
         wait_for(lambda: len(set(children(server.pid)) - {worker}) == 2)
-        assert time.monotonic() - began < _WORKER_ANSWER_SECONDS / 2
+        assert time.monotonic() - began < HANGING_SECONDS / 2
+
+
+def test_worker_that_hangs_is_replaced(tmp_path):
+    """Its event loop stands still; the parent kills it, and the other one serves meanwhile."""
+    with serving_with_hanging_seconds(tmp_path, 1.5) as server:
+        stopped, other = children(server.pid)
+        os.kill(stopped, signal.SIGSTOP)
+        wait_for(lambda: stopped not in children(server.pid) and len(children(server.pid)) == 2)
+        assert other in children(server.pid)
+        assert "a worker has hung" in server.log
+
+
+def test_workers_are_not_blamed_for_the_time_in_which_their_parent_stood_still(tmp_path):
+    """As on a machine that is suspended: then nobody has moved."""
+    with serving_with_hanging_seconds(tmp_path, 1.5) as server:
+        workers = children(server.pid)
+        everybody = [server.pid, *workers]
+        for process in everybody:
+            os.kill(process, signal.SIGSTOP)
+        time.sleep(3)
+        for process in everybody:
+            os.kill(process, signal.SIGCONT)
+        time.sleep(2)
+        assert children(server.pid) == workers
+
+
+def test_sighup_replaces_all_workers_and_loses_no_request(tmp_path):
+    """One after the other, each when its successor serves."""
+    with RegistryServer(f"sqlite:///{tmp_path / 'r.db'}", workers=2) as server:
+        before = set(children(server.pid))
+        assert len(before) == 2
+        os.kill(server.pid, signal.SIGHUP)
+        statuses = set()
+
+        def are_new():
+            with WireClient(server.url) as client:
+                statuses.add(client.get("/registered-models/search").status)
+            workers = set(children(server.pid))
+            return not workers & before and len(workers) == 2
+
+        wait_for(are_new)
+        assert statuses == {200}
 
 
 def test_workers_end_with_a_parent_that_is_killed(tmp_path):
@@ -353,11 +397,11 @@ def test_worker_without_a_store_ends_so_that_its_parent_knows_why(store, code, p
     """With 1 another one is tried, with uvicorn's 3 none; neither prints a traceback."""
     lines = (
         "import pathlib",
-        "from registry_core import open_registry",
-        "from registry_server import Settings, create_app",
-        "from registry_server.__main__ import worker_app",
-        "app = create_app(open_registry('memory:'))",
-        f"worker_app(app, Settings(store={store!r}), pathlib.Path())",
+        "from registry_server import Settings",
+        "from registry_server.http.app import compose",
+        "from registry_server.process.command import start_in_worker",
+        f"settings = Settings(store={store!r})",
+        "start_in_worker(compose(settings), settings, pathlib.Path())",
     )
     done = subprocess.run(
         [sys.executable, "-c", "; ".join(lines)],
@@ -387,3 +431,21 @@ def open_files(pid):
         with contextlib.suppress(FileNotFoundError):
             found.append(link.readlink())
     return found
+
+
+@contextlib.contextmanager
+def serving_with_hanging_seconds(tmp_path, seconds):
+    """A server of two workers, which serve, whose parent is that impatient."""
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(
+        f"import registry_server.process.prefork as p\np.HANGING_SECONDS = {seconds}\n"
+    )
+    environment = {"PYTHONPATH": os.fspath(site)}
+    store = f"sqlite:///{tmp_path / 'r.db'}"
+    with RegistryServer(store, workers=2, environment=environment) as server:
+        database = tmp_path / "r.db"
+        wait_for(lambda: len(children(server.pid)) == 2)
+        wait_for(lambda: all(database in open_files(worker) for worker in children(server.pid)))
+        time.sleep(1.5)  # each has shown that it goes on
+        yield server

@@ -21,6 +21,8 @@ from registry_core.stores.memory import MemoryStore
 from registry_core.testing.calls import TESTER
 from registry_core.validation import REGISTERED_MODELS_MAX_RESULTS
 from registry_server import Settings, create_app
+from registry_server.http.app import Application
+from registry_server.http.operations import ALL_OPERATIONS, Operation
 from services.wire_client import API, Answer
 
 LOCAL_HOST = (b"host", b"127.0.0.1:8000")
@@ -55,10 +57,13 @@ class InProcessServer:
         self,
         registry: Registry | None = None,
         settings: Settings | None = None,
-        **parts: Any,
+        *,
+        app: Application | None = None,
+        operations: Sequence[Operation[Any, Any]] = ALL_OPERATIONS,
     ) -> None:
         self.registry = registry or memory_registry()
-        self.app = create_app(self.registry, settings or Settings(threads=2), **parts)
+        settings = settings or Settings(threads=2)
+        self.app = app or create_app(self.registry, settings, operations=operations)
         self._runner = asyncio.Runner()
         self._lifespan_in: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._lifespan_out: asyncio.Queue[dict[str, Any]] = asyncio.Queue()

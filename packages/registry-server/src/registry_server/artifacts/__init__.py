@@ -1,11 +1,6 @@
 """The artifact routes of MLflow's proxy (contract 2.23): files in and out, as streams."""
 
-from registry_server.artifacts.description import SCHEMAS
-from registry_server.artifacts.service import (
-    ARTIFACTS,
-    PREFIXES,
-    ArtifactService,
-    supports_multipart,
-)
+from registry_server.artifacts.service import ARTIFACTS, PREFIXES
+from registry_server.artifacts.serving import artifact_part
 
-__all__ = ["ARTIFACTS", "PREFIXES", "SCHEMAS", "ArtifactService", "supports_multipart"]
+__all__ = ["ARTIFACTS", "PREFIXES", "artifact_part"]

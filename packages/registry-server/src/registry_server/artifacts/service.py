@@ -17,8 +17,6 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-from litestar.handlers import asgi
-from litestar.handlers.asgi_handlers import ASGIRouteHandler
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from registry_core import (
@@ -100,11 +98,6 @@ _NO_DOWNLOAD = "Multipart download is not supported for the current artifact rep
 ResultT = TypeVar("ResultT")
 
 
-def supports_multipart(registry: Registry) -> bool:
-    """Whether clients may move bytes straight to and from the artifact store, by presigned URLs."""
-    return isinstance(registry.artifacts, PresigningArtifactStore)
-
-
 class ArtifactService:
     """The ASGI application below `PREFIXES`."""
 
@@ -114,13 +107,6 @@ class ArtifactService:
         self._callers = Threads(CALL_THREADS, name="artifact-calls")
         self._downloads = Places(transfers)
         self._uploads = Places(_upload_places(registry, transfers))
-
-    def routes(self) -> list[ASGIRouteHandler]:
-        """The mounts of the artifact routes."""
-        return [
-            asgi(prefix, is_mount=True, name=f"artifacts{number}", copy_scope=False)(self)
-            for number, prefix in enumerate(PREFIXES)
-        ]
 
     def described(self) -> Json:
         """The routes as OpenAPI has them; none where there are no artifacts."""

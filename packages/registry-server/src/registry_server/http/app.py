@@ -6,12 +6,12 @@ way.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-import attrs
 from litestar import Litestar, Request
 from litestar.enums import HttpMethod, ScopeType
 from litestar.exceptions import HTTPException, MethodNotAllowedException
@@ -21,30 +21,26 @@ from litestar.response import Response as LitestarResponse
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from registry_core import Registry
-from registry_core.inloop import LoopReads
-from registry_core.webhooks import Webhooks
+from registry_core.wire import Json
 from registry_server.access.users import Users
-from registry_server.artifacts import SCHEMAS as ARTIFACT_SCHEMAS
-from registry_server.artifacts import ArtifactService, supports_multipart
+from registry_server.artifacts import artifact_part
 from registry_server.http import openapi, probes, responses
 from registry_server.http.metrics import Metrics
 from registry_server.http.middleware import OPERATION, Middleware
-from registry_server.http.operations import OWN_OPERATIONS, REGISTRY_OPERATIONS, Operation
+from registry_server.http.operations import ALL_OPERATIONS, Operation
+from registry_server.http.parts import Backend, Part
 from registry_server.http.responses import RequestRefusedError, Response
-from registry_server.http.serving import Lanes, Runner, Served
+from registry_server.http.serving import Lanes, Served
 from registry_server.process.limits import Limits
-from registry_server.process.loop_runner import LoopRunner
 from registry_server.process.settings import Settings
-from registry_server.process.threads import Threads
-from registry_server.webhooks import SCHEMAS as WEBHOOK_SCHEMAS
-from registry_server.webhooks import WebhookServing
+from registry_server.webhooks import webhook_part
 
 
 def create_app(
     registry: Registry,
     settings: Settings | None = None,
     *,
-    operations: Sequence[Operation[Any, Any]] = (*REGISTRY_OPERATIONS, *OWN_OPERATIONS),
+    operations: Sequence[Operation[Any, Any]] = ALL_OPERATIONS,
 ) -> Application:
     """An ASGI application that serves the registry. The caller closes the registry.
 
@@ -52,94 +48,65 @@ def create_app(
         SettingsError: the auth file cannot be used, or this process may open too few files.
         InvalidArgumentError: the key for secrets of webhooks is not one.
     """
-    settings = settings or Settings()
-    lanes = Lanes(settings.threads)
-    ready = Threads(1, name="ready")
-    inloop = None
-    if isinstance(registry.store, LoopReads):
-        inloop = LoopRunner(settings.threads, pauses=registry.store.reads_pause)
-    webhooks = WebhookServing.of(registry, settings)
-    operations = (*operations, *webhooks.operations)
-    files = ArtifactService(registry, transfers=Limits.of(settings).transfers)
-    document = openapi.document(
-        operations,
-        schemas={**WEBHOOK_SCHEMAS, **ARTIFACT_SCHEMAS},
-        others=files.described(),
-    )
-    names = [operation.id for operation in operations]
-    metrics = Metrics([*names, *probes.NAMES])
-    app = Application(
-        route_handlers=[
-            *probes.routes(
-                registry, ready, metrics, document, multipart=supports_multipart(registry)
-            ),
-            *files.routes(),
-            *_routes(
-                [
-                    Served(
-                        operation,
-                        Runner(operation, registry, metrics.observe),
-                        lanes,
-                        inloop if operation.may_run_in_loop else None,
-                        settings,
-                    )
-                    for operation in operations
-                ]
-            ),
-        ],
-        exception_handlers={HTTPException: _http_failure, Exception: _failure},
-        openapi_config=None,
-        logging_config=None,
-        # Webhooks after the last event, and before the caller closes the registry.
-        # A lambda, because Litestar passes itself to a hook that takes an argument.
-        on_shutdown=[
-            lanes.close,
-            ready.close,
-            files.close,
-            lambda: webhooks.close(),  # noqa: PLW0108 see above
-            lanes.waiting.close,
-            *([] if inloop is None else [inloop.close]),
-        ],
-    )
-    # Around the router, not inside it: what it refuses by itself is guarded and counted too.
-    app.asgi_handler = Middleware(
-        app.asgi_handler,
-        metrics=metrics,
-        users=Users.load(settings.auth_file) if settings.auth_file else None,
-        allowed_hosts=settings.known_hosts,
-        allowed_origins=settings.allowed_origins,
-        local_origins=settings.is_local,
-        trusted_proxies=settings.trusted_proxies,
-    )
-    app.per_process = PerProcess(registry=registry, webhooks=webhooks.webhooks, metrics=metrics)
+    app = compose(settings or Settings(), operations=operations)
+    app.start(registry)
     return app
 
 
-@attrs.frozen(kw_only=True)
-class PerProcess:
-    """What each process that serves an application has of its own."""
+def compose(
+    settings: Settings, *, operations: Sequence[Operation[Any, Any]] = ALL_OPERATIONS
+) -> Application:
+    """An application that serves no registry yet: see `Application.start`.
 
-    registry: Registry
-    webhooks: Webhooks
-    metrics: Metrics
+    Raises:
+        SettingsError: as `create_app`.
+        InvalidArgumentError: as `create_app`.
+    """
+    webhooks = webhook_part(settings)
+    artifacts = artifact_part(transfers=Limits.of(settings).transfers)
+    operations = (*operations, *webhooks.operations)
+    metrics = Metrics([*(operation.id for operation in operations), *probes.NAMES])
+    probing = probes.probe_part(metrics, partial(_document, operations, (webhooks, artifacts)))
+    serving, threads = _operation_parts(operations, settings, metrics)
+    # They end in this order: webhooks after the last event, and before what waits for receivers.
+    parts = (serving, probing, artifacts, webhooks, threads)
+    return Application(parts, metrics, partial(_guarded, metrics=metrics, settings=settings))
 
 
 class Application(Litestar):
-    """Litestar, for one registry."""
+    """Litestar, for one registry, which it serves from `start` on."""
 
-    per_process: PerProcess
+    def __init__(
+        self, parts: Sequence[Part], metrics: Metrics, guarded: Callable[[ASGIApp], ASGIApp]
+    ) -> None:
+        self._parts = parts
+        self._metrics = metrics
+        self._has_started = False
+        super().__init__(
+            route_handlers=[route for part in parts for route in part.routes],
+            exception_handlers={HTTPException: _http_failure, Exception: _failure},
+            openapi_config=None,
+            logging_config=None,
+            on_shutdown=[call for part in parts for call in part.on_exit],
+        )
+        # Around the router, not inside it: what it refuses by itself is guarded and counted too.
+        self.asgi_handler = guarded(self.asgi_handler)
 
-    def become_worker(self, registry: Registry, *, counters: Path) -> None:
-        """Goes on in a process that was forked when the application had been made.
+    def start(self, registry: Registry, *, counters: Path | None = None) -> None:
+        """Serves the registry from now on, in this process: once, since nothing is exchanged later.
 
-        `registry` is at the same place as the one that it was made for, and opened by this process:
-        connections and threads are not forked. Requests are counted in the directory `counters`,
-        which the workers of a server share.
+        Requests are counted in the directory `counters`, which the workers of a server share.
+
+        Raises:
+            RuntimeError: it serves one already.
         """
-        own = self.per_process
-        own.registry.store, own.registry.artifacts = registry.store, registry.artifacts
-        own.webhooks.store = registry.store
-        own.metrics.share(counters)
+        if self._has_started:
+            raise RuntimeError("this application serves a registry already")
+        self._has_started = True
+        if counters is not None:
+            self._metrics.share(counters)
+        for part in self._parts:
+            part.start(registry)
 
     @staticmethod
     def _get_default_plugins(plugins: list[Any]) -> list[Any]:
@@ -147,6 +114,45 @@ class Application(Litestar):
         # installed, as it is beside MLflow, they load it: a third of the time to the first answer.
         # Should this method go away, so does what it saves, and nothing else.
         return plugins
+
+
+def _operation_parts(
+    operations: Sequence[Operation[Any, Any]], settings: Settings, metrics: Metrics
+) -> tuple[Part, Part]:
+    """The part that serves operations, and the one with the threads that end last."""
+    backend, lanes = Backend(), Lanes(settings.threads)
+    served = [
+        Served(operation, backend, lanes, settings, metrics.observe) for operation in operations
+    ]
+    return (
+        Part(
+            routes=tuple(_routes(served)),
+            start=partial(backend.start, threads=settings.threads),
+            on_exit=(lanes.close,),
+        ),
+        Part(on_exit=(lanes.waiting.close, backend.close)),
+    )
+
+
+def _document(operations: Sequence[Operation[Any, Any]], others: Iterable[Part]) -> Json:
+    schemas: Json = {}
+    paths: Json = {}
+    for part in others:
+        schemas.update(part.schemas)
+        paths.update(part.described())
+    return openapi.document(operations, schemas=schemas, others=paths)
+
+
+def _guarded(app: ASGIApp, *, metrics: Metrics, settings: Settings) -> ASGIApp:
+    return Middleware(
+        app,
+        metrics=metrics,
+        users=Users.load(settings.auth_file) if settings.auth_file else None,
+        allowed_hosts=settings.known_hosts,
+        allowed_origins=settings.allowed_origins,
+        local_origins=settings.is_local,
+        trusted_proxies=settings.trusted_proxies,
+    )
 
 
 class _Path:

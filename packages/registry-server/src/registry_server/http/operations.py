@@ -433,3 +433,6 @@ REGISTRY_OPERATIONS = _REGISTERED_MODELS + _MODEL_VERSIONS
 
 OWN_OPERATIONS: tuple[Operation[Any, Any], ...] = ()
 """The operations under `OWN_API`."""
+
+ALL_OPERATIONS = (*REGISTRY_OPERATIONS, *OWN_OPERATIONS)
+"""What every application serves, beside the operations of its other parts."""

@@ -6,16 +6,19 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from functools import cache
 from http import HTTPStatus
 
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
 from registry_core import Registry, RegistryError
+from registry_core.artifacts import PresigningArtifactStore
 from registry_core.wire import Json
 from registry_server.http import responses
 from registry_server.http.metrics import Metrics
 from registry_server.http.middleware import SERVER_INFO
+from registry_server.http.parts import Part
 from registry_server.http.responses import RequestRefusedError, Response
 from registry_server.process.threads import Threads
 
@@ -45,40 +48,64 @@ SERVER_INFO_BODY: Json = {
 }
 
 
-def routes(
-    registry: Registry, threads: Threads, metrics: Metrics, openapi: Json, *, multipart: bool
-) -> list[HTTPRouteHandler]:
-    """The handlers of the probe routes; `multipart` is whether artifacts may go past the server."""
-    info = responses.success(
-        {
-            **SERVER_INFO_BODY,
-            "multipart_uploads_enabled": multipart,
-            "multipart_downloads_enabled": multipart,
-        }
-    )
-    document = responses.success(openapi)
-    reasons = _Reasons()
+def probe_part(metrics: Metrics, document: Callable[[], Json]) -> Part:
+    """The probe routes; `document` makes the OpenAPI document of an application that has started.
 
-    async def ready() -> ASGIApp:
+    It is made when somebody first asks, since few workers are ever asked.
+    """
+    probes = _Probes()
+
+    @cache
+    def openapi() -> Response:
+        return responses.success(document())
+
+    routes = (
+        _route("health", ["/health"], lambda: responses.text("OK")),
+        _route("version", ["/version"], _version),
+        _route("server_info", sorted(SERVER_INFO), probes.server_info),
+        _route("metrics", ["/metrics"], lambda: responses.text(metrics.text(), _PROMETHEUS)),
+        _route("openapi", ["/openapi.json"], openapi),
+        HTTPRouteHandler(
+            ["/ready"], http_method=["GET", "HEAD"], status_code=HTTPStatus.OK, name="ready"
+        )(probes.ready),
+    )
+    return Part(routes=routes, names=NAMES, start=probes.start, on_exit=(probes.close,))
+
+
+class _Probes:
+    """The probes that ask the registry."""
+
+    def __init__(self) -> None:
+        self._threads = Threads(1, name="ready")
+        self._reasons = _Reasons()
+
+    def start(self, registry: Registry) -> None:
+        self._registry = registry
+        # Whether artifacts may go past the server, by presigned URLs.
+        is_multipart = isinstance(registry.artifacts, PresigningArtifactStore)
+        self._info = responses.success(
+            {
+                **SERVER_INFO_BODY,
+                "multipart_uploads_enabled": is_multipart,
+                "multipart_downloads_enabled": is_multipart,
+            }
+        )
+
+    def close(self) -> None:
+        self._threads.close()
+
+    def server_info(self) -> Response:
+        return self._info
+
+    async def ready(self) -> ASGIApp:
         try:
-            await asyncio.wait_for(threads.run(registry.ping), READY_SECONDS)
+            await asyncio.wait_for(self._threads.run(self._registry.ping), READY_SECONDS)
         except (RegistryError, TimeoutError) as error:
-            reasons.log(error)
+            self._reasons.log(error)
             return RequestRefusedError(
                 HTTPStatus.SERVICE_UNAVAILABLE, "TEMPORARILY_UNAVAILABLE", NOT_READY
             ).reply()
         return responses.text("OK")
-
-    return [
-        _route("health", ["/health"], lambda: responses.text("OK")),
-        _route("version", ["/version"], _version),
-        _route("server_info", sorted(SERVER_INFO), lambda: info),
-        _route("metrics", ["/metrics"], lambda: responses.text(metrics.text(), _PROMETHEUS)),
-        _route("openapi", ["/openapi.json"], lambda: document),
-        HTTPRouteHandler(
-            ["/ready"], http_method=["GET", "HEAD"], status_code=HTTPStatus.OK, name="ready"
-        )(ready),
-    ]
 
 
 NAMES = ("health", "version", "server_info", "metrics", "openapi", "ready")

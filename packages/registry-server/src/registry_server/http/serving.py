@@ -22,9 +22,9 @@ from registry_core.inloop import TooLargeError, WouldBlockError
 from registry_core.interest import wanted_while
 from registry_server.http import outages, responses
 from registry_server.http.operations import Operation, RequestContext, Work
+from registry_server.http.parts import Backend
 from registry_server.http.responses import RequestRefusedError, Response
 from registry_server.process.lanes import ClientGoneError, HangUp, Lane
-from registry_server.process.loop_runner import LoopRunner
 from registry_server.process.settings import Settings
 
 _WAITING_THREADS = 4
@@ -96,13 +96,13 @@ class Runner:
     def __init__(
         self,
         operation: Operation[Any, Any],
-        registry: Registry,
+        backend: Backend,
         observe: Callable[[Any], None],
     ) -> None:
         self._operation = operation
         self._has_query = operation.has_query
         self._changes_nothing = operation.changes_nothing
-        self._registry = registry
+        self._backend = backend
         self._observe = observe
 
     def __call__(self, decode: Callable[[], Any], who: Requester) -> Response:
@@ -151,8 +151,8 @@ class Runner:
     def _acting(self, who: Requester) -> Registry:
         """The registry, in the name of who asks."""
         if self._changes_nothing:
-            return self._registry
-        return self._registry.acting_as(
+            return self._backend.registry
+        return self._backend.registry.acting_as(
             who.user or ANONYMOUS,
             reason=who.reason,
             origin=Origin.HTTP,
@@ -166,17 +166,18 @@ class Served:
     def __init__(
         self,
         operation: Operation[Any, Any],
-        runner: Runner,
+        backend: Backend,
         lanes: Lanes,
-        inloop: LoopRunner | None,
         settings: Settings,
+        observe: Callable[[Any], None],
     ) -> None:
         self.operation = operation
         self._has_query = operation.has_query
-        self._runner = runner
+        self._runner = Runner(operation, backend, observe)
+        self._backend = backend
+        self._may_run_in_loop = operation.may_run_in_loop
         self._lanes = lanes
         self._lane = lanes.of(operation.work)
-        self._inloop = inloop
         self._max_body_bytes = min(settings.max_body_bytes, operation.max_body_bytes)
 
     async def reply(self, scope: HTTPScope, receive: Receive) -> Response:
@@ -198,9 +199,10 @@ class Served:
             size = sum(map(len, body))
         decode = partial(self._runner.decoded, query, content_type, body, scope["path_params"])
         lane = self._lane
-        if self._inloop is not None and size <= _MOST_BYTES_AT_ONCE:
+        inloop = self._backend.inloop if self._may_run_in_loop else None
+        if inloop is not None and size <= _MOST_BYTES_AT_ONCE:
             try:
-                return await self._inloop.run(partial(self._runner, decode, who))
+                return await inloop.run(partial(self._runner, decode, who))
             except TooLargeError:
                 lane = self._lanes.searching
             except WouldBlockError:

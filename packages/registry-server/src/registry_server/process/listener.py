@@ -85,6 +85,8 @@ class WorkerServer(Server):
                 listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
             server = Listener(listening, protocol, self._connections)
             self.servers.append(server)  # type: ignore[arg-type] # it has what uvicorn calls
+        self._share.beat()
+        self._connections.on_sweep.append(self._share.beat)
         self._connections.start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -10,6 +10,9 @@ _WORKERS_MAX = 256
 _NOBODY = 2**31 - 1
 """Where there is no worker, in place of how many connections it has: nobody has more."""
 
+_BEATS_MAX = 2**31
+"""After which beats are counted from 1 again; 0 is a worker that does not serve yet."""
+
 _TOLERANCE = 8
 """A worker takes connections while it has one more than another, and an eighth of its own: those
 that are soon over do not matter, and of many that come at once few wait for each other's turn."""
@@ -20,12 +23,18 @@ class LoadTable:
 
     def __init__(self) -> None:
         self._counts = memoryview(mmap.mmap(-1, 4 * _WORKERS_MAX)).cast("i")
-        self._shares = [WorkerLoad(self._counts, index) for index in range(_WORKERS_MAX)]
+        beats = memoryview(mmap.mmap(-1, 4 * _WORKERS_MAX)).cast("I")
+        self._shares = [WorkerLoad(self._counts, beats, index) for index in range(_WORKERS_MAX)]
         self._free = self._shares[::-1]
 
     def take(self) -> WorkerLoad:
         """The share of one more worker. It is for the parent to call, which has one thread."""
-        return self._free.pop() if self._free else WorkerLoad(self._counts, None)
+        if not self._free:
+            beats = memoryview(mmap.mmap(-1, 4)).cast("I")
+            return WorkerLoad(self._counts, beats, None)
+        share = self._free.pop()
+        share.begin()
+        return share
 
     def give_back(self, share: WorkerLoad) -> None:
         """Frees the share of a worker that has ended."""
@@ -37,10 +46,26 @@ class LoadTable:
 class WorkerLoad:
     """One worker's part."""
 
-    def __init__(self, counts: memoryview[int], index: int | None) -> None:
+    def __init__(self, counts: memoryview[int], beats: memoryview[int], index: int | None) -> None:
         self._counts = counts
+        self._beats = beats
         self._index = index
         self.leave()
+
+    def begin(self) -> None:
+        """Makes the place that of a worker which is not there yet."""
+        self.leave()
+        self._beats[self._index or 0] = 0
+
+    @property
+    def beats(self) -> int:
+        """How often the worker's event loop has shown that it goes on."""
+        return self._beats[self._index or 0]
+
+    def beat(self) -> None:
+        """Shows that the worker's event loop goes on."""
+        place = self._index or 0
+        self._beats[place] = self._beats[place] % _BEATS_MAX + 1
 
     def tell(self, count: int) -> None:
         """Lets the others know how many connections this worker has."""

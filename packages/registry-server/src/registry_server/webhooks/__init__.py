@@ -1,6 +1,5 @@
 """Webhooks: their operations, and the delivery of events to them (contract 6)."""
 
-from registry_server.webhooks.operations import SCHEMAS
-from registry_server.webhooks.serving import WebhookServing
+from registry_server.webhooks.serving import webhook_part
 
-__all__ = ["SCHEMAS", "WebhookServing"]
+__all__ = ["webhook_part"]

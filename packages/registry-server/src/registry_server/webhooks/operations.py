@@ -88,14 +88,16 @@ TEST_RESULT: ResponseShape[wire.TestResult] = ResponseShape(
 )
 
 
-class _Handlers:
-    """What each operation on webhooks does. A change acts on deliveries at once."""
+class Handlers:
+    """What each operation on webhooks does, once they are started. A change acts at once."""
 
-    def __init__(self, webhooks: Webhooks, deliveries: Deliveries) -> None:
+    def start(self, webhooks: Webhooks, deliveries: Deliveries) -> None:
+        """Serves these webhooks."""
         self._webhooks = webhooks
         self._deliveries = deliveries
 
     def create(self, _: RequestContext, request: wire.CreateWebhook) -> Webhook:
+        """Creates a webhook."""
         created = self._webhooks.create_webhook(
             request.name,
             url=request.url,
@@ -108,23 +110,28 @@ class _Handlers:
         return created
 
     def list(self, _: RequestContext, request: wire.ListWebhooks) -> Page[Webhook]:
+        """Gives a page of webhooks."""
         return self._webhooks.list_webhooks(
             max_results=request.max_results or DEFAULT_PAGE_SIZE, page_token=request.page_token
         )
 
     def get(self, _: RequestContext, request: wire.GetWebhook) -> Webhook:
+        """Gives one webhook."""
         return self._webhooks.get_webhook(request.webhook_id)
 
     def update(self, _: RequestContext, request: wire.UpdateWebhook) -> Webhook:
+        """Changes a webhook."""
         updated = self._webhooks.update_webhook(request.webhook_id, request.changes())
         self._deliveries.webhooks_changed()
         return updated
 
     def delete(self, _: RequestContext, request: wire.DeleteWebhook) -> None:
+        """Deletes a webhook."""
         self._webhooks.delete_webhook(request.webhook_id)
         self._deliveries.webhooks_changed()
 
     def test(self, _: RequestContext, request: wire.TestWebhook) -> wire.TestResult:
+        """Sends a sample to a webhook."""
         webhook = self._webhooks.get_webhook(request.webhook_id)
         event = self._webhooks.test_event(webhook, request.event)
         try:
@@ -139,11 +146,8 @@ class _Handlers:
             ) from None
 
 
-def webhook_operations(
-    webhooks: Webhooks, deliveries: Deliveries
-) -> tuple[Operation[Any, Any], ...]:
+def webhook_operations(handlers: Handlers) -> tuple[Operation[Any, Any], ...]:
     """The rows of contract 2.22."""
-    handlers = _Handlers(webhooks, deliveries)
     return (
         Operation(
             id="createWebhook",

@@ -1,62 +1,72 @@
-"""`WebhookServing`: what an application needs to have webhooks."""
+"""The part of an application that has webhooks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Self
-
-import attrs
-
 from registry_core import Registry
 from registry_core.webhooks import SecretBox, UrlPolicy, Webhooks
-from registry_server.http.operations import Operation
+from registry_server.http.parts import Part
 from registry_server.process.settings import Settings
 from registry_server.webhooks.delivery import Deliveries, Retries
-from registry_server.webhooks.operations import webhook_operations
+from registry_server.webhooks.operations import SCHEMAS, Handlers, webhook_operations
 from registry_server.webhooks.outbox import Outbox
 from registry_server.webhooks.sender import Sender
 
 _OTHER_SERVERS = ("http:", "https:")
 
 
-@attrs.frozen
-class WebhookServing:
-    """The operations on webhooks, and an end in order."""
+def webhook_part(settings: Settings) -> Part:
+    """The operations on webhooks, and the delivery of a registry's changes to them.
 
-    webhooks: Webhooks
-    operations: tuple[Operation[Any, Any], ...]
-    close: Callable[[], None]
+    Raises:
+        InvalidArgumentError: the key for secrets is not one.
+        BackendNotInstalledError: there is a key, but no library to use it with.
+    """
+    serving = _WebhookServing(settings)
+    return Part(
+        operations=webhook_operations(serving.handlers),
+        schemas=SCHEMAS,
+        start=serving.start,
+        on_exit=(serving.close,),
+    )
 
-    @classmethod
-    def of(cls, registry: Registry, settings: Settings) -> Self:
-        """The webhooks of a registry, which from now on hear of its changes.
+
+class _WebhookServing:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        key = settings.webhook_secret_key
+        self._secrets = SecretBox(key) if key else None
+        self._deliveries: Deliveries | None = None
+        self.handlers = Handlers()
+
+    def start(self, registry: Registry) -> None:
+        """Serves the webhooks of a registry, which from now on hear of its changes.
 
         Where its store is another server, that one delivers.
-
-        Raises:
-            InvalidArgumentError: the key for secrets is not one.
-            BackendNotInstalledError: there is a key, but no library to use it with.
         """
-        webhooks = Webhooks(
-            registry.store,
-            urls=UrlPolicy(
-                schemes=settings.webhook_schemes,
-                allow_private_addresses=settings.webhook_private_addresses,
-            ),
-            secrets=SecretBox(settings.webhook_secret_key) if settings.webhook_secret_key else None,
+        webhooks = Webhooks(registry.store, urls=self._urls(), secrets=self._secrets)
+        self._deliveries = self._delivering(webhooks, registry)
+        if not self._settings.store.lower().startswith(_OTHER_SERVERS):
+            registry.observe(self._deliveries.observe)
+        self.handlers.start(webhooks, self._deliveries)
+
+    def close(self) -> None:
+        """Ends the deliveries."""
+        if self._deliveries is not None:
+            self._deliveries.close()
+
+    def _urls(self) -> UrlPolicy:
+        return UrlPolicy(
+            schemes=self._settings.webhook_schemes,
+            allow_private_addresses=self._settings.webhook_private_addresses,
         )
-        deliveries = Deliveries(
+
+    def _delivering(self, webhooks: Webhooks, registry: Registry) -> Deliveries:
+        settings = self._settings
+        return Deliveries(
             webhooks,
             is_prompt=lambda name: registry.get_registered_model(name).is_prompt,
             sender=Sender(webhooks.urls, timeout_seconds=settings.webhook_timeout_seconds),
             outbox=Outbox(threads=settings.webhook_threads),
             retries=Retries(most=settings.webhook_retries),
             cache_seconds=settings.webhook_cache_seconds,
-        )
-        if not settings.store.lower().startswith(_OTHER_SERVERS):
-            registry.observe(deliveries.observe)
-        return cls(
-            webhooks=webhooks,
-            operations=webhook_operations(webhooks, deliveries),
-            close=deliveries.close,
         )

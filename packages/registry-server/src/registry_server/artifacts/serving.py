@@ -1,0 +1,50 @@
+"""The part of an application that serves artifacts."""
+
+from __future__ import annotations
+
+from litestar.handlers import asgi
+from litestar.types import Receive, Scope, Send
+
+from registry_core import Registry
+from registry_core.wire import Json
+from registry_server.artifacts.description import SCHEMAS
+from registry_server.artifacts.service import PREFIXES, ArtifactService
+from registry_server.http.parts import Part
+
+
+def artifact_part(*, transfers: int) -> Part:
+    """The artifact routes, with so many uploads at a time and as many downloads."""
+    serving = _ArtifactServing(transfers)
+    mounts = (
+        asgi(prefix, is_mount=True, name=f"artifacts{number}", copy_scope=False)(serving)
+        for number, prefix in enumerate(PREFIXES)
+    )
+    return Part(
+        routes=tuple(mounts),
+        schemas=SCHEMAS,
+        described=serving.described,
+        start=serving.start,
+        on_exit=(serving.close,),
+    )
+
+
+class _ArtifactServing:
+    """Serves the artifacts of the registry that it is started with."""
+
+    def __init__(self, transfers: int) -> None:
+        self._transfers = transfers
+        self._service: ArtifactService | None = None
+
+    def start(self, registry: Registry) -> None:
+        self._service = ArtifactService(registry, transfers=self._transfers)
+
+    def described(self) -> Json:
+        return {} if self._service is None else self._service.described()
+
+    def close(self) -> None:
+        if self._service is not None:
+            self._service.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert self._service is not None, "an application is started before it is served"
+        await self._service(scope, receive, send)

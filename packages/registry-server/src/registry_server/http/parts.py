@@ -1,0 +1,63 @@
+"""What an application is composed of: parts that each say what they add, and what they serve.
+
+Strategy: the parent of several workers makes the application, so that most of it is in memory once.
+A store cannot be shared so: connections and threads are not forked. So an application is made
+without one, and the process that serves opens a registry and starts the parts with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from litestar.handlers import HTTPRouteHandler
+from litestar.handlers.asgi_handlers import ASGIRouteHandler
+
+from registry_core import Registry
+from registry_core.inloop import LoopReads
+from registry_core.wire import Json
+from registry_server.http.operations import Operation
+from registry_server.process.loop_runner import LoopRunner
+
+
+@attrs.frozen(kw_only=True)
+class Part:
+    """What one part adds to an application."""
+
+    routes: tuple[ASGIRouteHandler | HTTPRouteHandler, ...] = ()
+    operations: tuple[Operation[Any, Any], ...] = ()
+    """Rows that are served and documented with those of the registry."""
+    names: tuple[str, ...] = ()
+    """What requests to its routes are counted as, beside the names of its operations."""
+    schemas: Json = attrs.field(factory=dict)
+    """Components of the OpenAPI document that its answers are made of."""
+    described: Callable[[], Json] = dict
+    """Further paths of the OpenAPI document, once the part has started."""
+    start: Callable[[Registry], object] = lambda _: None
+    """Called once, by the process that serves, with the registry that it has opened."""
+    on_exit: tuple[Callable[[], object], ...] = ()
+    """Called in this order when the server ends. The caller closes the registry afterwards."""
+
+
+class Backend:
+    """The registry of the process that serves, and what reads it in the event loop."""
+
+    __slots__ = ("inloop", "registry")
+
+    registry: Registry
+    """Unset until the application serves one."""
+    inloop: LoopRunner | None
+    """None where the store cannot read in an event loop."""
+
+    def start(self, registry: Registry, *, threads: int) -> None:
+        """Takes the registry of this process; as many of its reads may pause as it has threads."""
+        self.registry = registry
+        self.inloop = None
+        if isinstance(registry.store, LoopReads):
+            self.inloop = LoopRunner(threads, pauses=registry.store.reads_pause)
+
+    def close(self) -> None:
+        """Ends the reads in the event loop."""
+        if self.inloop is not None:
+            self.inloop.close()

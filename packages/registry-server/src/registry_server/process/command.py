@@ -1,0 +1,263 @@
+"""The command `registry-server`: checks what it can, binds the address, and serves."""
+
+from __future__ import annotations
+
+import gc
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from registry_core import Registry, RegistryError, StoreUnavailableError, open_registry
+from registry_core.backends import artifacts_url
+from registry_core.webhooks import SecretBox
+from registry_server.process.logs import Formatter, escaped
+from registry_server.process.settings import Settings, SettingsError, from_arguments
+
+if TYPE_CHECKING:
+    from uvicorn import Config
+
+    from registry_server.http.app import Application
+
+FAILED = 1
+"""The exit code of a server that could not start."""
+
+_BACKLOG = 4_096
+"""Connections that may wait to be accepted. Linux takes no more by default; a client whose
+connection does not fit tries again a second later."""
+
+_COLLECT_AFTER = 20_000
+"""How many objects may be added before the collector looks at them. A page of 100 models adds
+1,500, and none is garbage that only a collector finds: at Python's 700, looking took a seventh of
+its time."""
+
+_WORKER_RETRY_SECONDS = 1
+"""How long a worker that finds no store waits before the next one tries."""
+
+_logger = logging.getLogger("registry_server")
+
+
+class StartError(Exception):
+    """The server cannot start; the message is for whoever starts it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the server until it is told to end, then exits with 0; with 1 if it cannot start."""
+    try:
+        settings = from_arguments(sys.argv[1:] if arguments is None else arguments, os.environ)
+        run(settings)
+    except (StartError, SettingsError, RegistryError) as error:
+        # Drivers speak in several lines.
+        reason = escaped(" ".join(str(error).split()))
+        print(f"registry-server: {reason}", file=sys.stderr)  # noqa: T201 a command says why
+        sys.exit(FAILED)
+
+
+def run(settings: Settings) -> None:
+    """Serves until SIGTERM or SIGINT; requests in flight are answered first."""
+    # What is loaded to start stays: the collector would look through it again and again.
+    gc.disable()
+    # Whatever cannot work is found out here, by one process and with one line.
+    _check_exposure(settings)
+    if settings.workers > 1 and settings.store.lower().startswith("memory:"):
+        raise StartError("a store in memory cannot be shared by several workers")
+    if settings.auth_file:
+        from registry_server.access.users import Users  # noqa: PLC0415 not needed to start workers
+
+        Users.load(settings.auth_file)
+    if settings.webhook_secret_key:
+        SecretBox(settings.webhook_secret_key)
+    if settings.local_source_root and not Path(settings.local_source_root).is_dir():
+        raise StartError(f"--local-source-root {settings.local_source_root} is no directory")
+    _check_limits(settings)
+    _check_store(settings)
+    configure_logging(settings)
+    with _bound_socket(settings) as listener:
+        _announce(settings, listener)
+        settings = _with_own_url(settings, listener)
+        if settings.workers == 1:
+            _run_here(settings, listener)
+        else:
+            _run_workers(settings, listener)
+
+
+def start_in_worker(app: Application, settings: Settings, counters: Path) -> None:
+    """Starts an application with a store of this worker's own.
+
+    Exits with a code that tells the parent whether another worker may succeed.
+    """
+    from registry_server.process.prefork import CANNOT_START  # noqa: PLC0415 see `_open`
+
+    try:
+        registry = _open(settings)
+    except StoreUnavailableError as error:
+        # The parent starts another worker in place of this one, until the store is back.
+        _logger.warning("a worker waits for the store: %s", error)
+        time.sleep(_WORKER_RETRY_SECONDS)
+        sys.exit(FAILED)
+    except RegistryError as error:
+        _logger.error("a worker cannot start: %s", error)  # noqa: TRY400 the message says it all
+        sys.exit(CANNOT_START)
+    app.start(registry, counters=counters)
+    app.on_shutdown.append(registry.close)
+    _spare_collector()
+
+
+def configure_logging(settings: Settings) -> None:
+    """Sends the log to stderr, one line per record."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(Formatter())
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+    # Uvicorn tells of every start and stop of each of its parts.
+    logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, logging.root.level))
+
+
+def _open(settings: Settings) -> Registry:
+    from registry_server.artifacts import ARTIFACTS  # noqa: PLC0415 `--help` need not wait for it
+
+    return open_registry(
+        settings.store,
+        artifacts=settings.artifacts,
+        database_connections=settings.database_connections,
+        public_artifacts_url=settings.public_url and settings.public_url.rstrip("/") + ARTIFACTS,
+        local_sources=False,
+        local_source_root=settings.local_source_root,
+    )
+
+
+def _spare_collector() -> None:
+    """Has the collector leave alone what is there, and look at the rest less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER)
+    gc.enable()
+
+
+def _config(settings: Settings, app: Application) -> Config:
+    from registry_server.process.limits import Limits  # noqa: PLC0415 see `_open`
+    from registry_server.process.listener import WorkerConfig  # noqa: PLC0415 see `_open`
+
+    config = WorkerConfig(
+        app,
+        interface="asgi3",
+        http="registry_server.process.protocol:RegistryProtocol",
+        ws="none",
+        loop="auto",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=_BACKLOG,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+    )
+    config.limits = Limits.of(settings)
+    return config
+
+
+def _run_here(settings: Settings, listener: socket.socket) -> None:
+    from registry_server.http.app import create_app  # noqa: PLC0415 see `_open`
+    from registry_server.process.listener import WorkerServer  # noqa: PLC0415 see `_open`
+
+    registry = _open(settings)
+    app = create_app(registry, settings)
+    app.on_shutdown.append(registry.close)
+    _spare_collector()
+    server = WorkerServer(_config(settings, app))
+    # Uvicorn raises the signal that ended it again, when all is done: that is no failure.
+    for ending in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(ending, lambda *_: None)
+    server.run(sockets=[listener])
+
+
+def _run_workers(settings: Settings, listener: socket.socket) -> None:
+    from registry_server.http.app import compose  # noqa: PLC0415 see `_open`
+    from registry_server.process.prefork import Prefork  # noqa: PLC0415 see `_open`
+
+    app = compose(settings)
+    config = _config(settings, app)
+    with tempfile.TemporaryDirectory(prefix="registry-server-") as counters:
+        start = partial(start_in_worker, app, settings, Path(counters))
+        parent = Prefork(config, start, workers=settings.workers, listener=listener)
+        has_failed = parent.run()
+    if has_failed:
+        raise StartError("a worker could not start; the log says why")
+
+
+def _check_exposure(settings: Settings) -> None:
+    if settings.auth_file or settings.allow_unauthenticated or _is_loopback(settings.host):
+        return
+    raise StartError(
+        f"{settings.host} can be reached by others, who could then change the registry: "
+        "give an --auth-file (REGISTRY_AUTH_FILE), or say --allow-unauthenticated "
+        "(REGISTRY_ALLOW_UNAUTHENTICATED=true)"
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise StartError(f"cannot listen on {host}: {error.strerror}") from None
+    return all(ipaddress.ip_address(address[0]).is_loopback for *_, address in found)
+
+
+def _check_limits(settings: Settings) -> None:
+    from registry_server.process.limits import Limits  # noqa: PLC0415 see `_open`
+
+    Limits.of(settings)
+
+
+def _check_store(settings: Settings) -> None:
+    with open_registry(
+        settings.store, artifacts=settings.artifacts, database_connections=1
+    ) as registry:
+        registry.ping()
+
+
+def _bound_socket(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.host, settings.port))
+        listener.listen(_BACKLOG)
+        listener.set_inheritable(True)
+    except OSError as error:
+        listener.close()
+        raise StartError(
+            f"cannot listen on {settings.host} port {settings.port}: {error.strerror}"
+        ) from None
+    return listener
+
+
+def _with_own_url(settings: Settings, listener: socket.socket) -> Settings:
+    """The settings with the URL under which this machine's clients reach the server.
+
+    Only where they would else be given a path of this machine: clients that load a model from a
+    path write into it. A bucket's URI is better than a URL that nobody else can reach.
+    """
+    root = artifacts_url(settings.store, settings.artifacts) or ""
+    is_local = root.lower().startswith("file:") or (root != "" and "://" not in root)
+    if settings.public_url or not is_local or not _is_loopback(settings.host):
+        return settings
+    import attrs  # noqa: PLC0415 see `_open`
+
+    return attrs.evolve(settings, public_url=_url(settings, listener))
+
+
+def _url(settings: Settings, listener: socket.socket) -> str:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{listener.getsockname()[1]}"
+
+
+def _announce(settings: Settings, listener: socket.socket) -> None:
+    print(f"Serving a model registry at {_url(settings, listener)}", file=sys.stderr)  # noqa: T201
