@@ -9,6 +9,7 @@ import re
 import pytest
 import uvicorn
 from uvicorn.lifespan.off import LifespanOff
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
 from registry_server.process.connections import Connections
@@ -166,6 +167,73 @@ def test_application_that_fails_after_the_head_ends_the_connection(begins):
     written, is_closed = answered(app, GET)
     assert is_closed
     assert body_of(b"".join(written)) == (b"1\r\na\r\n" if begins else b"")
+
+
+HEAD_OF_2 = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [HEAD_OF_2 + b"OK"],
+        [HEAD_OF_2, b"OK"],
+        [HEAD_OF_2, b"O", b"K"],
+        [HEAD_OF_2[:17], HEAD_OF_2[17:], b"OK"],
+        [HEAD_OF_2[:17], HEAD_OF_2[17:] + b"OK"],
+        [[HEAD_OF_2, b"OK"]],
+        [[HEAD_OF_2], [b"OK"]],
+        [CHUNKED + b"2\r\nOK\r\n0\r\n\r\n"],
+        [CHUNKED + b"2\r\nOK\r\n", b"0\r\n\r\n"],
+        [b"HTTP/1.1 204 No Content\r\n\r\n"],
+    ],
+)
+@pytest.mark.parametrize("requests", [1, 3])
+def test_all_of_an_answer_is_written_however_it_is_cut(monkeypatch, pieces, requests):
+    """Releases of uvicorn may write head and body at once, or no body where it is empty."""
+
+    async def send(cycle, _):
+        cycle.response_started = True
+        for piece in pieces:
+            if isinstance(piece, list):
+                cycle.transport.writelines(piece)
+            else:
+                cycle.transport.write(piece)
+        cycle.response_complete = True
+        cycle.message_event.set()
+        cycle.on_response()
+
+    monkeypatch.setattr(RequestResponseCycle, "send", send)
+
+    async def app(_, __, send):
+        await send({})
+
+    written, is_closed = answered(app, GET * requests)
+    whole = b"".join(b"".join(piece) if isinstance(piece, list) else piece for piece in pieces)
+    assert b"".join(written) == whole * requests
+    assert not is_closed
+
+
+def test_a_body_that_comes_with_its_head_does_not_wait_for_the_next_piece(monkeypatch):
+    """Which may be long in coming."""
+    first = CHUNKED + b"2\r\nOK\r\n"
+    before_the_next = []
+
+    async def send(cycle, _):
+        cycle.response_started = True
+        cycle.transport.write(first)
+        before_the_next.extend(cycle.transport._transport.written)
+        cycle.transport.write(b"0\r\n\r\n")
+        cycle.response_complete = True
+        cycle.on_response()
+
+    monkeypatch.setattr(RequestResponseCycle, "send", send)
+
+    async def app(_, __, send):
+        await send({})
+
+    answered(app, GET)
+    assert before_the_next == [first]
 
 
 def test_nothing_is_written_to_a_client_that_has_gone():

@@ -42,12 +42,13 @@ _MEASURABLE_SECONDS = 0.02
 
 
 class Tally:
-    """How many bytes were written to a connection."""
+    """What was written to a connection: how many bytes, and a head that waits for its body."""
 
-    __slots__ = ("written",)
+    __slots__ = ("head", "written")
 
     def __init__(self) -> None:
         self.written = 0
+        self.head = b""
 
 
 class Connection(HttpToolsProtocol):

@@ -62,6 +62,9 @@ class WorkerConfig(Config):
 class WorkerServer(Server):
     """Uvicorn's server, as the only worker or one of several."""
 
+    listener: type[Listener]
+    """What takes connections: the benchmark of listeners has others."""
+
     def __init__(self, config: Config, share: WorkerLoad | None = None) -> None:
         super().__init__(config)
         self._share = share or LoadTable().take()
@@ -83,7 +86,7 @@ class WorkerServer(Server):
             if hasattr(socket, "TCP_NOTSENT_LOWAT"):
                 # Connections have it from their listener.
                 listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
-            server = Listener(listening, protocol, self._connections)
+            server = self.listener(listening, protocol, self._connections)
             self.servers.append(server)  # type: ignore[arg-type] # it has what uvicorn calls
         self._share.beat()
         self._connections.on_sweep.append(self._share.beat)
@@ -231,3 +234,6 @@ def _refuse(taken: socket.socket) -> None:
     with taken, contextlib.suppress(OSError):
         taken.settimeout(0)
         taken.send(_BUSY)
+
+
+WorkerServer.listener = Listener

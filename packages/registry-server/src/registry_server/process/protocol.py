@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from http import HTTPMethod, HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
@@ -49,6 +50,8 @@ _BLANKS = b" \t"
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 """What uvicorn writes before the head of an answer when the client has asked whether to go on."""
+
+_END_OF_HEAD = b"\r\n\r\n"
 
 
 class RefusedError(Exception):
@@ -213,8 +216,12 @@ class RegistryProtocol(Connection):
     def on_response_complete(self) -> None:
         """Called when an answer has been written."""
         self.server_state.total_requests += 1
+        head, self.tally.head = self.tally.head, b""
         if self.transport.is_closing():
             return
+        if head:
+            # No body was written, not even an empty one.
+            self.transport.write(head)
         if self.flow.write_paused:
             # Another answer would have to be kept beside this one.
             self._is_answer_untaken = True
@@ -323,28 +330,36 @@ def _new_parser(protocol: RegistryProtocol) -> httptools.HttpRequestParser:
 class _InOnePiece:
     """What one answer needs of a transport. Its head waits for the beginning of its body.
 
-    So the ASGI specification wants it: nothing is sent before the first event of the body.
+    So the ASGI specification wants it: nothing is sent before the first event of the body. What
+    is held is a head and nothing else; it goes with the next piece, when the connection is closed,
+    or at the latest when the answer is complete (`RegistryProtocol.on_response_complete`).
     """
 
-    __slots__ = ("_has_head", "_head", "_tally", "_transport")
+    __slots__ = ("_has_head", "_tally", "_transport")
 
     def __init__(self, transport: asyncio.Transport, tally: Tally) -> None:
         self._transport = transport
         self._tally = tally
         self._has_head = False
-        self._head = b""
 
     def write(self, data: bytes) -> None:
-        self._tally.written += len(data)
+        tally = self._tally
+        tally.written += len(data)
         if not self._has_head and data != _CONTINUE:
             self._has_head = True
-            self._head = data
+            if data.find(_END_OF_HEAD) == len(data) - len(_END_OF_HEAD):
+                tally.head = data
+            else:
+                self._transport.write(data)  # the body is in it, or it is not all of the head
         elif len(data) <= _SHORT_BYTES:
-            head, self._head = self._head, b""
+            head, tally.head = tally.head, b""
             self._transport.write(head + data)
         else:
             self._send_head()
             self._transport.write(data)
+
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        self.write(b"".join(pieces))
 
     def close(self) -> None:
         self._send_head()
@@ -353,8 +368,11 @@ class _InOnePiece:
     def is_closing(self) -> bool:
         return self._transport.is_closing()
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
     def _send_head(self) -> None:
+        head, self._tally.head = self._tally.head, b""
         # The client may have gone away meanwhile.
-        if self._head and not self._transport.is_closing():
-            self._transport.write(self._head)
-        self._head = b""
+        if head and not self._transport.is_closing():
+            self._transport.write(head)
