@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import nox
 
@@ -14,6 +16,23 @@ SOURCES = ["packages", "tests", "examples", "noxfile.py"]
 MLFLOW = next(
     name for name in PROJECT["dependency-groups"]["dev"] if str(name).startswith("mlflow==")
 )
+BOUNDED = {
+    "boto3",
+    "botocore",
+    "httptools",
+    "litestar",
+    "psycopg",
+    "sqlalchemy",
+    "uvicorn",
+    "uvloop",
+}
+"""What the hot path reaches into, beyond what its authors promise to keep."""
+
+EDITABLE = [
+    "--editable=packages/registry-core[sql,postgres,s3,artifacts,rest,webhooks]",
+    "--editable=packages/registry-server",
+    "--editable=packages/registry-cli",
+]
 OTHER_RELEASES = ["3.18.0"]  # what their clients repeat after a failure differs
 
 nox.options.default_venv_backend = "uv"
@@ -123,6 +142,38 @@ def postgresql(session: nox.Session) -> None:
     """The SQL store on PostgreSQL old and new, by TLS and socket, with ICU, serializable."""
     install(session, "dev")
     session.run("python", "-m", "matrix", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session(python="3.11")
+@nox.parametrize("releases", ["lowest", "newest"])
+def bounds(session: nox.Session, releases: str) -> None:
+    """The server's tests on the lowest and the newest releases of what it reaches into."""
+    limits = Path(session.create_tmp()) / f"{releases}.txt"
+    limits.write_text("\n".join(lowest_allowed()) if releases == "lowest" else "")
+    session.run_install(
+        "uv", "pip", "install", "--quiet", "--upgrade", f"--python={session.virtualenv.location}",
+        f"--constraint={limits}", "--group=dev", *EDITABLE,
+    )  # fmt: skip
+    session.run("uv", "pip", "freeze", f"--python={session.virtualenv.location}")
+    session.run("pytest", *(session.posargs or ["tests/server"]))
+
+
+def lowest_allowed() -> list[str]:
+    """For each bounded library, its lowest release that the packages accept."""
+    stated = [
+        requirement
+        for path in Path("packages").glob("*/pyproject.toml")
+        for group in groups_of(tomllib.loads(path.read_text())["project"])
+        for requirement in group
+    ]
+    bounded = [re.match(r"([a-z0-9]+)(?:\[\w+\])?>=([\d.]+),<", one) for one in stated]
+    found = {match[1]: match[2] for match in bounded if match and match[1] in BOUNDED}
+    assert found.keys() == BOUNDED, f"no bounds for {BOUNDED - found.keys()}"
+    return [f"{name}=={release}" for name, release in sorted(found.items())]
+
+
+def groups_of(project: dict[str, Any]) -> list[list[str]]:
+    return [project["dependencies"], *project.get("optional-dependencies", {}).values()]
 
 
 @nox.session(python="3.11")

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import sys
 import weakref
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from litestar.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
     from uvicorn import Config
     from uvicorn.server import ServerState
-
-    from registry_server.process.connections import Connections
 
 CONNECTION = "connection"
 """Where the state of a request has a weak reference to its connection."""
@@ -51,10 +50,20 @@ class Tally:
         self.head = b""
 
 
+class Others(Protocol):
+    """All connections of a worker, as one of them knows them."""
+
+    def hold(self, connection: Connection, change: int, /) -> None:
+        """Counts bytes that a connection holds more than before."""
+
+    def drop_slow(self, among: Iterable[Connection], /) -> bool:
+        """Whether one of these could be ended, for others who wait for what it holds."""
+
+
 class Connection(HttpToolsProtocol):
     """One connection."""
 
-    connections: Connections
+    connections: Others  # type: ignore[assignment] # of one kind, not of all that uvicorn has
 
     # Not in the dictionary: past thirty attributes each access to any of them would cost more.
     __slots__ = (
