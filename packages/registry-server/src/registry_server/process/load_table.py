@@ -78,5 +78,5 @@ class WorkerLoad:
 
     def is_fair(self, count: int) -> bool:
         """Whether a worker that has so many may take one more."""
-        fewest = min(self._counts.tolist())
-        return count <= fewest + 1 + count // _TOLERANCE
+        ahead = count - min(self._counts.tolist())
+        return ahead <= 1 + count // _TOLERANCE
