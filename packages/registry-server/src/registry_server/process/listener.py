@@ -7,7 +7,7 @@ have, and one that has clearly more than another leaves it some milliseconds to 
 
 `bench.sharing` compares this with simpler ways. With a socket for each worker (SO_REUSEPORT), and
 with a parent that passes connections on, half of the clients wait for a worker that hangs. Where
-whoever comes first takes one at a time, the slowest hundredth of 32 clients waits half as long again.
+whoever comes first takes one at a time, the p99 of 32 clients is more than half as long again.
 """
 
 from __future__ import annotations
