@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import attrs
 
@@ -28,8 +28,10 @@ from registry_core.errors import (
     ModelVersionNotFoundError,
     RegisteredModelNotFoundError,
 )
+from registry_core.fields import fields_of
 from registry_core.models import (
     UNSET,
+    ModelFields,
     ModelVersion,
     NewModelVersion,
     NewRegisteredModel,
@@ -48,8 +50,8 @@ FIRST_VERSION = 1
 ValueT = TypeVar("ValueT")
 
 
-@attrs.frozen(kw_only=True)
-class ModelDocument:
+@attrs.frozen(kw_only=True, slots=False)
+class ModelDocument(ModelFields):
     """A registered model with everything that belongs to it.
 
     Whoever builds one from storage keeps what the functions below rely on: `tags` (here and in each
@@ -58,14 +60,6 @@ class ModelDocument:
     `build` sees to all of it.
     """
 
-    name: str
-    creation_timestamp: int
-    last_updated_timestamp: int
-    description: str | None = None
-    deployment_job_id: str | None = None
-    deployment_job_state: str | None = None
-    tags: Mapping[str, str] = attrs.field(factory=dict)
-    aliases: Mapping[str, int] = attrs.field(factory=dict)
     next_version: int = FIRST_VERSION
     """The number of the next version created; it never decreases."""
     versions: Mapping[int, ModelVersion] = attrs.field(factory=dict)
@@ -83,20 +77,14 @@ class ModelDocument:
     @cached_property
     def entity(self) -> RegisteredModel:
         """See `registered_model`; kept, because a search looks at unchanged documents again."""
-        return RegisteredModel(
-            name=self.name,
-            creation_timestamp=self.creation_timestamp,
-            last_updated_timestamp=self.last_updated_timestamp,
-            description=self.description,
-            deployment_job_id=self.deployment_job_id,
-            deployment_job_state=self.deployment_job_state,
-            latest_versions=_latest_versions(self),
-            tags=self.tags,
-            aliases=self.aliases,
-        )
+        return RegisteredModel(latest_versions=_latest_versions(self), **_fields_of_model(self))
 
 
 # Views
+
+
+def _fields_of_model(model: ModelFields) -> dict[str, Any]:
+    return {field.name: getattr(model, field.name) for field in fields_of(ModelFields)}
 
 
 def registered_model(doc: ModelDocument) -> RegisteredModel:
@@ -161,14 +149,7 @@ def taken(existing: ModelDocument, new: NewRegisteredModel) -> AlreadyExistsErro
 
 def create_document(new: NewRegisteredModel, now: int) -> ModelDocument:
     """A new model without versions."""
-    return ModelDocument(
-        name=new.name,
-        creation_timestamp=now,
-        last_updated_timestamp=now,
-        description=new.description,
-        deployment_job_id=new.deployment_job_id,
-        tags=_by_key(new.tags),
-    )
+    return ModelDocument(**_fields_of_model(new.created(now=now)))
 
 
 def build(doc: ModelDocument, versions: Iterable[ModelVersion]) -> ModelDocument:

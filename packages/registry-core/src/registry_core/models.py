@@ -14,6 +14,7 @@ import attrs
 
 from registry_core import validation
 from registry_core.errors import InvalidArgumentError
+from registry_core.fields import about, fields_of
 
 
 class Stage(enum.StrEnum):
@@ -56,26 +57,71 @@ class Status(enum.StrEnum):
     READY = "READY"
 
 
-# Without slots, which frozen classes fill by one call each: a page of models is hundreds of these.
+# What every field of an entity is to a store, the wire and so on is said here, in `about`, and
+# nowhere else: see `registry_core.fields`. Without slots, which frozen classes fill by one call
+# each: a page of models is hundreds of these.
+
+
 @attrs.frozen(kw_only=True, slots=False)
 class ModelVersion:
     """One version of a registered model."""
 
-    name: str
-    version: int
-    creation_timestamp: int
-    last_updated_timestamp: int
-    current_stage: Stage = Stage.NONE
-    source: str
-    storage_location: str | None = None
+    name: str = attrs.field(
+        metadata=about(filter_key="name", takes_lists=True, sort_keys=("name",))
+    )
+    version: int = attrs.field(
+        metadata=about(filter_key="version_number", sort_keys=("version_number",))
+    )
+    creation_timestamp: int = attrs.field(
+        metadata=about(column="creation_time", sort_keys=("creation_timestamp",), label="created")
+    )
+    last_updated_timestamp: int = attrs.field(
+        metadata=about(
+            column="last_updated_time", sort_keys=("last_updated_timestamp",), label="updated"
+        )
+    )
+    current_stage: Stage = attrs.field(default=Stage.NONE, metadata=about(label="stage"))
+    source: str = attrs.field(
+        metadata=about(
+            max_length=validation.SOURCE_MAX_LENGTH,
+            is_uri=True,
+            is_folded=True,
+            filter_key="source_path",
+        )
+    )
+    storage_location: str | None = attrs.field(
+        default=None,
+        metadata=about(max_length=validation.SOURCE_MAX_LENGTH, is_uri=True, is_on_wire=False),
+    )
     """Where the bytes are, when that is not `source` itself."""
-    run_id: str | None = None
-    run_link: str | None = None
+    run_id: str | None = attrs.field(
+        default=None,
+        metadata=about(
+            max_length=validation.RUN_ID_MAX_LENGTH,
+            is_folded=True,
+            filter_key="run_id",
+            takes_lists=True,
+        ),
+    )
+    run_link: str | None = attrs.field(
+        default=None, metadata=about(max_length=validation.SOURCE_MAX_LENGTH, is_uri=True)
+    )
     status: Status = Status.READY
-    status_message: str | None = None
-    description: str | None = None
-    user_id: str | None = None
-    model_id: str | None = None
+    status_message: str | None = attrs.field(
+        default=None, metadata=about(is_uri=True, may_be_apart=True)
+    )
+    description: str | None = attrs.field(
+        default=None,
+        metadata=about(
+            max_length=validation.DESCRIPTION_MAX_LENGTH, is_long=True, may_be_apart=True
+        ),
+    )
+    user_id: str | None = attrs.field(
+        default=None, metadata=about(max_length=validation.RUN_ID_MAX_LENGTH)
+    )
+    model_id: str | None = attrs.field(
+        default=None, metadata=about(max_length=validation.RUN_ID_MAX_LENGTH)
+    )
     """The logged model a client named; stored as given and resolved by the client."""
     tags: Mapping[str, str] = attrs.field(factory=dict)
     aliases: tuple[str, ...] = ()
@@ -87,19 +133,40 @@ class ModelVersion:
 
 
 @attrs.frozen(kw_only=True, slots=False)
-class RegisteredModel:
-    """A registered model, with the newest version of each stage it has versions in."""
+class ModelFields:
+    """What a registered model has of its own: all but its versions."""
 
-    name: str
-    creation_timestamp: int
-    last_updated_timestamp: int
-    description: str | None = None
-    deployment_job_id: str | None = None
+    name: str = attrs.field(
+        metadata=about(is_folded=True, filter_key="name", takes_lists=True, sort_keys=("name",))
+    )
+    creation_timestamp: int = attrs.field(metadata=about(column="creation_time", label="created"))
+    last_updated_timestamp: int = attrs.field(
+        metadata=about(
+            column="last_updated_time",
+            sort_keys=("timestamp", "last_updated_timestamp"),
+            label="updated",
+        )
+    )
+    description: str | None = attrs.field(
+        default=None,
+        metadata=about(
+            max_length=validation.DESCRIPTION_MAX_LENGTH, is_long=True, may_be_apart=True
+        ),
+    )
+    deployment_job_id: str | None = attrs.field(
+        default=None, metadata=about(max_length=validation.RUN_ID_MAX_LENGTH)
+    )
     deployment_job_state: str | None = None
-    latest_versions: tuple[ModelVersion, ...] = ()
-    """In the order None, Staging, Production, Archived; each with its tags and aliases."""
     tags: Mapping[str, str] = attrs.field(factory=dict)
     aliases: Mapping[str, int] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True, slots=False)
+class RegisteredModel(ModelFields):
+    """A registered model, with the newest version of each stage it has versions in."""
+
+    latest_versions: tuple[ModelVersion, ...] = ()
+    """In the order None, Staging, Production, Archived; each with its tags and aliases."""
 
     @property
     def is_prompt(self) -> bool:
@@ -116,19 +183,25 @@ def _checked(check: Callable[[Any], object]) -> Callable[[object, Any, Any], Non
     return validator
 
 
-def _text(max_length: int) -> Callable[[object, Any, Any], None]:
-    """An attrs validator for an optional text of so many characters."""
+def _optional_text(entity: type[attrs.AttrsInstance]) -> Callable[[object, Any, Any], None]:
+    """An attrs validator for an optional text, which may be as long as that of an entity."""
+    lengths = {
+        field.name: field.about.max_length
+        for field in fields_of(entity)
+        if field.about.max_length is not None
+    }
 
     def validator(_: object, attribute: attrs.Attribute[Any], value: str | None) -> None:
-        validation.optional_text(value, parameter=attribute.name, max_length=max_length)
+        validation.optional_text(
+            value, parameter=attribute.name, max_length=lengths[attribute.name]
+        )
 
     return validator
 
 
 _name = _checked(validation.model_name)
-_description = _text(validation.DESCRIPTION_MAX_LENGTH)
-_uri = _text(validation.SOURCE_MAX_LENGTH)
-_id = _text(validation.RUN_ID_MAX_LENGTH)
+_model_text = _optional_text(RegisteredModel)
+_version_text = _optional_text(ModelVersion)
 
 
 @attrs.frozen(kw_only=True)
@@ -139,9 +212,16 @@ class NewRegisteredModel:
     """
 
     name: str = attrs.field(validator=_name)
-    description: str | None = attrs.field(default=None, validator=_description)
+    description: str | None = attrs.field(default=None, validator=_model_text)
     tags: Mapping[str, str] = attrs.field(factory=dict, validator=_checked(validation.tags))
-    deployment_job_id: str | None = attrs.field(default=None, validator=_id)
+    deployment_job_id: str | None = attrs.field(default=None, validator=_model_text)
+
+    def created(self, *, now: int) -> RegisteredModel:
+        """The model that this has become; it has no versions and aliases yet.
+
+        `now` is in milliseconds since the epoch. Tags are in the order of their keys.
+        """
+        return RegisteredModel(**_stored(self, now))
 
 
 @attrs.frozen(kw_only=True)
@@ -152,13 +232,13 @@ class NewModelVersion:
     """
 
     name: str = attrs.field(validator=_name)
-    source: str = attrs.field(validator=_uri)
-    storage_location: str | None = attrs.field(default=None, validator=_uri)
-    run_id: str | None = attrs.field(default=None, validator=_id)
-    run_link: str | None = attrs.field(default=None, validator=_uri)
-    description: str | None = attrs.field(default=None, validator=_description)
-    user_id: str | None = attrs.field(default=None, validator=_id)
-    model_id: str | None = attrs.field(default=None, validator=_id)
+    source: str = attrs.field(validator=_version_text)
+    storage_location: str | None = attrs.field(default=None, validator=_version_text)
+    run_id: str | None = attrs.field(default=None, validator=_version_text)
+    run_link: str | None = attrs.field(default=None, validator=_version_text)
+    description: str | None = attrs.field(default=None, validator=_version_text)
+    user_id: str | None = attrs.field(default=None, validator=_version_text)
+    model_id: str | None = attrs.field(default=None, validator=_version_text)
     tags: Mapping[str, str] = attrs.field(factory=dict, validator=_checked(validation.version_tags))
     status: Status = Status.READY
     """`PENDING_REGISTRATION` reserves the number while artifacts are uploaded."""
@@ -168,21 +248,14 @@ class NewModelVersion:
 
         `now` is in milliseconds since the epoch. Tags are in the order of their keys.
         """
-        return ModelVersion(
-            name=self.name,
-            version=version,
-            creation_timestamp=now,
-            last_updated_timestamp=now,
-            source=self.source,
-            storage_location=self.storage_location,
-            run_id=self.run_id,
-            run_link=self.run_link,
-            status=self.status,
-            description=self.description,
-            user_id=self.user_id,
-            model_id=self.model_id,
-            tags=dict(sorted(self.tags.items())),
-        )
+        return ModelVersion(version=version, **_stored(self, now))
+
+
+def _stored(new: NewRegisteredModel | NewModelVersion, now: int) -> dict[str, Any]:
+    """What an entity has of its draft: all of it, with its tags in order."""
+    values = {attribute.name: getattr(new, attribute.name) for attribute in attrs.fields(type(new))}
+    values["tags"] = dict(sorted(new.tags.items()))
+    return values | {"creation_timestamp": now, "last_updated_timestamp": now}
 
 
 class WebhookEntity(enum.StrEnum):

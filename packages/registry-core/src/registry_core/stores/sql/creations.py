@@ -31,6 +31,10 @@ from registry_core.stores.sql.tables import (
     registered_models,
 )
 
+_TIMES = ("creation_time", "last_updated_time")
+_NEW_MODEL = tuple(
+    column.name for column in registered_models.c if column.name not in (*_TIMES, "next_version")
+)
 _NEW_VERSION = tuple(
     column.name for column in model_versions.c if column.name not in ("name", "version")
 )
@@ -41,16 +45,14 @@ _ONE: ColumnElement[int] = literal_column("1")
 def creating_models(insert_into: Insert) -> dict[str, ClauseElement]:
     """The two steps of creating a model, and PostgreSQL's way to take them at once."""
     model = registered_models
-    fields = ("name", "name_folded", "description", "deployment_job_id")
     # A name that is taken gives no row, and no failed transaction either.
     create = (
         insert_into(model)
         .from_select(
-            [*fields, "creation_time", "last_updated_time", "next_version"],
+            [*_NEW_MODEL, *_TIMES, "next_version"],
             select(
-                *(given(field) for field in fields),
-                param("now").label("creation_time"),
-                param("now").label("last_updated_time"),
+                *(given(name) for name in _NEW_MODEL),
+                *(param("now").label(name) for name in _TIMES),
                 _ONE.label("next_version"),
             ).where(waits_for_locks_briefly()),
             include_defaults=False,

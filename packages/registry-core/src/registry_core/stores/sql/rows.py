@@ -2,27 +2,29 @@
 
 Strategy: a page of models is hundreds of entities. The attributes of what is read are put where
 the class's own `__init__` puts them, in less than half its time: the row has all of them, and there
-is nothing to check.
+is nothing to check. The function that does it is written out from the table of fields.
 """
 
 from __future__ import annotations
 
+import enum
 import json
 import string
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
 from registry_core import validation
+from registry_core.documents import FIRST_VERSION
 from registry_core.errors import StoreCorruptedError
+from registry_core.fields import define, scalars_of
 from registry_core.models import (
     ModelVersion,
     NewModelVersion,
     NewRegisteredModel,
     RegisteredModel,
     Stage,
-    Status,
     Webhook,
     WebhookAction,
     WebhookEntity,
@@ -30,12 +32,21 @@ from registry_core.models import (
     WebhookStatus,
 )
 from registry_core.stores.sql.database import Row
+from registry_core.stores.sql.statements import (
+    LATEST_VERSIONS,
+    MODEL_ALIASES,
+    MODEL_TAGS,
+    VERSION_ALIASES,
+    VERSION_FIELDS,
+    VERSION_TAGS,
+)
 from registry_core.stores.sql.tables import VALUE_HEAD
 
-_STAGES = {stage.value: stage for stage in Stage}
-_STATUSES = {status.value: status for status in Status}
-_VERSION, _STAGE = 1, 4
-"""The places of number and stage in `statements.VERSION_FIELDS`."""
+EntityT = TypeVar("EntityT", RegisteredModel, ModelVersion)
+
+_STAGES = [stage.value for stage in Stage]
+_VERSION = VERSION_FIELDS.index("version")
+_STAGE = VERSION_FIELDS.index("current_stage")
 
 _EMPTY = frozenset({"{}", "[]"})
 
@@ -48,72 +59,78 @@ def model_version(row: Row) -> ModelVersion:
     Raises:
         StoreCorruptedError: no call can have written the row.
     """
-    *fields, tags, aliases = row
-    return _model_version(fields, _loaded(tags), _loaded(aliases))
+    tags, aliases = _loaded(row[VERSION_TAGS]), _loaded(row[VERSION_ALIASES])
+    return _model_version(
+        row[:VERSION_TAGS], _by_key(tags), tuple(sorted(aliases)) if aliases else ()
+    )
 
 
 def registered_model(row: Row) -> RegisteredModel:
     """The model in a row of `statements.model_columns`; raises as `model_version`."""
-    model = object.__new__(RegisteredModel)
-    values = model.__dict__
-    (
-        values["name"],
-        values["creation_timestamp"],
-        values["last_updated_timestamp"],
-        values["description"],
-        values["deployment_job_id"],
-        values["deployment_job_state"],
-        tags,
-        aliases,
-        latest,
-    ) = row
-    found = {document[0][_STAGE]: document for document in _loaded(latest) or () if document}
-    values["tags"] = _by_key(_loaded(tags))
-    values["aliases"] = _by_key(_loaded(aliases))
+    latest, aliases = _loaded(row[LATEST_VERSIONS]), _by_key(_loaded(row[MODEL_ALIASES]))
+    found = {document[0][_STAGE]: document for document in latest or () if document}
     named: dict[int, list[str]] = {}
-    for alias, number in values["aliases"].items():
+    for alias, number in aliases.items():
         named.setdefault(number, []).append(alias)
-    values["latest_versions"] = tuple(
+    model = _registered_model(row[:MODEL_TAGS], _by_key(_loaded(row[MODEL_TAGS])), aliases)
+    model.__dict__["latest_versions"] = tuple(
         [
-            _model_version(fields, tags, named.get(fields[_VERSION]))
+            _model_version(
+                fields,
+                _by_key(tags),
+                tuple(sorted(names)) if (names := named.get(fields[_VERSION])) else (),
+            )
             for fields, tags in [found[stage] for stage in _STAGES if stage in found]
         ]
     )
     return model
 
 
-def _model_version(
-    fields: Sequence[Any], tags: Mapping[str, str] | None, aliases: Sequence[str] | None
-) -> ModelVersion:
-    version = object.__new__(ModelVersion)
-    values = version.__dict__
-    (
-        values["name"],
-        values["version"],
-        values["creation_timestamp"],
-        values["last_updated_timestamp"],
-        stage,
-        values["source"],
-        values["storage_location"],
-        values["run_id"],
-        values["run_link"],
-        status,
-        values["status_message"],
-        values["description"],
-        values["user_id"],
-        values["model_id"],
-    ) = fields
-    try:
-        values["current_stage"] = _STAGES[stage]
-        values["status"] = _STATUSES[status]
-    except KeyError as error:
-        raise StoreCorruptedError(
-            f"The row of version {version.version} of model {version.name!r} has no stage or "
-            f"status that there is: {error}"
-        ) from error
-    values["tags"] = _by_key(tags)
-    values["aliases"] = tuple(sorted(aliases)) if aliases else ()
-    return version
+def _unpacking(entity: type[EntityT]) -> Callable[[Sequence[Any], Any, Any], EntityT]:
+    """Makes the entity of its fields in the order of the table, its tags and its aliases.
+
+    What is written out is what one would write: one assignment for all fields, then the words.
+    """
+    fields = scalars_of(entity)
+    words: dict[str, type[enum.Enum]] = {each.name: each.type for each in fields if each.is_word}
+    targets = [each.name if each.is_word else f"values[{each.name!r}]" for each in fields]
+    lines = (
+        "def unpack(fields, tags, aliases):",
+        "    entity = new(entity_class)",
+        "    values = entity.__dict__",
+        f"    ({', '.join(targets)},) = fields",
+        *(_checked(f"values[{name!r}] = {name}_of[{name}]" for name in words)),
+        "    values['tags'] = tags",
+        "    values['aliases'] = aliases",
+        "    return entity",
+    )
+    members = {f"{name}_of": {member.value: member for member in words[name]} for name in words}
+    return define(
+        "\n".join(lines),
+        new=object.__new__,
+        entity_class=entity,
+        unreadable=_unreadable,
+        **members,
+    )
+
+
+def _checked(assignments: Iterable[str]) -> Iterator[str]:
+    for each in assignments:
+        yield "    try:"
+        yield f"        {each}"
+        yield "    except KeyError as error:"
+        yield "        raise unreadable(fields, error) from error"
+
+
+def _unreadable(fields: Sequence[Any], error: KeyError) -> StoreCorruptedError:
+    return StoreCorruptedError(
+        f"The row of version {fields[_VERSION]} of model {fields[0]!r} has no stage or "
+        f"status that there is: {error}"
+    )
+
+
+_model_version = _unpacking(ModelVersion)
+_registered_model = _unpacking(RegisteredModel)
 
 
 def _loaded(text: str | None) -> Any:
@@ -171,38 +188,27 @@ def tag_rows(tags: Mapping[str, str]) -> str:
     )
 
 
+def new_model(new: NewRegisteredModel, now: int) -> dict[str, Any]:
+    """The values of a model to create."""
+    return _values(new.created(now=now)) | {"now": now}
+
+
 def new_version(new: NewModelVersion, now: int) -> dict[str, Any]:
-    """The values of a version to create."""
-    return {
-        "name": new.name,
-        "creation_time": now,
-        "last_updated_time": now,
-        "current_stage": Stage.NONE.value,
-        "source": new.source,
-        "source_folded": folded(new.source),
-        "storage_location": new.storage_location,
-        "run_id": new.run_id,
-        "run_id_folded": folded(new.run_id),
-        "run_link": new.run_link,
-        "status": new.status.value,
-        "status_message": None,
-        "description": new.description,
-        "user_id": new.user_id,
-        "model_id": new.model_id,
-        "tags": tag_rows(new.tags),
-    }
+    """The values of a version to create; its number is not among them."""
+    values = _values(new.created(FIRST_VERSION, now=now))
+    del values["version"]
+    return values
 
 
-def created_model(new: NewRegisteredModel, now: int) -> RegisteredModel:
-    """The model that `new` has become; a new one has no versions and aliases."""
-    return RegisteredModel(
-        name=new.name,
-        creation_timestamp=now,
-        last_updated_timestamp=now,
-        description=new.description,
-        deployment_job_id=new.deployment_job_id,
-        tags=_by_key(new.tags),
-    )
+def _values(entity: RegisteredModel | ModelVersion) -> dict[str, Any]:
+    """The values of all columns of an entity, and its tags."""
+    values: dict[str, Any] = {"tags": tag_rows(entity.tags)}
+    for field in scalars_of(type(entity)):
+        value = getattr(entity, field.name)
+        values[field.column] = value.value if field.is_word else value
+        if field.about.is_folded:
+            values[field.folded_column] = folded(value)
+    return values
 
 
 def webhook(row: Row) -> Webhook:

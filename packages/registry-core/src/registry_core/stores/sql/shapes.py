@@ -16,6 +16,8 @@ from sqlalchemy import Table, and_, literal_column, or_, tuple_
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.selectable import FromClause
 
+from registry_core.fields import scalars_of
+from registry_core.models import ModelVersion, RegisteredModel
 from registry_core.search.nodes import Entity, Op, OrderBy
 from registry_core.stores.sql import filters
 from registry_core.stores.sql.compiling import aside, unseen
@@ -28,10 +30,10 @@ from registry_core.stores.sql.tables import (
 )
 
 _COLUMNS = {
-    "name": "name",
-    "version": "version",
-    "creation_timestamp": "creation_time",
-    "last_updated_timestamp": "last_updated_time",
+    field.name: field.column
+    for entity in (RegisteredModel, ModelVersion)
+    for field in scalars_of(entity)
+    if field.about.sort_keys
 }
 """The columns of the fields that a search may be ordered by."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -24,7 +25,8 @@ from sqlalchemy.sql.elements import ClauseElement, ColumnElement
 from sqlalchemy.sql.selectable import FromClause, ScalarSelect
 
 from registry_core import validation
-from registry_core.models import Stage
+from registry_core.fields import Field, scalars_of
+from registry_core.models import ModelVersion, RegisteredModel, Stage
 from registry_core.stores.sql.compiling import (
     Statement,
     array,
@@ -52,41 +54,37 @@ from registry_core.stores.sql.tables import (
     webhooks,
 )
 
-MODEL_FIELDS = (
-    "name",
-    "creation_time",
-    "last_updated_time",
-    "description",
-    "deployment_job_id",
-    "deployment_job_state",
-)
+MODEL_FIELDS = tuple(field.column for field in scalars_of(RegisteredModel))
 """The columns of a registered model that are read, in the order `rows` reads them."""
 
-VERSION_FIELDS = (
-    "name",
-    "version",
-    "creation_time",
-    "last_updated_time",
-    "current_stage",
-    "source",
-    "storage_location",
-    "run_id",
-    "run_link",
-    "status",
-    "status_message",
-    "description",
-    "user_id",
-    "model_id",
-)
+VERSION_FIELDS = tuple(field.column for field in scalars_of(ModelVersion))
 """The columns of a model version that are read, in the order `rows` reads them."""
 
-LONG_MODEL_COLUMNS = (3, 6, 7, 8)
-"""Where `model_columns` has description, tags, aliases and latest versions."""
+MODEL_TAGS, MODEL_ALIASES, LATEST_VERSIONS = range(len(MODEL_FIELDS), len(MODEL_FIELDS) + 3)
+"""Where `model_columns` has tags, aliases and latest versions: after the fields."""
 
-LONG_VERSION_COLUMNS = (11, 14, 15)
-"""Where `version_columns` has description, tags and aliases."""
+VERSION_TAGS, VERSION_ALIASES = range(len(VERSION_FIELDS), len(VERSION_FIELDS) + 2)
+"""Where `version_columns` has tags and aliases: after the fields."""
 
-URI_COLUMNS = (5, 6, 8, 10)
+
+def _places(entity: type[attrs.AttrsInstance], holds: Callable[[Field], bool]) -> tuple[int, ...]:
+    """Where the fields of an entity are of which something holds."""
+    return tuple(place for place, field in enumerate(scalars_of(entity)) if holds(field))
+
+
+LONG_MODEL_COLUMNS = (
+    *_places(RegisteredModel, lambda field: field.about.is_long),
+    *(MODEL_TAGS, MODEL_ALIASES, LATEST_VERSIONS),
+)
+"""Where `model_columns` has texts of any length: descriptions, and what is JSON."""
+
+LONG_VERSION_COLUMNS = (
+    *_places(ModelVersion, lambda field: field.about.is_long),
+    *(VERSION_TAGS, VERSION_ALIASES),
+)
+"""Where `version_columns` has texts of any length."""
+
+URI_COLUMNS = _places(ModelVersion, lambda field: field.about.is_uri)
 """Where `version_columns` has URIs, and the message of its status."""
 
 WEBHOOK_FIELDS = tuple(column.name for column in webhooks.c)
@@ -227,11 +225,10 @@ def statements(dialect: Dialect, insert_into: Insert) -> Statements:
         **operations(),
     }
     # Of one row, those that may have more than others are enough.
-    largest = LONG_VERSION_COLUMNS[1:2]
     long_columns = {
-        "get_model": LONG_MODEL_COLUMNS[1::2],
-        "get_version": largest,
-        "get_version_by_alias": largest,
+        "get_model": (MODEL_TAGS, LATEST_VERSIONS),
+        "get_version": (VERSION_TAGS,),
+        "get_version_by_alias": (VERSION_TAGS,),
     }
     made = {
         name: compiled(expression, dialect, long_columns=long_columns.get(name, ()))

@@ -91,18 +91,10 @@ class SqlStore:
 
     def _create_model(self, change: CreateModel) -> RegisteredModel:
         new, now = change.new, self._clock()
-        values = {
-            "name": new.name,
-            "name_folded": rows.folded(new.name),
-            "description": new.description,
-            "deployment_job_id": new.deployment_job_id,
-            "now": now,
-            "tags": rows.tag_rows(new.tags),
-        }
-
+        values = rows.new_model(new, now)
         if not self._insert_model(values, has_tags=bool(new.tags)):
             raise self._taken(new)
-        return rows.created_model(new, now)
+        return new.created(now=now)
 
     def get_registered_model(self, name: str) -> RegisteredModel:
         """See `Store`."""

@@ -1,5 +1,8 @@
 """The tables of a registry, the same on SQLite and PostgreSQL.
 
+The columns of registered models and model versions are those of `registry_core.fields`; a new one
+needs a migration for the databases that there are.
+
 Every text column compares and sorts by code point: collation "C" on PostgreSQL (whose databases are
 UTF-8), binary on SQLite. Lengths are not limited here but in `registry_core.validation`.
 
@@ -25,8 +28,10 @@ and not in a tree of row numbers beside it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import attrs
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -44,6 +49,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.types import TypeEngine
+
+from registry_core.fields import scalars_of
+from registry_core.models import ModelVersion, RegisteredModel
 
 VALUE_HEAD = 128
 """Characters of a tag's value in its index: with key and name at most 2,560 bytes."""
@@ -88,16 +96,20 @@ def source_head(source: ColumnElement[str]) -> ColumnElement[str]:
     return func.substr(source, literal_column("1"), literal_column(str(SOURCE_HEAD)))
 
 
+def _columns(entity: type[attrs.AttrsInstance]) -> Iterator[Column[Any]]:
+    for field in scalars_of(entity):
+        if field.type is int:
+            yield _integer(field.column)
+        else:
+            yield _optional(field.column) if field.is_optional else _required(field.column)
+        if field.about.is_folded:
+            yield _optional(field.folded_column)
+
+
 registered_models = Table(
     "registered_models",
     metadata,
-    _required("name"),
-    _optional("name_folded"),
-    _integer("creation_time"),
-    _integer("last_updated_time"),
-    _optional("description"),
-    _optional("deployment_job_id"),
-    _optional("deployment_job_state"),
+    *_columns(RegisteredModel),
     _integer("next_version"),
     PrimaryKeyConstraint("name", name="pk_registered_models"),
 )
@@ -105,22 +117,7 @@ registered_models = Table(
 model_versions = Table(
     "model_versions",
     metadata,
-    _required("name"),
-    _integer("version"),
-    _integer("creation_time"),
-    _integer("last_updated_time"),
-    _required("current_stage"),
-    _required("source"),
-    _optional("source_folded"),
-    _optional("storage_location"),
-    _optional("run_id"),
-    _optional("run_id_folded"),
-    _optional("run_link"),
-    _required("status"),
-    _optional("status_message"),
-    _optional("description"),
-    _optional("user_id"),
-    _optional("model_id"),
+    *_columns(ModelVersion),
     PrimaryKeyConstraint("name", "version", name="pk_model_versions"),
     # For the foreign key of tags; read backwards, the versions of one model in the default order,
     # which is what clients ask for most.
