@@ -1,7 +1,7 @@
-"""What may be searched and sorted, per entity: one table, and `bind` that holds clauses against it.
+"""What may be searched and sorted, per entity, and `bind` that holds clauses against it.
 
-Only this module knows that `source_path` is the field `source`, that `version_number` is an
-integer, or which attributes take IN (contract 4.2). Compilers have nothing left to refuse.
+The table of fields says that `source_path` is the field `source`, that `version_number` is an
+integer, and which attributes take IN (contract 4.2). Compilers have nothing left to refuse.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import attrs
 
 from registry_core import validation
 from registry_core.errors import InvalidArgumentError
+from registry_core.fields import fields_of
+from registry_core.models import ModelVersion, RegisteredModel
 from registry_core.search import like
 from registry_core.search.literals import text_list
 from registry_core.search.nodes import AttributeRef, Comparison, Entity, Op, OrderBy, TagRef
@@ -63,31 +65,35 @@ class Fields:
         return sorted(name for name, attribute in self.attributes.items() if attribute.takes_lists)
 
 
+def _attributes(entity: type[attrs.AttrsInstance]) -> Mapping[str, Attribute]:
+    """The attributes of the table of fields that a filter may name."""
+    return {
+        field.about.filter_key: Attribute(
+            field.name,
+            _NUMBER
+            if field.type is int
+            else _TEXT | (_LISTS if field.about.takes_lists else set()),
+        )
+        for field in fields_of(entity)
+        if field.about.filter_key
+    }
+
+
+def _sort_keys(entity: type[attrs.AttrsInstance]) -> Mapping[str, str]:
+    return {key: field.name for field in fields_of(entity) for key in field.about.sort_keys}
+
+
 FIELDS: Mapping[Entity, Fields] = {
     Entity.REGISTERED_MODEL: Fields(
-        attributes={"name": Attribute("name", _TEXT | _LISTS)},
-        sort_keys={
-            "name": "name",
-            "timestamp": "last_updated_timestamp",
-            "last_updated_timestamp": "last_updated_timestamp",
-        },
+        attributes=_attributes(RegisteredModel),
+        sort_keys=_sort_keys(RegisteredModel),
         sort_keys_take_prefix=False,
         default_order=(OrderBy("name"),),
         tie_breakers=(OrderBy("name"),),
     ),
     Entity.MODEL_VERSION: Fields(
-        attributes={
-            "name": Attribute("name", _TEXT | _LISTS),
-            "run_id": Attribute("run_id", _TEXT | _LISTS),
-            "source_path": Attribute("source", _TEXT),
-            "version_number": Attribute("version", _NUMBER),
-        },
-        sort_keys={
-            "name": "name",
-            "version_number": "version",
-            "creation_timestamp": "creation_timestamp",
-            "last_updated_timestamp": "last_updated_timestamp",
-        },
+        attributes=_attributes(ModelVersion),
+        sort_keys=_sort_keys(ModelVersion),
         sort_keys_take_prefix=True,
         default_order=(
             OrderBy("last_updated_timestamp", ascending=False),

@@ -6,7 +6,7 @@ The server reads requests and writes answers with it; the REST store does the re
 MLflow's own server and client do on the wire.
 """
 
-from registry_core.wire.answers import plain
+from registry_core.wire.answers import encode_model_version, encode_registered_model, plain
 from registry_core.wire.converter import (
     Json,
     WrongTypeError,
@@ -15,8 +15,6 @@ from registry_core.wire.converter import (
     decode_model_version,
     decode_registered_model,
     decode_request,
-    encode_model_version,
-    encode_registered_model,
     encode_request,
     wrong_type,
 )

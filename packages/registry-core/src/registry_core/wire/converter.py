@@ -42,12 +42,7 @@ from registry_core import validation
 from registry_core.errors import InvalidArgumentError, StoreCorruptedError
 from registry_core.models import ModelVersion, RegisteredModel, Stage, Status
 from registry_core.wire import requests
-from registry_core.wire.answers import (
-    AliasObject,
-    ModelVersionObject,
-    RegisteredModelObject,
-    TagObject,
-)
+from registry_core.wire.answers import encode_tags
 from registry_core.wire.requests import AtMost
 
 Json: TypeAlias = dict[str, Any]
@@ -339,48 +334,5 @@ def encode_request(request: attrs.AttrsInstance) -> Json:
         value = getattr(request, attribute.name)
         if value in (attribute.default, {}):
             continue
-        body[attribute.name] = _encode_tags(value) if isinstance(value, Mapping) else value
+        body[attribute.name] = encode_tags(value) if isinstance(value, Mapping) else value
     return body
-
-
-def encode_registered_model(model: RegisteredModel) -> RegisteredModelObject:
-    """The registered model as MLflow writes it."""
-    return RegisteredModelObject(
-        name=model.name,
-        creation_timestamp=model.creation_timestamp,
-        last_updated_timestamp=model.last_updated_timestamp,
-        description=model.description or None,
-        latest_versions=[encode_model_version(item) for item in model.latest_versions],
-        tags=_encode_tags(model.tags),
-        aliases=[AliasObject(alias, str(number)) for alias, number in model.aliases.items()],
-        deployment_job_id=model.deployment_job_id,
-        deployment_job_state=model.deployment_job_state,
-    )
-
-
-def encode_model_version(version: ModelVersion) -> ModelVersionObject:
-    """The model version as MLflow writes it."""
-    # A page of models holds hundreds of them. A mapping is read faster than attributes, and fields
-    # in their order are filled faster than by their names.
-    values = version.__dict__
-    return ModelVersionObject(
-        values["name"],
-        str(values["version"]),
-        values["creation_timestamp"],
-        values["last_updated_timestamp"],
-        values["current_stage"]._value_,
-        values["source"],
-        values["status"]._value_,
-        values["description"],
-        values["run_id"],
-        values["run_link"],
-        values["status_message"],
-        values["user_id"],
-        values["model_id"],
-        _encode_tags(values["tags"]),
-        list(values["aliases"]),
-    )
-
-
-def _encode_tags(tags: Mapping[str, str]) -> list[TagObject]:
-    return list(map(TagObject, tags, tags.values()))

@@ -16,8 +16,8 @@ import msgspec
 from registry_core.errors import InvalidArgumentError
 from registry_core.models import ModelVersion, RegisteredModel
 from registry_core.search import Page
-from registry_core.wire.answers import plain
-from registry_core.wire.converter import Json, encode_model_version, encode_registered_model
+from registry_core.wire.answers import encode_model_version, encode_registered_model, plain
+from registry_core.wire.converter import Json
 from registry_core.wire.elements import has_more_elements
 
 JSON_CONTENT_TYPE = "application/json"

@@ -138,7 +138,9 @@ def _interrupted(context: Context, draft: NewModelVersion) -> ModelVersion | Non
 
 
 def _is_of(draft: NewModelVersion, version: ModelVersion) -> bool:
-    fields = ("source", "tags", "run_id", "run_link", "description", "user_id", "model_id")
+    # They are set while it is pending, whatever the draft says.
+    beside = ("status", "storage_location")
+    fields = (field.name for field in attrs.fields(NewModelVersion) if field.name not in beside)
     return all(getattr(draft, field) == getattr(version, field) for field in fields)
 
 

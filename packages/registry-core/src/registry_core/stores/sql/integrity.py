@@ -27,7 +27,8 @@ from sqlalchemy.sql.elements import ClauseElement, ColumnElement
 
 from registry_core import validation
 from registry_core.documents import FIRST_VERSION
-from registry_core.models import Stage, Status, WebhookStatus
+from registry_core.fields import scalars_of
+from registry_core.models import ModelVersion, RegisteredModel, Stage, Status, WebhookStatus
 from registry_core.stores.sql.compiling import is_ascii, param
 from registry_core.stores.sql.tables import (
     VALUE_HEAD,
@@ -95,9 +96,12 @@ class Folding:
 
 
 FOLDINGS = (
-    Folding(registered_models, _MODEL.name, _MODEL.name_folded),
-    Folding(model_versions, _VERSION.source, _VERSION.source_folded),
-    Folding(model_versions, _VERSION.run_id, _VERSION.run_id_folded),
+    *(
+        Folding(table, table.c[field.column], table.c[field.folded_column])
+        for table, entity in ((registered_models, RegisteredModel), (model_versions, ModelVersion))
+        for field in scalars_of(entity)
+        if field.about.is_folded
+    ),
     *(
         Folding(tags, tags.c.value, tags.c.value_folded)
         for tags in (registered_model_tags, model_version_tags)
@@ -187,13 +191,8 @@ def _illegal() -> Iterator[Check]:
     for column in (_VERSION.version, _MODEL.next_version):
         yield _illegal_value(column, column < literal_column(str(FIRST_VERSION)), "is {}")
     for column, limit in (
-        (_MODEL.description, validation.DESCRIPTION_MAX_LENGTH),
-        (_VERSION.description, validation.DESCRIPTION_MAX_LENGTH),
-        (_VERSION.source, validation.SOURCE_MAX_LENGTH),
-        (_VERSION.storage_location, validation.SOURCE_MAX_LENGTH),
-        (_VERSION.run_link, validation.SOURCE_MAX_LENGTH),
-        (_VERSION.run_id, validation.RUN_ID_MAX_LENGTH),
-        (_VERSION.model_id, validation.RUN_ID_MAX_LENGTH),
+        *_limits(registered_models, RegisteredModel),
+        *_limits(model_versions, ModelVersion),
         (registered_model_tags.c.value, validation.TAG_VALUE_MAX_LENGTH),
         (model_version_tags.c.value, validation.TAG_VALUE_MAX_LENGTH),
     ):
@@ -204,6 +203,12 @@ def _illegal() -> Iterator[Check]:
             f"has {{}} characters, and {limit} are allowed",
             length,
         )
+
+
+def _limits(table: Table, entity: type[attrs.AttrsInstance]) -> Iterator[tuple[Column[Any], int]]:
+    for field in scalars_of(entity):
+        if field.about.max_length is not None:
+            yield table.c[field.column], field.about.max_length
 
 
 def _illegal_value(
