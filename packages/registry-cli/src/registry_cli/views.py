@@ -1,4 +1,8 @@
-"""What each kind of result looks like: its columns, its record, its name, its wire JSON."""
+"""What each kind of result looks like: its columns, its record, its name, its wire JSON.
+
+A record has all fields of the table of fields, but for those of deployment jobs, which no command
+sets.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,9 @@ from typing import Any, Generic, TypeVar
 import attrs
 
 from registry_core import ModelUri, ModelVersion, RegisteredModel
+from registry_core.fields import Field, arranged, fields_of
 
 T = TypeVar("T")
-Field = tuple[str, str]
 
 
 @attrs.frozen(kw_only=True)
@@ -25,7 +29,7 @@ class View(Generic[T]):
     many: str
     header: Sequence[str]
     row: Callable[[T], Sequence[str]]
-    record: Callable[[T], Sequence[Field]]
+    record: Callable[[T], Sequence[tuple[str, str]]]
     name: Callable[[T], str]
     wire: Callable[[T], Mapping[str, Any]]
 
@@ -47,52 +51,50 @@ def _newest(model: RegisteredModel) -> str:
     return str(max((version.version for version in model.latest_versions), default=""))
 
 
-def _model_record(model: RegisteredModel) -> Sequence[Field]:
-    latest = "\n".join(
-        f"{version.version} ({version.current_stage})" for version in model.latest_versions
-    )
-    return (
-        ("name", model.name),
-        ("description", model.description or ""),
-        ("created", when(model.creation_timestamp)),
-        ("updated", when(model.last_updated_timestamp)),
-        ("tags", _pairs(model.tags, "\n")),
-        ("aliases", _pairs(model.aliases, "\n")),
-        ("latest versions", latest),
-    )
+def _shown(entity: Any, field: Field) -> str:
+    """The value of a field as a record shows it."""
+    value = getattr(entity, field.name)
+    if value is None:
+        return ""
+    if field.type is int and field.name.endswith("_timestamp"):
+        return when(value)
+    if isinstance(value, Mapping):
+        return _pairs(value, "\n")
+    if field.type == tuple[ModelVersion, ...]:
+        return "\n".join(f"{version.version} ({version.current_stage})" for version in value)
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 
-def _version_row(version: ModelVersion) -> Sequence[str]:
-    return (
-        version.name,
-        str(version.version),
-        str(version.current_stage),
-        str(version.status),
-        ", ".join(version.aliases),
-        when(version.last_updated_timestamp),
-        version.source,
-    )
+def _record(fields: Sequence[Field]) -> Callable[[Any], Sequence[tuple[str, str]]]:
+    return lambda entity: [(field.label, _shown(entity, field)) for field in fields]
 
 
-def _version_record(version: ModelVersion) -> Sequence[Field]:
-    return (
-        ("name", version.name),
-        ("version", str(version.version)),
-        ("stage", str(version.current_stage)),
-        ("status", str(version.status)),
-        ("status message", version.status_message or ""),
-        ("description", version.description or ""),
-        ("source", version.source),
-        ("storage location", version.storage_location or ""),
-        ("run id", version.run_id or ""),
-        ("run link", version.run_link or ""),
-        ("model id", version.model_id or ""),
-        ("user id", version.user_id or ""),
-        ("created", when(version.creation_timestamp)),
-        ("updated", when(version.last_updated_timestamp)),
-        ("tags", _pairs(version.tags, "\n")),
-        ("aliases", ", ".join(version.aliases)),
-    )
+def _row(entity: Any, names: Sequence[str]) -> list[str]:
+    fields = {field.name: field for field in fields_of(type(entity))}
+    return [_shown(entity, fields[name]) for name in names]
+
+
+_LAST = ("creation_timestamp", "last_updated_timestamp", "tags", "aliases", "latest_versions")
+"""What a record ends with. What it begins with is named below; a new field comes between."""
+
+_MODEL_RECORD = arranged(
+    (f for f in fields_of(RegisteredModel) if not f.name.startswith("deployment_job_")),
+    first=("name", "description"),
+    last=_LAST,
+)
+_VERSION_RECORD = arranged(
+    fields_of(ModelVersion),
+    first=(
+        *("name", "version", "current_stage", "status", "status_message", "description"),
+        *("source", "storage_location", "run_id", "run_link", "model_id", "user_id"),
+    ),
+    last=_LAST,
+)
+_labels = {field.name: field.label for field in fields_of(ModelVersion)}
+_VERSION_ROW = (
+    *("name", "version", "current_stage", "status", "aliases"),
+    *("last_updated_timestamp", "source"),
+)
 
 
 def _encode_model(model: RegisteredModel) -> Mapping[str, Any]:
@@ -118,7 +120,7 @@ MODEL = View[RegisteredModel](
         when(model.last_updated_timestamp),
         _pairs(model.tags),
     ),
-    record=_model_record,
+    record=_record(_MODEL_RECORD),
     name=lambda model: model.name,
     wire=_encode_model,
 )
@@ -127,9 +129,9 @@ MODEL = View[RegisteredModel](
 VERSION = View[ModelVersion](
     one="model_version",
     many="model_versions",
-    header=("NAME", "VERSION", "STAGE", "STATUS", "ALIASES", "UPDATED", "SOURCE"),
-    row=_version_row,
-    record=_version_record,
+    header=[_labels[name].upper() for name in _VERSION_ROW],
+    row=lambda version: _row(version, _VERSION_ROW),
+    record=_record(_VERSION_RECORD),
     name=lambda version: str(ModelUri(name=version.name, version=version.version)),
     wire=_encode_version,
 )

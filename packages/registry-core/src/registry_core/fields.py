@@ -65,8 +65,8 @@ class Field:
     """Of a value that is not None."""
     is_optional: bool
     """Whether it may be None."""
-    is_required: bool
-    """Whether it has no default."""
+    default: Any
+    """As attrs has it: a value, a factory, or `attrs.NOTHING`."""
     about: About
 
     @property
@@ -122,7 +122,7 @@ def _field(attribute: attrs.Attribute[Any]) -> Field:
         name=attribute.name,
         type=present,
         is_optional=len(parts) > 1,
-        is_required=attribute.default is attrs.NOTHING,
+        default=attribute.default,
         about=attribute.metadata.get(_ABOUT) or About(),
     )
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import attrs
 
-from registry_core.wire import CODES, Json
+from registry_core.fields import Field
+from registry_core.models import ModelVersion, RegisteredModel
+from registry_core.wire import CODES, Json, answers
 from registry_core.wire.requests import AtMost
 from registry_server.http.operations import Operation
 
@@ -25,6 +27,37 @@ _TAGS: Json = {
 }
 _STORED_TAGS: Json = {"type": "array", "items": {"$ref": "#/components/schemas/Tag"}}
 
+_SCHEMAS_OF_TYPES: Mapping[Any, Json] = {
+    str: _TEXT,
+    int: _INTEGER,
+    Mapping[str, str]: _STORED_TAGS,
+    Mapping[str, int]: {"type": "array", "items": {"$ref": "#/components/schemas/Alias"}},
+    tuple[str, ...]: {"type": "array", "items": _TEXT},
+    tuple[ModelVersion, ...]: {
+        "type": "array",
+        "items": {"$ref": "#/components/schemas/ModelVersion"},
+    },
+}
+
+
+def _entity(entity: type[attrs.AttrsInstance]) -> Json:
+    """The schema of an entity, from the table of its fields."""
+    fields = answers.written(entity)
+    return {
+        "type": "object",
+        "properties": {field.name: _answered(field) for field in fields},
+        "required": [field.name for field in fields if answers.is_always_written(field)],
+    }
+
+
+def _answered(field: Field) -> Json:
+    if field.name in answers.NUMERALS:
+        return {"type": "string", "pattern": "^[0-9]+$"}
+    if field.is_word:
+        return {"enum": [word.value for word in field.type]}
+    return _SCHEMAS_OF_TYPES[field.type]
+
+
 SCHEMAS: Json = {
     "Tag": {
         "type": "object",
@@ -36,53 +69,8 @@ SCHEMAS: Json = {
         "properties": {"alias": _TEXT, "version": _TEXT},
         "required": ["alias", "version"],
     },
-    "RegisteredModel": {
-        "type": "object",
-        "properties": {
-            "name": _TEXT,
-            "creation_timestamp": _INTEGER,
-            "last_updated_timestamp": _INTEGER,
-            "description": _TEXT,
-            "latest_versions": {
-                "type": "array",
-                "items": {"$ref": "#/components/schemas/ModelVersion"},
-            },
-            "tags": _STORED_TAGS,
-            "aliases": {"type": "array", "items": {"$ref": "#/components/schemas/Alias"}},
-            "deployment_job_id": _TEXT,
-            "deployment_job_state": _TEXT,
-        },
-        "required": ["name", "creation_timestamp", "last_updated_timestamp"],
-    },
-    "ModelVersion": {
-        "type": "object",
-        "properties": {
-            "name": _TEXT,
-            "version": {"type": "string", "pattern": "^[0-9]+$"},
-            "creation_timestamp": _INTEGER,
-            "last_updated_timestamp": _INTEGER,
-            "current_stage": {"enum": ["None", "Staging", "Production", "Archived"]},
-            "source": _TEXT,
-            "status": {"enum": ["PENDING_REGISTRATION", "FAILED_REGISTRATION", "READY"]},
-            "status_message": _TEXT,
-            "description": _TEXT,
-            "run_id": _TEXT,
-            "run_link": _TEXT,
-            "user_id": _TEXT,
-            "model_id": _TEXT,
-            "tags": _STORED_TAGS,
-            "aliases": {"type": "array", "items": _TEXT},
-        },
-        "required": [
-            "name",
-            "version",
-            "creation_timestamp",
-            "last_updated_timestamp",
-            "current_stage",
-            "source",
-            "status",
-        ],
-    },
+    "RegisteredModel": _entity(RegisteredModel),
+    "ModelVersion": _entity(ModelVersion),
     "Error": {
         "type": "object",
         "properties": {
@@ -111,7 +99,7 @@ def document(
     for operation in operations:
         item = paths.setdefault(operation.documented_path, {})
         item[operation.method.lower()] = _operation(operation)
-    answers = {
+    shapes = {
         operation.answer.name: {
             "type": "object",
             "properties": operation.answer.properties,
@@ -127,7 +115,7 @@ def document(
             "description": "MLflow's model registry REST API.",
         },
         "paths": {**paths, **(others or {})},
-        "components": {"schemas": {**SCHEMAS, **(schemas or {}), **answers}},
+        "components": {"schemas": {**SCHEMAS, **(schemas or {}), **shapes}},
     }
 
 

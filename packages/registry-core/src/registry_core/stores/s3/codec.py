@@ -12,15 +12,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any
 
+import attrs
 import cattrs
 
 from registry_core import documents
 from registry_core.documents import ModelDocument
 from registry_core.errors import StoreCorruptedError
+from registry_core.fields import fields_of
 from registry_core.models import (
+    ModelFields,
     ModelVersion,
     Webhook,
     WebhookAction,
@@ -34,7 +37,6 @@ from registry_core.stores.s3.format import (
     StoredModel,
     StoredVersion,
     StoredWebhook,
-    Text,
     from_plain,
     render,
     to_plain,
@@ -165,102 +167,74 @@ def _fields(content: Content) -> tuple[str, dict[str, Any]]:
 # Models
 
 
+_MODEL_NAMES = tuple(field.name for field in fields_of(ModelFields))
+_VERSION_NAMES = tuple(
+    field.name
+    for field in fields_of(ModelVersion)
+    if field.name not in ("name", "last_updated_timestamp", "aliases")
+)
+"""The fields that a document has as they are."""
+
+
+def _texts_apart(entity: type[attrs.AttrsInstance]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields_of(entity) if field.about.may_be_apart)
+
+
+_MODEL_TEXTS, _VERSION_TEXTS = _texts_apart(ModelFields), _texts_apart(ModelVersion)
+
+
 def _model_fields(model_id: str, document: ModelDocument) -> dict[str, Any]:
     stored = StoredModel(
-        name=document.name,
         model_id=model_id,
-        creation_timestamp=document.creation_timestamp,
-        last_updated_timestamp=document.last_updated_timestamp,
-        description=_text(document.description),
-        deployment_job_id=document.deployment_job_id,
-        deployment_job_state=document.deployment_job_state,
-        tags=_texts(document.tags),
-        aliases=dict(document.aliases),
         next_version=document.next_version,
         versions=[],
+        **{name: getattr(document, name) for name in _MODEL_NAMES},
     )
     fields = to_plain(stored)
+    # For people: the model before what belongs to it.
+    head = {name: fields.pop(name) for name in ("name", "model_id")}
     for last in ("next_version", "versions"):
         fields[last] = fields.pop(last)
     fields["versions"] = [_version_fields(version) for version in document.versions.values()]
-    return fields
+    return {**head, **fields}
 
 
 def _version_fields(version: ModelVersion) -> dict[str, Any]:
+    values = version.__dict__
     touched = version.last_updated_timestamp != version.creation_timestamp
     stored = StoredVersion(
-        version=version.version,
-        creation_timestamp=version.creation_timestamp,
         last_updated_timestamp=version.last_updated_timestamp if touched else None,
-        current_stage=version.current_stage,
-        source=version.source,
-        storage_location=version.storage_location,
-        run_id=version.run_id,
-        run_link=version.run_link,
-        status=version.status,
-        status_message=_text(version.status_message),
-        description=_text(version.description),
-        user_id=version.user_id,
-        model_id=version.model_id,
-        tags=_texts(version.tags),
+        **{name: values[name] for name in _VERSION_NAMES},
     )
     return to_plain(stored)
 
 
-def _document(stored: StoredModel) -> ModelDocument:
-    def text(value: Text | None) -> str | None:
-        return None if value is None else _owned(value, stored.model_id)
-
-    def texts(tags: dict[str, Text]) -> dict[str, str]:
-        return {key: _owned(value, stored.model_id) for key, value in tags.items()}
-
-    versions = (
-        ModelVersion(
-            name=stored.name,
-            version=each.version,
-            creation_timestamp=each.creation_timestamp,
-            last_updated_timestamp=(
-                each.creation_timestamp
-                if each.last_updated_timestamp is None
-                else each.last_updated_timestamp
-            ),
-            current_stage=each.current_stage,
-            source=each.source,
-            storage_location=each.storage_location,
-            run_id=each.run_id,
-            run_link=each.run_link,
-            status=each.status,
-            status_message=text(each.status_message),
-            description=text(each.description),
-            user_id=each.user_id,
-            model_id=each.model_id,
-            tags=texts(each.tags),
-        )
-        for each in stored.versions
-    )
-    document = ModelDocument(
-        name=stored.name,
-        creation_timestamp=stored.creation_timestamp,
-        last_updated_timestamp=stored.last_updated_timestamp,
-        description=text(stored.description),
-        deployment_job_id=stored.deployment_job_id,
-        deployment_job_state=stored.deployment_job_state,
-        tags=texts(stored.tags),
-        aliases=stored.aliases,
-        next_version=stored.next_version,
-    )
-    built = documents.build(document, versions)
+def _document(stored: Any) -> ModelDocument:
+    values = {name: getattr(stored, name) for name in _MODEL_NAMES}
+    _own_texts(values, _MODEL_TEXTS, stored.model_id)
+    document = ModelDocument(next_version=stored.next_version, **values)
+    built = documents.build(document, (_version(each, stored) for each in stored.versions))
     if len(built.versions) < len(stored.versions):
         raise ValueError("two of its versions have one number")
     return built
 
 
-def _text(value: str | None) -> Text | None:
-    return None if value is None else Text(value)
+def _version(stored: Any, model: Any) -> ModelVersion:
+    values = {name: getattr(stored, name) for name in _VERSION_NAMES}
+    _own_texts(values, _VERSION_TEXTS, model.model_id)
+    updated = stored.last_updated_timestamp
+    return ModelVersion(
+        name=model.name,
+        last_updated_timestamp=stored.creation_timestamp if updated is None else updated,
+        **values,
+    )
 
 
-def _texts(tags: Mapping[str, str]) -> dict[str, Text]:
-    return {key: Text(value) for key, value in tags.items()}
+def _own_texts(values: dict[str, Any], names: Iterable[str], model_id: str) -> None:
+    """Makes the references among the texts of an entity those of a model."""
+    for name in names:
+        values[name] = None if values[name] is None else _owned(values[name], model_id)
+    values["tags"] = {key: _owned(value, model_id) for key, value in values["tags"].items()}
 
 
 def _owned(value: str, model_id: str) -> str:

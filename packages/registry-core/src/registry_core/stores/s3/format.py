@@ -14,7 +14,8 @@ import attrs
 import cattrs
 from cattrs.gen import make_dict_unstructure_fn
 
-from registry_core.models import Stage, Status, WebhookStatus
+from registry_core.fields import Field, fields_of
+from registry_core.models import ModelFields, ModelVersion, Stage, Status, WebhookStatus
 from registry_core.stores.s3.large_text import LargeText
 from registry_core.stores.s3.record import Moved, Tombstone
 
@@ -24,41 +25,46 @@ Text = NewType("Text", str)
 T = TypeVar("T")
 
 
-@attrs.frozen(kw_only=True)
-class StoredVersion:
-    """A version, without what its document says."""
+def _stored(name: str, entity: type[attrs.AttrsInstance], special: Mapping[str, Any | None]) -> Any:
+    """Make the class of an entity in a document, from the table of its fields.
 
-    version: int
-    creation_timestamp: int
-    last_updated_timestamp: int | None = None
-    current_stage: Stage = Stage.NONE
-    source: str
-    storage_location: str | None = None
-    run_id: str | None = None
-    run_link: str | None = None
-    status: Status = Status.READY
-    status_message: Text | None = None
-    description: Text | None = None
-    user_id: str | None = None
-    model_id: str | None = None
-    tags: dict[str, Text] = attrs.field(factory=dict)
+    `special` are the fields that a document has in another way, those that it has besides, and
+    with None those that it has not.
+    """
+    fields = {field.name: _stored_field(field) for field in fields_of(entity)} | special
+    made = {name: attribute for name, attribute in fields.items() if attribute is not None}
+    return attrs.make_class(name, made, frozen=True, kw_only=True)
 
 
-@attrs.frozen(kw_only=True)
-class StoredModel:
-    """A registered model."""
+def _stored_field(field: Field) -> Any:
+    kind = Text if field.about.may_be_apart else _TYPES.get(field.type, field.type)
+    return attrs.field(type=kind | None if field.is_optional else kind, default=field.default)
 
-    name: str
-    model_id: str
-    creation_timestamp: int
-    last_updated_timestamp: int
-    description: Text | None = None
-    deployment_job_id: str | None = None
-    deployment_job_state: str | None = None
-    tags: dict[str, Text] = attrs.field(factory=dict)
-    aliases: dict[str, int] = attrs.field(factory=dict)
-    next_version: int
-    versions: list[StoredVersion]
+
+_TYPES: Mapping[Any, Any] = {Mapping[str, str]: dict[str, Text], Mapping[str, int]: dict[str, int]}
+"""How a document has what is more than one value."""
+
+StoredVersion = _stored(
+    "StoredVersion",
+    ModelVersion,
+    {
+        "name": None,
+        "aliases": None,
+        "last_updated_timestamp": attrs.field(type=int | None, default=None),
+    },
+)
+"""A version, without what its document says."""
+
+StoredModel = _stored(
+    "StoredModel",
+    ModelFields,
+    {
+        "model_id": attrs.field(type=str),
+        "next_version": attrs.field(type=int),
+        "versions": attrs.field(type=list[StoredVersion]),
+    },
+)
+"""A registered model."""
 
 
 @attrs.frozen(kw_only=True)
