@@ -106,9 +106,13 @@ about = _as_metadata(About)
 """Return the `metadata` of an attrs field; the arguments are those of `About`."""
 
 
-@functools.cache
 def fields_of(entity: type[attrs.AttrsInstance]) -> tuple[Field, ...]:
     """Return the fields of an entity, in the order that SQL and documents have them in."""
+    return _table(entity)
+
+
+@functools.cache
+def _table(entity: type[Any]) -> tuple[Field, ...]:
     attrs.resolve_types(entity)
     return tuple(map(_field, attrs.fields(entity)))
 

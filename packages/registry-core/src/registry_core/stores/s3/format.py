@@ -25,7 +25,7 @@ Text = NewType("Text", str)
 T = TypeVar("T")
 
 
-def _stored(name: str, entity: type[attrs.AttrsInstance], special: Mapping[str, Any | None]) -> Any:
+def _stored(name: str, entity: type[attrs.AttrsInstance], special: dict[str, Any]) -> Any:
     """Make the class of an entity in a document, from the table of its fields.
 
     `special` are the fields that a document has in another way, those that it has besides, and
@@ -38,7 +38,11 @@ def _stored(name: str, entity: type[attrs.AttrsInstance], special: Mapping[str, 
 
 def _stored_field(field: Field) -> Any:
     kind = Text if field.about.may_be_apart else _TYPES.get(field.type, field.type)
-    return attrs.field(type=kind | None if field.is_optional else kind, default=field.default)
+    return _attribute(kind | None if field.is_optional else kind, default=field.default)
+
+
+def _attribute(kind: Any, default: Any = attrs.NOTHING) -> Any:
+    return attrs.field(type=kind, default=default)
 
 
 _TYPES: Mapping[Any, Any] = {Mapping[str, str]: dict[str, Text], Mapping[str, int]: dict[str, int]}
@@ -50,7 +54,7 @@ StoredVersion = _stored(
     {
         "name": None,
         "aliases": None,
-        "last_updated_timestamp": attrs.field(type=int | None, default=None),
+        "last_updated_timestamp": _attribute(int | None, default=None),
     },
 )
 """A version, without what its document says."""
@@ -59,9 +63,9 @@ StoredModel = _stored(
     "StoredModel",
     ModelFields,
     {
-        "model_id": attrs.field(type=str),
-        "next_version": attrs.field(type=int),
-        "versions": attrs.field(type=list[StoredVersion]),
+        "model_id": _attribute(str),
+        "next_version": _attribute(int),
+        "versions": _attribute(list[StoredVersion]),  # type: ignore[valid-type]  # made above,
     },
 )
 """A registered model."""

@@ -1,0 +1,170 @@
+"""A field is written down once: in the table of fields. Everything else learns of it from there."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import attrs
+import pytest
+
+import registry_cli
+import registry_core
+import registry_server
+from registry_core.fields import About, Field, arranged, fields_of, scalars_of
+from registry_core.models import ModelVersion, NewModelVersion, NewRegisteredModel, RegisteredModel
+
+VERSION_FIELD = """    licence: str | None = attrs.field(
+        default=None,
+        metadata=about(
+            max_length=100, may_be_apart=True, is_folded=True, filter_key="licence", label="terms"
+        ),
+    )
+"""
+MODEL_FIELD = """    licence: str | None = attrs.field(default=None, metadata=about(max_length=100))
+"""
+DRAFT_FIELD = """    licence: str | None = attrs.field(default=None, validator={})
+"""
+LAST_FIELDS = {
+    "ModelVersion": ("    tags: Mapping[str, str]", VERSION_FIELD),
+    "ModelFields": ("    tags: Mapping[str, str]", MODEL_FIELD),
+    "NewRegisteredModel": ("    tags: Mapping[str, str]", DRAFT_FIELD.format("_model_text")),
+    "NewModelVersion": ("    tags: Mapping[str, str]", DRAFT_FIELD.format("_version_text")),
+}
+
+SHOW = """
+import json, pathlib, sys
+from registry_core import Registry, wire
+from registry_core.authors import Author
+from registry_core.backends import open_store
+from registry_core.changes import CreateModel, CreateVersion
+from registry_core.errors import InvalidArgumentError
+from registry_core.models import NewModelVersion, NewRegisteredModel
+from registry_core.search import Entity
+from registry_core.search.fields import FIELDS
+from registry_core.stores.s3 import codec
+from registry_core.stores.s3.record import Model, Record
+from registry_core import documents
+from registry_core.stores.sql.integrity import FOLDINGS
+from registry_core.stores.sql.statements import MODEL_FIELDS, VERSION_FIELDS
+from registry_server.http.openapi import SCHEMAS
+from registry_cli import views
+
+model, version = NewRegisteredModel(name="m", licence="MIT"), NewModelVersion(
+    name="m", source="s3://b/m", licence="\\u00c9cole")
+seen = {}
+for url in ("memory:", "sqlite:///" + sys.argv[1]):
+    store = open_store(url)
+    store.apply(CreateModel(model), by=Author(actor="t"))
+    store.apply(CreateVersion(version), by=Author(actor="t"))
+    read = store.get_registered_model("m"), store.get_model_version("m", 1)
+    assert read[0].latest_versions == (read[1],)
+    seen[url[:6]] = [each.licence for each in read]
+    found = Registry(store).search_model_versions("licence ILIKE '\\u00e9COLE'").items
+    seen["found in " + url[:6]] = [each.licence for each in found]
+    store.close()
+body = wire.dumps(wire.encode_registered_model(read[0]))
+seen["wire"] = json.loads(body)
+seen["from the wire"] = wire.decode_registered_model(json.loads(body)).latest_versions[0].licence
+document = documents.create_document(model, 1)
+document = documents.create_version(document, version, now=2)
+stored = codec.encode(Record().then("0" * 19, Model(model_id="i", document=document)))
+seen["bucket"] = json.loads(stored)
+seen["back"] = codec.decode("k", stored).content.document == document
+seen["columns"] = MODEL_FIELDS, VERSION_FIELDS
+seen["openapi"] = {name: SCHEMAS[name]["properties"] for name in ("RegisteredModel", "ModelVersion")}
+seen["regctl"] = dict(views.MODEL.record(read[0])), dict(views.VERSION.record(read[1]))
+seen["filter"] = FIELDS[Entity.MODEL_VERSION].attributes["licence"].field
+seen["foldings"] = [folding.folded.name for folding in FOLDINGS]
+try:
+    NewModelVersion(name="m", source="s", licence="x" * 101)
+except InvalidArgumentError as error:
+    seen["too long"] = str(error)
+print(json.dumps(seen))
+"""
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory):
+    """What there is of a new field in a copy of the packages, in which `models.py` has it."""
+    root = tmp_path_factory.mktemp("copy")
+    for package in (registry_core, registry_server, registry_cli):
+        source = Path(package.__file__).parent
+        shutil.copytree(source, root / source.name, ignore=shutil.ignore_patterns("__pycache__"))
+    models = root / "registry_core" / "models.py"
+    text = models.read_text()
+    for name, (before, field) in LAST_FIELDS.items():
+        start = text.index(before, text.index(f"class {name}"))
+        text = text[:start] + field + text[start:]
+    models.write_text(text)
+    script = root / "show.py"
+    script.write_text(SHOW)
+    done = subprocess.run(
+        [sys.executable, script, root / "registry.db"],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_new_field_is_stored_and_read(seen):
+    assert seen["memory"] == seen["sqlite"] == ["MIT", "\u00c9cole"]
+    assert all("licence" in columns for columns in seen["columns"])
+
+
+def test_a_new_field_is_in_the_documents_of_a_bucket(seen):
+    assert seen["bucket"]["licence"] == "MIT"
+    assert seen["bucket"]["versions"][0]["licence"] == "\u00c9cole"
+    assert seen["back"]
+
+
+def test_a_new_field_is_on_the_wire_and_described(seen):
+    assert seen["wire"]["licence"] == "MIT"
+    assert seen["wire"]["latest_versions"][0]["licence"] == "\u00c9cole"
+    assert seen["from the wire"] == "\u00c9cole"
+    for properties in seen["openapi"].values():
+        assert properties["licence"] == {"type": "string"}
+
+
+def test_a_new_field_is_shown(seen):
+    model, version = seen["regctl"]
+    assert (model["licence"], version["terms"]) == ("MIT", "\u00c9cole")
+
+
+def test_a_new_field_is_searched_and_checked(seen):
+    assert seen["found in memory"] == seen["found in sqlite"] == ["\u00c9cole"]
+    assert seen["filter"] == "licence"
+    assert "licence_folded" in seen["foldings"]
+    assert "exceeds the maximum length of 100 characters" in seen["too long"]
+
+
+@pytest.mark.parametrize(
+    ("draft", "entity"),
+    [(NewRegisteredModel, RegisteredModel), (NewModelVersion, ModelVersion)],
+    ids=["model", "version"],
+)
+def test_a_draft_has_fields_of_its_entity_only(draft, entity):
+    names = {field.name for field in fields_of(entity)}
+    assert {field.name for field in attrs.fields(draft)} < names
+
+
+def test_a_text_that_a_filter_names_is_folded():
+    """Or ILIKE would depend on the database. The name of a version is folded on its model."""
+    for entity in (RegisteredModel, ModelVersion):
+        for field in scalars_of(entity):
+            if field.about.filter_key and field.type is str and field.name != "name":
+                assert field.about.is_folded, field.name
+
+
+def test_fields_without_a_place_lie_between_the_others():
+    fields = [
+        Field(name=name, type=str, is_optional=False, default=None, about=About())
+        for name in ("a", "new", "b", "c")
+    ]
+    names = [field.name for field in arranged(fields, first=("c",), last=("b", "a"))]
+    assert names == ["c", "new", "b", "a"]
