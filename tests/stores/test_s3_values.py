@@ -108,7 +108,7 @@ def test_two_models_do_not_share_texts(store: S3Store, s3_server: S3Server, s3_p
         store.create_registered_model(NewRegisteredModel(name=name, description=LARGE))
     assert len(texts(s3_server, s3_prefix)) == 2
     store.delete_registered_model("m")
-    assert list(texts(s3_server, s3_prefix).blobs()) == [LARGE]
+    assert list(texts(s3_server, s3_prefix).values()) == [LARGE]
     assert store.get_registered_model("n").description == LARGE
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
+import attrs
 from hypothesis import strategies as st
 
 from registry_core import validation
 from registry_core.errors import InvalidArgumentError
+from registry_core.fields import fields_of
 from registry_core.models import (
+    ModelVersion,
     NewModelVersion,
     NewRegisteredModel,
     Stage,
@@ -104,19 +108,19 @@ def new_model_versions(
 ) -> st.SearchStrategy[NewModelVersion]:
     """Model versions to create."""
     short = [value for value in values if len(value) <= validation.RUN_ID_MAX_LENGTH] or ["short"]
-    optional = st.none() | st.sampled_from(short)
+    drafted = {attribute.name for attribute in attrs.fields(NewModelVersion)}
+    texts: dict[str, Any] = {
+        field.name: st.none() | st.sampled_from(values if field.about.is_long else short)
+        for field in fields_of(ModelVersion)
+        if field.name in drafted and field.type is str and field.is_optional
+    }
     return st.builds(
         NewModelVersion,
         name=st.just(name),
         source=st.sampled_from(short),
-        storage_location=optional,
-        run_id=optional,
-        run_link=optional,
-        description=st.none() | st.sampled_from(values),
-        user_id=optional,
-        model_id=optional,
         tags=tags(keys, values),
         status=st.sampled_from([Status.READY, Status.PENDING_REGISTRATION]),
+        **texts,
     )
 
 

@@ -14,12 +14,13 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import attrs
 
 from registry_core.documents import ModelDocument
-from registry_core.models import ModelVersion, RegisteredModel
+from registry_core.models import ModelFields, ModelVersion, RegisteredModel
+from registry_core.stores.s3.format import MODEL_TEXTS, VERSION_TEXTS
 from registry_core.stores.s3.large_text import LargeText, digest, is_large
 from registry_core.stores.s3.layout import Layout
 from registry_core.stores.s3.objects import MissingObjectError, Objects
@@ -138,7 +139,7 @@ class Blobs:
 
 def references(document: ModelDocument) -> Iterator[LargeText]:
     """The references of a document to its large texts."""
-    yield from _large(document.description, document.tags)
+    yield from _large(document, MODEL_TEXTS)
     for version in document.versions.values():
         yield from _references(version)
 
@@ -170,12 +171,13 @@ class _Writing:
         """The document with references; what is to be written is in `texts` afterwards."""
         after = self._after
         changed = {number: self._version(version) for number, version in self._new_versions()}
-        description = self._text(after.description)
+        values: dict[str, Any] = {name: self._text(getattr(after, name)) for name in MODEL_TEXTS}
         tags = self._tags(after.tags)
-        if description is after.description and tags is after.tags and not changed:
+        is_same = all(values[name] is getattr(after, name) for name in values)
+        if is_same and tags is after.tags and not changed:
             return after
         versions = {**after.versions, **changed}
-        return attrs.evolve(after, description=description, tags=tags, versions=versions)
+        return attrs.evolve(after, **values, tags=tags, versions=versions)
 
     def _new_versions(self) -> Iterator[tuple[int, ModelVersion]]:
         # A version that is the very object that was read has been looked at when it was written.
@@ -185,12 +187,10 @@ class _Writing:
                 yield number, version
 
     def _version(self, version: ModelVersion) -> ModelVersion:
-        return attrs.evolve(
-            version,
-            description=self._text(version.description),
-            status_message=self._text(version.status_message),
-            tags=self._tags(version.tags),
-        )
+        values: dict[str, Any] = {
+            name: self._text(getattr(version, name)) for name in VERSION_TEXTS
+        }
+        return attrs.evolve(version, **values, tags=self._tags(version.tags))
 
     def _tags(self, tags: Mapping[str, str]) -> Mapping[str, str]:
         if not any(is_large(value) for value in tags.values()):
@@ -249,39 +249,39 @@ class _Cache:
 
 
 def _references(entity: RegisteredModel | ModelVersion) -> Iterator[LargeText]:
-    yield from _large(entity.description, entity.tags)
-    if isinstance(entity, RegisteredModel):
-        for version in entity.latest_versions:
-            yield from _references(version)
-    elif isinstance(entity.status_message, LargeText):
-        yield entity.status_message
+    if isinstance(entity, ModelVersion):
+        yield from _large(entity, VERSION_TEXTS)
+        return
+    yield from _large(entity, MODEL_TEXTS)
+    for version in entity.latest_versions:
+        yield from _references(version)
 
 
-def _large(description: str | None, tags: Mapping[str, str]) -> Iterator[LargeText]:
-    if isinstance(description, LargeText):
-        yield description
-    for value in tags.values():
+def _large(entity: ModelFields | ModelVersion, names: Iterable[str]) -> Iterator[LargeText]:
+    texts = (getattr(entity, name) for name in names)
+    for value in (*texts, *entity.tags.values()):
         if isinstance(value, LargeText):
             yield value
 
 
 def _has_large(version: ModelVersion) -> bool:
-    texts = (version.description, version.status_message, *version.tags.values())
-    return any(is_large(text) for text in texts)
+    texts = (getattr(version, name) for name in VERSION_TEXTS)
+    return any(is_large(text) for text in (*texts, *version.tags.values()))
 
 
 def _resolved(entity: EntityT, texts: Mapping[str, str]) -> EntityT:
     if next(_references(entity), None) is None:
         return entity
-    description = _in_text(entity.description, texts)
     tags = _in_tags(entity.tags, texts)
     if isinstance(entity, ModelVersion):
-        status_message = _in_text(entity.status_message, texts)
-        return attrs.evolve(
-            entity, description=description, tags=tags, status_message=status_message
-        )
+        return attrs.evolve(entity, tags=tags, **_in_texts(entity, VERSION_TEXTS, texts))
     latest = tuple(_resolved(version, texts) for version in entity.latest_versions)
-    return attrs.evolve(entity, description=description, tags=tags, latest_versions=latest)
+    values = _in_texts(entity, MODEL_TEXTS, texts)
+    return attrs.evolve(entity, tags=tags, latest_versions=latest, **values)
+
+
+def _in_texts(entity: object, names: Iterable[str], texts: Mapping[str, str]) -> dict[str, Any]:
+    return {name: _in_text(getattr(entity, name), texts) for name in names}
 
 
 def _in_text(text: str | None, texts: Mapping[str, str]) -> str | None:

@@ -15,7 +15,6 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-import attrs
 import cattrs
 
 from registry_core import documents
@@ -32,6 +31,8 @@ from registry_core.models import (
 )
 from registry_core.stores.s3.format import (
     ENVELOPE_FIELDS,
+    MODEL_TEXTS,
+    VERSION_TEXTS,
     Envelope,
     StoredArrival,
     StoredModel,
@@ -176,13 +177,6 @@ _VERSION_NAMES = tuple(
 """The fields that a document has as they are."""
 
 
-def _texts_apart(entity: type[attrs.AttrsInstance]) -> tuple[str, ...]:
-    return tuple(field.name for field in fields_of(entity) if field.about.may_be_apart)
-
-
-_MODEL_TEXTS, _VERSION_TEXTS = _texts_apart(ModelFields), _texts_apart(ModelVersion)
-
-
 def _model_fields(model_id: str, document: ModelDocument) -> dict[str, Any]:
     stored = StoredModel(
         model_id=model_id,
@@ -211,7 +205,7 @@ def _version_fields(version: ModelVersion) -> dict[str, Any]:
 
 def _document(stored: Any) -> ModelDocument:
     values = {name: getattr(stored, name) for name in _MODEL_NAMES}
-    _own_texts(values, _MODEL_TEXTS, stored.model_id)
+    _own_texts(values, MODEL_TEXTS, stored.model_id)
     document = ModelDocument(next_version=stored.next_version, **values)
     built = documents.build(document, (_version(each, stored) for each in stored.versions))
     if len(built.versions) < len(stored.versions):
@@ -221,7 +215,7 @@ def _document(stored: Any) -> ModelDocument:
 
 def _version(stored: Any, model: Any) -> ModelVersion:
     values = {name: getattr(stored, name) for name in _VERSION_NAMES}
-    _own_texts(values, _VERSION_TEXTS, model.model_id)
+    _own_texts(values, VERSION_TEXTS, model.model_id)
     updated = stored.last_updated_timestamp
     return ModelVersion(
         name=model.name,

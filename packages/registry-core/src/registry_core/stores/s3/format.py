@@ -25,6 +25,14 @@ Text = NewType("Text", str)
 T = TypeVar("T")
 
 
+def _texts_of(entity: type[attrs.AttrsInstance]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields_of(entity) if field.about.may_be_apart)
+
+
+MODEL_TEXTS, VERSION_TEXTS = _texts_of(ModelFields), _texts_of(ModelVersion)
+"""The fields that may lie beside the document, as the values of tags may."""
+
+
 def _stored(name: str, entity: type[attrs.AttrsInstance], special: dict[str, Any]) -> Any:
     """Make the class of an entity in a document, from the table of its fields.
 
