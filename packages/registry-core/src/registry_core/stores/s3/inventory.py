@@ -94,14 +94,7 @@ class Stocktaker:
         return documents, snapshot
 
     def _list(self, prefix: str) -> tuple[Item, ...]:
-        return tuple(item for page in self._pages(prefix) for item in _items(page))
-
-    def _pages(self, prefix: str) -> Iterator[ListPage]:
-        page = self._objects.list_page(prefix)
-        yield page
-        while page.token is not None:
-            page = self._objects.list_page(prefix, token=page.token)
-            yield page
+        return tuple(item for page in self._objects.pages(prefix) for item in _items(page))
 
     def _read_all(self, items: tuple[Item, ...]) -> tuple[Document, ...]:
         return tuple(self._pool.map(self._read, items))

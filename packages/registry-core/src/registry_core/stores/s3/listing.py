@@ -186,11 +186,11 @@ def list_keys(
 def _list_range(
     objects: Objects, prefix: str, after: str | None, until: str | None
 ) -> list[Listed]:
-    page = objects.list_page(prefix, start_after=after)
-    listed = list(page.objects)
-    while page.token is not None and (until is None or not listed or listed[-1].key < until):
-        page = objects.list_page(prefix, token=page.token)
+    listed: list[Listed] = []
+    for page in objects.pages(prefix, start_after=after):
         listed.extend(page.objects)
+        if until is not None and listed and listed[-1].key >= until:
+            break
     return [each for each in listed if until is None or each.key <= until]
 
 

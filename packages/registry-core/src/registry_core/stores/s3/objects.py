@@ -182,13 +182,17 @@ class Objects:
 
         return self._repeat("list", prefix, request)
 
-    def list_all(self, prefix: str) -> Iterator[Listed]:
-        """All objects under a prefix, one page after the other, in the order of their keys."""
-        page = self.list_page(prefix)
-        yield from page.objects
+    def pages(self, prefix: str, *, start_after: str | None = None) -> Iterator[ListPage]:
+        """The pages of objects under a prefix, each asked for when it is wanted."""
+        page = self.list_page(prefix, start_after=start_after)
+        yield page
         while page.token is not None:
             page = self.list_page(prefix, token=page.token)
-            yield from page.objects
+            yield page
+
+    def list_all(self, prefix: str) -> Iterator[Listed]:
+        """All objects under a prefix, one page after the other, in the order of their keys."""
+        return (each for page in self.pages(prefix) for each in page.objects)
 
     def close(self) -> None:
         """Closes the connections."""
