@@ -134,7 +134,7 @@ def _write(url, name, versions):
         document = store._values.spill(document, None, model_id=model_id, operation=operation)
         record = NOTHING.then(operation, Model(model_id=model_id, document=document))
         key = store._index._layout.model(name)
-        store._objects.put_always(key, codec.encode(record), content_type=codec.CONTENT_TYPE)
+        store._prefix.objects.put_always(key, codec.encode(record), content_type=codec.CONTENT_TYPE)
     print(f"{name} with {len(versions)} versions", file=sys.stderr)
 
 
@@ -170,7 +170,7 @@ def _timed(store, act):
 
 
 def _count_bytes(store, moved):
-    get, put = store._objects.get, store._objects.put
+    get, put = store._prefix.objects.get, store._prefix.objects.put
 
     def counted_get(*args, **kwargs):
         found = get(*args, **kwargs)
@@ -181,10 +181,10 @@ def _count_bytes(store, moved):
         moved[0] += len(body)
         return put(key, body, **kwargs)
 
-    store._objects.get, store._objects.put = counted_get, counted_put
+    store._prefix.objects.get, store._prefix.objects.put = counted_get, counted_put
 
     def remove():
-        del store._objects.get, store._objects.put
+        del store._prefix.objects.get, store._prefix.objects.put
 
     return remove
 

@@ -29,7 +29,7 @@ def writer(s3_url: str) -> Iterator[S3Store]:
 def reader(s3_url: str) -> Iterator[S3Store]:
     store = open_store(s3_url)
     store.list_webhooks()
-    store._objects.page_keys = 2
+    store._prefix.objects.page_keys = 2
     yield store
     store.close()
 

@@ -132,7 +132,7 @@ def test_a_warm_search_costs_its_listing(store: S3Store, other: S3Store) -> None
     for number in range(7):
         store.create_registered_model(NewRegisteredModel(name=f"m{number}"))
         store.create_model_version(NewModelVersion(name=f"m{number}", source="s3://b/1"))
-    other._objects.page_keys = 3
+    other._prefix.objects.page_keys = 3
     requests = Requests(other)
     names = [f"m{number}" for number in range(7)]
     assert model_names(other, models_query()) == names
@@ -169,7 +169,7 @@ def test_listing_in_ranges_finds_what_came_and_went(
     store: S3Store, other: S3Store, size: int
 ) -> None:
     """Ranges remembered from the listing before may have more keys by now, or fewer."""
-    other._objects.page_keys = 3
+    other._prefix.objects.page_keys = 3
     names = [f"m{number}" for number in range(size)]
     for name in names:
         store.create_registered_model(NewRegisteredModel(name=name))

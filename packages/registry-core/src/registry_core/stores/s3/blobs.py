@@ -22,9 +22,8 @@ from registry_core.documents import ModelDocument
 from registry_core.models import ModelFields, ModelVersion, RegisteredModel
 from registry_core.stores.s3.format import MODEL_TEXTS, VERSION_TEXTS
 from registry_core.stores.s3.large_text import LargeText, digest, is_large
-from registry_core.stores.s3.layout import Layout
-from registry_core.stores.s3.objects import MissingObjectError, Objects
-from registry_core.stores.s3.pool import Pool
+from registry_core.stores.s3.objects import MissingObjectError
+from registry_core.stores.s3.prefix import Prefix
 
 CACHE_CHARACTERS = 64 * 1024 * 1024
 """Characters of large texts that a process keeps: they never change, so no cached one is stale."""
@@ -50,10 +49,10 @@ class _Unreadable:
 class Blobs:
     """The large texts of one registry."""
 
-    def __init__(self, objects: Objects, layout: Layout, pool: Pool) -> None:
-        self._objects = objects
-        self._layout = layout
-        self._pool = pool
+    def __init__(self, prefix: Prefix) -> None:
+        self._objects = prefix.objects
+        self._layout = prefix.layout
+        self._pool = prefix.pool
         self._cache = _Cache(CACHE_CHARACTERS)
 
     def spill(

@@ -25,13 +25,13 @@ from registry_core.stores.s3 import invariants
 from registry_core.stores.s3.blobs import references
 from registry_core.stores.s3.capabilities import Capabilities
 from registry_core.stores.s3.inventory import Document, Inventory, Item, Stocktaker
-from registry_core.stores.s3.journal import Entry, Journal
+from registry_core.stores.s3.journal import Entry
 from registry_core.stores.s3.large_text import LargeText
 from registry_core.stores.s3.layout import Layout
-from registry_core.stores.s3.objects import LostRaceError, MissingObjectError, Objects
-from registry_core.stores.s3.pool import Pool
+from registry_core.stores.s3.objects import LostRaceError, MissingObjectError
+from registry_core.stores.s3.prefix import Prefix
 from registry_core.stores.s3.record import Content, Model, RenameIntent, Tombstone
-from registry_core.stores.s3.renames import RenameResolver, finishing
+from registry_core.stores.s3.renames import finishing
 
 CLOCK_SECONDS = 1.0
 """Seconds that an age may be off: services give times in whole seconds."""
@@ -52,21 +52,12 @@ class Found:
 class Fsck:
     """Checks, and repairs, the registry under one prefix."""
 
-    def __init__(
-        self,
-        objects: Objects,
-        records: Journal,
-        renames: RenameResolver,
-        *,
-        bucket: Capabilities,
-        layout: Layout,
-        pool: Pool,
-    ) -> None:
+    def __init__(self, prefix: Prefix, bucket: Capabilities) -> None:
         self._bucket = bucket
-        self._layout = layout
-        self._pool = pool
-        self._repairs = _Repairs(objects, records, renames, bucket)
-        self._stocktaker = Stocktaker(objects, records, renames, layout, pool)
+        self._layout = prefix.layout
+        self._pool = prefix.pool
+        self._repairs = _Repairs(prefix, bucket)
+        self._stocktaker = Stocktaker(prefix)
 
     def run(self, *, repair: bool, grace_seconds: float) -> Report:
         """See `registry_core.fsck.Fsck`."""
@@ -239,16 +230,10 @@ class _Check:
 class _Repairs:
     """What puts things right, each through a commit that others may race."""
 
-    def __init__(
-        self,
-        objects: Objects,
-        records: Journal,
-        renames: RenameResolver,
-        bucket: Capabilities,
-    ) -> None:
-        self._objects = objects
-        self._records = records
-        self._renames = renames
+    def __init__(self, prefix: Prefix, bucket: Capabilities) -> None:
+        self._objects = prefix.objects
+        self._records = prefix.journal
+        self._renames = prefix.renames
         self._bucket = bucket
 
     def size(self, key: str) -> int | None:

@@ -14,11 +14,9 @@ from email.utils import parsedate_to_datetime
 import attrs
 
 from registry_core.errors import StoreCorruptedError
-from registry_core.stores.s3.journal import Entry, Journal
-from registry_core.stores.s3.layout import Layout
-from registry_core.stores.s3.objects import ListPage, Objects
-from registry_core.stores.s3.pool import Pool
-from registry_core.stores.s3.renames import RenameResolver
+from registry_core.stores.s3.journal import Entry
+from registry_core.stores.s3.objects import ListPage
+from registry_core.stores.s3.prefix import Prefix
 
 SNAPSHOT_ATTEMPTS = 4
 """Listings that may differ before the registry is taken to be too busy for a snapshot."""
@@ -58,19 +56,12 @@ class Inventory:
 class Stocktaker:
     """Takes the inventory."""
 
-    def __init__(
-        self,
-        objects: Objects,
-        records: Journal,
-        renames: RenameResolver,
-        layout: Layout,
-        pool: Pool,
-    ) -> None:
-        self._objects = objects
-        self._records = records
-        self._renames = renames
-        self._layout = layout
-        self._pool = pool
+    def __init__(self, prefix: Prefix) -> None:
+        self._objects = prefix.objects
+        self._records = prefix.journal
+        self._renames = prefix.renames
+        self._layout = prefix.layout
+        self._pool = prefix.pool
 
     def inventory(self) -> Inventory:
         """What there is. Reads every document, and no large text."""

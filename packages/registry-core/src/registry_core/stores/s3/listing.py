@@ -26,12 +26,11 @@ from itertools import chain, pairwise
 import attrs
 
 from registry_core.errors import ContentionError, StoreCorruptedError
-from registry_core.stores.s3.journal import Entry, Journal
-from registry_core.stores.s3.layout import Layout
+from registry_core.stores.s3.journal import Entry
 from registry_core.stores.s3.objects import Listed, Objects
 from registry_core.stores.s3.pool import Pool
+from registry_core.stores.s3.prefix import Prefix
 from registry_core.stores.s3.record import Model, Moved, Record, RenameIntent
-from registry_core.stores.s3.renames import RenameResolver
 
 TORN_ATTEMPTS = 5
 """Listings that are begun anew because a model's trail through several renames was lost."""
@@ -49,19 +48,12 @@ class Listing:
 class Lister:
     """The registered models of one registry, all together."""
 
-    def __init__(
-        self,
-        objects: Objects,
-        records: Journal,
-        renames: RenameResolver,
-        layout: Layout,
-        pool: Pool,
-    ) -> None:
-        self._objects = objects
-        self._records = records
-        self._renames = renames
-        self._layout = layout
-        self._pool = pool
+    def __init__(self, prefix: Prefix) -> None:
+        self._objects = prefix.objects
+        self._records = prefix.journal
+        self._renames = prefix.renames
+        self._layout = prefix.layout
+        self._pool = prefix.pool
         self._lock = threading.Lock()
         self._boundaries: tuple[str, ...] = ()
 

@@ -14,10 +14,9 @@ from registry_core.errors import (
     RegisteredModelNotFoundError,
     RegistryError,
 )
-from registry_core.store import Clock
 from registry_core.stores.s3.blobs import Blobs, references
-from registry_core.stores.s3.journal import RACE_SECONDS, Entry, Journal, StaleEntryError
-from registry_core.stores.s3.layout import Layout
+from registry_core.stores.s3.journal import RACE_SECONDS, Entry, StaleEntryError
+from registry_core.stores.s3.prefix import Prefix
 from registry_core.stores.s3.record import (
     Content,
     Model,
@@ -25,7 +24,7 @@ from registry_core.stores.s3.record import (
     Tombstone,
     new_model_id,
 )
-from registry_core.stores.s3.renames import PendingRenameError, RenameResolver, arrived, finishing
+from registry_core.stores.s3.renames import PendingRenameError, arrived, finishing
 from registry_core.stores.s3.retry import RetryBudget
 
 PENDING_LOOKS = 3
@@ -38,17 +37,17 @@ KeyChange: TypeAlias = Callable[[Entry], Content | None]
 class Models:
     """The registered models of one registry."""
 
-    def __init__(self, records: Journal, values: Blobs, layout: Layout, clock: Clock) -> None:
-        self._records = records
+    def __init__(self, prefix: Prefix, values: Blobs) -> None:
+        self._records = prefix.journal
         self._values = values
-        self._layout = layout
-        self._clock = clock
-        self.renames = RenameResolver(records, layout)
+        self._layout = prefix.layout
+        self._clock = prefix.clock
+        self._renames = prefix.renames
 
     def find(self, name: str) -> ModelDocument | None:
         """The model, or None. One GET, and one more while a rename to this name is unfinished."""
-        entry = self.renames.settle(self._records.read(self._layout.model(name)))
-        return document_of(self.renames.finish(entry))
+        entry = self._renames.settle(self._records.read(self._layout.model(name)))
+        return document_of(self._renames.finish(entry))
 
     def commit(self, change: Change[Any]) -> ModelDocument | None:
         """Make a change, and return the model's document after it; None when it was deleted.
@@ -71,7 +70,7 @@ class Models:
 
         def created(entry: Entry) -> Content:
             document = change.apply(document_of(entry), self._clock())
-            self.renames.make_way(entry)
+            self._renames.make_way(entry)
             return self._model(document, None, model_id=model_id, operation=operation)
 
         key = self._layout.model(change.model)
@@ -125,7 +124,7 @@ class Models:
         key, patience = self._layout.model(change.name), RetryBudget()
         deadline = time.monotonic() + RACE_SECONDS
         while time.monotonic() < deadline:
-            old = self.renames.settle(self._records.read(key))
+            old = self._renames.settle(self._records.read(key))
             arriving = self._arriving(old, change)
             try:
                 announced = self._announce(arriving)
@@ -138,7 +137,7 @@ class Models:
             except StaleEntryError:
                 patience.pause()
                 continue
-            self.renames.finish(arrived(announced, arriving))
+            self._renames.finish(arrived(announced, arriving))
             return arriving.document
         raise ContentionError(f"Other writers of '{key}' were faster; it was not renamed")
 
@@ -160,7 +159,7 @@ class Models:
         def change(entry: Entry) -> Content:
             if isinstance(entry.content, Model):
                 raise AlreadyExistsError(new_name)
-            self.renames.make_way(entry)
+            self._renames.make_way(entry)
             return arriving
 
         key = self._layout.model(new_name)
@@ -180,7 +179,7 @@ class Models:
             return gone
 
         self._records.commit(
-            old.key, change, settle=self.renames.settle, first=old, operation=arriving.operation
+            old.key, change, settle=self._renames.settle, first=old, operation=arriving.operation
         )
 
     def _withdraw(self, new_name: str) -> None:
@@ -198,13 +197,13 @@ class Models:
         while time.monotonic() < deadline:
             try:
                 return self._records.commit(
-                    key, change, settle=self.renames.settle, first=first, operation=operation
+                    key, change, settle=self._renames.settle, first=first, operation=operation
                 )
             except PendingRenameError as pending:
                 looks += 1
                 patience.pause()
                 if looks >= PENDING_LOOKS:
-                    self.renames.make_void(pending.arriving)
+                    self._renames.make_void(pending.arriving)
                 first = None
         raise ContentionError(f"Renames to '{key}' were always under way; nothing was written")
 

@@ -42,13 +42,12 @@ from registry_core.stores.s3.blobs import Blobs, UnreadableTextsError, refers_to
 from registry_core.stores.s3.capabilities import Capabilities
 from registry_core.stores.s3.damage import DamageLog
 from registry_core.stores.s3.fsck import Fsck
-from registry_core.stores.s3.journal import Journal
 from registry_core.stores.s3.large_text import LargeText
 from registry_core.stores.s3.layout import Layout
 from registry_core.stores.s3.listing import Lister, Listing
 from registry_core.stores.s3.models import Models
 from registry_core.stores.s3.objects import Objects, Observer
-from registry_core.stores.s3.pool import Pool
+from registry_core.stores.s3.prefix import Prefix
 from registry_core.stores.s3.webhooks import Webhooks
 
 VALUE_ATTEMPTS = 4
@@ -88,27 +87,15 @@ class S3Store:
         clock: Clock = system_clock,
     ) -> None:
         self.location = location
-        layout = Layout.under(location.prefix)
-        self._objects = Objects(connect(location, METADATA), location.bucket)
-        self._layout = layout
+        objects = Objects(connect(location, METADATA), location.bucket)
+        self._prefix = Prefix.of(objects, Layout.under(location.prefix), clock)
         self._damage = DamageLog()
-        self._pool = Pool()
-        self._bucket = Capabilities(self._objects, layout, clock)
-        self._values = Blobs(self._objects, layout, self._pool)
-        records = Journal(self._objects, layout, clock)
-        self._models = Models(records, self._values, layout, clock)
-        self._index = Lister(self._objects, records, self._models.renames, layout, self._pool)
-        self._webhooks = Webhooks(
-            self._objects, records, layout, pool=self._pool, clock=clock, damage=self._damage
-        )
-        self._fsck = Fsck(
-            self._objects,
-            records,
-            self._models.renames,
-            bucket=self._bucket,
-            layout=layout,
-            pool=self._pool,
-        )
+        self._bucket = Capabilities(objects, self._prefix.layout, clock)
+        self._values = Blobs(self._prefix)
+        self._models = Models(self._prefix, self._values)
+        self._index = Lister(self._prefix)
+        self._webhooks = Webhooks(self._prefix, self._damage)
+        self._fsck = Fsck(self._prefix, self._bucket)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.location}>"
@@ -172,7 +159,7 @@ class S3Store:
 
         What an operation costs is counted in requests; a test may also stop one by raising.
         """
-        self._objects.observer = observer
+        self._prefix.objects.observer = observer
 
     def ping(self) -> None:
         """See `Store`. One GET."""
@@ -180,8 +167,7 @@ class S3Store:
 
     def close(self) -> None:
         """See `Store`."""
-        self._pool.close()
-        self._objects.close()
+        self._prefix.close()
 
     # Documents
 
@@ -244,7 +230,7 @@ class S3Store:
             for entry in found.damaged:
                 self._damage.note(entry.key, str(entry.etag), str(entry.damage))
             return found
-        wanted = {self._layout.model(name) for name in filter(_legal, listed)}
+        wanted = {self._prefix.layout.model(name) for name in filter(_legal, listed)}
         for entry in found.damaged:
             if entry.key in wanted:
                 raise StoreCorruptedError(str(entry.damage))

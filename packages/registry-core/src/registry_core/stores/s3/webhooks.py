@@ -5,34 +5,22 @@ from __future__ import annotations
 from registry_core import documents
 from registry_core.errors import AlreadyExistsError, WebhookNotFoundError
 from registry_core.models import NewWebhook, Webhook, WebhookChanges
-from registry_core.store import Clock
 from registry_core.stores.s3.damage import DamageLog
-from registry_core.stores.s3.journal import Entry, Journal
-from registry_core.stores.s3.layout import Layout
+from registry_core.stores.s3.journal import Entry
 from registry_core.stores.s3.listing import list_keys
-from registry_core.stores.s3.objects import Objects
-from registry_core.stores.s3.pool import Pool
+from registry_core.stores.s3.prefix import Prefix
 from registry_core.stores.s3.record import Content, Tombstone
 
 
 class Webhooks:
     """The webhooks of one registry."""
 
-    def __init__(
-        self,
-        objects: Objects,
-        records: Journal,
-        layout: Layout,
-        *,
-        pool: Pool,
-        clock: Clock,
-        damage: DamageLog,
-    ) -> None:
-        self._objects = objects
-        self._records = records
-        self._layout = layout
-        self._pool = pool
-        self._clock = clock
+    def __init__(self, prefix: Prefix, damage: DamageLog) -> None:
+        self._objects = prefix.objects
+        self._records = prefix.journal
+        self._layout = prefix.layout
+        self._pool = prefix.pool
+        self._clock = prefix.clock
         self._damage = damage
 
     def create(self, new: NewWebhook) -> Webhook:

@@ -1,0 +1,35 @@
+"""One prefix of a bucket, as everybody who works on it has it."""
+
+from __future__ import annotations
+
+import attrs
+
+from registry_core.store import Clock
+from registry_core.stores.s3.journal import Journal
+from registry_core.stores.s3.layout import Layout
+from registry_core.stores.s3.objects import Objects
+from registry_core.stores.s3.pool import Pool
+from registry_core.stores.s3.renames import RenameResolver
+
+
+@attrs.frozen
+class Prefix:
+    """The objects of one registry: their keys, their records, and who reads them side by side."""
+
+    objects: Objects
+    layout: Layout
+    clock: Clock
+    pool: Pool
+    journal: Journal
+    renames: RenameResolver
+
+    @classmethod
+    def of(cls, objects: Objects, layout: Layout, clock: Clock) -> Prefix:
+        """Return the prefix that a layout is about."""
+        journal = Journal(objects, layout, clock)
+        return cls(objects, layout, clock, Pool(), journal, RenameResolver(journal, layout))
+
+    def close(self) -> None:
+        """End the threads, then the connections."""
+        self.pool.close()
+        self.objects.close()
