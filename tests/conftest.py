@@ -17,6 +17,7 @@ pytest_plugins = [
     "services.s3",
     "services.registry_server",
     "services.acceptance",
+    "services.checked_inloop",
 ]
 
 MLFLOW = "mlflow"

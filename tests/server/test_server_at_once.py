@@ -15,6 +15,8 @@ from registry_core.inloop import WouldBlockError
 from registry_server.process.loop_runner import LoopRunner
 from services.in_process import InProcessServer
 
+pytestmark = pytest.mark.usefixtures("checked_inloop")
+
 
 def wait_for(reader, *, writing=False):
     """What a store does that waits for a socket."""

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from services.postgres import PostgresServer
 from services.registry_server import RegistryServer
 from services.wire_client import WireClient
+
+pytestmark = pytest.mark.usefixtures("checked_inloop")
 
 SLOTS = 12
 """Connections that the database admits."""

@@ -11,6 +11,8 @@ from registry_core import StoreBusyError
 from registry_server.process import lanes
 from registry_server.process.lanes import ClientGoneError, HangUp, Lane
 
+pytestmark = pytest.mark.usefixtures("checked_inloop")
+
 PATIENCE = 30
 """Seconds for what happens at once on an idle machine."""
 

@@ -6,7 +6,7 @@ import select
 
 import attrs
 
-from registry_core.inloop import WouldBlockError
+from registry_core.inloop import WouldBlockError, calling
 
 
 @attrs.define
@@ -19,9 +19,11 @@ class Selecting:
     def until_ready(self, descriptor: int, *, reading: bool, writing: bool) -> tuple[bool, bool]:
         """See `Waiter`."""
         self.pauses += 1
+        calling(None)
         readable, writable, _ = select.select(
             [descriptor] if reading else [], [descriptor] if writing else [], [], self.patience
         )
+        calling(self)
         if not readable and not writable:
             raise WouldBlockError
         return bool(readable), bool(writable)

@@ -22,6 +22,8 @@ from registry_core.testing import ManualClock, StoreTests
 from registry_core.testing.racing import Opener
 from services.live_server import LiveServer
 
+pytestmark = pytest.mark.usefixtures("checked_inloop")
+
 
 class _WithinTheWire(RestStore):
     """Asks for what MLflow's API can say where the kit, in passing, asks for more.

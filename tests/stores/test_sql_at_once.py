@@ -9,7 +9,7 @@ import pytest
 
 from registry_core import inloop
 from registry_core.errors import RegisteredModelNotFoundError
-from registry_core.inloop import LoopReads, WouldBlockError
+from registry_core.inloop import LoopReads, WouldBlockError, loop_reads_of
 from registry_core.models import NewModelVersion, NewRegisteredModel
 from registry_core.search import Entity, Query, parse_order_by
 from registry_core.stores.sql import SqlStore, slow_statements
@@ -29,6 +29,9 @@ EVERY_VERSION = Query(
     order_by=parse_order_by((), Entity.MODEL_VERSION),
     max_results=1_000,
 )
+
+
+pytestmark = pytest.mark.usefixtures("checked_inloop")
 
 
 @pytest.fixture
@@ -74,8 +77,8 @@ def test_answers_are_the_same(store: SqlStore, kind: str) -> None:
     caller = Selecting()
     inloop.calling(caller)
     assert answers(store) == expected
-    assert isinstance(store, LoopReads)
-    assert store.reads_pause == (kind == "postgresql") == (caller.pauses > 0)
+    assert loop_reads_of(store.backend) == LoopReads(pauses=kind == "postgresql")
+    assert (caller.pauses > 0) == (kind == "postgresql")
 
 
 def test_errors_are_the_same(store: SqlStore, caller: Selecting) -> None:
@@ -117,7 +120,7 @@ def test_a_closed_store_is_left_to_threads(store: SqlStore, caller: Selecting) -
 
 def test_a_long_statement_is_given_up(store: SqlStore, kind: str, caller: Selecting) -> None:
     """Its connection is as good as before, or gone; for a while nobody tries it again."""
-    caller.slow_statements = 0.2
+    caller.patience = 0.2
     statement = Statement(LONG[kind], ())
     with pytest.raises(WouldBlockError) as first:
         store._database.read(statement, {})
@@ -156,7 +159,7 @@ def test_what_was_too_long_is_tried_again(
     store: SqlStore, kind: str, caller: Selecting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a while; and however many statements were, few are remembered."""
-    caller.slow_statements = 0.2
+    caller.patience = 0.2
     monkeypatch.setattr(slow_statements, "PATIENT_SECONDS", 0.0)
     monkeypatch.setattr(slow_statements, "MOST_REMEMBERED", 2)
     for number in range(5):

@@ -21,6 +21,8 @@ from services.postgres import PostgresServer
 from services.selecting import Selecting
 from services.tcp_proxy import TcpProxy
 
+pytestmark = pytest.mark.usefixtures("checked_inloop")
+
 PROMPTLY = 5.0
 """Seconds within which a store finds the server that has taken over, or says that there is none."""
 

@@ -31,6 +31,8 @@ from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.lanes import Lanes
 from services.opened import open_sql_store as open_store
 
+pytestmark = pytest.mark.usefixtures("checked_inloop")
+
 SLOW = {
     "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {0}0000000)"
     " SELECT count(*) FROM n",

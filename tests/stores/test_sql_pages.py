@@ -15,6 +15,8 @@ from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.results import CutRows, PageOfRows
 from services.opened import open_sql_store as open_store
 
+pytestmark = pytest.mark.usefixtures("checked_inloop")
+
 LONG = "x" * 100_000
 
 

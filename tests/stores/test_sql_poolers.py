@@ -21,6 +21,8 @@ from services.haproxy import haproxy
 from services.pgbouncer import pgbouncer
 from services.selecting import Selecting
 
+pytestmark = pytest.mark.usefixtures("checked_inloop")
+
 THREADS = 2
 """Of each store."""
 

@@ -2,15 +2,38 @@
 
 Strategy: handing a call to a thread and its result back costs an event loop more than most reads
 cost altogether. So a store may offer to read in the loop's own thread, on two conditions: where it
-waits for a socket it lets the loop go on meanwhile, and what it could do only by waiting in any
-other way, or by computing for long, it leaves with `WouldBlockError`. The caller then does the same
-call again in a thread. It is the same code either way: only the innermost waiting differs.
+waits for a socket it lets the loop go on meanwhile (it pauses, by `Waiter.until_ready`), and what
+it could do only by waiting in any other way, or by computing for long, it leaves with
+`WouldBlockError`. The caller then does the same call again in a thread. It is the same code either
+way: only the innermost waiting differs.
+
+All calls of a loop share one thread, and while one pauses others run. So whatever runs between
+`calling(caller)` and `calling(None)` follows three rules:
+
+1. It holds no lock across a pause. The next call that wants the lock would stop the thread, and
+   with it the whole worker, the call that could release the lock included: for ever. Take a lock
+   to change a few fields and release it before the next statement runs; what must be limited
+   across a pause is a number that is taken without waiting (`FairSemaphore.acquire(timeout=0)`).
+2. It keeps no context variable. Each call runs in a context of its own, which does not have the
+   variables of the request, and which the next call inherits. Pass arguments.
+3. A store says by a method of its class that its reads may be called so: `loop_reads`, see
+   `loop_reads_of`. What wraps a store, or overrides one of its reads, says so itself or is called
+   in threads: forwarding attributes is not consent, because the wrapper's own code runs too.
+
+Set `REGISTRY_DEBUG_INLOOP=1`, or use `debugging` in tests, and a call that breaks a rule raises
+`LoopContractError`: see `inloop.debug` for what is seen. It costs nothing when it is off.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+DEBUG_VARIABLE = "REGISTRY_DEBUG_INLOOP"
+"""Set to anything but nothing, it has a process check the rules from its first import on."""
 
 MOST_ROWS = 200
 """How many entities a read may return. To decode and encode them takes about 5 milliseconds: as
@@ -19,6 +42,9 @@ long as Python lets any thread keep the others waiting."""
 
 MOST_BYTES = 512 * 1024
 """How many bytes a read may return, for the same reason: texts are cheaper than entities."""
+
+_OPT_IN = "loop_reads"
+_READS = ("get_", "search_")
 
 
 class WouldBlockError(Exception):
@@ -29,26 +55,35 @@ class TooLargeError(WouldBlockError):
     """The answer is larger than others are; few threads should do so at a time."""
 
 
+class LoopContractError(BaseException):
+    """A call broke a rule of this package while the rules were checked: a mistake in its code.
+
+    Not an `Exception`: a call in a loop leaves those to threads, where the rules do not matter and
+    the mistake would go unseen.
+    """
+
+
 class Waiter(Protocol):
-    """Whoever calls a store in an event loop."""
+    """The event loop that calls a store."""
 
     def until_ready(self, descriptor: int, *, reading: bool, writing: bool) -> tuple[bool, bool]:
-        """Lets the loop go on until the socket is ready; whether for reading and for writing.
+        """Let the loop go on until the socket is ready; whether for reading and for writing.
+
+        While the loop goes on, the waiter says `calling(None)`: other calls run then.
 
         Raises:
-            WouldWaitError: it has taken too long.
+            WouldBlockError: it has taken too long.
         """
         ...
 
 
-@runtime_checkable
-class LoopReads(Protocol):
-    """A store whose methods `get_...` and `search_...` may be called after `calling`."""
+class LoopReads(NamedTuple):
+    """How the `get_...` and `search_...` of a store may be called in an event loop.
 
-    @property
-    def reads_pause(self) -> bool:
-        """Whether they wait for sockets, by `Waiter.until_ready`, or never wait at all."""
-        ...
+    `pauses`: whether they wait for sockets, by `Waiter.until_ready`, or never wait at all.
+    """
+
+    pauses: bool
 
 
 class _Callers(threading.local):
@@ -59,10 +94,69 @@ _callers = _Callers()
 
 
 def waiter() -> Waiter | None:
-    """Who calls in this thread, if it is an event loop that must not be held up."""
+    """The event loop that calls in this thread, and must not be held up; None in other threads."""
     return _callers.waiter
 
 
 def calling(caller: Waiter | None) -> None:
-    """Says that calls of this thread come from an event loop, until it is said again; or not."""
+    """Say that calls of this thread come from an event loop, until it is said again; or not."""
     _callers.waiter = caller
+
+
+def loop_reads_of(store: object) -> LoopReads | None:
+    """Ask a store how an event loop may call its reads; None: only threads may.
+
+    Its class answers, by a method `loop_reads(self) -> LoopReads | None`. An attribute of the
+    object, or one that `__getattr__` makes up, does not count, nor does the answer of a base class
+    whose reads a subclass overrides.
+
+    Raises:
+        LoopContractError: the rules are checked, and the store seems to answer but does not.
+    """
+    classes = type(store).__mro__
+    owner = next((cls for cls in classes if _OPT_IN in vars(cls)), None)
+    if owner is None:
+        if hasattr(store, _OPT_IN):
+            _refuse(
+                f"{type(store).__name__} only forwards '{_OPT_IN}' to the store that it wraps: its "
+                f"class has to define the method, and may answer None"
+            )
+        return None
+    overriding = classes[: classes.index(owner)]
+    reads = sorted({name for cls in overriding for name in vars(cls) if name.startswith(_READS)})
+    if reads:
+        _refuse(
+            f"{type(store).__name__} overrides {', '.join(reads)} and inherits '{_OPT_IN}' from "
+            f"{owner.__name__}: it has to define that too, and may answer None"
+        )
+        return None
+    answer: LoopReads | None = vars(owner)[_OPT_IN](store)
+    return answer
+
+
+@contextlib.contextmanager
+def debugging() -> Iterator[None]:
+    """Check the rules in the block, on locks that are made in it. One block at a time."""
+    from registry_core.inloop import debug  # noqa: PLC0415 who does not check does not pay for it
+
+    restore = debug.begin()
+    try:
+        yield
+    finally:
+        restore()
+
+
+def is_debugging() -> bool:
+    """Whether the rules are checked."""
+    return type(_callers) is not _Callers
+
+
+def _refuse(reason: str) -> None:
+    if is_debugging():
+        raise LoopContractError(reason)
+
+
+if os.environ.get(DEBUG_VARIABLE):
+    from registry_core.inloop import debug
+
+    debug.begin()

@@ -15,7 +15,6 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.handlers.asgi_handlers import ASGIRouteHandler
 
 from registry_core import Registry
-from registry_core.inloop import LoopReads
 from registry_core.wire import Json
 from registry_server.http.operations import Operation
 from registry_server.process.loop_runner import LoopRunner
@@ -53,9 +52,7 @@ class Backend:
     def start(self, registry: Registry, *, threads: int) -> None:
         """Takes the registry of this process; as many of its reads may pause as it has threads."""
         self.registry = registry
-        self.inloop = None
-        if isinstance(registry.store, LoopReads):
-            self.inloop = LoopRunner(threads, pauses=registry.store.reads_pause)
+        self.inloop = LoopRunner.of(registry.store, threads)
 
     def close(self) -> None:
         """Ends the reads in the event loop."""

@@ -18,7 +18,13 @@ from typing import Any, Protocol, TypeVar, cast
 
 from greenlet import getcurrent, greenlet
 
-from registry_core.inloop import Waiter, WouldBlockError, calling
+from registry_core.inloop import (
+    LoopContractError,
+    Waiter,
+    WouldBlockError,
+    calling,
+    loop_reads_of,
+)
 
 T = TypeVar("T")
 
@@ -42,14 +48,20 @@ class LoopRunner:
         self._sockets: _Sockets | None = None
         self._clock: asyncio.TimerHandle | None = None
 
+    @classmethod
+    def of(cls, store: object, limit: int) -> LoopRunner | None:
+        """What runs the reads of a store; None if it has them run in threads."""
+        reads = loop_reads_of(store)
+        return None if reads is None else cls(limit, pauses=reads.pauses)
+
     async def run(self, function: Callable[[], T]) -> T:
         """The function's result.
 
         Raises:
-            WouldWaitError: only a thread can run it.
+            WouldBlockError: only a thread can run it.
         """
         if not self._pauses:
-            return _without_pause(function)
+            return _called(_IMPATIENT, function)
         async with self._places:
             caller = self._idle.pop() if self._idle else _Caller()
             if not caller.begin(function):
@@ -242,8 +254,8 @@ class _Impatient:
 _IMPATIENT: Waiter = _Impatient()
 
 
-def _without_pause(function: Callable[[], T]) -> T:
-    calling(_IMPATIENT)
+def _called(caller: Waiter, function: Callable[[], T]) -> T:
+    calling(caller)
     try:
         return function()
     finally:
@@ -269,7 +281,7 @@ class _Caller(greenlet):
         self._loop_greenlet = getcurrent()
         self._function: Callable[[], Any] | None = None
         self._result: Any = None
-        self._error: Exception | None = None
+        self._error: Exception | LoopContractError | None = None
         self._given_up = False
 
     def begin(self, function: Callable[[], Any]) -> bool:
@@ -296,24 +308,23 @@ class _Caller(greenlet):
         ready = None
         if _CAN_PAUSE and not self._given_up:
             self.awaits = descriptor, reading * EVENT_READ | writing * EVENT_WRITE
+            # Said here, in the call's own context, so that the rules of `inloop` can be checked.
+            calling(None)
             ready = self._loop_greenlet.switch()
+            calling(self)
         if ready is None:
             raise WouldBlockError("It has waited for long enough")
         return bool(ready & EVENT_READ), bool(ready & EVENT_WRITE)
 
     def _resume(self, ready: int | None) -> bool:
-        calling(self)
-        try:
-            self.switch(ready)
-        finally:
-            calling(None)
+        self.switch(ready)
         return self._function is None
 
     def _work(self, _: object) -> None:
         while self._function is not None:
             try:
-                self._result = self._function()
-            except Exception as error:  # noqa: BLE001 it is the caller's
+                self._result = _called(self, self._function)
+            except (Exception, LoopContractError) as error:  # noqa: BLE001 it is the caller's
                 self._error = error
             self._function = None
             self._loop_greenlet.switch()

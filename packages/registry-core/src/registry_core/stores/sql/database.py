@@ -31,7 +31,7 @@ from sqlalchemy.engine import Dialect, Engine
 
 from registry_core import inloop
 from registry_core.errors import ContentionError, StoreBusyError
-from registry_core.inloop import TooLargeError, WouldBlockError
+from registry_core.inloop import LoopReads, TooLargeError, WouldBlockError
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.errors import (
     ConnectionLostError,
@@ -131,6 +131,11 @@ class Driver(Protocol):
     """Whether one statement may write to several tables."""
     waits_for_sockets: bool
     """Whether the database is another process."""
+
+    @property
+    def loop_reads(self) -> LoopReads | None:
+        """How an event loop may have statements run that read; None: only threads may."""
+        ...
 
     def exists(self) -> bool:
         """Whether connecting would not create the database."""

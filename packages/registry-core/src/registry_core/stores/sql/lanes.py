@@ -90,7 +90,7 @@ class Lanes:
         """Whether a search of an event loop has taken a place; there may be no need for one.
 
         Raises:
-            WouldWaitError: all are taken.
+            WouldBlockError: all are taken.
         """
         if self._searches_at_once is None:
             return False

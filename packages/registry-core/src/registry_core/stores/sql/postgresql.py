@@ -32,7 +32,7 @@ from registry_core.errors import (
     StoreBusyError,
     StoreUnavailableError,
 )
-from registry_core.inloop import Waiter
+from registry_core.inloop import LoopReads, Waiter
 from registry_core.interest import is_wanted
 from registry_core.search.like import sql_like_pattern
 from registry_core.stores.sql.compiling import LOCK_MILLISECONDS, Statement
@@ -132,6 +132,7 @@ class PostgresqlDriver:
     has_one_writer = False
     writes_at_once = True
     waits_for_sockets = True
+    loop_reads = LoopReads(pauses=True)
 
     def __init__(self, parameters: dict[str, Any]) -> None:
         self.parameters = parameters

@@ -38,7 +38,7 @@ class SlowStatements:
         """Accepts a statement that may be tried.
 
         Raises:
-            WouldWaitError: it is left to threads.
+            WouldBlockError: it is left to threads.
         """
         now = time.monotonic()
         if now > self._nothing_after:

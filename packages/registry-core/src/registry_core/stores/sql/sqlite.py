@@ -23,7 +23,7 @@ from sqlalchemy.pool import NullPool, StaticPool
 
 from registry_core import inloop
 from registry_core.errors import InvalidUrlError, SearchTooSlowError, UnsupportedBackendError
-from registry_core.inloop import TooLargeError
+from registry_core.inloop import LoopReads, TooLargeError
 from registry_core.interest import is_wanted
 from registry_core.redaction import redacted
 from registry_core.search.like import Wildcard, parts
@@ -82,6 +82,7 @@ class SqliteDriver:
     has_one_writer = True
     writes_at_once = False
     waits_for_sockets = False
+    loop_reads = LoopReads(pauses=False)
 
     def __init__(self, path: str) -> None:
         if sqlite3.sqlite_version_info < MINIMUM_VERSION:

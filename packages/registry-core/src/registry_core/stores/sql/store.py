@@ -42,6 +42,7 @@ from registry_core.errors import (
     WebhookNotFoundError,
 )
 from registry_core.fsck import GRACE_SECONDS, Report
+from registry_core.inloop import LoopReads
 from registry_core.models import (
     ModelVersion,
     NewRegisteredModel,
@@ -74,10 +75,9 @@ class SqlStore:
         self._sql = statements(database.driver.dialect, database.driver.insert)
         self._operations = Operations(database, self._sql)
 
-    @property
-    def reads_pause(self) -> bool:
-        """See `ReadsAtOnce`."""
-        return self._database.driver.waits_for_sockets
+    def loop_reads(self) -> LoopReads | None:
+        """See `inloop.loop_reads_of`."""
+        return self._database.driver.loop_reads
 
     def apply(self, change: Change[ResultT], *, by: Author) -> ResultT:  # noqa: ARG002 kept with history
         """See `Store`."""
