@@ -16,15 +16,16 @@ from registry_core.errors import (
     AliasNotFoundError,
     AlreadyExistsError,
     ConflictError,
+    ContentionError,
     ModelVersionNotFoundError,
     RegisteredModelNotFoundError,
     StoreUnavailableError,
 )
 from registry_core.models import NewModelVersion, NewRegisteredModel, Stage
-from registry_core.stores.sql import SqlStore, database
+from registry_core.stores.sql import SqlStore, database, group_commit
 from registry_core.stores.sql.database import Database
 from registry_core.stores.sql.errors import LostRaceError
-from registry_core.stores.sql.group_commit import MOST_SHARED, Change, GroupCommit
+from registry_core.stores.sql.group_commit import MOST_SHARED, GroupCommit, Outcome
 from registry_core.stores.sql.sqlite import SqliteDriver
 from services.opened import open_sql_store as open_store
 from services.opened import sql_store_on
@@ -84,7 +85,7 @@ def store(driver: Watched, tmp_path: Path) -> Iterator[SqlStore]:
     store.close()
 
 
-class Outcome:
+class Called:
     """What became of a call in a thread."""
 
     def __init__(self, call: Callable[[], object]) -> None:
@@ -115,11 +116,11 @@ def together(store: SqlStore, driver: Watched, calls: list[Callable[[], object]]
     writers = store._database._writers
     may_go_on = threading.Event()
     seen, driver.sees = driver.sees, lambda *_: may_go_on.wait(SOON)
-    first = Outcome(lambda: store.set_registered_model_tag("m", "first", ""))
+    first = Called(lambda: store.set_registered_model_tag("m", "first", ""))
     until(lambda: writers._has_leader)
     outcomes = []
     for number, call in enumerate(calls):
-        outcomes.append(Outcome(call))
+        outcomes.append(Called(call))
         until(lambda number=number: len(writers._waiting) == number + 1)
     driver.sees = seen
     may_go_on.set()
@@ -301,7 +302,7 @@ def test_who_waits_too_long_is_in_conflict(
     """And its change is not made later."""
     may_go_on = threading.Event()
     driver.sees = lambda *_: may_go_on.wait(SOON)
-    first = Outcome(lambda: store.set_registered_model_tag("m", "first", ""))
+    first = Called(lambda: store.set_registered_model_tag("m", "first", ""))
     until(lambda: store._database._writers._has_leader)
     monkeypatch.setattr(database, "RETRY_SECONDS", 0.01)
     with pytest.raises(ConflictError):
@@ -337,97 +338,128 @@ def test_an_alias_deleted_beside_its_version_is_gone_or_absent(
 # Taking turns, without a database
 
 
-def waiting(writers: GroupCommit[None], change: Change[None], *, timeout: float = SOON) -> Outcome:
-    """A thread that waits for its turn; what it was given to do."""
-    count = len(writers._waiting)
+class Commits:
+    """Does changes, which are texts, and says which it was given together."""
 
-    def wait() -> list[Change[None]]:
-        with writers.turn(change, timeout=timeout) as changes:
-            for given in changes:
-                given.succeed("done")
-                given.is_over = True
-            return changes
+    def __init__(self) -> None:
+        self.groups: list[list[str]] = []
+        self.may_go_on = threading.Event()
+        self.is_interrupted = False
 
-    outcome = Outcome(wait)
-    until(lambda: len(writers._waiting) == count + 1)
-    return outcome
+    def __call__(self, changes: list[str]) -> list[Outcome]:
+        self.groups.append(changes)
+        if changes == ["first"]:
+            self.may_go_on.wait(SOON)
+        elif self.is_interrupted:
+            raise KeyboardInterrupt
+        return [(f"{change} is done", None) for change in changes]
 
 
-def change() -> Change[None]:
-    return Change(lambda _: None, is_one_statement=True)
+class Writing:
+    """A group in which one change is being made until `let_go`."""
+
+    def __init__(self) -> None:
+        self.commits = Commits()
+        self.group = GroupCommit(self.commits)
+        self.first = self.starts("first")
+        until(lambda: bool(self.commits.groups))
+
+    def starts(self, change: str, *, run: Callable[[str], object] | None = None) -> Called:
+        """A thread that has a change done, and waits already unless it is the first."""
+        count = len(self.group._waiting)
+        called = Called(lambda: (run or self.run)(change))
+        if change != "first":
+            until(lambda: len(self.group._waiting) == count + 1)
+        return called
+
+    def run(self, change: str) -> object:
+        with contextlib.suppress(KeyboardInterrupt):
+            return self.group.run(change, timeout=SOON)
+
+    def let_go(self) -> None:
+        self.commits.may_go_on.set()
+        assert self.first.wait() == "first is done"
+
+    def is_free(self) -> bool:
+        self.commits.is_interrupted = False
+        return self.group.run("last", timeout=0) == "last is done"
 
 
 def test_who_comes_to_lead_is_given_what_the_others_wait_for() -> None:
     """And they do nothing themselves."""
-    writers: GroupCommit[None] = GroupCommit()
-    first, second = change(), change()
-    with writers.turn(change(), timeout=SOON) as changes:
-        assert len(changes) == 1
-        waits = [waiting(writers, first), waiting(writers, second)]
-    assert [outcome.wait() for outcome in waits] == [[first, second], []]
-    assert is_free(writers)
-
-
-def is_free(writers: GroupCommit[None]) -> bool:
-    with writers.turn(change(), timeout=0) as changes:
-        return len(changes) == 1
-
-
-def interrupted_with(writers: GroupCommit[None], own: Change[None]) -> Outcome:
-    """A thread that waits for its turn, and is interrupted when it has come."""
-
-    def lead() -> None:
-        with contextlib.suppress(KeyboardInterrupt), writers.turn(own, timeout=SOON):
-            raise KeyboardInterrupt
-
-    outcome = Outcome(lead)
-    until(lambda: len(writers._waiting) == 1)
-    return outcome
+    writing = Writing()
+    called = [writing.starts(change) for change in "abc"]
+    writing.let_go()
+    assert [each.wait() for each in called] == ["a is done", "b is done", "c is done"]
+    assert writing.commits.groups == [["first"], ["a", "b", "c"]]
+    assert writing.is_free()
 
 
 def test_whose_change_was_interrupted_is_in_doubt() -> None:
     """Nobody waits for ever for a thread that is no more."""
-    writers: GroupCommit[None] = GroupCommit()
-    follower = change()
-    with writers.turn(change(), timeout=SOON):
-        leads = interrupted_with(writers, change())
-        follows = waiting(writers, follower)
-    assert leads.wait() is None
-    assert follows.wait() == []
-    with pytest.raises(StoreUnavailableError, match="may or may not"):
-        follower.result()
-    assert is_free(writers)
+    writing = Writing()
+    writing.commits.is_interrupted = True
+    called = [writing.starts(change) for change in "abc"]
+    writing.let_go()
+    leads, *follow = [each.wait() for each in called]
+    assert leads is None
+    assert [type(outcome) for outcome in follow] == [StoreUnavailableError] * 2
+    assert "may or may not" in str(follow[0])
+    assert writing.is_free()
 
 
-class Impatient(Change[None]):
-    """Is interrupted before it has news, or just after."""
+def test_who_waits_too_long_withdraws() -> None:
+    """Its change is not made later."""
+    writing = Writing()
+    with pytest.raises(ContentionError):
+        writing.group.run("late", timeout=0.01)
+    writing.let_go()
+    assert writing.is_free()
+    assert writing.commits.groups == [["first"], ["last"]]
 
+
+class Interrupted(group_commit.Future):
+    """Has its thread interrupted or late when it has begun to wait, or just when it has news."""
+
+    error: BaseException = KeyboardInterrupt()
     has_come = False
+    is_second = False
 
-    def has_news(self, *, timeout: float) -> bool:
-        if timeout < 0:
-            return super().has_news(timeout=timeout)
+    def result(self, timeout: float = -1) -> object:
+        if self.is_second:
+            return super().result(timeout)
+        self.is_second = True
         if self.has_come:
-            super().has_news(timeout=timeout)
-        raise KeyboardInterrupt
+            super().result(timeout)
+        raise self.error
 
 
 @pytest.mark.parametrize("has_come", [False, True], ids=["waiting", "turn has come"])
-def test_who_is_interrupted_while_waiting_does_not_keep_the_turn(*, has_come: bool) -> None:
+def test_who_is_interrupted_while_waiting_does_not_keep_the_turn(
+    monkeypatch: pytest.MonkeyPatch, *, has_come: bool
+) -> None:
     """Neither before its turn nor when it comes at that moment."""
-    writers: GroupCommit[None] = GroupCommit()
-    impatient = Impatient(lambda _: None, is_one_statement=True)
-    impatient.has_come = has_come
+    monkeypatch.setattr(group_commit, "Future", Interrupted)
+    monkeypatch.setattr(Interrupted, "has_come", has_come)
+    writing = Writing()
+    if has_come:
+        called = writing.starts("a")
+    else:
+        called = Called(lambda: writing.run("a"))
+        assert called.wait() is None
+    writing.let_go()
+    assert called.wait() is None
+    assert writing.is_free()
+    assert writing.commits.groups == [["first"], ["last"]]
 
-    def wait() -> None:
-        with contextlib.suppress(KeyboardInterrupt), writers.turn(impatient, timeout=SOON):
-            raise AssertionError
 
-    with writers.turn(change(), timeout=SOON):
-        outcome = Outcome(wait)
-        if has_come:
-            until(lambda: len(writers._waiting) == 1)
-        else:
-            assert outcome.wait() is None
-    assert outcome.wait() is None
-    assert is_free(writers)
+def test_whose_time_is_up_when_its_turn_comes_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is late by nothing."""
+    monkeypatch.setattr(group_commit, "Future", Interrupted)
+    monkeypatch.setattr(Interrupted, "has_come", True)
+    monkeypatch.setattr(Interrupted, "error", TimeoutError())
+    writing = Writing()
+    called = writing.starts("a")
+    writing.let_go()
+    assert called.wait() == "a is done"
+    assert writing.is_free()

@@ -12,8 +12,8 @@ What may be repeated and what may not is decided here, once:
   connection, which may reach the server that has taken over.
 - A lost race (deadlock, serialization failure, busy file) is undone by the database and repeated,
   with jitter, until `RETRY_SECONDS` have passed.
-- Changes that share a transaction (`writers`) are repeated together; if one ends it for all, each
-  is done by itself.
+- Changes that share a transaction (`group_commit`) are repeated together; if one ends it for all,
+  each is done by itself.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import random
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 
 from sqlalchemy.engine import Connection as SqlalchemyConnection
 from sqlalchemy.engine import Dialect, Engine
@@ -41,7 +41,7 @@ from registry_core.stores.sql.errors import (
     ServerLostError,
     ServerSilentError,
 )
-from registry_core.stores.sql.group_commit import Change, GroupCommit
+from registry_core.stores.sql.group_commit import GroupCommit, Outcome
 from registry_core.stores.sql.lanes import Lanes
 from registry_core.stores.sql.pool import Pool
 from registry_core.stores.sql.results import Row as Row  # noqa: PLC0414 it is also told here
@@ -114,7 +114,11 @@ class Connection(Protocol):
         ...
 
 
-_Change: TypeAlias = Change[Connection]
+class _Change(NamedTuple):
+    """What one thread wants to have done. `is_one_statement`: it cannot fail halfway."""
+
+    work: Callable[[Connection], Any]
+    is_one_statement: bool
 
 
 class Driver(Protocol):
@@ -213,7 +217,7 @@ class Database:
 
         The value `name` is of the model that it changes: see `lanes`.
         """
-        change: _Change = Change(
+        change = _Change(
             lambda connection: connection.run(statement, values), is_one_statement=True
         )
         return cast("list[Row]", self._changed(change, values.get("name")))
@@ -225,7 +229,7 @@ class Database:
 
         `model` is the name of the one that it changes: see `lanes`.
         """
-        return cast("ResultT", self._changed(Change(work, is_one_statement=False), model))
+        return cast("ResultT", self._changed(_Change(work, is_one_statement=False), model))
 
     def close(self) -> None:
         """Closes what is idle, and what is in use once it is given back."""
@@ -246,8 +250,8 @@ class Database:
 
     def _start_empty(self) -> None:
         self._pool = Pool(self.driver)
-        self._writers: GroupCommit[Connection] | None = (
-            GroupCommit() if self.driver.has_one_writer else None
+        self._writers: GroupCommit[_Change] | None = (
+            GroupCommit(self._together) if self.driver.has_one_writer else None
         )
         self._lanes = Lanes(
             self.driver.max_connections, is_in_process=not self.driver.waits_for_sockets
@@ -334,41 +338,33 @@ class Database:
             with self._lanes.change(model):
                 return self._alone(change)
         # Waiting for the file's lock is polling; waiting in the process is not.
-        with self._writers.turn(change, timeout=RETRY_SECONDS) as changes:
-            if len(changes) == 1:
-                return self._alone(change)
-            if changes:
-                self._together(changes)
-        return change.result()
+        return self._writers.run(change, timeout=RETRY_SECONDS)
 
     def _alone(self, change: _Change) -> Any:
         if change.is_one_statement:
             return self._repeated(change.work, harmless=False)
         return self._repeated(lambda connection: _transact(connection, change.work), harmless=False)
 
-    def _together(self, changes: list[_Change]) -> None:
-        """Does the changes in one transaction, and says of each what became of it."""
+    def _together(self, changes: list[_Change]) -> list[Outcome]:
+        """Do the changes in one transaction, and give what became of each."""
+        if len(changes) == 1:
+            return [self._settled(changes[0])]
 
-        def work(connection: Connection) -> None:
-            for change in changes:
-                _share(connection, change)
+        def work(connection: Connection) -> list[Outcome]:
+            return [_share(connection, change) for change in changes]
 
         try:
-            self._repeated(lambda connection: _transact(connection, work), harmless=False)
+            return self._repeated(lambda connection: _transact(connection, work), harmless=False)
         except _TransactionEndedError:
-            self._one_by_one(changes)
+            return [self._settled(change) for change in changes]
         except Exception as error:  # noqa: BLE001 it is each one's
-            for change in changes:
-                change.fail(error)
-        for change in changes:
-            change.is_over = True
+            return [(None, error)] * len(changes)
 
-    def _one_by_one(self, changes: list[_Change]) -> None:
-        for change in changes:
-            try:
-                change.succeed(self._alone(change))
-            except Exception as error:  # noqa: BLE001 it is this one's
-                change.fail(error)
+    def _settled(self, change: _Change) -> Outcome:
+        try:
+            return self._alone(change), None
+        except Exception as error:  # noqa: BLE001 it is this one's
+            return None, error
 
 
 _no_lane = contextlib.nullcontext()
@@ -378,12 +374,12 @@ class _TransactionEndedError(Exception):
     """The database has undone a whole transaction because of one failure in it."""
 
 
-def _share(connection: Connection, change: _Change) -> None:
-    """Does a change in a transaction with others; if it fails, it is undone and they are not."""
+def _share(connection: Connection, change: _Change) -> Outcome:
+    """Do a change in a transaction with others; if it fails, it is undone and they are not."""
     if not change.is_one_statement:
         connection.run(_SAVEPOINT, {})
     try:
-        change.succeed(change.work(connection))
+        return change.work(connection), None
     except (LostRaceError, ConnectionLostError):
         raise
     except Exception as error:
@@ -391,7 +387,7 @@ def _share(connection: Connection, change: _Change) -> None:
             raise _TransactionEndedError from error
         if not change.is_one_statement:
             connection.run(_ROLLBACK_TO_SAVEPOINT, {})
-        change.fail(error)
+        return None, error
 
 
 def _read(connection: Connection, statement: Statement, values: Values) -> list[Row]:
