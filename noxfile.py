@@ -177,6 +177,15 @@ def groups_of(project: dict[str, Any]) -> list[list[str]]:
 
 
 @nox.session(python="3.11")
+def twins(session: nox.Session) -> None:
+    """The kit on PostgreSQL by psycopg's own cursor, and on S3 by the SDK alone."""
+    install(session, "dev")
+    files = ["tests/stores/test_sql_conformance.py", "tests/stores/test_s3_conformance.py"]
+    plain = {"REGISTRY_DATABASE_SESSION": "plain", "REGISTRY_S3_READS": "sdk"}
+    session.run("pytest", "-k", "not Sqlite", *files, *session.posargs, env=plain)
+
+
+@nox.session(python="3.11")
 def fuzz(session: nox.Session) -> None:
     """Coverage-guided texts for the filter language; options are libFuzzer's."""
     session.install("./packages/registry-core", "atheris>=3")

@@ -10,7 +10,7 @@ import pytest
 
 from registry_core.errors import BackendError, NotPermittedError, StoreUnavailableError
 from registry_core.s3_location import METADATA, connect, parse
-from registry_core.stores.s3 import retry
+from registry_core.stores.s3 import retry, sdk_reads
 from registry_core.stores.s3.objects import MissingObjectError, Objects
 from registry_core.stores.s3.raw_reads import NotUnderstoodError, Reader
 from services.s3 import S3Server, bucket_name, store_url
@@ -28,15 +28,9 @@ def objects(s3_server: S3Server) -> Iterator[Objects]:
 
 @pytest.fixture
 def by_sdk(objects: Objects, monkeypatch: pytest.MonkeyPatch) -> Iterator[Objects]:
-    """As `objects`, with every reply left to the SDK."""
-
-    def refuse(*_: object, **__: object) -> None:
-        raise NotUnderstoodError
-
-    other = Objects(objects._client, bucket_name())
-    monkeypatch.setattr(other._reader, "get", refuse)
-    monkeypatch.setattr(other._reader, "list_keys", refuse)
-    return other
+    """As `objects`, by the SDK."""
+    monkeypatch.setenv(sdk_reads.READS_VARIABLE, "sdk")
+    return Objects(objects._client, bucket_name())
 
 
 def test_odd_keys_are_read_as_the_sdk_reads_them(
@@ -91,12 +85,24 @@ def test_what_is_missing_is_missing(objects: Objects, by_sdk: Objects, s3_prefix
         elsewhere.list_page("k")
 
 
-def test_a_request_left_to_the_sdk_is_told_twice(by_sdk: Objects, s3_prefix: str) -> None:
+def test_a_request_left_to_the_sdk_is_told_twice(
+    objects: Objects, s3_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What is counted is what is sent."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise NotUnderstoodError
+
+    objects.put_always(f"{s3_prefix}/k", b"v", content_type="text/plain")
+    monkeypatch.setattr(objects._reader, "get", refuse)
+    monkeypatch.setattr(objects._reader, "list_keys", refuse)
     sent = []
-    by_sdk.observer = lambda operation, key: sent.append(operation)
-    by_sdk.list_page(s3_prefix)
-    assert sent == ["list", "list"]
+    objects.observer = lambda operation, key: sent.append(operation)
+    assert len(objects.list_page(s3_prefix).objects) == 1
+    found = objects.get(f"{s3_prefix}/k")
+    assert found is not None
+    assert found.body == b"v"
+    assert sent == ["list", "list", "get", "get"]
 
 
 class Replies:

@@ -12,10 +12,16 @@ from psycopg.pq import ExecStatus
 from psycopg.waiting import Ready, Wait
 
 from registry_core.errors import RegistryError
-from registry_core.stores.sql import prepared_session
+from registry_core.stores.sql import plain_session, prepared_session
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.errors import ConnectionLostError, DuplicateError, LostRaceError
 from registry_core.stores.sql.postgresql import PostgresqlConnection, PostgresqlDriver
+
+
+@pytest.fixture(params=["prepared", "plain"])
+def either(request, monkeypatch) -> None:
+    """Each way to talk to a server, of which the environment chooses one."""
+    monkeypatch.setenv(plain_session.SESSION_VARIABLE, request.param)
 
 
 @pytest.fixture
@@ -46,6 +52,7 @@ def prepared(connection: PostgresqlConnection) -> list[str]:
         {"text": None, "number": None},
     ],
 )
+@pytest.mark.usefixtures("either")
 def test_values_come_back_as_they_were_given(connection, values) -> None:
     """The first time, when the statement is prepared, and afterwards."""
     for _ in range(4):
@@ -107,7 +114,7 @@ def forget_at_server(connection: PostgresqlConnection) -> None:
 
 def prepare_at_server(connection: PostgresqlConnection) -> None:
     """As when a pooler lends another connection, on which another client has prepared it."""
-    (key,) = connection._exchange._seen
+    (key,) = connection._session._seen
     name = prepared_session._name(key).decode()
     connection.raw.execute(f"PREPARE {name} (text, bigint) AS {ECHO.text}")
 
@@ -170,10 +177,11 @@ def test_statements_that_run_once_are_not_remembered_for_ever(connection, monkey
     monkeypatch.setattr(prepared_session, "PREPARED_MAX", 3)
     for number in range(20):
         connection.run(ask(f"SELECT $1::text || '{number}'", "text"), {"text": "n"})
-    assert len(connection._exchange._seen) <= 3
+    assert len(connection._session._seen) <= 3
     assert prepared(connection) == []
 
 
+@pytest.mark.usefixtures("either")
 def test_several_statements_are_one_text(connection) -> None:
     """The last one's rows are those of all."""
     assert connection.run(ask("BEGIN; SELECT 1; SELECT 2", prepare=False), {}) == [(2,)]
@@ -183,6 +191,7 @@ def test_several_statements_are_one_text(connection) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 100, 10_000_000])
+@pytest.mark.usefixtures("either")
 def test_texts_of_any_size_pass(connection, size) -> None:
     """Far more than what the sockets hold, both ways."""
     text = "é" * size
@@ -190,6 +199,7 @@ def test_texts_of_any_size_pass(connection, size) -> None:
         assert connection.run(ECHO, {"text": text, "number": size}) == [(text, size)]
 
 
+@pytest.mark.usefixtures("either")
 def test_many_rows_arrive(connection) -> None:
     """All of them, in order."""
     many = ask("SELECT generate_series(1, $1::bigint)", "number")
@@ -197,6 +207,7 @@ def test_many_rows_arrive(connection) -> None:
         assert connection.run(many, {"number": 50_000}) == [(n + 1,) for n in range(50_000)]
 
 
+@pytest.mark.usefixtures("either")
 def test_failed_statement_leaves_the_connection_usable(connection) -> None:
     """Also when it could not even be prepared; what it meant is told apart."""
     connection.run(ask("CREATE TEMP TABLE t (k text PRIMARY KEY)", prepare=False), {})
@@ -224,6 +235,7 @@ def test_kept_statement_whose_table_has_changed_asks_for_a_new_connection(connec
     assert not failure.value.in_doubt
 
 
+@pytest.mark.usefixtures("either")
 def test_server_that_hangs_up_has_its_reason_told(connection) -> None:
     """And the connection is no longer of use, which later calls say as well."""
     suicide = ask("SELECT pg_terminate_backend(pg_backend_pid())")
@@ -282,6 +294,7 @@ def test_what_arrives_while_sending_is_read() -> None:
     assert fake.consumed == 1
 
 
+@pytest.mark.usefixtures("either")
 def test_value_that_the_database_cannot_hold_is_refused(connection) -> None:
     """Before anything is sent."""
     with pytest.raises(RegistryError, match="NUL"):

@@ -1,14 +1,15 @@
 """Objects in a bucket: read, write, delete and list, each under a condition.
 
-With `reading`, the only module that calls boto3, and the only one that sees its errors. Reads,
-lists and unconditional writes of content that never changes are repeated here; a conditional write
-is not, because only its caller can tell whether a reply that got lost was a success.
+With `raw_reads` and `sdk_reads`, the only module that calls boto3, and the only one that sees its
+errors. Reads, lists and unconditional writes of content that never changes are repeated here; a
+conditional write is not, because only its caller can tell whether a reply that got lost was a
+success.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -33,8 +34,10 @@ from registry_core.errors import (
     NotPermittedError,
     UnsupportedBackendError,
 )
-from registry_core.stores.s3.raw_reads import NotUnderstoodError, Reader
+from registry_core.stores.s3 import sdk_reads
+from registry_core.stores.s3.raw_reads import Keys, NotUnderstoodError, Reader
 from registry_core.stores.s3.retry import RetryBudget, TransientError
+from registry_core.stores.s3.sdk_reads import SdkReader
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -96,7 +99,8 @@ class Objects:
     def __init__(self, client: S3Client, bucket: str) -> None:
         self._client = client
         self._bucket = bucket
-        self._reader = Reader(client, bucket)
+        self._sdk = SdkReader(client, bucket)
+        self._reader = self._sdk if sdk_reads.is_chosen() else Reader(client, bucket)
         self.observer: Observer | None = None
         self.page_keys = LIST_PAGE_KEYS
 
@@ -111,7 +115,8 @@ class Objects:
             try:
                 body, etag = self._reader.get(key, unless=unless)
             except NotUnderstoodError:
-                return self._get_by_sdk(key, unless)
+                self._tell("get", key)
+                body, etag = self._sdk.get(key, unless=unless)
             return Fetched(body, _quoted(etag))
 
         try:
@@ -170,10 +175,7 @@ class Objects:
             where["start-after"] = start_after
 
         def request() -> ListPage:
-            try:
-                keys = self._reader.list_keys(**where)
-            except NotUnderstoodError:
-                return self._list_by_sdk(prefix, where)
+            keys = self._keys(where)
             objects = (
                 Listed(each.key, _quoted(each.etag), each.size, each.last_modified)
                 for each in keys.keys
@@ -198,28 +200,12 @@ class Objects:
         """Closes the connections."""
         self._client.close()
 
-    def _get_by_sdk(self, key: str, unless: str | None) -> Fetched:
-        self._tell("get", key)
-        condition: dict[str, Any] = {} if unless is None else {"IfNoneMatch": unless}
-        reply = self._client.get_object(Bucket=self._bucket, Key=key, **condition)
-        # Not `with body`: that gives the stream underneath, whose errors are urllib3's.
-        with closing(reply["Body"]) as body:
-            return Fetched(body.read(), _quoted(reply["ETag"]))
-
-    def _list_by_sdk(self, prefix: str, where: Mapping[str, str]) -> ListPage:
-        self._tell("list", prefix)
-        names = {"continuation-token": "ContinuationToken", "start-after": "StartAfter"}
-        start: dict[str, Any] = {name: where[key] for key, name in names.items() if key in where}
-        reply = self._client.list_objects_v2(
-            Bucket=self._bucket, Prefix=prefix, MaxKeys=self.page_keys, **start
-        )
-        objects = tuple(
-            Listed(each["Key"], _quoted(each["ETag"]), each["Size"], each["LastModified"])
-            for each in reply.get("Contents", ())
-        )
-        following = reply["NextContinuationToken"] if reply.get("IsTruncated") else None
-        sent = reply["ResponseMetadata"]["HTTPHeaders"].get("date", "")
-        return ListPage(objects, following, sent)
+    def _keys(self, where: Mapping[str, str]) -> Keys:
+        try:
+            return self._reader.list_keys(**where)
+        except NotUnderstoodError:
+            self._tell("list", where["prefix"])
+            return self._sdk.list_keys(**where)
 
     def _put(self, key: str, body: bytes, content_type: str, headers: dict[str, Any]) -> str:
         reply = self._client.put_object(

@@ -57,8 +57,9 @@ try:
     from psycopg.types.string import TextLoader
     from psycopg.waiting import Ready, Wait
 
-    from registry_core.stores.sql import liveness
+    from registry_core.stores.sql import liveness, plain_session
     from registry_core.stores.sql.hosts import Hosts
+    from registry_core.stores.sql.plain_session import PlainSession
     from registry_core.stores.sql.postgresql_url import parameters
     from registry_core.stores.sql.prepared_session import PreparedSession, Preparing
 except ModuleNotFoundError as error:
@@ -118,7 +119,7 @@ _BEGIN = Statement(
 _COMMIT = Statement("COMMIT", (), prepare=False)
 _ROLLBACK = Statement("ROLLBACK", (), prepare=False)
 
-_IDLE = TransactionStatus.IDLE
+_IDLE, _ACTIVE = TransactionStatus.IDLE, TransactionStatus.ACTIVE
 
 _READY = {(True, False): Ready.R, (False, True): Ready.W, (True, True): Ready.RW}
 """Psycopg's words for what a socket is ready for."""
@@ -132,12 +133,13 @@ class PostgresqlDriver:
     has_one_writer = False
     writes_at_once = True
     waits_for_sockets = True
-    loop_reads = LoopReads(pauses=True)
 
     def __init__(self, parameters: dict[str, Any]) -> None:
         self.parameters = parameters
         self.max_connections = MAX_CONNECTIONS
         self._preparing = Preparing()
+        self._is_plain = plain_session.is_chosen()
+        self.loop_reads = None if self._is_plain else LoopReads(pauses=True)
         self._hosts = Hosts(parameters)
 
     @classmethod
@@ -155,7 +157,11 @@ class PostgresqlDriver:
 
     def connect(self) -> PostgresqlConnection:
         """See `Driver`."""
-        return PostgresqlConnection(self.raw_connection(), self._preparing)
+        raw = self.raw_connection()
+        return PostgresqlConnection(raw, self._session(raw))
+
+    def _session(self, raw: BoundedConnection) -> PreparedSession | PlainSession:
+        return PlainSession(raw) if self._is_plain else PreparedSession(raw, self._preparing)
 
     def raw_connection(self) -> BoundedConnection:
         """A connection of psycopg, committing by itself."""
@@ -253,7 +259,7 @@ class BoundedConnection(psycopg.Connection[Row]):
 
     def close(self) -> None:
         """See psycopg. A statement that still runs would go on, and is cancelled."""
-        if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+        if self.pgconn.transaction_status == _ACTIVE:
             # By somebody else, because it takes a while, and an event loop may be the caller.
             threading.Thread(target=self._cancel_and_close, daemon=True).start()
         else:
@@ -346,9 +352,9 @@ class PostgresqlConnection:
 
     generation = 0
 
-    def __init__(self, raw: BoundedConnection, preparing: Preparing) -> None:
+    def __init__(self, raw: BoundedConnection, session: PreparedSession | PlainSession) -> None:
         self.raw = raw
-        self._exchange = PreparedSession(raw, preparing)
+        self._session = session
         self._poll = select.poll()
         self._poll.register(raw.pgconn.socket, select.POLLIN)
         self._trusted_until = math.inf
@@ -365,10 +371,10 @@ class PostgresqlConnection:
 
     def _rows(self, statement: Statement, values: Values) -> list[Row]:
         if not statement.is_search or inloop.waiter() is not None:
-            return self._exchange.rows(statement, values)
+            return self._session.rows(statement, values)
         with self.raw.searching():
-            rows = self._exchange.rows(statement, values)
-            if isinstance(rows, CutRows):
+            rows = self._session.rows(statement, values)
+            if isinstance(rows, CutRows) and self.raw.pgconn.transaction_status == _ACTIVE:
                 self.raw.give_up_rest()
             return rows
 
