@@ -23,7 +23,6 @@ from registry_core.stores.sql.plain_session import PlainSession
 from registry_core.testing import ManualClock
 from registry_core.testing.aliases import AliasTests
 from registry_core.testing.paging import PageTests
-from registry_core.testing.registered_models import RenameRegisteredModelTests
 from registry_core.testing.tags import TagSearchTests
 from services.opened import open_sql_store
 from services.selecting import Selecting
@@ -36,11 +35,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(sdk_reads.READS_VARIABLE, "sdk")
 
 
-class SomeTests(AliasTests, PageTests, RenameRegisteredModelTests, TagSearchTests):
-    """Reads, changes and searches that span several pages."""
-
-
-class TestPlainPostgresqlStore(SomeTests):
+class TestPlainPostgresqlStore(AliasTests, PageTests, TagSearchTests):
     @pytest.fixture
     def backend(self, plain: None, postgres_url: str, clock: ManualClock) -> Iterator[Store]:
         store = sql.open_store(postgres_url, clock=clock)
@@ -54,7 +49,7 @@ class TestPlainPostgresqlStore(SomeTests):
         return functools.partial(sql.open_store, postgres_url, clock=clock)
 
 
-class TestPlainS3Store(SomeTests):
+class TestPlainS3Store(AliasTests, TagSearchTests):
     @pytest.fixture
     def backend(self, plain: None, s3_url: str, clock: ManualClock) -> Iterator[Store]:
         store = s3.open_store(s3_url, clock=clock)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+import registry_core
+
 COMPLETIONS = 50
 """Names offered at a time; more are no help."""
 
@@ -36,14 +38,12 @@ def complete_version(ctx: click.Context, param: click.Parameter, incomplete: str
 
 
 def _names(ctx: click.Context, prefix: str) -> list[str]:
-    from registry_core import open_registry, store_url  # noqa: PLC0415 --help must not pay for it
-
-    url = store_url(ctx.meta.get(GIVEN_STORE))
+    url = registry_core.store_url(ctx.meta.get(GIVEN_STORE))
     quote = "'" if "'" not in prefix else '"'
     if not _is_cheap(url) or quote in prefix:
         return []
     pattern = "".join(f"\\{char}" if char in "%_\\" else char for char in prefix)
-    with open_registry(url) as registry:
+    with registry_core.open_registry(url) as registry:
         page = registry.search_registered_models(
             f"name LIKE {quote}{pattern}%{quote}", max_results=COMPLETIONS
         )

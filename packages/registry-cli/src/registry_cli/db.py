@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+import registry_core
 from registry_cli.options import on_store, shows_results
 from registry_cli.output import notice
 from registry_cli.session import Session, pass_session
@@ -22,13 +23,9 @@ def upgrade(session: Session) -> None:
 
     Safe to run again. Back up first: an older release refuses the newer schema.
     """
-    from registry_core.backends import (  # noqa: PLC0415 --help must not pay for it
-        store_revision,
-        upgrade_store,
-    )
-
-    upgrade_store(session.store_url)
-    notice(f"The database is at revision {store_revision(session.store_url).current}.")
+    registry_core.upgrade_store(session.store_url)
+    revision = registry_core.store_revision(session.store_url)
+    notice(f"The database is at revision {revision.current}.")
 
 
 @db.command()
@@ -36,7 +33,5 @@ def upgrade(session: Session) -> None:
 @pass_session
 def current(session: Session) -> None:
     """Show the revision of the database's schema, and the one this release needs."""
-    from registry_core.backends import store_revision  # noqa: PLC0415 --help must not pay for it
-
-    revision = store_revision(session.store_url)
+    revision = registry_core.store_revision(session.store_url)
     session.output.fields({"current": revision.current, "head": revision.head})

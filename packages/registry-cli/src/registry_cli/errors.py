@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 
+import registry_core
+
 
 class ExitCode(enum.IntEnum):
     """The exit codes of regctl; `docs/regctl.md` lists them for users."""
@@ -21,30 +23,29 @@ class ExitCode(enum.IntEnum):
     BROKEN_PIPE = 141
 
 
-EXIT_CODES: Mapping[str, ExitCode] = {
-    "InvalidArgumentError": ExitCode.USAGE,
-    "UnknownBackendError": ExitCode.USAGE,
-    "NotFoundError": ExitCode.NOT_FOUND,
-    "NotPermittedError": ExitCode.NOT_PERMITTED,
-    "AlreadyExistsError": ExitCode.CONFLICT,
-    "ConflictError": ExitCode.CONFLICT,
-    "ArtifactExistsError": ExitCode.CONFLICT,
-    "ArtifactImmutableError": ExitCode.CONFLICT,
-    "ArtifactMismatchError": ExitCode.DAMAGED,
-    "StoreUnavailableError": ExitCode.UNAVAILABLE,
-    # Somebody else answers, most likely: a script that tries again would do so for ever.
-    "UnexpectedAnswerError": ExitCode.ERROR,
-    "RegistryError": ExitCode.ERROR,
-}
-"""Exit codes by the name of an error class of `registry_core`; the most specific class wins.
-
-By name, so that `regctl --help` need not import the library: that would double its time.
-"""
+def exit_codes() -> Mapping[type[BaseException], ExitCode]:
+    """Exit codes by class of error; the most specific class of an error wins."""
+    return {
+        registry_core.InvalidArgumentError: ExitCode.USAGE,
+        registry_core.UnknownBackendError: ExitCode.USAGE,
+        registry_core.NotFoundError: ExitCode.NOT_FOUND,
+        registry_core.NotPermittedError: ExitCode.NOT_PERMITTED,
+        registry_core.AlreadyExistsError: ExitCode.CONFLICT,
+        registry_core.ConflictError: ExitCode.CONFLICT,
+        registry_core.ArtifactExistsError: ExitCode.CONFLICT,
+        registry_core.ArtifactImmutableError: ExitCode.CONFLICT,
+        registry_core.ArtifactMismatchError: ExitCode.DAMAGED,
+        registry_core.StoreUnavailableError: ExitCode.UNAVAILABLE,
+        # Somebody else answers, most likely: a script that tries again would do so for ever.
+        registry_core.UnexpectedAnswerError: ExitCode.ERROR,
+        registry_core.RegistryError: ExitCode.ERROR,
+    }
 
 
 def exit_code(error: BaseException) -> ExitCode:
     """The exit code for an error; `ERROR` for what no registry raises."""
-    return next((EXIT_CODES[name] for name in _names(error) if name in EXIT_CODES), ExitCode.ERROR)
+    codes = exit_codes()
+    return next((codes[cls] for cls in type(error).__mro__ if cls in codes), ExitCode.ERROR)
 
 
 def message(error: BaseException) -> str:
@@ -52,22 +53,17 @@ def message(error: BaseException) -> str:
 
     Further lines are indented, so that no text in an error can begin a line of its own.
     """
-    if "RegistryError" not in _names(error):
+    if not isinstance(error, registry_core.RegistryError):
         return _indented(f"{type(error).__name__}: {error} (--traceback shows where)")
-    if "ArtifactMismatchError" in _names(error):
-        problems: tuple[str, ...] = getattr(error, "problems", ())
-        lines = [f"{getattr(error, 'subject', '')} is not what was registered:", *problems]
+    if isinstance(error, registry_core.ArtifactMismatchError):
+        lines = [f"{error.subject} is not what was registered:", *error.problems]
         return _indented("\n".join(lines))
-    caret = getattr(error, "caret", None)
-    if caret is None:
+    if not isinstance(error, registry_core.FilterSyntaxError):
         return _indented(str(error))
-    return "\n".join([_indented(str(error)), *(f"  {line}" for line in caret().splitlines())])
+    caret = (f"  {line}" for line in error.caret().splitlines())
+    return "\n".join([_indented(str(error)), *caret])
 
 
 def _indented(text: str) -> str:
     # Drivers speak in several lines, some of them indented.
     return "\n  ".join(line.strip() for line in text.splitlines())
-
-
-def _names(error: BaseException) -> list[str]:
-    return [cls.__name__ for cls in type(error).__mro__]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+import registry_core
 from registry_cli.completion import GIVEN_STORE, complete_model, complete_version
 from registry_cli.session import Session
 
@@ -212,9 +213,7 @@ class VersionRef:
         """The name and the number, looked up when the URI says `latest`, an alias or a stage."""
         if self.uri is None:
             return self.name, self.version
-        from registry_core import parse_model_uri  # noqa: PLC0415 --help must not pay for it
-
-        parsed = parse_model_uri(self.uri)
+        parsed = registry_core.parse_model_uri(self.uri)
         if parsed.version is not None:
             return parsed.name, parsed.version
         found = registry.resolve(self.uri)

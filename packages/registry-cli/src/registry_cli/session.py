@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+import registry_core
 from registry_cli.output import OUTPUTS, Output, route_logs
 
 if TYPE_CHECKING:
@@ -41,19 +42,15 @@ class Session:
     @property
     def store_url(self) -> str:
         """The store that was asked for, or the one of the environment, or the default."""
-        from registry_core import store_url  # noqa: PLC0415 --help must not pay for the library
-
-        return store_url(self.store)
+        return registry_core.store_url(self.store)
 
     @cached_property
     def registry(self) -> Registry:
         """The registry, closed when the command ends."""
-        from registry_core import Origin, open_registry  # noqa: PLC0415 --help must not pay for it
-
         route_logs()
-        registry = open_registry(self.store, artifacts=self.artifacts)
+        registry = registry_core.open_registry(self.store, artifacts=self.artifacts)
         click.get_current_context().find_root().call_on_close(registry.close)
-        return registry.acting_as(reason=self.reason, origin=Origin.REGCTL)
+        return registry.acting_as(reason=self.reason, origin=registry_core.Origin.REGCTL)
 
 
 pass_session = click.make_pass_decorator(Session)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+import registry_core
 from registry_cli.options import (
     VersionRef,
     name_argument,
@@ -111,15 +112,11 @@ def pull(session: Session, target: Target, directory: Path) -> None:
 
 def _check(session: Session, aliases: tuple[str, ...]) -> None:
     """Refuse what would fail only after the upload."""
-    from registry_core import validation  # noqa: PLC0415 --help must not pay for it
-
     _ = session.registry.files
     for alias in aliases:
-        validation.new_alias(alias)
+        registry_core.validation.new_alias(alias)
 
 
 def _create(session: Session, name: str) -> None:
-    from registry_core import AlreadyExistsError  # noqa: PLC0415 --help must not pay for it
-
-    with suppress(AlreadyExistsError):
+    with suppress(registry_core.AlreadyExistsError):
         session.registry.create_registered_model(name)

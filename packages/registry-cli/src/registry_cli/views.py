@@ -8,18 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
-import attrs
-
-from registry_core import ModelUri, ModelVersion, RegisteredModel
+from registry_core import ModelUri, ModelVersion, RegisteredModel, wire
 from registry_core.fields import Field, arranged, fields_of
 
 T = TypeVar("T")
 
 
-@attrs.frozen(kw_only=True)
-class View(Generic[T]):
+class View(NamedTuple, Generic[T]):
     """How to show one kind of result.
 
     `one` and `many` are the keys that the wire puts one result, or a list of them, under.
@@ -98,18 +95,14 @@ _VERSION_ROW = (
 
 
 def _encode_model(model: RegisteredModel) -> Mapping[str, Any]:
-    from registry_core import wire  # noqa: PLC0415 tables must not pay for its converter
-
     return wire.plain(wire.encode_registered_model(model))
 
 
 def _encode_version(version: ModelVersion) -> Mapping[str, Any]:
-    from registry_core import wire  # noqa: PLC0415 as above
-
     return wire.plain(wire.encode_model_version(version))
 
 
-MODEL = View[RegisteredModel](
+MODEL: View[RegisteredModel] = View(
     one="registered_model",
     many="registered_models",
     header=("NAME", "LATEST", "ALIASES", "UPDATED", "TAGS"),
@@ -126,7 +119,7 @@ MODEL = View[RegisteredModel](
 )
 """Registered models; LATEST is the highest version number."""
 
-VERSION = View[ModelVersion](
+VERSION: View[ModelVersion] = View(
     one="model_version",
     many="model_versions",
     header=[_labels[name].upper() for name in _VERSION_ROW],

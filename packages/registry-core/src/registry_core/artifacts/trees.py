@@ -21,7 +21,7 @@ import attrs
 
 from registry_core.artifacts.manifest import Manifest, ManifestFile, make_manifest
 from registry_core.artifacts.store import CHUNK_SIZE
-from registry_core.errors import InvalidArgumentError
+from registry_core.errors import InvalidArgumentError, UnsupportedBackendError
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Told the bytes done and the bytes in all, from several threads, one at a time."""
@@ -32,10 +32,13 @@ Location: TypeAlias = tuple[str, ...]
 _HASH_THREADS = 4
 """Files hashed at a time; hashing runs outside the interpreter's lock."""
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_INNER_FOLDER = _FOLDER | os.O_NOFOLLOW
+IS_POSIX = os.open in os.supports_dir_fd
+"""Whether folders can be opened and locked. Not on Windows, where a registry has no files."""
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC if IS_POSIX else os.O_RDONLY
+_INNER_FOLDER = _FOLDER | os.O_NOFOLLOW if IS_POSIX else _FOLDER
 # Not waiting for the other end of what turns out to be a pipe.
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FILE = _INNER_FOLDER & ~os.O_DIRECTORY | os.O_NONBLOCK if IS_POSIX else os.O_RDONLY
 
 
 @attrs.frozen(eq=False)
@@ -76,7 +79,9 @@ def open_tree(source: Path, *, within: Path | None = None) -> Iterator[Tree]:
     Raises:
         InvalidArgumentError: there is no file, or a link, a special file, an illegal name or two
             names that mean the same.
+        UnsupportedBackendError: the system is not POSIX.
     """
+    require_posix()
     start, location = _starting_point(source, within)
     with _readable(source):
         base = os.open(start, _FOLDER)
@@ -86,6 +91,18 @@ def open_tree(source: Path, *, within: Path | None = None) -> Iterator[Tree]:
         yield tree
     finally:
         os.close(base)
+
+
+def require_posix() -> None:
+    """Accept a system on which directories of files can be pushed and pulled.
+
+    Raises:
+        UnsupportedBackendError: this one is none.
+    """
+    if not IS_POSIX:
+        raise UnsupportedBackendError(
+            "The files of versions can be pushed and pulled on POSIX systems only, not on Windows"
+        )
 
 
 def sha256_file(path: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import secrets
@@ -15,7 +14,7 @@ from pathlib import Path
 import attrs
 
 from registry_core.artifacts import ArtifactStore, FileInfo, Manifest, ManifestFile
-from registry_core.artifacts.trees import Progress, sha256_file
+from registry_core.artifacts.trees import Progress, require_posix, sha256_file
 from registry_core.artifacts.versions.context import DIGEST_TAG, Context, subject
 from registry_core.artifacts.versions.layout import contents
 from registry_core.artifacts.versions.transfer import Meter, in_parallel
@@ -203,6 +202,7 @@ def _destination(destination: Path, manifest: Manifest) -> Iterator[Path]:
     Raises:
         InvalidArgumentError: there is something in the destination that is not the version's.
     """
+    require_posix()
     try:
         destination.mkdir(parents=True, exist_ok=True)
         _check_destination(destination, manifest)
@@ -257,6 +257,8 @@ def _lock(folder: Path) -> int | None:
     except OSError:
         return None
     try:
+        import fcntl  # noqa: PLC0415 there is none on Windows, where all but files works
+
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
