@@ -175,7 +175,7 @@ def test_files_need_posix(tmp_path, monkeypatch):
         registry.create_registered_model("m")
         with pytest.raises(registry_core.UnsupportedBackendError, match="POSIX"):
             registry.create_model_version("m", source=str(tmp_path / "model"))
-        assert registry.search_model_versions().items == ()
+        assert not registry.search_model_versions().items
 
 
 def test_a_memory_registry_needs_no_driver():
