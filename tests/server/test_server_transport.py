@@ -464,7 +464,9 @@ def test_handlers_know_no_entities(server):
     checked = 0
     for route in server.app.routes:
         for handler in getattr(route, "route_handlers", None) or [route.route_handler]:
-            function = handler.fn if inspect.isfunction(handler.fn) else handler.fn.__call__
+            function = getattr(handler.fn, "func", handler.fn)
+            if not inspect.isroutine(function):
+                function = type(function).__call__
             for hint in function.__annotations__.values():
                 text = repr(hint)
                 assert RegisteredModel.__name__ not in text

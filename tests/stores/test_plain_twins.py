@@ -99,7 +99,7 @@ def test_an_event_loop_leaves_a_plain_session_to_threads(plain: None, postgres_u
 
 def test_the_environment_chooses(plain: None, s3_url: str) -> None:
     store = s3.open_store(s3_url)
-    assert isinstance(store._objects._reader, SdkReader)
+    assert isinstance(store._prefix.objects._reader, SdkReader)
     store.close()
 
 

@@ -379,7 +379,7 @@ def test_credentials_in_a_url_that_cannot_be_sent_are_not_shown(userinfo: str) -
 @pytest.mark.parametrize(
     ("proxy", "text"),
     [
-        ("socks5://u:hunter2@127.0.0.1:9", "socks5://127.0.0.1:9"),
+        ("socks5://u:hunter2@127.0.0.1:9", "socks5://***@127.0.0.1:9"),
         ("http://u:hunter2@127.0.0.1:99999", "127.0.0.1:99999"),
         ("http://u:hunter2@[::1", "http_proxy"),
         ("http://u:hunter2%0Ax@127.0.0.1:9", "the URL of the proxy cannot be sent"),

@@ -133,7 +133,7 @@ def store(proxy: S3Proxy, plan: OneFault, s3_prefix: str, clock: ManualClock) ->
 
 
 @pytest.mark.parametrize("fault", PASSING)
-@pytest.mark.parametrize("mutation", COMMITS.blobs(), ids=list(COMMITS))
+@pytest.mark.parametrize("mutation", COMMITS.values(), ids=list(COMMITS))
 def test_a_fault_at_any_request_changes_nothing_for_the_caller(
     proxy: S3Proxy, store: S3Store, clock: ManualClock, mutation: Mutation, fault: Fault
 ) -> None:

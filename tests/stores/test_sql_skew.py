@@ -18,9 +18,10 @@ import pytest
 
 from registry_core.models import NewModelVersion
 from registry_core.search import Entity, OrderBy, Query, paging, parse_filter
-from registry_core.stores.sql import SqlStore, open_store, searches
+from registry_core.stores.sql import SqlStore, searches
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.postgresql import PostgresqlConnection
+from services.opened import open_sql_store as open_store
 from services.postgres import Postgres, fresh_database
 
 MODELS = 2_000

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from registry_core import ModelUri, ModelVersion, RegisteredModel, wire
+import registry_core
+from registry_core import ModelUri, ModelVersion, RegisteredModel
 from registry_core.fields import Field, arranged, fields_of
 
 T = TypeVar("T")
@@ -95,10 +96,12 @@ _VERSION_ROW = (
 
 
 def _encode_model(model: RegisteredModel) -> Mapping[str, Any]:
+    wire = registry_core.wire  # Loaded by its first use: tables and names need no converter.
     return wire.plain(wire.encode_registered_model(model))
 
 
 def _encode_version(version: ModelVersion) -> Mapping[str, Any]:
+    wire = registry_core.wire
     return wire.plain(wire.encode_model_version(version))
 
 
