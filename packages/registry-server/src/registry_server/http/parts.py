@@ -14,10 +14,13 @@ import attrs
 from litestar.handlers import HTTPRouteHandler
 from litestar.handlers.asgi_handlers import ASGIRouteHandler
 
-from registry_core import Registry
+from registry_core import Origin, Registry
 from registry_core.wire import Json
 from registry_server.http.operations import Operation
 from registry_server.process.loop_runner import LoopRunner
+
+ANONYMOUS = "anonymous"
+"""The actor of changes over HTTP on a server that asks nobody for a name."""
 
 
 @attrs.frozen(kw_only=True)
@@ -42,16 +45,19 @@ class Part:
 class Backend:
     """The registry of the process that serves, and what reads it in the event loop."""
 
-    __slots__ = ("inloop", "registry")
+    __slots__ = ("anonymous", "inloop", "registry")
 
     registry: Registry
     """Unset until the application serves one."""
+    anonymous: Registry
+    """The registry in the name of a client that has none, and says no reason: of most changes."""
     inloop: LoopRunner | None
     """None where the store cannot read in an event loop."""
 
     def start(self, registry: Registry, *, threads: int) -> None:
         """Takes the registry of this process; as many of its reads may pause as it has threads."""
         self.registry = registry
+        self.anonymous = registry.acting_as(ANONYMOUS, origin=Origin.HTTP)
         self.inloop = LoopRunner.of(registry.store, threads)
 
     def close(self) -> None:

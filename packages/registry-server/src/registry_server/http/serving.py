@@ -22,7 +22,7 @@ from registry_core.inloop import TooLargeError, WouldBlockError
 from registry_core.interest import wanted_while
 from registry_server.http import outages, responses
 from registry_server.http.operations import Operation, RequestContext, Work
-from registry_server.http.parts import Backend
+from registry_server.http.parts import ANONYMOUS, Backend
 from registry_server.http.responses import RequestRefusedError, Response
 from registry_server.process.lanes import ClientGoneError, HangUp, Lane
 from registry_server.process.settings import Settings
@@ -41,9 +41,6 @@ to wait for a thread."""
 _MOST_BYTES_AT_ONCE = 2 * 1024
 """Of a read's request that the event loop does itself. To parse a filter of 60 clauses, which has
 5 KiB, takes longer than most reads."""
-
-ANONYMOUS = "anonymous"
-"""The actor of changes over HTTP on a server that asks nobody for a name."""
 
 REASON_HEADER = b"x-registry-reason"
 """The header in which any client may say why it makes a change, in UTF-8."""
@@ -152,6 +149,8 @@ class Runner:
         """The registry, in the name of who asks."""
         if self._changes_nothing:
             return self._backend.registry
+        if who.user is None and who.reason is None:
+            return self._backend.anonymous
         return self._backend.registry.acting_as(
             who.user or ANONYMOUS,
             reason=who.reason,
