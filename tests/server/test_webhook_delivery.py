@@ -408,7 +408,7 @@ def test_announce_returns_at_once_whatever_the_store_does(webhooks, store, deliv
 def test_announce_never_raises(webhooks, deliver, monkeypatch, caplog):
     """With no room left the event is lost, and said to be."""
     gate = threading.Event()
-    monkeypatch.setattr(module, "OCCASIONS_PENDING", 1)
+    monkeypatch.setattr(module, "NOTIFICATIONS_PENDING", 1)
     hook(webhooks, "http://127.0.0.1:9/")
     deliveries = Deliveries(webhooks, is_prompt=lambda _: gate.wait(SOON))
     with caplog.at_level(logging.WARNING):

@@ -13,6 +13,10 @@ from registry_core import validation
 ACTOR_VARIABLE = "REGISTRY_ACTOR"
 """The environment variable that names the actor of a process."""
 
+REASON_HEADER = "X-Registry-Reason"
+"""The HTTP header in which any client may say why it makes a change, in UTF-8. Servers that do not
+know it ignore it."""
+
 UNKNOWN_ACTOR = "unknown"
 """The actor where neither `REGISTRY_ACTOR` nor the operating system names one."""
 

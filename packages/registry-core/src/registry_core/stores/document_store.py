@@ -1,8 +1,7 @@
-"""Base classes for stores that keep each registered model as one document.
+"""The base class for stores that keep each registered model as one document.
 
-`DocumentStore` has every read and the writing side of `registry_core.store.Store`, for a store
-that can find a document, list all of them and commit a change. `MappingStore` is for a store that
-can say less: everything it holds, as two mappings, for reading and for writing under a lock.
+`MappingStore` has every read and the writing side of `registry_core.store.Store`, for a store that
+can say what it holds, as two mappings, for reading and for writing under a lock.
 """
 
 from __future__ import annotations

@@ -293,11 +293,11 @@ NOTIFICATIONS: Final[Mapping[type[Change[Any]], Callable[[Any, Any], Notificatio
     ),
     DeleteAlias: lambda change, _: registered_model_alias_deleted(change.name, change.alias),
 }
-"""The changes that are events, by class: each gives the occasion from the change and its result."""
+"""The changes that are events, by class: each gives the notification from it and its result."""
 
 
 def notification_of(change: Change[Any], result: object) -> Notification | None:
-    """Return the occasion of a change that has been made; None where it is no event."""
+    """Return the notification of a change that has been made; None where it is not an event."""
     describe = NOTIFICATIONS.get(type(change))
     return None if describe is None else describe(change, result)
 

@@ -17,7 +17,7 @@ import attrs
 from litestar.types import HTTPScope, Receive
 
 from registry_core import Registry, StoreBusyError, wire
-from registry_core.authors import Origin
+from registry_core.authors import REASON_HEADER, Origin
 from registry_core.inloop import TooLargeError, WouldBlockError
 from registry_core.interest import wanted_while
 from registry_server.http import outages, responses
@@ -42,8 +42,7 @@ _MOST_BYTES_AT_ONCE = 2 * 1024
 """Of a read's request that the event loop does itself. To parse a filter of 60 clauses, which has
 5 KiB, takes longer than most reads."""
 
-REASON_HEADER = b"x-registry-reason"
-"""The header in which any client may say why it makes a change, in UTF-8."""
+_REASON = REASON_HEADER.lower().encode()
 
 
 @attrs.frozen
@@ -87,7 +86,7 @@ class Runner:
     `observe` is called with the result of each that reads.
 
     Raises:
-        WouldWaitError: it was called in an event loop, and has to be in a thread.
+        WouldBlockError: it was called in an event loop, and has to be in a thread.
     """
 
     def __init__(
@@ -189,7 +188,7 @@ class Served:
         if not self._has_query:
             headers = _headers_beside_a_body(scope["headers"])
             query, content_type = b"", headers.get(b"content-type")
-            who = attrs.evolve(who, reason=headers.get(REASON_HEADER))
+            who = attrs.evolve(who, reason=headers.get(_REASON))
         if query:
             body: Sequence[bytes] = ()
             size = len(query)
@@ -286,7 +285,7 @@ def _headers_beside_a_body(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes
     return {
         name: value.decode("utf-8", "replace")
         for name, value in headers
-        if name in (b"content-type", REASON_HEADER)
+        if name in (b"content-type", _REASON)
     }
 
 

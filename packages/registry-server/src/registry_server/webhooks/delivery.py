@@ -45,8 +45,8 @@ from registry_server.webhooks.sender import BlockedAddressError, ReceiverRespons
 
 _logger = logging.getLogger(__name__)
 
-OCCASIONS_PENDING = 10_000
-"""Occasions that may wait to be looked into; further ones are dropped and logged."""
+NOTIFICATIONS_PENDING = 10_000
+"""Notifications that may wait to be looked into; further ones are dropped and logged."""
 
 _RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
 _ACCEPTED = range(200, 300)
@@ -189,7 +189,7 @@ class _Listeners:
 _UNKNOWN = _Listeners({}, until=float("-inf"))
 
 _Waiting: TypeAlias = tuple[Notification, str] | None
-"""An occasion and its time; None ends the thread that reads them."""
+"""A notification and its time; None ends the thread that reads them."""
 
 
 class Deliveries:
@@ -218,7 +218,7 @@ class Deliveries:
         self._cache_seconds = cache_seconds
         self._known = _UNKNOWN
         self._generation = 0
-        self._occasions: queue.Queue[_Waiting] = queue.Queue(OCCASIONS_PENDING)
+        self._notifications: queue.Queue[_Waiting] = queue.Queue(NOTIFICATIONS_PENDING)
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
@@ -232,13 +232,13 @@ class Deliveries:
             self.publish(notification)
 
     def publish(self, notification: Notification) -> None:
-        """Has the webhooks told that listen to the occasion; returns at once and never raises."""
+        """Has the webhooks told that listen to it; returns at once and never raises."""
         known = self._known
         if time.monotonic() < known.until and not _anybody(known, notification):
             return
         try:
             self._start()
-            self._occasions.put_nowait((notification, _now()))
+            self._notifications.put_nowait((notification, _now()))
         except queue.Full:
             _logger.warning(
                 "Too many events: webhooks are not told of one of %r", notification.name
@@ -295,9 +295,10 @@ class Deliveries:
             self._closing.set()
         if thread is not None:
             with contextlib.suppress(queue.Full):
-                self._occasions.put(None, timeout=timeout_seconds)
+                self._notifications.put(None, timeout=timeout_seconds)
             thread.join(max(0.0, end - time.monotonic()))
-        abandoned = self._outbox.close(max(0.0, end - time.monotonic())) + self._occasions.qsize()
+        undelivered = self._outbox.close(max(0.0, end - time.monotonic()))
+        abandoned = undelivered + self._notifications.qsize()
         if abandoned:
             _logger.warning("%d webhook deliveries were abandoned at shutdown", abandoned)
 
@@ -313,7 +314,7 @@ class Deliveries:
                     self._thread.start()
 
     def _dispatch(self) -> None:
-        while (waiting := self._occasions.get()) is not None:
+        while (waiting := self._notifications.get()) is not None:
             notification, timestamp = waiting
             try:
                 self._tell(notification, timestamp)

@@ -83,15 +83,15 @@ class RestStore(RestWebhooks):
         """Closes the connections."""
         self._http.close()
 
-    def apply(self, change: Change[ResultT], *, by: Author) -> ResultT:  # noqa: ARG002 MLflow's API has no place for it
-        """See `Store`."""
+    def apply(self, change: Change[ResultT], *, by: Author) -> ResultT:
+        """See `Store`. The reason is sent along; who makes the change, the server says."""
         route = ROUTES.get(type(change))
         if route is None:
             refuse(f"make the change {type(change).__name__}")
         fields = wire.encode_request(route.request(change))
         result = partial(route.result, change)
         made: ResultT = self._http.write(
-            route.method, route.path, fields, result, name=change.model
+            route.method, route.path, fields, result, name=change.model, reason=by.reason
         )
         return made
 

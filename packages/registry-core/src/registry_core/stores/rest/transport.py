@@ -7,6 +7,7 @@ import time
 import urllib.parse
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar
 
 import attrs
@@ -20,6 +21,7 @@ from urllib3.exceptions import (
 )
 
 from registry_core import wire
+from registry_core.authors import REASON_HEADER
 from registry_core.errors import (
     NotPermittedError,
     StoreBusyError,
@@ -78,6 +80,8 @@ _UNCLEAR = "Whether the change was made is not known."
 _STRANGERS = (
     "Something else than a registry may answer there: a login page, a proxy or another service."
 )
+
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 T = TypeVar("T")
 
@@ -154,9 +158,16 @@ class Transport:
         decode: Callable[[wire.Json], T],
         *,
         name: str = "",
+        reason: str | None = None,
     ) -> T:
-        """What `decode` makes of the answer to a request that changes something; see `read`."""
-        return self._call(method, path, "", fields, decode, name=name, end=call_end())
+        """What `decode` makes of the answer to a request that changes something; see `read`.
+
+        `reason` is why it is made.
+        """
+        headers = _NO_HEADERS if reason is None else {REASON_HEADER: _header(reason)}
+        return self._call(
+            method, path, "", fields, decode, name=name, end=call_end(), headers=headers
+        )
 
     def ping(self) -> None:
         """Returns when the server answers that it is well."""
@@ -179,12 +190,14 @@ class Transport:
         *,
         name: str,
         end: float,
+        headers: Mapping[str, str] = _NO_HEADERS,
     ) -> T:
         path = _BASE_PATH + path
         said = f"{method} {self.url}{path} was answered with"
         fate = "" if method == "GET" else f" {_UNCLEAR}"
         try:
-            reply = self._request(method, f"{path}?{query}" if query else path, body, end=end)
+            target = f"{path}?{query}" if query else path
+            reply = self._request(method, target, body, end=end, headers=headers)
             if reply.status != HTTPStatus.OK:
                 raise self._error(reply, name)
             answer = json_object(reply.body, reply.headers.get("content-type"))
@@ -205,9 +218,15 @@ class Transport:
             ) from error
 
     def _request(
-        self, method: str, target: str, body: Mapping[str, Any] | None = None, *, end: float
+        self,
+        method: str,
+        target: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        end: float,
+        headers: Mapping[str, str] = _NO_HEADERS,
     ) -> _Reply:
-        headers, payload = self._headers, None
+        headers, payload = {**self._headers, **headers}, None
         if body is not None:
             headers = {**headers, "Content-Type": wire.JSON_CONTENT_TYPE}
             payload = wire.dumps(body)
@@ -318,3 +337,8 @@ def _retry_after(headers: Mapping[str, str], *, otherwise: int = 1) -> int:
     text = headers.get("retry-after", "")
     is_number = text.isascii() and text.isdecimal() and len(text) < 6  # noqa: PLR2004
     return int(text) if is_number else otherwise
+
+
+def _header(text: str) -> str:
+    """A text as the value of a header: one line of UTF-8, whose bytes are written as Latin-1."""
+    return " ".join(text.split()).encode().decode("latin-1")

@@ -81,7 +81,7 @@ StoredModel = _stored(
 
 @attrs.frozen(kw_only=True)
 class StoredArrival:
-    """Where an arriving model comes from; see `record.Arriving`."""
+    """Where an arriving model comes from; see `record.RenameIntent`."""
 
     source: str
     base: str

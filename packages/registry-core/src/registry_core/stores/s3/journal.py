@@ -92,7 +92,7 @@ Change: TypeAlias = Callable[[Entry], Content | None]
 """The new content for a key, or None to leave it as it is; raises what the caller is to see."""
 
 Settle: TypeAlias = Callable[[Entry], Entry]
-"""See `renames.Arrivals.settle`: what is read passes through it before anybody looks at it."""
+"""See `renames.RenameResolver.settle`: all that is read passes through it first."""
 
 
 class StaleEntryError(Exception):
