@@ -504,6 +504,26 @@ def test_each_request_that_is_an_event_is_told_and_no_other(client):
         assert receiver.got_nothing_more()
 
 
+def test_a_change_through_the_library_is_told_of_as_well():
+    """Events come from the change, not from the route: here a pipeline in the serving process."""
+    registry = Registry(MemoryStore(), local_sources=False)
+    http = TestClient(create_app(registry, LOCAL), base_url="http://127.0.0.1")
+    client = Client(http.__enter__())
+    try:
+        with Receiver() as receiver:
+            client.create(url=receiver.url, events=ALL_EVENTS)
+            ann = registry.acting_as("ann")
+            ann.create_registered_model("m")
+            assert receiver.next().event == "registered_model.created"
+            ann.create_model_version("m", source="s3://b/p")
+            assert receiver.next().event == "model_version.created"
+            ann.set_registered_model_alias("m", "champion", 1)
+            told = receiver.next().told["data"]
+            assert (told["alias"], told["version"]) == ("champion", "1")
+    finally:
+        client.stop()
+
+
 def test_older_layout_is_told_of_as_well(client):
     """The routes differ, not what they do."""
     with Receiver() as receiver:
