@@ -22,6 +22,7 @@ from registry_core.errors import (
     RegisteredModelNotFoundError,
     RegistryError,
     SearchTooSlowError,
+    StaleValueError,
     StoreUnavailableError,
     WebhookNotFoundError,
 )
@@ -59,6 +60,7 @@ EVERY = {
         "prompt. MLflow does not allow creating a model and a prompt with the same name."
     ),
     FilterSyntaxError("wrong", source="name", span=(0, 4)): "wrong",
+    StaleValueError("moved", current=5): "moved",
     StoreUnavailableError("down", retry_after_seconds=7): "down",
     SearchTooSlowError(30.0): (
         "The search has taken more than 30 seconds and was given up. Narrow it, by an equality on a "

@@ -68,9 +68,9 @@ for url in ("memory:", "sqlite:///" + sys.argv[1]):
 body = wire.dumps(wire.encode_registered_model(read[0]))
 seen["wire"] = json.loads(body)
 seen["from the wire"] = wire.decode_registered_model(json.loads(body)).latest_versions[0].licence
-document = documents.create_document(model, 1)
+document = documents.create_document(model, 1, model_id="i")
 document = documents.create_version(document, version, now=2)
-stored = codec.encode(Record().then("0" * 19, Model(model_id="i", document=document)))
+stored = codec.encode(Record().then("0" * 19, Model(document=document)))
 seen["bucket"] = json.loads(stored)
 seen["back"] = codec.decode("k", stored).content.document == document
 seen["columns"] = MODEL_FIELDS, VERSION_FIELDS

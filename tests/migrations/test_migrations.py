@@ -76,7 +76,12 @@ def catalog(url: str) -> list[tuple]:
     with connected(url) as run:
         if url.startswith("sqlite"):
             found = run("SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_master")
-            return sorted((*row[:3], re.sub(r"\s+", " ", row[3].replace('"', ""))) for row in found)
+            columns = [
+                ("columns", name, repr(run(f"PRAGMA table_xinfo({name})")))
+                for kind, name, *_ in found
+                if kind == "table"
+            ]
+            return sorted([*((*row[:3], *parts_of(row[3])) for row in found), *columns])
         columns = run(
             "SELECT table_name, column_name, ordinal_position, data_type, is_nullable, "
             "collation_name, column_default, generation_expression "
@@ -90,6 +95,13 @@ def catalog(url: str) -> list[tuple]:
             "WHERE connamespace = 'public'::regnamespace"
         )
         return sorted(map(repr, columns + indexes + constraints))
+
+
+def parts_of(text: str) -> list[str]:
+    """The parts of a statement of SQLite in any order: a column that was added is the last."""
+    return sorted(
+        re.split(r"\s*,\s*|\s*[()]\s*|\s+(?=CONSTRAINT)", re.sub(r'\s+|"', " ", text).strip())
+    )
 
 
 def migrate_from_nothing(url: str, revision: str = "head") -> None:

@@ -377,7 +377,7 @@ def test_every_statement_that_changes_something_by_itself_waits_for_locks_briefl
         *("create_model_tags", "update_model", "touch_model", "rename_model", "touch_versions"),
         *("create_version", "create_version_tags", "update_version", "finalize_version"),
         *("transition", "transition_and_archive", "delete_version", "touch_webhook"),
-        *("update_webhook", "lock_model", "lock_version"),
+        *("update_webhook", "lock_model", "add_event", "add_events"),
     }
     # Nobody else can have locked what does not exist.
     in_transactions.add("create_webhook")

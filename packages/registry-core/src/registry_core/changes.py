@@ -17,12 +17,14 @@ Values are valid when a change is made: `Registry` has checked them.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 import attrs
 
-from registry_core import documents
+from registry_core import documents, history
 from registry_core.documents import ModelDocument
+from registry_core.history import Action, Effect, new_model_id
 from registry_core.models import (
     ModelVersion,
     NewModelVersion,
@@ -31,6 +33,7 @@ from registry_core.models import (
     Stage,
     Status,
 )
+from registry_core.requirements import Requirement
 
 ResultT = TypeVar("ResultT")
 
@@ -38,10 +41,26 @@ ResultT = TypeVar("ResultT")
 class Change(ABC, Generic[ResultT]):
     """One change of one registered model; `ResultT` is what its caller gets."""
 
+    requires: tuple[Requirement, ...] = ()
+    """What must hold for the change to happen."""
+
     @property
     @abstractmethod
     def model(self) -> str:
         """The name of the registered model that the change is about."""
+
+    def make(self, document: ModelDocument | None, now: int) -> ModelDocument | None:
+        """Return the document after the change, as `apply`, if all that it requires holds.
+
+        Raises:
+            StaleValueError: Something that it requires does not hold.
+            RegistryError: As `apply`.
+        """
+        after = self.apply(document, now)
+        if document is not None:
+            for requirement in self.requires:
+                requirement.check(requirement.current(document))
+        return after
 
     @abstractmethod
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument | None:
@@ -63,6 +82,15 @@ class Change(ABC, Generic[ResultT]):
     def result(self, document: ModelDocument | None) -> ResultT:
         """Return what the caller gets, from the document that `apply` returned."""
 
+    @abstractmethod
+    def effects(
+        self, before: ModelDocument | None, after: ModelDocument | None
+    ) -> Iterable[Effect]:
+        """Return what the change has done, in order, from the documents around it.
+
+        A change that returned the very same document has no effects, and nobody asks for them.
+        """
+
 
 class _ModelChange(Change[RegisteredModel]):
     """A change whose caller gets the registered model."""
@@ -78,6 +106,7 @@ class _NamedChange:
     """The name of the model that a change is about, as a field of its own."""
 
     name: str
+    requires: tuple[Requirement, ...] = ()
 
     @property
     def model(self) -> str:
@@ -115,6 +144,7 @@ class CreateModel(_ModelChange):
     """
 
     new: NewRegisteredModel
+    model_id: str = attrs.field(factory=new_model_id, kw_only=True)
 
     @property
     def model(self) -> str:
@@ -125,7 +155,13 @@ class CreateModel(_ModelChange):
         """See `Change`. Both timestamps are now."""
         if document is not None:
             raise documents.taken(document, self.new)
-        return documents.create_document(self.new, now)
+        return documents.create_document(self.new, now, model_id=self.model_id)
+
+    def effects(
+        self, before: ModelDocument | None = None, after: ModelDocument | None = None
+    ) -> list[Effect]:
+        """See `Change`. They are known beforehand."""
+        return [Effect(action=Action.CREATE_MODEL, after=history.created_model(self.new))]
 
 
 @attrs.frozen(kw_only=True)
@@ -138,6 +174,17 @@ class UpdateModel(_NamedChange, _ModelChange):
         """See `Change`."""
         before = documents.present(document, self.name)
         return documents.update(before, description=self.description, now=now)
+
+    def effects(self, before: ModelDocument | None, after: ModelDocument | None) -> list[Effect]:
+        """See `Change`."""
+        assert before is not None, "only an existing model is updated"
+        return [
+            Effect(
+                action=Action.UPDATE_MODEL,
+                before=before.description or None,
+                after=self.description or None,
+            )
+        ]
 
 
 @attrs.frozen(kw_only=True)
@@ -159,14 +206,26 @@ class RenameModel(_NamedChange, _ModelChange):
         before = documents.present(document, self.name)
         return documents.rename(before, new_name=self.new_name, now=now)
 
+    def effects(
+        self, before: ModelDocument | None = None, after: ModelDocument | None = None
+    ) -> list[Effect]:
+        """See `Change`. They are known beforehand."""
+        return [Effect(action=Action.RENAME_MODEL, before=self.name, after=self.new_name)]
+
 
 @attrs.frozen(kw_only=True)
 class DeleteModel(_ModelPartChange):
     """Remove a registered model, its versions, tags, aliases and version counter."""
 
-    def apply(self, document: ModelDocument | None, now: int) -> None:  # noqa: ARG002 see `Change`
+    def apply(self, document: ModelDocument | None, now: int) -> None:
         """See `Change`."""
         documents.present(document, self.name)
+
+    def effects(
+        self, before: ModelDocument | None = None, after: ModelDocument | None = None
+    ) -> list[Effect]:
+        """See `Change`. They are known beforehand."""
+        return [Effect(action=Action.DELETE_MODEL)]
 
 
 @attrs.frozen
@@ -196,6 +255,19 @@ class CreateVersion(Change[ModelVersion]):
         assert document is not None, "the change keeps the model"
         return documents.last_created(document)
 
+    def effects(self, before: ModelDocument | None, after: ModelDocument | None) -> list[Effect]:
+        """See `Change`."""
+        assert after is not None, "the change keeps the model"
+        return [self.effect(after.next_version - 1)]
+
+    def effect(self, version: int) -> Effect:
+        """Return what the change has done, when the version has got its number."""
+        return Effect(
+            action=Action.CREATE_VERSION,
+            version=version,
+            after=history.created_version(self.new),
+        )
+
 
 @attrs.frozen(kw_only=True)
 class UpdateVersion(_VersionChange):
@@ -207,6 +279,20 @@ class UpdateVersion(_VersionChange):
         """See `Change`."""
         before = documents.present(document, self.name, self.version)
         return documents.update_version(before, self.version, description=self.description, now=now)
+
+    def effects(self, before: ModelDocument | None, after: ModelDocument | None) -> list[Effect]:
+        """See `Change`."""
+        assert before is not None, "only an existing version is updated"
+        return [self.effect(before.versions[self.version])]
+
+    def effect(self, before: ModelVersion) -> Effect:
+        """Return what the change does to a version."""
+        return Effect(
+            action=Action.UPDATE_VERSION,
+            version=self.version,
+            before=before.description or None,
+            after=self.description or None,
+        )
 
 
 @attrs.frozen(kw_only=True)
@@ -238,6 +324,21 @@ class FinalizeVersion(_VersionChange):
             now=now,
         )
 
+    def effects(
+        self, before: ModelDocument | None = None, after: ModelDocument | None = None
+    ) -> list[Effect]:
+        """See `Change`. They are known beforehand."""
+        return [
+            Effect(
+                action=Action.FINALIZE_VERSION,
+                version=self.version,
+                before={"status": Status.PENDING_REGISTRATION.value},
+                after=history.finalized(
+                    self.status, self.status_message, self.source, self.storage_location
+                ),
+            )
+        ]
+
 
 @attrs.frozen(kw_only=True)
 class TransitionVersion(_VersionChange):
@@ -261,6 +362,23 @@ class TransitionVersion(_VersionChange):
             now=now,
         )
 
+    def effects(self, before: ModelDocument | None, after: ModelDocument | None) -> list[Effect]:
+        """See `Change`."""
+        assert before is not None, "only an existing version changes its stage"
+        return self.moves(before.versions.values())
+
+    def moves(self, versions: Iterable[ModelVersion]) -> list[Effect]:
+        """Return what the change does to the versions, as they are before it: archived ones first."""  # noqa: E501
+        archived = [
+            _moved(each, Stage.ARCHIVED)
+            for each in versions
+            if self.archive_existing_versions
+            and each.current_stage is self.stage
+            and each.version != self.version
+        ]
+        moved = [_moved(each, self.stage) for each in versions if each.version == self.version]
+        return archived + moved
+
 
 @attrs.frozen(kw_only=True)
 class DeleteVersion(_ModelPartChange):
@@ -272,6 +390,23 @@ class DeleteVersion(_ModelPartChange):
         """See `Change`."""
         before = documents.present(document, self.name, self.version)
         return documents.delete_version(before, self.version, now=now)
+
+    def effects(self, before: ModelDocument | None, after: ModelDocument | None) -> list[Effect]:
+        """See `Change`."""
+        assert before is not None, "only an existing version is deleted"
+        return self.removes(before.versions[self.version])
+
+    def removes(self, version: ModelVersion) -> list[Effect]:
+        """Return what the change does to a version as it is before: first its aliases go."""
+        aliases = [
+            Effect(action=Action.DELETE_ALIAS, version=self.version, key=alias, before=self.version)
+            for alias in version.aliases
+        ]
+        fields = history.version_fields(version)
+        return [
+            *aliases,
+            Effect(action=Action.DELETE_VERSION, version=self.version, before=fields),
+        ]
 
 
 @attrs.frozen(kw_only=True)
@@ -285,10 +420,25 @@ class SetAlias(_ModelPartChange):
     alias: str
     version: int
 
-    def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:  # noqa: ARG002 see `Change`
+    def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
         before = documents.present(document, self.name, self.version)
         return documents.set_alias(before, self.alias, version=self.version)
+
+    def effects(self, before: ModelDocument | None, after: ModelDocument | None) -> list[Effect]:
+        """See `Change`."""
+        assert before is not None, "only an existing model has aliases"
+        return [self.effect(before.aliases.get(self.alias))]
+
+    def effect(self, before: int | None) -> Effect:
+        """Return what the change does to an alias that points at `before`."""
+        return Effect(
+            action=Action.SET_ALIAS,
+            version=self.version,
+            key=self.alias,
+            before=before,
+            after=self.version,
+        )
 
 
 @attrs.frozen(kw_only=True)
@@ -297,9 +447,18 @@ class DeleteAlias(_ModelPartChange):
 
     alias: str
 
-    def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:  # noqa: ARG002 see `Change`
+    def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
         return documents.delete_alias(documents.present(document, self.name), self.alias)
+
+    def effects(self, before: ModelDocument | None, after: ModelDocument | None) -> list[Effect]:
+        """See `Change`."""
+        assert before is not None, "only an existing model has aliases"
+        return [self.effect(before.aliases[self.alias])]
+
+    def effect(self, before: int) -> Effect:
+        """Return what the change does to an alias that points at `before`."""
+        return Effect(action=Action.DELETE_ALIAS, version=before, key=self.alias, before=before)
 
 
 @attrs.frozen(kw_only=True)
@@ -309,9 +468,18 @@ class SetModelTag(_ModelPartChange):
     key: str
     value: str
 
-    def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:  # noqa: ARG002 see `Change`
+    def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
         return documents.set_tag(documents.present(document, self.name), self.key, self.value)
+
+    def effects(self, before: ModelDocument | None, after: ModelDocument | None) -> list[Effect]:
+        """See `Change`."""
+        assert before is not None, "only an existing model has tags"
+        return [self.effect(before.tags.get(self.key))]
+
+    def effect(self, before: str | None) -> Effect:
+        """Return what the change does to a tag that is `before`."""
+        return Effect(action=Action.SET_MODEL_TAG, key=self.key, before=before, after=self.value)
 
 
 @attrs.frozen(kw_only=True)
@@ -320,9 +488,18 @@ class DeleteModelTag(_ModelPartChange):
 
     key: str
 
-    def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:  # noqa: ARG002 see `Change`
+    def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
         return documents.delete_tag(documents.present(document, self.name), self.key)
+
+    def effects(self, before: ModelDocument | None, after: ModelDocument | None) -> list[Effect]:
+        """See `Change`."""
+        assert before is not None, "only an existing model has tags"
+        return [self.effect(before.tags.get(self.key))]
+
+    def effect(self, before: str | None) -> Effect:
+        """Return what the change does to a tag that is `before`."""
+        return Effect(action=Action.DELETE_MODEL_TAG, key=self.key, before=before)
 
 
 @attrs.frozen(kw_only=True)
@@ -333,10 +510,25 @@ class SetVersionTag(_ModelPartChange):
     key: str
     value: str
 
-    def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:  # noqa: ARG002 see `Change`
+    def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
         before = documents.present(document, self.name, self.version)
         return documents.set_version_tag(before, self.version, self.key, self.value)
+
+    def effects(self, before: ModelDocument | None, after: ModelDocument | None) -> list[Effect]:
+        """See `Change`."""
+        assert before is not None, "only an existing model has tags"
+        return [self.effect(before.versions[self.version].tags.get(self.key))]
+
+    def effect(self, before: str | None) -> Effect:
+        """Return what the change does to a tag that is `before`."""
+        return Effect(
+            action=Action.SET_VERSION_TAG,
+            version=self.version,
+            key=self.key,
+            before=before,
+            after=self.value,
+        )
 
 
 @attrs.frozen(kw_only=True)
@@ -346,7 +538,27 @@ class DeleteVersionTag(_ModelPartChange):
     version: int
     key: str
 
-    def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:  # noqa: ARG002 see `Change`
+    def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
         before = documents.present(document, self.name, self.version)
         return documents.delete_version_tag(before, self.version, self.key)
+
+    def effects(self, before: ModelDocument | None, after: ModelDocument | None) -> list[Effect]:
+        """See `Change`."""
+        assert before is not None, "only an existing model has tags"
+        return [self.effect(before.versions[self.version].tags.get(self.key))]
+
+    def effect(self, before: str | None) -> Effect:
+        """Return what the change does to a tag that is `before`."""
+        return Effect(
+            action=Action.DELETE_VERSION_TAG, version=self.version, key=self.key, before=before
+        )
+
+
+def _moved(version: ModelVersion, stage: Stage) -> Effect:
+    return Effect(
+        action=Action.TRANSITION_VERSION,
+        version=version.version,
+        before=version.current_stage.value,
+        after=stage.value,
+    )

@@ -60,6 +60,8 @@ class ModelDocument(ModelFields):
     `build` sees to all of it.
     """
 
+    model_id: str = ""
+    """An id that no other model has or had; it stays when the model is renamed."""
     next_version: int = FIRST_VERSION
     """The number of the next version created; it never decreases."""
     versions: Mapping[int, ModelVersion] = attrs.field(factory=dict)
@@ -147,9 +149,9 @@ def taken(existing: ModelDocument, new: NewRegisteredModel) -> AlreadyExistsErro
 # The model
 
 
-def create_document(new: NewRegisteredModel, now: int) -> ModelDocument:
+def create_document(new: NewRegisteredModel, now: int, *, model_id: str = "") -> ModelDocument:
     """A new model without versions."""
-    return ModelDocument(**_fields_of_model(new.created(now=now)))
+    return ModelDocument(**_fields_of_model(new.created(now=now)), model_id=model_id)
 
 
 def build(doc: ModelDocument, versions: Iterable[ModelVersion]) -> ModelDocument:

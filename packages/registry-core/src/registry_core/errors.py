@@ -18,6 +18,7 @@ a client sees the same sentence on every path.
         SearchTooSlowError             it was given up; ask for less
       NotPermittedError                the backend refused the credentials
       ConflictError                    others changed what the call is about; nothing was written
+        StaleValueError                a value is not as the caller expects; carries what it is
         ContentionError                lost a race more often than we retry; nothing was written
       StoreUnavailableError            the database or bucket did not answer
         UnexpectedAnswerError          what answered is not, or not like, what the store asks
@@ -218,6 +219,17 @@ class ConflictError(RegistryError):
 
     Nothing was written.
     """
+
+
+class StaleValueError(ConflictError):
+    """What was to be changed is not what the caller expects it to be; `current` is what it is.
+
+    Nothing was written.
+    """
+
+    def __init__(self, message: str, *, current: str | int | None) -> None:
+        self.current = current
+        super().__init__(message)
 
 
 class ContentionError(ConflictError):

@@ -13,6 +13,7 @@ from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from registry_core.authors import Author
 from registry_core.changes import Change
+from registry_core.history import Event, EventQuery
 from registry_core.models import (
     ModelVersion,
     NewWebhook,
@@ -72,6 +73,18 @@ class Reads(Protocol):
         ...
 
 
+class Histories(Protocol):
+    """What was done to the registered models of a store."""
+
+    def events(self, query: EventQuery) -> list[Event]:
+        """The wanted events, at most `query.max_results` of them.
+
+        Raises:
+            RegisteredModelNotFoundError: the query names a model that does not exist.
+        """
+        ...
+
+
 class Writes(Protocol):
     """The one way to change a registered model."""
 
@@ -123,7 +136,7 @@ class Webhooks(Protocol):
 
 
 @runtime_checkable
-class Store(Reads, Writes, Webhooks, Protocol):
+class Store(Reads, Histories, Writes, Webhooks, Protocol):
     """Keeps a registry.
 
     - Atomic: all of a change happens, or nothing and an error.

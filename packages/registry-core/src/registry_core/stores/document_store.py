@@ -7,7 +7,7 @@ can say what it holds, as two mappings, for reading and for writing under a lock
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping, MutableSequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from registry_core.authors import Author
 from registry_core.changes import Change
 from registry_core.documents import ModelDocument
 from registry_core.errors import AlreadyExistsError, WebhookNotFoundError
+from registry_core.history import Event, EventQuery
 from registry_core.models import (
     ModelVersion,
     NewWebhook,
@@ -38,6 +39,8 @@ class Content:
 
     models: MutableMapping[str, ModelDocument] = attrs.field(factory=dict)
     """By name."""
+    events: MutableMapping[str, MutableSequence[Event]] = attrs.field(factory=dict)
+    """Of each model, by its id, in the order of their numbers; of deleted ones, too."""
     webhooks: MutableMapping[str, Webhook] = attrs.field(factory=dict)
     """By id."""
 
@@ -68,11 +71,24 @@ class MappingStore(ABC):
         raises.
         """
 
-    def apply(self, change: Change[ResultT], *, by: Author) -> ResultT:  # noqa: ARG002 kept with history
+    def apply(self, change: Change[ResultT], *, by: Author) -> ResultT:
         """See `Store`."""
         with self._writing() as content:
-            after = commit(change, content.models, self._clock())
+            now = self._clock()
+            before = content.models.get(change.model)
+            after = commit(change, content.models, now)
+            if after is not before:
+                record(content.events, events_of(change, before, after, now=now, by=by))
         return change.result(after)
+
+    def events(self, query: EventQuery) -> list[Event]:
+        """See `Store`."""
+        content = self._read()
+        if query.name is not None:
+            model_id = self._document(query.name).model_id
+            return query.page(tuple(content.events.get(model_id, ())))
+        listed = [content.events.get(doc.model_id, ()) for doc in tuple(content.models.values())]
+        return query.page([event for events in listed for event in tuple(events)])
 
     def get_registered_model(self, name: str) -> RegisteredModel:
         """See `Store`."""
@@ -141,7 +157,7 @@ def commit(
     A change that raises has changed nothing.
     """
     before = models.get(change.model)
-    after = change.apply(before, now)
+    after = change.make(before, now)
     if after is before:
         return after
     moves = before is not None and after is not None and after.name != before.name
@@ -152,6 +168,34 @@ def commit(
     if after is not None:
         models[after.name] = after
     return after
+
+
+def events_of(
+    change: Change[Any],
+    before: ModelDocument | None,
+    after: ModelDocument | None,
+    *,
+    now: int,
+    by: Author,
+    last: int = 0,
+) -> list[Event]:
+    """Return the events of a change that has made one document into another.
+
+    Their numbers follow `last`.
+    """
+    model = before or after
+    assert model is not None, "a change has a model before or after it"
+    return [
+        Event.of(effect, model_id=model.model_id, name=model.name, sequence=number, time=now, by=by)
+        for number, effect in enumerate(change.effects(before, after), last + 1)
+    ]
+
+
+def record(kept: MutableMapping[str, MutableSequence[Event]], events: Iterable[Event]) -> None:
+    """Add events to those of their model, with the next numbers."""
+    for event in events:
+        of_model = kept.setdefault(event.model_id, [])
+        of_model.append(attrs.evolve(event, sequence=len(of_model) + 1))
 
 
 def search_models(query: Query, models: Mapping[str, ModelDocument]) -> Page[RegisteredModel]:

@@ -130,6 +130,12 @@ def _version(text: str) -> int | str:
     return int(text) if re.fullmatch("-?[0-9]{1,100}", text) else text
 
 
+def _current(text: str) -> str | int | None:
+    if text == "absent":
+        return None
+    return text[1:-1] if text[0] == "'" else int(text)
+
+
 _MESSAGES: tuple[tuple[re.Pattern[str], Callable[[dict[str, Any], str], RegistryError]], ...] = (
     (
         re.compile(r"Registered Model with name=(?P<name>.*) not found\.?\Z", re.DOTALL),
@@ -162,6 +168,16 @@ _MESSAGES: tuple[tuple[re.Pattern[str], Callable[[dict[str, Any], str], Registry
     (
         re.compile(r"Webhook with ID (?P<id>.*) not found\.\Z", re.DOTALL),
         lambda found, _: errors.WebhookNotFoundError(found["id"]),
+    ),
+    (
+        re.compile(
+            r"(?P<begin>The .* of model '.*' is )(?P<current>absent|[0-9]{1,19}|'.*')"
+            r"(?P<end> and not (absent|[0-9]{1,19}|'.*'))\Z",
+            re.DOTALL,
+        ),
+        lambda found, _: errors.StaleValueError(
+            found["begin"] + found["current"] + found["end"], current=_current(found["current"])
+        ),
     ),
     (
         # MLflow appends the database's own message when a rename hits an existing name.

@@ -22,6 +22,7 @@ from registry_core.stores.sql.compiling import (
     waits_for_locks_briefly,
 )
 from registry_core.stores.sql.database import Insert
+from registry_core.stores.sql.events import noted_as
 from registry_core.stores.sql.parts import TAG_VALUE
 from registry_core.stores.sql.tables import (
     applied_operations,
@@ -33,7 +34,9 @@ from registry_core.stores.sql.tables import (
 
 _TIMES = ("creation_time", "last_updated_time")
 _NEW_MODEL = tuple(
-    column.name for column in registered_models.c if column.name not in (*_TIMES, "next_version")
+    column.name
+    for column in registered_models.c
+    if column.name not in (*_TIMES, "next_version", "last_event")
 )
 _NEW_VERSION = tuple(
     column.name for column in model_versions.c if column.name not in ("name", "version")
@@ -49,29 +52,33 @@ def creating_models(insert_into: Insert) -> dict[str, ClauseElement]:
     create = (
         insert_into(model)
         .from_select(
-            [*_NEW_MODEL, *_TIMES, "next_version"],
+            [*_NEW_MODEL, *_TIMES, "next_version", "last_event"],
             select(
                 *(given(name) for name in _NEW_MODEL),
                 *(param("now").label(name) for name in _TIMES),
                 _ONE.label("next_version"),
+                _ONE.label("last_event"),
             ).where(waits_for_locks_briefly()),
             include_defaults=False,
         )
         .on_conflict_do_nothing(index_elements=["name"])
-        .returning(model.c.name)
+        .returning(model.c.name, model.c.model_id, model.c.last_event)
     )
     created = create.cte("created")
     tags = ["name", "key", *TAG_VALUE]
     tagged = insert(registered_model_tags).from_select(
         tags, select(created.c.name, *given_tags()), include_defaults=False
     )
+    event = noted_as(select(created.c.model_id, created.c.last_event, created.c.name))
     return {
         "create_model": create,
         "create_model_tags": insert(registered_model_tags).from_select(
             tags, select(given("name"), *given_tags()), include_defaults=False
         ),
-        "create_model_at_once": _noted(created),
-        "create_tagged_model_at_once": _noted(created).add_cte(tagged.cte("tagged")),
+        "create_model_at_once": _noted(created).add_cte(event.cte("event")),
+        "create_tagged_model_at_once": _noted(created).add_cte(
+            tagged.cte("tagged"), event.cte("event")
+        ),
     }
 
 
@@ -85,8 +92,17 @@ def creating_versions() -> dict[str, ClauseElement]:
     take = (
         update(model)
         .where(model.c.name == param("name"), waits_for_locks_briefly())
-        .values(next_version=model.c.next_version + _ONE, last_updated_time=param("creation_time"))
-        .returning(model.c.name, (model.c.next_version - _ONE).label("version"))
+        .values(
+            next_version=model.c.next_version + _ONE,
+            last_event=model.c.last_event + _ONE,
+            last_updated_time=param("creation_time"),
+        )
+        .returning(
+            model.c.name,
+            (model.c.next_version - _ONE).label("version"),
+            model.c.model_id,
+            model.c.last_event,
+        )
     )
     names = ["name", "version", *_NEW_VERSION]
     values = [given(name) for name in _NEW_VERSION]
@@ -104,6 +120,9 @@ def creating_versions() -> dict[str, ClauseElement]:
         select(created.c.name, created.c.version, time, *given_tags()),
         include_defaults=False,
     )
+    event = noted_as(
+        select(taken.c.model_id, taken.c.last_event, taken.c.name), of_version=taken.c.version
+    )
     return {
         "take_version": take,
         "create_version": insert(model_versions).values({name: param(name) for name in names}),
@@ -112,7 +131,9 @@ def creating_versions() -> dict[str, ClauseElement]:
             select(given("name"), given("version"), time, *given_tags()),
             include_defaults=False,
         ),
-        "create_version_at_once": _noted(created, created.c.version).add_cte(tagged.cte("tagged")),
+        "create_version_at_once": _noted(created, created.c.version).add_cte(
+            tagged.cte("tagged"), event.cte("event")
+        ),
     }
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Select, Table, delete, func, literal_column, select
+from sqlalchemy import Select, Table, Text, cast, delete, func, literal_column, select
 from sqlalchemy.sql.elements import ClauseElement, ColumnElement
-from sqlalchemy.sql.selectable import FromClause
+from sqlalchemy.sql.selectable import CTE, FromClause
 
 from registry_core.stores.sql.compiling import bytes_of, given, param, waits_for_locks_briefly
 from registry_core.stores.sql.database import Insert
+from registry_core.stores.sql.events import locked_model, noted
 from registry_core.stores.sql.tables import (
     model_version_tags,
     model_versions,
@@ -31,50 +32,100 @@ def is_version(version: FromClause) -> tuple[ColumnElement[bool], ...]:
 
 
 def writing_parts(insert_into: Insert) -> dict[str, ClauseElement]:
-    """Setting is one statement: its foreign key says whether there is something to set it on.
+    """The statements on parts, and PostgreSQL's that note the event with them.
 
-    It gives no row where the owner has as many others as the values `most_...` allow. That counts
-    what is committed when it starts; `lock_...` keeps others from adding any meanwhile.
+    Setting gives no row where the part is as it should be, and where the owner has as many others
+    as the values `most_...` allow, or is absent.
+    """
+    model, version = registered_models, model_versions
+    alias = registered_model_aliases
+    model_tag, version_tag = registered_model_tags, model_version_tags
+    locked = locked_model()
+    return {
+        "lock_model": select(model.c.model_id)
+        .where(model.c.name == param("name"), waits_for_locks_briefly())
+        .with_for_update(key_share=True),
+        "get_alias": select(alias.c.version).where(*_is(alias, "name", "alias")),
+        "get_model_tag": select(model_tag.c.value).where(*_is(model_tag, "name", "key")),
+        "get_version_tag": select(version_tag.c.value).where(
+            *_is(version_tag, "name", "version", "key")
+        ),
+        "get_stage": select(version.c.current_stage).where(*is_version(version)),
+        **_setting(insert_into, None),
+        **_deleting(None),
+        **_at_once(_setting(insert_into, locked)),
+        **_at_once(_deleting(locked), is_removal=True),
+    }
+
+
+def _at_once(changes: dict[str, Any], *, is_removal: bool = False) -> dict[str, ClauseElement]:
+    noting: dict[str, ClauseElement] = {}
+    for name, change in changes.items():
+        changed = change.cte("changed")
+        if not is_removal:
+            noting[f"{name}_at_once"] = noted(changed)
+        elif name == "delete_alias":
+            number = changed.c.version
+            noting[f"{name}_at_once"] = noted(changed, version=number, before=cast(number, Text))
+        else:
+            # A JSON text of what it was.
+            value = func.to_json(changed.c.value)
+            noting[f"{name}_at_once"] = noted(changed, before=cast(value, Text))
+    return noting
+
+
+def _setting(insert_into: Insert, locked: CTE | None) -> dict[str, Any]:
+    """Setting is one statement; a foreign key says whether there is something to set it on.
 
     A tag of a version repeats the version's time, so it is selected from the version, and there is
     no row where there is no version. The version is locked, lest its time change meanwhile.
     """
-    model, version = registered_models, model_versions
     model_tag, version_tag = registered_model_tags, model_version_tags
-    alias = registered_model_aliases
+    alias, version = registered_model_aliases, model_versions
     tag = [given(name) for name in ("key", *TAG_VALUE)]
-    version_columns = [version.c[name] for name in ("name", "version", "last_updated_time")]
+    name = given("name") if locked is None else locked.c.name
+    of_model = select(name, *tag).where(
+        _has_room_for_tag(model_tag, "name"), waits_for_locks_briefly()
+    )
+    columns = [version.c[each] for each in ("name", "version", "last_updated_time")]
     of_version = (
-        select(*version_columns, *tag)
+        select(*columns, *tag)
         .where(
             *is_version(version),
             _has_room_for_tag(version_tag, "name", "version"),
             waits_for_locks_briefly(),
         )
-        .with_for_update(read=True, key_share=True)
+        .with_for_update(read=True, key_share=True, of=version)
     )
-    of_model = select(given("name"), *tag).where(
-        _has_room_for_tag(model_tag, "name"), waits_for_locks_briefly()
-    )
-    to_version = select(*(given(name) for name in ("name", "alias", "version"))).where(
+    if locked is not None:
+        of_version = of_version.where(version.c.name == locked.c.name)
+    to_version = select(name, given("alias"), given("version")).where(
         _among_others(alias, "alias", "name", holds=func.count() < param("most_aliases")),
         waits_for_locks_briefly(),
     )
     into_tag, into_alias = insert_into(version_tag), insert_into(alias)
     return {
-        "lock_model": select(model.c.name)
-        .where(model.c.name == param("name"))
-        .with_for_update(key_share=True),
-        "lock_version": select(version.c.version)
-        .where(*is_version(version))
-        .with_for_update(key_share=True),
         "set_model_tag": _upsert(insert_into(model_tag), of_model, ("name", "key"), TAG_VALUE),
         "set_version_tag": _upsert(into_tag, of_version, ("name", "version", "key"), TAG_VALUE),
         "set_alias": _upsert(into_alias, to_version, ("name", "alias"), ("version",)),
-        "delete_model_tag": _delete(model_tag, "name", "key"),
-        "delete_version_tag": _delete(version_tag, "name", "version", "key"),
-        "delete_alias": _delete(alias, "name", "alias"),
     }
+
+
+def _deleting(locked: CTE | None) -> dict[str, Any]:
+    model_tag, version_tag = registered_model_tags, model_version_tags
+    return {
+        "delete_model_tag": _delete(model_tag, locked, "name", "key", former="value"),
+        "delete_version_tag": _delete(
+            version_tag, locked, "name", "version", "key", former="value"
+        ),
+        "delete_alias": _delete(
+            registered_model_aliases, locked, "name", "alias", former="version"
+        ),
+    }
+
+
+def _is(table: Table, *keys: str) -> list[ColumnElement[bool]]:
+    return [table.c[key] == param(key) for key in keys]
 
 
 def _has_room_for_tag(tags: Table, *owner: str) -> ColumnElement[bool]:
@@ -92,21 +143,22 @@ def _among_others(
     return select(holds).where(*mine, parts.c[key] != param(key)).correlate(None).scalar_subquery()
 
 
-def _upsert(
-    into: Any, selected: Select[Any], keys: Sequence[str], values: Sequence[str]
-) -> ClauseElement:
-    """Puts what is selected, in the place of what has the same keys, if that exists."""
+def _upsert(into: Any, selected: Select[Any], keys: Sequence[str], values: Sequence[str]) -> Any:
+    """Put what is selected in the place of what has the same keys and is not the same."""
     columns = [column.name for column in selected.selected_columns]
     insertion = into.from_select(columns, selected, include_defaults=False)
-    upsert: ClauseElement = insertion.on_conflict_do_update(
-        index_elements=keys, set_={name: insertion.excluded[name] for name in values}
+    return insertion.on_conflict_do_update(
+        index_elements=keys,
+        set_={name: insertion.excluded[name] for name in values},
+        where=into.table.c[values[0]] != insertion.excluded[values[0]],
     ).returning(into.table.c[keys[0]])
-    return upsert
 
 
-def _delete(table: Table, *keys: str) -> ClauseElement:
+def _delete(table: Table, locked: CTE | None, *keys: str, former: str) -> Any:
+    # As a subquery, which runs before any row is looked at.
+    owner = [] if locked is None else [table.c.name == select(locked.c.name).scalar_subquery()]
     return (
         delete(table)
-        .where(*(table.c[key] == param(key) for key in keys), waits_for_locks_briefly())
-        .returning(table.c[keys[0]])
+        .where(*_is(table, *keys), *owner, waits_for_locks_briefly())
+        .returning(table.c[keys[0]], table.c[former])
     )

@@ -27,6 +27,7 @@ from sqlalchemy.sql.selectable import FromClause, ScalarSelect
 from registry_core import validation
 from registry_core.fields import Field, scalars_of
 from registry_core.models import ModelVersion, RegisteredModel, Stage
+from registry_core.stores.sql import events
 from registry_core.stores.sql.compiling import (
     Statement,
     array,
@@ -195,13 +196,27 @@ class Statements:
     transition_and_archive: Statement
     delete_version: Statement
     lock_model: Statement
-    lock_version: Statement
+    get_alias: Statement
+    get_model_tag: Statement
+    get_version_tag: Statement
+    get_stage: Statement
+    take_numbers: Statement
+    note_event: Statement
+    add_event: Statement
+    add_events: Statement
     set_alias: Statement
     delete_alias: Statement
     set_model_tag: Statement
     delete_model_tag: Statement
     set_version_tag: Statement
     delete_version_tag: Statement
+    set_alias_at_once: Statement
+    delete_alias_at_once: Statement
+    set_model_tag_at_once: Statement
+    delete_model_tag_at_once: Statement
+    set_version_tag_at_once: Statement
+    delete_version_tag_at_once: Statement
+    delete_model_at_once: Statement
     create_webhook: Statement
     get_webhook: Statement
     list_webhooks: Statement
@@ -223,6 +238,7 @@ def statements(dialect: Dialect, insert_into: Insert) -> Statements:
         **writing_parts(insert_into),
         **_writing_webhooks(),
         **operations(),
+        **events.statements(),
     }
     # Of one row, those that may have more than others are enough.
     long_columns = {
@@ -282,7 +298,19 @@ def _writing_models(insert_into: Insert) -> dict[str, ClauseElement]:
         "delete_model": delete(model)
         .where(named, waits_for_locks_briefly())
         .returning(model.c.name),
+        "delete_model_at_once": _deleting_model(),
     }
+
+
+def _deleting_model() -> ClauseElement:
+    model = registered_models
+    gone = (
+        delete(model)
+        .where(model.c.name == param("name"), waits_for_locks_briefly())
+        .returning(model.c.model_id, (model.c.last_event + _ONE).label("last_event"), model.c.name)
+        .cte("gone")
+    )
+    return events.noted_as(select(gone.c.model_id, gone.c.last_event, gone.c.name))
 
 
 def _writing_versions() -> dict[str, ClauseElement]:

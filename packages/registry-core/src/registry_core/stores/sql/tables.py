@@ -46,6 +46,7 @@ from sqlalchemy import (
     Uuid,
     func,
     literal_column,
+    text,
 )
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.types import TypeEngine
@@ -111,6 +112,8 @@ registered_models = Table(
     metadata,
     *_columns(RegisteredModel),
     _integer("next_version"),
+    _optional("model_id"),
+    Column("last_event", BigInteger, nullable=False, server_default=text("0")),
     PrimaryKeyConstraint("name", name="pk_registered_models"),
 )
 
@@ -189,6 +192,40 @@ registered_model_aliases = Table(
     ),
     sqlite_with_rowid=False,
 )
+
+model_events = Table(
+    "model_events",
+    metadata,
+    _required("model_id"),
+    _integer("sequence"),
+    _required("name"),
+    _integer("time"),
+    _required("actor"),
+    _integer("is_authenticated"),
+    _required("origin"),
+    _optional("reason"),
+    _required("action"),
+    _required("subject"),
+    Column("version", BigInteger, nullable=True),
+    _optional("key"),
+    _optional("before"),
+    _optional("after"),
+    PrimaryKeyConstraint("model_id", "sequence", name="pk_model_events"),
+    sqlite_with_rowid=False,
+)
+"""What was done: see `registry_core.history`. Nothing refers to it, because it outlives the models.
+Values are JSON; what a thing was before is left out where the event before says it."""
+
+# Every model has an id; it can be missing only while an upgrade is under way.
+Index("ix_registered_models_model_id", registered_models.c.model_id, unique=True)
+# What a thing was before an event, and everything that happened to it.
+Index(
+    "ix_model_events_subject",
+    model_events.c.model_id,
+    model_events.c.subject,
+    model_events.c.sequence,
+)
+Index("ix_model_events_time", model_events.c.time, model_events.c.model_id, model_events.c.sequence)
 
 webhooks = Table(
     "webhooks",

@@ -1,0 +1,266 @@
+"""What was done to registered models: events, what they are about, and how they are asked for.
+
+Every change of a registered model that changes something is an event: who made it, when, why,
+through what, and what the changed thing was before and is afterwards. The events of one model are
+numbered 1, 2, 3 and so on, in the order in which the changes took effect; a number is never missing
+and never used again. They belong to the model's id, so that they follow a rename, and a later
+namesake begins with none.
+
+An event is about one thing, its `subject`: an alias, a tag, the stage of a version. The state of a
+thing before an event is its state after the event before it, so stores need not keep it twice.
+"""
+
+from __future__ import annotations
+
+import enum
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import attrs
+
+from registry_core.authors import Author, Origin
+from registry_core.models import ModelVersion, NewModelVersion, NewRegisteredModel, Stage, Status
+
+Value: TypeAlias = str | int | Mapping[str, Any] | None
+"""What a thing is: the text of a tag or description, the number that an alias points at, the name
+of a stage, the fields of a model or version; None where it does not exist. JSON can hold it."""
+
+EVENTS_MAX_RESULTS = 1_000
+"""Events of one page."""
+
+
+class Action(enum.StrEnum):
+    """What was done."""
+
+    CREATE_MODEL = "create_model"
+    UPDATE_MODEL = "update_model"
+    RENAME_MODEL = "rename_model"
+    DELETE_MODEL = "delete_model"
+    CREATE_VERSION = "create_version"
+    UPDATE_VERSION = "update_version"
+    FINALIZE_VERSION = "finalize_version"
+    TRANSITION_VERSION = "transition_version"
+    DELETE_VERSION = "delete_version"
+    SET_ALIAS = "set_alias"
+    DELETE_ALIAS = "delete_alias"
+    SET_MODEL_TAG = "set_model_tag"
+    DELETE_MODEL_TAG = "delete_model_tag"
+    SET_VERSION_TAG = "set_version_tag"
+    DELETE_VERSION_TAG = "delete_version_tag"
+
+
+@attrs.frozen(kw_only=True)
+class Effect:
+    """What a change has done to one thing."""
+
+    action: Action
+    version: int | None = None
+    """The model version that it is about: of an alias, the one that it points at, or pointed at."""
+    key: str | None = None
+    """The alias, or the key of the tag."""
+    before: Value = None
+    after: Value = None
+
+    @property
+    def subject(self) -> str:
+        """What the effect is about; see `subject`."""
+        return subject(self.action, self.version, self.key)
+
+
+@attrs.frozen(kw_only=True)
+class Event:
+    """An effect on a registered model, with its author, its time and its number."""
+
+    model_id: str
+    """The model's id, which stays when the model is renamed."""
+    name: str
+    """The model's name before the event; of its creation, the name it got."""
+    sequence: int
+    time: int
+    """Milliseconds since the epoch, by the store's clock. Clocks may be set back; numbers not."""
+    actor: str
+    is_authenticated: bool = False
+    """Whether a server has proved `actor`; otherwise the name is a claim."""
+    origin: Origin = Origin.LIBRARY
+    reason: str | None = None
+    action: Action
+    version: int | None = None
+    """The model version that the event is about: of an alias, the one that it points at, or, when
+    it was removed, pointed at."""
+    key: str | None = None
+    """The alias, or the key of the tag."""
+    before: Value = None
+    after: Value = None
+
+    @property
+    def subject(self) -> str:
+        """What the event is about; see `subject`."""
+        return subject(self.action, self.version, self.key)
+
+    @classmethod
+    def of(
+        cls, effect: Effect, *, model_id: str, name: str, sequence: int, time: int, by: Author
+    ) -> Event:
+        """Return the event of an effect."""
+        return cls(
+            model_id=model_id,
+            name=name,
+            sequence=sequence,
+            time=time,
+            actor=by.actor,
+            is_authenticated=by.is_authenticated,
+            origin=by.origin,
+            reason=by.reason,
+            action=effect.action,
+            version=effect.version,
+            key=effect.key,
+            before=effect.before,
+            after=effect.after,
+        )
+
+
+@attrs.frozen(kw_only=True)
+class EventQuery:
+    """Which events are wanted, newest first unless it says otherwise.
+
+    With a model they are in the order of their numbers. Without one they are those of all models
+    that exist, in the order of their times; of one moment, by model and number.
+    """
+
+    name: str | None = None
+    """The registered model; None for all."""
+    alias: str | None = None
+    version: int | None = None
+    actions: frozenset[Action] = frozenset()
+    """Any of these; all if there are none."""
+    since: int | None = None
+    """Milliseconds since the epoch; events of that moment are among them."""
+    until: int | None = None
+    """Milliseconds since the epoch; events of that moment are not among them."""
+    newest_first: bool = True
+    max_results: int = 100
+    after: tuple[int, str, int] | None = None
+    """The time, model id and number of the event that the page starts after."""
+
+    def matches(self, event: Event) -> bool:
+        """Whether an event of the model, or of any, is wanted."""
+        return (
+            (self.alias is None or (event.key == self.alias and event.action in ALIAS_ACTIONS))
+            and (self.version is None or event.version == self.version)
+            and (not self.actions or event.action in self.actions)
+            and (self.since is None or event.time >= self.since)
+            and (self.until is None or event.time < self.until)
+        )
+
+    def page(self, events: Sequence[Event]) -> list[Event]:
+        """Return the page from events of the model, or of all models, in any order."""
+        wanted = sorted(filter(self.matches, events), key=self.position, reverse=self.newest_first)
+        if self.after is not None:
+            start = self._place(self.after)
+            wanted = [each for each in wanted if self._is_beyond(self.position(each), start)]
+        return wanted[: self.max_results]
+
+    def position(self, event: Event) -> tuple[Any, ...]:
+        """Return where an event stands among those that the query is about."""
+        return self._place(place_of(event))
+
+    def _place(self, place: tuple[int, str, int]) -> tuple[Any, ...]:
+        return place if self.name is None else place[2:]
+
+    def _is_beyond(self, position: tuple[Any, ...], start: tuple[Any, ...]) -> bool:
+        return position < start if self.newest_first else position > start
+
+
+ALIAS_ACTIONS = frozenset({Action.SET_ALIAS, Action.DELETE_ALIAS})
+
+_SUBJECTS = {
+    Action.CREATE_MODEL: "model",
+    Action.UPDATE_MODEL: "description",
+    Action.RENAME_MODEL: "name",
+    Action.DELETE_MODEL: "model",
+    Action.CREATE_VERSION: "version:{version}",
+    Action.UPDATE_VERSION: "version:{version}/description",
+    Action.FINALIZE_VERSION: "version:{version}/status",
+    Action.TRANSITION_VERSION: "version:{version}/stage",
+    Action.DELETE_VERSION: "version:{version}",
+    Action.SET_ALIAS: "alias:{key}",
+    Action.DELETE_ALIAS: "alias:{key}",
+    Action.SET_MODEL_TAG: "tag:{key}",
+    Action.DELETE_MODEL_TAG: "tag:{key}",
+    Action.SET_VERSION_TAG: "version:{version}/tag:{key}",
+    Action.DELETE_VERSION_TAG: "version:{version}/tag:{key}",
+}
+
+
+def subject(action: Action, version: int | None, key: str | None) -> str:
+    """Return a text that two events have in common if they are about the same thing."""
+    return _SUBJECTS[action].format(version=version, key=key)
+
+
+def place_of(event: Event) -> tuple[int, str, int]:
+    """Return the time, the model's id and the number of an event: its place among all events."""
+    return event.time, event.model_id, event.sequence
+
+
+def new_model_id() -> str:
+    """Return an id that no other registered model has or had."""
+    return secrets.token_hex(8)
+
+
+# What is recorded of a thing that was created or deleted
+
+
+def created_model(new: NewRegisteredModel) -> Mapping[str, Any]:
+    """Return what the event of a creation says of a registered model."""
+    return _given(
+        {
+            "name": new.name,
+            "description": new.description,
+            "deployment_job_id": new.deployment_job_id,
+            "tags": dict(sorted(new.tags.items())),
+        }
+    )
+
+
+def created_version(new: NewModelVersion) -> Mapping[str, Any]:
+    """Return what the event of a creation says of a model version."""
+    return version_fields(new.created(0, now=0))
+
+
+def version_fields(version: ModelVersion) -> Mapping[str, Any]:
+    """Return what an event says of a model version: all fields that are given but number and times."""  # noqa: E501
+    stage, status = version.current_stage, version.status
+    return _given(
+        {
+            "source": version.source,
+            "storage_location": version.storage_location,
+            "run_id": version.run_id,
+            "run_link": version.run_link,
+            "current_stage": None if stage is Stage.NONE else stage.value,
+            "status": None if status is Status.READY else status.value,
+            "status_message": version.status_message,
+            "description": version.description,
+            "user_id": version.user_id,
+            "model_id": version.model_id,
+            "tags": dict(version.tags),
+        }
+    )
+
+
+def finalized(
+    status: Status, message: str | None, source: str | None, location: str | None
+) -> Mapping[str, Any]:
+    """Return what the event of a version's finalization says."""
+    return _given(
+        {
+            "status": status.value,
+            "status_message": message,
+            "source": source,
+            "storage_location": location,
+        }
+    )
+
+
+def _given(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value not in (None, "", {})}

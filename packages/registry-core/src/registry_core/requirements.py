@@ -1,0 +1,103 @@
+"""What must hold of a registered model for a change to happen: compare-and-set, as values.
+
+A change carries its requirements. The store looks at them in the same atomic step as it makes the
+change, so that no other change comes in between.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import attrs
+
+from registry_core.documents import ModelDocument, model_version
+from registry_core.errors import StaleValueError
+
+
+class Requirement(ABC):
+    """One thing that must be as somebody expects it."""
+
+    @abstractmethod
+    def current(self, document: ModelDocument) -> Any:
+        """Return what the thing is; None where it does not exist.
+
+        Raises:
+            NotFoundError: What it belongs to does not exist.
+        """
+
+    @abstractmethod
+    def check(self, current: Any) -> None:
+        """Accept what the thing is.
+
+        Raises:
+            StaleValueError: It is not as it must be; the error names what it is.
+        """
+
+
+@attrs.frozen(kw_only=True)
+class AliasIs(Requirement):
+    """An alias points at a version, or at none."""
+
+    name: str
+    alias: str
+    version: int | None
+
+    def current(self, document: ModelDocument) -> int | None:
+        """See `Requirement`."""
+        return document.aliases.get(self.alias)
+
+    def check(self, current: int | None) -> None:
+        """See `Requirement`."""
+        _check(f"alias '{self.alias}'", self.name, self.version, current)
+
+
+@attrs.frozen(kw_only=True)
+class StageIs(Requirement):
+    """A version is in a stage."""
+
+    name: str
+    version: int
+    stage: str
+
+    def current(self, document: ModelDocument) -> str:
+        """See `Requirement`."""
+        return model_version(document, self.version).current_stage.value
+
+    def check(self, current: str) -> None:
+        """See `Requirement`."""
+        _check(f"stage of version {self.version}", self.name, self.stage, current)
+
+
+@attrs.frozen(kw_only=True)
+class TagIs(Requirement):
+    """A tag of the model, or of one of its versions, has a value, or does not exist."""
+
+    name: str
+    version: int | None = None
+    key: str
+    value: str | None
+
+    def current(self, document: ModelDocument) -> str | None:
+        """See `Requirement`."""
+        owner = document if self.version is None else model_version(document, self.version)
+        return owner.tags.get(self.key)
+
+    def check(self, current: str | None) -> None:
+        """See `Requirement`."""
+        of = "" if self.version is None else f" of version {self.version}"
+        _check(f"tag '{self.key}'{of}", self.name, self.value, current)
+
+
+def _check(what: str, name: str, expected: str | int | None, current: str | int | None) -> None:
+    if current != expected:
+        raise StaleValueError(
+            f"The {what} of model '{name}' is {_shown(current)} and not {_shown(expected)}",
+            current=current,
+        )
+
+
+def _shown(value: str | int | None) -> str:
+    if value is None:
+        return "absent"
+    return str(value) if isinstance(value, int) else f"'{value}'"

@@ -1,0 +1,407 @@
+"""Events in a database: the statements that add them with their change, and that read them.
+
+Strategy: an event is written in the transaction of its change, and gets its number under the lock
+of the model's row, which the change takes before it does anything. So the order of the numbers is
+the order of the effects. On PostgreSQL a small change takes all steps in one statement, in an order
+that the data dictates: lock the model, change, take a number if something changed, note the event.
+The steps see one snapshot, so what a thing was before is not read there; the event before says it.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Select, Text, cast, insert, literal_column, or_, select, update
+from sqlalchemy.engine import Dialect
+from sqlalchemy.sql.dml import ReturningInsert
+from sqlalchemy.sql.elements import ClauseElement, ColumnElement
+from sqlalchemy.sql.selectable import CTE, FromClause
+
+from registry_core.authors import Author, Origin
+from registry_core.errors import StoreCorruptedError
+from registry_core.history import Action, Effect, Event, EventQuery, Value, subject
+from registry_core.models import Stage
+from registry_core.stores.sql.compiling import (
+    Statement,
+    compiled,
+    element,
+    elements,
+    given,
+    param,
+    waits_for_locks_briefly,
+)
+from registry_core.stores.sql.tables import model_events, registered_models
+
+_ONE: ColumnElement[int] = literal_column("1")
+
+COLUMNS = (
+    "model_id",
+    "sequence",
+    "name",
+    "time",
+    "actor",
+    "is_authenticated",
+    "origin",
+    "reason",
+    "action",
+    "subject",
+    "version",
+    "key",
+    "before",
+    "after",
+)
+"""The columns of an event, in the order in which it is read."""
+
+_GIVEN = tuple(f"event_{name}" for name in COLUMNS[3:])
+"""The parameters of an event whose every value is known beforehand."""
+
+
+# What is written
+
+
+def locked_model() -> CTE:
+    """The row of the model that the parameter `name` names, locked for the rest of the change."""
+    model = registered_models
+    return (
+        select(model.c.name, model.c.model_id)
+        .where(model.c.name == param("name"), waits_for_locks_briefly())
+        .with_for_update(key_share=True)
+        .cte("locked")
+    )
+
+
+def noted(
+    changed: FromClause,
+    *,
+    version: ColumnElement[Any] | None = None,
+    before: ColumnElement[Any] | None = None,
+) -> ReturningInsert[Any]:
+    """Take the next number for each row of `changed`, of which there is one at most, and note it.
+
+    `version` and `before` are columns of `changed` that the event gets; the parameters otherwise.
+    """
+    model = registered_models
+    numbered = (
+        update(model)
+        .where(model.c.name == changed.c.name)
+        .values(last_event=model.c.last_event + _ONE)
+        .returning(model.c.model_id, model.c.last_event, model.c.name)
+        .cte("numbered")
+    )
+    return noted_as(
+        select(numbered.c.model_id, numbered.c.last_event, numbered.c.name),
+        version=version,
+        before=before,
+    )
+
+
+def noted_as(
+    numbered: Select[Any],
+    *,
+    of_version: ColumnElement[Any] | None = None,
+    version: ColumnElement[Any] | None = None,
+    before: ColumnElement[Any] | None = None,
+) -> ReturningInsert[Any]:
+    """Note an event whose model id, number and name are selected.
+
+    `of_version` is the version that it is about, where that is not known beforehand.
+    """
+    columns = {name: given(f"event_{name}") for name in COLUMNS[3:]}
+    if version is not None:
+        columns["version"] = version.label("event_version")
+    if of_version is not None:
+        columns["version"] = of_version.label("event_version")
+        columns["subject"] = _version_subject(of_version).label("event_subject")
+    if before is not None:
+        columns["before"] = before.label("event_before")
+    selected = numbered.add_columns(*columns.values())
+    return (
+        insert(model_events)
+        .from_select(list(COLUMNS), selected, include_defaults=False)
+        .returning(model_events.c.sequence)
+    )
+
+
+def statements() -> dict[str, ClauseElement]:
+    """The steps that add events to a change of several statements."""
+    model = registered_models
+    event = elements(param("events"))
+    texts = ("action", "subject", "version", "key", "before", "after")
+    values = {
+        name: element(event.c.value, literal_column(str(index)))
+        for index, name in enumerate(("sequence", *texts))
+    }
+    numbers = {
+        name: cast(values[name], model_events.c[name].type) for name in ("sequence", "version")
+    }
+    columns = [
+        given("model_id"),
+        numbers["sequence"].label("sequence"),
+        given("name"),
+        *(given(f"event_{name}").label(name) for name in ("time", "actor", "is_authenticated")),
+        *(given(f"event_{name}").label(name) for name in ("origin", "reason")),
+        values["action"].label("action"),
+        values["subject"].label("subject"),
+        numbers["version"].label("version"),
+        *(values[name].label(name) for name in ("key", "before", "after")),
+    ]
+    return {
+        "take_numbers": update(model)
+        .where(model.c.name == param("name"), waits_for_locks_briefly())
+        .values(last_event=model.c.last_event + param("count"))
+        .returning(model.c.model_id, model.c.last_event),
+        "note_event": noted_as(_numbered()),
+        "add_event": insert(model_events).values(
+            {name: param(name) for name in COLUMNS[:3]}
+            | {name: param(f"event_{name}") for name in COLUMNS[3:]}
+        ),
+        "add_events": insert(model_events).from_select(
+            list(COLUMNS), select(*columns), include_defaults=False
+        ),
+    }
+
+
+def _numbered() -> Select[Any]:
+    """The model that the parameter `name` names, with the next number, which is taken."""
+    model = registered_models
+    numbered = (
+        update(model)
+        .where(model.c.name == param("name"), waits_for_locks_briefly())
+        .values(last_event=model.c.last_event + _ONE)
+        .returning(model.c.model_id, model.c.last_event, model.c.name)
+        .cte("numbered")
+    )
+    return select(numbered.c.model_id, numbered.c.last_event, numbered.c.name)
+
+
+def author_values(by: Author, now: int) -> dict[str, Any]:
+    """The values that all events of a change have."""
+    return {
+        "event_time": now,
+        "event_actor": by.actor,
+        "event_is_authenticated": int(by.is_authenticated),
+        "event_origin": by.origin.value,
+        "event_reason": by.reason,
+    }
+
+
+def event_values(effect: Effect, by: Author, now: int) -> dict[str, Any]:
+    """The values of one event for `noted`."""
+    return author_values(by, now) | {
+        "event_action": effect.action.value,
+        "event_subject": effect.subject,
+        "event_version": effect.version,
+        "event_key": effect.key,
+        "event_before": _dumped(effect.before),
+        "event_after": _dumped(effect.after),
+    }
+
+
+def events_value(effects: Iterable[Effect], *, first: int) -> str:
+    """The value `events` of `add_events`."""
+    return json.dumps(
+        [
+            (
+                str(number),
+                effect.action.value,
+                effect.subject,
+                None if effect.version is None else str(effect.version),
+                effect.key,
+                _dumped(effect.before),
+                _dumped(effect.after),
+            )
+            for number, effect in enumerate(effects, first)
+        ],
+        ensure_ascii=False,
+    )
+
+
+def _dumped(value: Value) -> str | None:
+    return None if value is None else json.dumps(value, ensure_ascii=False)
+
+
+# What is read
+
+
+@functools.cache
+def page(dialect: Dialect, query: EventQuery) -> Statement:
+    """The statement for queries of one shape; see `shape`."""
+    event, model = model_events.alias("e"), registered_models.alias("m")
+    keys = (
+        [event.c.sequence]
+        if query.name is not None
+        else [event.c.time, event.c.model_id, event.c.sequence]
+    )
+    ordered = [key.desc() if query.newest_first else key for key in keys]
+    statement = (
+        select(*(event.c[name] for name in COLUMNS), *_around(event))
+        .join(model, model.c.model_id == event.c.model_id)
+        .where(*_conditions(query, event, model))
+        .order_by(*ordered)
+        .limit(param("most"))
+        .offset(literal_column("0"))
+    )
+    return compiled(statement, dialect)
+
+
+def shape(query: EventQuery) -> EventQuery:
+    """The query with nothing in it that does not change its statement."""
+    return EventQuery(
+        name=None if query.name is None else "",
+        alias=None if query.alias is None else "",
+        version=None if query.version is None else 0,
+        actions=query.actions,
+        since=None if query.since is None else 0,
+        until=None if query.until is None else 0,
+        newest_first=query.newest_first,
+        after=None if query.after is None else (0, "", 0),
+    )
+
+
+def page_values(query: EventQuery) -> dict[str, Any]:
+    """The values of the statement for a query."""
+    time, model_id, sequence = query.after or (0, "", 0)
+    return {
+        "name": query.name,
+        "subject": None if query.alias is None else subject(Action.SET_ALIAS, None, query.alias),
+        "version": query.version,
+        "since": query.since,
+        "until": query.until,
+        "after_time": time,
+        "after_model": model_id,
+        "after_sequence": sequence,
+        "most": query.max_results,
+    }
+
+
+def _conditions(
+    query: EventQuery, event: FromClause, model: FromClause
+) -> Iterable[ColumnElement[bool]]:
+    if query.name is not None:
+        yield model.c.name == param("name")
+    if query.alias is not None:
+        yield event.c.subject == param("subject")
+    if query.version is not None:
+        yield event.c.version == param("version")
+    if query.actions:
+        yield or_(
+            *(event.c.action == literal_column(f"'{each.value}'") for each in sorted(query.actions))
+        )
+    if query.since is not None:
+        yield event.c.time >= param("since")
+    if query.until is not None:
+        yield event.c.time < param("until")
+    if query.after is not None:
+        yield _beyond(query, event)
+
+
+def _beyond(query: EventQuery, event: FromClause) -> ColumnElement[bool]:
+    place: list[tuple[ColumnElement[Any], ColumnElement[Any]]] = [
+        (event.c.sequence, param("after_sequence"))
+    ]
+    if query.name is None:
+        place = [
+            (event.c.time, param("after_time")),
+            (event.c.model_id, param("after_model")),
+            *place,
+        ]
+    beyond: ColumnElement[bool] | None = None
+    for column, value in reversed(place):
+        further = column < value if query.newest_first else column > value
+        beyond = further if beyond is None else further | ((column == value) & beyond)
+    assert beyond is not None, "a place has at least one column"
+    return beyond
+
+
+def _around(event: FromClause) -> Iterable[ColumnElement[Any]]:
+    """What the thing became by the event before, and what its owner was created with."""
+    owner = _version_subject(event.c.version)
+    for subject_ in (event.c.subject, owner, literal_column("'model'")):
+        before = model_events.alias()
+        yield (
+            select(before.c.after)
+            .where(
+                before.c.model_id == event.c.model_id,
+                before.c.subject == subject_,
+                before.c.sequence < event.c.sequence,
+            )
+            .order_by(before.c.sequence.desc())
+            .limit(_ONE)
+            .offset(literal_column("0"))
+            .correlate(event)
+            .scalar_subquery()
+        )
+
+
+def _version_subject(version: ColumnElement[Any]) -> ColumnElement[str]:
+    """The subject of the creation and deletion of a version."""
+    return literal_column("'version:'").op("||")(cast(version, Text))
+
+
+def event_of(row: tuple[Any, ...]) -> Event:
+    """The event in a row of `page`.
+
+    Raises:
+        StoreCorruptedError: no call can have written the row.
+    """
+    *own, previous, version, model = row
+    fields = dict(zip(COLUMNS, own, strict=True))
+    del fields["subject"]
+    try:
+        action = Action(fields.pop("action"))
+        before, after = _loaded(fields.pop("before")), _loaded(fields.pop("after"))
+        if before is None and action in _LEFT_OUT:
+            before = _before(action, fields["key"], previous, version, model)
+        return Event(
+            action=action,
+            origin=Origin(fields.pop("origin")),
+            is_authenticated=bool(fields.pop("is_authenticated")),
+            before=before,
+            after=after,
+            **fields,
+        )
+    except (ValueError, TypeError, AttributeError) as error:
+        raise StoreCorruptedError(
+            f"The row of event {own[1]} of model {own[2]!r} cannot be read: {error}"
+        ) from error
+
+
+_LEFT_OUT = frozenset(
+    {
+        Action.UPDATE_MODEL,
+        Action.UPDATE_VERSION,
+        Action.TRANSITION_VERSION,
+        Action.SET_ALIAS,
+        Action.SET_MODEL_TAG,
+        Action.SET_VERSION_TAG,
+    }
+)
+"""Events of which what was before is not written; the event before them says it."""
+
+
+def _before(
+    action: Action, key: str | None, previous: str | None, version: str | None, model: str | None
+) -> Value:
+    value: Value
+    if previous is not None:
+        value = _loaded(previous)
+        return value
+    owner: dict[str, Any] = {}
+    if action is Action.UPDATE_MODEL or action is Action.SET_MODEL_TAG:
+        owner = _loaded(model) or {}
+    elif action is not Action.SET_ALIAS:
+        owner = _loaded(version) or {}
+    if action is Action.TRANSITION_VERSION:
+        value = owner.get("current_stage", Stage.NONE.value)
+    elif action in (Action.UPDATE_MODEL, Action.UPDATE_VERSION):
+        value = owner.get("description")
+    else:
+        value = owner.get("tags", {}).get(key)
+    return value
+
+
+def _loaded(text: str | None) -> Any:
+    return None if text is None else json.loads(text)
