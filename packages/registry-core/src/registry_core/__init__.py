@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         RegistryError,
         SchemaOutOfDateError,
         SearchTooSlowError,
+        StaleValueError,
         StoreBusyError,
         StoreCorruptedError,
         StoreUnavailableError,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
         UnsupportedBackendError,
         WebhookNotFoundError,
     )
+    from registry_core.history import Event
     from registry_core.models import ModelVersion, RegisteredModel, Stage, Status
     from registry_core.registry import Registry
     from registry_core.search import Page
@@ -71,6 +73,7 @@ __all__ = [
     "BackendNotInstalledError",
     "ConflictError",
     "ContentionError",
+    "Event",
     "FilterSyntaxError",
     "InvalidArgumentError",
     "InvalidUrlError",
@@ -90,6 +93,7 @@ __all__ = [
     "SchemaOutOfDateError",
     "SearchTooSlowError",
     "Stage",
+    "StaleValueError",
     "Status",
     "Store",
     "StoreBusyError",
@@ -118,6 +122,7 @@ _HOMES = {
     "store_revision": "backends",
     "store_url": "backends",
     "upgrade_store": "backends",
+    "Event": "history",
     "ModelVersion": "models",
     "RegisteredModel": "models",
     "Stage": "models",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,7 +12,7 @@ from urllib.parse import quote
 
 import attrs
 
-from registry_core import sources, uris, validation
+from registry_core import histories, sources, uris, validation
 from registry_core.artifacts import ArtifactStore, Manifest
 from registry_core.artifacts.trees import Progress
 from registry_core.artifacts.versions import DEFAULT_GRACE_SECONDS, ModelArtifacts
@@ -34,12 +35,16 @@ from registry_core.changes import (
 )
 from registry_core.errors import InvalidArgumentError, StoreCorruptedError
 from registry_core.fsck import GRACE_SECONDS, Fsck, Report
+from registry_core.history import Action, Event
 from registry_core.models import (
+    UNSET,
     ModelVersion,
     NewRegisteredModel,
     RegisteredModel,
     Stage,
+    Unset,
 )
+from registry_core.requirements import AliasIs, Requirement, StageIs, TagIs
 from registry_core.search import (
     Entity,
     Page,
@@ -372,12 +377,17 @@ class Registry:
         *,
         stage: str,
         archive_existing_versions: bool = False,
+        expected: str | Unset = UNSET,
         reason: str | None = None,
     ) -> ModelVersion:
-        """The model version in that stage.
+        """Move the model version to a stage, and return it.
 
         With `archive_existing_versions`, which only Staging and Production allow, every other
-        version in the stage becomes Archived in the same step.
+        version in the stage becomes Archived in the same step. `expected` is the stage that the
+        version has to be in now; any by default.
+
+        Raises:
+            StaleValueError: The version is in another stage; nothing was changed.
         """
         target = Stage.parse(stage)
         if archive_existing_versions and not target.is_active:
@@ -392,6 +402,9 @@ class Registry:
             version=number,
             stage=target,
             archive_existing_versions=archive_existing_versions,
+            requires=()
+            if isinstance(expected, Unset)
+            else (StageIs(name=name, version=number, stage=Stage.parse(expected).value),),
         )
         return self._writer(reason).apply(change)
 
@@ -521,13 +534,62 @@ class Registry:
     # Aliases and tags
 
     def set_registered_model_alias(
-        self, name: str, alias: str, version: int | str, *, reason: str | None = None
+        self,
+        name: str,
+        alias: str,
+        version: int | str,
+        *,
+        expected: int | Unset | None = UNSET,
+        reason: str | None = None,
     ) -> None:
-        """Points the alias at that version, wherever it pointed before."""
+        """Point the alias at that version.
+
+        Args:
+            name: The registered model.
+            alias: The alias.
+            version: The number of the version, or its digits.
+            expected: Where the alias has to point now: a version's number, or None for nowhere.
+                Anywhere by default.
+            reason: Why, for the history.
+
+        Raises:
+            StaleValueError: The alias does not point where it is expected; nothing was changed.
+
+        Example:
+            >>> registry.set_registered_model_alias("churn", "champion", 7, expected=5)
+        """
         validation.model_name(name)
         validation.new_alias(alias)
         name, number = validation.version_key(name, version)
-        self._writer(reason).apply(SetAlias(name=name, alias=alias, version=number))
+        requires = () if isinstance(expected, Unset) else (_alias_is(name, alias, expected),)
+        change = SetAlias(name=name, alias=alias, version=number, requires=requires)
+        self._writer(reason).apply(change)
+
+    def rollback_registered_model_alias(
+        self, name: str, alias: str, *, to: int | None = None, reason: str | None = None
+    ) -> int | None:
+        """Point the alias where it pointed before, and return that version's number.
+
+        Args:
+            name: The registered model.
+            alias: The alias.
+            to: The number of an event in the model's history: the alias points then where it
+                pointed after that event. By default the last change of the alias is undone.
+            reason: Why, for the history; the rollback is an event like all others.
+
+        Returns:
+            None when the alias did not exist then, and was removed.
+
+        Raises:
+            InvalidArgumentError: The history says nothing of the alias.
+            StaleValueError: Somebody else has moved the alias meanwhile; nothing was changed.
+            ModelVersionNotFoundError: The version that the alias pointed at was deleted.
+        """
+        validation.model_name(name)
+        validation.alias(alias)
+        change = histories.rollback(self.store, name, alias, to=to)
+        self._writer(reason).apply(change)
+        return change.version if isinstance(change, SetAlias) else None
 
     def get_model_version_by_alias(self, name: str, alias: str) -> ModelVersion:
         """The version that the alias names; `latest` in any case is the one numbered highest.
@@ -538,48 +600,172 @@ class Registry:
         return version_by_alias(self.store, name, alias)
 
     def delete_registered_model_alias(
-        self, name: str, alias: str, *, reason: str | None = None
+        self,
+        name: str,
+        alias: str,
+        *,
+        expected: int | Unset | None = UNSET,
+        reason: str | None = None,
     ) -> None:
-        """Removes the alias; an absent one is no error."""
-        change = DeleteAlias(name=validation.model_name(name), alias=validation.alias(alias))
-        self._writer(reason).apply(change)
+        """Remove the alias; an absent one is no error.
+
+        `expected` as in `set_registered_model_alias`.
+        """
+        name, alias = validation.model_name(name), validation.alias(alias)
+        requires = () if isinstance(expected, Unset) else (_alias_is(name, alias, expected),)
+        self._writer(reason).apply(DeleteAlias(name=name, alias=alias, requires=requires))
 
     def set_registered_model_tag(
-        self, name: str, key: str, value: str, *, reason: str | None = None
+        self,
+        name: str,
+        key: str,
+        value: str,
+        *,
+        expected: str | Unset | None = UNSET,
+        reason: str | None = None,
     ) -> None:
-        """Sets a tag of the registered model, whatever it was."""
+        """Set a tag of the registered model.
+
+        `expected` is what it has to be now, None for absent; anything by default.
+
+        Raises:
+            StaleValueError: The tag is not what is expected; nothing was changed.
+        """
+        name, key = validation.model_name(name), validation.tag_key(key)
         change = SetModelTag(
-            name=validation.model_name(name),
-            key=validation.tag_key(key),
+            name=name,
+            key=key,
             value=validation.tag_value(value),
+            requires=_tag_is(name, None, key, expected),
         )
         self._writer(reason).apply(change)
 
     def delete_registered_model_tag(
-        self, name: str, key: str, *, reason: str | None = None
+        self,
+        name: str,
+        key: str,
+        *,
+        expected: str | Unset | None = UNSET,
+        reason: str | None = None,
     ) -> None:
-        """Removes a tag of the registered model; an absent one is no error."""
-        change = DeleteModelTag(name=validation.model_name(name), key=validation.tag_key(key))
+        """Remove a tag of the registered model; an absent one is no error.
+
+        `expected` as in `set_registered_model_tag`.
+        """
+        name, key = validation.model_name(name), validation.tag_key(key)
+        change = DeleteModelTag(name=name, key=key, requires=_tag_is(name, None, key, expected))
         self._writer(reason).apply(change)
 
     def set_model_version_tag(
-        self, name: str, version: int | str, key: str, value: str, *, reason: str | None = None
+        self,
+        name: str,
+        version: int | str,
+        key: str,
+        value: str,
+        *,
+        expected: str | Unset | None = UNSET,
+        reason: str | None = None,
     ) -> None:
-        """Sets a tag of the model version, whatever it was."""
+        """Set a tag of the model version; `expected` as in `set_registered_model_tag`."""
         _check_spelling(name, version)
         validation.tag_key(key)
         validation.version_tag_value(value, key=key)
         name, number = validation.version_key(name, version)
-        self._writer(reason).apply(SetVersionTag(name=name, version=number, key=key, value=value))
+        requires = _tag_is(name, number, key, expected)
+        change = SetVersionTag(name=name, version=number, key=key, value=value, requires=requires)
+        self._writer(reason).apply(change)
 
     def delete_model_version_tag(
-        self, name: str, version: int | str, key: str, *, reason: str | None = None
+        self,
+        name: str,
+        version: int | str,
+        key: str,
+        *,
+        expected: str | Unset | None = UNSET,
+        reason: str | None = None,
     ) -> None:
-        """Removes a tag of the model version; an absent one is no error."""
+        """Remove a tag of the model version; an absent one is no error.
+
+        `expected` as in `set_registered_model_tag`.
+        """
         _check_spelling(name, version)
         validation.tag_key(key)
         name, number = validation.version_key(name, version)
-        self._writer(reason).apply(DeleteVersionTag(name=name, version=number, key=key))
+        requires = _tag_is(name, number, key, expected)
+        change = DeleteVersionTag(name=name, version=number, key=key, requires=requires)
+        self._writer(reason).apply(change)
+
+    # History
+
+    def history(
+        self,
+        name: str,
+        *,
+        alias: str | None = None,
+        version: int | str | None = None,
+        actions: Iterable[Action | str] | None = None,
+        since: int | datetime | None = None,
+        until: int | datetime | None = None,
+        newest_first: bool = True,
+    ) -> Iterator[Event]:
+        """Return what was done to a registered model, in the order of the events' numbers.
+
+        Args:
+            name: The registered model, by the name that it has now.
+            alias: Only events about this alias.
+            version: Only events about this version.
+            actions: Only events of these kinds; see `registry_core.history.Action`.
+            since: Only events of this moment or later: milliseconds since the epoch, or a
+                `datetime` with a time zone.
+            until: Only events before this moment.
+            newest_first: Whether the newest event comes first.
+
+        Raises:
+            RegisteredModelNotFoundError: The model does not exist; raised by the first event.
+
+        Example:
+            >>> for event in registry.history("churn", alias="champion"):
+            ...     print(event.time, event.actor, event.before, event.after, event.reason)
+        """
+        query = histories.query(
+            name,
+            alias=alias,
+            version=version,
+            actions=actions,
+            since=since,
+            until=until,
+            newest_first=newest_first,
+        )
+        return histories.iterate(self.store, query)
+
+    def activity(
+        self,
+        *,
+        actions: Iterable[Action | str] | None = None,
+        since: int | datetime | None = None,
+        until: int | datetime | None = None,
+        newest_first: bool = True,
+    ) -> Iterator[Event]:
+        """Return what was done to all registered models that exist, in the order of time.
+
+        The arguments are those of `history`.
+        """
+        query = histories.query(
+            None, actions=actions, since=since, until=until, newest_first=newest_first
+        )
+        return histories.iterate(self.store, query)
+
+
+def _alias_is(name: str, alias: str, expected: int | None) -> Requirement:
+    return AliasIs(name=name, alias=alias, version=expected)
+
+
+def _tag_is(
+    name: str, version: int | None, key: str, expected: str | Unset | None
+) -> tuple[Requirement, ...]:
+    if isinstance(expected, Unset):
+        return ()
+    return (TagIs(name=name, version=version, key=key, value=expected),)
 
 
 def _check_spelling(name: str, version: int | str) -> None:
