@@ -16,9 +16,10 @@ from registry_server import Settings, create_app
 from registry_server.http.operations import (
     API,
     LONG_BODY_BYTES,
-    REGISTRY_OPERATIONS,
+    OWN_API,
     SHORT_BODY_BYTES,
 )
+from registry_server.http.own import ALL_OPERATIONS
 from registry_server.process import protocol
 
 ROOT = Path(__file__).parents[2]
@@ -46,9 +47,10 @@ def test_page_has_every_route_of_the_api_and_no_other():
     with open_registry("memory:") as registry:
         app = create_app(registry, Settings(artifacts=None))
     served = {
-        (method, re.sub(r":\w+}", "}", route.path.removeprefix(API)))
+        (method, re.sub(r":\w+}", "}", route.path.removeprefix(API).removeprefix(OWN_API)))
         for route in app.routes
-        if route.path.startswith(f"{API}/") and "/model-registry/" not in route.path
+        if route.path.startswith((f"{API}/", f"{OWN_API}/"))
+        and "/model-registry/" not in route.path
         for method in methods(route)
         if method not in {"HEAD", "OPTIONS"}
     }
@@ -57,7 +59,7 @@ def test_page_has_every_route_of_the_api_and_no_other():
 
 def test_page_has_every_field_and_marks_the_required_ones():
     """In the order in which they are checked."""
-    for operation in REGISTRY_OPERATIONS:
+    for operation in ALL_OPERATIONS:
         fields, answer = documented()[operation.method, operation.path]
         assert fields == ", ".join(
             field.name + ("*" if field.default is attrs.NOTHING else "")

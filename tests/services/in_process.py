@@ -22,7 +22,8 @@ from registry_core.testing.calls import TESTER
 from registry_core.validation import REGISTERED_MODELS_MAX_RESULTS
 from registry_server import Settings, create_app
 from registry_server.http.app import Application
-from registry_server.http.operations import ALL_OPERATIONS, Operation
+from registry_server.http.operations import Operation
+from registry_server.http.own import ALL_OPERATIONS
 from services.wire_client import API, Answer
 
 LOCAL_HOST = (b"host", b"127.0.0.1:8000")

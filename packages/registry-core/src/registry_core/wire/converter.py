@@ -52,7 +52,7 @@ T = TypeVar("T")
 _Hook: TypeAlias = Callable[[Any, Any], Any]
 
 _NUMERAL = re.compile(r"[+-]?[0-9]{1,19}\Z")
-_REQUEST_MODULES = (requests.__name__, f"{__package__}.webhooks")
+_REQUEST_MODULES = (requests.__name__, f"{__package__}.webhooks", f"{__package__}.history")
 _INT64 = range(-(2**63), 2**63)
 
 

@@ -24,10 +24,11 @@ from registry_core import Registry
 from registry_core.wire import Json
 from registry_server.access.users import Users
 from registry_server.artifacts import artifact_part
-from registry_server.http import openapi, probes, responses
+from registry_server.http import openapi, own, probes, responses
 from registry_server.http.metrics import Metrics
 from registry_server.http.middleware import OPERATION, Middleware
-from registry_server.http.operations import ALL_OPERATIONS, Operation
+from registry_server.http.operations import Operation
+from registry_server.http.own import ALL_OPERATIONS
 from registry_server.http.parts import Backend, Part
 from registry_server.http.responses import RequestRefusedError, Response
 from registry_server.http.serving import Lanes, Served
@@ -135,7 +136,7 @@ def _operation_parts(
 
 
 def _document(operations: Sequence[Operation[Any, Any]], others: Iterable[Part]) -> Json:
-    schemas: Json = {}
+    schemas: Json = {**own.SCHEMAS}
     paths: Json = {}
     for part in others:
         schemas.update(part.schemas)

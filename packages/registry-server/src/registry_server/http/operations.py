@@ -2,7 +2,7 @@
 
 A row says where it is served (a prefix, a method and a path), the class of the request, the
 `Registry` call, and the shape of the answer. `REGISTRY_OPERATIONS` has what MLflow names
-(contract 2), `OWN_OPERATIONS` what its API cannot say. Rows of other modules are appended where
+(contract 2), `own` has what its API cannot say. Rows of other modules are appended where
 the application is made.
 """
 
@@ -430,9 +430,3 @@ _MODEL_VERSIONS: tuple[Operation[Any, Any], ...] = (
 
 REGISTRY_OPERATIONS = _REGISTERED_MODELS + _MODEL_VERSIONS
 """The 22 operations on registered models and model versions."""
-
-OWN_OPERATIONS: tuple[Operation[Any, Any], ...] = ()
-"""The operations under `OWN_API`."""
-
-ALL_OPERATIONS = (*REGISTRY_OPERATIONS, *OWN_OPERATIONS)
-"""What every application serves, beside the operations of its other parts."""

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import attrs
 
@@ -14,6 +15,7 @@ from registry_core import wire
 from registry_core.authors import Author
 from registry_core.changes import Change
 from registry_core.errors import InvalidArgumentError, NotFoundError, StoreCorruptedError
+from registry_core.history import Event, EventQuery
 from registry_core.models import ModelVersion, RegisteredModel
 from registry_core.search import (
     AttributeRef,
@@ -22,6 +24,7 @@ from registry_core.search import (
     Op,
     Page,
     Query,
+    paging,
     parse_order_by,
     render_filter,
     render_order_by,
@@ -30,10 +33,16 @@ from registry_core.search import (
 from registry_core.store import Clock, system_clock
 from registry_core.stores.rest.address import parse_address
 from registry_core.stores.rest.answers import aliased, complete, model_of, version_of
-from registry_core.stores.rest.routes import ROUTES, refuse
-from registry_core.stores.rest.transport import AnswerTooLargeError, Transport, call_end
+from registry_core.stores.rest.routes import refuse, route_of
+from registry_core.stores.rest.transport import (
+    OWN_API,
+    AnswerTooLargeError,
+    Transport,
+    call_end,
+)
 from registry_core.stores.rest.webhooks import RestWebhooks, next_page, wire_list
 from registry_core.wire import requests
+from registry_core.wire.history import decode_event
 
 SMALLER_PAGE = 10
 """How many times smaller the page is that is asked for when one was too much for an answer."""
@@ -85,15 +94,24 @@ class RestStore(RestWebhooks):
 
     def apply(self, change: Change[ResultT], *, by: Author) -> ResultT:
         """See `Store`. The reason is sent along; who makes the change, the server says."""
-        route = ROUTES.get(type(change))
-        if route is None:
-            refuse(f"make the change {type(change).__name__}")
+        route = route_of(change)
         fields = wire.encode_request(route.request(change))
         result = partial(route.result, change)
         made: ResultT = self._http.write(
             route.method, route.path, fields, result, name=change.model, reason=by.reason
         )
         return made
+
+    def events(self, query: EventQuery) -> list[Event]:
+        """See `Store`.
+
+        Raises:
+            UnsupportedBackendError: the server is MLflow's, which keeps no history.
+        """
+        path = f"{OWN_API}/activity"
+        if query.name is not None:
+            path = f"{OWN_API}/models/{quote(query.name, safe='')}/history"
+        return self._http.read(path, _event_fields(query), _events, name=query.name or "")
 
     def get_registered_model(self, name: str) -> RegisteredModel:
         """See `Store`."""
@@ -226,6 +244,24 @@ class RestStore(RestWebhooks):
 
 _MODELS = "registered_models"
 _VERSIONS = "model_versions"
+
+
+def _event_fields(query: EventQuery) -> dict[str, Any]:
+    fields = {
+        "alias": query.alias,
+        "version": query.version,
+        "action": sorted(query.actions),
+        "since": query.since,
+        "until": query.until,
+        "order": None if query.newest_first else "oldest_first",
+        "max_results": query.max_results,
+        "page_token": None if query.after is None else paging.encode([*query.after]),
+    }
+    return {name: value for name, value in fields.items() if value not in (None, [])}
+
+
+def _events(answer: wire.Json) -> list[Event]:
+    return [decode_event(item) for item in wire_list(answer, "events")]
 
 
 def _artifact_uri(answer: wire.Json) -> str | None:

@@ -70,6 +70,9 @@ MLflow reads where there is no query (contract 1.2)."""
 LOCATION_MAX_LENGTH = 500
 """Characters of the address of a redirection that an error repeats."""
 
+OWN_API = "/api/registry/v1"
+"""The prefix of the routes that our own server has beside MLflow's."""
+
 _BASE_PATH = "/api/2.0/mlflow"
 _REFUSED = frozenset({408, 429})
 """Statuses of a request that the server did not carry out."""
@@ -192,7 +195,8 @@ class Transport:
         end: float,
         headers: Mapping[str, str] = _NO_HEADERS,
     ) -> T:
-        path = _BASE_PATH + path
+        if not path.startswith(OWN_API):
+            path = _BASE_PATH + path
         said = f"{method} {self.url}{path} was answered with"
         fate = "" if method == "GET" else f" {_UNCLEAR}"
         try:
