@@ -28,6 +28,12 @@ class Regctl:
         assert (result.exit_code, result.stderr) == (0, ""), result.stderr
         return result.stdout
 
+    def says(self, *arguments: str) -> str:
+        """The notice of a command that must succeed and print no result."""
+        result = self.run(*arguments)
+        assert (result.exit_code, result.stdout) == (0, ""), result.stderr
+        return result.stderr
+
     def json(self, *arguments: str) -> Any:
         """The JSON that a command prints."""
         return json.loads(self.ok("-o", "json", *arguments))

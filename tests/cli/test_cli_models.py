@@ -129,14 +129,14 @@ def test_tag_and_untag_take_several(churn: Regctl) -> None:
 @pytest.mark.parametrize("version", ["3", "models:/churn/3", "models:/churn/latest"])
 def test_alias_takes_a_number_or_a_uri(churn: Regctl, version: str) -> None:
     """An alias moves to the version, however that is written."""
-    churn.ok("models", "alias", "churn", "champion", version)
+    churn.says("models", "alias", "churn", "champion", version)
     assert churn.names("versions", "get", "models:/churn@champion") == ["models:/churn/3"]
 
 
 def test_alias_promotes_another_alias(churn: Regctl) -> None:
     """The version that one alias names can be given another."""
-    churn.ok("models", "alias", "churn", "challenger", "3")
-    churn.ok("models", "alias", "churn", "champion", "models:/churn@challenger")
+    churn.says("models", "alias", "churn", "challenger", "3")
+    churn.says("models", "alias", "churn", "champion", "models:/churn@challenger")
     assert churn.names("versions", "get", "models:/churn@champion") == ["models:/churn/3"]
 
 

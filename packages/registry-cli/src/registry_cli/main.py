@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from registry_cli import artifacts as artifact_commands
-from registry_cli import db, models, output, transfers, versions
+from registry_cli import db, history, models, output, transfers, versions
 from registry_cli import store as store_commands
 from registry_cli.errors import ExitCode, exit_code, message
 from registry_cli.options import artifacts_option, output_option, store_option
@@ -96,7 +96,10 @@ def regctl(
 
 models.models.add_command(transfers.push)
 models.models.add_command(transfers.pull)
+models.models.add_command(history.rollback)
 for group in (
+    history.history,
+    history.activity,
     models.models,
     versions.versions,
     artifact_commands.artifacts,

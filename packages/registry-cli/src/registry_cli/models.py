@@ -132,17 +132,44 @@ def untag(session: Session, name: str, keys: tuple[str, ...]) -> None:
 @name_argument
 @click.argument("alias", metavar="ALIAS")
 @click.argument("version", metavar="{VERSION | URI}")
+@click.option(
+    "--if-current",
+    type=click.IntRange(min=1),
+    metavar="VERSION",
+    help="Only if the alias points at this version now.",
+)
+@click.option("--if-absent", is_flag=True, help="Only if the alias does not exist yet.")
 @reason_option
 @on_store
 @pass_session
-def alias(session: Session, name: str, alias: str, version: str) -> None:
+def alias(
+    session: Session,
+    name: str,
+    alias: str,
+    version: str,
+    *,
+    if_current: int | None,
+    if_absent: bool,
+) -> None:
     """Point an alias at a version, wherever it pointed before.
 
     The version may be a models:/ URI of the same model: `regctl models alias
     churn champion models:/churn@challenger` promotes the challenger.
+
+    With --if-current or --if-absent nothing is changed, and the exit code is
+    5, if somebody else has moved the alias: two promoters cannot overwrite
+    each other unseen.
     """
-    number = same_model(name, version, session.registry)
-    session.registry.set_registered_model_alias(name, alias, number)
+    if if_absent and if_current is not None:
+        raise click.UsageError("--if-current and --if-absent exclude each other.")
+    registry = session.registry
+    number = same_model(name, version, registry)
+    before = registry.get_registered_model(name).aliases.get(alias)
+    if if_absent or if_current is not None:
+        registry.set_registered_model_alias(name, alias, number, expected=if_current)
+    else:
+        registry.set_registered_model_alias(name, alias, number)
+    notice(f"{alias}: {'nothing' if before is None else before} -> {number}")
 
 
 @models.command()

@@ -26,6 +26,7 @@ from registry_cli.tables import printable, record_lines, table_lines
 if TYPE_CHECKING:
     from registry_cli.views import View
     from registry_core import ModelVersion, RegisteredModel
+    from registry_core.history import Event
 
 T = TypeVar("T")
 
@@ -51,6 +52,12 @@ class Output(ABC):
     def versions(self, versions: Iterable[ModelVersion]) -> None:
         """Shows model versions, as they come."""
         self._many(_views().VERSION, versions)
+
+    def events(self, events: Iterable[Event]) -> None:
+        """Shows events of a history, as they come."""
+        from registry_cli.event_views import EVENT  # noqa: PLC0415 as above
+
+        self._many(EVENT, events)
 
     @abstractmethod
     def fields(self, fields: Mapping[str, str | int | None]) -> None:

@@ -1,0 +1,88 @@
+"""`regctl history`, `activity`, `models alias --if-current` and `models rollback`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cli.invoking import Regctl
+
+
+@pytest.fixture
+def churn(tmp_path: Path) -> Regctl:
+    regctl = Regctl(f"sqlite:///{tmp_path}/registry.db")
+    regctl.ok("models", "create", "churn")
+    for number in (1, 2, 3):
+        regctl.ok("versions", "create", "churn", f"s3://bucket/{number}")
+    return regctl
+
+
+def events(regctl: Regctl, *options: str) -> list[dict]:
+    lines = regctl.ok("history", "churn", "-o", "jsonl", *options).splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_who_moved_champion(churn: Regctl) -> None:
+    """One command: who, when, why, from which version to which."""
+    churn.says("models", "alias", "churn", "champion", "1", "--reason", "first")
+    churn.says("models", "alias", "churn", "champion", "2", "--reason", "better")
+    moved, made = events(churn, "--alias", "champion")
+    assert (made["before"], made["after"], made["reason"]) == (None, 1, "first")
+    assert (moved["before"], moved["after"], moved["origin"]) == (1, 2, "regctl")
+    table = churn.ok("history", "churn", "--alias", "champion")
+    assert "1 -> 2" in table
+    assert "better" in table
+
+
+def test_a_move_is_told_on_stderr(churn: Regctl) -> None:
+    churn.says("models", "alias", "churn", "champion", "1")
+    result = churn.run("models", "alias", "churn", "champion", "2")
+    assert (result.stdout, result.stderr) == ("", "champion: 1 -> 2\n")
+
+
+def test_two_promoters_do_not_overwrite_each_other(churn: Regctl) -> None:
+    churn.says("models", "alias", "churn", "champion", "1", "--if-absent")
+    churn.says("models", "alias", "churn", "champion", "2", "--if-current", "1")
+    for option in (("--if-current", "1"), ("--if-absent",)):
+        late = churn.run("models", "alias", "churn", "champion", "3", *option)
+        assert late.exit_code == 5
+        assert "is 2 and not" in late.stderr
+    both = churn.run(
+        "models", "alias", "churn", "champion", "3", "--if-absent", "--if-current", "2"
+    )
+    assert both.exit_code == 2
+
+
+def test_an_alias_is_put_back(churn: Regctl) -> None:
+    for number in ("1", "2"):
+        churn.says("models", "alias", "churn", "champion", number)
+    back = churn.run("models", "rollback", "churn", "--alias", "champion", "--reason", "slow")
+    assert (back.exit_code, back.stderr) == (0, "champion: put back to 1\n")
+    assert events(churn, "--limit", "1")[0]["reason"] == "slow"
+    gone = churn.run("models", "rollback", "churn", "--alias", "champion", "--to", "4")
+    assert gone.stderr == "champion: put back to nothing\n"
+    never = churn.run("models", "rollback", "churn", "--alias", "other")
+    assert never.exit_code == 2
+
+
+@pytest.mark.parametrize("since", ["1h", "7d", "2020-01-31", "2020-01-31T12:00:00+01:00"])
+def test_moments_are_ages_or_dates(churn: Regctl, since: str) -> None:
+    assert len(events(churn, "--since", since)) == 4
+    assert events(churn, "--until", since) == []
+
+
+def test_a_moment_that_is_none_is_a_usage_error(churn: Regctl) -> None:
+    result = churn.run("history", "churn", "--since", "yesterday")
+    assert (result.exit_code, "'yesterday' is no moment" in result.stderr) == (2, True)
+
+
+def test_activity_is_that_of_all_models(churn: Regctl) -> None:
+    churn.ok("models", "create", "other")
+    names = churn.ok("activity", "--action", "create_model", "-o", "name", "--oldest-first")
+    assert names.splitlines() == ["churn#1", "other#1"]
+
+
+def test_a_history_of_nothing_is_not_found(churn: Regctl) -> None:
+    assert churn.run("history", "absent").exit_code == 3
