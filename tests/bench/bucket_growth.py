@@ -15,10 +15,11 @@ import attrs
 
 from bench.buckets import _create, _environment
 from registry_core import documents
+from registry_core.history import new_model_id
 from registry_core.models import ModelVersion, NewModelVersion, NewRegisteredModel
 from registry_core.store import system_clock
 from registry_core.stores.s3 import codec
-from registry_core.stores.s3.record import NOTHING, Model, new_model_id, new_operation
+from registry_core.stores.s3.record import NOTHING, Model, new_operation
 from registry_core.testing.observing import models_query, versions_query
 from services import s3
 from services.opened import open_s3_store as open_store
@@ -125,14 +126,16 @@ def _calls(name, middle):
 
 def _write(url, name, versions):
     # As if they had been created one by one, in the time of one.
-    document = documents.create_document(NewRegisteredModel(name=name), 1_700_000_000_000)
+    document = documents.create_document(
+        NewRegisteredModel(name=name), 1_700_000_000_000, model_id=new_model_id()
+    )
     document = attrs.evolve(document, next_version=len(versions) + 1)
     document = documents.build(document, versions)
-    model_id, operation = new_model_id(), new_operation(system_clock)
+    operation = new_operation(system_clock)
     with contextlib.closing(open_store(url)) as store:
         store.create_registered_model(NewRegisteredModel(name=f"not-{name}"))
-        document = store._values.spill(document, None, model_id=model_id, operation=operation)
-        record = NOTHING.then(operation, Model(model_id=model_id, document=document))
+        document, _ = store._values.spill(document, None, (), operation=operation)
+        record = NOTHING.then(operation, Model(document=document))
         key = store._index._layout.model(name)
         store._prefix.objects.put_always(key, codec.encode(record), content_type=codec.CONTENT_TYPE)
     print(f"{name} with {len(versions)} versions", file=sys.stderr)

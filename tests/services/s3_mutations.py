@@ -10,6 +10,7 @@ from collections.abc import Callable
 import attrs
 
 from registry_core.errors import RegisteredModelNotFoundError, WebhookNotFoundError
+from registry_core.history import EventQuery
 from registry_core.models import (
     NewModelVersion,
     NewRegisteredModel,
@@ -22,6 +23,7 @@ from registry_core.models import (
     WebhookEvent,
 )
 from registry_core.store import Store
+from registry_core.stores.s3.event_log import INLINE_MAX_EVENTS
 from registry_core.testing.observing import plain
 
 LARGE = "Grüße\n" * 2_000
@@ -74,6 +76,14 @@ def deleted(store: Store, name: str) -> None:
     store.delete_registered_model(name)
 
 
+def eventful(store: Store, name: str) -> None:
+    """As `furnish`, with as many events as a document may have."""
+    furnish(store, name)
+    so_far = len(store.events(EventQuery(name=name)))
+    for number in range(INLINE_MAX_EVENTS - so_far):
+        store.set_registered_model_tag(name, "team", str(number))
+
+
 def nothing(store: Store, name: str) -> None:
     """Nothing at all."""
 
@@ -94,7 +104,10 @@ def _model(store: Store, name: str) -> object:
     except RegisteredModelNotFoundError:
         return None
     numbers = {version.version for version in model.latest_versions} | set(model.aliases.values())
-    return plain(model), [plain(store.get_model_version(name, n)) for n in sorted(numbers)]
+    versions = [plain(store.get_model_version(name, n)) for n in sorted(numbers)]
+    # Two stores do not give a model one id.
+    events = [attrs.evolve(each, model_id="") for each in store.events(EventQuery(name=name))]
+    return plain(model), versions, events
 
 
 @attrs.frozen
@@ -122,7 +135,7 @@ MUTATIONS: dict[str, Mutation] = {
         lambda s, n: s.create_registered_model(NewRegisteredModel(name=n)), 0, 1, prepare=nothing
     ),
     "create model again": Mutation(
-        lambda s, n: s.create_registered_model(NewRegisteredModel(name=n)), 0, 1, prepare=deleted
+        lambda s, n: s.create_registered_model(NewRegisteredModel(name=n)), 0, 2, prepare=deleted
     ),
     "create model where one left": Mutation(
         lambda s, n: s.create_registered_model(NewRegisteredModel(name=f"{n}-new")),
@@ -142,12 +155,21 @@ MUTATIONS: dict[str, Mutation] = {
         lambda s, n: s.rename_registered_model(n, new_name=f"{n}-new"), 2, 3, prepare=used
     ),
     "rename model to a deleted name": Mutation(
-        lambda s, n: s.rename_registered_model(n, new_name=f"{n}-new"), 1, 3, prepare=buried
+        lambda s, n: s.rename_registered_model(n, new_name=f"{n}-new"), 1, 4, prepare=buried
     ),
     "rename model to its own name": Mutation(
         lambda s, n: s.rename_registered_model(n, new_name=n), 0, 1
     ),
-    "delete model": Mutation(lambda s, n: s.delete_registered_model(n), 0, 1, lists=1, deletes=2),
+    "delete model": Mutation(lambda s, n: s.delete_registered_model(n), 0, 1),
+    "set tag when the events are many": Mutation(
+        lambda s, n: s.set_registered_model_tag(n, "team", "b"), 0, 2, prepare=eventful
+    ),
+    "rename model when the events are many": Mutation(
+        lambda s, n: s.rename_registered_model(n, new_name=f"{n}-new"), 1, 4, prepare=eventful
+    ),
+    "delete model when the events are many": Mutation(
+        lambda s, n: s.delete_registered_model(n), 0, 2, prepare=eventful
+    ),
     "create version": Mutation(
         lambda s, n: s.create_model_version(NewModelVersion(name=n, source="s3://b/3")), 0, 1
     ),

@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registry_core import documents
+from registry_core.authors import Origin
 from registry_core.documents import ModelDocument
 from registry_core.errors import StoreCorruptedError
+from registry_core.history import Action, Event
 from registry_core.models import (
     ModelVersion,
     NewRegisteredModel,
@@ -25,6 +27,8 @@ from registry_core.models import (
     WebhookStatus,
 )
 from registry_core.stores.s3.codec import decode, encode
+from registry_core.stores.s3.event_format import event_of, line_of
+from registry_core.stores.s3.event_log import EventLog, Span
 from registry_core.stores.s3.large_text import LargeText
 from registry_core.stores.s3.record import Model, Record, RenameIntent, Tombstone
 
@@ -61,6 +65,7 @@ def model_documents(draw: st.DrawFn) -> ModelDocument:
     )
     document = ModelDocument(
         name="m",
+        model_id="id",
         creation_timestamp=draw(TIMES),
         last_updated_timestamp=draw(TIMES),
         description=draw(st.none() | TEXTS),
@@ -84,15 +89,15 @@ def stored(content: object) -> dict[str, object]:
 
 
 def model(**fields: object) -> Model:
-    document = documents.create_document(NewRegisteredModel(name="m"), 1)
-    return Model(model_id="id", document=attrs.evolve(document, **fields))
+    document = documents.create_document(NewRegisteredModel(name="m"), 1, model_id="id")
+    return Model(document=attrs.evolve(document, **fields))
 
 
 @given(model_documents())
 @settings(max_examples=50)
 def test_a_document_comes_back_as_it_was(document: ModelDocument) -> None:
     """Every field, every order, the difference between nothing and an empty text."""
-    before = record(Model(model_id="id", document=document))
+    before = record(Model(document=document))
     after = decode("k", encode(before))
     assert after == before
     assert list(after.content.document.tags) == list(document.tags)
@@ -104,9 +109,7 @@ def test_a_document_comes_back_as_it_was(document: ModelDocument) -> None:
     [
         Tombstone(name="m"),
         Tombstone(name="m", model_id="id", renamed_to="n"),
-        RenameIntent(
-            model_id="id", document=model().document, source="n", base="base", operation="op"
-        ),
+        RenameIntent(document=model().document, source="n", base="base", operation="op"),
         Webhook(
             webhook_id="w",
             name="hook",
@@ -121,8 +124,46 @@ def test_a_document_comes_back_as_it_was(document: ModelDocument) -> None:
     ],
 )
 def test_everything_else_comes_back_as_it_was(content: object) -> None:
-    """Tombstones, arriving models and webhooks."""
+    """Tombstones, arriving models and webhooks, in the format that every release reads."""
     assert decode("k", encode(record(content))) == record(content)
+    assert stored(content)["format_version"] == 1
+
+
+@pytest.mark.parametrize("spilled", [None, Span(5, 9)])
+@pytest.mark.parametrize("kind", ["model", "arriving", "tombstone"])
+def test_events_come_back_as_they_were(kind: str, spilled: Span | None) -> None:
+    """Of every kind of document, with a `format_version` that says that there are some."""
+    first = 1 if spilled is None else 33
+    event = Event(
+        model_id="id",
+        name="m",
+        sequence=first,
+        time=7,
+        actor="ann",
+        is_authenticated=True,
+        origin=Origin.HTTP,
+        reason="Grüße",
+        action=Action.DELETE_VERSION,
+        version=3,
+        before={
+            "tags": {"large": "text", "bytes": "9"},
+            "description": LargeText.to(model_id="id", value_id="digest-op", size=9_000),
+        },
+    )
+    later = attrs.evolve(event, sequence=first + 1, before="", after=5, key="k")
+    log = EventLog(first=first, spilled=spilled).then(map(line_of, [event, later]))
+    content = {
+        "model": Model(document=model().document, log=log),
+        "arriving": RenameIntent(
+            document=model().document, log=log, source="n", base="base", operation="op"
+        ),
+        "tombstone": Tombstone(name="m", model_id="id", log=log),
+    }[kind]
+    body = encode(record(content))
+    assert json.loads(body)["format_version"] == 2
+    assert body.decode().count("\n{") == 2, "one event per line"
+    assert decode("k", body) == record(content)
+    assert [event_of(line, "id") for line in log.lines] == [event, later]
 
 
 def test_a_large_text_is_a_reference() -> None:
@@ -149,7 +190,7 @@ def test_a_document_is_written_for_people() -> None:
         for number in (1, 2)
     ]
     document = documents.build(model(aliases={"a": 2}, next_version=3).document, versions)
-    assert encode(record(Model(model_id="id", document=document))).decode().splitlines() == [
+    assert encode(record(Model(document=document))).decode().splitlines() == [
         "{",
         '"format_version": 1,',
         '"kind": "registered_model",',
@@ -195,7 +236,22 @@ VERSION = {"version": 1, "creation_timestamp": 5, "source": "s3://b"}
         ({"versions": [{**VERSION, "surprise": 1}]}, "surprise"),
         ({"versions": [VERSION, VERSION]}, "two of its versions"),
         ({"versions": None}, r"\$\.versions"),
-        ({"format_version": 2}, "use a newer release"),
+        ({"format_version": 3}, "use a newer release"),
+        ({"events": [{"sequence": 2, "time": 1}]}, "do not begin with number 1"),
+        (
+            {"events": [{"sequence": 1, "time": 1}, {"sequence": 3, "time": 1}]},
+            "event 2 is missing",
+        ),
+        ({"events": [{"sequence": "1", "time": 1}]}, "str instead of int"),
+        ({"events": [{"sequence": 1, "time": None}]}, "NoneType instead of int"),
+        ({"events": [5]}, "TypeError"),
+        ({"events": ""}, "str instead of list"),
+        ({"events": None}, "NoneType instead of list"),
+        ({"spilled_events": {"earliest": 1, "latest": 1}}, "some of them went before"),
+        (
+            {"spilled_events": {"earliest": 1}, "events": [{"sequence": 33, "time": 1}]},
+            "times of its spilled events",
+        ),
         ({"format_version": "1"}, r"expected int @ \$\.format_version"),
     ],
 )

@@ -16,7 +16,7 @@ from registry_core.testing.observing import model_names, models_query
 from services.opened import open_s3_store as open_store
 from services.s3 import S3Server
 from services.s3_keys import Keys
-from services.s3_mutations import furnish, observe
+from services.s3_mutations import LARGE, furnish, observe
 
 
 @pytest.fixture
@@ -54,6 +54,7 @@ def test_a_healthy_registry_is_clean(store: S3Store) -> None:
         "webhooks": 1,
         "large_texts": 2,
         "tombstones": 1,
+        "event_chunks": 0,
     }
 
 
@@ -77,16 +78,33 @@ def test_a_dry_run_writes_nothing(store: S3Store, keys: Keys) -> None:
     assert set(sent) <= {"get", "list"}
 
 
+class DeathError(BaseException):
+    """The process is gone."""
+
+
+def write_a_text_and_die(store: S3Store) -> None:
+    """Leave a large text that no document was written for."""
+
+    def die(operation: str, key: str) -> None:
+        if operation == "put" and "/models/" in key:
+            raise DeathError(key)
+
+    store.observe(die)
+    with pytest.raises(DeathError):
+        store.set_registered_model_tag("m", "card", f"{LARGE}never")
+    store.observe(None)
+
+
 def test_an_orphaned_text_is_removed_once_it_is_old(store: S3Store, keys: Keys) -> None:
     """Not while the writer may still be about to refer to it."""
+    write_a_text_and_die(store)
     before = keys.texts()
-    store.delete_registered_model_tag("m", "card")
-    assert keys.texts() == before
+    assert len(before) == 3
     assert problems(store, grace_seconds=3600, repair=True) == []
     assert keys.texts() == before
     assert problems(store) == [("orphaned-value", True, False)]
     assert problems(store, repair=True) == [("orphaned-value", True, True)]
-    assert len(keys.texts()) == 1
+    assert len(keys.texts()) == 2
     assert problems(store) == []
     assert len(store.get_model_version("m", 2).tags["prompt"]) > 10_000
 
@@ -223,10 +241,11 @@ def test_old_tombstones_are_removed_by_a_repair(store: S3Store, keys: Keys) -> N
     report = store.fsck(repair=True, grace_seconds=0)
     assert report.clean
     assert report.notes == ("3 old tombstones were removed",)
-    assert [key for key in keys.all() if not key.startswith("values/")] == [
-        "models/n.json",
-        "registry.json",
-    ]
+    gone, *others = [key for key in keys.all() if not key.startswith("values/")]
+    assert others == ["models/n.json", "registry.json"]
+    assert gone.startswith("events/")
+    assert gone.endswith("/deleted.json")
+    assert problems(store) == []
     assert model_names(store, models_query()) == ["n"]
     assert store.create_registered_model(NewRegisteredModel(name="gone")).name == "gone"
 
@@ -285,7 +304,7 @@ def test_no_text_is_judged_while_documents_keep_changing(
     store: S3Store, s3_url: str, keys: Keys
 ) -> None:
     """Without a snapshot a text might be taken for orphaned that a renamed model refers to."""
-    store.delete_registered_model_tag("m", "card")
+    write_a_text_and_die(store)
     other = open_store(s3_url)
     turns = iter(range(100))
 
@@ -298,5 +317,5 @@ def test_no_text_is_judged_while_documents_keep_changing(
     assert report.findings == ()
     assert report.notes[0].startswith("No large text was judged")
     assert next(turns) == inventory.SNAPSHOT_ATTEMPTS + 1
-    assert len(keys.texts()) == 2
+    assert len(keys.texts()) == 3
     other.close()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from registry_core.history import EventQuery
 from registry_core.models import NewModelVersion, NewRegisteredModel
 from registry_core.stores.s3 import S3Store
 from registry_core.testing.observing import model_names, models_query, version_keys, versions_query
@@ -61,7 +63,6 @@ def test_a_mutation_costs_what_the_price_list_says(store: S3Store, mutation: Mut
 
 SINGLE = {name: m for name, m in MUTATIONS.items() if (m.puts, m.lists) == (1, 0)}
 SINGLE.pop("create model where one left")
-SINGLE.pop("create model again")
 
 
 @pytest.mark.parametrize("mutation", SINGLE.values(), ids=list(SINGLE))
@@ -86,7 +87,7 @@ def test_creating_where_a_model_was_deleted_is_found_out_by_trying(
     other._bucket.ready_to_write()
     requests = Requests(other)
     other.create_registered_model(NewRegisteredModel(name="m"))
-    assert [operation for operation, _ in requests.sent] == ["put", "get", "put"]
+    assert [operation for operation, _ in requests.sent] == ["put", "get", "put", "put"]
 
 
 def test_reading_costs_one_get(store: S3Store, other: S3Store) -> None:
@@ -116,6 +117,41 @@ def test_a_large_text_costs_one_get_once(store: S3Store, other: S3Store) -> None
     assert requests.take() == {"get": 2}
     assert other.get_model_version("m", 2).tags == {"prompt": f"{LARGE}2"}
     assert requests.take() == {"get": 1}
+
+
+def test_a_page_of_history_costs_what_it_shows(store: S3Store, other: S3Store) -> None:
+    """The document has the newest events; older ones cost a LIST, and a GET per chunk, once."""
+    store.create_registered_model(NewRegisteredModel(name="m"))
+    for number in range(199):  # 64 to 200: 5 chunks, and 40 events in the document
+        store.set_registered_model_tag("m", "k", str(number))
+    requests = Requests(other)
+
+    def costs(**query: Any) -> Counter[str]:
+        assert other.events(EventQuery(name="m", **query))
+        return requests.take()
+
+    assert costs(max_results=30) == {"get": 1}
+    assert costs(max_results=42) == {"get": 2, "list": 1}
+    assert costs(max_results=42) == {"get": 1, "list": 1}
+    assert costs(max_results=20, after=(0, "", 100)) == {"get": 3, "list": 1}
+    assert costs(max_results=20, newest_first=False) == {"get": 2, "list": 1}
+    assert costs(max_results=20, after=(0, "", 100)) == {"get": 1, "list": 1}
+    assert costs(max_results=1000) == {"get": 2, "list": 1}
+
+
+def test_the_newest_events_of_all_models_cost_their_listing(store: S3Store, other: S3Store) -> None:
+    """Where documents have them. Older ones of a model are looked at only if they may be wanted."""
+    for name in ("a", "b", "c"):
+        store.create_registered_model(NewRegisteredModel(name=name))
+    for number in range(70):
+        store.set_registered_model_tag("a", "k", str(number))
+    requests = Requests(other)
+    assert len(other.events(EventQuery(max_results=20))) == 20
+    assert requests.take() == {"list": 1, "get": 3}
+    assert len(other.events(EventQuery(max_results=20))) == 20
+    assert requests.take() == {"list": 1}
+    assert len(other.events(EventQuery(max_results=1_000))) == 73
+    assert requests.take() == {"list": 2, "get": 1}
 
 
 def test_a_tag_is_written_without_moving_large_texts(store: S3Store, other: S3Store) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from registry_core import validation
 from registry_core.errors import RegisteredModelNotFoundError
+from registry_core.history import EventQuery
 from registry_core.models import NewModelVersion, NewRegisteredModel, Status
 from registry_core.stores.s3 import S3Store, blobs
 from registry_core.stores.s3.large_text import INLINE_MAX_BYTES, LargeText, digest, is_large
@@ -45,6 +46,14 @@ def texts(server: S3Server, prefix: str) -> dict[str, str]:
     }
     client.close()
     return {key: body.decode() for key, body in found.items()}
+
+
+def remove_texts(server: S3Server, prefix: str) -> None:
+    """All of them."""
+    client = server.client()
+    for key in texts(server, prefix):
+        client.delete_object(Bucket=bucket_name(), Key=key)
+    client.close()
 
 
 @given(st.integers(0, INLINE_MAX_BYTES + 10), st.sampled_from(["a", "é", "€", "😀"]))
@@ -103,12 +112,14 @@ def test_a_text_is_an_object_that_people_can_read(
 
 
 def test_two_models_do_not_share_texts(store: S3Store, s3_server: S3Server, s3_prefix: str) -> None:
-    """So that one can be deleted with all it has."""
+    """So that one can be removed with all it has. A deletion keeps its texts, for its history."""
     for name in ("m", "n"):
         store.create_registered_model(NewRegisteredModel(name=name, description=LARGE))
     assert len(texts(s3_server, s3_prefix)) == 2
     store.delete_registered_model("m")
-    assert list(texts(s3_server, s3_prefix).values()) == [LARGE]
+    assert list(texts(s3_server, s3_prefix).values()) == [LARGE, LARGE]
+    assert store.fsck(repair=True, grace_seconds=0).findings == ()
+    assert list(texts(s3_server, s3_prefix).values()) == [LARGE, LARGE]
     assert store.get_registered_model("n").description == LARGE
 
 
@@ -140,18 +151,24 @@ def test_a_filter_reads_only_the_texts_it_looks_at(store: S3Store, other: S3Stor
 
 
 def test_setting_a_tag_to_the_large_text_that_it_has_changes_nothing(store: S3Store) -> None:
-    """It is written again, which nobody sees."""
+    """As with a small one: no request but the read, and no event."""
     store.create_registered_model(NewRegisteredModel(name="m", tags={"k": LARGE}))
+    store.create_model_version(NewModelVersion(name="m", source="s3://b/1", tags={"k": LARGE}))
     before = store.get_registered_model("m")
+    sent = []
+    store.observe(lambda operation, key: sent.append(operation))
     store.set_registered_model_tag("m", "k", LARGE)
+    store.set_model_version_tag("m", 1, "k", LARGE)
+    assert sent == ["get", "get"]
     assert store.get_registered_model("m") == before
+    assert len(store.events(EventQuery(name="m"))) == 2
     assert store.fsck(grace_seconds=0).findings == ()
 
 
 def test_a_text_that_goes_while_it_is_read_went_with_its_model(
-    store: S3Store, other: S3Store
+    store: S3Store, other: S3Store, s3_server: S3Server, s3_prefix: str
 ) -> None:
-    """The reader looks again, and says what is true by then."""
+    """The reader looks again, and says what is true by then. Releases before history did so."""
     store.create_registered_model(NewRegisteredModel(name="m", description=LARGE))
     other.list_webhooks()
 
@@ -159,6 +176,7 @@ def test_a_text_that_goes_while_it_is_read_went_with_its_model(
         if "/values/" in key:
             other.observe(None)
             store.delete_registered_model("m")
+            remove_texts(s3_server, s3_prefix)
 
     other.observe(delete_before_the_text_is_read)
     with pytest.raises(RegisteredModelNotFoundError):

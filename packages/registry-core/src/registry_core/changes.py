@@ -17,8 +17,8 @@ Values are valid when a change is made: `Registry` has checked them.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, TypeVar
 
 import attrs
 
@@ -38,6 +38,10 @@ from registry_core.requirements import Requirement
 ResultT = TypeVar("ResultT")
 
 
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
 class Change(ABC, Generic[ResultT]):
     """One change of one registered model; `ResultT` is what its caller gets."""
 
@@ -49,8 +53,20 @@ class Change(ABC, Generic[ResultT]):
     def model(self) -> str:
         """The name of the registered model that the change is about."""
 
-    def make(self, document: ModelDocument | None, now: int) -> ModelDocument | None:
+    def make(
+        self,
+        document: ModelDocument | None,
+        now: int,
+        *,
+        whole: Callable[[Any], Any] = _as_it_is,
+    ) -> ModelDocument | None:
         """Return the document after the change, as `apply`, if all that it requires holds.
+
+        Args:
+            document: As for `apply`.
+            now: As for `apply`.
+            whole: Gives the value that one in the document stands for, for a store that keeps some
+                of them elsewhere.
 
         Raises:
             StaleValueError: Something that it requires does not hold.
@@ -59,7 +75,7 @@ class Change(ABC, Generic[ResultT]):
         after = self.apply(document, now)
         if document is not None:
             for requirement in self.requires:
-                requirement.check(requirement.current(document))
+                requirement.check(whole(requirement.current(document)))
         return after
 
     @abstractmethod

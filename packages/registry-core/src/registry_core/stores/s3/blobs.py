@@ -3,23 +3,26 @@
 Strategy: a text is written, under its digest and the operation that wrote it, before the document
 that refers to it, and is never written again. A write refers anew only to a text that it wrote
 itself, or that the document it replaces refers to; compare-and-swap holds it to that document. So
-a text that no document refers to, and that is older than any operation lasts, will not be referred
-to again: `fsck` may remove it, whoever is writing. Were the key the digest alone, a writer could
-refer to a text at the moment in which it is removed.
+a text that neither a document nor an event refers to, and that is older than any operation lasts,
+will not be referred to again: `fsck` may remove it, whoever is writing. Were the key the digest
+alone, a writer could refer to a text at the moment in which it is removed.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, TypeVar
 
 import attrs
 
 from registry_core.documents import ModelDocument
+from registry_core.errors import StoreCorruptedError
+from registry_core.history import Event
 from registry_core.models import ModelFields, ModelVersion, RegisteredModel
+from registry_core.stores.s3.event_format import texts_in
 from registry_core.stores.s3.format import MODEL_TEXTS, VERSION_TEXTS
 from registry_core.stores.s3.large_text import LargeText, digest, is_large
 from registry_core.stores.s3.objects import MissingObjectError
@@ -56,13 +59,47 @@ class Blobs:
         self._cache = _Cache(CACHE_CHARACTERS)
 
     def spill(
-        self, after: ModelDocument, before: ModelDocument | None, *, model_id: str, operation: str
-    ) -> ModelDocument:
-        """The document with references for its large texts, which are in the bucket by now."""
-        writing = _Writing(after, before, model_id=model_id, operation=operation)
+        self,
+        after: ModelDocument,
+        before: ModelDocument | None,
+        events: Iterable[Event],
+        *,
+        operation: str,
+    ) -> tuple[ModelDocument, list[Event]]:
+        """The document and its new events with references for large texts.
+
+        The texts are in the bucket by now.
+        """
+        writing = _Writing(after, before, operation=operation)
         document = writing.document()
+        referring = [writing.event(event) for event in events]
         self._pool.map(self._write, writing.texts.items())
-        return document
+        return document, referring
+
+    def load_events(self, events: Sequence[Event]) -> list[Event]:
+        """The events with the texts that they refer to.
+
+        Raises:
+            UnreadableTextsError: some are gone or damaged, and all of these are named.
+        """
+        wanted = dict.fromkeys(text for event in events for text in texts_in(event))
+        if not wanted:
+            return list(events)
+        texts = self._read_all(wanted)
+        return [_resolved_event(event, texts) for event in events]
+
+    def whole(self, value: Any) -> Any:
+        """The text that a reference stands for, and anything else as it is.
+
+        Raises:
+            StoreCorruptedError: the text is gone or damaged.
+        """
+        if not isinstance(value, LargeText):
+            return value
+        try:
+            return self._read_all([value])[value]
+        except UnreadableTextsError as error:
+            raise StoreCorruptedError(str(error)) from error
 
     def load(self, entities: Iterable[EntityT]) -> list[EntityT]:
         """The entities with the texts that their documents refer to.
@@ -90,11 +127,6 @@ class Blobs:
             return listed
         texts = self._read_all(wanted)
         return [attrs.evolve(each, tags=_in_tags(each.tags, texts)) for each in listed]
-
-    def remove_all(self, model_id: str) -> None:
-        """Removes the texts of a model that no longer exists and never will again."""
-        keys = [each.key for each in self._objects.list_all(self._layout.values_of(model_id))]
-        self._pool.map(self._objects.delete, keys)
 
     def _read_all(self, references: Iterable[LargeText]) -> dict[str, str]:
         texts: dict[str, str] = {}
@@ -156,13 +188,11 @@ class _Writing:
         after: ModelDocument,
         before: ModelDocument | None,
         *,
-        model_id: str,
         operation: str,
     ) -> None:
         self.texts: dict[LargeText, str] = {}
         self._after = after
         self._before = before
-        self._model_id = model_id
         self._operation = operation
         self._known: dict[str, LargeText] | None = None
 
@@ -177,6 +207,23 @@ class _Writing:
             return after
         versions = {**after.versions, **changed}
         return attrs.evolve(after, **values, tags=tags, versions=versions)
+
+    def event(self, event: Event) -> Event:
+        """An event with references; what is to be written is in `texts` afterwards."""
+        before, after = self._value(event.before), self._value(event.after)
+        if before is event.before and after is event.after:
+            return event
+        return attrs.evolve(event, before=before, after=after)
+
+    def _value(self, value: Any) -> Any:
+        match value:
+            case str():
+                return self._replaced(value)
+            case Mapping():
+                replaced = {name: self._value(each) for name, each in value.items()}
+                same = all(replaced[name] is each for name, each in value.items())
+                return value if same else replaced
+        return value
 
     def _new_versions(self) -> Iterator[tuple[int, ModelVersion]]:
         # A version that is the very object that was read has been looked at when it was written.
@@ -208,7 +255,7 @@ class _Writing:
         if known is not None:
             return known
         reference = LargeText.to(
-            model_id=self._model_id, value_id=f"{name}-{self._operation}", size=len(body)
+            model_id=self._after.model_id, value_id=f"{name}-{self._operation}", size=len(body)
         )
         self.texts[reference] = text
         return reference
@@ -281,6 +328,19 @@ def _resolved(entity: EntityT, texts: Mapping[str, str]) -> EntityT:
 
 def _in_texts(entity: object, names: Iterable[str], texts: Mapping[str, str]) -> dict[str, Any]:
     return {name: _in_text(getattr(entity, name), texts) for name in names}
+
+
+def _resolved_event(event: Event, texts: Mapping[str, str]) -> Event:
+    if next(texts_in(event), None) is None:
+        return event
+    before, after = _in_value(event.before, texts), _in_value(event.after, texts)
+    return attrs.evolve(event, before=before, after=after)
+
+
+def _in_value(value: Any, texts: Mapping[str, str]) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _in_value(each, texts) for name, each in value.items()}
+    return texts[value] if isinstance(value, LargeText) else value
 
 
 def _in_text(text: str | None, texts: Mapping[str, str]) -> str | None:

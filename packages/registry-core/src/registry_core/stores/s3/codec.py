@@ -1,8 +1,15 @@
 """Records as JSON objects: the format of the bucket, which is read by people too.
 
-- `format_version` is 1; a reader refuses a higher one, and any key it does not know, rather than
-  drop what a newer release wrote. The types are checked as strictly: nothing is coerced.
-- One field per line, one version per line: a document can be read, compared and searched as text.
+- `format_version` is the lowest that a reader must know: 2 of what has events, 1 of anything else.
+  A reader refuses a higher one, and any key it does not know, rather than drop what a newer release
+  wrote. The types are checked as strictly: nothing is coerced.
+- One field per line, one version per line, one event per line: a document can be read, compared and
+  searched as text.
+- `events` are the newest events of a model, numbered without a gap. Those before them are in
+  objects of their own (`event_log`), and `spilled_events` has the earliest and latest time of
+  these. A document without both is of a model that nobody has changed since events are kept.
+- An event has neither the id of its model nor what has its default; of it, a document's reader
+  checks the number and the time only (`event_format`).
 - What has its default is left out; `last_updated_timestamp` of a version too, while it is the
   creation's. A version carries neither its name nor its aliases: both are the document's.
 - A large text is `{"large": "<sha256>-<operation>", "bytes": <size>}` where its text would be.
@@ -29,6 +36,8 @@ from registry_core.models import (
     WebhookEntity,
     WebhookEvent,
 )
+from registry_core.stores.s3.event_format import EVENTS_FORMAT_VERSION, log_fields, pop_log
+from registry_core.stores.s3.event_log import EventLog
 from registry_core.stores.s3.format import (
     ENVELOPE_FIELDS,
     MODEL_TEXTS,
@@ -36,6 +45,7 @@ from registry_core.stores.s3.format import (
     Envelope,
     StoredArrival,
     StoredModel,
+    StoredTombstone,
     StoredVersion,
     StoredWebhook,
     from_plain,
@@ -46,7 +56,10 @@ from registry_core.stores.s3.large_text import LargeText
 from registry_core.stores.s3.record import Content, Model, Record, RenameIntent, Tombstone, began
 
 FORMAT_VERSION = 1
-"""What this release reads and writes."""
+"""What is written where nothing needs a newer one; the marker's, too."""
+
+NEWEST_FORMAT_VERSION = EVENTS_FORMAT_VERSION
+"""The highest that this release reads."""
 
 CONTENT_TYPE = "application/json"
 
@@ -59,13 +72,20 @@ def encode(record: Record) -> bytes:
     assert record.content is not None, "what is not there has no bytes"
     kind, fields = _fields(record.content)
     envelope = Envelope(
-        format_version=FORMAT_VERSION,
+        format_version=_format_version(record.content),
         kind=kind,
         revision=record.revision,
         operations=record.operations,
         departures=record.departures,
     )
     return render({**to_plain(envelope), **fields})
+
+
+def _format_version(content: Content) -> int:
+    # The events of a webhook are others, which every release knows.
+    if isinstance(content, Webhook) or not (content.log.lines or content.log.spilled):
+        return FORMAT_VERSION
+    return EVENTS_FORMAT_VERSION
 
 
 def decode(key: str, body: bytes) -> Record:
@@ -79,23 +99,23 @@ def decode(key: str, body: bytes) -> Record:
     except (ValueError, RecursionError) as error:
         raise _damaged(key, str(error)) from error
     match plain:
-        case {"format_version": int(version)} if version > FORMAT_VERSION:
+        case {"format_version": int(version)} if version > NEWEST_FORMAT_VERSION:
             raise _damaged(
                 key,
-                f"it has format_version {version}, and this release knows {FORMAT_VERSION} only; "
-                "use a newer release",
+                f"it has format_version {version}, and this release reads up to "
+                f"{NEWEST_FORMAT_VERSION}; use a newer release",
             )
         case dict():
-            return _checked(key, plain)
+            return _checked(key, plain, body)
     raise _damaged(key, "it is not a JSON object")
 
 
-def _checked(key: str, plain: dict[str, Any]) -> Record:
+def _checked(key: str, plain: dict[str, Any], body: bytes) -> Record:
     try:
-        return _record(plain)
+        return _record(plain, body)
     except cattrs.BaseValidationError as error:
         raise _damaged(key, "; ".join(cattrs.transform_error(error))) from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise _damaged(key, f"{type(error).__name__}: {error}") from error
 
 
@@ -111,7 +131,7 @@ def _printable(character: str) -> str:
     return character.encode("unicode_escape", "surrogatepass").decode()
 
 
-def _record(plain: dict[str, Any]) -> Record:
+def _record(plain: dict[str, Any], body: bytes) -> Record:
     envelope = from_plain(
         {field: plain.pop(field) for field in ENVELOPE_FIELDS if field in plain}, Envelope
     )
@@ -120,30 +140,34 @@ def _record(plain: dict[str, Any]) -> Record:
     for operation in envelope.operations:
         began(operation)
     return Record(
-        content=_content(envelope.kind, plain),
+        content=_content(envelope.kind, plain, body),
         revision=envelope.revision,
         operations=envelope.operations,
         departures=envelope.departures,
     )
 
 
-def _content(kind: str, plain: dict[str, Any]) -> Content:
+def _content(kind: str, plain: dict[str, Any], body: bytes) -> Content:
     match kind:
         case "registered_model":
-            stored = from_plain(plain, StoredModel)
-            return Model(model_id=stored.model_id, document=_document(stored))
+            log = pop_log(plain, body)
+            return Model(document=_document(from_plain(plain, StoredModel)), log=log)
         case "arriving_registered_model":
             arrival = from_plain(plain.pop("arriving"), StoredArrival)
-            stored = from_plain(plain, StoredModel)
+            log = pop_log(plain, body)
             return RenameIntent(
-                model_id=stored.model_id,
-                document=_document(stored),
+                document=_document(from_plain(plain, StoredModel)),
+                log=log,
                 source=arrival.source,
                 base=arrival.base,
                 operation=arrival.operation,
             )
         case "tombstone":
-            return from_plain(plain, Tombstone)
+            log = pop_log(plain, body)
+            gone = from_plain(plain, StoredTombstone)
+            return Tombstone(
+                name=gone.name, model_id=gone.model_id, renamed_to=gone.renamed_to, log=log
+            )
         case "webhook":
             return _webhook(from_plain(plain, StoredWebhook))
     raise ValueError(f"its kind '{kind}' is unknown")
@@ -152,15 +176,18 @@ def _content(kind: str, plain: dict[str, Any]) -> Content:
 def _fields(content: Content) -> tuple[str, dict[str, Any]]:
     match content:
         case Model():
-            return "registered_model", _model_fields(content.model_id, content.document)
+            return "registered_model", _model_fields(content.document, content.log)
         case RenameIntent():
             arrival = StoredArrival(
                 source=content.source, base=content.base, operation=content.operation
             )
-            fields = _model_fields(content.model_id, content.document)
+            fields = _model_fields(content.document, content.log)
             return "arriving_registered_model", {"arriving": to_plain(arrival), **fields}
         case Tombstone():
-            return "tombstone", to_plain(content)
+            gone = StoredTombstone(
+                name=content.name, model_id=content.model_id, renamed_to=content.renamed_to
+            )
+            return "tombstone", {**to_plain(gone), **log_fields(content.log)}
         case Webhook():
             return "webhook", _webhook_fields(content)
 
@@ -177,9 +204,9 @@ _VERSION_NAMES = tuple(
 """The fields that a document has as they are."""
 
 
-def _model_fields(model_id: str, document: ModelDocument) -> dict[str, Any]:
+def _model_fields(document: ModelDocument, log: EventLog) -> dict[str, Any]:
     stored = StoredModel(
-        model_id=model_id,
+        model_id=document.model_id,
         next_version=document.next_version,
         versions=[],
         **{name: getattr(document, name) for name in _MODEL_NAMES},
@@ -190,7 +217,7 @@ def _model_fields(model_id: str, document: ModelDocument) -> dict[str, Any]:
     for last in ("next_version", "versions"):
         fields[last] = fields.pop(last)
     fields["versions"] = [_version_fields(version) for version in document.versions.values()]
-    return {**head, **fields}
+    return {**head, **fields, **log_fields(log)}
 
 
 def _version_fields(version: ModelVersion) -> dict[str, Any]:
@@ -206,7 +233,7 @@ def _version_fields(version: ModelVersion) -> dict[str, Any]:
 def _document(stored: Any) -> ModelDocument:
     values = {name: getattr(stored, name) for name in _MODEL_NAMES}
     _own_texts(values, MODEL_TEXTS, stored.model_id)
-    document = ModelDocument(next_version=stored.next_version, **values)
+    document = ModelDocument(model_id=stored.model_id, next_version=stored.next_version, **values)
     built = documents.build(document, (_version(each, stored) for each in stored.versions))
     if len(built.versions) < len(stored.versions):
         raise ValueError("two of its versions have one number")

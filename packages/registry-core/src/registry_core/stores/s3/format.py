@@ -14,10 +14,12 @@ import attrs
 import cattrs
 from cattrs.gen import make_dict_unstructure_fn
 
+from registry_core.authors import Origin
 from registry_core.fields import Field, fields_of
+from registry_core.history import Action
 from registry_core.models import ModelFields, ModelVersion, Stage, Status, WebhookStatus
 from registry_core.stores.s3.large_text import LargeText
-from registry_core.stores.s3.record import Moved, Tombstone
+from registry_core.stores.s3.record import Moved
 
 Text = NewType("Text", str)
 """A text that may lie beside the document."""
@@ -89,6 +91,33 @@ class StoredArrival:
 
 
 @attrs.frozen(kw_only=True)
+class StoredTombstone:
+    """Where no model is; see `record.Tombstone`."""
+
+    name: str
+    model_id: str | None = None
+    renamed_to: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class StoredEvent:
+    """An event, without the id of its model; see `history.Event`."""
+
+    sequence: int
+    time: int
+    name: str
+    actor: str
+    is_authenticated: bool = False
+    origin: Origin = Origin.LIBRARY
+    reason: str | None = None
+    action: Action
+    version: int | None = None
+    key: str | None = None
+    before: Any = None
+    after: Any = None
+
+
+@attrs.frozen(kw_only=True)
 class StoredWebhook:
     """A webhook; an event is `entity.action`."""
 
@@ -123,45 +152,63 @@ def render(fields: Mapping[str, Any]) -> bytes:
 def _lines(fields: Mapping[str, Any]) -> Iterator[str]:
     for key, value in fields.items():
         if key == "versions" and value:
-            rows = ",\n".join(_dump(version) for version in value)
-            yield f"{_dump(key)}: [\n{rows}\n]"
+            rows = ",\n".join(dump(version) for version in value)
+            yield f"{dump(key)}: [\n{rows}\n]"
+        elif key == "events" and isinstance(value, tuple):
+            rows = ",\n".join(value)  # events are lines already
+            yield f"{dump(key)}: [\n{rows}\n]"
         else:
-            yield f"{_dump(key)}: {_dump(value)}"
+            yield f"{dump(key)}: {dump(value)}"
 
 
-_dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def _make_converter(*, detailed_validation: bool) -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True, detailed_validation=detailed_validation)
-    for plain in (str, int):
-        converter.register_structure_hook(plain, _strict)
-    for words in (Stage, Status, WebhookStatus):  # or else they would be read as any other str
+    for plain in (str, int, bool):
+        converter.register_structure_hook(plain, strict)
+    for words in (
+        Stage,
+        Status,
+        WebhookStatus,
+        Action,
+        Origin,
+    ):  # or else they would be read as any other str
         converter.register_structure_hook(words, _read_word)
     converter.register_structure_hook(Text, _read_text)
     converter.register_unstructure_hook(Text, _write_text)
-    for class_ in (StoredVersion, StoredModel, StoredWebhook, Tombstone, Moved, Envelope):
+    for class_ in (
+        StoredVersion,
+        StoredModel,
+        StoredTombstone,
+        StoredEvent,
+        StoredWebhook,
+        Moved,
+        Envelope,
+    ):
         converter.register_unstructure_hook(
             class_, make_dict_unstructure_fn(class_, converter, _cattrs_omit_if_default=True)
         )
     return converter
 
 
-def _strict(value: Any, type_: type[T]) -> T:
+def strict(value: Any, type_: type[T]) -> T:
+    """Return a value that is of exactly this type."""
     if type(value) is not type_:
         raise TypeError(f"{type(value).__name__} instead of {type_.__name__}")
     return value
 
 
 def _read_word(value: Any, type_: type[StrEnum]) -> StrEnum:
-    return type_(_strict(value, str))
+    return type_(strict(value, str))
 
 
 def _read_text(value: Any, _: Any) -> str:
     if type(value) is str:
         return value
     if isinstance(value, dict) and value.keys() == {"large", "bytes"}:
-        value_id, size = _strict(value["large"], str), _strict(value["bytes"], int)
+        value_id, size = strict(value["large"], str), strict(value["bytes"], int)
         return LargeText.to(model_id="", value_id=value_id, size=size)
     raise TypeError(f"{type(value).__name__} instead of a text")
 

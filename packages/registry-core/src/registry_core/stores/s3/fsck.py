@@ -1,8 +1,10 @@
 """A check of everything under a prefix, and the repair of what a crash leaves behind.
 
-Strategy. A large text that is older than any operation lasts, and that no document of a snapshot
-refers to, will never be referred to again (see `values`): it may go while others write. In a
-registry that never holds still, and beside a document that cannot be read, no text is judged.
+Strategy. A large text that is older than any operation lasts, and that neither a document of a
+snapshot nor an event refers to, will never be referred to again (see `blobs`): it may go while
+others write. In a registry that never holds still, and beside a document that cannot be read, no
+text is judged; nor is one of a model whose events cannot be read. Older events are read only where
+a text is in doubt.
 
 A repair goes through the same commits as every other write. It finishes or withdraws renames, mends
 what follows from the rest of a document, and removes what nothing refers to. It does not touch what
@@ -24,6 +26,7 @@ from registry_core.models import Webhook
 from registry_core.stores.s3 import invariants
 from registry_core.stores.s3.blobs import references
 from registry_core.stores.s3.capabilities import Capabilities
+from registry_core.stores.s3.event_checks import EventChecks, Problem, inline_references
 from registry_core.stores.s3.inventory import Document, Inventory, Item, Stocktaker
 from registry_core.stores.s3.journal import Entry
 from registry_core.stores.s3.large_text import LargeText
@@ -53,6 +56,7 @@ class Fsck:
     """Checks, and repairs, the registry under one prefix."""
 
     def __init__(self, prefix: Prefix, bucket: Capabilities) -> None:
+        self._prefix = prefix
         self._bucket = bucket
         self._layout = prefix.layout
         self._pool = prefix.pool
@@ -64,7 +68,9 @@ class Fsck:
         if repair:
             self._bucket.ready_to_write()
         inventory = self._stocktaker.inventory()
-        check = _Check(inventory, self._repairs, self._layout, grace_seconds)
+        contents = [each.entry.content for each in inventory.models if each.entry is not None]
+        events = EventChecks(inventory.events, contents, self._prefix)
+        check = _Check(inventory, events, self._repairs, self._layout, grace_seconds)
         found = [*self._marker(inventory), *check.findings()]
         findings = self._pool.map(partial(_finding, repair=repair), found)
         notes = check.notes()
@@ -95,9 +101,15 @@ class _Check:
     """What is wrong with an inventory."""
 
     def __init__(
-        self, inventory: Inventory, repairs: _Repairs, layout: Layout, grace_seconds: float
+        self,
+        inventory: Inventory,
+        events: EventChecks,
+        repairs: _Repairs,
+        layout: Layout,
+        grace_seconds: float,
     ) -> None:
         self._inventory = inventory
+        self._events = events
         self._repairs = repairs
         self._layout = layout
         self._grace_seconds = grace_seconds
@@ -105,6 +117,7 @@ class _Check:
         self._entries = [each.entry for each in self._documents if each.entry is not None]
         self._models = [e.content for e in self._entries if isinstance(e.content, Model)]
         self._stored = {item.key: item for item in inventory.values}
+        self._in_history: dict[str, set[str] | None] = {}
 
     def findings(self) -> Iterator[Found]:
         """Everything that is wrong."""
@@ -112,6 +125,9 @@ class _Check:
             yield from self._document(document)
         yield from self._duplicates()
         yield from self._values()
+        yield from map(_beyond_repair, self._events.strangers())
+        if self._judges_values():
+            yield from map(_beyond_repair, self._events.orphans())
         for item in self._inventory.probes:
             if self._is_old(item):
                 detail = "it was left behind by a trial of the bucket"
@@ -137,6 +153,7 @@ class _Check:
             "webhooks": contents[Webhook],
             "large_texts": self._texts_checked(),
             "tombstones": contents[Tombstone],
+            "event_chunks": len(self._inventory.events),
         }
 
     def _texts_checked(self) -> int:
@@ -166,6 +183,9 @@ class _Check:
             yield from self._arrival(entry)
         if entry is not None and isinstance(entry.content, Model):
             yield from self._model(key, entry.content)
+        if entry is not None and isinstance(entry.content, Model | Tombstone):
+            yield from map(_beyond_repair, self._events.of_document(key, entry.content))
+            yield from self._texts(key, entry.content)
 
     def _arrival(self, entry: Entry) -> Iterator[Found]:
         if isinstance(entry.content, Model) and entry.unfinished:
@@ -180,8 +200,13 @@ class _Check:
             yield Found("illegal-value", key, detail)
         for detail in invariants.violations(model.document):
             yield Found("inconsistent-document", key, detail, self._repairs.mending(key))
-        for reference in set(references(model.document)):
-            stored = self._layout.value(reference.model_id, reference.value_id)
+
+    def _texts(self, key: str, content: Model | Tombstone) -> Iterator[Found]:
+        needed = inline_references(content.log, content.model_id or "") or set()
+        if isinstance(content, Model):
+            needed |= set(references(content.document))
+        for reference in needed:
+            stored = self._key(reference)
             why = self._missing(stored, reference)
             if why is not None:
                 yield Found("missing-value", stored, f"'{key}' refers to it, and {why}")
@@ -208,19 +233,46 @@ class _Check:
             return
         needed = self._needed()
         for item in self._inventory.values:
-            if self._layout.parse_value(item.key) is None:
+            owner = self._layout.parse_value(item.key)
+            if owner is None:
                 yield Found("foreign-object", item.key, "no registry wrote it; it is left alone")
-            elif item.key not in needed and self._is_old(item):
-                detail = "no document refers to it"
+                continue
+            if item.key in needed or not self._is_old(item):
+                continue
+            if not self._may_be_in_history(item.key, owner[0]):
+                detail = "neither a document nor an event refers to it"
                 yield Found("orphaned-value", item.key, detail, self._repairs.deletion(item.key))
 
     def _needed(self) -> set[str]:
         """The keys of the large texts that documents refer to."""
         return {
-            self._layout.value(reference.model_id, reference.value_id)
+            self._key(reference)
             for model in self._models
             for reference in references(model.document)
         }
+
+    def _may_be_in_history(self, key: str, model_id: str) -> bool:
+        """Whether an event of the model refers to a text, as far as they can be read."""
+        if model_id not in self._in_history:
+            found = self._history_of(model_id)
+            self._in_history[model_id] = None if found is None else set(map(self._key, found))
+        known = self._in_history[model_id]
+        return known is None or key in known
+
+    def _history_of(self, model_id: str) -> set[LargeText] | None:
+        found = set[LargeText]()
+        for entry in self._entries:
+            content = entry.content
+            if isinstance(content, Model | Tombstone) and content.model_id == model_id:
+                inline = inline_references(content.log, model_id)
+                if inline is None:
+                    return None
+                found |= inline
+        beside = self._events.references(model_id)
+        return None if beside is None else found | beside
+
+    def _key(self, reference: LargeText) -> str:
+        return self._layout.value(reference.model_id, reference.value_id)
 
     def _judges_values(self) -> bool:
         readable = all(document.damage is None for document in self._inventory.models)
@@ -290,6 +342,10 @@ class _Repairs:
 
     def _commit(self, key: str, change: Callable[[Entry], Content | None]) -> None:
         self._records.commit(key, change, settle=self._renames.settle)
+
+
+def _beyond_repair(problem: Problem) -> Found:
+    return Found(problem.problem, problem.subject, problem.detail)
 
 
 def _finding(found: Found, *, repair: bool) -> Finding:

@@ -1,8 +1,8 @@
 """Everything under a prefix, as of one moment where that is possible.
 
-Strategy. Large texts are listed first, then all documents are read, and the documents are listed
-once more. If no key or ETag differs from the listing before, the documents are a snapshot, since no
-two writes of a key give one ETag.
+Strategy. Large texts and older events are listed first, then all documents are read, and the
+documents are listed once more. If no key or ETag differs from the listing before, the documents are
+a snapshot, since no two writes of a key give one ETag.
 """
 
 from __future__ import annotations
@@ -46,11 +46,12 @@ class Inventory:
     """What is under a prefix."""
 
     values: tuple[Item, ...]
+    events: tuple[Item, ...]
     probes: tuple[Item, ...]
     webhooks: tuple[Document, ...]
     models: tuple[Document, ...]
     snapshot: bool
-    """Whether `models` are all documents as of one moment, after `values` were listed."""
+    """Whether `models` are all documents as of one moment, after the large texts and events."""
 
 
 class Stocktaker:
@@ -64,13 +65,19 @@ class Stocktaker:
         self._pool = prefix.pool
 
     def inventory(self) -> Inventory:
-        """What there is. Reads every document, and no large text."""
+        """What there is. Reads every document, and neither large texts nor older events."""
         values = self._list(self._layout.values)
+        events = self._list(self._layout.events)
         probes = self._list(self._layout.probes)
         webhooks = self._read_all(self._list(self._layout.webhooks))
         models, snapshot = self._models()
         return Inventory(
-            values=values, probes=probes, webhooks=webhooks, models=models, snapshot=snapshot
+            values=values,
+            events=events,
+            probes=probes,
+            webhooks=webhooks,
+            models=models,
+            snapshot=snapshot,
         )
 
     def _models(self) -> tuple[tuple[Document, ...], bool]:

@@ -53,6 +53,13 @@ def is_large(text: str | None) -> bool:
     return not isinstance(text, LargeText) and len(text.encode()) > INLINE_MAX_BYTES
 
 
+def stands_for(reference: str, text: str) -> bool:
+    """Whether this is a reference to that text."""
+    if not isinstance(reference, LargeText) or not is_large(text):
+        return False
+    return reference.digest == digest(text.encode())
+
+
 def digest(body: bytes) -> str:
     """The digest that names a text."""
     return hashlib.sha256(body).hexdigest()

@@ -3,6 +3,11 @@
     {prefix}/registry.json                         the marker: this prefix is a registry
     {prefix}/models/{name}.json                    one registered model with all its versions
     {prefix}/values/{model id}/{sha256}-{id}.txt   one large text of a model
+    {prefix}/events/{model id}/{number}-{earliest}-{latest}.json
+                                                   events of a model from that number on, and their
+                                                   earliest and latest time
+    {prefix}/events/{model id}/deleted.json        the last events of a deleted model whose name is
+                                                   in use again
     {prefix}/webhooks/{id}.json                    one webhook
     {prefix}/probe/{id}                            gone again once the bucket has been tried
 
@@ -37,6 +42,8 @@ PREFIX_MAX_BYTES = 700
 
 _SUFFIX = ".json"
 _CUT_ESCAPE = re.compile(r"%[0-9A-F]?\Z")
+_NUMBER_DIGITS = 10
+_CHUNK = re.compile(r"([^/]+)/(\d{10,})-(-?\d+)-(-?\d+)\.json")
 
 
 def encode(name: str) -> str:
@@ -88,6 +95,11 @@ class Layout:
         return f"{self.prefix}values/"
 
     @property
+    def events(self) -> str:
+        """What the keys of all objects with events begin with."""
+        return f"{self.prefix}events/"
+
+    @property
     def webhooks(self) -> str:
         """What the keys of all webhooks begin with."""
         return f"{self.prefix}webhooks/"
@@ -118,4 +130,36 @@ class Layout:
         match key.removeprefix(self.values).split("/"):
             case [model_id, name] if name.endswith(".txt"):
                 return model_id, name.removesuffix(".txt")
+        return None
+
+    def events_of(self, model_id: str) -> str:
+        """What the keys of a model's older events begin with."""
+        return f"{self.events}{model_id}/"
+
+    def events_from(self, model_id: str, first: int) -> str:
+        """What the key of the chunk begins with whose first event has this number."""
+        return f"{self.events_of(model_id)}{first:0{_NUMBER_DIGITS}}"
+
+    def chunk(self, model_id: str, first: int, earliest: int, latest: int) -> str:
+        """The key of a chunk of events."""
+        return f"{self.events_from(model_id, first)}-{earliest}-{latest}{_SUFFIX}"
+
+    def deleted_events(self, model_id: str) -> str:
+        """The key of the last events of a deleted model."""
+        return f"{self.events_of(model_id)}deleted{_SUFFIX}"
+
+    def parse_chunk(self, key: str) -> tuple[str, int, int, int] | None:
+        """The model id, first number, earliest and latest time in the key of a chunk, or None."""
+        match = _CHUNK.fullmatch(key.removeprefix(self.events))
+        if match is None:
+            return None
+        model_id, *numbers = match.groups()
+        first, earliest, latest = map(int, numbers)
+        return model_id, first, earliest, latest
+
+    def parse_deleted_events(self, key: str) -> str | None:
+        """The model id in the key of the last events of a deleted model, or None."""
+        match key.removeprefix(self.events).split("/"):
+            case [model_id, "deleted.json"]:
+                return model_id
         return None

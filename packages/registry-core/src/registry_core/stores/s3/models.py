@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from registry_core.authors import Author
 from registry_core.changes import Change, CreateModel, DeleteModel, RenameModel
 from registry_core.documents import ModelDocument
 from registry_core.errors import (
@@ -14,16 +15,11 @@ from registry_core.errors import (
     RegisteredModelNotFoundError,
     RegistryError,
 )
-from registry_core.stores.s3.blobs import Blobs, references
+from registry_core.stores.s3.blobs import Blobs
 from registry_core.stores.s3.journal import RACE_SECONDS, Entry, StaleEntryError
+from registry_core.stores.s3.making import Making, model_of
 from registry_core.stores.s3.prefix import Prefix
-from registry_core.stores.s3.record import (
-    Content,
-    Model,
-    RenameIntent,
-    Tombstone,
-    new_model_id,
-)
+from registry_core.stores.s3.record import Content, Model, RenameIntent, Tombstone
 from registry_core.stores.s3.renames import PendingRenameError, arrived, finishing
 from registry_core.stores.s3.retry import RetryBudget
 
@@ -40,92 +36,89 @@ class Models:
     def __init__(self, prefix: Prefix, values: Blobs) -> None:
         self._records = prefix.journal
         self._values = values
+        self._chunks = prefix.chunks
         self._layout = prefix.layout
         self._clock = prefix.clock
         self._renames = prefix.renames
 
-    def find(self, name: str) -> ModelDocument | None:
+    def find(self, name: str) -> Model | None:
         """The model, or None. One GET, and one more while a rename to this name is unfinished."""
         entry = self._renames.settle(self._records.read(self._layout.model(name)))
-        return document_of(self._renames.finish(entry))
+        return model_of(self._renames.finish(entry))
 
-    def commit(self, change: Change[Any]) -> ModelDocument | None:
+    def commit(self, change: Change[Any], by: Author) -> ModelDocument | None:
         """Make a change, and return the model's document after it; None when it was deleted.
+
+        Its events are in the same PUT.
 
         Creating a model costs one PUT if the name was never used, a rename one GET and three PUTs,
         any other change one GET and one PUT, or one PUT if the key was seen just now.
         """
         match change:
             case CreateModel():
-                return self._create(change)
+                return self._create(change, by)
             case RenameModel() if change.new_name != change.name:
-                return self._rename(change)
+                return self._rename(change, by)
             case DeleteModel():
-                self._delete(change)
+                self._delete(change, by)
                 return None
-        return self._change(change)
+        return self._change(change, by)
 
-    def _create(self, change: CreateModel) -> ModelDocument:
-        operation, model_id = self._records.new_operation(), new_model_id()
+    def _create(self, change: CreateModel, by: Author) -> ModelDocument:
+        making = self._making(change, by)
 
         def created(entry: Entry) -> Content:
-            document = change.apply(document_of(entry), self._clock())
+            made = making.made(entry)
+            assert made is not None, "a creation changes something"
             self._renames.make_way(entry)
-            return self._model(document, None, model_id=model_id, operation=operation)
+            return made
 
         key = self._layout.model(change.model)
         recent = self._records.recent(key)
         with self._records.queued(key):
-            return _written(self._commit(key, created, operation, recent or Entry(key=key)))
+            return _written(self._commit(key, created, making.operation, recent or Entry(key=key)))
 
-    def _change(self, change: Change[Any]) -> ModelDocument:
-        operation = self._records.new_operation()
-
-        def changed(entry: Entry) -> Content | None:
-            before = model_of(entry)
-            after = change.apply(document_of(entry), self._clock())
-            assert before is not None, "only an existing model can be changed"
-            assert after is not None, "the change does not delete the model"
-            if after is before.document:
-                return None
-            return self._model(after, before, model_id=before.model_id, operation=operation)
-
+    def _change(self, change: Change[Any], by: Author) -> ModelDocument:
+        making = self._making(change, by)
         key = self._layout.model(change.model)
         with self._records.queued(key):
-            return _written(self._commit(key, changed, operation, self._records.recent(key)))
+            recent = self._records.recent(key)
+            return _written(self._commit(key, making.made, making.operation, recent))
 
-    def _delete(self, change: DeleteModel) -> None:
-        # The model's key becomes a tombstone; its large texts go after that.
-        deleted: list[Model] = []
-
-        def tombstone(entry: Entry) -> Content:
-            model = model_of(entry)
-            change.apply(document_of(entry), self._clock())
-            assert model is not None, "only an existing model can be deleted"
-            deleted[:] = [model]
-            return Tombstone(name=change.model, model_id=model.model_id)
-
+    def _delete(self, change: DeleteModel, by: Author) -> None:
+        # The model's key becomes a tombstone. Its events stay, and the texts they refer to.
+        making = self._making(change, by)
         key = self._layout.model(change.model)
         with self._records.queued(key):
-            self._commit(key, tombstone, self._records.new_operation(), self._records.recent(key))
-        self._clear(*deleted)
+            recent = self._records.recent(key)
+            self._commit(key, making.gone, making.operation, recent)
 
-    def _rename(self, change: RenameModel) -> ModelDocument:
+    def _making(self, change: Change[Any], by: Author) -> Making:
+        return Making(
+            change=change,
+            by=by,
+            operation=self._records.new_operation(),
+            values=self._values,
+            chunks=self._chunks,
+            clock=self._clock,
+        )
+
+    def _rename(self, change: RenameModel, by: Author) -> ModelDocument:
         with self._records.queued(self._layout.model(change.name)):
             try:
-                return self._renamed(change)
+                return self._renamed(change, by)
             except (ContentionError, RegisteredModelNotFoundError):
                 self._withdraw(change.new_name)
                 raise
 
     # The steps of a rename; see `renames`.
 
-    def _renamed(self, change: RenameModel) -> ModelDocument:
+    def _renamed(self, change: RenameModel, by: Author) -> ModelDocument:
         key, patience = self._layout.model(change.name), RetryBudget()
         deadline = time.monotonic() + RACE_SECONDS
         while time.monotonic() < deadline:
             old = self._renames.settle(self._records.read(key))
-            arriving = self._arriving(old, change)
+            arriving = self._arriving(old, change, by)
             try:
                 announced = self._announce(arriving)
                 self._depart(old, arriving)
@@ -141,16 +134,16 @@ class Models:
             return arriving.document
         raise ContentionError(f"Other writers of '{key}' were faster; it was not renamed")
 
-    def _arriving(self, old: Entry, change: RenameModel) -> RenameIntent:
-        model = model_of(old)
-        document = change.apply(document_of(old), self._clock())
-        assert model is not None, "only an existing model can be renamed"
+    def _arriving(self, old: Entry, change: RenameModel, by: Author) -> RenameIntent:
+        making = self._making(change, by)
+        renamed = making.made(old)
+        assert renamed is not None, "a rename changes something"
         return RenameIntent(
-            model_id=model.model_id,
-            document=document,
+            document=renamed.document,
+            log=renamed.log,
             source=change.name,
             base=old.record.operations[-1],
-            operation=self._records.new_operation(),
+            operation=making.operation,
         )
 
     def _announce(self, arriving: RenameIntent) -> Entry:
@@ -206,45 +199,6 @@ class Models:
                     self._renames.make_void(pending.arriving)
                 first = None
         raise ContentionError(f"Renames to '{key}' were always under way; nothing was written")
-
-    def _model(
-        self,
-        after: ModelDocument,
-        before: Model | None,
-        *,
-        model_id: str,
-        operation: str,
-    ) -> Model:
-        document = self._values.spill(
-            after,
-            None if before is None else before.document,
-            model_id=model_id,
-            operation=operation,
-        )
-        return Model(model_id=model_id, document=document)
-
-    def _clear(self, *deleted: Model) -> None:
-        # Its id is used by nobody now. What stays behind after a failure, `fsck` finds.
-        for model in deleted:
-            if next(references(model.document), None) is None:
-                continue
-            try:
-                self._values.remove_all(model.model_id)
-            except RegistryError:
-                return
-
-
-def model_of(entry: Entry) -> Model | None:
-    """The model, with its id, that a settled entry holds, if any."""
-    return entry.content if isinstance(entry.content, Model) else None
-
-
-def document_of(entry: Entry) -> ModelDocument | None:
-    """The model that a settled entry holds, if any."""
-    match entry.content:
-        case Model(document=document):
-            return document
-    return None
 
 
 def _written(entry: Entry) -> ModelDocument:

@@ -166,9 +166,14 @@ class Objects:
         *,
         token: str | None = None,
         start_after: str | None = None,
+        limit: int | None = None,
     ) -> ListPage:
-        """Up to `page_keys` objects under a prefix, from the start, a token or after a key."""
-        where = {"prefix": prefix, "max-keys": str(self.page_keys)}
+        """Up to `page_keys` objects under a prefix, from the start, a token or after a key.
+
+        `limit` asks for fewer.
+        """
+        most = self.page_keys if limit is None else min(limit, self.page_keys)
+        where = {"prefix": prefix, "max-keys": str(most)}
         if token is not None:
             where["continuation-token"] = token
         elif start_after is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from registry_core.store import Clock
+from registry_core.stores.s3.event_chunks import EventChunks
 from registry_core.stores.s3.journal import Journal
 from registry_core.stores.s3.layout import Layout
 from registry_core.stores.s3.objects import Objects
@@ -21,13 +22,16 @@ class Prefix:
     clock: Clock
     pool: Pool
     journal: Journal
+    chunks: EventChunks
     renames: RenameResolver
 
     @classmethod
     def of(cls, objects: Objects, layout: Layout, clock: Clock) -> Prefix:
         """Return the prefix that a layout is about."""
-        journal = Journal(objects, layout, clock)
-        return cls(objects, layout, clock, Pool(), journal, RenameResolver(journal, layout))
+        pool, journal = Pool(), Journal(objects, layout, clock)
+        chunks = EventChunks(objects, layout, pool)
+        renames = RenameResolver(journal, chunks, layout)
+        return cls(objects, layout, clock, pool, journal, chunks, renames)
 
     def close(self) -> None:
         """End the threads, then the connections."""

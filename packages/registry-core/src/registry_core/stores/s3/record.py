@@ -23,6 +23,7 @@ import attrs
 from registry_core.documents import ModelDocument
 from registry_core.models import Webhook
 from registry_core.store import Clock
+from registry_core.stores.s3.event_log import NO_EVENTS, EventLog
 
 JOURNAL_MIN_ENTRIES = 8
 """Operations a journal keeps whatever their age: enough for a key that is written now and then."""
@@ -40,10 +41,16 @@ _TIME_DIGITS = 11
 
 @attrs.frozen(kw_only=True)
 class Model:
-    """A registered model. `model_id` is random, and stays when the model is renamed."""
+    """A registered model."""
 
-    model_id: str
     document: ModelDocument
+    log: EventLog = NO_EVENTS
+    """What was done to it."""
+
+    @property
+    def model_id(self) -> str:
+        """The id of the model, which stays when it is renamed."""
+        return self.document.model_id
 
 
 @attrs.frozen(kw_only=True)
@@ -54,14 +61,20 @@ class RenameIntent:
     by anybody else since `base`. See `models.settle`.
     """
 
-    model_id: str
     document: ModelDocument
+    log: EventLog = NO_EVENTS
+    """What was done to the model, the rename included."""
     source: str
     """The name that the model has, or had."""
     base: str
     """The last operation on `source` that `document` knows of."""
     operation: str
     """The operation that makes the key of `source` a tombstone."""
+
+    @property
+    def model_id(self) -> str:
+        """The id of the model."""
+        return self.document.model_id
 
 
 @attrs.frozen(kw_only=True)
@@ -71,6 +84,8 @@ class Tombstone:
     name: str
     model_id: str | None = None
     renamed_to: str | None = None
+    log: EventLog = NO_EVENTS
+    """What was done to a model that was deleted, the deletion included."""
 
 
 Content: TypeAlias = Model | RenameIntent | Tombstone | Webhook
@@ -145,11 +160,6 @@ def began(operation: str) -> int:
         ValueError: it is not the id of an operation.
     """
     return int(operation[:_TIME_DIGITS], 16)
-
-
-def new_model_id() -> str:
-    """An id that no other model has or had."""
-    return secrets.token_hex(8)
 
 
 def _kept(operations: tuple[str, ...], operation: str) -> tuple[str, ...]:

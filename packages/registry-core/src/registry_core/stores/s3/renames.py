@@ -25,6 +25,7 @@ import attrs
 
 from registry_core.errors import RegistryError
 from registry_core.stores.s3 import codec
+from registry_core.stores.s3.event_chunks import EventChunks
 from registry_core.stores.s3.journal import Entry, Journal
 from registry_core.stores.s3.layout import Layout
 from registry_core.stores.s3.objects import LostRaceError
@@ -60,8 +61,9 @@ def fate(arriving: RenameIntent, source: Record) -> Fate:
 class RenameResolver:
     """Decides, finishes and makes void what is arriving."""
 
-    def __init__(self, records: Journal, layout: Layout) -> None:
+    def __init__(self, records: Journal, chunks: EventChunks, layout: Layout) -> None:
         self._records = records
+        self._chunks = chunks
         self._layout = layout
 
     def settle(self, entry: Entry) -> Entry:
@@ -94,6 +96,8 @@ class RenameResolver:
     def make_way(self, entry: Entry) -> None:
         """Prepares for a write over a settled entry that holds no model.
 
+        The events of a model that was deleted are put away: one PUT.
+
         Raises:
             PendingArrivalError: see to the arrival first, with `make_void`.
         """
@@ -104,6 +108,8 @@ class RenameResolver:
                 key = self._layout.model(target)
                 if self.settle(self._records.read(key)).unfinished:
                     self._records.commit(key, finishing, settle=self.settle)
+            case Tombstone() as gone:
+                self._chunks.keep_deleted(gone)
 
     def make_void(self, arriving: RenameIntent) -> None:
         """Writes the source of a pending arrival unchanged, so that it cannot be committed."""
@@ -124,7 +130,7 @@ class RenameResolver:
 
 def arrived(entry: Entry, arriving: RenameIntent) -> Entry:
     """The entry of a committed arrival, as the model that it is."""
-    model = Model(model_id=arriving.model_id, document=arriving.document)
+    model = Model(document=arriving.document, log=arriving.log)
     return _settled(entry, arriving, model)
 
 

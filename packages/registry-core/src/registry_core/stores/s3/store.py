@@ -27,6 +27,7 @@ from registry_core.errors import (
     StoreUnavailableError,
 )
 from registry_core.fsck import GRACE_SECONDS, Report
+from registry_core.history import Event, EventQuery
 from registry_core.models import (
     ModelVersion,
     NewWebhook,
@@ -41,6 +42,7 @@ from registry_core.store import Clock, system_clock
 from registry_core.stores.s3.blobs import Blobs, UnreadableTextsError, refers_to
 from registry_core.stores.s3.capabilities import Capabilities
 from registry_core.stores.s3.damage import DamageLog
+from registry_core.stores.s3.event_pages import EventPages
 from registry_core.stores.s3.fsck import Fsck
 from registry_core.stores.s3.large_text import LargeText
 from registry_core.stores.s3.layout import Layout
@@ -51,7 +53,8 @@ from registry_core.stores.s3.prefix import Prefix
 from registry_core.stores.s3.webhooks import Webhooks
 
 VALUE_ATTEMPTS = 4
-"""Reads begun anew because a large text went with the model it belonged to."""
+"""Reads begun anew because a large text went with the model it belonged to. This release keeps the
+texts of a deleted model; those before it, and operators, remove them."""
 
 DAMAGE_LOOKS = 2
 """How often a search finds a text missing before it takes it for lost. A text goes after the
@@ -94,16 +97,27 @@ class S3Store:
         self._values = Blobs(self._prefix)
         self._models = Models(self._prefix, self._values)
         self._index = Lister(self._prefix)
+        self._events = EventPages(self._prefix, self._values, self._damage)
         self._webhooks = Webhooks(self._prefix, self._damage)
         self._fsck = Fsck(self._prefix, self._bucket)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.location}>"
 
-    def apply(self, change: Change[ResultT], *, by: Author) -> ResultT:  # noqa: ARG002 kept with history
+    def apply(self, change: Change[ResultT], *, by: Author) -> ResultT:
         """See `Store`."""
         self._bucket.ready_to_write()
-        return self._complete(change.result(self._models.commit(change)))
+        return self._complete(change.result(self._models.commit(change, by)))
+
+    def events(self, query: EventQuery) -> list[Event]:
+        """See `Store`. Of all models, what cannot be read is left out and logged."""
+        self._bucket.ready_to_read()
+        if query.name is None:
+            return self._events.page(self._listing(None).models, query)
+        model = self._models.find(query.name)
+        if model is None:
+            raise RegisteredModelNotFoundError(query.name)
+        return self._events.page([model], query)
 
     def get_registered_model(self, name: str) -> RegisteredModel:
         """See `Store`."""
@@ -173,7 +187,8 @@ class S3Store:
 
     def _document(self, name: str, version: int | None = None) -> ModelDocument:
         self._bucket.ready_to_read()
-        return documents.present(self._models.find(name), name, version)
+        model = self._models.find(name)
+        return documents.present(None if model is None else model.document, name, version)
 
     # Entities: documents may hold references to large texts, entities never do.
 

@@ -1,0 +1,160 @@
+"""Older events, in objects beside the documents; see `event_log` for what goes there, and when."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from functools import partial
+
+import attrs
+
+from registry_core.errors import StoreCorruptedError
+from registry_core.stores.s3.event_format import (
+    decode_chunk,
+    decode_deleted,
+    encode_chunk,
+    encode_deleted,
+)
+from registry_core.stores.s3.event_log import CHUNK_EVENTS, EventLines, EventLog, Span
+from registry_core.stores.s3.layout import Layout
+from registry_core.stores.s3.objects import Listed, MissingObjectError, Objects
+from registry_core.stores.s3.pool import Pool
+from registry_core.stores.s3.record import Tombstone
+
+CACHED_CHUNKS = 512
+"""Chunks that a process keeps, some 3 MB of usual events: they never change."""
+
+CONTENT_TYPE = "application/json"
+
+
+@attrs.frozen(kw_only=True)
+class ChunkKey:
+    """A chunk of events as a listing tells of it."""
+
+    key: str
+    model_id: str
+    first: int
+    span: Span
+
+
+class EventChunks:
+    """The older events of one registry."""
+
+    def __init__(self, objects: Objects, layout: Layout, pool: Pool) -> None:
+        self._objects = objects
+        self._layout = layout
+        self._pool = pool
+        self._lock = threading.Lock()
+        self._cache: OrderedDict[str, EventLines] = OrderedDict()
+
+    def spill(self, model_id: str, log: EventLog) -> EventLog:
+        """The log of a model in the bucket, with room for more. One PUT per chunk moved out."""
+        chunks = log.full_chunks()
+        self._pool.map(partial(self._write, model_id), chunks)
+        return log.without(chunks)
+
+    def keep_deleted(self, gone: Tombstone) -> None:
+        """Put the events of a deleted model away, before its tombstone goes. One PUT, or none.
+
+        What is written is that of a tombstone in the bucket, and so the same whoever writes it.
+        """
+        if gone.model_id is None or not gone.log.lines:
+            return
+        body = encode_deleted(gone.name, gone.model_id, gone.log)
+        key = self._layout.deleted_events(gone.model_id)
+        self._objects.put_always(key, body, content_type=CONTENT_TYPE)
+
+    def listed(self, model_id: str, first: int, end: int, *, limit: int) -> list[ChunkKey]:
+        """The chunks with the events from `first` to before `end`, by number, as far as they exist.
+
+        One LIST per thousand. `limit` is how many there should be.
+        """
+        before = self._layout.events_from(model_id, first)  # every key of that number is after it
+        prefix = self._layout.events_of(model_id)
+        # One more shows whether the last of them is there twice.
+        page = self._objects.list_page(prefix, start_after=before, limit=limit + 1)
+        found = list(page.objects)
+        while page.token is not None and self._begins_before(found[-1], end):
+            page = self._objects.list_page(prefix, token=page.token)
+            found.extend(page.objects)
+        chunks = [
+            (each.last_modified, chunk.span.latest, chunk)
+            for each in found
+            if (chunk := self._chunk(each)) is not None
+        ]
+        # Of two that begin alike the older is from a past that a restored document has undone.
+        chunks.sort(key=lambda each: each[:2])
+        by_number = {chunk.first: chunk for _, _, chunk in chunks}
+        return [by_number[each] for each in sorted(by_number) if first <= each < end]
+
+    def read(self, chunk: ChunkKey) -> EventLines:
+        """The events in a chunk. One GET, unless this process has read or written it.
+
+        Raises:
+            StoreCorruptedError: It is missing or damaged.
+        """
+        cached = self._cached(chunk.key)
+        if cached is not None:
+            return cached
+        events = decode_chunk(
+            chunk.key,
+            self._body(chunk.key),
+            model_id=chunk.model_id,
+            first=chunk.first,
+            count=CHUNK_EVENTS,
+        )
+        self._keep(chunk.key, events)
+        return events
+
+    def read_deleted(self, model_id: str) -> EventLines:
+        """The last events of a deleted model. One GET.
+
+        Raises:
+            StoreCorruptedError: They are missing or damaged.
+        """
+        key = self._layout.deleted_events(model_id)
+        return decode_deleted(key, self._body(key))
+
+    def has_deleted(self, model_id: str) -> bool:
+        """Whether the last events of a deleted model are beside the documents. One LIST."""
+        key = self._layout.deleted_events(model_id)
+        return any(each.key == key for each in self._objects.list_page(key).objects)
+
+    def _write(self, model_id: str, chunk: EventLines) -> None:
+        key = self._layout.chunk(model_id, chunk.first, chunk.span.earliest, chunk.span.latest)
+        if self._cached(key) == chunk:
+            return  # a lost race: it is there already
+        self._objects.put_always(key, encode_chunk(model_id, chunk), content_type=CONTENT_TYPE)
+        self._keep(key, chunk)
+
+    def _body(self, key: str) -> bytes:
+        try:
+            found = self._objects.get(key)
+        except MissingObjectError as error:
+            raise StoreCorruptedError(f"The object '{key}' does not exist") from error
+        assert found is not None, "an unconditional read gives the object"
+        return found.body
+
+    def _begins_before(self, item: Listed, end: int) -> bool:
+        chunk = self._chunk(item)
+        return chunk is not None and chunk.first < end
+
+    def _chunk(self, item: Listed) -> ChunkKey | None:
+        parsed = self._layout.parse_chunk(item.key)
+        if parsed is None:
+            return None
+        model_id, first, earliest, latest = parsed
+        return ChunkKey(key=item.key, model_id=model_id, first=first, span=Span(earliest, latest))
+
+    def _cached(self, key: str) -> EventLines | None:
+        with self._lock:
+            found = self._cache.get(key)
+            if found is not None:
+                self._cache.move_to_end(key)
+            return found
+
+    def _keep(self, key: str, events: EventLines) -> None:
+        with self._lock:
+            self._cache[key] = events
+            while len(self._cache) > CACHED_CHUNKS:
+                self._cache.popitem(last=False)

@@ -1,0 +1,282 @@
+"""Events as JSON, in documents and in the objects beside them; see `codec` for the format.
+
+A line is made once, from the event, and is the same in every object that it moves to. Who reads a
+document looks at the number and the time of an event only; the rest is checked when somebody asks
+for the event, so that a damaged event costs its model neither reads nor writes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import cattrs
+
+from registry_core.errors import StoreCorruptedError
+from registry_core.history import Event, Value
+from registry_core.stores.s3.event_log import EventLines, EventLog, Span
+from registry_core.stores.s3.format import StoredEvent, dump, from_plain, render, strict, to_plain
+from registry_core.stores.s3.large_text import LargeText
+
+EVENTS_FORMAT_VERSION = 2
+"""The `format_version` of objects that have events: releases before this one do not know them."""
+
+CHUNK_KIND = "events"
+
+DELETED_KIND = "deleted_registered_model"
+
+
+_EVENTS_BEGIN, _EVENTS_END = b'\n"events": [\n', b"\n]\n}\n"
+
+# One event
+
+
+def line_of(event: Event) -> tuple[int, str]:
+    """Return the time and the line of an event."""
+    stored = StoredEvent(
+        sequence=event.sequence,
+        time=event.time,
+        name=event.name,
+        actor=event.actor,
+        is_authenticated=event.is_authenticated,
+        origin=event.origin,
+        reason=event.reason,
+        action=event.action,
+        version=event.version,
+        key=event.key,
+        before=_plain_value(event.before),
+        after=_plain_value(event.after),
+    )
+    return event.time, dump(to_plain(stored))
+
+
+def event_of(line: str, model_id: str) -> Event:
+    """Return the event in a line.
+
+    Raises:
+        StoreCorruptedError: It is none that this release knows.
+    """
+    try:
+        stored = from_plain(json.loads(line), StoredEvent)
+        before, after = _value(stored.before, model_id), _value(stored.after, model_id)
+    except cattrs.BaseValidationError as error:
+        why = "; ".join(cattrs.transform_error(error))
+        raise _unreadable(model_id, line, why) from error
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise _unreadable(model_id, line, str(error)) from error
+    return Event(
+        model_id=model_id,
+        name=stored.name,
+        sequence=stored.sequence,
+        time=stored.time,
+        actor=stored.actor,
+        is_authenticated=stored.is_authenticated,
+        origin=stored.origin,
+        reason=stored.reason,
+        action=stored.action,
+        version=stored.version,
+        key=stored.key,
+        before=before,
+        after=after,
+    )
+
+
+def _unreadable(model_id: str, line: str, why: str) -> StoreCorruptedError:
+    sequence = json.loads(line).get("sequence")
+    return StoreCorruptedError(
+        f"Event {sequence} of model {model_id!r} cannot be read: {why[:500]}"
+    )
+
+
+# The values of an event
+
+
+def _plain_value(value: Any) -> Any:
+    match value:
+        case LargeText():
+            return {"large": value.value_id, "bytes": value.size}
+        case Mapping():
+            return {name: _plain_value(each) for name, each in value.items()}
+    return value
+
+
+def _value(plain: Any, model_id: str) -> Value:
+    match plain:
+        # No field of a model or version is a number called `bytes`, and no tag is a number.
+        case {"large": str(value_id), "bytes": int(size)} if len(plain) == 2:  # noqa: PLR2004 both
+            return LargeText.to(model_id=model_id, value_id=value_id, size=size)
+        case dict():
+            return {name: _value(each, model_id) for name, each in plain.items()}
+        case None | str() | int():
+            value: Value = plain
+            return value
+    raise TypeError(f"{type(plain).__name__} instead of a value")
+
+
+def texts_of(value: Value) -> Iterator[LargeText]:
+    """The references to large texts in a value."""
+    if isinstance(value, LargeText):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from texts_of(each)
+
+
+def texts_in(event: Event) -> Iterator[LargeText]:
+    """The references to large texts in an event."""
+    yield from texts_of(event.before)
+    yield from texts_of(event.after)
+
+
+def references_in(events: EventLines, model_id: str) -> Iterator[LargeText]:
+    """The references to large texts in events.
+
+    Raises:
+        StoreCorruptedError: One of the events cannot be read.
+    """
+    for line in events.lines:
+        if '"large"' in line:
+            yield from texts_in(event_of(line, model_id))
+
+
+# Events in a document
+
+
+def log_fields(log: EventLog) -> dict[str, Any]:
+    """Return the fields of a document for its events; none if it has none."""
+    fields: dict[str, Any] = {}
+    if log.spilled is not None:
+        fields["spilled_events"] = {
+            "earliest": log.spilled.earliest,
+            "latest": log.spilled.latest,
+        }
+    if log.lines:
+        fields["events"] = log.lines
+    return fields
+
+
+def pop_log(fields: dict[str, Any], body: bytes) -> EventLog:
+    """Take the events out of the fields of a document; `body` is the document itself.
+
+    Raises:
+        ValueError, TypeError, KeyError: They are not what `log_fields` gives.
+    """
+    spilled, listed = fields.pop("spilled_events", None), fields.pop("events", [])
+    events = _lines(listed, body)
+    if spilled is None and events.first != 1:
+        raise ValueError("its events do not begin with number 1, and none of them went before")
+    if spilled is not None and (not events.lines or events.first == 1):
+        raise ValueError("its events begin with number 1, and some of them went before")
+    return EventLog(
+        first=events.first,
+        lines=events.lines,
+        times=events.times,
+        spilled=None if spilled is None else _span(spilled),
+    )
+
+
+def _lines(listed: Any, body: bytes) -> EventLines:
+    if not strict(listed, list):
+        return EventLines()
+    first = strict(listed[0]["sequence"], int)
+    for number, event in enumerate(listed, first):
+        if strict(event, dict)["sequence"] != number:
+            raise ValueError(f"event {number} is missing")
+    return EventLines(
+        first=first,
+        lines=_as_written(body, len(listed)) or tuple(map(dump, listed)),
+        times=tuple(strict(event["time"], int) for event in listed),
+    )
+
+
+def _as_written(body: bytes, count: int) -> tuple[str, ...] | None:
+    """The lines of so many events as they are in a document, if they are as `render` puts them.
+
+    To render them again would take longer than all else. A document that was edited by hand may
+    look otherwise. A line break cannot be within a text, where JSON has it escaped.
+    """
+    before, found, events = body.rpartition(_EVENTS_BEGIN)
+    if not found or not events.endswith(_EVENTS_END):
+        return None
+    lines = tuple(events.removesuffix(_EVENTS_END).decode().split(",\n"))
+    return lines if len(lines) == count and before else None
+
+
+def _span(plain: Any) -> Span:
+    match plain:
+        case {"earliest": int(earliest), "latest": int(latest)} if len(plain) == 2:  # noqa: PLR2004 both
+            return Span(earliest, latest)
+    raise ValueError("the times of its spilled events are not given")
+
+
+# Events in an object of their own
+
+
+def encode_chunk(model_id: str, chunk: EventLines) -> bytes:
+    """Return the bytes of an object that holds older events."""
+    return render(
+        {
+            "format_version": EVENTS_FORMAT_VERSION,
+            "kind": CHUNK_KIND,
+            "model_id": model_id,
+            "events": chunk.lines,
+        }
+    )
+
+
+def decode_chunk(key: str, body: bytes, *, model_id: str, first: int, count: int) -> EventLines:
+    """Return the events in an object, which must be so many, of that model, from that number on.
+
+    Raises:
+        StoreCorruptedError: They are not.
+    """
+    try:
+        match json.loads(body):
+            case {
+                "format_version": 2,
+                "kind": "events",
+                "model_id": str(owner),
+                "events": list(listed),
+            }:
+                events = _lines(listed, body)
+            case _:
+                raise ValueError("it holds no events")  # noqa: TRY301 as what is raised below
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
+        raise _damaged(key, error) from error
+    if (owner, events.first, len(events.lines)) != (model_id, first, count):
+        raise StoreCorruptedError(f"The object '{key}' holds what belongs under another key")
+    return events
+
+
+def encode_deleted(name: str, model_id: str, log: EventLog) -> bytes:
+    """Return the bytes of an object that holds the last events of a deleted model."""
+    return render(
+        {
+            "format_version": EVENTS_FORMAT_VERSION,
+            "kind": DELETED_KIND,
+            "name": name,
+            "model_id": model_id,
+            **log_fields(log),
+        }
+    )
+
+
+def decode_deleted(key: str, body: bytes) -> EventLog:
+    """Return the last events of a deleted model.
+
+    Raises:
+        StoreCorruptedError: The object holds something else.
+    """
+    try:
+        fields = json.loads(body)
+        if (fields["format_version"], fields["kind"]) != (EVENTS_FORMAT_VERSION, DELETED_KIND):
+            raise ValueError("it is not of a deleted model")  # noqa: TRY301 as what is raised below
+        return pop_log(fields, body)
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
+        raise _damaged(key, error) from error
+
+
+def _damaged(key: str, error: Exception) -> StoreCorruptedError:
+    why = f"{type(error).__name__}: {error}"[:500]
+    return StoreCorruptedError(f"The object '{key}' cannot be read: {why}")

@@ -1,0 +1,101 @@
+"""Making a change: what the key of a registered model holds after it, events included."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from registry_core.authors import Author
+from registry_core.changes import Change, SetModelTag, SetVersionTag
+from registry_core.documents import ModelDocument
+from registry_core.store import Clock
+from registry_core.stores.document_store import events_of
+from registry_core.stores.s3.blobs import Blobs
+from registry_core.stores.s3.event_chunks import EventChunks
+from registry_core.stores.s3.event_format import line_of
+from registry_core.stores.s3.event_log import NO_EVENTS
+from registry_core.stores.s3.journal import Entry
+from registry_core.stores.s3.large_text import stands_for
+from registry_core.stores.s3.record import Model, Tombstone
+
+
+@attrs.frozen(kw_only=True)
+class Making:
+    """One change, to be made to whatever its key turns out to hold; perhaps more than once."""
+
+    change: Change[Any]
+    by: Author
+    operation: str
+    """The operation that it is."""
+    values: Blobs
+    chunks: EventChunks
+    clock: Clock
+
+    def made(self, entry: Entry) -> Model | None:
+        """Return the model after the change; None if nothing changes.
+
+        Its large texts, and its older events, are in the bucket by now.
+
+        Raises:
+            RegistryError: As the change.
+        """
+        model, before, now = model_of(entry), document_of(entry), self.clock()
+        after = self._made(before, now)
+        assert after is not None, "the change does not delete the model"
+        if after is before:
+            return None
+        log = NO_EVENTS if model is None else self.chunks.spill(model.model_id, model.log)
+        events = events_of(self.change, before, after, now=now, by=self.by, last=log.last)
+        document, events = self.values.spill(after, before, events, operation=self.operation)
+        return Model(document=document, log=log.then(map(line_of, events)))
+
+    def gone(self, entry: Entry) -> Tombstone:
+        """Return what is left of the model when the change deletes it: its events.
+
+        Raises:
+            RegistryError: As the change.
+        """
+        model, before, now = model_of(entry), document_of(entry), self.clock()
+        after = self._made(before, now)
+        assert model is not None, "only an existing model can be deleted"
+        log = self.chunks.spill(model.model_id, model.log)
+        events = events_of(self.change, before, after, now=now, by=self.by, last=log.last)
+        return Tombstone(
+            name=model.document.name,
+            model_id=model.model_id,
+            log=log.then(map(line_of, events)),
+        )
+
+    def _made(self, before: ModelDocument | None, now: int) -> ModelDocument | None:
+        change = self.change if before is None else _with_known_text(self.change, before)
+        return change.make(before, now, whole=self.values.whole)
+
+
+def model_of(entry: Entry) -> Model | None:
+    """The model, with its events, that a settled entry holds, if any."""
+    return entry.content if isinstance(entry.content, Model) else None
+
+
+def document_of(entry: Entry) -> ModelDocument | None:
+    """The model that a settled entry holds, if any."""
+    model = model_of(entry)
+    return None if model is None else model.document
+
+
+def _with_known_text(change: Change[Any], document: ModelDocument) -> Change[Any]:
+    """The change with the reference to a large text that a tag has already.
+
+    A document does not have the text to compare with, and the tag would seem to change.
+    """
+    match change:
+        case SetModelTag(key=key, value=value):
+            known = document.tags.get(key)
+        case SetVersionTag(key=key, value=value, version=version):
+            owner = document.versions.get(version)
+            known = None if owner is None else owner.tags.get(key)
+        case _:
+            return change
+    if known is None or not stands_for(known, value):
+        return change
+    return attrs.evolve(change, value=known)
