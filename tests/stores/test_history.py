@@ -1,0 +1,352 @@
+"""Every store keeps the same history: generated changes, and every way to ask for their events."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from registry_core.authors import Author, Origin
+from registry_core.changes import (
+    Change,
+    CreateModel,
+    CreateVersion,
+    DeleteAlias,
+    DeleteModel,
+    DeleteModelTag,
+    DeleteVersion,
+    DeleteVersionTag,
+    FinalizeVersion,
+    RenameModel,
+    SetAlias,
+    SetModelTag,
+    SetVersionTag,
+    TransitionVersion,
+    UpdateModel,
+    UpdateVersion,
+)
+from registry_core.errors import RegistryError, StaleValueError
+from registry_core.history import Action, Event, EventQuery, new_model_id, place_of
+from registry_core.models import NewModelVersion, NewRegisteredModel, Stage, Status
+from registry_core.requirements import AliasIs, StageIs, TagIs
+from registry_core.store import Store
+from registry_core.stores import s3, sql
+from registry_core.stores.memory import MemoryStore
+from registry_core.stores.s3 import event_checks, event_chunks, event_log, event_pages
+from registry_core.testing import ManualClock
+from registry_core.testing.clocks import START
+from services.stores import store_url
+
+LARGE = "Grüße\n" * 1_000
+"""A text that a bucket keeps beside its document."""
+
+NAMES, KEYS, ALIASES = ("a", "b", "c"), ("k", "l"), ("champion", "x")
+TEXTS = ("", "v", "w", LARGE, f"{LARGE}2")
+AUTHORS = (
+    Author(actor="ann"),
+    Author(actor="bob", origin=Origin.HTTP, is_authenticated=True, reason="better recall"),
+)
+
+names, keys, aliases = map(st.sampled_from, (NAMES, KEYS, ALIASES))
+texts, optional_texts = st.sampled_from(TEXTS), st.sampled_from((None, *TEXTS))
+numbers = st.integers(1, 3)
+versions_of_tags = st.dictionaries(keys, texts, max_size=2)
+
+
+class Pair:
+    """A store and the reference, which are given the same calls at the same moment."""
+
+    def __init__(self, store: Store, clock: ManualClock) -> None:
+        self.store, self.clock = store, clock
+        self.reference = MemoryStore(clock)
+
+    def apply(self, change: Change[Any], by: Author = AUTHORS[0]) -> None:
+        """Make the change on both; their outcomes are the same."""
+        expected, found = (
+            outcome(lambda store=store: store.apply(change, by=by))
+            for store in (self.reference, self.store)
+        )
+        assert found == expected
+
+    def check(self, query: EventQuery) -> None:
+        """Go through all pages of a query on both; the events are the same."""
+        expected, found = (
+            outcome(lambda store=store: walk(store, query))
+            for store in (self.reference, self.store)
+        )
+        assert found == expected
+
+    def clear(self) -> None:
+        """Delete all models, so that one store serves many examples."""
+        for name in NAMES:
+            for store in (self.reference, self.store):
+                outcome(
+                    lambda store=store, name=name: store.apply(
+                        DeleteModel(name=name), by=AUTHORS[0]
+                    )
+                )
+
+
+def outcome(call: Callable[[], Any]) -> Any:
+    """What a call gives or raises, to be compared."""
+    try:
+        return call()
+    except StaleValueError as error:
+        return type(error), str(error), error.current
+    except RegistryError as error:
+        return type(error), str(error)
+
+
+def walk(store: Store, query: EventQuery) -> list[Event]:
+    """All events of a query, page by page; no page but the last is short."""
+    walked: list[Event] = []
+    while True:
+        page = store.events(query)
+        walked.extend(page)
+        if len(page) < query.max_results:
+            return walked
+        query = _after(query, page[-1])
+
+
+def _after(query: EventQuery, event: Event) -> EventQuery:
+    return EventQuery(
+        name=query.name,
+        alias=query.alias,
+        version=query.version,
+        actions=query.actions,
+        since=query.since,
+        until=query.until,
+        newest_first=query.newest_first,
+        max_results=query.max_results,
+        after=place_of(event),
+    )
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql", "s3"])
+def opened(request: pytest.FixtureRequest) -> Iterator[tuple[Store, ManualClock]]:
+    clock = ManualClock()
+    with store_url(request.param, request) as url:
+        open_store = s3.open_store if request.param == "s3" else sql.open_store
+        store = open_store(url, clock=clock)
+        yield store, clock
+        store.close()
+
+
+@pytest.fixture
+def pair(opened: tuple[Store, ManualClock]) -> Pair:
+    made = Pair(*opened)
+    made.clear()
+    return made
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bucket moves events out early, so that short histories have chunks."""
+    monkeypatch.setattr(event_log, "INLINE_MAX_EVENTS", 6)
+    monkeypatch.setattr(event_pages, "LISTED_CHUNKS", 2)
+    for module in (event_log, event_chunks, event_pages, event_checks):
+        monkeypatch.setattr(module, "CHUNK_EVENTS", 3)
+
+
+@st.composite
+def changes(draw: st.DrawFn) -> Change[Any]:
+    """A change of a model that is there, or is not."""
+    name, key, number, text = draw(names), draw(keys), draw(numbers), draw(texts)
+    return draw(
+        st.sampled_from(
+            [
+                CreateModel(
+                    NewRegisteredModel(name=name, description=text, tags={key: text}),
+                    model_id=new_model_id(),
+                ),
+                UpdateModel(name=name, description=text or None),
+                RenameModel(name=name, new_name=draw(names)),
+                DeleteModel(name=name),
+                _new_version(draw, name),
+                _new_version(draw, name),
+                UpdateVersion(name=name, version=number, description=text or None),
+                FinalizeVersion(
+                    name=name,
+                    version=number,
+                    status=draw(st.sampled_from([Status.READY, Status.FAILED_REGISTRATION])),
+                    status_message=draw(optional_texts),
+                ),
+                TransitionVersion(
+                    name=name,
+                    version=number,
+                    stage=draw(st.sampled_from(Stage)),
+                    archive_existing_versions=draw(st.booleans()),
+                ),
+                TransitionVersion(
+                    name=name,
+                    version=number,
+                    stage=Stage.PRODUCTION,
+                    archive_existing_versions=True,
+                    requires=(StageIs(name=name, version=number, stage="None"),),
+                ),
+                DeleteVersion(name=name, version=number),
+                SetAlias(name=name, alias=draw(aliases), version=number),
+                SetAlias(
+                    name=name,
+                    alias="champion",
+                    version=number,
+                    requires=(AliasIs(name=name, alias="champion", version=draw(numbers)),),
+                ),
+                DeleteAlias(name=name, alias=draw(aliases)),
+                SetModelTag(name=name, key=key, value=text),
+                SetModelTag(
+                    name=name,
+                    key=key,
+                    value=text,
+                    requires=(TagIs(name=name, key=key, value=draw(optional_texts)),),
+                ),
+                DeleteModelTag(name=name, key=key),
+                SetVersionTag(name=name, version=number, key=key, value=text),
+                DeleteVersionTag(name=name, version=number, key=key),
+            ]
+        )
+    )
+
+
+def _new_version(draw: st.DrawFn, name: str) -> Change[Any]:
+    return CreateVersion(
+        NewModelVersion(
+            name=name,
+            source=draw(st.sampled_from(["s3://b/1", ""])),
+            run_id=draw(st.none() | st.just("run")),
+            status=draw(st.sampled_from([Status.READY, Status.PENDING_REGISTRATION])),
+            description=draw(optional_texts),
+            tags=draw(versions_of_tags),
+        )
+    )
+
+
+@st.composite
+def queries(draw: st.DrawFn, start: int, end: int) -> EventQuery:
+    """Any events of a time."""
+    times = st.none() | st.integers(start - 1, end + 1)
+    return EventQuery(
+        name=draw(st.none() | names),
+        alias=draw(st.none() | aliases),
+        version=draw(st.none() | numbers),
+        actions=draw(st.frozensets(st.sampled_from(Action), max_size=4)),
+        since=draw(times),
+        until=draw(times),
+        newest_first=draw(st.booleans()),
+        max_results=draw(st.integers(1, 8)),
+    )
+
+
+@pytest.mark.usefixtures("small_chunks")
+@given(data=st.data())
+@settings(
+    max_examples=25,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+def test_generated_changes_leave_the_same_events(pair: Pair, data: st.DataObject) -> None:
+    """Renames, deletions, archived stages, sets that change nothing, a clock that is set back."""
+    pair.clear()
+    pair.clock.now = START
+    start = end = pair.clock()
+    for name in NAMES[:2]:
+        pair.apply(CreateModel(NewRegisteredModel(name=name)))
+        pair.apply(CreateVersion(NewModelVersion(name=name, source="s3://b/1")))
+    for change in data.draw(st.lists(changes(), min_size=5, max_size=40)):
+        pair.clock.advance(data.draw(st.sampled_from([0, 1, 2, 5, -3])))
+        start, end = min(start, pair.clock()), max(end, pair.clock())
+        pair.apply(change, data.draw(st.sampled_from(AUTHORS)))
+    for name, newest_first in itertools.product((None, *NAMES), (True, False)):
+        pair.check(EventQuery(name=name, newest_first=newest_first, max_results=7))
+    for query in data.draw(st.lists(queries(start, end), min_size=4, max_size=8)):
+        pair.check(query)
+
+
+def test_a_long_history_is_read_from_anywhere(pair: Pair) -> None:
+    """More events than a bucket keeps in a document, by every kind of page."""
+    start = pair.clock()
+    for name in NAMES[:2]:
+        pair.apply(CreateModel(NewRegisteredModel(name=name)))
+        for _ in range(2):
+            pair.apply(CreateVersion(NewModelVersion(name=name, source="s3://b/1")))
+    for number in range(120):
+        pair.clock.advance(1)
+        pair.apply(SetAlias(name="a", alias="champion", version=1 + number % 2))
+        if number % 5 == 0:
+            pair.apply(SetModelTag(name="a", key="k", value=f"{LARGE}{number}"))
+        if number % 10 == 0:
+            pair.apply(SetModelTag(name="b", key="k", value=str(number)))
+    everything = dict.fromkeys(("alias", "version", "since", "until"))
+    filters: Sequence[dict[str, Any]] = [
+        {},
+        {"alias": "champion"},
+        {"version": 2},
+        {"actions": frozenset({Action.SET_MODEL_TAG})},
+        {"since": start + 40, "until": start + 60},
+        {"until": start + 10},
+        {"since": start + 115},
+    ]
+    for name, given_, newest_first in itertools.product(("a", None), filters, (True, False)):
+        query = {**everything, **given_, "name": name, "newest_first": newest_first}
+        pair.check(EventQuery(**query, max_results=50))
+    events = pair.store.events(EventQuery(name="a", max_results=1_000, newest_first=False))
+    assert [event.sequence for event in events] == list(range(1, 148))
+
+
+def test_one_change_may_have_more_events_than_a_chunk(pair: Pair) -> None:
+    """All of them in its write; the next one moves them out."""
+    pair.apply(CreateModel(NewRegisteredModel(name="a")))
+    for _ in range(80):
+        pair.apply(CreateVersion(NewModelVersion(name="a", source="s3://b/1")))
+    for number in range(1, 81):
+        stage = TransitionVersion(name="a", version=number, stage=Stage.STAGING)
+        pair.apply(stage)
+    archive = TransitionVersion(
+        name="a", version=1, stage=Stage.STAGING, archive_existing_versions=True
+    )
+    pair.apply(archive)
+    pair.check(EventQuery(name="a", max_results=100))
+    pair.apply(RenameModel(name="a", new_name="b"))
+    pair.apply(CreateModel(NewRegisteredModel(name="a")))
+    for name in ("a", "b", None):
+        pair.check(EventQuery(name=name, max_results=100))
+
+
+def test_a_namesake_begins_anew(pair: Pair) -> None:
+    """With an id of its own, whether the first model was deleted or renamed."""
+    for change in (
+        CreateModel(NewRegisteredModel(name="a", tags={"k": "first"})),
+        DeleteModel(name="a"),
+        CreateModel(NewRegisteredModel(name="a", tags={"k": "second"})),
+        RenameModel(name="a", new_name="b"),
+        CreateModel(NewRegisteredModel(name="a", tags={"k": "third"})),
+        SetModelTag(name="b", key="k", value="moved"),
+    ):
+        pair.clock.advance(1)
+        pair.apply(change)
+    first, second = (pair.store.events(EventQuery(name=name)) for name in ("a", "b"))
+    assert [event.sequence for event in first] == [1]
+    assert [(event.sequence, event.name) for event in second] == [(3, "b"), (2, "a"), (1, "a")]
+    assert first[0].model_id != second[0].model_id
+    pair.check(EventQuery(name=None))
+
+
+def test_replaying_the_events_of_a_model_gives_the_model(pair: Pair) -> None:
+    """The `after` of the newest event about each thing is what the thing is."""
+    pair.apply(CreateModel(NewRegisteredModel(name="a", tags={"k": LARGE}, description="d")))
+    pair.apply(CreateVersion(NewModelVersion(name="a", source="s3://b/1", tags={"k": LARGE})))
+    pair.apply(SetAlias(name="a", alias="x", version=1))
+    pair.apply(SetModelTag(name="a", key="k", value=f"{LARGE}2"))
+    pair.apply(DeleteVersionTag(name="a", version=1, key="k"))
+    pair.apply(UpdateModel(name="a", description=None))
+    newest = {}
+    for event in pair.store.events(EventQuery(name="a", newest_first=False)):
+        newest[event.subject] = event.after
+    model = pair.store.get_registered_model("a")
+    assert newest["tag:k"] == model.tags["k"]
+    assert newest["description"] == model.description
+    assert newest["alias:x"] == model.aliases["x"]
+    assert newest["version:1/tag:k"] is None
