@@ -248,7 +248,7 @@ def test_regctl_works_on_it(mlflow_url: str, name: str) -> None:
     regctl = Regctl(mlflow_url)
     regctl.ok("models", "create", name, "--tag", "team=risk")
     assert regctl.names("versions", "create", name, "s3://bucket/m") == [f"models:/{name}/1"]
-    regctl.ok("models", "alias", name, "champion", "1")
+    assert regctl.says("models", "alias", name, "champion", "1") == "champion: nothing -> 1\n"
     shown = regctl.json("versions", "get", f"models:/{name}@champion")["model_version"]
     assert (shown["source"], shown["aliases"]) == ("s3://bucket/m", ["champion"])
     (line,) = regctl.ok("-o", "jsonl", "versions", "list", name).splitlines()
