@@ -43,8 +43,10 @@ def test_a_move_is_told_on_stderr(churn: Regctl) -> None:
 
 
 def test_two_promoters_do_not_overwrite_each_other(churn: Regctl) -> None:
-    churn.says("models", "alias", "churn", "champion", "1", "--if-absent")
-    churn.says("models", "alias", "churn", "champion", "2", "--if-current", "1")
+    first = churn.says("models", "alias", "churn", "champion", "1", "--if-absent")
+    assert first == "champion: nothing -> 1\n"
+    second = churn.says("models", "alias", "churn", "champion", "2", "--if-current", "1")
+    assert second == "champion: 1 -> 2\n"
     for option in (("--if-current", "1"), ("--if-absent",)):
         late = churn.run("models", "alias", "churn", "champion", "3", *option)
         assert late.exit_code == 5

@@ -164,10 +164,11 @@ def alias(
         raise click.UsageError("--if-current and --if-absent exclude each other.")
     registry = session.registry
     number = same_model(name, version, registry)
-    before = registry.get_registered_model(name).aliases.get(alias)
     if if_absent or if_current is not None:
-        registry.set_registered_model_alias(name, alias, number, expected=if_current)
+        before = if_current
+        registry.set_registered_model_alias(name, alias, number, expected=before)
     else:
+        before = registry.get_registered_model(name).aliases.get(alias)
         registry.set_registered_model_alias(name, alias, number)
     notice(f"{alias}: {'nothing' if before is None else before} -> {number}")
 
