@@ -28,8 +28,9 @@ def damaged(cli: Regctl, s3_server: S3Server, s3_prefix: str) -> Iterator[Regctl
     listed = client.list_objects_v2(Bucket=bucket_name(), Prefix=f"{s3_prefix}/values/")
     key = listed["Contents"][0]["Key"]
     body = client.get_object(Bucket=bucket_name(), Key=key)["Body"].read()
-    cli.ok("models", "untag", "churn", "card")
-    client.put_object(Bucket=bucket_name(), Key=key, Body=body)
+    written_by = key[: -len(".txt")].rsplit("-", 1)[1]
+    orphan = key.replace(written_by, "0" * len(written_by))
+    client.put_object(Bucket=bucket_name(), Key=orphan, Body=body)
     yield cli
     client.close()
 
