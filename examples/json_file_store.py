@@ -12,16 +12,24 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import cattrs.preconf.json
 
 from registry_core.documents import ModelDocument
 from registry_core.errors import StoreUnavailableError
+from registry_core.history import Event, Value
 from registry_core.models import Webhook
 from registry_core.store import Clock, system_clock
 from registry_core.stores.document_store import Content, MappingStore
 
 _converter = cattrs.preconf.json.make_converter()
+
+
+@_converter.register_structure_hook
+def _as_it_is(value: Any, _: Any) -> Value:
+    """What an event says of a thing is in JSON what it is in Python."""
+    return value
 
 
 class JsonFileStore(MappingStore):
@@ -40,6 +48,7 @@ class JsonFileStore(MappingStore):
             raise StoreUnavailableError(f"{self._path} cannot be read: {error}") from error
         return Content(
             models=_converter.structure(raw["models"], dict[str, ModelDocument]),
+            events=_converter.structure(raw["events"], dict[str, list[Event]]),
             webhooks=_converter.structure(raw["webhooks"], dict[str, Webhook]),
         )
 

@@ -20,6 +20,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.sql.elements import ClauseElement, ColumnElement
 from sqlalchemy.sql.selectable import CTE, FromClause
 
+from registry_core import validation
 from registry_core.authors import Author, Origin
 from registry_core.errors import StoreCorruptedError
 from registry_core.history import Action, Effect, Event, EventQuery, Value, subject
@@ -188,12 +189,20 @@ def author_values(by: Author, now: int) -> dict[str, Any]:
     }
 
 
+def stored_version(version: int) -> int:
+    """The number of a version, in the range of its column.
+
+    Those beyond are as absent as the first beyond ours.
+    """
+    return min(max(version, 0), validation.VERSION_MAX + 1)
+
+
 def event_values(effect: Effect, by: Author, now: int) -> dict[str, Any]:
     """The values of one event for `noted`."""
     return author_values(by, now) | {
         "event_action": effect.action.value,
         "event_subject": effect.subject,
-        "event_version": effect.version,
+        "event_version": None if effect.version is None else stored_version(effect.version),
         "event_key": effect.key,
         "event_before": _dumped(effect.before),
         "event_after": _dumped(effect.after),

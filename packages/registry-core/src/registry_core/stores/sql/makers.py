@@ -325,7 +325,7 @@ class Making:
 
         try:
             if self._database.driver.writes_at_once and not change.requires:
-                event = events.event_values(effect, by, now) | _within(values)
+                event = events.event_values(effect, by, now)
                 if self._database.write(at_once, values | rows.room(half=True) | event):
                     return
             self._database.transaction(put_in_turn, model=change.name)
@@ -370,7 +370,7 @@ class Making:
 
         if self._database.driver.writes_at_once and not change.requires:
             effect = change.effect(0 if isinstance(change, DeleteAlias) else None)  # type: ignore[arg-type]
-            event = events.event_values(effect, by, now) | _within(values)
+            event = events.event_values(effect, by, now)
             if self._database.write(at_once, values | event):
                 return
         self._database.transaction(delete_in_turn, model=change.name)
@@ -513,14 +513,7 @@ def _version(change: _OfVersion) -> dict[str, Any]:
 
 def version_key(name: str, version: int) -> dict[str, Any]:
     """The values that name a version."""
-    # Numbers beyond the column's range are as absent as the first beyond ours.
-    within = min(max(version, 0), validation.VERSION_MAX + 1)
-    return {"name": name, "version": within, "asked_version": version}
-
-
-def _within(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The version of an event, in the range of its column."""
-    return {"event_version": values.get("version")}
+    return {"name": name, "version": events.stored_version(version), "asked_version": version}
 
 
 def _missing(change: _OfModel) -> RegistryError:
