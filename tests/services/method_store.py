@@ -32,6 +32,9 @@ METHODS: dict[type[changes.Change[Any]], tuple[str, tuple[str, ...]]] = {
 }
 """The method of each change, and which fields it takes by position; the others go by name."""
 
+UNNAMED = {"requires", "model_id"}
+"""Fields that no method takes: nothing is required, and a new model gets an id by chance."""
+
 
 class MethodStore(MemoryStore):
     """A memory store that makes each change by a method of its own."""
@@ -39,7 +42,12 @@ class MethodStore(MemoryStore):
     def apply(self, change: changes.Change[Any], *, by: object) -> Any:
         """See `Store`."""
         method, positional = METHODS[type(change)]
-        fields = {field.name: getattr(change, field.name) for field in attrs.fields(type(change))}
+        assert not change.requires, "no method takes a requirement"
+        fields = {
+            field.name: getattr(change, field.name)
+            for field in attrs.fields(type(change))
+            if field.name not in UNNAMED
+        }
         arguments = [fields.pop(name) for name in positional]
         return getattr(self, method)(*arguments, **fields)
 
