@@ -7,6 +7,7 @@ import json
 import pytest
 
 from registry_core import StaleValueError, UnsupportedBackendError, open_registry
+from registry_core.search import paging
 from registry_core.stores.memory import MemoryStore
 from services.in_process import InProcessServer
 from services.live_server import LiveServer
@@ -23,6 +24,10 @@ def server():
             server.registry.create_model_version("m", source=f"s3://b/{number}")
         server.registry.acting_as("ann", reason="why").set_registered_model_alias("m", "a", 1)
         yield server
+
+
+def token(*place):
+    return paging.encode([*place]).encode()
 
 
 def put(server, body, headers=()):
@@ -82,6 +87,11 @@ def test_a_reason_comes_in_a_header_of_any_change(server):
         b"alias=%20",
         b"page_token=x",
         b"page_token=W10=",
+        b"page_token=" + token(2**63, "m", 1),
+        b"page_token=" + token(1, "m", 2**63),
+        b"page_token=" + token(1, "\0", 1),
+        b"page_token=" + token(1, "\ud800", 1),
+        b"page_token=" + token(1, "m", True),
     ],
 )
 def test_what_cannot_be_meant_is_refused(server, query):

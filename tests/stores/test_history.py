@@ -232,7 +232,7 @@ def queries(draw: st.DrawFn, start: int, end: int) -> EventQuery:
     return EventQuery(
         name=draw(st.none() | names),
         alias=draw(st.none() | aliases),
-        version=draw(st.none() | numbers),
+        version=draw(st.none() | numbers | st.sampled_from([0, 2**64])),
         actions=draw(st.frozensets(st.sampled_from(Action), max_size=4)),
         since=draw(times),
         until=draw(times),

@@ -52,7 +52,8 @@ def page(store: Store, query: EventQuery, token: str | None) -> Page[Event]:
 def _place(parsed: object) -> tuple[int, str, int]:
     match parsed:
         case [int(time), str(model_id), int(sequence)]:
-            return time, model_id, sequence
+            if all(map(paging.is_int64, (time, sequence))) and paging.is_text(model_id):
+                return time, model_id, sequence
     raise InvalidArgumentError(f"Invalid page token, parsed value={parsed!r}")
 
 
@@ -74,8 +75,10 @@ def query(
     """
     if name is not None:
         validation.model_name(name)
-    if max_results < 1:
-        raise InvalidArgumentError(f"max_results must be positive, and not {max_results}")
+    if not 1 <= max_results <= EVENTS_MAX_RESULTS:
+        raise InvalidArgumentError(
+            f"max_results must be between 1 and {EVENTS_MAX_RESULTS}, and not {max_results}"
+        )
     return EventQuery(
         name=name,
         alias=None if alias is None else validation.alias(alias),
@@ -138,7 +141,13 @@ def _action(action: Action | str) -> Action:
 
 
 def _milliseconds(moment: int | datetime | None) -> int | None:
+    if moment is None:
+        return None
     if not isinstance(moment, datetime):
+        if not paging.is_int64(moment):
+            raise InvalidArgumentError(
+                f"A moment must be a datetime, or milliseconds since the epoch, and not {moment!r}"
+            )
         return moment
     if moment.tzinfo is None:
         raise InvalidArgumentError("A moment must have a time zone, as datetime.now(UTC) has")

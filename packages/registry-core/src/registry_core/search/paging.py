@@ -142,17 +142,23 @@ def _fits(key: list[object], query: Query) -> bool:
     if len(key) != len(query.order_by):
         return False
     return all(
-        _is_text(value) if order.field in _TEXT_FIELDS else _is_int64(value)
+        is_text(value) if order.field in _TEXT_FIELDS else is_int64(value)
         for value, order in zip(key, query.order_by, strict=True)
     )
 
 
-def _is_text(value: object) -> bool:
+def is_text(value: object) -> bool:
+    """Whether a value of a token is a text that a store can look for.
+
+    Raises:
+        InvalidArgumentError: it is a text that no store can hold.
+    """
     if not isinstance(value, str):
         return False
     validation.text(value, parameter="page_token", max_length=validation.NAME_MAX_LENGTH)
     return True
 
 
-def _is_int64(value: object) -> bool:
+def is_int64(value: object) -> bool:
+    """Whether a value of a token is a whole number that a store can look for."""
     return type(value) is int and -_INT64 <= value < _INT64

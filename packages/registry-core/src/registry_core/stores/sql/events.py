@@ -276,7 +276,7 @@ def page_values(query: EventQuery) -> dict[str, Any]:
     return {
         "name": query.name,
         "subject": None if query.alias is None else subject(Action.SET_ALIAS, None, query.alias),
-        "version": query.version,
+        "version": None if query.version is None else stored_version(query.version),
         "since": query.since,
         "until": query.until,
         "after_time": time,
