@@ -20,7 +20,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from registry_server.artifacts import PREFIXES
-from registry_server.http.operations import API, REGISTRY_OPERATIONS
+from registry_server.http.operations import API
+from registry_server.http.own import ALL_OPERATIONS
 from services.artifacts import artifact_url
 from services.registry_server import RegistryServer
 
@@ -38,7 +39,7 @@ CHECKS = [
 ]
 
 
-OPERATIONS = [(operation.method, f"{API}{operation.path}") for operation in REGISTRY_OPERATIONS] + [
+OPERATIONS = [(operation.method, operation.documented_path) for operation in ALL_OPERATIONS] + [
     ("POST", f"{API}/webhooks"),
     ("GET", f"{API}/webhooks"),
     ("GET", f"{API}/webhooks/{{webhook_id}}"),
