@@ -17,7 +17,8 @@ from registry_core.search import paging
 from registry_core.wire import CODES, camel_case
 from registry_server.artifacts import PREFIXES
 from registry_server.http.middleware import SERVER_INFO
-from registry_server.http.operations import API, REGISTRY_OPERATIONS
+from registry_server.http.operations import API
+from registry_server.http.own import ALL_OPERATIONS
 from services.in_process import memory_registry
 from services.wire_client import Answer
 
@@ -139,10 +140,13 @@ def _forged(which: int, key: list[object]) -> str:
 page_tokens = st.builds(_forged, st.integers(0, 1), st.lists(scalars, min_size=1, max_size=3))
 """Tokens of the default searches, with places in them where no row is."""
 
-odd_texts = {"filter": filter_texts, "page_token": page_tokens}
+places = st.tuples(scalars, scalars, scalars).map(lambda place: paging.encode([*place]))
+"""Tokens of histories, with places in them where no event is."""
+
+odd_texts = {"filter": filter_texts, "page_token": page_tokens | places}
 """By field: texts that get further into what reads it."""
 
-FIELDS = sorted({field.name for op in REGISTRY_OPERATIONS for field in attrs.fields(op.request)})
+FIELDS = sorted({field.name for op in ALL_OPERATIONS for field in attrs.fields(op.request)})
 fields = st.dictionaries(
     st.sampled_from(FIELDS) | st.sampled_from([camel_case(name) for name in FIELDS]),
     values | tags,
@@ -184,7 +188,7 @@ queries = st.one_of(
     st.binary(max_size=60).map(lambda found: quote_from_bytes(found, safe="=&?;+").encode()),
     st.binary(max_size=60).map(lambda found: found.replace(b"?", b"")),
 )
-ALL_PATHS = [path for operation in REGISTRY_OPERATIONS for path in operation.paths]
+ALL_PATHS = [path for operation in ALL_OPERATIONS for path in operation.paths]
 ALL_PATHS += [f"{API}/webhooks", f"{API}/webhooks/x", f"{API}/webhooks/x/test"]
 ALL_PATHS += ["/health", "/ready", "/version", "/openapi.json", "/metrics", "/", API]
 ALL_PATHS += sorted(SERVER_INFO)
