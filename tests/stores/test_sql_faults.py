@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import select
 import sqlite3
 import subprocess
@@ -26,7 +27,16 @@ from registry_core.errors import (
     StoreUnavailableError,
     UnknownBackendError,
 )
-from registry_core.models import NewModelVersion, NewRegisteredModel, Stage
+from registry_core.history import EventQuery
+from registry_core.models import (
+    NewModelVersion,
+    NewRegisteredModel,
+    NewWebhook,
+    Stage,
+    WebhookAction,
+    WebhookEntity,
+    WebhookEvent,
+)
 from registry_core.store import Store
 from registry_core.stores.sql import SqlStore, database, pool, postgresql, sqlite
 from registry_core.stores.sql.compiling import Statement
@@ -47,6 +57,12 @@ from services.postgres import PostgresServer
 PROMPTLY = 5.0
 """Seconds within which a store says that its database does not answer."""
 
+HOOK = NewWebhook(
+    webhook_id="w",
+    name="w",
+    url="https://e.x",
+    events=(WebhookEvent(WebhookEntity.REGISTERED_MODEL, WebhookAction.CREATED),),
+)
 NEW = NewModelVersion(name="m", source="s", tags={"k": "v"})
 
 
@@ -96,7 +112,10 @@ def numbers(store: Store) -> list[int]:
 
 
 class Faulty:
-    """A driver whose connections ask `fault` before each statement, by name, and after COMMIT."""
+    """A driver whose connections ask `fault` before each statement, by name, and after COMMIT.
+
+    Before a statement that changes something outside a transaction they ask by "alone", too.
+    """
 
     def __init__(self, driver, fault: Callable[[str, object], None]) -> None:
         self._driver = driver
@@ -113,23 +132,32 @@ class FaultyConnection:
     def __init__(self, connection, fault) -> None:
         self._connection = connection
         self._fault = fault
+        self._is_in_transaction = False
         self.generation = 0
 
     def __getattr__(self, name):
         return getattr(self._connection, name)
 
     def run(self, statement, values):
+        if not self._is_in_transaction and re.search("INSERT|UPDATE|DELETE", statement.text):
+            self._fault("alone", self._connection)
         self._fault(statement.text.partition(" ")[0], self._connection)
         return self._connection.run(statement, values)
 
     def begin(self):
         self._fault("BEGIN", self._connection)
         self._connection.begin()
+        self._is_in_transaction = True
 
     def commit(self):
         self._fault("COMMIT", self._connection)
         self._connection.commit()
+        self._is_in_transaction = False
         self._fault("committed", self._connection)
+
+    def rollback(self):
+        self._is_in_transaction = False
+        self._connection.rollback()
 
 
 def driver(url: str):
@@ -155,15 +183,24 @@ def faults() -> Faults:
     return Faults()
 
 
-@pytest.fixture
-def faulty(url: str, faults: Faults) -> Iterator[SqlStore]:
+@contextlib.contextmanager
+def faulty_on(url: str, faults: Faults) -> Iterator[SqlStore]:
     """A store with a model `m` of one version, whose connections fail as `faults` says."""
     with opened(url) as store:
         create_model(store)
         store.create_model_version(NEW)
     store = sql_store_on(Database(Faulty(driver(url), faults)))
-    yield store
-    store.close()
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@pytest.fixture
+def faulty(url: str, faults: Faults) -> Iterator[SqlStore]:
+    """See `faulty_on`."""
+    with faulty_on(url, faults) as store:
+        yield store
 
 
 def raising(error: Exception) -> Callable[[object], None]:
@@ -235,13 +272,30 @@ def test_a_single_statement_without_a_reply_is_not_repeated(
     faulty: SqlStore, faults: Faults
 ) -> None:
     """It is its own commit."""
-    faults.at, faults.times, faults.do = "INSERT", 1, raising(ConnectionLostError("gone"))
+    faulty.create_webhook(HOOK)
+    faults.at, faults.times, faults.do = "alone", 1, raising(ConnectionLostError("gone"))
     with pytest.raises(InDoubtError, match="may or may not"):
-        faulty.set_registered_model_tag("m", "k", "v")
-    assert faulty.get_registered_model("m").tags == {}
+        faulty.delete_webhook("w")
+    assert [hook.name for hook in faulty.list_webhooks()] == ["w"]
     faults.times, faults.do = 1, raising(ConnectionLostError("gone", in_doubt=False))
-    faulty.set_registered_model_tag("m", "k", "v")
-    assert faulty.get_registered_model("m").tags == {"k": "v"}
+    faulty.delete_webhook("w")
+    assert faults.times == 0
+    assert faulty.list_webhooks() == []
+
+
+def test_a_change_with_its_event_is_a_single_statement_too(postgres_url: str) -> None:
+    """Where it is one, both are there or neither, and both only once."""
+    faults = Faults(at="alone", times=1, do=raising(ConnectionLostError("gone")))
+    with faulty_on(postgres_url, faults) as store:
+        with pytest.raises(InDoubtError, match="may or may not"):
+            store.set_registered_model_tag("m", "k", "v")
+        assert store.get_registered_model("m").tags == {}
+        assert [event.sequence for event in store.events(EventQuery(name="m"))] == [2, 1]
+        faults.times, faults.do = 1, raising(ConnectionLostError("gone", in_doubt=False))
+        store.set_registered_model_tag("m", "k", "v")
+        assert faults.times == 0
+        assert store.get_registered_model("m").tags == {"k": "v"}
+        assert [event.sequence for event in store.events(EventQuery(name="m"))] == [3, 2, 1]
 
 
 @pytest.mark.parametrize("point", ["BEGIN", "UPDATE", "SELECT"])
@@ -507,7 +561,7 @@ def test_a_session_that_the_server_ends_between_two_calls_is_replaced(postgres_u
         connection.raw.execute("SET idle_session_timeout = '20ms'")
         assert select.select([connection.raw], [], [], 30)[0], "the server did not end the session"
 
-    with ended_at(postgres_url, "INSERT", idle_for_too_long) as store:
+    with ended_at(postgres_url, "alone", idle_for_too_long) as store:
         store.set_registered_model_tag("m", "k", "v")
         assert store.get_registered_model("m").tags == {"k": "v"}
 
@@ -525,7 +579,7 @@ def test_a_session_that_the_server_ends_between_two_calls_is_replaced(postgres_u
         ("25006", "always"),
     ],
 )
-@pytest.mark.parametrize("point", ["BEGIN", "UPDATE", "COMMIT", "INSERT"])
+@pytest.mark.parametrize("point", ["BEGIN", "UPDATE", "COMMIT", "alone"])
 def test_what_the_server_says_decides_what_is_repeated(
     postgres_url: str, sqlstate: str, is_repeated: str, point: str
 ) -> None:
@@ -540,13 +594,13 @@ def test_what_the_server_says_decides_what_is_repeated(
         )
 
     def change(store: SqlStore) -> None:
-        if point == "INSERT":
+        if point == "alone":
             store.set_registered_model_tag("m", "k", "v")
         else:
             transition(store)
 
     with ended_at(postgres_url, point, fail) as store:
-        if is_repeated != "always" and point in {"COMMIT", "INSERT"}:
+        if is_repeated != "always" and point in {"COMMIT", "alone"}:
             with pytest.raises(StoreUnavailableError, match="may or may not"):
                 change(store)
         change(store)
@@ -554,15 +608,11 @@ def test_what_the_server_says_decides_what_is_repeated(
 
 @contextlib.contextmanager
 def ended_at(url: str, point: str, do: Callable[[object], None]) -> Iterator[SqlStore]:
-    """A store with a model `m` of one version, to which this happens once at that point."""
-    with opened(url) as store:
-        create_model(store)
-        store.create_model_version(NEW)
-    store = sql_store_on(Database(Faulty(driver(url), Faults(at=point, times=1, do=do))))
-    try:
+    """A store as of `faulty_on`, to which this happens once at that point."""
+    faults = Faults(at=point, times=1, do=do)
+    with faulty_on(url, faults) as store:
         yield store
-    finally:
-        store.close()
+    assert faults.times == 0
 
 
 def test_a_deadlock_is_repeated(postgres_url: str) -> None:
