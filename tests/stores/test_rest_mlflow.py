@@ -255,3 +255,17 @@ def test_regctl_works_on_it(mlflow_url: str, name: str) -> None:
     assert json.loads(line)["aliases"] == ["champion"]
     assert regctl.run("models", "get", name + "?").exit_code == 3
     assert regctl.run("models", "delete", name, "--yes").exit_code == 0
+
+
+def test_it_says_that_it_keeps_no_history(registry: Registry, name: str) -> None:
+    """Nor compares before it sets; the alias is left alone."""
+    registry.create_registered_model(name)
+    registry.create_model_version(name, source="s3://bucket/m")
+    for call in (
+        lambda: list(registry.history(name)),
+        lambda: list(registry.activity()),
+        lambda: registry.set_registered_model_alias(name, "champion", 1, expected=None),
+    ):
+        with pytest.raises(UnsupportedBackendError, match="keeps no history"):
+            call()
+    assert registry.get_registered_model(name).aliases == {}

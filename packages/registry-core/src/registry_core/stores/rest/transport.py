@@ -195,7 +195,8 @@ class Transport:
         end: float,
         headers: Mapping[str, str] = _NO_HEADERS,
     ) -> T:
-        if not path.startswith(OWN_API):
+        is_own = path.startswith(OWN_API)
+        if not is_own:
             path = _BASE_PATH + path
         said = f"{method} {self.url}{path} was answered with"
         fate = "" if method == "GET" else f" {_UNCLEAR}"
@@ -203,7 +204,8 @@ class Transport:
             target = f"{path}?{query}" if query else path
             reply = self._request(method, target, body, end=end, headers=headers)
             if reply.status != HTTPStatus.OK:
-                raise self._error(reply, name)
+                error = self._error(reply, name)
+                raise self._lacking(error) if is_own else error
             answer = json_object(reply.body, reply.headers.get("content-type"))
         except TooLargeError:
             raise AnswerTooLargeError(
@@ -289,6 +291,15 @@ class Transport:
         if isinstance(error, StoreUnavailableError):
             error.retry_after_seconds = _retry_after(reply.headers)
         return error
+
+    def _lacking(self, error: Exception) -> Exception:
+        """The error of a route of our own, which says so if the server has no such route."""
+        if not isinstance(error, UnsupportedBackendError):
+            return error
+        return UnsupportedBackendError(
+            f"The server at {self.url} keeps no history, and compares nothing before it changes "
+            "it. MLflow's own server does neither."
+        )
 
     def _plain_error(self, reply: _Reply) -> Exception:
         """The error for an answer that no registry gave, but a proxy or a stranger."""
