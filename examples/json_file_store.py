@@ -9,10 +9,9 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableSequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import cattrs.preconf.json
 
@@ -27,7 +26,7 @@ _converter = cattrs.preconf.json.make_converter()
 
 
 @_converter.register_structure_hook
-def _as_it_is(value: Any, _: Any) -> Value:
+def _as_it_is(value: Value, _: object) -> Value:
     """What an event says of a thing is in JSON what it is in Python."""
     return value
 
@@ -48,7 +47,7 @@ class JsonFileStore(MappingStore):
             raise StoreUnavailableError(f"{self._path} cannot be read: {error}") from error
         return Content(
             models=_converter.structure(raw["models"], dict[str, ModelDocument]),
-            events=_converter.structure(raw["events"], dict[str, list[Event]]),
+            events=_converter.structure(raw["events"], dict[str, MutableSequence[Event]]),
             webhooks=_converter.structure(raw["webhooks"], dict[str, Webhook]),
         )
 
