@@ -62,9 +62,10 @@ def fill(run: Callable[[str], object], run_id: str) -> None:
     models = f"generate_series(0, {MODELS - 1}) AS m(i)"
     name = "'model-' || lpad(i::text, 4, '0')"
     run(
-        "INSERT INTO registered_models (name, creation_time, last_updated_time, next_version) "
-        f"SELECT {name}, i, (i * 7919) % 100003, 9 FROM {models} "
-        f"UNION ALL SELECT 'model-big', 0, 0, {BIG_VERSIONS + 1}"
+        "INSERT INTO registered_models "
+        "(name, model_id, creation_time, last_updated_time, next_version) "
+        f"SELECT {name}, md5({name}), i, (i * 7919) % 100003, 9 FROM {models} "
+        f"UNION ALL SELECT 'model-big', md5('model-big'), 0, 0, {BIG_VERSIONS + 1}"
     )
     run(
         "CREATE TEMPORARY TABLE made AS SELECT row_number() OVER () AS i, name, version FROM ("
@@ -274,7 +275,7 @@ def writes(store: SqlStore) -> dict[str, tuple[Statement, dict[str, Any]]]:
     for text, call in calls.items():
 
         def recorded(connection, statement, values, text=text):
-            sent[text] = statement, dict(values)
+            sent.setdefault(text, (statement, dict(values)))
             return run(connection, statement, values)
 
         with pytest.MonkeyPatch.context() as patch:
