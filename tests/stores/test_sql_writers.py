@@ -21,7 +21,15 @@ from registry_core.errors import (
     RegisteredModelNotFoundError,
     StoreUnavailableError,
 )
-from registry_core.models import NewModelVersion, NewRegisteredModel, Stage
+from registry_core.models import (
+    NewModelVersion,
+    NewRegisteredModel,
+    NewWebhook,
+    Stage,
+    WebhookAction,
+    WebhookEntity,
+    WebhookEvent,
+)
 from registry_core.stores.sql import SqlStore, database, group_commit
 from registry_core.stores.sql.database import Database
 from registry_core.stores.sql.errors import LostRaceError
@@ -32,6 +40,13 @@ from services.opened import sql_store_on
 
 SOON = 30.0
 """Seconds within which what must happen has happened, on the slowest machine."""
+
+HOOK = NewWebhook(
+    webhook_id="w",
+    name="hook",
+    url="https://example.com",
+    events=(WebhookEvent(WebhookEntity.REGISTERED_MODEL, WebhookAction.CREATED),),
+)
 
 
 class Watched:
@@ -76,11 +91,12 @@ def driver(tmp_path: Path) -> Watched:
 
 @pytest.fixture
 def store(driver: Watched, tmp_path: Path) -> Iterator[SqlStore]:
-    """A store with a model `m` of one version."""
+    """A store with a model `m` of one version and a webhook `w`."""
     open_store(f"sqlite:///{tmp_path / 'registry.db'}").close()
     store = sql_store_on(Database(driver))
     store.create_registered_model(NewRegisteredModel(name="m"))
     store.create_model_version(NewModelVersion(name="m", source="s"))
+    store.create_webhook(HOOK)
     yield store
     store.close()
 
@@ -112,11 +128,14 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def together(store: SqlStore, driver: Watched, calls: list[Callable[[], object]]) -> list[object]:
-    """What became of the calls, all of which waited while another change held the database."""
+    """What became of the calls, all of which waited while another change held the database.
+
+    That one is a statement alone, and so commits by itself.
+    """
     writers = store._database._writers
     may_go_on = threading.Event()
     seen, driver.sees = driver.sees, lambda *_: may_go_on.wait(SOON)
-    first = Called(lambda: store.set_registered_model_tag("m", "first", ""))
+    first = Called(lambda: store.delete_webhook("w"))
     until(lambda: writers._has_leader)
     outcomes = []
     for number, call in enumerate(calls):
@@ -151,8 +170,8 @@ def test_changes_that_wait_share_a_transaction(store: SqlStore, driver: Watched)
 def test_a_change_alone_is_a_statement_alone(store: SqlStore, driver: Watched) -> None:
     """A transaction around it would cost two more."""
     names = counted(driver)
-    store.set_registered_model_tag("m", "k", "v")
-    assert names == ["INSERT"]
+    store.delete_webhook("w")
+    assert names == ["DELETE"]
 
 
 def test_a_change_that_fails_is_undone_alone(store: SqlStore, driver: Watched) -> None:
@@ -182,7 +201,7 @@ def test_a_change_that_fails_is_undone_alone(store: SqlStore, driver: Watched) -
         ModelVersionNotFoundError,
     ]
     model = store.get_registered_model("m")
-    assert model.tags == {"first": "", "k": "v"}
+    assert model.tags == {"k": "v"}
     assert model.aliases == {"champion": 1}
     assert model.last_updated_timestamp == before
 
@@ -244,8 +263,8 @@ def test_what_failed_in_an_undone_attempt_may_succeed_in_the_next(
         if name in failures:
             raise failures.pop(name)
 
-    driver.sees = fail_once
     store.set_registered_model_alias("m", "champion", version=1)
+    driver.sees = fail_once
     calls = [
         create_version(store),
         lambda: store.delete_registered_model_alias("m", "champion"),
@@ -292,7 +311,7 @@ def test_a_failing_commit_fails_all(store: SqlStore, driver: Watched) -> None:
         StoreUnavailableError,
     ]
     driver.sees = lambda *_: None
-    assert store.get_registered_model("m").tags == {"first": ""}
+    assert store.get_registered_model("m").tags == {}
     assert create_version(store)().version == 2
 
 
