@@ -69,6 +69,10 @@ class DuplicateError(Exception):
     """A row of that key exists."""
 
 
+class ChangedMeanwhileError(Exception):
+    """Another has done what the statement was about while it waited, and nothing was written."""
+
+
 class MissingParentError(Exception):
     """The row that the new one belongs to does not exist."""
 
@@ -116,6 +120,8 @@ _BY_SQLSTATE: Mapping[str, Translation] = {
     "55P03": LostRaceError,  # lock_not_available
     "23505": DuplicateError,
     "23503": MissingParentError,
+    # The only column that a statement may leave empty: see `events.noted`.
+    "23502": ChangedMeanwhileError,
     "0A000": _stale,  # a kept plan, and the schema has changed under it
     "26000": PreparedElsewhereError,  # invalid_sql_statement_name
     "42P05": PreparedElsewhereError,  # duplicate_prepared_statement

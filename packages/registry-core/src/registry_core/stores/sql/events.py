@@ -3,8 +3,8 @@
 Strategy: an event is written in the transaction of its change, and gets its number under the lock
 of the model's row, which the change takes before it does anything. So the order of the numbers is
 the order of the effects. On PostgreSQL a small change takes all steps in one statement, in an order
-that the data dictates: lock the model, change, take a number if something changed, note the event.
-The steps see one snapshot, so what a thing was before is not read there; the event before says it.
+that the data dictates: take a number, which locks the model, change, note the event. The steps see
+one snapshot, so what a thing was before is not read there; the event before says it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Select, Text, cast, insert, literal_column, or_, select, update
+from sqlalchemy import Select, Text, cast, insert, literal_column, or_, select, true, update
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.sql.elements import ClauseElement, ColumnElement
@@ -63,37 +63,40 @@ _GIVEN = tuple(f"event_{name}" for name in COLUMNS[3:])
 # What is written
 
 
-def locked_model() -> CTE:
-    """The row of the model that the parameter `name` names, locked for the rest of the change."""
+def next_event(*conditions: ColumnElement[bool]) -> CTE:
+    """The model that the parameter `name` names, locked, with the number of its next event.
+
+    The number is taken if the conditions hold, of what was there when the statement began.
+    """
     model = registered_models
     return (
-        select(model.c.name, model.c.model_id)
-        .where(model.c.name == param("name"), waits_for_locks_briefly())
-        .with_for_update(key_share=True)
-        .cte("locked")
+        update(model)
+        .where(model.c.name == param("name"), *conditions, waits_for_locks_briefly())
+        .values(last_event=model.c.last_event + _ONE)
+        .returning(model.c.model_id, model.c.last_event, model.c.name)
+        .cte("numbered")
     )
 
 
 def noted(
+    numbered: CTE,
     changed: FromClause,
     *,
     version: ColumnElement[Any] | None = None,
     before: ColumnElement[Any] | None = None,
 ) -> ReturningInsert[Any]:
-    """Take the next number for each row of `changed`, of which there is one at most, and note it.
+    """Note, with its number, that a row was changed.
 
     `version` and `before` are columns of `changed` that the event gets; the parameters otherwise.
+
+    Strategy: the conditions of `next_event` were looked at before the lock was had. Another may
+    have done meanwhile what this one is about, so that nothing changes and the number is taken in
+    vain. The event then has no name, which the column refuses: nothing is written, and the caller
+    hears of it as `ChangedMeanwhileError`.
     """
-    model = registered_models
-    numbered = (
-        update(model)
-        .where(model.c.name == changed.c.name)
-        .values(last_event=model.c.last_event + _ONE)
-        .returning(model.c.model_id, model.c.last_event, model.c.name)
-        .cte("numbered")
-    )
+    both = numbered.outerjoin(changed, true())
     return noted_as(
-        select(numbered.c.model_id, numbered.c.last_event, numbered.c.name),
+        select(numbered.c.model_id, numbered.c.last_event, changed.c.name).select_from(both),
         version=version,
         before=before,
     )
@@ -138,6 +141,7 @@ def statements() -> dict[str, ClauseElement]:
     numbers = {
         name: cast(values[name], model_events.c[name].type) for name in ("sequence", "version")
     }
+    numbered = next_event()
     columns = [
         given("model_id"),
         numbers["sequence"].label("sequence"),
@@ -154,7 +158,7 @@ def statements() -> dict[str, ClauseElement]:
         .where(model.c.name == param("name"), waits_for_locks_briefly())
         .values(last_event=model.c.last_event + param("count"))
         .returning(model.c.model_id, model.c.last_event),
-        "note_event": noted_as(_numbered()),
+        "note_event": noted_as(select(numbered.c.model_id, numbered.c.last_event, numbered.c.name)),
         "add_event": insert(model_events).values(
             {name: param(name) for name in COLUMNS[:3]}
             | {name: param(f"event_{name}") for name in COLUMNS[3:]}
@@ -163,19 +167,6 @@ def statements() -> dict[str, ClauseElement]:
             list(COLUMNS), select(*columns), include_defaults=False
         ),
     }
-
-
-def _numbered() -> Select[Any]:
-    """The model that the parameter `name` names, with the next number, which is taken."""
-    model = registered_models
-    numbered = (
-        update(model)
-        .where(model.c.name == param("name"), waits_for_locks_briefly())
-        .values(last_event=model.c.last_event + _ONE)
-        .returning(model.c.model_id, model.c.last_event, model.c.name)
-        .cte("numbered")
-    )
-    return select(numbered.c.model_id, numbered.c.last_event, numbered.c.name)
 
 
 def author_values(by: Author, now: int) -> dict[str, Any]:
@@ -228,8 +219,11 @@ def events_value(effects: Iterable[Effect], *, first: int) -> str:
     )
 
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+
 def _dumped(value: Value) -> str | None:
-    return None if value is None else json.dumps(value, ensure_ascii=False)
+    return None if value is None else _encode(value)
 
 
 # What is read

@@ -44,7 +44,11 @@ from registry_core.store import Clock
 from registry_core.stores.sql import events, rows
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.database import Connection, Database, Row, Values
-from registry_core.stores.sql.errors import DuplicateError, MissingParentError
+from registry_core.stores.sql.errors import (
+    ChangedMeanwhileError,
+    DuplicateError,
+    MissingParentError,
+)
 from registry_core.stores.sql.operations import Operations
 from registry_core.stores.sql.statements import Statements
 
@@ -326,7 +330,7 @@ class Making:
         try:
             if self._database.driver.writes_at_once and not change.requires:
                 event = events.event_values(effect, by, now)
-                if self._database.write(at_once, values | rows.room(half=True) | event):
+                if self._wrote(at_once, values | rows.room(half=True) | event):
                     return
             self._database.transaction(put_in_turn, model=change.name)
         except MissingParentError as error:
@@ -371,9 +375,16 @@ class Making:
         if self._database.driver.writes_at_once and not change.requires:
             effect = change.effect(0 if isinstance(change, DeleteAlias) else None)  # type: ignore[arg-type]
             event = events.event_values(effect, by, now)
-            if self._database.write(at_once, values | event):
+            if self._wrote(at_once, values | event):
                 return
         self._database.transaction(delete_in_turn, model=change.name)
+
+    def _wrote(self, at_once: Statement, values: Values) -> bool:
+        """Whether one statement has made the change and noted it."""
+        try:
+            return bool(self._database.write(at_once, values))
+        except ChangedMeanwhileError:
+            return False
 
     # What transactions have in common
 

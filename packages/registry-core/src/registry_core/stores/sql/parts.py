@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Select, Table, Text, cast, delete, func, literal_column, select
@@ -11,7 +11,7 @@ from sqlalchemy.sql.selectable import CTE, FromClause
 
 from registry_core.stores.sql.compiling import bytes_of, given, param, waits_for_locks_briefly
 from registry_core.stores.sql.database import Insert
-from registry_core.stores.sql.events import locked_model, noted
+from registry_core.stores.sql.events import next_event, noted
 from registry_core.stores.sql.tables import (
     model_version_tags,
     model_versions,
@@ -24,6 +24,7 @@ TAG_VALUE = ("value", "value_head", "value_folded")
 """The columns that hold the value of a tag, in all its forms."""
 
 _ZERO: ColumnElement[int] = literal_column("0")
+_ONE: ColumnElement[int] = literal_column("1")
 
 
 def is_version(version: FromClause) -> tuple[ColumnElement[bool], ...]:
@@ -40,7 +41,6 @@ def writing_parts(insert_into: Insert) -> dict[str, ClauseElement]:
     model, version = registered_models, model_versions
     alias = registered_model_aliases
     model_tag, version_tag = registered_model_tags, model_version_tags
-    locked = locked_model()
     return {
         "lock_model": select(model.c.model_id)
         .where(model.c.name == param("name"), waits_for_locks_briefly())
@@ -51,77 +51,99 @@ def writing_parts(insert_into: Insert) -> dict[str, ClauseElement]:
             *_is(version_tag, "name", "version", "key")
         ),
         "get_stage": select(version.c.current_stage).where(*is_version(version)),
-        **_setting(insert_into, None),
-        **_deleting(None),
-        **_at_once(_setting(insert_into, locked)),
-        **_at_once(_deleting(locked), is_removal=True),
+        **_setting(insert_into),
+        **_deleting(),
+        **_setting_at_once(insert_into),
+        **_deleting_at_once(),
     }
 
 
-def _at_once(changes: dict[str, Any], *, is_removal: bool = False) -> dict[str, ClauseElement]:
-    noting: dict[str, ClauseElement] = {}
-    for name, change in changes.items():
-        changed = change.cte("changed")
-        if not is_removal:
-            noting[f"{name}_at_once"] = noted(changed)
-        elif name == "delete_alias":
-            number = changed.c.version
-            noting[f"{name}_at_once"] = noted(changed, version=number, before=cast(number, Text))
-        else:
-            # A JSON text of what it was.
-            value = func.to_json(changed.c.value)
-            noting[f"{name}_at_once"] = noted(changed, before=cast(value, Text))
-    return noting
-
-
-def _setting(insert_into: Insert, locked: CTE | None) -> dict[str, Any]:
-    """Setting is one statement; a foreign key says whether there is something to set it on.
-
-    A tag of a version repeats the version's time, so it is selected from the version, and there is
-    no row where there is no version. The version is locked, lest its time change meanwhile.
-    """
-    model_tag, version_tag = registered_model_tags, model_version_tags
-    alias, version = registered_model_aliases, model_versions
+def _setting(insert_into: Insert) -> dict[str, Any]:
+    """Setting is one statement; a foreign key says whether there is something to set it on."""
     tag = [given(name) for name in ("key", *TAG_VALUE)]
-    name = given("name") if locked is None else locked.c.name
-    of_model = select(name, *tag).where(
-        _has_room_for_tag(model_tag, "name"), waits_for_locks_briefly()
-    )
-    columns = [version.c[each] for each in ("name", "version", "last_updated_time")]
-    of_version = (
-        select(*columns, *tag)
-        .where(
-            *is_version(version),
-            _has_room_for_tag(version_tag, "name", "version"),
-            waits_for_locks_briefly(),
+    model_tag = select(given("name"), *tag).where(_ROOM["set_model_tag"])
+    version_tag = _tag_of_version(tag).where(_ROOM["set_version_tag"])
+    alias = select(given("name"), given("alias"), given("version")).where(_ROOM["set_alias"])
+    return {
+        name: _upsert(insert_into, name, selected.where(waits_for_locks_briefly()))
+        for name, selected in (
+            ("set_model_tag", model_tag),
+            ("set_version_tag", version_tag),
+            ("set_alias", alias),
         )
+    }
+
+
+def _setting_at_once(insert_into: Insert) -> dict[str, ClauseElement]:
+    """Setting and noting it; see `events.noted` for what becomes of a lost race."""
+    tag = [given(name) for name in ("key", *TAG_VALUE)]
+    version = model_versions
+
+    def noting(name: str, select_for: Callable[[CTE], Select[Any]], *exists: Any) -> ClauseElement:
+        parts, keys = _PARTS[name]
+        is_same = parts.c[_VALUES[name][0]] == param(_VALUES[name][0])
+        numbered = next_event(
+            ~select(_ONE).select_from(parts).where(*_is(parts, *keys), is_same).exists(),
+            *exists,
+            _ROOM[name],
+        )
+        changed = _upsert(insert_into, name, select_for(numbered)).cte("changed")
+        return noted(numbered, changed)
+
+    return {
+        "set_model_tag_at_once": noting(
+            "set_model_tag", lambda numbered: select(numbered.c.name, *tag)
+        ),
+        "set_version_tag_at_once": noting(
+            "set_version_tag",
+            lambda numbered: _tag_of_version(tag).where(version.c.name == numbered.c.name),
+            select(_ONE).select_from(version).where(*is_version(version)).exists(),
+        ),
+        "set_alias_at_once": noting(
+            "set_alias", lambda numbered: select(numbered.c.name, given("alias"), given("version"))
+        ),
+    }
+
+
+def _tag_of_version(tag: Sequence[ColumnElement[Any]]) -> Select[Any]:
+    """The row of a tag of a version; none where there is no version.
+
+    It repeats the version's time, so it is selected from the version, and the version is locked,
+    lest its time change meanwhile.
+    """
+    version = model_versions
+    columns = [version.c[each] for each in ("name", "version", "last_updated_time")]
+    return (
+        select(*columns, *tag)
+        .where(*is_version(version))
         .with_for_update(read=True, key_share=True, of=version)
     )
-    if locked is not None:
-        of_version = of_version.where(version.c.name == locked.c.name)
-    to_version = select(name, given("alias"), given("version")).where(
-        _among_others(alias, "alias", "name", holds=func.count() < param("most_aliases")),
-        waits_for_locks_briefly(),
-    )
-    into_tag, into_alias = insert_into(version_tag), insert_into(alias)
+
+
+def _deleting() -> dict[str, Any]:
     return {
-        "set_model_tag": _upsert(insert_into(model_tag), of_model, ("name", "key"), TAG_VALUE),
-        "set_version_tag": _upsert(into_tag, of_version, ("name", "version", "key"), TAG_VALUE),
-        "set_alias": _upsert(into_alias, to_version, ("name", "alias"), ("version",)),
+        name: _delete(name).where(waits_for_locks_briefly())
+        for name in ("delete_model_tag", "delete_version_tag", "delete_alias")
     }
 
 
-def _deleting(locked: CTE | None) -> dict[str, Any]:
-    model_tag, version_tag = registered_model_tags, model_version_tags
-    return {
-        "delete_model_tag": _delete(model_tag, locked, "name", "key", former="value"),
-        "delete_version_tag": _delete(
-            version_tag, locked, "name", "version", "key", former="value"
-        ),
-        "delete_alias": _delete(
-            registered_model_aliases, locked, "name", "alias", former="version"
-        ),
-    }
+def _deleting_at_once() -> dict[str, ClauseElement]:
+    noting: dict[str, ClauseElement] = {}
+    for name, (parts, keys) in _PARTS.items():
+        if not name.startswith("delete_"):
+            continue
+        numbered = next_event(select(_ONE).select_from(parts).where(*_is(parts, *keys)).exists())
+        # As a subquery, which runs before any row is looked at.
+        owner = select(numbered.c.name).scalar_subquery()
+        changed = _delete(name).where(parts.c.name == owner).cte("changed")
+        former = changed.c[_VALUES[name][0]]
+        if name == "delete_alias":
+            event = noted(numbered, changed, version=former, before=cast(former, Text))
+        else:
+            # A JSON text of what it was.
+            event = noted(numbered, changed, before=cast(func.to_json(former), Text))
+        noting[f"{name}_at_once"] = event
+    return noting
 
 
 def _is(table: Table, *keys: str) -> list[ColumnElement[bool]]:
@@ -143,22 +165,45 @@ def _among_others(
     return select(holds).where(*mine, parts.c[key] != param(key)).correlate(None).scalar_subquery()
 
 
-def _upsert(into: Any, selected: Select[Any], keys: Sequence[str], values: Sequence[str]) -> Any:
+def _upsert(insert_into: Insert, name: str, selected: Select[Any]) -> Any:
     """Put what is selected in the place of what has the same keys and is not the same."""
+    (parts, keys), values = _PARTS[name], _VALUES[name]
     columns = [column.name for column in selected.selected_columns]
-    insertion = into.from_select(columns, selected, include_defaults=False)
+    insertion = insert_into(parts).from_select(columns, selected, include_defaults=False)
     return insertion.on_conflict_do_update(
         index_elements=keys,
-        set_={name: insertion.excluded[name] for name in values},
-        where=into.table.c[values[0]] != insertion.excluded[values[0]],
-    ).returning(into.table.c[keys[0]])
+        set_={value: insertion.excluded[value] for value in values},
+        where=parts.c[values[0]] != insertion.excluded[values[0]],
+    ).returning(parts.c[keys[0]])
 
 
-def _delete(table: Table, locked: CTE | None, *keys: str, former: str) -> Any:
-    # As a subquery, which runs before any row is looked at.
-    owner = [] if locked is None else [table.c.name == select(locked.c.name).scalar_subquery()]
+def _delete(name: str) -> Any:
+    parts, keys = _PARTS[name]
     return (
-        delete(table)
-        .where(*_is(table, *keys), *owner, waits_for_locks_briefly())
-        .returning(table.c[keys[0]], table.c[former])
+        delete(parts).where(*_is(parts, *keys)).returning(parts.c.name, parts.c[_VALUES[name][0]])
     )
+
+
+_PARTS: Mapping[str, tuple[Table, tuple[str, ...]]] = {
+    "set_model_tag": (registered_model_tags, ("name", "key")),
+    "set_version_tag": (model_version_tags, ("name", "version", "key")),
+    "set_alias": (registered_model_aliases, ("name", "alias")),
+    "delete_model_tag": (registered_model_tags, ("name", "key")),
+    "delete_version_tag": (model_version_tags, ("name", "version", "key")),
+    "delete_alias": (registered_model_aliases, ("name", "alias")),
+}
+"""The table and the keys of the part that each statement is about."""
+
+_VALUES: Mapping[str, tuple[str, ...]] = {
+    name: ("version",) if name.endswith("alias") else TAG_VALUE for name in _PARTS
+}
+"""The columns that hold the value of the part."""
+
+_ROOM: Mapping[str, ColumnElement[bool]] = {
+    "set_model_tag": _has_room_for_tag(registered_model_tags, "name"),
+    "set_version_tag": _has_room_for_tag(model_version_tags, "name", "version"),
+    "set_alias": _among_others(
+        registered_model_aliases, "alias", "name", holds=func.count() < param("most_aliases")
+    ),
+}
+"""Whether the owner has room for one more."""
