@@ -175,7 +175,7 @@ def author_values(by: Author, now: int) -> dict[str, Any]:
         "event_time": now,
         "event_actor": by.actor,
         "event_is_authenticated": int(by.is_authenticated),
-        "event_origin": by.origin.value,
+        "event_origin": by.origin._value_,
         "event_reason": by.reason,
     }
 
@@ -190,14 +190,15 @@ def stored_version(version: int) -> int:
 
 def event_values(effect: Effect, by: Author, now: int) -> dict[str, Any]:
     """The values of one event for `noted`."""
-    return author_values(by, now) | {
-        "event_action": effect.action.value,
-        "event_subject": effect.subject,
-        "event_version": None if effect.version is None else stored_version(effect.version),
-        "event_key": effect.key,
-        "event_before": _dumped(effect.before),
-        "event_after": _dumped(effect.after),
-    }
+    values = author_values(by, now)
+    action, version, key = effect.action, effect.version, effect.key
+    values["event_action"] = action._value_
+    values["event_subject"] = subject(action, version, key)
+    values["event_version"] = None if version is None else stored_version(version)
+    values["event_key"] = key
+    values["event_before"] = _dumped(effect.before)
+    values["event_after"] = _dumped(effect.after)
+    return values
 
 
 def events_value(effects: Iterable[Effect], *, first: int) -> str:
@@ -223,7 +224,12 @@ _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def _dumped(value: Value) -> str | None:
-    return None if value is None else _encode(value)
+    # The usual kinds, without the encoder's long way.
+    if value is None:
+        return None
+    if type(value) is int:
+        return str(value)
+    return _encode(value)
 
 
 # What is read

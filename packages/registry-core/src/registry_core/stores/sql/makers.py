@@ -451,7 +451,8 @@ class Making:
         """Add the events of a change to its transaction, which locks the model."""
         if self._database.driver.writes_at_once and len(effects) == 1:
             event = events.event_values(effects[0], by, now)
-            if not connection.run(self._sql.note_event, event | {"name": name}):
+            event["name"] = name
+            if not connection.run(self._sql.note_event, event):
                 raise RegisteredModelNotFoundError(name)
             return
         numbers = {"name": name, "count": len(effects)}
@@ -459,11 +460,12 @@ class Making:
         if not taken:
             raise RegisteredModelNotFoundError(name)
         model_id, last = taken[0]
-        common = events.author_values(by, now) | {"name": name, "model_id": model_id}
         if len(effects) == 1:
-            one = events.event_values(effects[0], by, now)
-            connection.run(self._sql.add_event, common | one | {"sequence": last})
+            values = events.event_values(effects[0], by, now)
+            values |= {"name": name, "model_id": model_id, "sequence": last}
+            connection.run(self._sql.add_event, values)
             return
+        common = events.author_values(by, now) | {"name": name, "model_id": model_id}
         listed = events.events_value(effects, first=last - len(effects) + 1)
         connection.run(self._sql.add_events, common | {"events": listed})
 
