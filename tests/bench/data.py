@@ -112,7 +112,7 @@ _ROWS = {
 """What both have: the columns of each table, and what they are filled from."""
 
 OURS = {
-    "registered_models": {"next_version": "{versions} + 1"},
+    "registered_models": {"next_version": "{versions} + 1", "model_id": "'id-of-' || {name}"},
     "registered_model_tags": {"value_head": _MODEL_TAG},
     "model_version_tags": {"value_head": _VERSION_TAG, "last_updated_time": _VERSION_TIME},
 }
