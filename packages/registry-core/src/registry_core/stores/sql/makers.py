@@ -332,6 +332,10 @@ class Making:
                 event = events.event_values(effect, by, now)
                 if self._wrote(at_once, values | rows.room(half=True) | event):
                     return
+                # Mostly it is as it should be, which one look without a lock can tell.
+                current = self._database.read(get, room)
+                if current and current[0][0] == effect.after:
+                    return
             self._database.transaction(put_in_turn, model=change.name)
         except MissingParentError as error:
             raise missing() from error
