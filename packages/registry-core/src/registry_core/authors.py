@@ -27,6 +27,8 @@ class Origin(enum.StrEnum):
     HTTP = "http"
     REGCTL = "regctl"
     LIBRARY = "library"
+    BASELINE = "baseline"
+    """No change at all: how things were when their history began."""
 
 
 @attrs.frozen(kw_only=True)
@@ -45,6 +47,10 @@ class Author:
     )
     is_authenticated: bool = False
     """Whether a server has proved `actor`; otherwise the name is a claim."""
+
+
+BASELINE_AUTHOR = Author(actor=UNKNOWN_ACTOR, origin=Origin.BASELINE)
+"""The author of what was there when a history began."""
 
 
 def process_actor() -> str:

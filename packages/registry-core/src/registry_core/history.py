@@ -14,13 +14,20 @@ from __future__ import annotations
 
 import enum
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import attrs
 
 from registry_core.authors import Author, Origin
-from registry_core.models import ModelVersion, NewModelVersion, NewRegisteredModel, Stage, Status
+from registry_core.models import (
+    ModelFields,
+    ModelVersion,
+    NewModelVersion,
+    NewRegisteredModel,
+    Stage,
+    Status,
+)
 
 Value: TypeAlias = str | int | Mapping[str, Any] | None
 """What a thing is: the text of a tag or description, the number that an alias points at, the name
@@ -246,6 +253,39 @@ def version_fields(version: ModelVersion) -> Mapping[str, Any]:
             "tags": dict(version.tags),
         }
     )
+
+
+def baseline(
+    model: ModelFields, versions: Iterable[ModelVersion], *, next_version: int
+) -> Iterator[Effect]:
+    """Yield the effects that would have made a model what it is: how its history begins.
+
+    A database's upgrade writes the same; see `migrations/versions/0004_keep_history.py`.
+    """
+    fields = {
+        "name": model.name,
+        "description": model.description,
+        "deployment_job_id": model.deployment_job_id,
+        "deployment_job_state": model.deployment_job_state,
+        "tags": dict(model.tags),
+        "next_version": next_version,
+    }
+    yield Effect(action=Action.CREATE_MODEL, after=_given(fields | _times(model)))
+    for version in versions:
+        yield Effect(
+            action=Action.CREATE_VERSION,
+            version=version.version,
+            after={**version_fields(version), **_times(version)},
+        )
+    for alias, number in model.aliases.items():
+        yield Effect(action=Action.SET_ALIAS, version=number, key=alias, after=number)
+
+
+def _times(entity: ModelFields | ModelVersion) -> dict[str, Any]:
+    return {
+        "creation_timestamp": entity.creation_timestamp,
+        "last_updated_timestamp": entity.last_updated_timestamp,
+    }
 
 
 def finalized(

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import attrs
 
-from registry_core import documents
-from registry_core.authors import Author
+from registry_core import documents, history
+from registry_core.authors import BASELINE_AUTHOR, Author
 from registry_core.changes import Change
 from registry_core.documents import ModelDocument
 from registry_core.errors import AlreadyExistsError, WebhookNotFoundError
@@ -78,7 +78,10 @@ class MappingStore(ABC):
             before = content.models.get(change.model)
             after = commit(change, content.models, now)
             if after is not before:
-                record(content.events, events_of(change, before, after, now=now, by=by))
+                events = events_of(
+                    change, before, after, now=now, by=by, last=_last(content.events, before)
+                )
+                record(content.events, events)
         return change.result(after)
 
     def events(self, query: EventQuery) -> list[Event]:
@@ -177,18 +180,30 @@ def events_of(
     *,
     now: int,
     by: Author,
-    last: int = 0,
+    last: int,
 ) -> list[Event]:
     """Return the events of a change that has made one document into another.
 
-    Their numbers follow `last`.
+    Their numbers follow `last`. Without any before them, as in a model of an earlier release, they
+    begin with what there was.
     """
     model = before or after
     assert model is not None, "a change has a model before or after it"
+    done = [(effect, by) for effect in change.effects(before, after)]
+    if before is not None and not last:
+        listed = before.versions.values()
+        there = history.baseline(before, listed, next_version=before.next_version)
+        done = [*((effect, BASELINE_AUTHOR) for effect in there), *done]
     return [
-        Event.of(effect, model_id=model.model_id, name=model.name, sequence=number, time=now, by=by)
-        for number, effect in enumerate(change.effects(before, after), last + 1)
+        Event.of(
+            effect, model_id=model.model_id, name=model.name, sequence=number, time=now, by=who
+        )
+        for number, (effect, who) in enumerate(done, last + 1)
     ]
+
+
+def _last(kept: Mapping[str, MutableSequence[Event]], document: ModelDocument | None) -> int:
+    return 0 if document is None else len(kept.get(document.model_id, ()))
 
 
 def record(kept: MutableMapping[str, MutableSequence[Event]], events: Iterable[Event]) -> None:
