@@ -6,7 +6,14 @@ import json
 
 import pytest
 
-from registry_core import StaleValueError, UnsupportedBackendError, open_registry
+from registry_core import (
+    Registry,
+    StaleValueError,
+    UnsupportedBackendError,
+    histories,
+    open_registry,
+)
+from registry_core.history import EVENTS_MAX_RESULTS
 from registry_core.search import paging
 from registry_core.stores.memory import MemoryStore
 from services.in_process import InProcessServer
@@ -130,3 +137,19 @@ def test_the_rest_store_loses_nothing_of_it():
         assert [event.sequence for event in registry.activity()] == [6, 5, 4, 3, 2, 1]
         with pytest.raises(UnsupportedBackendError):
             registry.set_registered_model_tag("m", "k", "v", expected=None)
+
+
+def test_a_page_of_the_most_events_comes_through_a_server_of_ours():
+    """Who makes a page asks for one event more, and a server gives no more than the most."""
+    with LiveServer() as server, open_registry(server.url) as registry:
+        store = MemoryStore()
+        server.serve(store)
+        within = Registry(store)
+        within.create_registered_model("m")
+        for number in range(EVENTS_MAX_RESULTS):
+            within.set_registered_model_tag("m", "k", str(number))
+        query = histories.query("m", max_results=EVENTS_MAX_RESULTS)
+        page = histories.page(registry.store, query, None)
+        assert len(page.items) == EVENTS_MAX_RESULTS
+        last = histories.page(registry.store, query, page.next_page_token)
+        assert ([event.sequence for event in last.items], last.next_page_token) == ([1], None)

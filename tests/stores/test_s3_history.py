@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from registry_core.authors import Origin
 from registry_core.changes import CreateModel
 from registry_core.errors import StoreCorruptedError
 from registry_core.history import Action, Event, EventQuery
@@ -87,19 +88,23 @@ def beside(keys: Keys) -> list[str]:
     return [key for key in keys.all() if key.startswith("events/")]
 
 
-def test_a_model_from_before_history_begins_with_its_first_change(
-    store: S3Store, keys: Keys
-) -> None:
-    """What things were before is in its document."""
+def test_a_model_from_before_history_begins_with_what_there_was(store: S3Store, keys: Keys) -> None:
+    """Written with its first change, of which the document says what things were before."""
     store.create_registered_model(NewRegisteredModel(name="other"))
     keys.put("models/old.json", json.dumps(OLD).encode())
     assert store.events(EventQuery(name="old")) == []
     store.set_registered_model_tag("old", "k", "after")
     store.create_model_version(NewModelVersion(name="old", source="s3://b/2"))
     store.set_registered_model_alias("old", "champion", version=2)
-    alias, version, tag = store.events(EventQuery(name="old"))
-    assert sequences([tag, version, alias]) == [1, 2, 3]
-    assert {event.model_id for event in (tag, version, alias)} == {OLD["model_id"]}
+    alias, version, tag, *there = store.events(EventQuery(name="old"))
+    assert sequences([*reversed(there), tag, version, alias]) == [1, 2, 3, 4, 5, 6]
+    assert {event.model_id for event in (tag, version, alias, *there)} == {OLD["model_id"]}
+    assert {event.origin for event in there} == {Origin.BASELINE}
+    assert [(event.action, event.version, event.key) for event in reversed(there)] == [
+        (Action.CREATE_MODEL, None, None),
+        (Action.CREATE_VERSION, 1, None),
+        (Action.SET_ALIAS, 1, "champion"),
+    ]
     assert (tag.before, tag.after) == ("before", "after")
     assert (alias.before, alias.after) == (1, 2)
     assert problems(store) == []

@@ -15,7 +15,7 @@ from registry_core import wire
 from registry_core.authors import Author
 from registry_core.changes import Change
 from registry_core.errors import InvalidArgumentError, NotFoundError, StoreCorruptedError
-from registry_core.history import Event, EventQuery
+from registry_core.history import EVENTS_MAX_RESULTS, Event, EventQuery, place_of
 from registry_core.models import ModelVersion, RegisteredModel
 from registry_core.search import (
     AttributeRef,
@@ -111,7 +111,16 @@ class RestStore(RestWebhooks):
         path = f"{OWN_API}/activity"
         if query.name is not None:
             path = f"{OWN_API}/models/{quote(query.name, safe='')}/history"
-        return self._http.read(path, _event_fields(query), _events, name=query.name or "")
+        events: list[Event] = []
+        while True:
+            # Who makes pages asks for one event more than the server gives at a time.
+            most = min(query.max_results - len(events), EVENTS_MAX_RESULTS)
+            query_fields = _event_fields(attrs.evolve(query, max_results=most))
+            found = self._http.read(path, query_fields, _events, name=query.name or "")
+            events += found
+            if len(found) < most or len(events) >= query.max_results:
+                return events
+            query = attrs.evolve(query, after=place_of(found[-1]))
 
     def get_registered_model(self, name: str) -> RegisteredModel:
         """See `Store`."""
