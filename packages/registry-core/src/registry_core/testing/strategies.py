@@ -1,9 +1,15 @@
-"""Hypothesis strategies for everything a store is given: legal, and as odd as that allows."""
+"""Hypothesis strategies for everything a store is given: legal, and as odd as that allows.
+
+Strategy: what depends on the names, keys and values of an example is drawn by functions, from
+strategies that are the same in every example. Hypothesis looks at a new strategy far longer than it
+takes to draw from one that it knows.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import attrs
 from hypothesis import strategies as st
@@ -23,6 +29,11 @@ from registry_core.models import (
 )
 from registry_core.search import Entity
 from registry_core.testing import samples
+
+T = TypeVar("T")
+
+Draw: TypeAlias = Callable[[st.SearchStrategy[T]], T]
+"""What Hypothesis gives a composite strategy to draw with."""
 
 LONG = 5_000
 """Characters of a long text: past every limit at which a store may keep it elsewhere."""
@@ -75,9 +86,28 @@ def optional_texts() -> st.SearchStrategy[str | None]:
     return st.none() | texts()
 
 
-def tags(keys: Sequence[str], values: Sequence[str]) -> st.SearchStrategy[dict[str, str]]:
-    """Tags of these keys and values."""
-    return st.dictionaries(st.sampled_from(keys), st.sampled_from(values), max_size=len(keys))
+@functools.cache
+def _below(count: int) -> st.SearchStrategy[int]:
+    return st.integers(0, count - 1)
+
+
+def _pick(draw: Draw[int], values: Sequence[T]) -> T:
+    return values[draw(_below(len(values)))]
+
+
+def _pick_if_any(draw: Draw[int], values: Sequence[T]) -> T | None:
+    index = draw(_below(2 * len(values)))
+    return None if index < len(values) else values[index - len(values)]
+
+
+def _pick_some(draw: Draw[int], values: Sequence[T], *, least: int) -> list[T]:
+    """At least so many, and at most three, of the values."""
+    return [_pick(draw, values) for _ in range(least + draw(_below(4 - least)))]
+
+
+def _tags(draw: Draw[int], keys: Sequence[str], values: Sequence[str]) -> dict[str, str]:
+    chosen = dict.fromkeys(_pick_some(draw, keys, least=0))
+    return {key: _pick(draw, values) for key in chosen}
 
 
 def stages() -> st.SearchStrategy[tuple[Stage, bool]]:
@@ -87,39 +117,50 @@ def stages() -> st.SearchStrategy[tuple[Stage, bool]]:
     )
 
 
+_PROMPT_MARKERS: Sequence[dict[str, str]] = (
+    {},
+    {},
+    {validation.PROMPT_TAG: "true"},
+    {validation.PROMPT_TAG: "True"},
+)
+
+
+@st.composite
 def new_registered_models(
-    name: str, keys: Sequence[str], values: Sequence[str]
-) -> st.SearchStrategy[NewRegisteredModel]:
+    draw: Draw[int], name: str, keys: Sequence[str], values: Sequence[str]
+) -> NewRegisteredModel:
     """Registered models to create, sometimes prompts."""
-    marker = st.sampled_from(
-        [{}, {}, {validation.PROMPT_TAG: "true"}, {validation.PROMPT_TAG: "True"}]
-    )
-    return st.builds(
-        NewRegisteredModel,
-        name=st.just(name),
-        description=st.none() | st.sampled_from(values),
-        tags=st.builds(lambda given, mark: {**given, **mark}, tags(keys, values), marker),
-        deployment_job_id=st.sampled_from([None, "", "job"]),
+    return NewRegisteredModel(
+        name=name,
+        description=_pick_if_any(draw, values),
+        tags={**_tags(draw, keys, values), **_pick(draw, _PROMPT_MARKERS)},
+        deployment_job_id=_pick(draw, (None, "", "job")),
     )
 
 
+_DRAFTED = frozenset(attribute.name for attribute in attrs.fields(NewModelVersion))
+_DRAFTED_TEXTS = tuple(
+    field
+    for field in fields_of(ModelVersion)
+    if field.name in _DRAFTED and field.type is str and field.is_optional
+)
+
+
+@st.composite
 def new_model_versions(
-    name: str, keys: Sequence[str], values: Sequence[str]
-) -> st.SearchStrategy[NewModelVersion]:
+    draw: Draw[int], name: str, keys: Sequence[str], values: Sequence[str]
+) -> NewModelVersion:
     """Model versions to create."""
     short = [value for value in values if len(value) <= validation.RUN_ID_MAX_LENGTH] or ["short"]
-    drafted = {attribute.name for attribute in attrs.fields(NewModelVersion)}
     texts: dict[str, Any] = {
-        field.name: st.none() | st.sampled_from(values if field.about.is_long else short)
-        for field in fields_of(ModelVersion)
-        if field.name in drafted and field.type is str and field.is_optional
+        field.name: _pick_if_any(draw, values if field.about.is_long else short)
+        for field in _DRAFTED_TEXTS
     }
-    return st.builds(
-        NewModelVersion,
-        name=st.just(name),
-        source=st.sampled_from(short),
-        tags=tags(keys, values),
-        status=st.sampled_from([Status.READY, Status.PENDING_REGISTRATION]),
+    return NewModelVersion(
+        name=name,
+        source=_pick(draw, short),
+        tags=_tags(draw, keys, values),
+        status=_pick(draw, (Status.READY, Status.PENDING_REGISTRATION)),
         **texts,
     )
 
@@ -132,25 +173,30 @@ def webhook_events() -> st.SearchStrategy[tuple[WebhookEvent, ...]]:
     return st.lists(event, min_size=1, max_size=4, unique=True).map(tuple)
 
 
+@st.composite
 def filters(
-    entity: Entity, *, names: Sequence[str], keys: Sequence[str], values: Sequence[str]
-) -> st.SearchStrategy[str]:
+    draw: Draw[int],
+    entity: Entity,
+    *,
+    names: Sequence[str],
+    keys: Sequence[str],
+    values: Sequence[str],
+) -> str:
     """Filter texts, by the grammar of contract 4.1, that are about these names, keys and values."""
     names, values = _quotable(names), _quotable(values)
-    clauses = [
-        _text_clauses(st.just("name") | st.just("attribute.name"), names),
-        _list_clauses("name", names),
-        _text_clauses(st.sampled_from(keys).flatmap(_tag_identifiers), values),
+    clauses: list[Callable[[], str]] = [
+        lambda: _text_clause(draw, _pick(draw, ("name", "attribute.name")), names),
+        lambda: _list_clause(draw, "name", names),
+        lambda: _text_clause(draw, _tag_identifier(draw, keys), values),
     ]
     if entity is Entity.MODEL_VERSION:
         clauses += [
-            _text_clauses(st.sampled_from(["run_id", "source_path"]), values),
-            _list_clauses("run_id", values),
-            _number_clauses(),
+            lambda: _text_clause(draw, _pick(draw, ("run_id", "source_path")), values),
+            lambda: _list_clause(draw, "run_id", values),
+            lambda: _number_clause(draw),
         ]
-    separator = st.sampled_from([" AND ", " and ", "\nAnd\t"])
-    some = st.lists(st.one_of(clauses), max_size=3)
-    return st.builds(lambda sep, parts: sep.join(parts), separator, some)
+    separator = _pick(draw, (" AND ", " and ", "\nAnd\t"))
+    return separator.join(clause() for clause in _pick_some(draw, clauses, least=0))
 
 
 def orders(entity: Entity) -> st.SearchStrategy[tuple[str, ...]]:
@@ -177,59 +223,38 @@ def _quoted(value: str) -> str:
     return f'"{value}"' if "'" in value else f"'{value}'"
 
 
-def _patterns(values: Sequence[str]) -> st.SearchStrategy[str]:
-    """Patterns near the values: parts of them with wildcards and escapes between."""
-    wildcard = st.sampled_from(["", "%", "_", "\\%", "\\_", "\\\\", "%%"])
-
-    def cut(value: str) -> st.SearchStrategy[str]:
-        shown = value[:20]
-        start, end = st.integers(0, len(shown)), st.integers(0, len(shown))
-        return st.builds(
-            lambda i, j, first, second, third: (
-                f"{first}{shown[:i]}{second}{shown[max(i, j) :]}{third}"
-            ),
-            *(start, end, wildcard, wildcard, wildcard),
-        )
-
-    near = st.sampled_from(values).flatmap(cut)
-    return st.builds(lambda text, swap: text.swapcase() if swap else text, near, st.booleans())
+_WILDCARDS = ("", "%", "_", "\\%", "\\_", "\\\\", "%%")
 
 
-def _text_clauses(
-    identifiers: st.SearchStrategy[str], values: Sequence[str]
-) -> st.SearchStrategy[str]:
-    equal = st.builds(
-        "{} {} {}".format, identifiers, st.sampled_from(["=", "!="]), _literals(values)
-    )
-    patterns = _patterns(values).filter(lambda pattern: _quotable([pattern]) == [pattern])
-    alike = st.builds(
-        "{} {} {}".format,
-        identifiers,
-        st.sampled_from(["LIKE", "ILIKE", "like"]),
-        patterns.map(_quoted),
-    )
-    return equal | alike
+def _pattern(draw: Draw[int], values: Sequence[str]) -> str:
+    """A pattern near the values: parts of one with wildcards and escapes between."""
+    shown = _pick(draw, values)[:20]
+    start, end = draw(_below(len(shown) + 1)), draw(_below(len(shown) + 1))
+    first, second, third = (_pick(draw, _WILDCARDS) for _ in range(3))
+    text = f"{first}{shown[:start]}{second}{shown[max(start, end) :]}{third}"
+    pattern = text.swapcase() if _pick(draw, (True, False)) else text
+    return _quotable([pattern])[0]
 
 
-def _literals(values: Sequence[str]) -> st.SearchStrategy[str]:
-    return st.sampled_from(values).map(_quoted)
+def _text_clause(draw: Draw[int], identifier: str, values: Sequence[str]) -> str:
+    op = _pick(draw, ("=", "!=", "LIKE", "ILIKE", "like"))
+    literal = _pick(draw, values) if op in {"=", "!="} else _pattern(draw, values)
+    return f"{identifier} {op} {_quoted(literal)}"
 
 
-def _list_clauses(identifier: str, values: Sequence[str]) -> st.SearchStrategy[str]:
+def _list_clause(draw: Draw[int], identifier: str, values: Sequence[str]) -> str:
     # Lists are Python literals, which `repr` writes.
-    listed = st.lists(st.sampled_from(values).map(repr), min_size=1, max_size=3)
-    return st.builds(
-        lambda op, literals: f"{identifier} {op} ({', '.join(literals)})",
-        st.sampled_from(["IN", "NOT IN", "not in"]),
-        listed,
-    )
+    op = _pick(draw, ("IN", "NOT IN", "not in"))
+    return f"{identifier} {op} ({', '.join(map(repr, _pick_some(draw, values, least=1)))})"
 
 
-def _number_clauses() -> st.SearchStrategy[str]:
-    number = st.integers(-1, 6) | st.sampled_from([2**31 - 1, 2**31, -(2**63), 10**30])
-    ops = st.sampled_from(["=", "!=", "<", "<=", ">", ">="])
-    return st.builds("version_number {} {}".format, ops, number)
+_NUMBERS = (*range(-1, 7), 2**31 - 1, 2**31, -(2**63), 10**30)
 
 
-def _tag_identifiers(key: str) -> st.SearchStrategy[str]:
-    return st.sampled_from(["tag.", "tags."]).map(lambda prefix: f"{prefix}`{key}`")
+def _number_clause(draw: Draw[int]) -> str:
+    op = _pick(draw, ("=", "!=", "<", "<=", ">", ">="))
+    return f"version_number {op} {_pick(draw, _NUMBERS)}"
+
+
+def _tag_identifier(draw: Draw[int], keys: Sequence[str]) -> str:
+    return f"{_pick(draw, ('tag.', 'tags.'))}`{_pick(draw, keys)}`"
