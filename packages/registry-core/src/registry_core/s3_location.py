@@ -5,6 +5,7 @@ Shared by the store that keeps metadata in a bucket and the one that keeps artif
 
 from __future__ import annotations
 
+import copy
 import functools
 import os
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ import botocore.session
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
+from botocore.hooks import HierarchicalEmitter
 from botocore.loaders import Loader
 from botocore.utils import parse_timestamp
 
@@ -140,7 +142,9 @@ _STYLES: Mapping[bool | None, Literal["auto", "path", "virtual"]] = {
 
 
 def _client(location: Location, purpose: Purpose) -> S3Client:
-    core = botocore.session.Session()
+    core = botocore.session.Session(
+        event_hooks=copy.copy(_shared_handlers()), include_builtin_handlers=False
+    )
     core.register_component("data_loader", _shared_loader())
     parsers = core.get_component("response_parser_factory")
     parsers.set_parser_defaults(timestamp_parser=_timestamp)
@@ -170,6 +174,14 @@ def _shared_loader() -> Loader:
     # Reading the SDK's description of S3 is most of what a client costs, and it does not change.
     loader: Loader = botocore.session.Session().get_component("data_loader")
     return loader
+
+
+@functools.cache
+def _shared_handlers() -> HierarchicalEmitter:
+    # Registering the SDK's own handlers is most of the rest. A client adds more to a copy.
+    handlers = HierarchicalEmitter()
+    botocore.session.Session(event_hooks=handlers)
+    return handlers
 
 
 def _timestamp(value: Any) -> datetime:
