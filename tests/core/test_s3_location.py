@@ -139,6 +139,16 @@ def test_pool_and_retries_are_the_stores():
     assert config.retries["total_max_attempts"] == 1
 
 
+def test_clients_do_not_share_what_is_added_to_one():
+    """Its handlers are those of the SDK, copied."""
+    one, other = opened("s3://b"), opened("s3://b")
+    told = []
+    one.meta.events.register("before-sign.s3", lambda **_: told.append("one"))
+    for client in (other, opened("s3://b"), one):
+        presigned(client)
+    assert told == ["one"]
+
+
 @pytest.mark.parametrize(
     "variable", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"]
 )
