@@ -40,6 +40,12 @@ LONGEST_FIRST = (
     "tests/chaos/test_chaos_sql.py",
     "tests/chaos/test_chaos_s3.py",
     "tests/artifacts/test_artifact_crashes.py",
+    "tests/server/test_server_schemathesis.py",
+    "tests/server/test_server_properties.py",
+    "tests/server/test_server_process.py",
+    "tests/artifacts/test_artifact_routes.py",
+    "tests/artifacts/test_artifact_immutability.py",
+    "tests/cli/test_cli_terminal.py",
     "tests/hostile/test_hostile.py",
     "tests/migrations/test_migrations.py",
 )
