@@ -40,6 +40,7 @@ LONGEST_FIRST = (
     "tests/chaos/test_chaos_sql.py",
     "tests/chaos/test_chaos_s3.py",
     "tests/artifacts/test_artifact_crashes.py",
+    "tests/stores/test_s3_damage.py",
     "tests/server/test_server_schemathesis.py",
     "tests/server/test_server_properties.py",
     "tests/server/test_server_process.py",
