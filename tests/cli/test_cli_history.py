@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from cli.invoking import Regctl
+
+CHAMPION = [{"alias": "champion", "version": "2"}]
 
 
 @pytest.fixture
@@ -88,3 +92,29 @@ def test_activity_is_that_of_all_models(churn: Regctl) -> None:
 
 def test_a_history_of_nothing_is_not_found(churn: Regctl) -> None:
     assert churn.run("history", "absent").exit_code == 3
+
+
+def test_a_model_is_shown_as_of_a_moment(churn: Regctl) -> None:
+    """By the times of its events."""
+    churn.says("models", "alias", "churn", "champion", "1")
+    churn.says("models", "alias", "churn", "champion", "2")
+    moved, _ = events(churn, "--alias", "champion")
+    churn.says("models", "unalias", "churn", "champion")
+    at = datetime.fromtimestamp(moved["time"] / 1000, UTC).isoformat()
+    shown = json.loads(churn.ok("models", "get", "churn", "--as-of", at, "-o", "json"))
+    # The alias may have been deleted within the same millisecond.
+    assert shown["registered_model"].get("aliases", CHAMPION) == CHAMPION
+    early = churn.run("models", "get", "churn", "--as-of", "2001-01-01")
+    assert early.exit_code == 2
+    assert "The history of model 'churn' begins at" in early.stderr
+
+
+def test_a_history_that_does_not_fit_its_model_is_named(churn: Regctl, tmp_path: Path) -> None:
+    """As after somebody has written into the database."""
+    result = churn.run("history", "churn", "--verify")
+    assert (result.exit_code, result.stderr) == (0, "verified: yes\n")
+    with sqlite3.connect(tmp_path / "registry.db") as database:
+        database.execute("UPDATE model_versions SET source = 's3://evil' WHERE version = 2")
+    forged = churn.run("history", "churn", "--verify")
+    assert forged.exit_code == 6
+    assert "source is 's3://evil', and 's3://bucket/2' by the history" in forged.stdout

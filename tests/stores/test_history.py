@@ -6,10 +6,12 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from registry_core import histories
 from registry_core.authors import Author, Origin
 from registry_core.changes import (
     Change,
@@ -29,9 +31,21 @@ from registry_core.changes import (
     UpdateModel,
     UpdateVersion,
 )
-from registry_core.errors import RegistryError, StaleValueError
+from registry_core.errors import (
+    InvalidArgumentError,
+    RegistryError,
+    StaleValueError,
+    StoreCorruptedError,
+)
 from registry_core.history import Action, Event, EventQuery, new_model_id, place_of
-from registry_core.models import NewModelVersion, NewRegisteredModel, Stage, Status
+from registry_core.models import (
+    NewModelVersion,
+    NewRegisteredModel,
+    RegisteredModel,
+    Stage,
+    Status,
+)
+from registry_core.replay import differences, replay
 from registry_core.requirements import AliasIs, StageIs, TagIs
 from registry_core.store import Store
 from registry_core.stores import s3, sql
@@ -79,6 +93,16 @@ class Pair:
             for store in (self.reference, self.store)
         )
         assert found == expected
+
+    def verify(self, name: str) -> None:
+        """Play the events of a model back, if there is one; they lead to what both stores have."""
+        if name in self.reference._content.models:
+            assert histories.verify(self.store, name) == []
+            events = walk(self.store, EventQuery(name=name, newest_first=False, max_results=1_000))
+            document, replayed = self.reference._content.models[name], replay(events)
+            assert [*differences(replayed, document)] == []
+            assert replayed is not None
+            assert replayed.next_version == document.next_version
 
     def clear(self) -> None:
         """Delete all models, so that one store serves many examples."""
@@ -263,6 +287,8 @@ def test_generated_changes_leave_the_same_events(pair: Pair, data: st.DataObject
         pair.check(EventQuery(name=name, newest_first=newest_first, max_results=7))
     for query in data.draw(st.lists(queries(start, end), min_size=4, max_size=8)):
         pair.check(query)
+    for name in NAMES:
+        pair.verify(name)
 
 
 def test_a_long_history_is_read_from_anywhere(pair: Pair) -> None:
@@ -334,19 +360,52 @@ def test_a_namesake_begins_anew(pair: Pair) -> None:
     pair.check(EventQuery(name=None))
 
 
-def test_replaying_the_events_of_a_model_gives_the_model(pair: Pair) -> None:
-    """The `after` of the newest event about each thing is what the thing is."""
-    pair.apply(CreateModel(NewRegisteredModel(name="a", tags={"k": LARGE}, description="d")))
-    pair.apply(CreateVersion(NewModelVersion(name="a", source="s3://b/1", tags={"k": LARGE})))
+def test_a_model_as_of_a_moment_is_what_it_was_then(pair: Pair) -> None:
+    """By each of its events; a clock that is set back changes nothing about their order."""
+    changes_: list[Change[Any]] = [
+        CreateModel(NewRegisteredModel(name="a", tags={"k": LARGE}, description="d")),
+        CreateVersion(NewModelVersion(name="a", source="s3://b/1", tags={"k": LARGE})),
+        SetAlias(name="a", alias="x", version=1),
+        SetModelTag(name="a", key="k", value=f"{LARGE}2"),
+        DeleteVersionTag(name="a", version=1, key="k"),
+        UpdateModel(name="a", description=None),
+        RenameModel(name="a", new_name="b"),
+        TransitionVersion(name="b", version=1, stage=Stage.PRODUCTION),
+        DeleteVersion(name="b", version=1),
+    ]
+    then: list[tuple[int, RegisteredModel]] = []
+    for change in changes_:
+        pair.clock.advance(10)
+        pair.apply(change)
+        name = "b" if len(then) >= 6 else "a"
+        then.append((pair.clock(), pair.reference.get_registered_model(name)))
+    for moment, model in then:
+        for later in (0, 9):
+            assert histories.as_of(pair.store, "b", moment + later).entity == model
+    with pytest.raises(InvalidArgumentError, match="begins at 20"):
+        histories.as_of(pair.store, "b", then[0][0] - 1)
+
+
+def test_what_the_history_does_not_say_is_found(pair: Pair) -> None:
+    """Whatever wrote it: somebody with the keys of the store, or a fault."""
+    pair.apply(CreateModel(NewRegisteredModel(name="a", tags={"k": "v"})))
+    pair.apply(CreateVersion(NewModelVersion(name="a", source="s3://b/1")))
     pair.apply(SetAlias(name="a", alias="x", version=1))
-    pair.apply(SetModelTag(name="a", key="k", value=f"{LARGE}2"))
-    pair.apply(DeleteVersionTag(name="a", version=1, key="k"))
-    pair.apply(UpdateModel(name="a", description=None))
-    newest = {}
-    for event in pair.store.events(EventQuery(name="a", newest_first=False)):
-        newest[event.subject] = event.after
+    assert histories.verify(pair.store, "a") == []
     model = pair.store.get_registered_model("a")
-    assert newest["tag:k"] == model.tags["k"]
-    assert newest["description"] == model.description
-    assert newest["alias:x"] == model.aliases["x"]
-    assert newest["version:1/tag:k"] is None
+    forged = attrs.evolve(model, tags={"k": "w"}, aliases={})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pair.store, "get_registered_model", lambda _: forged, raising=True)
+        found = histories.verify(pair.store, "a")
+    assert found == [
+        "the model: tags is {'k': 'w'}, and {'k': 'v'} by the history",
+        "the model: aliases is {}, and {'x': 1} by the history",
+        "version 1: aliases is (), and ('x',) by the history",
+    ]
+    whole = pair.store.events
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            pair.store, "events", lambda query: [e for e in whole(query) if e.sequence != 2]
+        )
+        with pytest.raises(StoreCorruptedError, match="Event 3 of model 'a' \\(set_alias\\)"):
+            histories.verify(pair.store, "a")

@@ -2,45 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from itertools import islice
-from typing import Any
 
 import click
 
-from registry_cli.options import name_argument, on_store, reason_option, shows_results
+from registry_cli.errors import ExitCode
+from registry_cli.options import Moment, name_argument, on_store, reason_option, shows_results
 from registry_cli.output import notice
 from registry_cli.session import Session, pass_session
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-
-
-class Moment(click.ParamType[datetime]):
-    """A moment: an age such as `2h` or `7d`, or a date and time in ISO 8601."""
-
-    name = "time"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> datetime:
-        """The moment, with a time zone; one without is in that of this machine."""
-        if isinstance(value, datetime):
-            return value
-        if found := re.fullmatch(r"(\d{1,6})([smhdw])", value):
-            age = timedelta(seconds=int(found[1]) * _UNITS[found[2]])
-            return datetime.now(UTC) - age
-        try:
-            moment = datetime.fromisoformat(value)
-            return moment if moment.tzinfo is not None else moment.astimezone()
-        except (ValueError, OverflowError):
-            self.fail(
-                f"{value!r} is no moment: write an age such as 30m, 2h or 7d, or a date and time "
-                "such as 2026-01-31T12:00",
-                param,
-                ctx,
-            )
-
 
 _since_option = click.option(
     "--since", type=Moment(), metavar="TIME", help="Only events since then: 2h, 7d, 2026-01-31."
@@ -70,9 +40,16 @@ _oldest_option = click.option("--oldest-first", is_flag=True, help="Begin with t
 @_until_option
 @_limit_option
 @_oldest_option
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Play all events back and compare: the exit code is 6 where the model is not that.",
+)
 @shows_results
 @pass_session
+@click.pass_context
 def history(
+    ctx: click.Context,
     session: Session,
     name: str,
     *,
@@ -83,11 +60,15 @@ def history(
     until: datetime | None,
     limit: int | None,
     oldest_first: bool,
+    verify: bool,
 ) -> None:
     """Show who changed a registered model, when, why, and from what to what.
 
     Who moved champion: `regctl history churn --alias champion`.
     """
+    if verify:
+        _verify(ctx, session, name)
+        return
     events = session.registry.history(
         name,
         alias=alias,
@@ -98,6 +79,18 @@ def history(
         newest_first=not oldest_first,
     )
     session.output.events(islice(events, limit))
+
+
+def _verify(ctx: click.Context, session: Session, name: str) -> None:
+    found = session.registry.verify_history(name)
+    session.output.records(
+        "differences",
+        ("difference",),
+        ({"difference": each} for each in found),
+        summary={"verified": not found},
+    )
+    if found:
+        ctx.exit(ExitCode.DAMAGED)
 
 
 @click.command()

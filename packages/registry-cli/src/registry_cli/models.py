@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from itertools import islice
 
 import click
 
 from registry_cli.options import (
+    Moment,
     description_option,
     list_options,
     name_argument,
@@ -45,11 +47,22 @@ def create(
 
 @models.command()
 @name_argument
+@click.option(
+    "--as-of",
+    type=Moment(),
+    metavar="TIME",
+    help="As it was then, by its history: 2h, 7d, 2026-01-31.",
+)
 @shows_results
 @pass_session
-def get(session: Session, name: str) -> None:
+def get(session: Session, name: str, as_of: datetime | None) -> None:
     """Show a registered model with its tags, aliases and latest versions."""
-    session.output.model(session.registry.get_registered_model(name))
+    registry = session.registry
+    session.output.model(
+        registry.get_registered_model(name)
+        if as_of is None
+        else registry.registered_model_as_of(name, as_of)
+    )
 
 
 @models.command("list")

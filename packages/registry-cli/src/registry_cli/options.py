@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -20,7 +21,35 @@ FORMATS = ("table", "json", "jsonl", "name")
 
 _URI_SCHEME = "models:/"
 
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+
+class Moment(click.ParamType[datetime]):
+    """A moment: an age such as `2h` or `7d`, or a date and time in ISO 8601."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """The moment, with a time zone; one without is in that of this machine."""
+        if isinstance(value, datetime):
+            return value
+        if found := re.fullmatch(r"(\d{1,6})([smhdw])", value):
+            age = timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+            return datetime.now(UTC) - age
+        try:
+            moment = datetime.fromisoformat(value)
+            return moment if moment.tzinfo is not None else moment.astimezone()
+        except (ValueError, OverflowError):
+            self.fail(
+                f"{value!r} is no moment: write an age such as 30m, 2h or 7d, or a date and time "
+                "such as 2026-01-31T12:00",
+                param,
+                ctx,
+            )
 
 
 def _store(ctx: click.Context, _: click.Parameter, value: str | None) -> str | None:

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import chain, takewhile
+from typing import overload
 
 import attrs
 
-from registry_core import validation
+from registry_core import documents, validation
 from registry_core.changes import DeleteAlias, SetAlias
-from registry_core.errors import InvalidArgumentError
+from registry_core.documents import ModelDocument
+from registry_core.errors import ConflictError, InvalidArgumentError
+from registry_core.fields import fields_of
 from registry_core.history import EVENTS_MAX_RESULTS, Action, Event, EventQuery, place_of
+from registry_core.models import ModelFields
+from registry_core.replay import differences, replay
 from registry_core.requirements import AliasIs
-from registry_core.search import Page, paging
+from registry_core.search import (
+    AttributeRef,
+    Comparison,
+    Entity,
+    Op,
+    Page,
+    Query,
+    all_pages,
+    paging,
+)
+from registry_core.search.ordering import parse_order_by
 from registry_core.store import Store
 
 PAGE_SIZE = 100
@@ -91,6 +107,81 @@ def query(
     )
 
 
+def as_of(store: Store, name: str, moment: int | datetime) -> ModelDocument:
+    """Return a model as it was at a moment, from its history alone.
+
+    Args:
+        store: Where the history is.
+        name: The name that the model has now.
+        moment: Milliseconds since the epoch, or a moment with its time zone. What was done at
+            that moment is part of it.
+
+    Raises:
+        InvalidArgumentError: The history begins later.
+        RegisteredModelNotFoundError: There is no such model now.
+        StoreCorruptedError: The history cannot be played back.
+    """
+    at = _milliseconds(moment)
+    events = iterate(store, query(name, newest_first=False, max_results=EVENTS_MAX_RESULTS))
+    first = next(events, None)
+    if first is None or first.time > at:
+        begins = "is empty" if first is None else f"begins at {_iso(first.time)}"
+        raise InvalidArgumentError(f"The history of model '{name}' {begins}, and not before")
+    document = replay(takewhile(lambda event: event.time <= at, chain([first], events)))
+    assert document is not None, "the model exists, so nothing before now has deleted it"
+    return document
+
+
+def verify(store: Store, name: str) -> list[str]:
+    """Return where a model is not what its history says, in words; nothing if it is true.
+
+    Raises:
+        ConflictError: The model was changed all the time.
+        RegisteredModelNotFoundError: There is no such model.
+        StoreCorruptedError: The history cannot be read, or played back.
+    """
+    everything = query(name, newest_first=False, max_results=EVENTS_MAX_RESULTS)
+    for _ in range(_ATTEMPTS):
+        events = [*iterate(store, everything)]
+        document = _document(store, name)
+        newest = store.events(query(name, max_results=1))
+        if newest == events[-1:]:
+            missing = _missing(events)
+            return [*missing, *differences(replay(events), document)] if events else []
+    raise ConflictError(f"Model '{name}' was changed each time its history was verified")
+
+
+_ATTEMPTS = 5
+
+_VERSIONS_AT_A_TIME = 1_000
+
+
+def _missing(events: Sequence[Event]) -> list[str]:
+    return [
+        f"event {number} is missing"
+        for number in sorted({*range(1, events[-1].sequence)} - {each.sequence for each in events})
+    ]
+
+
+def _document(store: Store, name: str) -> ModelDocument:
+    model = store.get_registered_model(name)
+    of_model = Query(
+        entity=Entity.MODEL_VERSION,
+        filter=(Comparison(AttributeRef("name"), Op.EQ, name),),
+        order_by=parse_order_by((), Entity.MODEL_VERSION),
+        max_results=_VERSIONS_AT_A_TIME,
+    )
+    versions = all_pages(
+        lambda token: store.search_model_versions(attrs.evolve(of_model, page_token=token))
+    )
+    fields = {field.name: getattr(model, field.name) for field in fields_of(ModelFields)}
+    return documents.build(ModelDocument(**fields), versions)
+
+
+def _iso(time: int) -> str:
+    return datetime.fromtimestamp(time / 1000, UTC).isoformat(timespec="seconds")
+
+
 def rollback(store: Store, name: str, alias: str, *, to: int | None) -> SetAlias | DeleteAlias:
     """Return the change that puts an alias back.
 
@@ -138,6 +229,14 @@ def _action(action: Action | str) -> Action:
         raise InvalidArgumentError(
             f"Invalid action '{action}'. It must be one of: {listed}"
         ) from None
+
+
+@overload
+def _milliseconds(moment: int | datetime) -> int: ...
+
+
+@overload
+def _milliseconds(moment: None) -> None: ...
 
 
 def _milliseconds(moment: int | datetime | None) -> int | None:

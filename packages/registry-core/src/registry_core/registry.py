@@ -591,6 +591,33 @@ class Registry:
         self._writer(reason).apply(change)
         return change.version if isinstance(change, SetAlias) else None
 
+    def registered_model_as_of(self, name: str, moment: int | datetime) -> RegisteredModel:
+        """Return a registered model as it was at a moment, from its history.
+
+        Args:
+            name: The name that the model has now.
+            moment: Milliseconds since the epoch, or a moment with its time zone.
+
+        Raises:
+            InvalidArgumentError: The history of the model begins later.
+
+        Example:
+            >>> registry.registered_model_as_of("churn", datetime(2026, 1, 31, tzinfo=UTC)).aliases
+        """
+        return histories.as_of(self.store, validation.model_name(name), moment).entity
+
+    def verify_history(self, name: str) -> list[str]:
+        """Return where a registered model is not what its history says; nothing if it is true.
+
+        All events of the model are played back, and the result is compared with the model and with
+        all of its versions.
+
+        Raises:
+            ConflictError: Others changed the model each time.
+            StoreCorruptedError: The history cannot be read or played back.
+        """
+        return histories.verify(self.store, validation.model_name(name))
+
     def get_model_version_by_alias(self, name: str, alias: str) -> ModelVersion:
         """The version that the alias names; `latest` in any case is the one numbered highest.
 

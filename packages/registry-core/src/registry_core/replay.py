@@ -1,0 +1,219 @@
+"""A registered model as its events say it is, or was: the history played back.
+
+Nothing but events is looked at. So this says what a model was at a moment, tests whether the
+history of a model is true of it, and brings back what was deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from registry_core import documents
+from registry_core.documents import FIRST_VERSION, ModelDocument
+from registry_core.errors import RegistryError, StoreCorruptedError
+from registry_core.fields import fields_of
+from registry_core.history import Action, Event
+from registry_core.models import ModelFields, ModelVersion, Stage, Status
+
+
+def replay(events: Iterable[Event]) -> ModelDocument | None:
+    """Return what a model is after these events; None where they end with its deletion.
+
+    Args:
+        events: All events of one model up to some number, oldest first.
+
+    Raises:
+        StoreCorruptedError: No model can have this history: the first event does not make a model,
+            or one is about something that does not exist.
+    """
+    document: ModelDocument | None = None
+    for event in events:
+        try:
+            document = _PLAY[event.action](document, event)
+        except (KeyError, TypeError, ValueError, AssertionError, RegistryError) as error:
+            raise StoreCorruptedError(
+                f"Event {event.sequence} of model '{event.name}' ({event.action.value}) does not "
+                f"follow from those before it: {error!r}"
+            ) from error
+    return document
+
+
+def differences(replayed: ModelDocument | None, document: ModelDocument) -> Iterator[str]:
+    """Yield, in words, where a model is not what its history says.
+
+    A text that is absent is the same as an empty one.
+    """
+    if replayed is None:
+        yield "the history ends with a deletion, and the model exists"
+        return
+    yield from _fields_that_differ("the model", replayed, document, ModelFields)
+    for number in sorted({*replayed.versions, *document.versions}):
+        of, by_history = document.versions.get(number), replayed.versions.get(number)
+        if of is None:
+            yield f"version {number}: exists by the history, and is absent"
+        elif by_history is None:
+            yield f"version {number}: exists, and the history does not know it"
+        else:
+            yield from _fields_that_differ(f"version {number}", by_history, of, ModelVersion)
+
+
+def _fields_that_differ(
+    thing: str, replayed: object, actual: object, cls: type[attrs.AttrsInstance]
+) -> Iterator[str]:
+    for field in fields_of(cls):
+        by_history, is_ = getattr(replayed, field.name), getattr(actual, field.name)
+        if (by_history or None) != (is_ or None):
+            yield f"{thing}: {field.name} is {is_!r}, and {by_history!r} by the history"
+
+
+def _created(_: ModelDocument | None, event: Event) -> ModelDocument:
+    fields = _mapping(event)
+    document = ModelDocument(
+        name=fields["name"],
+        model_id=event.model_id,
+        description=fields.get("description"),
+        deployment_job_id=fields.get("deployment_job_id"),
+        deployment_job_state=fields.get("deployment_job_state"),
+        tags=fields.get("tags", {}),
+        next_version=fields.get("next_version", FIRST_VERSION),
+        **_times(fields, event),
+    )
+    return documents.build(document, ())
+
+
+def _version_created(before: ModelDocument | None, event: Event) -> ModelDocument:
+    document, fields, number = _present(before), _mapping(event), _number(event)
+    texts: dict[str, Any] = {name: fields.get(name) for name in _TEXTS}
+    version = ModelVersion(
+        name=document.name,
+        version=number,
+        current_stage=Stage(fields.get("current_stage", Stage.NONE.value)),
+        source=fields.get("source", ""),
+        status=Status(fields.get("status", Status.READY.value)),
+        tags=dict(sorted(fields.get("tags", {}).items())),
+        **texts,
+        **_times(fields, event),
+    )
+    is_there = "creation_timestamp" in fields
+    # In place: nobody else has seen the mapping, and a copy for each of many versions takes long.
+    versions = document.versions if isinstance(document.versions, dict) else {**document.versions}
+    versions[number] = version
+    return attrs.evolve(
+        document,
+        versions=versions,
+        next_version=max(document.next_version, number + 1),
+        last_updated_timestamp=document.last_updated_timestamp if is_there else event.time,
+    )
+
+
+_TEXTS = (
+    "storage_location",
+    "run_id",
+    "run_link",
+    "status_message",
+    "description",
+    "user_id",
+    "model_id",
+)
+"""The texts of a version that may be absent."""
+
+
+def _finalized(before: ModelDocument | None, event: Event) -> ModelDocument:
+    fields = _mapping(event)
+    return documents.finalize_version(
+        _present(before),
+        _number(event),
+        status=Status(fields["status"]),
+        status_message=fields.get("status_message"),
+        source=fields.get("source"),
+        storage_location=fields.get("storage_location"),
+        now=event.time,
+    )
+
+
+def _transitioned(before: ModelDocument | None, event: Event) -> ModelDocument:
+    # Those that it archived have events of their own.
+    return documents.transition(
+        _present(before),
+        _number(event),
+        stage=Stage(_text(event)),
+        archive_existing_versions=False,
+        now=event.time,
+    )
+
+
+def _key(event: Event) -> str:
+    assert event.key is not None, "the event is about a key"
+    return event.key
+
+
+def _text(event: Event) -> str:
+    assert isinstance(event.after, str), "the event leaves a text"
+    return event.after
+
+
+def _number(event: Event) -> int:
+    assert event.version is not None, "the event is about a version"
+    return event.version
+
+
+def _mapping(event: Event) -> Mapping[str, Any]:
+    assert isinstance(event.after, Mapping), "the event leaves fields"
+    return event.after
+
+
+def _optional(event: Event) -> str | None:
+    assert event.after is None or isinstance(event.after, str), "the event leaves a text or none"
+    return event.after
+
+
+def _present(document: ModelDocument | None) -> ModelDocument:
+    assert document is not None, "there is a model"
+    return document
+
+
+def _times(fields: Mapping[str, Any], event: Event) -> dict[str, Any]:
+    """What a beginning says of times; otherwise it is the time of the event."""
+    names = ("creation_timestamp", "last_updated_timestamp")
+    return {name: fields.get(name, event.time) for name in names}
+
+
+_PLAY: Mapping[Action, Callable[[ModelDocument | None, Event], ModelDocument | None]] = {
+    Action.CREATE_MODEL: _created,
+    Action.UPDATE_MODEL: lambda doc, event: documents.update(
+        _present(doc), description=_optional(event), now=event.time
+    ),
+    Action.RENAME_MODEL: lambda doc, event: documents.rename(
+        _present(doc), new_name=_text(event), now=event.time
+    ),
+    Action.DELETE_MODEL: lambda _, __: None,
+    Action.CREATE_VERSION: _version_created,
+    Action.UPDATE_VERSION: lambda doc, event: documents.update_version(
+        _present(doc), _number(event), description=_optional(event), now=event.time
+    ),
+    Action.FINALIZE_VERSION: _finalized,
+    Action.TRANSITION_VERSION: _transitioned,
+    Action.DELETE_VERSION: lambda doc, event: documents.delete_version(
+        _present(doc), _number(event), now=event.time
+    ),
+    Action.SET_ALIAS: lambda doc, event: documents.set_alias(
+        _present(doc), _key(event), version=_number(event)
+    ),
+    Action.DELETE_ALIAS: lambda doc, event: documents.delete_alias(_present(doc), _key(event)),
+    Action.SET_MODEL_TAG: lambda doc, event: documents.set_tag(
+        _present(doc), _key(event), _text(event)
+    ),
+    Action.DELETE_MODEL_TAG: lambda doc, event: documents.delete_tag(_present(doc), _key(event)),
+    Action.SET_VERSION_TAG: lambda doc, event: documents.set_version_tag(
+        _present(doc), _number(event), _key(event), _text(event)
+    ),
+    Action.DELETE_VERSION_TAG: lambda doc, event: documents.delete_version_tag(
+        _present(doc), _number(event), _key(event)
+    ),
+}
+"""What each action makes of a model."""
+
+assert set(_PLAY) == set(Action)
