@@ -14,6 +14,7 @@ import attrs
 import pytest
 
 from registry_core import Registry, open_registry
+from registry_core.backoff import Backoff
 from registry_core.errors import (
     AliasNotFoundError,
     AlreadyExistsError,
@@ -48,7 +49,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     for name in ("USERNAME", "PASSWORD", "TOKEN"):
         monkeypatch.delenv(f"MLFLOW_TRACKING_{name}", raising=False)
-    monkeypatch.setattr(transport, "FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(transport, "BACKOFF", Backoff(first_seconds=0.002, longest_seconds=1.0))
     monkeypatch.setattr(transport, "RETRY_SECONDS", 1.0)
 
 

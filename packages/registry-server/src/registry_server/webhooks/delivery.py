@@ -28,6 +28,7 @@ from typing import Any, TypeAlias
 import attrs
 
 from registry_core.authors import Author
+from registry_core.backoff import Backoff
 from registry_core.changes import Change
 from registry_core.errors import NotFoundError, RegistryError
 from registry_core.models import Webhook, WebhookEvent
@@ -87,9 +88,12 @@ class Retries:
         wanted = _seconds(retry_after) if retry_after else None
         if wanted is not None:
             return wanted
-        backoff = self.backoff_seconds * 2.0 ** (failures - 1)
+        # Receivers know MLflow's rule: the whole ceiling, and jitter on top of it.
+        backoff = Backoff(
+            first_seconds=self.backoff_seconds, longest_seconds=self.backoff_max_seconds
+        )
         jitter = random.uniform(0, self.jitter_seconds)  # noqa: S311 spreads load, guards nothing
-        return min(backoff, self.backoff_max_seconds) + jitter
+        return backoff.ceiling(failures) + jitter
 
 
 def _seconds(retry_after: str) -> float | None:

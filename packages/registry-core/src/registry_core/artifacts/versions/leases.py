@@ -13,6 +13,7 @@ from registry_core.artifacts import ArtifactStore, FileInfo
 from registry_core.artifacts.paths import RESERVED
 from registry_core.artifacts.store import read_all
 from registry_core.artifacts.versions.layout import overlap
+from registry_core.backoff import Backoff
 from registry_core.errors import (
     ArtifactNotFoundError,
     ConflictError,
@@ -37,8 +38,8 @@ _CLOCK = f"{RESERVED}/clock"
 ANNOUNCED = (_COLLECTORS, _WRITERS, _CLOCK)
 """Folders in which nothing lasts."""
 
-_POLL_SECONDS = (0.01, 0.5)
-"""The first and the longest pause between two looks."""
+_LOOKS = Backoff(first_seconds=0.02, longest_seconds=1.0)
+"""Between two looks: most leases are over in the time of a few requests to the backend."""
 
 
 class Leases:
@@ -83,12 +84,12 @@ class Leases:
             ConflictError: somebody did so for too long.
         """
         deadline = time.monotonic() + WAIT_SECONDS
-        pause, longest = _POLL_SECONDS
-        while self.is_held(path):
-            if time.monotonic() > deadline:
-                raise ConflictError(f"'{path}' is being changed by somebody else; try again later")
+        for pause in _LOOKS.pauses(until=deadline):
+            if not self.is_held(path):
+                return
             time.sleep(pause)
-            pause = min(2 * pause, longest)
+        if self.is_held(path):
+            raise ConflictError(f"'{path}' is being changed by somebody else; try again later")
 
     def is_held(self, path: str) -> bool:
         """Whether somebody alive tells of the path, or of one that contains or is in it."""

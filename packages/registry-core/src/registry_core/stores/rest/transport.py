@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 import urllib.parse
 from collections.abc import Callable, Mapping
@@ -22,6 +21,7 @@ from urllib3.exceptions import (
 
 from registry_core import wire
 from registry_core.authors import REASON_HEADER
+from registry_core.backoff import Backoff
 from registry_core.errors import (
     NotPermittedError,
     StoreBusyError,
@@ -60,8 +60,9 @@ time over 10 Mbit/s."""
 PING_SECONDS = 10.0
 """As `CALL_SECONDS`, for the question whether the server is well: its answer is a few bytes."""
 
-FIRST_PAUSE_SECONDS = 0.1
-"""Seconds before the first repetition, on average; each further pause is twice as long."""
+BACKOFF = Backoff(first_seconds=0.2, longest_seconds=1.0)
+"""Before each repetition: a proxy that lost its server for a moment has it back within about one
+tenth of a second."""
 
 LONGEST_QUERY = 8_000
 """Bytes of a query string. Servers and proxies refuse longer ones; they go into the body, which
@@ -237,11 +238,11 @@ class Transport:
             headers = {**headers, "Content-Type": wire.JSON_CONTENT_TYPE}
             payload = wire.dumps(body)
         last_moment = min(time.monotonic() + RETRY_SECONDS, end)
-        pause = FIRST_PAUSE_SECONDS
+        failures = 0
         passing = _PASSING if method == "GET" else _REFUSED
         while True:
+            pause = BACKOFF.pause(failures + 1)
             may_repeat = time.monotonic() + pause < last_moment
-            wait = pause * random.uniform(0.5, 1.5)  # noqa: S311 jitter, not a secret
             try:
                 reply = self._exchange(method, target, payload, headers, end)
             except HTTPError as error:
@@ -251,11 +252,11 @@ class Transport:
             else:
                 if reply.status not in passing:
                     return reply
-                wait = max(wait, _retry_after(reply.headers, otherwise=0))
-                if not may_repeat or time.monotonic() + wait > last_moment:
+                pause = max(pause, _retry_after(reply.headers, otherwise=0))
+                if not may_repeat or time.monotonic() + pause > last_moment:
                     return reply
-            time.sleep(wait)
-            pause *= 2
+            time.sleep(pause)
+            failures += 1
 
     def _exchange(
         self, method: str, target: str, body: bytes | None, headers: Mapping[str, str], end: float

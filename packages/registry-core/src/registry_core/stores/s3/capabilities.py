@@ -184,14 +184,14 @@ class Capabilities:
         return False
 
     def _refuses(self, key: str, body: bytes, condition: str) -> bool:
-        patience = RetryBudget.from_now()
+        budget = RetryBudget.from_now()
         while True:
             try:
                 self._objects.put(key, body, condition=condition, content_type=CONTENT_TYPE)
             except LostRaceError:
                 return True
             except TransientError as error:
-                patience.after(error)
+                budget.after(error)
             except UnsupportedBackendError as error:
                 raise _unsupported("it does not implement them") from error
             else:

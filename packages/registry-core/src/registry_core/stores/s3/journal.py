@@ -235,7 +235,7 @@ class _Commit:
     _change: Change
     _settle: Settle
     _operation: str
-    _slow_statements: RetryBudget = attrs.field(factory=RetryBudget)
+    _budget: RetryBudget = attrs.field(factory=RetryBudget)
     _unanswered: tuple[str | None, Record, bytes] | None = None
     """The state of the key, record and bytes of a PUT that may still arrive."""
 
@@ -312,11 +312,11 @@ class _Commit:
 
     def _wait(self, trouble: TransientError | None) -> None:
         if trouble is None:
-            self._slow_statements.recovered()
-            self._slow_statements.pause()
+            self._budget.recovered()
+            self._budget.pause()
             return
         try:
-            self._slow_statements.after(trouble)
+            self._budget.after(trouble)
         except StoreUnavailableError as error:
             if self._unanswered is None:
                 raise

@@ -114,7 +114,7 @@ class Models:
     # The steps of a rename; see `renames`.
 
     def _renamed(self, change: RenameModel, by: Author) -> ModelDocument:
-        key, patience = self._layout.model(change.name), RetryBudget()
+        key, budget = self._layout.model(change.name), RetryBudget()
         deadline = time.monotonic() + RACE_SECONDS
         while time.monotonic() < deadline:
             old = self._renames.settle(self._records.read(key))
@@ -128,7 +128,7 @@ class Models:
                     raise
                 continue
             except StaleEntryError:
-                patience.pause()
+                budget.pause()
                 continue
             self._renames.finish(arrived(announced, arriving))
             return arriving.document
@@ -185,7 +185,7 @@ class Models:
             return
 
     def _commit(self, key: str, change: KeyChange, operation: str, first: Entry | None) -> Entry:
-        patience, deadline = RetryBudget(), time.monotonic() + RACE_SECONDS
+        budget, deadline = RetryBudget(), time.monotonic() + RACE_SECONDS
         looks = 0
         while time.monotonic() < deadline:
             try:
@@ -194,7 +194,7 @@ class Models:
                 )
             except PendingRenameError as pending:
                 looks += 1
-                patience.pause()
+                budget.pause()
                 if looks >= PENDING_LOOKS:
                     self._renames.make_void(pending.arriving)
                 first = None

@@ -228,12 +228,12 @@ class Objects:
             self.observer(operation, key)
 
     def _repeat(self, operation: str, key: str, request: Callable[[], T]) -> T:
-        patience = RetryBudget.from_now()
+        budget = RetryBudget.from_now()
         while True:
             try:
                 return self._once(operation, key, request)
             except TransientError as error:
-                patience.after(error, harmless=operation in _READS)
+                budget.after(error, harmless=operation in _READS)
 
 
 def _quoted(etag: str) -> str:

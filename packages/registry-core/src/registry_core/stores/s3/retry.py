@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import random
 import time
 
 import attrs
 
+from registry_core.backoff import Backoff
 from registry_core.errors import StoreBusyError, StoreUnavailableError
 
 REQUEST_SECONDS = 8.0
@@ -15,11 +15,8 @@ REQUEST_SECONDS = 8.0
 UNREACHABLE_SECONDS = 3.0
 """Seconds in which a connection is tried again: less, since nobody is there to recover."""
 
-FIRST_PAUSE_SECONDS = 0.02
-"""The longest first pause; it doubles from time to time. A lost race is over in about as long."""
-
-LONGEST_PAUSE_SECONDS = 1.0
-"""No pause is longer than this, so that recovery is noticed soon."""
+BACKOFF = Backoff(first_seconds=0.02, longest_seconds=1.0)
+"""A lost race is over in about as long as the first pause lasts."""
 
 
 class TransientError(Exception):
@@ -35,13 +32,13 @@ class TransientError(Exception):
 
 @attrs.define
 class RetryBudget:
-    """Pauses between attempts, with full jitter, until there has been enough trouble.
+    """Pauses between attempts, by `BACKOFF`, until there has been enough trouble.
 
     Trouble lasts from the first error on, or from the beginning of the request that is repeated.
     """
 
     _since: float | None = None
-    _attempt: int = 0
+    _failures: int = 0
 
     @classmethod
     def from_now(cls) -> RetryBudget:
@@ -66,9 +63,8 @@ class RetryBudget:
 
     def pause(self) -> None:
         """Waits a little, and longer each time."""
-        longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**self._attempt)
-        self._attempt += 1
-        time.sleep(random.uniform(0, longest))  # noqa: S311 jitter, not a secret
+        self._failures += 1
+        time.sleep(BACKOFF.pause(self._failures))
 
     def recovered(self) -> None:
         """Forgets the trouble so far: the service has answered."""

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +29,7 @@ from sqlalchemy.engine import Connection as SqlalchemyConnection
 from sqlalchemy.engine import Dialect, Engine
 
 from registry_core import inloop
+from registry_core.backoff import Backoff
 from registry_core.errors import ContentionError, StoreBusyError
 from registry_core.inloop import LoopReads, TooLargeError, WouldBlockError
 from registry_core.stores.sql.compiling import Statement
@@ -51,12 +51,8 @@ from registry_core.stores.sql.slow_statements import SlowStatements
 RETRY_SECONDS = 10.0
 """How long lost races are repeated. A client that waits longer has usually given up."""
 
-
-_FIRST_DELAY = 0.002
-"""Seconds, the mean delay before the first repetition being half of it; doubled each time."""
-
-_LONGEST_DELAY = 0.1
-"""Seconds."""
+_LOST_RACE = Backoff(first_seconds=0.002, longest_seconds=0.1)
+"""A transaction takes a few milliseconds, and a queue of them is over in some tens."""
 
 Values: TypeAlias = Mapping[str, Any]
 ResultT = TypeVar("ResultT")
@@ -301,19 +297,20 @@ class Database:
 
     def _repeated(self, action: Callable[[Connection], ResultT], *, harmless: bool) -> ResultT:
         """The result of an action, repeated as the module says. `harmless`: it changes nothing."""
-        pool, delays = self._pool, _delays()
+        pool = self._pool
+        pauses = _LOST_RACE.pauses(until=time.monotonic() + RETRY_SECONDS)
         lost: ConnectionLostError | None = None
         while True:
             try:
                 connection = pool.take(fresh=lost is not None)
             except LostRaceError as error:
-                _wait(delays, error)
+                _wait(pauses, error)
                 continue
             try:
                 result = action(connection)
             except LostRaceError as error:
                 pool.put_back_or_discard(connection)
-                _wait(delays, error)
+                _wait(pauses, error)
             except ConnectionLostError as error:
                 pool.discard(connection)
                 if isinstance(error, ServerLostError):
@@ -418,22 +415,13 @@ def _transact(connection: Connection, work: Callable[[Connection], ResultT]) -> 
     return result
 
 
-def _delays() -> Iterator[float]:
-    """Seconds to wait before each repetition, until the time is up."""
-    deadline = time.monotonic() + RETRY_SECONDS
-    longest = _FIRST_DELAY
-    while time.monotonic() < deadline:
-        yield random.uniform(0, longest)  # noqa: S311 jitter is no secret
-        longest = min(2 * longest, _LONGEST_DELAY)
-
-
-def _wait(delays: Iterator[float], error: LostRaceError) -> None:
-    delay = next(delays, None)
-    if delay is None:
+def _wait(pauses: Iterator[float], error: LostRaceError) -> None:
+    pause = next(pauses, None)
+    if pause is None:
         raise ContentionError(
             f"Lost against other writers for {RETRY_SECONDS:g} seconds; nothing was written"
         ) from error
-    time.sleep(delay)
+    time.sleep(pause)
 
 
 def _require_repeatable(error: ConnectionLostError, *, harmless: bool, is_second: bool) -> None:

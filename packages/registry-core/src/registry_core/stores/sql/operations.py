@@ -18,6 +18,7 @@ import random
 import time
 from collections.abc import Callable
 
+from registry_core.backoff import Backoff
 from registry_core.errors import ContentionError, RegistryError, StoreUnavailableError
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.database import Database, Row, Values
@@ -36,11 +37,8 @@ which TCP keeps sending, and than clocks of different machines are apart."""
 PRUNE_SECONDS = 60.0
 """How often a process removes what has been noted for longer, on average."""
 
-_FIRST_PAUSE_SECONDS = 0.01
-"""The longest pause before the first look; each further one is twice as long."""
-
-_LONGEST_PAUSE_SECONDS = 0.5
-"""So that the return of the database is noticed soon."""
+_LOOKS = Backoff(first_seconds=0.01, longest_seconds=0.5)
+"""Between two looks for the operation: the return of the database is noticed soon."""
 
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 """The hexadecimal digit that says which kind of UUID it is, with two bits by chance."""
@@ -100,10 +98,8 @@ def settled(attempt: Callable[[], list[Row]], look: Callable[[], list[Row]]) -> 
         return attempt()
     except InDoubtError as error:
         doubt = error
-    pause, deadline = _FIRST_PAUSE_SECONDS, time.monotonic() + OUTCOME_SECONDS
-    while time.monotonic() < deadline:
-        time.sleep(random.uniform(0, pause))  # noqa: S311 jitter is no secret
-        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+    for pause in _LOOKS.pauses(until=time.monotonic() + OUTCOME_SECONDS):
+        time.sleep(pause)
         try:
             # An attempt that does nothing may find only what the first has done meanwhile.
             return look() or attempt() or look()

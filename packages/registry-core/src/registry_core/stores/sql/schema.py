@@ -25,6 +25,7 @@ import attrs
 from sqlalchemy import Connection, insert
 from sqlalchemy.exc import DBAPIError
 
+from registry_core.backoff import Backoff
 from registry_core.errors import SchemaOutOfDateError, StoreUnavailableError
 from registry_core.stores.sql import checks
 from registry_core.stores.sql.compiling import Statement
@@ -38,7 +39,8 @@ REVISIONS = ("0001", "0002", "0003", "0004")
 MIGRATE_SECONDS = 60.0
 """How long to wait for another process that is migrating the same database."""
 
-_POLL_SECONDS = 0.05
+_OTHERS_MIGRATION = Backoff(first_seconds=0.05, longest_seconds=0.5)
+"""Between two attempts to migrate, while another process is at it for some tenths of a second."""
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -135,16 +137,17 @@ def migrate(database: Database) -> None:
     # Asked here, too: SQLAlchemy cannot even connect to what does not call itself PostgreSQL.
     if not _may_change(inspect(database)):
         return
-    deadline = time.monotonic() + MIGRATE_SECONDS
+    pauses = _OTHERS_MIGRATION.pauses(until=time.monotonic() + MIGRATE_SECONDS)
     while True:
         try:
             _migrate_once(database.driver)
         except (LostRaceError, DuplicateError) as error:
-            if time.monotonic() > deadline:
+            pause = next(pauses, None)
+            if pause is None:
                 raise StoreUnavailableError(
                     "Another process has been migrating the database for too long"
                 ) from error
-            time.sleep(_POLL_SECONDS)
+            time.sleep(pause)
         except ConnectionLostError as error:
             raise StoreUnavailableError(f"The database went away: {error}") from error
         else:
