@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError
 
-from registry_core.artifacts.backends.s3_errors import RangeError, s3_errors, unavailable
+from registry_core.artifacts.backends.s3_failures import RangeError, file_errors, unavailable
 from registry_core.artifacts.backends.s3_parts import (
     PART_SIZE,
     Part,
@@ -92,7 +92,7 @@ class S3ArtifactStore:
 
     def stat(self, path: str) -> FileInfo:
         """The file at a path, with the digest that was recorded when it was written."""
-        with s3_errors(path):
+        with file_errors(path):
             head = self._client.head_object(Bucket=self._bucket, Key=self._key(path))
         return _info(path, head, head["ContentLength"])
 
@@ -138,7 +138,7 @@ class S3ArtifactStore:
                 return (yield from self._writing_parts(path, metadata, parts))
         body = parts.take()
         condition: dict[str, Any] = {} if overwrite else {"IfNoneMatch": "*"}
-        with s3_errors(path):
+        with file_errors(path):
             self._client.put_object(
                 Bucket=self._bucket,
                 Key=self._key(path),
@@ -163,7 +163,7 @@ class S3ArtifactStore:
         """Aborts multipart uploads that nobody completed."""
         dropped = 0
         paginator = self._client.get_paginator("list_multipart_uploads")
-        with s3_errors(""):
+        with file_errors(""):
             for page in paginator.paginate(Bucket=self._bucket, Prefix=self._prefix):
                 for upload in page.get("Uploads", ()):
                     if upload["Initiated"].timestamp() * 1000 < before:
@@ -205,7 +205,7 @@ class S3ArtifactStore:
             {"PartNumber": number, "ETag": etag} for number, etag in sorted(etags.items())
         ]
         try:
-            with s3_errors(path):
+            with file_errors(path):
                 self._client.complete_multipart_upload(
                     Bucket=self._bucket,
                     Key=self._key(path),
@@ -219,7 +219,7 @@ class S3ArtifactStore:
 
     def abort_multipart(self, path: str, upload_id: str) -> None:
         """Drops the parts."""
-        with suppress(ArtifactNotFoundError), s3_errors(path):
+        with suppress(ArtifactNotFoundError), file_errors(path):
             self._client.abort_multipart_upload(
                 Bucket=self._bucket, Key=self._key(path), UploadId=upload_id
             )
@@ -230,7 +230,7 @@ class S3ArtifactStore:
         upload_id = self._start_upload(path, metadata)
 
         def send(number: int, body: Part) -> str:
-            with s3_errors(path):
+            with file_errors(path):
                 return self._client.upload_part(
                     Bucket=self._bucket,
                     Key=self._key(path),
@@ -256,7 +256,7 @@ class S3ArtifactStore:
         return FileInfo(path=path, size=stream.size)
 
     def _start_upload(self, path: str, metadata: Mapping[str, str]) -> str:
-        with s3_errors(path):
+        with file_errors(path):
             return self._client.create_multipart_upload(
                 Bucket=self._bucket, Key=self._key(path), Metadata=metadata
             )["UploadId"]
@@ -270,7 +270,7 @@ class S3ArtifactStore:
         options: dict[str, Any] = {} if etag is None else {"IfMatch": etag}
         if start or stop is not None:
             options["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
-        with s3_errors(path):
+        with file_errors(path):
             reply = self._client.get_object(Bucket=self._bucket, Key=self._key(path), **options)
         if "Range" in options and not _is_range(reply, start, stop):
             reply["Body"].close()
@@ -282,7 +282,7 @@ class S3ArtifactStore:
         prefix = self._prefix + (f"{path}/" if path else "")
         pages = iter(paginator.paginate(Bucket=self._bucket, Prefix=prefix, Delimiter=delimiter))
         while True:
-            with s3_errors(path):
+            with file_errors(path):
                 page = next(pages, None)
             if page is None:
                 return
@@ -296,7 +296,7 @@ class S3ArtifactStore:
     def _delete(self, keys: Iterable[str]) -> None:
         remaining = iter(keys)
         while batch := builtins.list(islice(remaining, _DELETE_BATCH)):
-            with s3_errors(self._path(batch[0])):
+            with file_errors(self._path(batch[0])):
                 if len(batch) == 1:
                     self._client.delete_object(Bucket=self._bucket, Key=batch[0])
                     continue
@@ -338,7 +338,7 @@ class _Download:
                 self.close()
                 failures += 1
                 if failures == _READ_ATTEMPTS:
-                    raise unavailable(error) from error
+                    raise unavailable(type(error).__name__) from error
                 self._open_again()
         self.close()
 

@@ -1,32 +1,18 @@
 """Objects in a bucket: read, write, delete and list, each under a condition.
 
-With `raw_reads` and `sdk_reads`, the only module that calls boto3, and the only one that sees its
-errors. Reads, lists and unconditional writes of content that never changes are repeated here; a
-conditional write is not, because only its caller can tell whether a reply that got lost was a
-success.
+With `raw_reads` and `sdk_reads`, the only module of the store that calls boto3; `s3_errors` of the
+package says what its errors mean. Reads, lists and unconditional writes of content that never
+changes are repeated here; a conditional write is not, because only its caller can tell whether a
+reply that got lost was a success.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectTimeoutError,
-    EndpointConnectionError,
-    HTTPClientError,
-    NoCredentialsError,
-    ParamValidationError,
-    PartialCredentialsError,
-    ProxyConnectionError,
-    SSLError,
-)
-from botocore.exceptions import ConnectionError as BotoConnectionError
 
 from registry_core.errors import (
     BackendError,
@@ -34,6 +20,7 @@ from registry_core.errors import (
     NotPermittedError,
     UnsupportedBackendError,
 )
+from registry_core.s3_errors import Failure, FailureKind, s3_errors
 from registry_core.stores.s3 import sdk_reads
 from registry_core.stores.s3.raw_reads import Keys, NotUnderstoodError, Reader
 from registry_core.stores.s3.retry import RetryBudget, TransientError
@@ -220,7 +207,8 @@ class Objects:
 
     def _once(self, operation: str, key: str, request: Callable[[], T]) -> T:
         self._tell(operation, key)
-        with s3_errors(f"{operation} s3://{self._bucket}/{key}"):
+        doing = f"{operation} s3://{self._bucket}/{key}"
+        with s3_errors(lambda failure: _error(failure, doing)):
             return request()
 
     def _tell(self, operation: str, key: str) -> None:
@@ -245,73 +233,24 @@ class _NotModifiedError(Exception):
     """The object is still the one that the reader has."""
 
 
-_BY_STATUS: Mapping[int, type[Exception]] = {
-    304: _NotModifiedError,
-    401: NotPermittedError,
-    403: NotPermittedError,
-    404: MissingObjectError,
-    409: LostRaceError,
-    412: LostRaceError,
-    501: UnsupportedBackendError,
+_ERRORS: Mapping[FailureKind, type[Exception]] = {
+    FailureKind.NOT_MODIFIED: _NotModifiedError,
+    FailureKind.ABSENT: MissingObjectError,
+    FailureKind.CONDITION_FAILED: LostRaceError,
+    FailureKind.NOT_PERMITTED: NotPermittedError,
+    FailureKind.NOT_IMPLEMENTED: UnsupportedBackendError,
+    FailureKind.INVALID: InvalidArgumentError,
 }
-"""What a status means, whatever the code in the body."""
-
-_TRANSIENT_STATUSES = frozenset({429, 500, 502, 503, 504})
-
-_NOT_PERMITTED = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired"})
-"""Codes for refused credentials that come with status 400."""
-
-_TRANSIENT_CODES = frozenset(  # some come with status 400 or 409
-    {
-        "SlowDown",
-        "RequestTimeout",
-        "RequestTimeoutException",
-        "Throttling",
-        "ThrottlingException",
-        "InternalError",
-        "ServiceUnavailable",
-        "OperationAborted",
-    }
-)
+"""Of the kinds that are missing here, nothing but the operator can help."""
 
 
-@contextmanager
-def s3_errors(doing: str) -> Iterator[None]:
-    """Turns what the SDK raises into our errors; `doing` says what was tried."""
-    try:
-        yield
-    except ClientError as error:
-        raise _translated(error, doing) from error
-    except (NoCredentialsError, PartialCredentialsError) as error:
-        raise NotPermittedError(f"Cannot {doing}: {error}") from error
-    except (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError) as error:
-        raise TransientError(_reason(error, doing), reached=False) from error
-    except SSLError as error:
-        raise BackendError(f"Cannot {doing}: {error}") from error
-    except (BotoConnectionError, HTTPClientError) as error:
-        raise TransientError(_reason(error, doing)) from error
-    except ParamValidationError as error:
-        raise InvalidArgumentError(f"Cannot {doing}: {error}") from error
-    except BotoCoreError as error:
-        # Among them replies cut short (IncompleteReadError) and bodies that are not XML.
-        raise TransientError(_reason(error, doing)) from error
-    except OSError as error:
-        # urllib3 lets a few of its own errors through while a body is read.
-        raise TransientError(_reason(error, doing)) from error
-
-
-def _reason(error: Exception, doing: str) -> str:
-    return f"cannot {doing}: {type(error).__name__}"
-
-
-def _translated(error: ClientError, doing: str) -> Exception:
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    code = str(error.response.get("Error", {}).get("Code", status))
-    if code in _TRANSIENT_CODES or status in _TRANSIENT_STATUSES:
-        return TransientError(f"cannot {doing}: {status} {code}")
-    why = f"Cannot {doing}: the service answered {status} {code}"
-    if code == "NoSuchBucket":
-        return BackendError(f"{why}. Create the bucket, or name another one")
-    if code in _NOT_PERMITTED:
-        return NotPermittedError(why)
-    return _BY_STATUS.get(status, BackendError)(why)
+def _error(failure: Failure, doing: str) -> Exception:
+    """The error for a failure; `doing` says what was tried."""
+    if failure.kind is FailureKind.UNREACHABLE:
+        return TransientError(f"cannot {doing}: {failure.reason}", reached=False)
+    if failure.kind is FailureKind.TRANSIENT:
+        return TransientError(f"cannot {doing}: {failure.reason}")
+    why = f"Cannot {doing}: {failure.reason}"
+    if failure.kind is FailureKind.NO_BUCKET:
+        why += ". Create the bucket, or name another one"
+    return _ERRORS.get(failure.kind, BackendError)(why)
