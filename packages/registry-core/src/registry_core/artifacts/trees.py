@@ -12,7 +12,6 @@ import os
 import stat
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
@@ -22,6 +21,7 @@ import attrs
 from registry_core.artifacts.manifest import Manifest, ManifestFile, make_manifest
 from registry_core.artifacts.store import CHUNK_SIZE
 from registry_core.errors import InvalidArgumentError, UnsupportedBackendError
+from registry_core.thread_pool import ThreadPool
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Told the bytes done and the bytes in all, from several threads, one at a time."""
@@ -130,8 +130,8 @@ def _scan(base: int, location: Location, source: Path) -> Tree:
         locations[name] = (*location, *relative)
     # Illegal names are found before anything is read.
     make_manifest(ManifestFile(path=name, size=0, sha256="") for name in locations)
-    with ThreadPoolExecutor(_HASH_THREADS) as pool:
-        entries = list(pool.map(lambda name: _entry(base, name, locations[name]), locations))
+    with ThreadPool(_HASH_THREADS, name="hash") as pool:
+        entries = pool.map(lambda name: _entry(base, name, locations[name]), locations)
     return Tree(make_manifest(entries), base, locations)
 
 

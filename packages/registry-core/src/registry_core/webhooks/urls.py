@@ -69,6 +69,7 @@ class SystemResolver:
         answer: Future[list[str]] = Future()
         if not self._slots.acquire(timeout=self.timeout_seconds):
             raise TimeoutError("too many other names are being resolved")
+        # A daemon, and not of a pool: nothing ends a look-up, and an exit would wait for it.
         threading.Thread(
             target=self._look_up, args=(host, port, answer), name="webhook-resolver", daemon=True
         ).start()

@@ -14,7 +14,6 @@ import hmac
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from http import HTTPStatus
 
@@ -23,6 +22,7 @@ import attrs
 from registry_server.access.callers import Caller
 from registry_server.access.guessing import TooManyGuessesError
 from registry_server.http.responses import RequestRefusedError
+from registry_server.process.threads import Threads
 
 WAITING_MOST = 32
 """Comparisons that may wait: seconds of work. Further ones are told to come back."""
@@ -95,7 +95,7 @@ class Passwords:
         self._keys = keys
         self._kinds = list(keys.values())
         self._pepper = hashlib.sha256(b"".join(kind.salt + kind.key for kind in self._kinds))
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="scrypt")
+        self._thread = Threads(1, name="scrypt")
         self._turn = asyncio.Lock()
         self._turns: dict[str, asyncio.Lock] = {}
         self._waiting: Counter[str] = Counter()
@@ -139,8 +139,7 @@ class Passwords:
             if all(caller.has_hung_up() for caller in callers):
                 return None
             key = self._keys.get(name) or self._decoy(name)
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._thread, key.matches, secret)
+            return await self._thread.run(lambda: key.matches(secret))
 
     @contextlib.asynccontextmanager
     async def _turn_of(self, name: str) -> AsyncIterator[None]:

@@ -20,9 +20,9 @@ from registry_core.artifacts.backends.s3_parts import (
     PART_SIZE,
     Part,
     Parts,
-    PartSenders,
     PartStream,
     etag_of_parts,
+    part_senders,
 )
 from registry_core.artifacts.store import (
     CHUNK_SIZE,
@@ -63,7 +63,7 @@ class S3ArtifactStore:
         self._client: S3Client = connect(location, ARTIFACTS)
         self._bucket = location.bucket
         self._prefix = f"{location.prefix}/" if location.prefix else ""
-        self._senders = PartSenders()
+        self._senders = part_senders()
 
     @property
     def root(self) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import TypeAlias
 
 from registry_core.errors import InvalidArgumentError
+from registry_core.thread_pool import ThreadPool
 
 PART_SIZE = 6 * 1024 * 1024
 """Bytes in a part; a smaller file is sent in one request. S3 takes 5 MiB and more."""
@@ -28,33 +28,15 @@ Part: TypeAlias = bytearray
 """What is gathered, and sent as it is."""
 
 
-class PartSenders:
-    """The threads that send parts for all streams of a store."""
-
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(PARTS_AT_ONCE, thread_name_prefix="s3-part")
-        self._free = threading.BoundedSemaphore(PARTS_AT_ONCE)
-
-    def submit(self, send: Callable[[], str]) -> Future[str]:
-        """The ETag to come; waits while as many parts are under way as there are threads."""
-        self._free.acquire()
-        try:
-            future = self._pool.submit(send)
-        except BaseException:
-            self._free.release()
-            raise
-        future.add_done_callback(lambda _: self._free.release())
-        return future
-
-    def close(self) -> None:
-        """Ends the threads when they have sent what they were given."""
-        self._pool.shutdown()
+def part_senders() -> ThreadPool:
+    """Return the threads that send parts for all streams of a store."""
+    return ThreadPool(PARTS_AT_ONCE, name="s3-part")
 
 
 class PartStream:
     """Sends the parts of one upload; `send(number, body)` gives the part's ETag."""
 
-    def __init__(self, senders: PartSenders, send: Callable[[int, Part], str]) -> None:
+    def __init__(self, senders: ThreadPool, send: Callable[[int, Part], str]) -> None:
         self._senders = senders
         self._send = send
         self._flying: deque[Future[str]] = deque()

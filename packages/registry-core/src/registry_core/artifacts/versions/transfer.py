@@ -1,13 +1,13 @@
-"""Many files at a time, and somebody told how far it went."""
+"""Many files at a time, and how far that has gone."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from registry_core.artifacts.trees import Progress
+from registry_core.thread_pool import ThreadPool
 
 TRANSFER_THREADS = 16
 """Files moved at a time."""
@@ -17,7 +17,7 @@ ResultT = TypeVar("ResultT")
 
 
 class Meter:
-    """Counts bytes from several threads and tells somebody."""
+    """Count bytes from several threads, and report the sum to a `Progress`."""
 
     def __init__(self, total: int, progress: Progress | None) -> None:
         self._done, self._total = 0, total
@@ -39,14 +39,7 @@ class Meter:
             self.add(len(piece))
 
 
-def in_parallel(
-    function: Callable[[ItemT], ResultT], items: Iterable[ItemT], *, threads: int = TRANSFER_THREADS
-) -> list[ResultT]:
-    """The results in order; the first failure stops what has not begun."""
-    with ThreadPoolExecutor(threads) as pool:
-        futures = [pool.submit(function, item) for item in items]
-        try:
-            return [future.result() for future in futures]
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+def in_parallel(function: Callable[[ItemT], ResultT], items: Iterable[ItemT]) -> list[ResultT]:
+    """Return the results in order; the first failure stops what has not begun."""
+    with ThreadPool(TRANSFER_THREADS, name="transfer") as pool:
+        return pool.map(function, items)

@@ -28,9 +28,9 @@ import attrs
 from registry_core.errors import ContentionError, StoreCorruptedError
 from registry_core.stores.s3.journal import Entry
 from registry_core.stores.s3.objects import Listed, Objects
-from registry_core.stores.s3.pool import Pool
 from registry_core.stores.s3.prefix import Prefix
 from registry_core.stores.s3.record import Model, Moved, Record, RenameIntent
+from registry_core.thread_pool import ThreadPool
 
 TORN_ATTEMPTS = 5
 """Listings that are begun anew because a model's trail through several renames was lost."""
@@ -163,7 +163,7 @@ def _next_departure(record: Record, departure: Moved) -> Moved:
 
 
 def list_keys(
-    objects: Objects, prefix: str, boundaries: tuple[str, ...], pool: Pool
+    objects: Objects, prefix: str, boundaries: tuple[str, ...], pool: ThreadPool
 ) -> list[Listed]:
     """The objects under a prefix by key, read in ranges that end at these keys."""
 

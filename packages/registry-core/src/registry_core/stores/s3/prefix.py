@@ -9,8 +9,11 @@ from registry_core.stores.s3.event_chunks import EventChunks
 from registry_core.stores.s3.journal import Journal
 from registry_core.stores.s3.layout import Layout
 from registry_core.stores.s3.objects import Objects
-from registry_core.stores.s3.pool import Pool
 from registry_core.stores.s3.renames import RenameResolver
+from registry_core.thread_pool import ThreadPool
+
+PARALLEL_REQUESTS = 24
+"""Requests of one process under way at a time for lists, cold documents and large texts."""
 
 
 @attrs.frozen
@@ -20,7 +23,7 @@ class Prefix:
     objects: Objects
     layout: Layout
     clock: Clock
-    pool: Pool
+    pool: ThreadPool
     journal: Journal
     chunks: EventChunks
     renames: RenameResolver
@@ -28,7 +31,8 @@ class Prefix:
     @classmethod
     def of(cls, objects: Objects, layout: Layout, clock: Clock) -> Prefix:
         """Return the prefix that a layout is about."""
-        pool, journal = Pool(), Journal(objects, layout, clock)
+        pool = ThreadPool(PARALLEL_REQUESTS, name="registry-s3")
+        journal = Journal(objects, layout, clock)
         chunks = EventChunks(objects, layout, pool)
         renames = RenameResolver(journal, chunks, layout)
         return cls(objects, layout, clock, pool, journal, chunks, renames)

@@ -260,7 +260,8 @@ class BoundedConnection(psycopg.Connection[Row]):
     def close(self) -> None:
         """See psycopg. A statement that still runs would go on, and is cancelled."""
         if self.pgconn.transaction_status == _ACTIVE:
-            # By somebody else, because it takes a while, and an event loop may be the caller.
+            # In a daemon thread of its own: it takes a while, an event loop may be the caller, and
+            # an exit need not wait for it.
             threading.Thread(target=self._cancel_and_close, daemon=True).start()
         else:
             super().close()
