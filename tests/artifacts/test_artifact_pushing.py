@@ -23,7 +23,6 @@ from registry_core import (
     StoreUnavailableError,
 )
 from registry_core.artifacts import ArtifactStore
-from registry_core.artifacts.versions import encode_name
 from registry_core.changes import FinalizeVersion
 from registry_core.testing.calls import Calls
 from services.artifacts import MODEL, all_bytes, memory_registry, read_tree, write_tree
@@ -459,19 +458,3 @@ def test_registry_without_an_artifact_root_keeps_sources_as_given(model: Path) -
     assert registry.create_model_version("churn", source=str(model)).source == str(model)
     with pytest.raises(InvalidArgumentError, match="no artifact root"):
         registry.verify_model_version("churn", 1)
-
-
-@pytest.mark.parametrize(
-    ("name", "encoded"),
-    [("churn_2-x", "churn_2-x"), ("a b", "a~20b"), ("a.b", "a~2Eb"), ("~", "~7E"), ("é", "~C3~A9")],
-)
-def test_names_are_encoded_as_segments(name: str, encoded: str) -> None:
-    """With characters that no transport changes."""
-    assert encode_name(name) == encoded
-
-
-def test_long_names_stay_apart() -> None:
-    """By a digest, and short enough for a key."""
-    one, two = encode_name("é" * 256), encode_name("é" * 255 + "è")
-    assert one != two
-    assert max(len(one), len(two)) <= 200

@@ -9,8 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from registry_core.errors import InvalidArgumentError
-from registry_core.stores.s3 import layout
-from registry_core.stores.s3.layout import KEY_MAX_BYTES, PREFIX_MAX_BYTES, Layout, encode
+from registry_core.key_names import DOCUMENT_NAMES
+from registry_core.stores.s3.layout import KEY_MAX_BYTES, PREFIX_MAX_BYTES, Layout
 from registry_core.testing import strategies
 
 NAMES = strategies.names()
@@ -47,11 +47,11 @@ def test_no_key_is_another_or_the_beginning_of_another(names: list[str]) -> None
     assert not second.startswith(first)
 
 
-@given(NAMES.filter(lambda name: len(encode(name)) <= layout.ENCODED_MAX_BYTES))
+@given(NAMES.filter(lambda name: len(DOCUMENT_NAMES.encode(name)) <= DOCUMENT_NAMES.longest))
 def test_a_name_can_be_read_from_a_short_key(name: str) -> None:
     """Percent-decoding gives the name, unless it had to be cut."""
-    if "~" not in encode(name):
-        assert unquote(encode(name)) == name
+    if "~" not in DOCUMENT_NAMES.encode(name):
+        assert unquote(DOCUMENT_NAMES.encode(name)) == name
 
 
 def test_ordinary_names_are_kept() -> None:
@@ -67,14 +67,14 @@ def test_a_long_name_keeps_its_head() -> None:
     key = Layout.under("").model("churn " * 40)
     assert key.startswith("models/churn%20churn%20")
     head, digest = key.removesuffix(".json").split("~")
-    assert len(head.removeprefix("models/")) <= layout.HEAD_BYTES
+    assert len(head.removeprefix("models/")) <= DOCUMENT_NAMES.head
     assert len(digest) == 64
 
 
 def test_a_long_name_is_not_cut_inside_an_escape() -> None:
     """So that the head can be decoded."""
     for length in range(80, 90):
-        head = encode("a" * length + "é" * 100).partition("~")[0]
+        head = DOCUMENT_NAMES.encode("a" * length + "é" * 100).partition("~")[0]
         assert set(unquote(head, errors="replace")) <= {"a", "é", "\ufffd"}
         assert not head.endswith("%")
 

@@ -23,12 +23,10 @@ a server's artifact routes, are sealed where they are when a version is made of 
 from registry_core.artifacts.versions.context import DIGEST_TAG
 from registry_core.artifacts.versions.facade import ModelArtifacts
 from registry_core.artifacts.versions.gc import DEFAULT_GRACE_SECONDS, Garbage
-from registry_core.artifacts.versions.layout import encode_name
 
 __all__ = [
     "DEFAULT_GRACE_SECONDS",
     "DIGEST_TAG",
     "Garbage",
     "ModelArtifacts",
-    "encode_name",
 ]

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping
 
 from registry_core.artifacts import ArtifactStore, FileInfo, Manifest
 from registry_core.artifacts.paths import RESERVED
+from registry_core.key_names import FOLDER_NAMES
 from registry_core.models import ModelVersion
 
 _FOLDER_DIGITS = 32
 """Digits of a manifest's digest that name its folder: half of them, 128 bits."""
-
-_NAME_MAX_LENGTH = 200
-"""Characters of an encoded name, so that a key has room for a path."""
-
-_NAME_HEAD_LENGTH = 150
-_PLAIN = re.compile(r"[A-Za-z0-9_\-]\Z")
 
 _PROXIED = re.compile(
     r"https?://[^/?#]+(?:/[^?#]*)?/(?:ajax-)?api/2\.0/mlflow-artifacts/artifacts/(?P<path>[^?#]+)"
@@ -28,24 +22,10 @@ _PROXIED = re.compile(
 """URIs by which clients name what a server like ours keeps (contract 7.2)."""
 
 
-def encode_name(name: str) -> str:
-    """A registered model's name as one path segment: letters, digits, `_`, `-` and `~XX` bytes.
-
-    Past 200 characters a head and a digest stand for it.
-    """
-    encoded = "".join(
-        character if _PLAIN.match(character) else "".join(f"~{b:02X}" for b in character.encode())
-        for character in name
-    )
-    if len(encoded) <= _NAME_MAX_LENGTH:
-        return encoded
-    return f"{encoded[:_NAME_HEAD_LENGTH]}~~{hashlib.sha256(name.encode()).hexdigest()[:32]}"
-
-
 def folder_of(name: str, manifest: Manifest) -> str:
     """The path of the folder that holds these files for a model."""
     digest = manifest.digest.removeprefix("sha256:")[:_FOLDER_DIGITS]
-    return f"{encode_name(name)}/{digest}"
+    return f"{FOLDER_NAMES.encode(name)}/{digest}"
 
 
 def stored_path(root: str, uri: str) -> str | None:

@@ -11,48 +11,25 @@
     {prefix}/webhooks/{id}.json                    one webhook
     {prefix}/probe/{id}                            gone again once the bucket has been tried
 
-Strategy: a name is percent-encoded, so that a key can be read and typed, and no two names share a
-key. Past `ENCODED_MAX_BYTES` the key keeps the head of the encoded name and ends in a digest of all
-of it; the document holds the true name. No key is a prefix of another, and none is the directory of
-another, which some servers cannot hold: `~` occurs before a digest only, and a name's own `.json`
-is written `%2Ejson`.
+Names are written in keys as `registry_core.key_names` says; the document holds the true name.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
-from urllib.parse import quote
-
 import attrs
 
 from registry_core.errors import InvalidArgumentError
+from registry_core.key_names import DOCUMENT_NAMES
 
 KEY_MAX_BYTES = 1024
 """Bytes of a key in UTF-8; S3's limit."""
-
-ENCODED_MAX_BYTES = 200
-"""Bytes of an encoded name that are kept as they are. Longer names get a head and a digest."""
-
-HEAD_BYTES = 120
-"""Bytes of a long encoded name that stay readable before its digest."""
 
 PREFIX_MAX_BYTES = 700
 """Bytes of a store's prefix; what is left of a key holds the longest name of an object."""
 
 _SUFFIX = ".json"
-_CUT_ESCAPE = re.compile(r"%[0-9A-F]?\Z")
 _NUMBER_DIGITS = 10
-_CHUNK = re.compile(r"([^/]+)/(\d{10,})-(-?\d+)-(-?\d+)\.json")
-
-
-def encode(name: str) -> str:
-    """The part of a key that stands for a name: ASCII, no `/`, at most 200 bytes."""
-    encoded = quote(name, safe="").replace("~", "%7E").replace(_SUFFIX, "%2Ejson")
-    if len(encoded) <= ENCODED_MAX_BYTES:
-        return encoded
-    head = _CUT_ESCAPE.sub("", encoded[:HEAD_BYTES])
-    return f"{head}~{hashlib.sha256(name.encode()).hexdigest()}"
+_CHUNK = re.compile(r"([^/]+)/(\\d{10,})-(-?\\d+)-(-?\\d+)\\.json")
 
 
 @attrs.frozen
@@ -111,11 +88,11 @@ class Layout:
 
     def model(self, name: str) -> str:
         """The key of the registered model `name`."""
-        return f"{self.models}{encode(name)}{_SUFFIX}"
+        return f"{self.models}{DOCUMENT_NAMES.encode(name)}{_SUFFIX}"
 
     def webhook(self, webhook_id: str) -> str:
         """The key of a webhook."""
-        return f"{self.webhooks}{encode(webhook_id)}{_SUFFIX}"
+        return f"{self.webhooks}{DOCUMENT_NAMES.encode(webhook_id)}{_SUFFIX}"
 
     def values_of(self, model_id: str) -> str:
         """What the keys of a model's large texts begin with."""
