@@ -413,8 +413,9 @@ class Registry:
     ) -> None:
         """Removes the model version with its tags and aliases; its number is not used again."""
         # Of a wrong name and a wrong version MLflow tells the version, here alone.
-        validation.version(version)
-        name, number = validation.version_key(name, version)
+        number = validation.version(version)
+        validation.model_name(name)
+        number = validation.possible_version(number, name=name, written=version)
         self._writer(reason).apply(DeleteVersion(name=name, version=number))
 
     def get_model_version_download_uri(self, name: str, version: int | str) -> str:
@@ -560,7 +561,9 @@ class Registry:
         """
         validation.model_name(name)
         validation.new_alias(alias)
-        name, number = validation.version_key(name, version)
+        number = validation.possible_version(
+            validation.version(version), name=name, written=version
+        )
         requires = () if isinstance(expected, Unset) else (_alias_is(name, alias, expected),)
         change = SetAlias(name=name, alias=alias, version=number, requires=requires)
         self._writer(reason).apply(change)
@@ -694,10 +697,10 @@ class Registry:
         reason: str | None = None,
     ) -> None:
         """Set a tag of the model version; `expected` as in `set_registered_model_tag`."""
-        _check_spelling(name, version)
+        number = _spelt(name, version)
         validation.tag_key(key)
         validation.version_tag_value(value, key=key)
-        name, number = validation.version_key(name, version)
+        number = validation.possible_version(number, name=name, written=version)
         requires = _tag_is(name, number, key, expected)
         change = SetVersionTag(name=name, version=number, key=key, value=value, requires=requires)
         self._writer(reason).apply(change)
@@ -715,9 +718,9 @@ class Registry:
 
         `expected` as in `set_registered_model_tag`.
         """
-        _check_spelling(name, version)
+        number = _spelt(name, version)
         validation.tag_key(key)
-        name, number = validation.version_key(name, version)
+        number = validation.possible_version(number, name=name, written=version)
         requires = _tag_is(name, number, key, expected)
         change = DeleteVersionTag(name=name, version=number, key=key, requires=requires)
         self._writer(reason).apply(change)
@@ -795,10 +798,10 @@ def _tag_is(
     return (TagIs(name=name, version=version, key=key, value=expected),)
 
 
-def _check_spelling(name: str, version: int | str) -> None:
-    """Refuse a malformed key before anything else; there may be no such version."""
+def _spelt(name: str, version: int | str) -> int:
+    """Refuse a malformed key before anything else; there may be no version of that number."""
     validation.model_name(name)
-    validation.version(version)
+    return validation.version(version)
 
 
 def _query(

@@ -64,17 +64,25 @@ class SourceResolver:
         Raises:
             NotFoundError: There is no such model, version, alias or version in the stage.
         """
+        validation.model_name(uri.name)
+        return self._version(uri)
+
+    def _version(self, uri: uris.ModelUri) -> ModelVersion:
+        """Return the version that a URI with a legal name stands for."""
         if uri.version is not None:
-            return self._store.get_model_version(*validation.version_key(uri.name, uri.version))
+            number = validation.possible_version(
+                validation.version(uri.version), name=uri.name, written=uri.version
+            )
+            return self._store.get_model_version(uri.name, number)
         if uri.alias is not None or uri.latest:
-            return version_by_alias(self._store, uri.name, uri.alias or "latest")
-        stage = uri.stage or ""
-        model = self._store.get_registered_model(validation.model_name(uri.name))
-        wanted = Stage.parse(stage)
+            return _by_alias(self._store, uri.name, uri.alias or "latest")
+        requested = uri.stage or ""
+        model = self._store.get_registered_model(uri.name)
+        stage = Stage.parse(requested)
         for version in model.latest_versions:
-            if version.current_stage is wanted:
+            if version.current_stage is stage:
                 return version
-        raise NoVersionInStageError(uri.name, stage)
+        raise NoVersionInStageError(uri.name, requested)
 
     def resolve(
         self,
@@ -155,7 +163,7 @@ class SourceResolver:
         model = self._store.get_registered_model(validation.model_name(uri.name))
         if model.is_prompt:
             raise _bad_source(source, "Prompt versions cannot be used as model version sources.")
-        origin = self.version(uri)
+        origin = self._version(uri)
         for given, inherited in ((run_id, origin.run_id), (model_id, origin.model_id)):
             if given is not None and given != (inherited or ""):
                 raise _bad_source(
@@ -199,6 +207,10 @@ def version_by_alias(store: Reads, name: str, alias: str) -> ModelVersion:
         AliasNotFoundError: There is no such alias, or, for `latest`, no version.
     """
     validation.model_name(name)
+    return _by_alias(store, name, alias)
+
+
+def _by_alias(store: Reads, name: str, alias: str) -> ModelVersion:
     validation.alias(alias)
     if not validation.is_latest(alias):
         return store.get_model_version_by_alias(name, alias)

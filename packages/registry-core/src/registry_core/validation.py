@@ -273,10 +273,18 @@ def version_key(name: str, value: int | str) -> tuple[str, int]:
         ModelVersionNotFoundError: no version can have the number, on any store.
     """
     model_name(name)
-    number = version(value)
+    return name, possible_version(version(value), name=name, written=value)
+
+
+def possible_version(number: int, *, name: str, written: int | str) -> int:
+    """Accept the number of a version that a store may hold; `written` is how the caller put it.
+
+    Raises:
+        ModelVersionNotFoundError: no version can have the number, on any store.
+    """
     if not 1 <= number <= VERSION_MAX:
-        raise ModelVersionNotFoundError(name, value)
-    return name, number
+        raise ModelVersionNotFoundError(name, written)
+    return number
 
 
 def _not_a_version(value: object) -> InvalidArgumentError:

@@ -18,7 +18,7 @@ from registry_core.stores.s3.event_format import (
 from registry_core.stores.s3.event_log import CHUNK_EVENTS, EventLines, EventLog, Span
 from registry_core.stores.s3.layout import Layout
 from registry_core.stores.s3.objects import Listed, MissingObjectError, Objects
-from registry_core.stores.s3.pool import Pool
+from registry_core.thread_pool import ThreadPool
 from registry_core.stores.s3.record import Tombstone
 
 CACHED_CHUNKS = 512
@@ -40,7 +40,7 @@ class ChunkKey:
 class EventChunks:
     """The older events of one registry."""
 
-    def __init__(self, objects: Objects, layout: Layout, pool: Pool) -> None:
+    def __init__(self, objects: Objects, layout: Layout, pool: ThreadPool) -> None:
         self._objects = objects
         self._layout = layout
         self._pool = pool

@@ -16,6 +16,8 @@ Names are written in keys as `registry_core.key_names` says; the document holds 
 
 from __future__ import annotations
 
+import re
+
 import attrs
 
 from registry_core.errors import InvalidArgumentError
@@ -29,7 +31,7 @@ PREFIX_MAX_BYTES = 700
 
 _SUFFIX = ".json"
 _NUMBER_DIGITS = 10
-_CHUNK = re.compile(r"([^/]+)/(\\d{10,})-(-?\\d+)-(-?\\d+)\\.json")
+_CHUNK = re.compile(r"([^/]+)/(\d{10,})-(-?\d+)-(-?\d+)\.json")
 
 
 @attrs.frozen
