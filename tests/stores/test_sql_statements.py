@@ -22,7 +22,8 @@ from registry_core.models import (
 from registry_core.search import Entity, OrderBy, Query, parse_filter
 from registry_core.store import Store
 from registry_core.stores.sql import SqlStore
-from registry_core.stores.sql.database import Connection, Database
+from registry_core.stores.sql.database import Database
+from registry_core.stores.sql.driver import Connection
 from registry_core.stores.sql.postgresql import PostgresqlDriver
 from registry_core.stores.sql.sqlite import SqliteDriver
 from services.opened import open_sql_store as open_store

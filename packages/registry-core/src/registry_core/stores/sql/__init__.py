@@ -8,7 +8,8 @@ import logging
 from registry_core.errors import UnknownBackendError
 from registry_core.store import Clock, system_clock
 from registry_core.stores.sql import schema
-from registry_core.stores.sql.database import Database, Driver
+from registry_core.stores.sql.database import Database
+from registry_core.stores.sql.driver import Driver
 from registry_core.stores.sql.schema import head
 from registry_core.stores.sql.sqlite import SqliteDriver
 from registry_core.stores.sql.store import SqlStore

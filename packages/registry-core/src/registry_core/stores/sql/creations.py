@@ -21,7 +21,7 @@ from registry_core.stores.sql.compiling import (
     param,
     waits_for_locks_briefly,
 )
-from registry_core.stores.sql.database import Insert
+from registry_core.stores.sql.driver import Insert
 from registry_core.stores.sql.events import noted_as
 from registry_core.stores.sql.parts import TAG_VALUE
 from registry_core.stores.sql.tables import (

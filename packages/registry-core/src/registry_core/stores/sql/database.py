@@ -22,17 +22,15 @@ import contextlib
 import os
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar, cast
-
-from sqlalchemy.engine import Connection as SqlalchemyConnection
-from sqlalchemy.engine import Dialect, Engine
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeVar, cast
 
 from registry_core import inloop
 from registry_core.backoff import Backoff
 from registry_core.errors import ContentionError, StoreBusyError
-from registry_core.inloop import LoopReads, TooLargeError, WouldBlockError
+from registry_core.inloop import TooLargeError, WouldBlockError
 from registry_core.stores.sql.compiling import Statement
+from registry_core.stores.sql.driver import Connection, Driver, Values
 from registry_core.stores.sql.errors import (
     ConnectionLostError,
     InDoubtError,
@@ -44,8 +42,7 @@ from registry_core.stores.sql.errors import (
 from registry_core.stores.sql.group_commit import GroupCommit, Outcome
 from registry_core.stores.sql.lanes import Lanes
 from registry_core.stores.sql.pool import Pool
-from registry_core.stores.sql.results import Row as Row  # noqa: PLC0414 it is also told here
-from registry_core.stores.sql.results import characters
+from registry_core.stores.sql.results import Row, characters
 from registry_core.stores.sql.slow_statements import SlowStatements
 
 RETRY_SECONDS = 10.0
@@ -54,60 +51,10 @@ RETRY_SECONDS = 10.0
 _LOST_RACE = Backoff(first_seconds=0.002, longest_seconds=0.1)
 """A transaction takes a few milliseconds, and a queue of them is over in some tens."""
 
-Values: TypeAlias = Mapping[str, Any]
 ResultT = TypeVar("ResultT")
 
 _SAVEPOINT = Statement("SAVEPOINT before", (), prepare=False)
 _ROLLBACK_TO_SAVEPOINT = Statement("ROLLBACK TO before", (), prepare=False)
-
-Insert: TypeAlias = Callable[..., Any]
-"""The dialect's own INSERT, which can deal with conflicts."""
-
-
-class Connection(Protocol):
-    """A connection of a driver. Failures are `errors` of this package, or `RegistryError`."""
-
-    generation: int
-    """Counts how often the pool had retired its connections when this one was opened."""
-
-    def run(self, statement: Statement, values: Values) -> list[Row]:
-        """The rows of a statement; it commits by itself outside of a transaction.
-
-        When an event loop calls (`inloop.waiter`) the statement changes nothing, and fails if it
-        would hold the loop up.
-        """
-        ...
-
-    def begin(self) -> None:
-        """Starts a transaction that may write."""
-        ...
-
-    def commit(self) -> None:
-        """Ends the transaction; it is durable."""
-        ...
-
-    def rollback(self) -> None:
-        """Ends the transaction as if it had never been."""
-        ...
-
-    def in_transaction(self) -> bool:
-        """Whether the transaction that was begun goes on: some failures end it."""
-        ...
-
-    def is_usable(self) -> bool:
-        """Whether an idle connection still looks alive; asks nobody."""
-        ...
-
-    def was_demoted(self) -> bool:
-        """Whether its server does not accept writes any more, so that reads may be out of date.
-
-        Known from what the server said when it last answered; asks nobody.
-        """
-        ...
-
-    def close(self) -> None:
-        """Frees it; never fails."""
-        ...
 
 
 class _Change(NamedTuple):
@@ -115,67 +62,6 @@ class _Change(NamedTuple):
 
     work: Callable[[Connection], Any]
     is_one_statement: bool
-
-
-class Driver(Protocol):
-    """How to reach one database."""
-
-    dialect: Dialect
-    insert: Insert
-    max_connections: int
-    """How many connections a process may have."""
-    has_one_writer: bool
-    """Whether writers exclude each other anyway, so that they should queue in the process,
-    and share transactions."""
-    writes_at_once: bool
-    """Whether one statement may write to several tables."""
-    waits_for_sockets: bool
-    """Whether the database is another process."""
-
-    @property
-    def loop_reads(self) -> LoopReads | None:
-        """How an event loop may have statements run that read; None: only threads may."""
-        ...
-
-    def exists(self) -> bool:
-        """Whether connecting would not create the database."""
-        ...
-
-    def connect(self) -> Connection:
-        """A new connection.
-
-        Raises:
-            StoreBusyError: the database cannot be reached.
-        """
-        ...
-
-    def close(self) -> None:
-        """Frees what the driver itself holds."""
-        ...
-
-    def migration_engine(self) -> Engine:
-        """SQLAlchemy's way to the same database."""
-        ...
-
-    def begin_migration(self, connection: SqlalchemyConnection) -> None:
-        """Starts the transaction of a migration."""
-        ...
-
-    def lock_schema(self, connection: SqlalchemyConnection) -> None:
-        """Waits, in that transaction, until no other process is migrating the database."""
-        ...
-
-    def translated(self, error: BaseException | None) -> Exception:
-        """The error for one of the driver's."""
-        ...
-
-    def pattern(self, like: str) -> str:
-        """The pattern of LIKE for `compiling.is_like`."""
-        ...
-
-    def listed(self, texts: Sequence[str]) -> Any:
-        """The list for `compiling.is_in` and `is_not_in`."""
-        ...
 
 
 _open_databases: weakref.WeakSet[Database] = weakref.WeakSet()

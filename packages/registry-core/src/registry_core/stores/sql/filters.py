@@ -31,7 +31,7 @@ from registry_core.stores.sql.compiling import (
     only,
     unseen,
 )
-from registry_core.stores.sql.database import Driver
+from registry_core.stores.sql.driver import Driver
 from registry_core.stores.sql.tables import (
     SOURCE_HEAD,
     VALUE_HEAD,

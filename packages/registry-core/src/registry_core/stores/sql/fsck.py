@@ -24,7 +24,8 @@ from registry_core.errors import InvalidArgumentError, RegistryError, StoreCorru
 from registry_core.fsck import Finding, Report
 from registry_core.stores.sql import rows
 from registry_core.stores.sql.compiling import Statement, compiled, param
-from registry_core.stores.sql.database import Database, Row, Values
+from registry_core.stores.sql.database import Database
+from registry_core.stores.sql.driver import Values
 from registry_core.stores.sql.integrity import (
     COUNTED,
     FOLDINGS,
@@ -34,6 +35,7 @@ from registry_core.stores.sql.integrity import (
     checks,
     key_of,
 )
+from registry_core.stores.sql.results import Row
 from registry_core.stores.sql.statements import WEBHOOK_FIELDS
 from registry_core.stores.sql.tables import metadata, webhooks
 

@@ -21,8 +21,10 @@ from collections.abc import Callable
 from registry_core.backoff import Backoff
 from registry_core.errors import ContentionError, RegistryError, StoreUnavailableError
 from registry_core.stores.sql.compiling import Statement
-from registry_core.stores.sql.database import Database, Row, Values
+from registry_core.stores.sql.database import Database
+from registry_core.stores.sql.driver import Values
 from registry_core.stores.sql.errors import DuplicateError, InDoubtError
+from registry_core.stores.sql.results import Row
 from registry_core.stores.sql.statements import Statements
 
 OUTCOME_SECONDS = 30.0

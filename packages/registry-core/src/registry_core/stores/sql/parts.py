@@ -10,7 +10,7 @@ from sqlalchemy.sql.elements import ClauseElement, ColumnElement
 from sqlalchemy.sql.selectable import CTE, FromClause
 
 from registry_core.stores.sql.compiling import bytes_of, given, param, waits_for_locks_briefly
-from registry_core.stores.sql.database import Insert
+from registry_core.stores.sql.driver import Insert
 from registry_core.stores.sql.events import next_event, noted
 from registry_core.stores.sql.tables import (
     model_version_tags,

@@ -20,9 +20,9 @@ from registry_core import inloop
 from registry_core.errors import InvalidArgumentError, RegistryError
 from registry_core.inloop import WouldBlockError
 from registry_core.stores.sql.compiling import Statement
-from registry_core.stores.sql.database import Row, Values
+from registry_core.stores.sql.driver import Values
 from registry_core.stores.sql.errors import ConnectionLostError, from_sqlstate
-from registry_core.stores.sql.results import ROWS_AT_A_TIME, PageOfRows
+from registry_core.stores.sql.results import ROWS_AT_A_TIME, PageOfRows, Row
 
 SESSION_VARIABLE = "REGISTRY_DATABASE_SESSION"
 """`prepared`, as by default, or `plain`: how a process talks to PostgreSQL."""

@@ -13,13 +13,10 @@ import contextlib
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING
 
 from registry_core.errors import RegistryError, StoreBusyError, StoreUnavailableError
+from registry_core.stores.sql.driver import Connection, Driver
 from registry_core.stores.sql.fair_semaphore import FairSemaphore
-
-if TYPE_CHECKING:
-    from registry_core.stores.sql.database import Connection, Driver
 
 ACQUIRE_SECONDS = 5.0
 """How long to wait for a connection when none can be had. Clients were promised an answer by then

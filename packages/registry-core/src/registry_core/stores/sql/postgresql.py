@@ -36,7 +36,7 @@ from registry_core.inloop import LoopReads, Waiter
 from registry_core.interest import is_wanted
 from registry_core.search.like import sql_like_pattern
 from registry_core.stores.sql.compiling import LOCK_MILLISECONDS, Statement
-from registry_core.stores.sql.database import Row, Values
+from registry_core.stores.sql.driver import Values
 from registry_core.stores.sql.errors import (
     ConnectionLostError,
     InDoubtError,
@@ -45,7 +45,7 @@ from registry_core.stores.sql.errors import (
     ServerSilentError,
     from_sqlstate,
 )
-from registry_core.stores.sql.results import SEARCH_SECONDS, CutRows
+from registry_core.stores.sql.results import SEARCH_SECONDS, CutRows, Row
 from registry_core.stores.sql.tables import ALEMBIC_VERSION_TABLE
 
 try:

@@ -28,13 +28,13 @@ from registry_core import inloop
 from registry_core.errors import RegistryError
 from registry_core.inloop import TooLargeError, WouldBlockError
 from registry_core.stores.sql.compiling import Statement
-from registry_core.stores.sql.database import Row, Values
+from registry_core.stores.sql.driver import Values
 from registry_core.stores.sql.errors import (
     ConnectionLostError,
     PreparedElsewhereError,
     from_sqlstate,
 )
-from registry_core.stores.sql.results import ROWS_AT_A_TIME, PageOfRows
+from registry_core.stores.sql.results import ROWS_AT_A_TIME, PageOfRows, Row
 
 PREPARED_MAX = 400
 """Prepared statements that a connection keeps, each a plan in the server's memory: one more, and

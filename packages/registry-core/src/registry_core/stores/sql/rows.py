@@ -31,7 +31,7 @@ from registry_core.models import (
     WebhookEvent,
     WebhookStatus,
 )
-from registry_core.stores.sql.database import Row
+from registry_core.stores.sql.results import Row
 from registry_core.stores.sql.statements import (
     LATEST_VERSIONS,
     MODEL_ALIASES,

@@ -29,7 +29,8 @@ from registry_core.backoff import Backoff
 from registry_core.errors import SchemaOutOfDateError, StoreUnavailableError
 from registry_core.stores.sql import checks
 from registry_core.stores.sql.compiling import Statement
-from registry_core.stores.sql.database import Database, Driver
+from registry_core.stores.sql.database import Database
+from registry_core.stores.sql.driver import Driver
 from registry_core.stores.sql.errors import ConnectionLostError, DuplicateError, LostRaceError
 from registry_core.stores.sql.tables import ALEMBIC_VERSION_TABLE, alembic_version, metadata
 

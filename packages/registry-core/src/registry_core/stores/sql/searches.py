@@ -46,7 +46,7 @@ from registry_core.search import paging
 from registry_core.search.nodes import Entity, Op, Query
 from registry_core.stores.sql import filters
 from registry_core.stores.sql.compiling import Statement, compiled, limit_if, unseen
-from registry_core.stores.sql.database import Driver
+from registry_core.stores.sql.driver import Driver
 from registry_core.stores.sql.shapes import (
     Shape,
     comes_after,

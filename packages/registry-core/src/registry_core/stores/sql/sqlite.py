@@ -29,9 +29,9 @@ from registry_core.redaction import redacted
 from registry_core.search.like import Wildcard, parts
 from registry_core.stores.sql import checks
 from registry_core.stores.sql.compiling import Statement
-from registry_core.stores.sql.database import Row, Values
+from registry_core.stores.sql.driver import Values
 from registry_core.stores.sql.errors import from_sqlite_code
-from registry_core.stores.sql.results import ROWS_AT_A_TIME, SEARCH_SECONDS, PageOfRows
+from registry_core.stores.sql.results import ROWS_AT_A_TIME, SEARCH_SECONDS, PageOfRows, Row
 
 MINIMUM_VERSION = (3, 35, 0)
 """The first with RETURNING."""

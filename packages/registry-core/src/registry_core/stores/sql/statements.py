@@ -44,7 +44,7 @@ from registry_core.stores.sql.creations import (
     creating_versions,
     operations,
 )
-from registry_core.stores.sql.database import Insert
+from registry_core.stores.sql.driver import Insert
 from registry_core.stores.sql.parts import is_version, writing_parts
 from registry_core.stores.sql.tables import (
     model_version_tags,

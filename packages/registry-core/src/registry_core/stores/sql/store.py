@@ -35,11 +35,12 @@ from registry_core.models import (
 from registry_core.search import Page, Query, paging
 from registry_core.store import Clock, system_clock
 from registry_core.stores.sql import events, rows, searches
-from registry_core.stores.sql.database import Connection, Database, Row
+from registry_core.stores.sql.database import Database
+from registry_core.stores.sql.driver import Connection
 from registry_core.stores.sql.fsck import SqlFsck
 from registry_core.stores.sql.makers import Making, version_key
 from registry_core.stores.sql.operations import settled
-from registry_core.stores.sql.results import CutRows
+from registry_core.stores.sql.results import CutRows, Row
 from registry_core.stores.sql.statements import statements
 
 ResultT = TypeVar("ResultT")

@@ -1,0 +1,129 @@
+"""What the store needs to know of a database's driver, and of a connection that it has made.
+
+`postgresql` and `sqlite` have one each; `database` and `pool` use them, and know neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
+
+from sqlalchemy.engine import Connection as SqlalchemyConnection
+from sqlalchemy.engine import Dialect, Engine
+
+from registry_core.inloop import LoopReads
+from registry_core.stores.sql.compiling import Statement
+from registry_core.stores.sql.results import Row
+
+Values: TypeAlias = Mapping[str, Any]
+"""The parameters of a statement, by name."""
+
+Insert: TypeAlias = Callable[..., Any]
+"""The dialect's own INSERT, which can deal with conflicts."""
+
+
+class Connection(Protocol):
+    """A connection of a driver. Failures are `errors` of this package, or `RegistryError`."""
+
+    generation: int
+    """Counts how often the pool had retired its connections when this one was opened."""
+
+    def run(self, statement: Statement, values: Values) -> list[Row]:
+        """The rows of a statement; it commits by itself outside of a transaction.
+
+        When an event loop calls (`inloop.waiter`) the statement changes nothing, and fails if it
+        would hold the loop up.
+        """
+        ...
+
+    def begin(self) -> None:
+        """Starts a transaction that may write."""
+        ...
+
+    def commit(self) -> None:
+        """Ends the transaction; it is durable."""
+        ...
+
+    def rollback(self) -> None:
+        """Ends the transaction as if it had never been."""
+        ...
+
+    def in_transaction(self) -> bool:
+        """Whether the transaction that was begun goes on: some failures end it."""
+        ...
+
+    def is_usable(self) -> bool:
+        """Whether an idle connection still looks alive; asks nobody."""
+        ...
+
+    def was_demoted(self) -> bool:
+        """Whether its server does not accept writes any more, so that reads may be out of date.
+
+        Known from what the server said when it last answered; asks nobody.
+        """
+        ...
+
+    def close(self) -> None:
+        """Frees it; never fails."""
+        ...
+
+
+class Driver(Protocol):
+    """How to reach one database."""
+
+    dialect: Dialect
+    insert: Insert
+    max_connections: int
+    """How many connections a process may have."""
+    has_one_writer: bool
+    """Whether writers exclude each other anyway, so that they should queue in the process,
+    and share transactions."""
+    writes_at_once: bool
+    """Whether one statement may write to several tables."""
+    waits_for_sockets: bool
+    """Whether the database is another process."""
+
+    @property
+    def loop_reads(self) -> LoopReads | None:
+        """How an event loop may have statements run that read; None: only threads may."""
+        ...
+
+    def exists(self) -> bool:
+        """Whether connecting would not create the database."""
+        ...
+
+    def connect(self) -> Connection:
+        """A new connection.
+
+        Raises:
+            StoreBusyError: the database cannot be reached.
+        """
+        ...
+
+    def close(self) -> None:
+        """Frees what the driver itself holds."""
+        ...
+
+    def migration_engine(self) -> Engine:
+        """SQLAlchemy's way to the same database."""
+        ...
+
+    def begin_migration(self, connection: SqlalchemyConnection) -> None:
+        """Starts the transaction of a migration."""
+        ...
+
+    def lock_schema(self, connection: SqlalchemyConnection) -> None:
+        """Waits, in that transaction, until no other process is migrating the database."""
+        ...
+
+    def translated(self, error: BaseException | None) -> Exception:
+        """The error for one of the driver's."""
+        ...
+
+    def pattern(self, like: str) -> str:
+        """The pattern of LIKE for `compiling.is_like`."""
+        ...
+
+    def listed(self, texts: Sequence[str]) -> Any:
+        """The list for `compiling.is_in` and `is_not_in`."""
+        ...
