@@ -1,4 +1,9 @@
-"""Artifacts: where the bytes of model versions are kept, and how they are checked."""
+"""Artifacts: where the bytes of model versions are kept, and how they are checked.
+
+Two rooms: `backends`, which keep files (a disk, S3, whatever fsspec knows), and `versions`, which
+knows what a model version's files are. The life of these, from the writer over the seal to the
+collector, and what each crash leaves, is drawn in `registry_core.artifacts.versions`.
+"""
 
 from registry_core.artifacts.manifest import (
     Manifest,

@@ -1,10 +1,8 @@
 """Removing what no version refers to: mark from the metadata, sweep what is old.
 
 Strategy: files are taken by folders, the first two segments of their paths, so that an upload in
-progress keeps its older files. A collection tells which folders it is about to sweep, and only
-then reads the versions again. Whoever makes a version writes it before looking at what is told.
-So at least one of the two sees the other: the version keeps its files, or it waits until they are
-gone and then uploads them or fails.
+progress keeps its older files. Rules 2 and 3 of the package keep it from removing what a version
+needs that is made meanwhile.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from registry_core.artifacts import FileInfo
 from registry_core.artifacts.versions import leases
 from registry_core.artifacts.versions.context import Context
 from registry_core.artifacts.versions.layout import Needed, is_reserved, needed_paths
-from registry_core.artifacts.versions.leases import ANNOUNCED, Lease
+from registry_core.artifacts.versions.leases import FOLDERS, Lease
 from registry_core.artifacts.versions.seals import is_seal, sealed_path
 from registry_core.errors import ConflictError
 from registry_core.models import Status
@@ -45,7 +43,7 @@ class Garbage:
     files: int
     size: int
     partial: int
-    """Writes that began and never ended, and announcements of processes that died."""
+    """Writes that began and never ended, and leases of processes that died."""
 
 
 Candidates = Mapping[str, tuple[FileInfo, ...]]
@@ -119,7 +117,7 @@ class _Sweep:
 
     def __init__(self, context: Context, lease: Lease) -> None:
         self._context = context
-        self._announcement = lease
+        self._lease = lease
         self._last_sign = time.monotonic()
 
     def run(self, doomed: Candidates) -> None:
@@ -147,7 +145,7 @@ class _Sweep:
         if silence > _SILENCE_SECONDS:
             raise ConflictError("this collection took so long that others take it for dead")
         if silence > _SIGN_SECONDS:
-            self._announcement.keep()
+            self._lease.keep()
             self._last_sign = time.monotonic()
 
 
@@ -156,10 +154,10 @@ def _identity(info: FileInfo) -> tuple[object, ...]:
 
 
 def _drop_unfinished(context: Context, now: int, grace: int, *, dry_run: bool) -> int:
-    # An announcement lives for seconds: the grace period is for uploads.
+    # A lease lives for seconds: the grace period is for uploads.
     dead = [
         info.path
-        for folder in ANNOUNCED
+        for folder in FOLDERS
         for info in context.artifacts.list(folder)
         if (info.modified or 0) < now - max(grace, int(leases.DEAD_AFTER_SECONDS * 1000))
     ]

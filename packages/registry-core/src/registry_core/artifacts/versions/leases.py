@@ -1,4 +1,8 @@
-"""What processes are about to do to paths, told to one another through the artifact store."""
+"""Leases on paths: what processes are about to do, for each other to see in the artifact store.
+
+A lease is a file with the paths in it. Its age is measured by the backend's clock alone, against a
+file written now, so clocks of machines may differ. The rules that leases serve are in the package.
+"""
 
 from __future__ import annotations
 
@@ -22,20 +26,20 @@ from registry_core.errors import (
 )
 
 WAIT_SECONDS = 60.0
-"""How long somebody waits for another's announcement to go, before giving up."""
+"""How long a process waits for another's lease to end, before it gives up."""
 
 DEAD_AFTER_SECONDS = 600.0
-"""After how long without a sign of life an announcement is a dead process's. Longer than a request
-to the backend can take with all its repetitions."""
+"""After how long without renewal a lease is a dead process's. Longer than a request to the backend
+can take with all its repetitions."""
 
 _MAX_BYTES = 64 * 1024 * 1024
-"""Bytes of an announcement: a collection names every folder that it is about to sweep."""
+"""Bytes of a lease: a collection names every folder that it is about to sweep."""
 
 _COLLECTORS = f"{RESERVED}/collectors"
 _WRITERS = f"{RESERVED}/writers"
 _CLOCK = f"{RESERVED}/clock"
 
-ANNOUNCED = (_COLLECTORS, _WRITERS, _CLOCK)
+FOLDERS = (_COLLECTORS, _WRITERS, _CLOCK)
 """Folders in which nothing lasts."""
 
 _LOOKS = Backoff(first_seconds=0.02, longest_seconds=1.0)
@@ -43,13 +47,7 @@ _LOOKS = Backoff(first_seconds=0.02, longest_seconds=1.0)
 
 
 class Leases:
-    """Announcements of one kind.
-
-    Strategy: two kinds of work exclude each other on a path. Each announces itself before it looks
-    whether the other has: so at least one of the two sees the other, and waits or steps back. An
-    announcement is a file with the paths in it. Its age is told by the backend's clock alone, by
-    comparison with a file written now, so clocks of machines may differ.
-    """
+    """The leases of one kind of work; two kinds exclude each other on a path."""
 
     def __init__(self, artifacts: ArtifactStore, folder: str) -> None:
         self._artifacts = artifacts
@@ -57,17 +55,17 @@ class Leases:
 
     @classmethod
     def of_collectors(cls, artifacts: ArtifactStore) -> Self:
-        """Collections of garbage, and what they are about to remove."""
+        """Return the leases of collections, on what they are about to remove."""
         return cls(artifacts, _COLLECTORS)
 
     @classmethod
     def of_writers(cls, artifacts: ArtifactStore) -> Self:
-        """Changes to files that no version has, which are about to become visible."""
+        """Return the leases of changes to files that no version has, about to become visible."""
         return cls(artifacts, _WRITERS)
 
     @contextmanager
     def hold(self, paths: Iterable[str]) -> Iterator[Lease]:
-        """Tells of the paths until the block ends."""
+        """Hold a lease on the paths until the block ends."""
         lease = Lease(self._artifacts, f"{self._folder}/{secrets.token_hex(16)}")
         lease.renew(paths)
         try:
@@ -78,10 +76,10 @@ class Leases:
                 lease.withdraw()
 
     def wait(self, path: str) -> None:
-        """Returns when nobody alive tells of the path, or of one that contains or is in it.
+        """Return when no living lease is on the path, or on one that contains or is in it.
 
         Raises:
-            ConflictError: somebody did so for too long.
+            ConflictError: Another process has held one for too long.
         """
         deadline = time.monotonic() + WAIT_SECONDS
         for pause in _LOOKS.pauses(until=deadline):
@@ -92,17 +90,17 @@ class Leases:
             raise ConflictError(f"'{path}' is being changed by somebody else; try again later")
 
     def is_held(self, path: str) -> bool:
-        """Whether somebody alive tells of the path, or of one that contains or is in it."""
-        told = [info for info in self._artifacts.list(self._folder) if self._covers(info, path)]
-        if not told:
+        """Return whether a living lease is on the path, or on one that contains or is in it."""
+        leases = [info for info in self._artifacts.list(self._folder) if self._covers(info, path)]
+        if not leases:
             return False
         now = backend_now(self._artifacts)
-        return not all(_is_dead(info, now) for info in told)
+        return not all(_is_dead(info, now) for info in leases)
 
     def _covers(self, info: FileInfo, path: str) -> bool:
         try:
-            told = json.loads(read_all(self._artifacts, info.path, most=_MAX_BYTES))
-            return any(overlap(path, other) for other in told["paths"])
+            lease = json.loads(read_all(self._artifacts, info.path, most=_MAX_BYTES))
+            return any(overlap(path, other) for other in lease["paths"])
         except ArtifactNotFoundError:
             return False
         except (StoreCorruptedError, ValueError, LookupError, TypeError, RecursionError):
@@ -110,7 +108,7 @@ class Leases:
 
 
 class Lease:
-    """One announcement, by whoever made it."""
+    """One lease, for the process that holds it."""
 
     def __init__(self, artifacts: ArtifactStore, path: str) -> None:
         self._artifacts = artifacts
@@ -118,24 +116,24 @@ class Lease:
         self._body = b""
 
     def renew(self, paths: Iterable[str]) -> None:
-        """Tells of these paths from now on: also a sign of life."""
+        """Extend the lease to these paths, and its life."""
         self._body = json.dumps({"paths": sorted(paths)}).encode()
         self._artifacts.write(self._path, [self._body])
 
     def keep(self) -> None:
-        """Gives a sign of life.
+        """Extend the life of the lease.
 
         Raises:
-            ConflictError: somebody took it for a dead process's.
+            ConflictError: Another process took it for a dead one's.
         """
         self.moment()
         self._artifacts.write(self._path, [self._body])
 
     def moment(self) -> int:
-        """When it was last renewed: ms since the epoch, by the backend's clock.
+        """Return when it was last renewed: ms since the epoch, by the backend's clock.
 
         Raises:
-            ConflictError: somebody took it for a dead process's.
+            ConflictError: Another process took it for a dead one's.
         """
         try:
             return self._artifacts.stat(self._path).modified or 0
@@ -143,12 +141,12 @@ class Lease:
             raise ConflictError("this process took so long that others stopped waiting") from None
 
     def withdraw(self) -> None:
-        """Tells of nothing any more."""
+        """End the lease."""
         self._artifacts.remove([self._path])
 
 
 def backend_now(artifacts: ArtifactStore) -> int:
-    """The time in ms since the epoch by the clock that says when files were written."""
+    """Return the time in ms since the epoch by the clock that says when files were written."""
     path = f"{_CLOCK}/{secrets.token_hex(16)}"
     artifacts.write(path, [b""])
     try:

@@ -1,9 +1,7 @@
 """Changing files that no version has: what the artifact routes of a server may do.
 
-Strategy: a change announces itself when it is about to become visible, then looks whether the path
-is sealed, then becomes visible. Who seals a path closes it first and then waits for the changes
-that are announced. So a change is refused, or it is over before the digests are taken. A change
-also looks afterwards whether a collection of garbage took its file for an old one.
+Strategy: rule 1 of the package. A change takes its lease when it is about to become visible, and
+looks afterwards whether a collection of garbage took its file for an old one.
 """
 
 from __future__ import annotations
