@@ -85,15 +85,15 @@ def gc(session: Session, *, dry_run: bool, grace: float) -> None:
 
     Safe beside pushes and servers: what a version refers to is never removed.
     """
-    found = session.registry.files.collect_garbage(grace_seconds=grace, dry_run=dry_run)
+    garbage = session.registry.files.collect_garbage(grace_seconds=grace, dry_run=dry_run)
     session.output.records(
         "folders",
         ("folder",),
-        ({"folder": folder} for folder in found.folders),
+        ({"folder": folder} for folder in garbage.folders),
         summary={
             "removed": not dry_run,
-            "files": found.files,
-            "bytes": found.size,
-            "unfinished_writes": found.partial,
+            "files": garbage.files,
+            "bytes": garbage.size,
+            "unfinished_writes": garbage.partial,
         },
     )

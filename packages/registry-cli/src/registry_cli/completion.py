@@ -34,7 +34,7 @@ def complete_version(ctx: click.Context, param: click.Parameter, incomplete: str
         return []
     name = incomplete.removeprefix(_URI_SCHEME)
     scheme = incomplete.removesuffix(name) if name else incomplete
-    return [f"{scheme}{found}" for found in complete_model(ctx, param, name)]
+    return [f"{scheme}{model}" for model in complete_model(ctx, param, name)]
 
 
 def _names(ctx: click.Context, prefix: str) -> list[str]:

@@ -245,8 +245,8 @@ class VersionRef:
         parsed = registry_core.parse_model_uri(self.uri)
         if parsed.version is not None:
             return parsed.name, parsed.version
-        found = registry.resolve(self.uri)
-        return found.name, found.version
+        resolved = registry.resolve(self.uri)
+        return resolved.name, resolved.version
 
 
 def split_version(words: Sequence[str]) -> tuple[VersionRef, tuple[str, ...]]:
@@ -266,8 +266,8 @@ def same_model(name: str, version: str, registry: Registry) -> int | str:
     """The number of a version of that model, given as a number or as a `models:/` URI."""
     if not version.startswith(_URI_SCHEME):
         return version
-    found, number = VersionRef(uri=version).key(registry)
-    if found != name:
+    named, number = VersionRef(uri=version).key(registry)
+    if named != name:
         raise click.UsageError(f"'{version}' is not a version of '{name}'.")
     return number
 

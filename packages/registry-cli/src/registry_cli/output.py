@@ -299,17 +299,17 @@ def block(text: str) -> None:
 class EscapedError(click.ClickException):
     """A complaint of Click's about arguments, which it repeats as they were given."""
 
-    def __init__(self, told: click.ClickException) -> None:
-        told.message = printable(told.message)  # type: ignore[misc]  # which it shows
-        super().__init__(told.message)
-        self.exit_code = told.exit_code  # type: ignore[misc]  # per class, it says; per error, it is
-        self._told = told
+    def __init__(self, error: click.ClickException) -> None:
+        error.message = printable(error.message)  # type: ignore[misc]  # which it shows
+        super().__init__(error.message)
+        self.exit_code = error.exit_code  # type: ignore[misc]  # per class, it says; per error, it is
+        self._error = error
 
     def show(self, file: IO[Any] | None = None) -> None:  # noqa: ARG002 always stderr
         """Says on stderr what Click would say."""
-        told = io.StringIO()
-        self._told.show(told)
-        block(told.getvalue().rstrip("\n"))
+        message = io.StringIO()
+        self._error.show(message)
+        block(message.getvalue().rstrip("\n"))
 
 
 def route_logs() -> None:

@@ -44,13 +44,13 @@ def fsck(ctx: click.Context, session: Session, *, repair: bool, grace: float | N
         ("problem", "subject", "detail", "repairable", "repaired"),
         (
             {
-                "problem": found.problem,
-                "subject": found.subject,
-                "detail": found.detail,
-                "repairable": found.repairable,
-                "repaired": found.repaired,
+                "problem": finding.problem,
+                "subject": finding.subject,
+                "detail": finding.detail,
+                "repairable": finding.repairable,
+                "repaired": finding.repaired,
             }
-            for found in report.findings
+            for finding in report.findings
         ),
         summary={
             "clean": report.clean,

@@ -62,14 +62,14 @@ def push(
     _check(session, aliases)
     if create:
         _create(session, name)
-    with progress(f"Pushing {directory}") as told:
+    with progress(f"Pushing {directory}") as report:
         version = registry.create_model_version(
             name,
             source=str(directory.absolute()),
             run_id=run_id,
             description=description,
             tags=dict(tags),
-            progress=told,
+            progress=report,
         )
     for alias in aliases:
         registry.set_registered_model_alias(name, alias, version.version)
@@ -97,8 +97,8 @@ def pull(session: Session, target: Target, directory: Path) -> None:
     interruption: what is already there is not fetched twice.
     """
     name, version = target[0].key(session.registry)
-    with progress(f"Pulling {name} {version}") as told:
-        manifest = session.registry.pull_model_version(name, version, directory, progress=told)
+    with progress(f"Pulling {name} {version}") as report:
+        manifest = session.registry.pull_model_version(name, version, directory, progress=report)
     session.output.fields(
         {
             "directory": str(directory),

@@ -102,12 +102,12 @@ def list_versions(
     With NAME, only those of that registered model. Versions of prompts are left
     out unless the filter asks for them.
     """
-    found = session.registry.iter_model_versions(
+    matching = session.registry.iter_model_versions(
         of_model(name, filter_text),
         order_by=order_by,
         page_size=min(limit or PAGE_SIZE, PAGE_SIZE),
     )
-    session.output.versions(islice(found, limit))
+    session.output.versions(islice(matching, limit))
 
 
 @versions.command()

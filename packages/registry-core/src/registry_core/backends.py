@@ -66,16 +66,14 @@ _ARTIFACTS: Mapping[str, Backend] = {
 _FSSPEC = Backend("registry_core.artifacts.backends.fsspec:open_artifact_store", extra="artifacts")
 
 
-def store_url(given: str | None = None, *, environ: Mapping[str, str] | None = None) -> str:
+def store_url(url: str | None = None, *, environ: Mapping[str, str] | None = None) -> str:
     """The store URL to use: the given one, else REGISTRY_STORE, else DATABASE_URL, else a file."""
     environ = os.environ if environ is None else environ
-    return (
-        given or environ.get("REGISTRY_STORE") or environ.get("DATABASE_URL") or DEFAULT_STORE_URL
-    )
+    return url or environ.get("REGISTRY_STORE") or environ.get("DATABASE_URL") or DEFAULT_STORE_URL
 
 
 def connection_limit(
-    given: int | None = None, *, environ: Mapping[str, str] | None = None
+    limit: int | None = None, *, environ: Mapping[str, str] | None = None
 ) -> int | None:
     """The most connections to use: the given number, else REGISTRY_DATABASE_CONNECTIONS.
 
@@ -85,14 +83,14 @@ def connection_limit(
         InvalidArgumentError: it is no number from 1 to `MOST_DATABASE_CONNECTIONS`.
     """
     environ = os.environ if environ is None else environ
-    wanted = str(given) if given is not None else environ.get(CONNECTIONS_VARIABLE, "")
-    if not wanted:
+    text = str(limit) if limit is not None else environ.get(CONNECTIONS_VARIABLE, "")
+    if not text:
         return None
-    if wanted.isascii() and wanted.isdecimal() and 1 <= int(wanted) <= MOST_DATABASE_CONNECTIONS:
-        return int(wanted)
+    if text.isascii() and text.isdecimal() and 1 <= int(text) <= MOST_DATABASE_CONNECTIONS:
+        return int(text)
     raise InvalidArgumentError(
         f"The number of connections to a database, or {CONNECTIONS_VARIABLE}, must be a number "
-        f"from 1 to {MOST_DATABASE_CONNECTIONS}, not '{wanted}'"
+        f"from 1 to {MOST_DATABASE_CONNECTIONS}, not '{text}'"
     )
 
 
@@ -114,7 +112,7 @@ def open_store(url: str, *, database_connections: int | None = None) -> Store:
 
 
 def artifacts_url(
-    store: str, given: str | None = None, *, environ: Mapping[str, str] | None = None
+    store: str, url: str | None = None, *, environ: Mapping[str, str] | None = None
 ) -> str | None:
     """The artifact root to use with a store: the given one, else REGISTRY_ARTIFACTS, else its own.
 
@@ -122,8 +120,8 @@ def artifacts_url(
     `artifacts/` of its prefix. Other stores have none of their own: None. The word `none` is none.
     """
     environ = os.environ if environ is None else environ
-    wanted = given or environ.get("REGISTRY_ARTIFACTS") or _own_artifacts(store)
-    return None if wanted == "none" else wanted
+    chosen = url or environ.get("REGISTRY_ARTIFACTS") or _own_artifacts(store)
+    return None if chosen == "none" else chosen
 
 
 def open_artifacts(url: str) -> ArtifactStore:
@@ -252,10 +250,10 @@ def _module(scheme: str, backend: Backend) -> ModuleType:
 def _third_party(scheme: str, url: str) -> EntryPoint:
     from importlib.metadata import entry_points  # noqa: PLC0415 slow, and rarely needed
 
-    found = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
-    if scheme not in found:
-        known = ", ".join(f"{name}:" for name in sorted({*BACKENDS, *found}))
+    entries = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
+    if scheme not in entries:
+        known = ", ".join(f"{name}:" for name in sorted({*BACKENDS, *entries}))
         raise UnknownBackendError(
             f"No backend answers to the store URL '{redacted(url)}'. Known schemes: {known}"
         )
-    return found[scheme]
+    return entries[scheme]

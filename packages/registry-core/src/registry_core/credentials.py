@@ -54,8 +54,8 @@ def check_token(token: str, *, what: str) -> None:
 
 
 def _check(unfit: re.Pattern[str], secret: str, what: str) -> None:
-    if found := unfit.search(secret):
+    if match := unfit.search(secret):
         raise BackendError(
-            f"{what} cannot be sent: its character {found.start() + 1} is "
-            f"U+{ord(found.group()):04X}, which a header cannot carry"
+            f"{what} cannot be sent: its character {match.start() + 1} is "
+            f"U+{ord(match.group()):04X}, which a header cannot carry"
         )

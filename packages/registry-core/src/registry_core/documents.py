@@ -100,10 +100,10 @@ def model_version(doc: ModelDocument, version: int) -> ModelVersion:
     Raises:
         ModelVersionNotFoundError: there is none.
     """
-    found = doc.versions.get(version)
-    if found is None:
+    stored = doc.versions.get(version)
+    if stored is None:
         raise ModelVersionNotFoundError(doc.name, version)
-    return found
+    return stored
 
 
 def last_created(doc: ModelDocument) -> ModelVersion:
@@ -273,10 +273,10 @@ def transition(
 
 def delete_version(doc: ModelDocument, version: int, *, now: int) -> ModelDocument:
     """The model without that version and the aliases that point at it."""
-    gone = model_version(doc, version)
+    deleted = model_version(doc, version)
     versions = dict(doc.versions)
     del versions[version]
-    aliases = {alias: number for alias, number in doc.aliases.items() if number != gone.version}
+    aliases = {alias: number for alias, number in doc.aliases.items() if number != deleted.version}
     return attrs.evolve(doc, versions=versions, aliases=aliases, last_updated_timestamp=now)
 
 

@@ -130,12 +130,12 @@ class AlreadyExistsError(RegistryError):
         self.name = name
         self.existing_is_prompt = existing_is_prompt
         self.wanted_prompt = wanted_prompt
-        existing, wanted = _kind(prompt=existing_is_prompt), _kind(prompt=wanted_prompt)
+        existing, requested = _kind(prompt=existing_is_prompt), _kind(prompt=wanted_prompt)
         if existing_is_prompt == wanted_prompt:
-            message = f"{wanted.title()} (name={name}) already exists."
+            message = f"{requested.title()} (name={name}) already exists."
         else:
             message = (
-                f"Tried to create a {wanted} with name {name!r}, but the name is already taken "
+                f"Tried to create a {requested} with name {name!r}, but the name is already taken "
                 f"by a {existing}. MLflow does not allow creating a model and a prompt with the "
                 "same name."
             )

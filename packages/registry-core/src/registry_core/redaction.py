@@ -51,8 +51,8 @@ def parameter_name(name: str, value: str) -> str:
 
 def _shown(text: str, form: re.Pattern[str]) -> str:
     """The start of a text that has a form, and a sign for the rest."""
-    found = form.match(text)
-    shown = found.group() if found else ""
+    match = form.match(text)
+    shown = match.group() if match else ""
     rest = text[len(shown) :]
     if not rest:
         return shown

@@ -106,18 +106,18 @@ def parse(url: str, *, environ: Mapping[str, str]) -> Location:
         )
     if parts.scheme != "s3" or not parts.netloc or parts.fragment:
         raise InvalidUrlError("An s3: URL has the form s3://bucket/prefix?option=value")
-    given = _options(parts.query)
+    options = _options(parts.query)
     return Location(
         bucket=parts.netloc,
         prefix=unquote(parts.path).strip("/"),
-        endpoint_url=_endpoint(given.pop("endpoint_url", None)),
-        region=given.pop("region", None)
+        endpoint_url=_endpoint(options.pop("endpoint_url", None)),
+        region=options.pop("region", None)
         or environ.get("AWS_REGION")
         or environ.get("AWS_DEFAULT_REGION"),
-        profile=given.pop("profile", None),
-        path_style=_flag(given, "path_style"),
-        anonymous=bool(_flag(given, "anonymous")),
-        **_nothing_else(given),
+        profile=options.pop("profile", None),
+        path_style=_flag(options, "path_style"),
+        anonymous=bool(_flag(options, "anonymous")),
+        **_nothing_else(options),
     )
 
 
@@ -203,14 +203,14 @@ def _configured(make: Callable[[], T]) -> T:
 
 
 def _options(query: str) -> dict[str, str]:
-    given: dict[str, str] = {}
+    options: dict[str, str] = {}
     for key, value in parse_qsl(query, keep_blank_values=True):
-        if key in given:
+        if key in options:
             raise InvalidUrlError(
                 f"The option {parameter_name(key, value)} of an s3: URL is given twice"
             )
-        given[key] = value
-    return given
+        options[key] = value
+    return options
 
 
 def _endpoint(value: str | None) -> str | None:
@@ -226,8 +226,8 @@ def _endpoint(value: str | None) -> str | None:
     )
 
 
-def _flag(given: dict[str, str], option: str) -> bool | None:
-    value = given.pop(option, None)
+def _flag(options: dict[str, str], option: str) -> bool | None:
+    value = options.pop(option, None)
     if value is None:
         return None
     if value.lower() in ("1", "true", "yes"):
@@ -237,10 +237,10 @@ def _flag(given: dict[str, str], option: str) -> bool | None:
     raise InvalidUrlError(f"The option '{option}' of an s3: URL is 1 or 0")
 
 
-def _nothing_else(given: Mapping[str, str]) -> dict[str, str]:
-    if given:
+def _nothing_else(options: Mapping[str, str]) -> dict[str, str]:
+    if options:
         raise InvalidUrlError(
-            f"Unknown option {parameter_name(*min(given.items()))} of an s3: URL. Known: "
+            f"Unknown option {parameter_name(*min(options.items()))} of an s3: URL. Known: "
             "endpoint_url, region, profile, path_style, anonymous"
         )
     return {}

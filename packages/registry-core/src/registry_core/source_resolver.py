@@ -164,8 +164,8 @@ class SourceResolver:
         if model.is_prompt:
             raise _bad_source(source, "Prompt versions cannot be used as model version sources.")
         origin = self._version(uri)
-        for given, inherited in ((run_id, origin.run_id), (model_id, origin.model_id)):
-            if given is not None and given != (inherited or ""):
+        for requested, inherited in ((run_id, origin.run_id), (model_id, origin.model_id)):
+            if requested is not None and requested != (inherited or ""):
                 raise _bad_source(
                     source,
                     "The run_id and model_id request parameters must match the referenced model "

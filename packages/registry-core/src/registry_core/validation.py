@@ -92,11 +92,11 @@ def text(value: str, *, parameter: str, max_length: int) -> str:
             f"'{parameter}' exceeds the maximum length of {max_length} characters"
         )
     if not value.isascii() or "\x00" in value:
-        found = _UNSTORABLE.search(value)
-        if found:
+        match = _UNSTORABLE.search(value)
+        if match:
             raise InvalidArgumentError(
                 f"Invalid value for parameter '{parameter}' supplied: it contains the character "
-                f"U+{ord(found.group()):04X} at position {found.start()}, which cannot be stored."
+                f"U+{ord(match.group()):04X} at position {match.start()}, which cannot be stored."
             )
     return value
 
@@ -108,10 +108,10 @@ def uri(value: str, *, parameter: str) -> str:
     shells. Refused are C0, DEL and C1, Unicode's two line breaks, and what turns the direction of
     writing, by which one text looks like another.
     """
-    if found := _CONTROL.search(value):
+    if match := _CONTROL.search(value):
         raise InvalidArgumentError(
             f"Invalid value for parameter '{parameter}' supplied: it contains the control "
-            f"character U+{ord(found.group()):04X} at position {found.start()}."
+            f"character U+{ord(match.group()):04X} at position {match.start()}."
         )
     return value
 

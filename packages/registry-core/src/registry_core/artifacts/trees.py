@@ -161,12 +161,12 @@ def _files(base: int, start: Location) -> Iterator[Location]:
 def _is_folder(base: int, location: Location) -> bool:
     folder = _opened(base, location[:-1], _INNER_FOLDER)
     try:
-        found = os.stat(location[-1], dir_fd=folder, follow_symlinks=False)
+        status = os.stat(location[-1], dir_fd=folder, follow_symlinks=False)
     finally:
         os.close(folder)
-    if stat.S_ISLNK(found.st_mode):
+    if stat.S_ISLNK(status.st_mode):
         raise _not_a_file(location)
-    return stat.S_ISDIR(found.st_mode)
+    return stat.S_ISDIR(status.st_mode)
 
 
 def _opened(base: int, location: Location, flags: int) -> int:
@@ -187,11 +187,11 @@ def _pieces(base: int, location: Location) -> Iterator[bytes]:
     """The bytes of a file, and at most one more than it had when it was opened."""
     descriptor = _opened(base, location, _FILE)
     try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             raise _not_a_file(location)
         # One byte more than there should be tells whether it grows: it may do so for ever.
-        left = found.st_size + 1
+        left = status.st_size + 1
         while piece := os.read(descriptor, min(CHUNK_SIZE, left)):
             left -= len(piece)
             yield piece

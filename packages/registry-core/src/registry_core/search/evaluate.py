@@ -47,12 +47,12 @@ def names(filter: Filter) -> frozenset[str] | None:  # noqa: A002 as above
 
     For stores that find a model by its name without a scan.
     """
-    found: frozenset[str] | None = None
+    common: frozenset[str] | None = None
     for comparison in filter:
-        wanted = _listed_names(comparison)
-        if wanted is not None:
-            found = wanted if found is None else found & wanted
-    return found
+        listed = _listed_names(comparison)
+        if listed is not None:
+            common = listed if common is None else common & listed
+    return common
 
 
 def _listed_names(comparison: Comparison) -> frozenset[str] | None:
@@ -118,18 +118,18 @@ def search(
     """
     order = _Order(query.order_by)
     matches = predicate(query.filter)
-    wanted = (row for row in rows if matches(row))
+    matching = (row for row in rows if matches(row))
     if query.exclude_prompts:
-        wanted = (row for row in wanted if not is_prompt(row.name))
-    keyed = ((order.key(row), row) for row in wanted)
+        matching = (row for row in matching if not is_prompt(row.name))
+    keyed = ((order.key(row), row) for row in matching)
     position = paging.position(query)
     if position is not None:
         start = order.key_of_values(position)
         keyed = (pair for pair in keyed if order.is_after(pair[0], start))
     first = order.first(paging.most_entities(query) + 1, keyed, key=operator.itemgetter(0))
-    found = [row for _, row in first]
-    count = paging.fitting(found)
-    return paging.page(query, found[:count], is_cut=count < len(found))
+    items = [row for _, row in first]
+    count = paging.fitting(items)
+    return paging.page(query, items[:count], is_cut=count < len(items))
 
 
 class _Order:

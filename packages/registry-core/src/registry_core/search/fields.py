@@ -199,11 +199,11 @@ def _number(clause: Clause, key: str, attribute: Attribute) -> Comparison:
     op = _OPS.get(clause.comparator)
     if op not in attribute.ops:
         raise clause.fault(f"Invalid comparator for attribute {key}: {clause.comparator}")
-    found = _INTEGER.match(text)
-    if found is None:
-        given = shown(repr(text) if is_quoted else text)
-        raise clause.fault(f"Invalid value for numeric attribute '{key}': {given}", clause.value)
-    op, value = _in_range(op, found[1], found[2])
+    match = _INTEGER.match(text)
+    if match is None:
+        written = shown(repr(text) if is_quoted else text)
+        raise clause.fault(f"Invalid value for numeric attribute '{key}': {written}", clause.value)
+    op, value = _in_range(op, match[1], match[2])
     return Comparison(AttributeRef(attribute.field), op, value)
 
 

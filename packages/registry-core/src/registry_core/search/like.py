@@ -43,10 +43,10 @@ _PART = re.compile(r"\\(?P<escaped>[%_\\])|(?P<wildcard>[%_])|(?P<literal>[^%_\\
 def parts(pattern: str) -> Iterator[Part]:
     """The parts of a pattern; no two literals stand side by side."""
     literal: list[str] = []
-    for found in _PART.finditer(pattern):
-        wildcard = found["wildcard"]
+    for match in _PART.finditer(pattern):
+        wildcard = match["wildcard"]
         if wildcard is None:
-            literal.append(found["escaped"] or found["literal"])
+            literal.append(match["escaped"] or match["literal"])
             continue
         if literal:
             yield "".join(literal)
@@ -135,8 +135,8 @@ class _Literal:
         return value.startswith(self._text, position)
 
     def end_after(self, value: str, position: int) -> int:
-        found = value.find(self._text, position)
-        return found if found < 0 else found + self.length
+        start = value.find(self._text, position)
+        return start if start < 0 else start + self.length
 
     def is_whole(self, value: str) -> bool:
         return value == self._text
@@ -153,8 +153,8 @@ class _Mixed:
         return self._expression.match(value, position) is not None
 
     def end_after(self, value: str, position: int) -> int:
-        found = self._expression.search(value, position)
-        return -1 if found is None else found.end()
+        match = self._expression.search(value, position)
+        return -1 if match is None else match.end()
 
     def is_whole(self, value: str) -> bool:
         return self._expression.fullmatch(value) is not None

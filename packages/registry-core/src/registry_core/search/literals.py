@@ -121,10 +121,10 @@ def _decoded(string: str, prefix: str) -> str:
     return body if prefix in ("r", "R") else _ESCAPE.sub(_unescaped, body)
 
 
-def _unescaped(found: re.Match[str]) -> str:
-    group = found.lastgroup
+def _unescaped(match: re.Match[str]) -> str:
+    group = match.lastgroup
     assert group is not None, "every alternative is a group"
-    digits = found[group]
+    digits = match[group]
     try:
         match group:
             case "simple":

@@ -78,5 +78,5 @@ def _literal(value: str) -> str:
     return f"'{_SPECIAL.sub(_escape, value)}'"
 
 
-def _escape(found: re.Match[str]) -> str:
-    return f"\\x{ord(found.group()):02x}"
+def _escape(match: re.Match[str]) -> str:
+    return f"\\x{ord(match.group()):02x}"

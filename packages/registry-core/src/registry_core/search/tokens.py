@@ -89,24 +89,24 @@ def tokens(text: str) -> Iterator[Token]:
 
 
 def _skip_space(text: str, position: int) -> int:
-    found = _SPACE.match(text, position)
-    assert found is not None, "no space is a match too"
-    return found.end()
+    match = _SPACE.match(text, position)
+    assert match is not None, "no space is a match too"
+    return match.end()
 
 
 def _token(text: str, start: int) -> tuple[Kind, int]:
     """The kind and end of the token that starts here."""
-    found = _TOKEN.match(text, start)
-    assert found is not None, "OTHER matches any character"
-    match found.lastgroup:
+    match = _TOKEN.match(text, start)
+    assert match is not None, "OTHER matches any character"
+    match match.lastgroup:
         case "PREFIX":
-            return Kind.NAME, _end_of_quoted(text, found.end()) or found.end()
+            return Kind.NAME, _end_of_quoted(text, match.end()) or match.end()
         case "BACKTICKED" | "STRING" as name:
             end = _end_of_quoted(text, start)
         case "LIST" as name:
             end = _end_of_list(text, start)
         case name:
-            end = found.end()
+            end = match.end()
     return (Kind.OTHER, start + 1) if end is None else (Kind[name or ""], end)
 
 

@@ -228,7 +228,7 @@ def search_versions(query: Query, models: Mapping[str, ModelDocument]) -> Page[M
 
 
 def _webhook(content: Content, webhook_id: str) -> Webhook:
-    found = content.webhooks.get(webhook_id)
-    if found is None:
+    webhook = content.webhooks.get(webhook_id)
+    if webhook is None:
         raise WebhookNotFoundError(webhook_id)
-    return found
+    return webhook

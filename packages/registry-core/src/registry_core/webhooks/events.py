@@ -168,8 +168,8 @@ class Notification:
     def possible_events(self) -> tuple[WebhookEvent, ...]:
         """The events that this may turn out to be."""
         kinds = (False, True) if self.is_prompt is None else (self.is_prompt,)
-        found = (self.event(is_prompt=kind) for kind in kinds)
-        return tuple(event for event in found if event is not None)
+        events = (self.event(is_prompt=kind) for kind in kinds)
+        return tuple(event for event in events if event is not None)
 
 
 def registered_model_created(model: RegisteredModel) -> Notification:

@@ -80,11 +80,11 @@ class SystemResolver:
 
     def _look_up(self, host: str, port: int, answer: Future[list[str]]) -> None:
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
             answer.set_exception(error)
         else:
-            answer.set_result(list(dict.fromkeys(str(address[0]) for *_, address in found)))
+            answer.set_result(list(dict.fromkeys(str(address[0]) for *_, address in infos)))
         finally:
             self._slots.release()
 

@@ -32,14 +32,14 @@ class Caller:
         address that wrote an entry is a proxy's.
         """
         client = self._scope.get("client")
-        found = client[0] if client else ""
+        address = client[0] if client else ""
         hops = self._hops() if self._proxies else []
-        while hops and self._is_proxy(found):
+        while hops and self._is_proxy(address):
             hop = hops.pop()
             if _parsed(hop) is None:
                 break
-            found = hop
-        return found
+            address = hop
+        return address
 
     def has_hung_up(self) -> bool:
         """Whether nobody waits for the answer any more, as far as is known."""

@@ -94,12 +94,12 @@ class Guesses:
 
     def _buckets(self, name: str | None, address: str) -> list[tuple[Buckets, bytes]]:
         place = _network(address).encode()
-        found = [(self._of_address, place)]
+        buckets = [(self._of_address, place)]
         if name is not None:
             # A name can be as long as a header, and thousands are kept.
             digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
-            found += [(self._of_name, digest), (self._at_address, digest + place)]
-        return found
+            buckets += [(self._of_name, digest), (self._at_address, digest + place)]
+        return buckets
 
 
 class Buckets:

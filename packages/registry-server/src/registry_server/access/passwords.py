@@ -119,12 +119,12 @@ class Passwords:
             comparison = self._begin(name, secret, credentials)
         comparison.callers.append(caller)
         # Not cancelled with one of those who wait for it.
-        found = await asyncio.shield(comparison.result)
-        if found is None:
+        matches = await asyncio.shield(comparison.result)
+        if matches is None:
             raise RequestRefusedError(
                 HTTPStatus.BAD_REQUEST, "BAD_REQUEST", "The client did not wait for the answer."
             )
-        return found
+        return matches
 
     def _begin(self, name: str, secret: str, credentials: bytes) -> _Comparison:
         if len(self._under_way) >= WAITING_MOST:

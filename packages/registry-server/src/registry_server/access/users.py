@@ -149,12 +149,12 @@ class Users:
             return _Claim(name, secret, _digest(secret))
         return _NO_CLAIM
 
-    def _owner(self, given: bytes) -> str | None:
-        found = None
+    def _owner(self, presented: bytes) -> str | None:
+        owner = None
         for name, digest in self._digests.items():
-            if hmac.compare_digest(given, digest):
-                found = name
-        return found
+            if hmac.compare_digest(presented, digest):
+                owner = name
+        return owner
 
     async def _guess(self, claim: _Claim, caller: Caller, credentials: bytes) -> str:
         """The name, if credentials that were not right before are right."""

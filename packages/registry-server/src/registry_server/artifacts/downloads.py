@@ -63,8 +63,8 @@ def wanted_span(header: str | None, if_range: str | None, info: FileInfo) -> Spa
 
 def not_satisfiable(info: FileInfo) -> Response:
     """The answer for a range in which the file has no byte."""
-    told = (b"content-range", b"bytes */%d" % (info.size or 0))
-    return Response(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, b"", (told,))
+    content_range = (b"content-range", b"bytes */%d" % (info.size or 0))
+    return Response(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, b"", (content_range,))
 
 
 def file_headers(info: FileInfo) -> Headers:
@@ -116,8 +116,8 @@ class Download:
         self._small: Pieces | None = None
         self._headers = [*file_headers(reading.info), (b"content-length", b"%d" % self._length)]
         if span is not None:
-            told = b"bytes %d-%d/%d" % (span.start, span.stop - 1, span.size)
-            self._headers.append((b"content-range", told))
+            content_range = b"bytes %d-%d/%d" % (span.start, span.stop - 1, span.size)
+            self._headers.append((b"content-range", content_range))
 
     async def take_small(self) -> bool:
         """Closes the file; whether all that is to be sent was in one piece, and is kept."""
@@ -129,7 +129,7 @@ class Download:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 ASGI
         """Sends the headers, then the pieces as the client takes them."""
-        gone = asyncio.ensure_future(_disconnected(receive))
+        disconnected = asyncio.ensure_future(_disconnected(receive))
         try:
             await send(
                 {"type": "http.response.start", "status": self.status, "headers": self._headers}
@@ -139,11 +139,11 @@ class Download:
                 del piece
                 # A server sends something when the client has taken what was sent before.
                 await send({"type": "http.response.body", "body": b"", "more_body": True})
-                if gone.done():
+                if disconnected.done():
                     return
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
-            gone.cancel()
+            disconnected.cancel()
             await self._run(self._close)
 
     async def _pieces(self) -> AsyncIterator[bytes]:
@@ -154,10 +154,10 @@ class Download:
         clock = asyncio.get_running_loop().time
         count = 1
         while pieces := await self._run(partial(self._read, count)):
-            began, given = clock(), len(pieces)
+            began, sent = clock(), len(pieces)
             while pieces:
                 yield pieces.popleft()
-            is_quick = clock() - began < _QUICK_SECONDS * given
+            is_quick = clock() - began < _QUICK_SECONDS * sent
             count = min(2 * count, _PIECES_MAX) if is_quick else 1
 
     def _read(self, count: int) -> Pieces:

@@ -59,8 +59,8 @@ class ArtifactRequest:
     @property
     def content_length(self) -> int | None:
         """The length of the body that the client announced; None if it did not."""
-        announced = self.header("content-length") or ""
-        return int(announced) if announced.isdecimal() else None
+        length = self.header("content-length") or ""
+        return int(length) if length.isdecimal() else None
 
     async def json(self) -> Mapping[str, Any]:
         """The JSON object in the body."""

@@ -157,8 +157,8 @@ class ArtifactService:
     # Files
 
     async def _list(self, path: str) -> Response:
-        found = await self._call(lambda: self._store.list(path))
-        files = [_entry(info) for info in found if info.path != _RESERVED]
+        infos = await self._call(lambda: self._store.list(path))
+        files = [_entry(info) for info in infos if info.path != _RESERVED]
         return responses.success({"files": files} if files else {})
 
     async def _get(self, path: str, request: ArtifactRequest) -> ASGIApp:

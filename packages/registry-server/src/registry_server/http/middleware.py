@@ -187,10 +187,10 @@ class Middleware:
 
 def _headers(scope: HTTPScope) -> dict[bytes, bytes]:
     # Of a repeated header the first counts, as for whoever set it before a proxy added its own.
-    found: dict[bytes, bytes] = {}
+    headers: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:
-        found.setdefault(name, value)
-    return found
+        headers.setdefault(name, value)
+    return headers
 
 
 def _check_codings(headers: Mapping[bytes, bytes]) -> None:

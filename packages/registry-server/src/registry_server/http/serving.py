@@ -101,10 +101,10 @@ class Runner:
         self._backend = backend
         self._observe = observe
 
-    def __call__(self, decode: Callable[[], Any], who: Requester) -> Response:
+    def __call__(self, decode: Callable[[], Any], requester: Requester) -> Response:
         """The answer to what `decode` gives."""
         request = decode()
-        return request if isinstance(request, Response) else self.answered(request, who)
+        return request if isinstance(request, Response) else self.answered(request, requester)
 
     def decoded(
         self,
@@ -127,11 +127,11 @@ class Runner:
         except Exception as error:  # noqa: BLE001 as below
             return responses.failure(error)
 
-    def answered(self, request: Any, who: Requester) -> Response:
+    def answered(self, request: Any, requester: Requester) -> Response:
         """The answer to a request."""
         operation = self._operation
         try:
-            call = RequestContext(registry=self._acting(who), user=who.user)
+            call = RequestContext(registry=self._acting(requester), user=requester.user)
             result = operation.call(call, request)
             reply = responses.success(operation.answer.encode(result))
             if self._changes_nothing:
@@ -144,17 +144,17 @@ class Runner:
             return responses.failure(error)
         return reply
 
-    def _acting(self, who: Requester) -> Registry:
+    def _acting(self, requester: Requester) -> Registry:
         """The registry, in the name of who asks."""
         if self._changes_nothing:
             return self._backend.registry
-        if who.user is None and who.reason is None:
+        if requester.user is None and requester.reason is None:
             return self._backend.anonymous
         return self._backend.registry.acting_as(
-            who.user or ANONYMOUS,
-            reason=who.reason,
+            requester.user or ANONYMOUS,
+            reason=requester.reason,
             origin=Origin.HTTP,
-            is_authenticated=who.user is not None,
+            is_authenticated=requester.user is not None,
         )
 
 
@@ -184,11 +184,11 @@ class Served:
         Raises:
             RequestRefusedError: it cannot be read.
         """
-        query, content_type, who = scope["query_string"], None, Requester(scope.get("user"))
+        query, content_type, requester = scope["query_string"], None, Requester(scope.get("user"))
         if not self._has_query:
             headers = _headers_beside_a_body(scope["headers"])
             query, content_type = b"", headers.get(b"content-type")
-            who = attrs.evolve(who, reason=headers.get(_REASON))
+            requester = attrs.evolve(requester, reason=headers.get(_REASON))
         if query:
             body: Sequence[bytes] = ()
             size = len(query)
@@ -200,12 +200,12 @@ class Served:
         inloop = self._backend.inloop if self._may_run_in_loop else None
         if inloop is not None and size <= _MOST_BYTES_AT_ONCE:
             try:
-                return await inloop.run(partial(self._runner, decode, who))
+                return await inloop.run(partial(self._runner, decode, requester))
             except TooLargeError:
                 lane = self._lanes.searching
             except WouldBlockError:
                 pass
-        in_threads = self._in_threads(decode, size, who, lane, HangUp(receive))
+        in_threads = self._in_threads(decode, size, requester, lane, HangUp(receive))
         # What came is kept no longer than until it is decoded.
         del body, decode
         return await in_threads
@@ -214,7 +214,7 @@ class Served:
         self,
         decode: Callable[[], Any],
         size: int,
-        who: Requester,
+        requester: Requester,
         lane: Lane,
         client: HangUp,
     ) -> Response:
@@ -227,7 +227,7 @@ class Served:
                 request = decode()
             if isinstance(request, Response):
                 return request
-            answer = partial(self._runner.answered, request, who)
+            answer = partial(self._runner.answered, request, requester)
             if lane is self._lanes.searching:
                 client.watched()
                 answer = partial(_while_wanted, client, answer)

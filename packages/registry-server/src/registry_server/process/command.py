@@ -204,10 +204,10 @@ def _check_exposure(settings: Settings) -> None:
 
 def _is_loopback(host: str) -> bool:
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        infos = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError as error:
         raise StartError(f"cannot listen on {host}: {error.strerror}") from None
-    return all(ipaddress.ip_address(address[0]).is_loopback for *_, address in found)
+    return all(ipaddress.ip_address(address[0]).is_loopback for *_, address in infos)
 
 
 def _check_limits(settings: Settings) -> None:

@@ -32,8 +32,8 @@ _COUNTED_BYTES = 64 * 1024
 
 def connection_of(scope: Scope) -> Connection | None:
     """The connection that a request came by; None where there is no socket, as in tests."""
-    found: weakref.ref[Connection] | None = scope["state"].get(CONNECTION)
-    return None if found is None else found()
+    reference: weakref.ref[Connection] | None = scope["state"].get(CONNECTION)
+    return None if reference is None else reference()
 
 
 _MEASURABLE_SECONDS = 0.02

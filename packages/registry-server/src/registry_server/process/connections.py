@@ -154,7 +154,7 @@ class Connections(set[Any]):
 
     def _find_idle(self) -> list[tuple[Connection, Phase, int]]:
         now = asyncio.get_running_loop().time()
-        found = []
+        idle = []
         for connection in self - self._ending:
             connection.look(now)
             if connection.phase in (Phase.HEAD, Phase.IDLE, Phase.REST):
@@ -162,10 +162,10 @@ class Connections(set[Any]):
                 is_late = connection.phase is not Phase.IDLE and seconds > _PROMPT_SECONDS
                 # The clock is read once for all that happens at a time; of such the busiest stays.
                 order = (not is_late, -seconds, connection.requests, id(connection))
-                found.append((*order, connection))
+                idle.append((*order, connection))
         return [
             (connection, connection.phase, connection.requests)
-            for *_, connection in heapq.nsmallest(1 + len(found) // _FOUND_PART, found)
+            for *_, connection in heapq.nsmallest(1 + len(idle) // _FOUND_PART, idle)
         ]
 
     def _slow(self, among: Iterable[Connection]) -> Connection | None:

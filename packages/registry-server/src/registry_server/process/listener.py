@@ -117,7 +117,7 @@ class Listener:
         self._protocol = protocol
         self._connections = connections
         # Few enough, so that what they send is read before it is found out which has to end.
-        self._inloop = min(_AT_ONCE, max(1, connections.limits.connections // 4))
+        self._batch = min(_AT_ONCE, max(1, connections.limits.connections // 4))
         self._loop = asyncio.get_running_loop()
         self._taking: asyncio.Task[None] | None = None
         self._serving: set[asyncio.Task[None]] = set()
@@ -181,7 +181,7 @@ class Listener:
             else:
                 _refuse(connection)
             taken += 1
-            if taken % self._inloop == 0:
+            if taken % self._batch == 0:
                 await self._settle()
 
     async def _settle(self) -> None:

@@ -226,10 +226,10 @@ class _Selector:
 
     def ready(self) -> list[tuple[int, int]]:
         """See `_Sockets`."""
-        found = [(key.fd, events) for key, events in self._selector.select(0)]
-        for descriptor, _ in found:
+        ready = [(key.fd, events) for key, events in self._selector.select(0)]
+        for descriptor, _ in ready:
             self._selector.unregister(descriptor)
-        return found
+        return ready
 
 
 if hasattr(select, "epoll"):

@@ -329,10 +329,10 @@ def from_arguments(arguments: Sequence[str], environ: Mapping[str, str]) -> Sett
     Raises:
         SettingsError: a flag or variable has a value that cannot be used.
     """
-    given = vars(_parser().parse_args(arguments))
+    parsed = vars(_parser().parse_args(arguments))
     values: dict[str, Any] = {}
     for option in OPTIONS:
-        text, origin = given[option.field], option.flag
+        text, origin = parsed[option.field], option.flag
         for variable in option.variables:
             if text is None and environ.get(variable):
                 text, origin = environ[variable], variable
@@ -340,8 +340,8 @@ def from_arguments(arguments: Sequence[str], environ: Mapping[str, str]) -> Sett
             try:
                 values[option.field] = option.parse(text)
             except ValueError as error:
-                told = redacted(text) if option.parse is _url else text
-                raise SettingsError(f"{origin} {error}, not '{told}'") from None
+                shown = redacted(text) if option.parse is _url else text
+                raise SettingsError(f"{origin} {error}, not '{shown}'") from None
     return Settings(**values)
 
 
@@ -354,8 +354,8 @@ def _parser() -> argparse.ArgumentParser:
     defaults = attrs.fields_dict(Settings)
     for option in OPTIONS:
         default = defaults[option.field].default
-        told = f" (default {default})" if isinstance(default, str | int) and default else ""
-        text = f"{option.help}{told}; environment: {', '.join(option.variables)}"
+        default_note = f" (default {default})" if isinstance(default, str | int) and default else ""
+        text = f"{option.help}{default_note}; environment: {', '.join(option.variables)}"
         if option.parse is _flag:
             parser.add_argument(option.flag, action="store_const", const="true", help=text)
         else:

@@ -85,9 +85,9 @@ class Retries:
 
     def pause(self, failures: int, retry_after: str | None) -> float:
         """Seconds to wait after so many failures; a receiver may ask for its own pause."""
-        wanted = _seconds(retry_after) if retry_after else None
-        if wanted is not None:
-            return wanted
+        requested = _seconds(retry_after) if retry_after else None
+        if requested is not None:
+            return requested
         # Receivers know MLflow's rule: the whole ceiling, and jitter on top of it.
         backoff = Backoff(
             first_seconds=self.backoff_seconds, longest_seconds=self.backoff_max_seconds
@@ -174,8 +174,8 @@ def _is_passing(error: Exception) -> bool:
 
 
 def _body(event: WebhookEvent, timestamp: str, data: Mapping[str, object]) -> bytes:
-    told = {"entity": event.entity, "action": event.action, "timestamp": timestamp, "data": data}
-    return json.dumps(told).encode()
+    payload = {"entity": event.entity, "action": event.action, "timestamp": timestamp, "data": data}
+    return json.dumps(payload).encode()
 
 
 def _now() -> str:

@@ -77,8 +77,8 @@ class FsspecArtifactStore:
     def walk(self, path: str) -> Iterator[FileInfo]:
         """Every file below a folder, or the file itself."""
         with _fs_errors(path):
-            found = self._fs.find(self._full(path), detail=True)
-        yield from (self._info(entry) for entry in found.values())
+            entries = self._fs.find(self._full(path), detail=True)
+        yield from (self._info(entry) for entry in entries.values())
 
     def stat(self, path: str) -> FileInfo:
         """The file at a path."""
@@ -211,15 +211,15 @@ class FsspecArtifactStore:
         return FileInfo(path=path, size=entry["size"], modified=self._modified(entry))
 
     def _modified(self, entry: dict[str, Any]) -> int | None:
-        found: object = next((entry[key] for key in _MODIFIED if key in entry), None)
-        if found is None:
+        moment: object = next((entry[key] for key in _MODIFIED if key in entry), None)
+        if moment is None:
             try:
-                found = self._fs.modified(entry["name"])
+                moment = self._fs.modified(entry["name"])
             except (NotImplementedError, FileNotFoundError):
                 return None
-        if isinstance(found, str):
-            found = datetime.fromisoformat(found)
-        seconds = found.timestamp() if isinstance(found, datetime) else float(str(found))
+        if isinstance(moment, str):
+            moment = datetime.fromisoformat(moment)
+        seconds = moment.timestamp() if isinstance(moment, datetime) else float(str(moment))
         return int(seconds * 1000)
 
 

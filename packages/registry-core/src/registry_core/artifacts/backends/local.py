@@ -214,20 +214,20 @@ def open_artifact_store(url: str) -> LocalArtifactStore:
     return LocalArtifactStore(url)
 
 
-def _file_info(path: str, found: os.stat_result) -> FileInfo:
-    if not stat_module.S_ISREG(found.st_mode):
+def _file_info(path: str, status: os.stat_result) -> FileInfo:
+    if not stat_module.S_ISREG(status.st_mode):
         raise ArtifactNotFoundError(path)
     return FileInfo(
         path=path,
-        size=found.st_size,
-        modified=_milliseconds(found),
+        size=status.st_size,
+        modified=_milliseconds(status),
         # The inode too: two versions of a file may be as long, and written in one tick.
-        etag=f"{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ino:x}",
+        etag=f"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}",
     )
 
 
-def _milliseconds(found: os.stat_result) -> int:
-    return found.st_mtime_ns // 1_000_000
+def _milliseconds(status: os.stat_result) -> int:
+    return status.st_mtime_ns // 1_000_000
 
 
 def _fill(partial: Path, path: str) -> Generator[None, bytes | None, None]:

@@ -72,14 +72,14 @@ class S3ArtifactStore:
 
     def list(self, path: str) -> builtins.list[FileInfo]:
         """What is directly in a folder, in order of path."""
-        found: builtins.list[FileInfo] = []
+        infos: builtins.list[FileInfo] = []
         for page in self._pages(path, delimiter="/"):
-            found += [
+            infos += [
                 FileInfo(path=self._path(folder["Prefix"]).rstrip("/"), is_dir=True)
                 for folder in page.get("CommonPrefixes", ())
             ]
-            found += self._files(page)
-        return sorted(found, key=lambda info: info.path)
+            infos += self._files(page)
+        return sorted(infos, key=lambda info: info.path)
 
     def walk(self, path: str) -> Iterator[FileInfo]:
         """Every file below a folder, or the file itself."""
@@ -152,7 +152,7 @@ class S3ArtifactStore:
         """Removes a file, or everything below a folder."""
         keys = [self._key(path)] if path else []
         for page in self._pages(path):
-            keys += [found["Key"] for found in page.get("Contents", ())]
+            keys += [entry["Key"] for entry in page.get("Contents", ())]
         self._delete(keys)
 
     def remove(self, paths: Iterable[str]) -> None:
@@ -289,9 +289,9 @@ class S3ArtifactStore:
             yield page
 
     def _files(self, page: Mapping[str, Any]) -> Iterator[FileInfo]:
-        for found in page.get("Contents", ()):
-            if not found["Key"].endswith("/"):
-                yield _info(self._path(found["Key"]), found, found["Size"])
+        for entry in page.get("Contents", ()):
+            if not entry["Key"].endswith("/"):
+                yield _info(self._path(entry["Key"]), entry, entry["Size"])
 
     def _delete(self, keys: Iterable[str]) -> None:
         remaining = iter(keys)
@@ -367,11 +367,11 @@ def _is_range(reply: Mapping[str, Any], start: int, stop: int | None) -> bool:
     return stop is None or start + int(reply["ContentLength"]) <= stop
 
 
-def _info(path: str, found: Mapping[str, Any], size: int) -> FileInfo:
+def _info(path: str, entry: Mapping[str, Any], size: int) -> FileInfo:
     return FileInfo(
         path=path,
         size=size,
-        modified=int(found["LastModified"].timestamp() * 1000),
-        sha256=found.get("Metadata", {}).get(_SHA256),
-        etag=found["ETag"].strip('"'),
+        modified=int(entry["LastModified"].timestamp() * 1000),
+        sha256=entry.get("Metadata", {}).get(_SHA256),
+        etag=entry["ETag"].strip('"'),
     )

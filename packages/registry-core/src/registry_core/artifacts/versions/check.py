@@ -140,8 +140,8 @@ def _complete(context: Context, version: ModelVersion, path: str) -> bool:
         if expected is None:
             # Its files were there before it was.
             return seal_present(context, path) is not None
-        if (found := present(context, path)) is not None and found.digest == expected:
-            _seal(context, path, found)
+        if (manifest := present(context, path)) is not None and manifest.digest == expected:
+            _seal(context, path, manifest)
             return True
     return False
 
@@ -176,15 +176,15 @@ def _check_files(
     if (expected := version.tags.get(DIGEST_TAG, manifest.digest)) != manifest.digest:
         detail = f"expected {expected}, found {manifest.digest}"
         yield _finding(version, "other-manifest", detail)
-    found = {name: info.size for name, info in contents(context.artifacts, path).items()}
+    sizes = {name: info.size for name, info in contents(context.artifacts, path).items()}
     for file in manifest.files:
-        if file.path not in found:
+        if file.path not in sizes:
             detail = f"'{file.path}': expected {file.size} bytes, found no such file"
             yield _finding(version, "missing-bytes", detail)
-        elif found[file.path] != file.size:
-            detail = f"'{file.path}': expected {file.size} bytes, found {found[file.path]}"
+        elif sizes[file.path] != file.size:
+            detail = f"'{file.path}': expected {file.size} bytes, found {sizes[file.path]}"
             yield _finding(version, "changed-file", detail)
-    for name in sorted(found.keys() - {file.path for file in manifest.files}):
+    for name in sorted(sizes.keys() - {file.path for file in manifest.files}):
         yield _finding(version, "added-file", f"'{name}' does not belong to the version")
 
 
@@ -214,27 +214,27 @@ def _check_damaged(
     context: Context, version: ModelVersion, path: str, error: Exception, *, repair: bool
 ) -> Finding:
     # A pushed version knows its digest, so its manifest can be made again, and nothing is guessed.
-    found = present(context, path)
-    repairable = found is not None and found.digest == version.tags.get(DIGEST_TAG)
-    if repairable and repair and found is not None:
+    manifest = present(context, path)
+    repairable = manifest is not None and manifest.digest == version.tags.get(DIGEST_TAG)
+    if repairable and repair and manifest is not None:
         context.seals.remove([path])
-        _seal(context, path, found)
+        _seal(context, path, manifest)
     return _finding(
         version, "damaged-manifest", str(error), repairable=repairable, done=repair and repairable
     )
 
 
 def _digest(context: Context, path: str) -> str | None:
-    found = present(context, path)
-    return None if found is None else found.digest
+    manifest = present(context, path)
+    return None if manifest is None else manifest.digest
 
 
 # Files without a version
 
 
 def _check_garbage(context: Context, *, repair: bool, grace_seconds: float) -> Iterator[Finding]:
-    found = gc.collect(context, grace_seconds=grace_seconds, dry_run=not repair)
-    for folder in found.folders:
+    garbage = gc.collect(context, grace_seconds=grace_seconds, dry_run=not repair)
+    for folder in garbage.folders:
         yield Finding(
             problem="unreferenced-files",
             subject=folder,
@@ -242,11 +242,11 @@ def _check_garbage(context: Context, *, repair: bool, grace_seconds: float) -> I
             repairable=True,
             repaired=repair,
         )
-    if found.partial:
+    if garbage.partial:
         yield Finding(
             problem="partial-writes",
             subject=context.artifacts.root,
-            detail=f"{found.partial} writes began and never ended",
+            detail=f"{garbage.partial} writes began and never ended",
             repairable=True,
             repaired=repair,
         )

@@ -63,12 +63,12 @@ def collect(context: Context, *, grace_seconds: float, dry_run: bool) -> Garbage
         candidates = _unreferenced(context, now - grace)
         lease.renew(candidates)
         needed = _needed(context)
-        doomed = {
+        garbage = {
             folder: tuple(info for info in files if not _is_kept(needed, info))
             for folder, files in candidates.items()
         }
-        _Sweep(context, lease).run(doomed)
-        return _garbage(doomed, _drop_unfinished(context, now, grace, dry_run=False))
+        _Sweep(context, lease).run(garbage)
+        return _garbage(garbage, _drop_unfinished(context, now, grace, dry_run=False))
 
 
 def _needed(context: Context) -> Needed:
@@ -120,17 +120,17 @@ class _Sweep:
         self._lease = lease
         self._last_sign = time.monotonic()
 
-    def run(self, doomed: Candidates) -> None:
+    def run(self, garbage: Candidates) -> None:
         """Removes what is doomed, unless it was written again since it was found."""
-        for folder, files in doomed.items():
+        for folder, files in garbage.items():
             if files:
                 self._remove(info.path for info in files if is_seal(info.path))
                 self._remove(self._unchanged(folder, files))
 
     def _unchanged(self, folder: str, files: Iterable[FileInfo]) -> Iterator[str]:
-        found = {_identity(info) for info in files}
+        identities = {_identity(info) for info in files}
         for info in self._context.artifacts.walk(folder):
-            if _identity(info) in found:
+            if _identity(info) in identities:
                 yield info.path
 
     def _remove(self, paths: Iterable[str]) -> None:
@@ -167,9 +167,9 @@ def _drop_unfinished(context: Context, now: int, grace: int, *, dry_run: bool) -
 
 
 def _garbage(folders: Candidates, partial: int) -> Garbage:
-    files = [info for found in folders.values() for info in found]
+    files = [info for infos in folders.values() for info in infos]
     return Garbage(
-        folders=tuple(sorted(folder for folder, found in folders.items() if found)),
+        folders=tuple(sorted(folder for folder, infos in folders.items() if infos)),
         files=len(files),
         size=sum(info.size or 0 for info in files),
         partial=partial,

@@ -45,9 +45,9 @@ def own_path(root: str, uri: str) -> str | None:
     """
     if (path := stored_path(root, uri)) is not None:
         return path
-    if (found := _PROXIED.match(uri)) is None:
+    if (match := _PROXIED.match(uri)) is None:
         return None
-    return _tidy(urllib.parse.unquote(found["path"] or found["opaque"]))
+    return _tidy(urllib.parse.unquote(match["path"] or match["opaque"]))
 
 
 def _tidy(path: str) -> str:

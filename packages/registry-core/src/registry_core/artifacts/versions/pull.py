@@ -88,7 +88,7 @@ def pull(
     with _destination(destination, sealed.manifest) as partial:
         download = _Download(context.artifacts, sealed.files, destination, partial, meter)
         problems = in_parallel(download.fetch, sealed.manifest.files)
-    _raise_for(version, [found for found in problems if found])
+    _raise_for(version, [problem for problem in problems if problem])
     return sealed.manifest
 
 
@@ -101,7 +101,7 @@ def verify(context: Context, version: ModelVersion) -> Manifest:
 
     wrong = sealed.problems()
     sized = filter(sealed.has_size, sealed.present())
-    _raise_for(version, [*wrong, *(found for found in in_parallel(check, sized) if found)])
+    _raise_for(version, [*wrong, *(problem for problem in in_parallel(check, sized) if problem)])
     return sealed.manifest
 
 
@@ -168,13 +168,13 @@ def _compare(
         return _missing(file)
     if size != file.size:
         return _wrong_size(file, f"{size} bytes")
-    if (found := digest.hexdigest()) != file.sha256:
-        return f"'{file.path}': expected sha256 {file.sha256}, found sha256 {found}"
+    if (sha256 := digest.hexdigest()) != file.sha256:
+        return f"'{file.path}': expected sha256 {file.sha256}, found sha256 {sha256}"
     return None
 
 
-def _wrong_size(file: ManifestFile, found: str) -> str:
-    return f"'{file.path}': expected {file.size} bytes, found {found}"
+def _wrong_size(file: ManifestFile, size: str) -> str:
+    return f"'{file.path}': expected {file.size} bytes, found {size}"
 
 
 def _missing(file: ManifestFile) -> str:
@@ -183,10 +183,10 @@ def _missing(file: ManifestFile) -> str:
 
 def _raise_for(version: ModelVersion, problems: Sequence[str]) -> None:
     if problems:
-        told = tuple(problems[:PROBLEMS_MAX])
+        named = tuple(problems[:PROBLEMS_MAX])
         if len(problems) > PROBLEMS_MAX:
-            told += (f"and {len(problems) - PROBLEMS_MAX} more",)
-        raise ArtifactMismatchError(subject(version), told)
+            named += (f"and {len(problems) - PROBLEMS_MAX} more",)
+        raise ArtifactMismatchError(subject(version), named)
 
 
 # The destination
@@ -229,14 +229,14 @@ def _locked_folder(destination: Path) -> tuple[Path, int]:
 
 
 def _check_destination(destination: Path, manifest: Manifest) -> None:
-    wanted = {file.path for file in manifest.files}
+    expected = {file.path for file in manifest.files}
     for folder, _, names in os.walk(destination):
         inner = Path(folder).relative_to(destination)
         if inner.parts and inner.parts[0].startswith(_PARTIAL):
             _drop_dead(destination / inner.parts[0])
             continue
         for name in names:
-            if (inner / name).as_posix() not in wanted:
+            if (inner / name).as_posix() not in expected:
                 raise InvalidArgumentError(
                     f"'{destination}' holds '{inner / name}', which is not part of the version: "
                     "name an empty directory"

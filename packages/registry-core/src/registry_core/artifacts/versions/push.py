@@ -115,11 +115,11 @@ def seal_present(context: Context, path: str) -> Manifest | None:
 
 def present(context: Context, path: str) -> Manifest | None:
     """The manifest of what is at a path, from its bytes; None if there is no file."""
-    found = contents(context.artifacts, path)
-    digests = in_parallel(lambda info: digest_of(context.artifacts, info.path), found.values())
+    files = contents(context.artifacts, path)
+    digests = in_parallel(lambda info: digest_of(context.artifacts, info.path), files.values())
     entries = [
         ManifestFile(path=name, size=size, sha256=sha256)
-        for name, (sha256, size) in zip(found, digests, strict=True)
+        for name, (sha256, size) in zip(files, digests, strict=True)
     ]
     return make_manifest(entries) if entries else None
 
@@ -159,8 +159,8 @@ def _ending(context: Context, version: ModelVersion, deliver: Callable[[], objec
 
 
 def _finish(context: Context, version: ModelVersion) -> ModelVersion:
-    found = context.store.get_model_version(version.name, version.version)
-    if found.creation_timestamp != version.creation_timestamp or found.source != version.source:
+    stored = context.store.get_model_version(version.name, version.version)
+    if stored.creation_timestamp != version.creation_timestamp or stored.source != version.source:
         # The model was deleted, and another one made under its name.
         raise ConflictError(f"{subject(version)} was deleted while its files were uploaded")
     try:
@@ -171,9 +171,9 @@ def _finish(context: Context, version: ModelVersion) -> ModelVersion:
         raise
     except ConflictError:
         # A repair, or another run of the same push, came first.
-        found = context.store.get_model_version(version.name, version.version)
-        if found.status is Status.READY:
-            return found
+        stored = context.store.get_model_version(version.name, version.version)
+        if stored.status is Status.READY:
+            return stored
         raise _GivenUpError from None
 
 
@@ -213,8 +213,8 @@ def _upload(context: Context, folder: str, tree: Tree, meter: Meter) -> None:
         pieces = meter.count(tree.read(file))
         context.artifacts.write(f"{folder}/{file.path}", pieces, sha256=file.sha256)
 
-    wanted = {file.path for file in tree.manifest.files}
-    context.artifacts.remove(info.path for name, info in there.items() if name not in wanted)
+    names = {file.path for file in tree.manifest.files}
+    context.artifacts.remove(info.path for name, info in there.items() if name not in names)
     in_parallel(send, tree.manifest.files)
 
 
@@ -230,8 +230,8 @@ def _is_there(
 
 
 def _check_complete(context: Context, folder: str, manifest: Manifest) -> None:
-    found = {name: info.size for name, info in contents(context.artifacts, folder).items()}
-    if found != {file.path: file.size for file in manifest.files}:
+    sizes = {name: info.size for name, info in contents(context.artifacts, folder).items()}
+    if sizes != {file.path: file.size for file in manifest.files}:
         raise ConflictError(f"somebody else changed the files at '{folder}' during the upload")
 
 

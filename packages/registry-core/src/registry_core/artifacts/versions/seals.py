@@ -55,10 +55,10 @@ class Seals:
             ArtifactNotFoundError: the path is not sealed, or not all of its files are in place.
             StoreCorruptedError: the manifest is damaged.
         """
-        found = self._read(path)
-        if isinstance(found, Closed):
+        seal = self._read(path)
+        if isinstance(seal, Closed):
             raise ArtifactNotFoundError(_seal_of(path))
-        return found
+        return seal
 
     def close(self, path: str, *, digest: str | None) -> None:
         """From now on nothing at the path is changed through `unsealed`.
@@ -86,13 +86,13 @@ class Seals:
             ConflictError: others seal other files there, or the seal was taken away.
         """
         try:
-            found = self._read(path)
+            seal = self._read(path)
         except ArtifactNotFoundError:
             raise ConflictError(f"the seal of '{path}' was removed by somebody else") from None
-        digest = found.digest
+        digest = seal.digest
         if digest not in (None, manifest.digest):
             raise ConflictError(f"other files are being kept at '{path}' by somebody else")
-        if isinstance(found, Closed):
+        if isinstance(seal, Closed):
             self._write(path, manifest.to_json(), overwrite=True)
 
     def conflicting(self, path: str) -> str | None:
@@ -129,12 +129,12 @@ class Seals:
     def _joins(self, path: str, digest: str | None) -> bool:
         """Whether a seal that is already there will do; it is told a digest that it lacks."""
         try:
-            found = self._read(path)
+            seal = self._read(path)
         except ArtifactNotFoundError:
             return False
-        if digest is not None and found.digest is None:
+        if digest is not None and seal.digest is None:
             self._write(path, _closed(digest), overwrite=True)
-        elif digest is not None and found.digest != digest:
+        elif digest is not None and seal.digest != digest:
             raise ConflictError(f"other files are kept at '{path}'")
         return True
 

@@ -108,35 +108,35 @@ class Blobs:
             UnreadableTextsError: some are gone or damaged, and all of these are named.
         """
         listed = list(entities)
-        wanted = dict.fromkeys(text for entity in listed for text in _references(entity))
-        if not wanted:
+        references = dict.fromkeys(text for entity in listed for text in _references(entity))
+        if not references:
             return listed
-        texts = self._read_all(wanted)
+        texts = self._read_all(references)
         return [_resolved(entity, texts) for entity in listed]
 
     def load_tags(self, entities: Iterable[EntityT], keys: frozenset[str]) -> list[EntityT]:
         """The entities with their tags of these keys, for a filter to look at."""
         listed = list(entities)
-        wanted = dict.fromkeys(
+        references = dict.fromkeys(
             text
             for entity in listed
             for key in keys
             if isinstance(text := entity.tags.get(key), LargeText)
         )
-        if not wanted:
+        if not references:
             return listed
-        texts = self._read_all(wanted)
+        texts = self._read_all(references)
         return [attrs.evolve(each, tags=_in_tags(each.tags, texts)) for each in listed]
 
     def _read_all(self, references: Iterable[LargeText]) -> dict[str, str]:
         texts: dict[str, str] = {}
         unreadable: dict[LargeText, str] = {}
         listed = list(references)
-        for reference, found in zip(listed, self._pool.map(self._look, listed), strict=True):
-            if isinstance(found, _Unreadable):
-                unreadable[reference] = found.why
+        for reference, text in zip(listed, self._pool.map(self._look, listed), strict=True):
+            if isinstance(text, _Unreadable):
+                unreadable[reference] = text.why
             else:
-                texts[reference] = found
+                texts[reference] = text
         if unreadable:
             raise UnreadableTextsError(unreadable)
         return texts
@@ -155,15 +155,15 @@ class Blobs:
             return cached
         key = self._layout.value(reference.model_id, reference.value_id)
         try:
-            found = self._objects.get(key)
+            fetched = self._objects.get(key)
         except MissingObjectError:
             return _Unreadable(
                 f"A registered model refers to the object '{key}', which does not exist"
             )
-        assert found is not None, "an unconditional read gives the object"
-        if digest(found.body) != reference.digest:
+        assert fetched is not None, "an unconditional read gives the object"
+        if digest(fetched.body) != reference.digest:
             return _Unreadable(f"The object '{key}' is damaged: it has another digest")
-        text = found.body.decode()
+        text = fetched.body.decode()
         self._cache.put(reference, text)
         return text
 

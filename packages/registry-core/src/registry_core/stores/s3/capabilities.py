@@ -125,9 +125,9 @@ class Capabilities:
         raise _unsupported("it refused 'If-None-Match: *' where no object is")
 
     def _read(self) -> bytes:
-        found = self._objects.get(self._layout.marker)
-        assert isinstance(found, Fetched), "an unconditional read gives the object"
-        return found.body
+        fetched = self._objects.get(self._layout.marker)
+        assert isinstance(fetched, Fetched), "an unconditional read gives the object"
+        return fetched.body
 
     def _verify(self) -> None:
         while not self._may_write:
@@ -168,9 +168,9 @@ class Capabilities:
         if self._refuses(key, b"1", ABSENT):
             return "it refused 'If-None-Match: *' where no object is"
         self._try_refusals(key, b"2")
-        found = self._objects.get(key)
-        assert found is not None, "an unconditional read gives the object"
-        if self._refuses(key, b"3", found.etag):
+        fetched = self._objects.get(key)
+        assert fetched is not None, "an unconditional read gives the object"
+        if self._refuses(key, b"3", fetched.etag):
             return "it refused 'If-Match' with the ETag of the object"
         return ""
 
@@ -198,11 +198,11 @@ class Capabilities:
                 return False
 
 
-def _unsupported(found: str) -> UnsupportedBackendError:
+def _unsupported(reason: str) -> UnsupportedBackendError:
     return UnsupportedBackendError(
         "This S3 service does not support conditional writes (If-Match and If-None-Match of "
-        f"PutObject): {found}. Without them concurrent writers would overwrite each other, so that "
-        "no registry can be kept in this bucket"
+        f"PutObject): {reason}. Without them concurrent writers would overwrite each other, so "
+        "that no registry can be kept in this bucket"
     )
 
 

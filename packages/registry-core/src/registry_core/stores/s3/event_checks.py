@@ -20,7 +20,7 @@ _NO_END = 10**10
 
 
 @attrs.frozen
-class Problem:
+class EventProblem:
     """Something that is wrong, which nobody can repair without a backup."""
 
     problem: str
@@ -51,28 +51,28 @@ class EventChecks:
             if isinstance(content, Model | RenameIntent | Tombstone)
         }
 
-    def of_document(self, key: str, content: Model | Tombstone) -> Iterator[Problem]:
+    def of_document(self, key: str, content: Model | Tombstone) -> Iterator[EventProblem]:
         """What is wrong with the events that a document has, or says that there are."""
         model_id, log = content.model_id or "", content.log
         for line in log.lines:
             try:
                 event_of(line, model_id)
             except StoreCorruptedError as error:
-                yield Problem("unreadable-event", key, str(error))
+                yield EventProblem("unreadable-event", key, str(error))
         for first in range(1, log.first, CHUNK_EVENTS):
             # One that was written after they were listed is not listed.
             if (model_id, first) not in self._listed and not self._is_there(model_id, first):
                 last = first + CHUNK_EVENTS - 1
                 detail = f"the events {first} to {last} of '{key}' are missing"
-                yield Problem("missing-events", self._layout.events_from(model_id, first), detail)
+                yield EventProblem("missing-events", self._layout.events_from(model_id, first), detail)
 
-    def strangers(self) -> Iterator[Problem]:
+    def strangers(self) -> Iterator[EventProblem]:
         """Objects among the events that no registry wrote."""
         for item in self._items:
             if self._owner(item) is None:
-                yield Problem("foreign-object", item.key, "no registry wrote it; it is left alone")
+                yield EventProblem("foreign-object", item.key, "no registry wrote it; it is left alone")
 
-    def orphans(self) -> Iterator[Problem]:
+    def orphans(self) -> Iterator[EventProblem]:
         """Events of models that are neither there nor deleted. All documents must be known."""
         owned: dict[str, list[str]] = {}
         for item in self._items:
@@ -83,7 +83,7 @@ class EventChecks:
             if self._layout.deleted_events(model_id) in keys or self._was_deleted(model_id):
                 continue
             for key in keys:
-                yield Problem("orphaned-events", key, "the document of their model is gone")
+                yield EventProblem("orphaned-events", key, "the document of their model is gone")
 
     def references(self, model_id: str) -> set[LargeText] | None:
         """The texts that events of a model beside its document refer to; None if one is unreadable.

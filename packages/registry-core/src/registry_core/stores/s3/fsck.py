@@ -26,7 +26,7 @@ from registry_core.models import Webhook
 from registry_core.stores.s3 import invariants
 from registry_core.stores.s3.blobs import references
 from registry_core.stores.s3.capabilities import Capabilities
-from registry_core.stores.s3.event_checks import EventChecks, Problem, inline_references
+from registry_core.stores.s3.event_checks import EventChecks, EventProblem, inline_references
 from registry_core.stores.s3.inventory import Document, Inventory, Item, Stocktaker
 from registry_core.stores.s3.journal import Entry
 from registry_core.stores.s3.large_text import LargeText
@@ -43,7 +43,7 @@ Repair: TypeAlias = Callable[[], object]
 
 
 @attrs.frozen
-class Found:
+class Problem:
     """A finding, and what would put it right."""
 
     problem: str
@@ -71,8 +71,8 @@ class Fsck:
         contents = [each.entry.content for each in inventory.models if each.entry is not None]
         events = EventChecks(inventory.events, contents, self._prefix)
         check = _Check(inventory, events, self._repairs, self._layout, grace_seconds)
-        found = [*self._marker(inventory), *check.findings()]
-        findings = self._pool.map(partial(_finding, repair=repair), found)
+        problems = [*self._marker(inventory), *check.findings()]
+        findings = self._pool.map(partial(_finding, repair=repair), problems)
         notes = check.notes()
         if repair:
             notes.extend(self._repairs.remove_tombstones(check.old_tombstones()))
@@ -83,18 +83,18 @@ class Fsck:
             notes=tuple(notes),
         )
 
-    def _marker(self, inventory: Inventory) -> Iterator[Found]:
+    def _marker(self, inventory: Inventory) -> Iterator[Problem]:
         if not inventory.models and not inventory.webhooks:
             return
         try:
             present = self._bucket.is_marked()
         except RegistryError as error:
-            yield Found("unreadable-marker", self._layout.marker, str(error))
+            yield Problem("unreadable-marker", self._layout.marker, str(error))
             return
         if not present:
             detail = "the prefix has documents and no marker"
             repair = self._bucket.ready_to_write
-            yield Found("missing-marker", self._layout.marker, detail, repair)
+            yield Problem("missing-marker", self._layout.marker, detail, repair)
 
 
 class _Check:
@@ -119,7 +119,7 @@ class _Check:
         self._stored = {item.key: item for item in inventory.values}
         self._in_history: dict[str, set[str] | None] = {}
 
-    def findings(self) -> Iterator[Found]:
+    def findings(self) -> Iterator[Problem]:
         """Everything that is wrong."""
         for document in self._documents:
             yield from self._document(document)
@@ -131,7 +131,7 @@ class _Check:
         for item in self._inventory.probes:
             if self._is_old(item):
                 detail = "it was left behind by a trial of the bucket"
-                yield Found("orphaned-probe", item.key, detail, self._repairs.deletion(item.key))
+                yield Problem("orphaned-probe", item.key, detail, self._repairs.deletion(item.key))
 
     def notes(self) -> list[str]:
         """What kept the check from being complete."""
@@ -175,10 +175,10 @@ class _Check:
     def _is_old(self, item: Item) -> bool:
         return item.age_seconds + CLOCK_SECONDS >= self._grace_seconds
 
-    def _document(self, document: Document) -> Iterator[Found]:
+    def _document(self, document: Document) -> Iterator[Problem]:
         key, entry = document.item.key, document.entry
         if entry is None:
-            yield Found("unreadable-document", key, document.damage or "it cannot be read")
+            yield Problem("unreadable-document", key, document.damage or "it cannot be read")
         elif self._is_old(document.item):
             yield from self._arrival(entry)
         if entry is not None and isinstance(entry.content, Model):
@@ -187,21 +187,21 @@ class _Check:
             yield from map(_beyond_repair, self._events.of_document(key, entry.content))
             yield from self._texts(key, entry.content)
 
-    def _arrival(self, entry: Entry) -> Iterator[Found]:
+    def _arrival(self, entry: Entry) -> Iterator[Problem]:
         if isinstance(entry.content, Model) and entry.unfinished:
             detail = "a rename to this name was made, and not finished"
-            yield Found("unfinished-rename", entry.key, detail, self._repairs.finishing(entry))
+            yield Problem("unfinished-rename", entry.key, detail, self._repairs.finishing(entry))
         elif isinstance(entry.content, RenameIntent) or entry.unfinished:
             detail = "a rename to this name was begun, and not made"
-            yield Found("abandoned-rename", entry.key, detail, self._repairs.finishing(entry))
+            yield Problem("abandoned-rename", entry.key, detail, self._repairs.finishing(entry))
 
-    def _model(self, key: str, model: Model) -> Iterator[Found]:
+    def _model(self, key: str, model: Model) -> Iterator[Problem]:
         for detail in invariants.illegal(model.document):
-            yield Found("illegal-value", key, detail)
+            yield Problem("illegal-value", key, detail)
         for detail in invariants.violations(model.document):
-            yield Found("inconsistent-document", key, detail, self._repairs.mending(key))
+            yield Problem("inconsistent-document", key, detail, self._repairs.mending(key))
 
-    def _texts(self, key: str, content: Model | Tombstone) -> Iterator[Found]:
+    def _texts(self, key: str, content: Model | Tombstone) -> Iterator[Problem]:
         needed = inline_references(content.log, content.model_id or "") or set()
         if isinstance(content, Model):
             needed |= set(references(content.document))
@@ -209,7 +209,7 @@ class _Check:
             stored = self._key(reference)
             why = self._missing(stored, reference)
             if why is not None:
-                yield Found("missing-value", stored, f"'{key}' refers to it, and {why}")
+                yield Problem("missing-value", stored, f"'{key}' refers to it, and {why}")
 
     def _missing(self, key: str, reference: LargeText) -> str | None:
         item = self._stored.get(key)
@@ -221,27 +221,27 @@ class _Check:
             return f"it has {size} bytes instead of {reference.size}"
         return None
 
-    def _duplicates(self) -> Iterator[Found]:
+    def _duplicates(self) -> Iterator[Problem]:
         counts = Counter(model.model_id for model in self._models)
         for model in self._models:
             if counts[model.model_id] > 1:
                 key = self._layout.model(model.document.name)
-                yield Found("duplicate-model", key, "another document is of the same model")
+                yield Problem("duplicate-model", key, "another document is of the same model")
 
-    def _values(self) -> Iterator[Found]:
+    def _values(self) -> Iterator[Problem]:
         if not self._judges_values():
             return
         needed = self._needed()
         for item in self._inventory.values:
             owner = self._layout.parse_value(item.key)
             if owner is None:
-                yield Found("foreign-object", item.key, "no registry wrote it; it is left alone")
+                yield Problem("foreign-object", item.key, "no registry wrote it; it is left alone")
                 continue
             if item.key in needed or not self._is_old(item):
                 continue
             if not self._may_be_in_history(item.key, owner[0]):
                 detail = "neither a document nor an event refers to it"
-                yield Found("orphaned-value", item.key, detail, self._repairs.deletion(item.key))
+                yield Problem("orphaned-value", item.key, detail, self._repairs.deletion(item.key))
 
     def _needed(self) -> set[str]:
         """The keys of the large texts that documents refer to."""
@@ -291,22 +291,22 @@ class _Repairs:
     def size(self, key: str) -> int | None:
         """Bytes of an object, or None if there is none."""
         try:
-            found = self._objects.get(key)
+            fetched = self._objects.get(key)
         except MissingObjectError:
             return None
-        return None if found is None else len(found.body)
+        return None if fetched is None else len(fetched.body)
 
     def deletion(self, key: str) -> Repair:
         """Removes an object that nobody writes again."""
         return partial(self._objects.delete, key)
 
-    def finishing(self, found: Entry) -> Repair:
+    def finishing(self, entry: Entry) -> Repair:
         """Writes down what an arrival has turned out to be; a pending one is given up first."""
 
         def finish() -> None:
-            if isinstance(found.content, RenameIntent):
-                self._renames.make_void(found.content)
-            self._commit(found.key, finishing)
+            if isinstance(entry.content, RenameIntent):
+                self._renames.make_void(entry.content)
+            self._commit(entry.key, finishing)
 
         return finish
 
@@ -344,22 +344,22 @@ class _Repairs:
         self._records.commit(key, change, settle=self._renames.settle)
 
 
-def _beyond_repair(problem: Problem) -> Found:
-    return Found(problem.problem, problem.subject, problem.detail)
+def _beyond_repair(problem: EventProblem) -> Problem:
+    return Problem(problem.problem, problem.subject, problem.detail)
 
 
-def _finding(found: Found, *, repair: bool) -> Finding:
-    repaired, detail = False, found.detail
-    if repair and found.repair is not None:
+def _finding(problem: Problem, *, repair: bool) -> Finding:
+    repaired, detail = False, problem.detail
+    if repair and problem.repair is not None:
         try:
-            found.repair()
+            problem.repair()
             repaired = True
         except RegistryError as error:
             detail = f"{detail}; the repair failed: {error}"
     return Finding(
-        problem=found.problem,
-        subject=found.subject,
+        problem=problem.problem,
+        subject=problem.subject,
         detail=detail,
-        repairable=found.repair is not None,
+        repairable=problem.repair is not None,
         repaired=repaired,
     )

@@ -63,11 +63,11 @@ class Lister:
 
     def some(self, names: Iterable[str]) -> Listing:
         """Those of the models that exist. One GET each."""
-        wanted = frozenset(names)
-        keys = [self._layout.model(name) for name in sorted(wanted)]
-        found = self._consistent(lambda _: self._pool.map(self._read, keys))
-        models = (model for model in found.models if model.document.name in wanted)
-        damaged = (entry for entry in found.damaged if entry.key in keys)
+        requested = frozenset(names)
+        keys = [self._layout.model(name) for name in sorted(requested)]
+        listing = self._consistent(lambda _: self._pool.map(self._read, keys))
+        models = (model for model in listing.models if model.document.name in requested)
+        damaged = (entry for entry in listing.damaged if entry.key in keys)
         return Listing(tuple(models), tuple(damaged))
 
     def _consistent(self, read: Callable[[Mapping[str, Entry]], list[Entry]]) -> Listing:
@@ -196,7 +196,7 @@ def _found_twice(entries: Iterable[Entry]) -> frozenset[tuple[str, str | None]]:
     for entry in entries:
         if isinstance(entry.content, Model):
             places.setdefault(entry.content.model_id, {})[entry.key] = entry.etag
-    return frozenset(item for found in places.values() if len(found) > 1 for item in found.items())
+    return frozenset(item for keys in places.values() if len(keys) > 1 for item in keys.items())
 
 
 def _listing(entries: Iterable[Entry]) -> Listing:

@@ -144,6 +144,6 @@ def _parse_keys(body: bytes, server_time: str) -> Keys:
 def _keys(root: ET.Element, namespace: str) -> Iterator[Key]:
     names = [f"{namespace}{name}" for name in ("Key", "ETag", "Size", "LastModified")]
     for contents in root.iterfind(f"{namespace}Contents"):
-        found = {child.tag: child.text or "" for child in contents}
-        key, etag, size, modified = (found[name] for name in names)
+        fields = {child.tag: child.text or "" for child in contents}
+        key, etag, size, modified = (fields[name] for name in names)
         yield Key(key, etag, int(size), datetime.fromisoformat(modified))

@@ -44,16 +44,16 @@ class Fate(enum.Enum):
 class PendingRenameError(Exception):
     """The key is wanted, and a rename to it is under way or was abandoned."""
 
-    def __init__(self, arriving: RenameIntent) -> None:
-        self.arriving = arriving
-        super().__init__(arriving.document.name)
+    def __init__(self, intent: RenameIntent) -> None:
+        self.arriving = intent
+        super().__init__(intent.document.name)
 
 
-def fate(arriving: RenameIntent, source: Record) -> Fate:
+def fate(intent: RenameIntent, source: Record) -> Fate:
     """What an arriving model is, given the settled record of the key it comes from."""
-    if arriving.operation in source.operations:
+    if intent.operation in source.operations:
         return Fate.COMMITTED
-    if source.operations and source.operations[-1] == arriving.base:
+    if source.operations and source.operations[-1] == intent.base:
         return Fate.PENDING
     return Fate.VOID
 
@@ -72,17 +72,17 @@ class RenameResolver:
         A committed one becomes a model, as if step 3 were done, and a void one a tombstone, as if
         it had been withdrawn. A pending one stays, and counts as absent.
         """
-        arriving = entry.content
-        if not isinstance(arriving, RenameIntent):
+        intent = entry.content
+        if not isinstance(intent, RenameIntent):
             return entry
-        match fate(arriving, self._source(arriving).record):
+        match fate(intent, self._source(intent).record):
             case Fate.PENDING:
                 return entry
             case Fate.VOID:
-                gone = Tombstone(name=arriving.document.name)
-                return self._records.remember(_settled(entry, arriving, gone))
+                tombstone = Tombstone(name=intent.document.name)
+                return self._records.remember(_settled(entry, intent, tombstone))
             case Fate.COMMITTED:
-                return self._records.remember(arrived(entry, arriving))
+                return self._records.remember(arrived(entry, intent))
 
     def finish(self, entry: Entry) -> Entry:
         """The settled entry, in the bucket too if that is possible: it counts either way."""
@@ -111,27 +111,27 @@ class RenameResolver:
             case Tombstone() as gone:
                 self._chunks.keep_deleted(gone)
 
-    def make_void(self, arriving: RenameIntent) -> None:
+    def make_void(self, intent: RenameIntent) -> None:
         """Writes the source of a pending arrival unchanged, so that it cannot be committed."""
 
         def touch(entry: Entry) -> Content | None:
-            if fate(arriving, entry.record) is not Fate.PENDING:
+            if fate(intent, entry.record) is not Fate.PENDING:
                 return None
             return entry.content
 
-        key = self._layout.model(arriving.source)
+        key = self._layout.model(intent.source)
         self._records.commit(key, touch, settle=self.settle)
 
-    def _source(self, arriving: RenameIntent) -> Entry:
+    def _source(self, intent: RenameIntent) -> Entry:
         # The source may itself have arrived without being finished. This ends: an arrival is only
         # ever written from a model, and over a tombstone only once that rename is finished.
-        return self.settle(self._records.read(self._layout.model(arriving.source)))
+        return self.settle(self._records.read(self._layout.model(intent.source)))
 
 
-def arrived(entry: Entry, arriving: RenameIntent) -> Entry:
+def arrived(entry: Entry, intent: RenameIntent) -> Entry:
     """The entry of a committed arrival, as the model that it is."""
-    model = Model(document=arriving.document, log=arriving.log)
-    return _settled(entry, arriving, model)
+    model = Model(document=intent.document, log=intent.log)
+    return _settled(entry, intent, model)
 
 
 def finishing(entry: Entry) -> Content | None:
@@ -139,7 +139,7 @@ def finishing(entry: Entry) -> Content | None:
     return entry.content if entry.unfinished else None
 
 
-def _settled(entry: Entry, arriving: RenameIntent, content: Model | Tombstone) -> Entry:
+def _settled(entry: Entry, intent: RenameIntent, content: Model | Tombstone) -> Entry:
     # Whoever settles it gets the same record, so that it does not matter who writes it down.
-    record = entry.record.then(arriving.operation, content)
+    record = entry.record.then(intent.operation, content)
     return attrs.evolve(entry, record=record, unfinished=True)

@@ -240,16 +240,16 @@ class S3Store:
     def _listing(self, listed: frozenset[str] | None) -> Listing:
         """The models that can match; raises if one that is asked for by name cannot be read."""
         few = _few(listed)
-        found = self._index.all() if few is None else self._index.some(few)
+        listing = self._index.all() if few is None else self._index.some(few)
         if listed is None:
-            for entry in found.damaged:
+            for entry in listing.damaged:
                 self._damage.note(entry.key, str(entry.etag), str(entry.damage))
-            return found
-        wanted = {self._prefix.layout.model(name) for name in filter(_legal, listed)}
-        for entry in found.damaged:
-            if entry.key in wanted:
+            return listing
+        keys = {self._prefix.layout.model(name) for name in filter(_legal, listed)}
+        for entry in listing.damaged:
+            if entry.key in keys:
                 raise StoreCorruptedError(str(entry.damage))
-        return Listing(tuple(each for each in found.models if each.document.name in listed))
+        return Listing(tuple(each for each in listing.models if each.document.name in listed))
 
     def _page(
         self, query: Query, rows: Iterable[EntityT], prompts: AbstractSet[str]

@@ -53,7 +53,7 @@ _SQLITE_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name N
 
 
 @attrs.frozen
-class Found:
+class Contents:
     """What a database that could hold a registry holds: one, or nothing."""
 
     tables: frozenset[str]
@@ -70,7 +70,7 @@ class Found:
             raise NotPermittedError(self.obstacle)
 
 
-def look(ask: Ask, dialect: str) -> Found:
+def look(ask: Ask, dialect: str) -> Contents:
     """What is in a database; nothing is changed.
 
     Raises:
@@ -79,24 +79,24 @@ def look(ask: Ask, dialect: str) -> Found:
         NotPermittedError: no schema of it can be used.
         BackendError: it holds the tables of somebody else.
     """
-    found = _in_sqlite(ask) if dialect == "sqlite" else _in_postgresql(ask)
-    if found.tables and ALEMBIC_VERSION_TABLE not in found.tables:
+    contents = _in_sqlite(ask) if dialect == "sqlite" else _in_postgresql(ask)
+    if contents.tables and ALEMBIC_VERSION_TABLE not in contents.tables:
         raise BackendError(
             "The database holds tables that are not a registry's "
-            f"({', '.join(sorted(found.tables)[:5])}): give the registry a database of its own"
+            f"({', '.join(sorted(contents.tables)[:5])}): give the registry a database of its own"
         )
-    return found
+    return contents
 
 
-def _in_sqlite(ask: Ask) -> Found:
+def _in_sqlite(ask: Ask) -> Contents:
     ((encoding,),) = ask("PRAGMA encoding")
     _require_encoding(encoding, "UTF-8")
-    return Found(frozenset(name for (name,) in ask(_SQLITE_TABLES)))
+    return Contents(frozenset(name for (name,) in ask(_SQLITE_TABLES)))
 
 
-def _in_postgresql(ask: Ask) -> Found:
-    ((announced,),) = ask("SELECT version()")
-    require_postgresql(announced)
+def _in_postgresql(ask: Ask) -> Contents:
+    ((version,),) = ask("SELECT version()")
+    require_postgresql(version)
     ((encoding, role, search_path, schema, may_create, listed),) = ask(_POSTGRESQL)
     _require_encoding(encoding, "UTF8")
     if schema is None:
@@ -117,10 +117,10 @@ def _in_postgresql(ask: Ask) -> Found:
             f"The tables in the schema '{schema}' belong to another role than '{role}', and only "
             "their owner can change them: upgrade as that role"
         )
-    return Found(frozenset(tables), obstacle)
+    return Contents(frozenset(tables), obstacle)
 
 
-def require_postgresql(announced: str) -> None:
+def require_postgresql(version_text: str) -> None:
     """Returns when what a server says of itself, its `version()`, is that of a supported one.
 
     What calls itself PostgreSQL, and has a version of it that is supported, is taken at its word.
@@ -128,10 +128,10 @@ def require_postgresql(announced: str) -> None:
     Raises:
         UnsupportedBackendError: it is another engine, or too old.
     """
-    version = re.match(r"PostgreSQL (\d+)", announced)
+    version = re.match(r"PostgreSQL (\d+)", version_text)
     if version is not None and int(version[1]) >= OLDEST_POSTGRESQL:
         return
-    shown = re.sub(r"[^ -~]", "?", announced[:_MOST_SHOWN])
+    shown = re.sub(r"[^ -~]", "?", version_text[:_MOST_SHOWN])
     raise UnsupportedBackendError(
         f"The database server is '{shown}'. A registry needs PostgreSQL {OLDEST_POSTGRESQL} or "
         f"newer, and has been run on {OLDEST_POSTGRESQL} to {NEWEST_POSTGRESQL}"

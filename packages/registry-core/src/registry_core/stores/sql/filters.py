@@ -89,10 +89,10 @@ def shape(filter: Filter) -> Shape:  # noqa: A002 the word of the language
 
 def values(filter: Filter, driver: Driver) -> dict[str, Any]:  # noqa: A002 as above
     """The values that a statement of this filter's shape takes."""
-    found: dict[str, Any] = {f"key{index}": key for key, index in _keys(filter).items()}
+    parameters: dict[str, Any] = {f"key{index}": key for key, index in _keys(filter).items()}
     for index, comparison in enumerate(filter):
-        found |= _values(index, comparison, driver)
-    return found
+        parameters |= _values(index, comparison, driver)
+    return parameters
 
 
 def _keys(filter: Filter) -> dict[str, int]:  # noqa: A002 as above
@@ -189,13 +189,13 @@ def index_column(term: Term, entity: FromClause) -> ColumnElement[Any]:
 def indexed(terms: Shape) -> list[int]:
     """The places of what an index narrows down, those first that leave fewest rows."""
     narrowness = {Op.EQ: 0, Op.IN: 1, Op.LIKE: 2}
-    found = [
+    places = [
         place
         for place, term in enumerate(terms)
         if term.field in _INDEXED and (term.op in (Op.EQ, Op.IN) or term.by_prefix)
     ]
     # Most models have few versions.
-    return sorted(found, key=lambda place: (narrowness[terms[place].op], terms[place].field))
+    return sorted(places, key=lambda place: (narrowness[terms[place].op], terms[place].field))
 
 
 def leaves_one_row(terms: Shape, kind: Entity) -> bool:

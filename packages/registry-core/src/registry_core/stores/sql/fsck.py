@@ -99,16 +99,16 @@ class SqlFsck:
         if self._database.driver.dialect.name != "sqlite":
             return
         try:
-            told = self._read("PRAGMA integrity_check(100)")
+            rows = self._read("PRAGMA integrity_check(100)")
         except StoreCorruptedError as error:
-            told = [(str(error),)]
-        for (detail,) in told:
+            rows = [(str(error),)]
+        for (detail,) in rows:
             if detail != "ok":
                 yield _finding("damaged-database", "the file", str(detail))
 
     def _missing_parts(self) -> Iterator[Finding]:
-        told = self._read(_PRESENT[self._database.driver.dialect.name])
-        present = {name for (text,) in told for name in _CONSTRAINT.findall(text or "")}
+        rows = self._read(_PRESENT[self._database.driver.dialect.name])
+        present = {name for (text,) in rows for name in _CONSTRAINT.findall(text or "")}
         for table in metadata.sorted_tables:
             for name in _parts(table):
                 if name not in present:
@@ -119,9 +119,9 @@ class SqlFsck:
 
     def _rows(self, check: Check, *, repair: bool) -> Iterator[Finding]:
         keys = key_of(check.table)
-        found = self._select(_at_most(MOST_FINDINGS + 1, check.query))
-        self._note_more(check.problem, check.table, len(found))
-        for row in found[:MOST_FINDINGS]:
+        rows = self._select(_at_most(MOST_FINDINGS + 1, check.query))
+        self._note_more(check.problem, check.table, len(rows))
+        for row in rows[:MOST_FINDINGS]:
             key, rest = row[: len(keys)], row[len(keys) :]
             values = {column.name: value for column, value in zip(keys, key, strict=True)}
             mend = None if check.repair is None else partial(self._write, check.repair, values)
@@ -155,9 +155,9 @@ class SqlFsck:
         after: dict[str, Any] = {
             f"after_{key.name}": 0 if key.type.python_type is int else "" for key in keys
         }
-        while found := self._select(query, after):
+        while rows := self._select(query, after):
             values: dict[str, Any] = {}
-            for *key, text, stored in found:
+            for *key, text, stored in rows:
                 values = {column.name: value for column, value in zip(keys, key, strict=True)}
                 yield values, text, stored
             after = {f"after_{name}": value for name, value in values.items()}
@@ -166,14 +166,14 @@ class SqlFsck:
         self, table: Table, column: Column[Any], rule: Callable[[str], object]
     ) -> Iterator[Finding]:
         query = _at_most(BATCH_ROWS, select(column).distinct().order_by(column))
-        found = self._select(query)
-        while found:
-            for (word,) in found:
+        rows = self._select(query)
+        while rows:
+            for (word,) in rows:
                 try:
                     rule(word)
                 except InvalidArgumentError as error:
                     yield _finding("illegal-value", f"{table.name}.{column.name}", str(error))
-            found = self._select(query.where(column > param("after")), {"after": found[-1][0]})
+            rows = self._select(query.where(column > param("after")), {"after": rows[-1][0]})
 
     def _webhooks(self) -> Iterator[Finding]:
         for row in self._select(select(*(webhooks.c[name] for name in WEBHOOK_FIELDS))):
@@ -186,14 +186,14 @@ class SqlFsck:
 
     def _guarded(self, table: Table, findings: Iterator[Finding]) -> list[Finding]:
         """The findings, up to where the table cannot be read."""
-        found: list[Finding] = []
+        collected: list[Finding] = []
         try:
-            found.extend(findings)
+            collected.extend(findings)
         except StoreCorruptedError as error:
             if table.name not in self._unread:
-                found.append(_finding("damaged-database", table.name, str(error)))
+                collected.append(_finding("damaged-database", table.name, str(error)))
             self._unread.add(table.name)
-        return found
+        return collected
 
     def _count(self, tables: tuple[Table, ...]) -> int:
         try:
@@ -202,8 +202,8 @@ class SqlFsck:
             return 0
         return sum(int(count) for ((count,),) in counts)
 
-    def _note_more(self, problem: str, table: Table, found: int) -> None:
-        if found > MOST_FINDINGS:
+    def _note_more(self, problem: str, table: Table, count: int) -> None:
+        if count > MOST_FINDINGS:
             self._notes.append(
                 f"More than {MOST_FINDINGS} rows of {table.name} have the problem {problem}: "
                 "repair these, and check again"

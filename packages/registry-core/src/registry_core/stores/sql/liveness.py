@@ -43,20 +43,20 @@ def has_server(pgconn: PGconn) -> bool:
 
 def parameters(pgconn: PGconn) -> dict[str, Any]:
     """What another connection to the same place is made with."""
-    given = {
+    options = {
         option.keyword.decode(): option.val.decode()
         for option in pgconn.info
         if option.val is not None
     }
     # Whatever answers there is to be looked at.
-    return given | {"connect_timeout": _CONNECT_SECONDS, "target_session_attrs": "any"}
+    return options | {"connect_timeout": _CONNECT_SECONDS, "target_session_attrs": "any"}
 
 
 def has_session(observer: psycopg.Connection[Any], pid: int) -> bool:
     """Whether the server that the observer is connected to may run the session of that number."""
-    found = observer.execute(_SESSIONS, [pid]).fetchone()
-    assert found is not None
-    own, is_there = found
+    row = observer.execute(_SESSIONS, [pid]).fetchone()
+    assert row is not None
+    own, is_there = row
     return bool(is_there) or own != observer.info.backend_pid
 
 

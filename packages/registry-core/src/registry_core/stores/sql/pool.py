@@ -190,9 +190,9 @@ class Pool:
             # A server that hangs is not asked again.
             has_hung = now - began > RECONNECT_SECONDS
             pause = deadline - now if self._open else min(RECONNECT_EVERY_SECONDS, give_up - now)
-            given = self._given_back(pause)
-            if given is not None:
-                return given
+            connection = self._given_back(pause)
+            if connection is not None:
+                return connection
             if has_hung or time.monotonic() >= (deadline if self._open else give_up):
                 raise self._none_to_be_had()
 

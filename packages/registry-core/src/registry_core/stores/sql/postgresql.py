@@ -411,8 +411,10 @@ class PostgresqlConnection:
 
     def _is_read_only(self) -> bool:
         # Told from PostgreSQL 14 on, with the next answer after it has changed.
-        told = self.raw.pgconn.parameter_status
-        return told(b"default_transaction_read_only") == b"on" or told(b"in_hot_standby") == b"on"
+        status = self.raw.pgconn.parameter_status
+        return (
+            status(b"default_transaction_read_only") == b"on" or status(b"in_hot_standby") == b"on"
+        )
 
     def close(self) -> None:
         """See `Connection`."""

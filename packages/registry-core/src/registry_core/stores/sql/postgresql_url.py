@@ -46,11 +46,11 @@ def parameters(url: str) -> dict[str, Any]:
     rest = url.partition(":")[2]
     _check_form(url, rest)
     try:
-        given = conninfo_to_dict(f"postgresql:{rest}")
+        options = conninfo_to_dict(f"postgresql:{rest}")
     except psycopg.Error:
         raise _malformed(url, _reason(rest)) from None
-    _check_values(url, given)
-    return given
+    _check_values(url, options)
+    return options
 
 
 def _check_form(url: str, rest: str) -> None:
@@ -93,12 +93,12 @@ def _reason(rest: str) -> str:
     return "libpq does not understand it"
 
 
-def _check_values(url: str, given: Mapping[str, Any]) -> None:
+def _check_values(url: str, options: Mapping[str, Any]) -> None:
     for name in _NUMBERS:
-        if not re.fullmatch(r"-?\d{1,9}", str(given.get(name, 0))):
+        if not re.fullmatch(r"-?\d{1,9}", str(options.get(name, 0))):
             raise _malformed(url, f"'{name}' takes a number")
     try:
-        attempt = PGconn.connect_start(make_conninfo(**{**given, **_NOWHERE}).encode())
+        attempt = PGconn.connect_start(make_conninfo(**{**options, **_NOWHERE}).encode())
     except psycopg.Error:
         raise _malformed(url, "libpq does not understand it") from None
     said = attempt.get_error_message()
@@ -107,8 +107,8 @@ def _check_values(url: str, given: Mapping[str, Any]) -> None:
         return
     words = set(re.findall(r"[a-z_]+", said))
     names = sorted(words & {option.keyword.decode() for option in Conninfo.get_defaults()})
-    told = " and ".join(f"'{name}'" for name in names) or "a parameter"
-    raise _malformed(url, f"libpq does not take the value of {told}")
+    named = " and ".join(f"'{name}'" for name in names) or "a parameter"
+    raise _malformed(url, f"libpq does not take the value of {named}")
 
 
 def _malformed(url: str, reason: str) -> InvalidUrlError:

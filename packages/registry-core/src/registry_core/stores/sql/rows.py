@@ -68,7 +68,7 @@ def model_version(row: Row) -> ModelVersion:
 def registered_model(row: Row) -> RegisteredModel:
     """The model in a row of `statements.model_columns`; raises as `model_version`."""
     latest, aliases = _loaded(row[LATEST_VERSIONS]), _by_key(_loaded(row[MODEL_ALIASES]))
-    found = {document[0][_STAGE]: document for document in latest or () if document}
+    by_stage = {document[0][_STAGE]: document for document in latest or () if document}
     named: dict[int, list[str]] = {}
     for alias, number in aliases.items():
         named.setdefault(number, []).append(alias)
@@ -80,7 +80,7 @@ def registered_model(row: Row) -> RegisteredModel:
                 _by_key(tags),
                 tuple(sorted(names)) if (names := named.get(fields[_VERSION])) else (),
             )
-            for fields, tags in [found[stage] for stage in _STAGES if stage in found]
+            for fields, tags in [by_stage[stage] for stage in _STAGES if stage in by_stage]
         ]
     )
     return model

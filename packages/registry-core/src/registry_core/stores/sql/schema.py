@@ -55,14 +55,14 @@ _in_this_process = threading.Lock()
 class State:
     """What a database holds."""
 
-    found: checks.Found
+    contents: checks.Contents
     revision: str | None
     """None when it is empty, or when it was not set up to the end."""
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing in it."""
-        return not self.found.tables
+        return not self.contents.tables
 
     @property
     def is_ready(self) -> bool:
@@ -180,7 +180,7 @@ def _may_change(state: State) -> bool:
     if not state.is_older:
         state.require_head()
         return False
-    state.found.require_changeable()
+    state.contents.require_changeable()
     return True
 
 
@@ -210,6 +210,6 @@ def _run_alembic(connection: Connection, revision: str = "head") -> None:
 
 def _state(ask: checks.Ask, driver: Driver) -> State:
     """What a database holds that may hold a registry."""
-    found = checks.look(ask, driver.dialect.name)
-    revisions = ask(_REVISION) if found.tables else ()
-    return State(found, revision=revisions[0][0] if revisions else None)
+    contents = checks.look(ask, driver.dialect.name)
+    revisions = ask(_REVISION) if contents.tables else ()
+    return State(contents, revision=revisions[0][0] if revisions else None)

@@ -193,8 +193,8 @@ def _is_common(shape: Shape, start: _Start) -> ColumnElement[bool]:
     rows = _rows_of(shape, start, counted, one, by_index_alone=True)
     beyond = exists(rows.limit(literal(1)).offset(literal(RARE)))
     name = f"common_{'tag' if start.is_tag else 'attribute'}{start.place}"
-    found = select(beyond.label("is_common")).cte(name)
-    return select(found.c.is_common).scalar_subquery()
+    common = select(beyond.label("is_common")).cte(name)
+    return select(common.c.is_common).scalar_subquery()
 
 
 def _rows_of(
@@ -233,9 +233,9 @@ def _from_start(shape: Shape, start: _Start, conditions: list[ColumnElement[bool
     """The page from all that a start finds, of which the last condition says that it is little."""
     kind = shape.kind
     source: FromClause = (kind.tags if start.is_tag else kind.table).alias("f")
-    wanted = [source.c[name] for name in kind.keys] if start.is_tag else list(source.c)
-    found = (
-        _rows_of(shape, start, source, select(*wanted))
+    columns = [source.c[name] for name in kind.keys] if start.is_tag else list(source.c)
+    rows = (
+        _rows_of(shape, start, source, select(*columns))
         # No row is lost when it is rare, and the database learns how few there are.
         .limit(limit_if(*conditions, literal(RARE)))
         .offset(literal(0))
@@ -243,22 +243,22 @@ def _from_start(shape: Shape, start: _Start, conditions: list[ColumnElement[bool
     )
     keys = filters.narrowest_keys(shape.terms)
     if not start.is_tag:
-        return _selected(shape, found, [*conditions, *_tagged(shape, found, keys)])
+        return _selected(shape, rows, [*conditions, *_tagged(shape, rows, keys)])
     keys.remove(start.place)
-    entity, joined = _fetched(shape, found)
+    entity, joined = _fetched(shape, rows)
     tagged = _tagged(shape, entity, keys)
     return _selected(shape, entity, [*conditions, *tagged], source=joined)
 
 
-def _fetched(shape: Shape, found: FromClause) -> tuple[FromClause, FromClause]:
+def _fetched(shape: Shape, rows: FromClause) -> tuple[FromClause, FromClause]:
     """The rows of which the keys were found, and what to select them from: each by its key."""
     kind, table = shape.kind, shape.kind.table.alias("e")
-    same = and_(*(found.c[name] == table.c[name] for name in kind.keys))
+    same = and_(*(rows.c[name] == table.c[name] for name in kind.keys))
     if not shape.goes_by_cost:
-        return table, found.join(table, same)
+        return table, rows.join(table, same)
     # Else it may read the whole table beside what was found.
-    entity = select(table).where(same).limit(literal(1)).correlate(found).lateral("e")
-    return entity, found.join(entity, true())
+    entity = select(table).where(same).limit(literal(1)).correlate(rows).lateral("e")
+    return entity, rows.join(entity, true())
 
 
 def _led(shape: Shape, lead: int, starts: list[_Start]) -> FromClause:

@@ -119,13 +119,13 @@ def lead_is_forwards(shape: Shape, field: str) -> bool | None:
     """Whether the index on a field is read forwards for the page; None if it does not help."""
     if shape.entity is not Entity.MODEL_VERSION:
         return None
-    wanted = [
+    lead = [
         (_COLUMNS[order.field], order.ascending) for order in shape.order_by if order.field != field
     ]
     for columns in _IN_ORDER.get(field, ()):
         backwards = [(name, not ascending) for name, ascending in columns]
         for is_forwards, index in ((True, list(columns)), (False, backwards)):
-            if index[: len(wanted)] == wanted:
+            if index[: len(lead)] == lead:
                 return is_forwards
     return None
 

@@ -253,8 +253,8 @@ class SqliteConnection:
             with contextlib.closing(
                 self.raw.execute(statement.text, statement.arguments(values))
             ) as cursor:
-                while found := cursor.fetchmany(ROWS_AT_A_TIME):
-                    if page.is_full_with(found):
+                while rows := cursor.fetchmany(ROWS_AT_A_TIME):
+                    if page.is_full_with(rows):
                         break
         except sqlite3.Error as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
