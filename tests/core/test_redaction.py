@@ -225,7 +225,7 @@ def test_a_parameter_is_named_unless_it_may_be_the_secret_itself() -> None:
         ("postgresql://u:p@w@h/db", "write %40"),
         ("postgresql://u:p/w@h/db", "write %2F"),
         ("postgresql:ann:pw@h", "no // after the scheme"),
-        ("postgresql://u:pw/db", "port is no number"),
+        ("postgresql://u:pw/db", "port is not a number"),
         ("postgresql://h/db?sslmod=require", "'sslmod', which libpq does not know"),
         ("postgresql://h/db?sslmode=requir", "the value of 'sslmode'"),
         ("postgresql://h/db?target_session_attrs=rw", "the value of 'target_session_attrs'"),

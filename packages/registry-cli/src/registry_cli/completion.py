@@ -51,7 +51,7 @@ def _names(ctx: click.Context, prefix: str) -> list[str]:
 
 
 def _is_safe(name: str) -> bool:
-    """Whether a shell can be offered a name that somebody else chose.
+    """Whether a shell can be offered a name that another user chose.
 
     What a terminal would act on, no shell is given. Bash puts a completion into the command line as
     it is, so it is offered only what it takes as one plain word.

@@ -49,7 +49,7 @@ def exit_code(error: BaseException) -> ExitCode:
 
 
 def message(error: BaseException) -> str:
-    """What to tell the user: the sentence of a registry's error, and what it points at below it.
+    """What the user reads: the sentence of a registry's error, and what it points at below it.
 
     Further lines are indented, so that no text in an error can begin a line of its own.
     """

@@ -255,13 +255,13 @@ def _cell(value: object) -> str:
 
 
 def _table_width() -> int | None:
-    """The columns that a table may take; None if nobody looks at it."""
+    """The columns that a table may take; None if the output is not a terminal."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 @contextmanager
 def progress(label: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Something to tell the bytes done and the bytes in all, shown as a bar; None in a pipe."""
+    """A `Progress` that is shown as a bar; None in a pipe."""
     if not sys.stderr.isatty():
         yield None
         return

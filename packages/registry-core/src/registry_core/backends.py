@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 DEFAULT_STORE_URL = "sqlite:///registry.db"
-"""Where a registry is kept when nobody says: a file in the working directory."""
+"""Where a registry is kept by default: a file in the working directory."""
 
 CONNECTIONS_VARIABLE = "REGISTRY_DATABASE_CONNECTIONS"
 """How many connections to a database a process may have, where its configuration says nothing."""
@@ -77,10 +77,10 @@ def connection_limit(
 ) -> int | None:
     """The most connections to use: the given number, else REGISTRY_DATABASE_CONNECTIONS.
 
-    None when nobody says: the backend has a default.
+    None where neither says so: the backend has a default.
 
     Raises:
-        InvalidArgumentError: it is no number from 1 to `MOST_DATABASE_CONNECTIONS`.
+        InvalidArgumentError: it is not a number from 1 to `MOST_DATABASE_CONNECTIONS`.
     """
     environ = os.environ if environ is None else environ
     text = str(limit) if limit is not None else environ.get(CONNECTIONS_VARIABLE, "")

@@ -1,7 +1,7 @@
 """What credentials may hold, wherever they come from: what a header can carry.
 
 Credentials often come from a file, with the line break that ends it: what surrounds a token, and a
-line break behind a name or password, is no part of them. What else does not fit into a header is
+line break behind a name or password, is not part of them. What else does not fit into a header is
 refused here, in words that repeat none of it: a library below would print it with its complaint.
 """
 

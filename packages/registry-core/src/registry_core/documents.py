@@ -9,7 +9,7 @@ Strategy: a document holds its versions as finished `ModelVersion` values, their
 so that reading and searching hand out what is there, and a change pays for what it touches: one
 shallow copy of the mapping and one new value per version that differs. A change that changes
 nothing (deleting an absent tag, setting an alias where it points already) returns the very same
-object, so `after is before` tells a store that there is nothing to write.
+object, so `after is before` means that there is nothing to write.
 """
 
 from __future__ import annotations

@@ -242,7 +242,7 @@ class ContentionError(ConflictError):
 class StoreUnavailableError(RegistryError):
     """The backend did not answer in time. The store works again by itself once the backend does.
 
-    Of a change nobody knows whether it was made, unless this is a `StoreBusyError`.
+    It is unknown whether a change was made, unless this is a `StoreBusyError`.
     `retry_after_seconds` is how long a client should wait before it asks again.
     """
 

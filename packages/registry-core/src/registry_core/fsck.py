@@ -25,7 +25,7 @@ class Finding:
     detail: str
     """What is wrong, for people."""
     repairable: bool
-    """Whether a repair puts it right without anybody losing anything that was acknowledged."""
+    """Whether a repair puts it right without losing anything that was acknowledged."""
     repaired: bool = False
 
 

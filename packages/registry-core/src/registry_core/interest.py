@@ -1,8 +1,8 @@
-"""Whether anybody still waits for a call: how a store learns that it may give up long work.
+"""Whether a caller still waits for a call: how a store learns that it may give up long work.
 
-Strategy: a client that hangs up cannot reach the thread that works for it. So whoever hands a call
-to a thread leaves a question there, and a store asks it now and then in the middle of what may take
-seconds.
+Strategy: a client that hangs up cannot reach the thread that works for it. So the code that hands a
+call to a thread leaves a question there, and a store asks it now and then in the middle of what may
+take seconds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _questions = _Questions()
 
 
 def is_wanted() -> bool:
-    """Whether the result of what this thread does is of use to anybody."""
+    """Whether a caller still waits for the result of what this thread does."""
     question = _questions.is_wanted
     return question is None or question()
 

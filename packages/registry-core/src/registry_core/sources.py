@@ -22,10 +22,10 @@ _LOCAL_HOSTS = ("localhost", "127.0.0.1", ".")
 
 
 def is_local(source: str) -> bool:
-    """Whether a source is a path on somebody's machine: no scheme, or `file:` without a host.
+    """Whether a source is a path on some machine: no scheme, or `file:` without a host.
 
     Raises:
-        InvalidArgumentError: the source is no URI, or names a file on another host.
+        InvalidArgumentError: the source is not a URI, or names a file on another host.
     """
     parts = _split(source)
     if parts.scheme not in ("", "file"):
@@ -77,7 +77,7 @@ def check_remote(source: str) -> None:
 
 
 def check_local(source: str, *, root: Path | None) -> None:
-    """Accept a path of this disk from somebody whose disk it is not: only in `root`, if any.
+    """Accept a path of this disk from a caller on another machine: only in `root`, if any.
 
     The path is absolute, in its normal form, and no link leads out of `root`.
     """

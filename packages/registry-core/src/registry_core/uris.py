@@ -42,7 +42,7 @@ def is_model_uri(text: str) -> bool:
 
 
 def has_host(text: str) -> bool:
-    """Whether a text is `models://host/...`, which means the registry of somebody else."""
+    """Whether a text is `models://host/...`, which means another registry."""
     return text[: len(SCHEME) + 1].lower() == f"{SCHEME}/" and bool(_split(text)[0])
 
 

@@ -17,7 +17,7 @@ def parse_filter(text: str | None, entity: Entity) -> Filter:
     """The filter that a text means for an entity; None and the empty text match everything.
 
     Raises:
-        InvalidArgumentError: the text is no filter, or asks what the entity cannot answer; as a
+        InvalidArgumentError: the text is not a filter, or asks what the entity cannot answer; as a
             `FilterSyntaxError` where a part of the text is at fault.
     """
     if not text:

@@ -48,7 +48,7 @@ def text_list(source: str) -> tuple[str, ...]:
     """The texts of a list literal; the parentheses are balanced.
 
     Raises:
-        InvalidArgumentError: it is empty, has other elements than texts, or is no literal.
+        InvalidArgumentError: it is empty, has other elements than texts, or is not a literal.
     """
     value = _List(source).item()
     items = value if isinstance(value, tuple) else (value,)

@@ -18,7 +18,7 @@ def parse_order_by(clauses: Sequence[str], entity: Entity) -> tuple[OrderBy, ...
     """The order that the texts ask for, or else the entity's own; always a total one.
 
     Raises:
-        InvalidArgumentError: a text is no sort key and direction, or two name the same field.
+        InvalidArgumentError: a text is not a sort key and direction, or two name the same field.
     """
     known = fields.FIELDS[entity]
     order = tuple(_order_by(clause, known) for clause in clauses) or known.default_order

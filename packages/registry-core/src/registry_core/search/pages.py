@@ -1,4 +1,4 @@
-"""Reading a search page by page, from a store that may be anybody's."""
+"""Reading a search page by page, from a store that may be a third party's."""
 
 from __future__ import annotations
 

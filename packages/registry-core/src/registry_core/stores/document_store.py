@@ -65,7 +65,7 @@ class MappingStore(ABC):
 
     @abstractmethod
     def _writing(self) -> AbstractContextManager[Content]:
-        """Return a context in which nobody else writes, entered with the content.
+        """Return a context that excludes other writers, entered with the content.
 
         What the block makes of the content is kept durably when it ends, and dropped when it
         raises.

@@ -1,4 +1,4 @@
-"""Who calls, as far as the connection and the proxies before it tell."""
+"""Who calls, as far as the connection and the proxies before it show."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Caller:
         """The address that the request comes from; empty where there is none.
 
         Every proxy adds the address that it was called from at the end of X-Forwarded-For, and what
-        stands before may be anybody's invention. So it is read from its end, for as long as the
+        stands before may be forged. So it is read from its end, for as long as the
         address that wrote an entry is a proxy's.
         """
         client = self._scope.get("client")
@@ -42,8 +42,8 @@ class Caller:
         return address
 
     def has_hung_up(self) -> bool:
-        """Whether nobody waits for the answer any more, as far as is known."""
-        # ASGI tells by a message, which comes after the whole body. uvicorn knows it before: what
+        """Whether no client waits for the answer any more, as far as is known."""
+        # ASGI says so by a message, which comes after the whole body. uvicorn knows it before: what
         # receives belongs to the object that answers.
         return bool(getattr(getattr(self._receive, "__self__", None), "disconnected", False))
 

@@ -1,8 +1,8 @@
-"""Secrets that people choose: kept as scrypt keys, and compared without holding anybody up.
+"""Secrets that people choose: kept as scrypt keys, and compared without holding up the event loop.
 
 Strategy: scrypt costs tens of milliseconds on purpose. It runs in one thread, so guessing takes one
-core at most from everybody else; names take turns, so whoever is guessed at waits for the guesses
-and others do not; and a name that is not known costs the same as one that is.
+core at most from everybody else; names take turns, so the user who is guessed at waits for the
+guesses and others do not; and a name that is not known costs the same as one that is.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from registry_server.http.responses import RequestRefusedError
 from registry_server.process.threads import Threads
 
 WAITING_MOST = 32
-"""Comparisons that may wait: seconds of work. Further ones are told to come back."""
+"""Comparisons that may wait: seconds of work. Further ones get 429."""
 
 _SCRYPT_MEMORY_BYTES = 256 * 1024 * 1024
 """The most memory that a line of the file may ask scrypt to take."""

@@ -6,7 +6,7 @@ salt and key in hex, as `scrypted` gives it. Long random secrets are safe as sha
 people choose want scrypt, which is slow on purpose.
 
 Strategy: comparing is constant-time, and where any secret is scrypt every wrong one costs an
-scrypt, also for a name that is not in the file: neither answers nor their times tell who exists. As
+scrypt, also for a name that is not in the file: neither answers nor their times show who exists. As
 Bearer, which would mean trying every name, scrypt is not offered. Credentials that were right are
 remembered, and accepted whatever others do. Wrong ones are remembered too, so that a client with an
 old password costs nothing. What is left are guesses, whose number is bounded (`guessing`).
@@ -60,7 +60,7 @@ _NO_CLAIM = _Claim(None, None, _NOBODY)
 
 
 class _Wrong:
-    """Credentials that were wrong, as digests that mean nothing to anybody else."""
+    """Credentials that were wrong, as digests that mean nothing outside this process."""
 
     def __init__(self) -> None:
         self._secret = os.urandom(32)
@@ -102,7 +102,8 @@ class Users:
         """The users in a file.
 
         Raises:
-            SettingsError: the file cannot be read, or a line in it; or anybody may read it.
+            SettingsError: the file cannot be read, or a line in it; or every user of the machine
+            may read it.
         """
         try:
             with Path(path).open(encoding="utf-8") as file:

@@ -68,7 +68,7 @@ def not_satisfiable(info: FileInfo) -> Response:
 
 
 def file_headers(info: FileInfo) -> Headers:
-    """What is told of a file, apart from its length."""
+    """The headers of a file, apart from its length."""
     headers = [
         (b"content-type", _content_type(info.path)),
         (b"content-disposition", _disposition(info.path.rpartition("/")[2])),
@@ -82,7 +82,7 @@ def file_headers(info: FileInfo) -> Headers:
 
 
 class HeadOfFile:
-    """An ASGI application that tells of a file, and does not send it."""
+    """An ASGI application that sends the headers of a file, and not its bytes."""
 
     def __init__(self, info: FileInfo) -> None:
         self._headers = [*file_headers(info), (b"content-length", b"%d" % (info.size or 0))]

@@ -4,7 +4,7 @@ Strategy: these routes move bytes, not JSON, so they are one application mounted
 operations. A path is taken from the undecoded request line and decoded exactly once; then
 `artifact_path` refuses every spelling but one. Bytes pass in pieces between the event loop and
 threads of these routes' own, which have one only while there is a piece to read or to write: so a
-file of any size holds little, and slow clients keep nobody waiting, here or elsewhere.
+file of any size holds little, and slow clients keep no other request waiting, here or elsewhere.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ TRANSFER_THREADS = 32
 """Pieces of files that one worker reads and writes at a time; further ones wait."""
 
 CALL_THREADS = 16
-"""Other calls to the artifact store that one worker makes at a time, so that whoever lists or
+"""Other calls to the artifact store that one worker makes at a time, so that a client that lists or
 removes files does not wait for those who move them."""
 
 UPLOADS_MAX_BYTES = 192 * 1024 * 1024
@@ -344,7 +344,7 @@ def _text(fields: Mapping[str, Any], key: str) -> str:
 
 
 def _sendable(value: str, parameter: str) -> str:
-    """Accept what can be told to a bucket: it goes into a URL or XML."""
+    """Accept what can be sent to a bucket: it goes into a URL or XML."""
     return validation.text(value, parameter=parameter, max_length=_TEXT_MAX_LENGTH)
 
 

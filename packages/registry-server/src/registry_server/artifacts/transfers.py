@@ -2,7 +2,7 @@
 
 Strategy: a transfer that has begun holds a file or a connection to a bucket, and some memory, but
 no thread while it waits for its client. When no place is left, the slowest transfer ends in favour
-of one that waits, if its client is slow; nobody can keep places by doing little with them.
+of one that waits, if its client is slow; no client can keep places by doing little with them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from registry_server.http.responses import RequestRefusedError
 from registry_server.process.connection import Connection
 
 PATIENCE_SECONDS = 20.0
-"""How long a transfer waits for a place before its client is told to try again."""
+"""How long a transfer waits for a place before its client is asked to try again."""
 
 _LOOK_SECONDS = 0.5
 """Between two looks for a transfer that may end in favour of another one."""

@@ -1,8 +1,8 @@
 """Counts of requests by operation and status, and how long they took, in Prometheus's text format.
 
-Strategy: a scrape reaches one worker, whichever takes the connection, but asks about the server.
-So each worker counts in a file of its own, mapped into memory, in a directory that the workers of
-one server share, and whoever is scraped adds up the files. Files of dead workers stay: counters
+Strategy: a scrape reaches one worker, whichever takes the connection, but asks about the server. So
+each worker counts in a file of its own, mapped into memory, in a directory that the workers of one
+server share, and the worker that is scraped adds up the files. Files of dead workers stay: counters
 may not fall. Every worker has the same operations, so the layout is known and needs no format.
 """
 

@@ -1,7 +1,7 @@
 """What every request passes before any handler: who may ask, from where, and what is counted.
 
-Strategy: a registry on a loopback or private address is reachable from the browser of whoever can
-reach it. A page of a foreign site can make that browser send requests; a name of the attacker's
+Strategy: a registry on a loopback or private address is reachable from the browser of anyone who
+can reach it. A page of a foreign site can make that browser send requests; a name of the attacker's
 that resolves to the address can even read the answers. So the Host must be a name that is known to
 be ours, and requests that change something may not come from a foreign page (contract 1.6).
 """
@@ -27,13 +27,13 @@ from registry_server.http.responses import RequestRefusedError, Response, failur
 from registry_server.process.settings import Network, is_loopback
 
 PROBES = frozenset({"/health", "/ready", "/version"})
-"""Paths that answer to everybody: a load balancer has no credentials and any Host."""
+"""Paths that answer without credentials: a load balancer has no credentials and any Host."""
 
 SERVER_INFO = frozenset({"/api/3.0/mlflow/server-info", "/ajax-api/3.0/mlflow/server-info"})
 """Paths that clients ask before they know anything about the server."""
 
 OPERATION = "operation"
-"""Where the state of a request has what it is counted as, if the route does not tell."""
+"""Where the state of a request has what it is counted as, if the route does not say."""
 
 _CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _API_PREFIXES = ("/api/", "/ajax-api/")
@@ -56,7 +56,7 @@ _PREFLIGHT = Response(
         (b"access-control-max-age", b"600"),
     ),
 )
-"""What a browser is told that asks before it sends a request for a page."""
+"""The answer to a browser that asks before it sends a request for a page."""
 
 
 class Middleware:
@@ -111,7 +111,7 @@ class Middleware:
                 status = message["status"]
                 message["headers"] = [*message["headers"], *added]
             elif message["type"] == "http.response.body" and not message.get("more_body", False):
-                # Before the client has it: whoever was answered finds the request counted.
+                # Before the client has it: a client that got its answer finds the request counted.
                 count()
             await send(message)
 
@@ -186,7 +186,7 @@ class Middleware:
 
 
 def _headers(scope: HTTPScope) -> dict[bytes, bytes]:
-    # Of a repeated header the first counts, as for whoever set it before a proxy added its own.
+    # Of a repeated header the first counts: a client set it before a proxy added its own.
     headers: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:
         headers.setdefault(name, value)
@@ -261,7 +261,7 @@ def _hostname(url: str) -> str | None:
     """The host in a URL, lower case and without port; None if there is none."""
     try:
         parts = urllib.parse.urlsplit(url)
-        _ = parts.port  # raises for what is no port
+        _ = parts.port  # raises for what is not a port
     except ValueError:
         return None
     return None if parts.path or parts.username is not None else parts.hostname

@@ -2,8 +2,8 @@
 
 Strategy: MLflow's client repeats a call seven times and, where the server names a time, waits
 exactly that long before each. Always one second, and it gives up a database that is restarted
-within seven. So it is told to wait as long again as the store has been away by now: a short outage
-is over soon, and a long one, as of a failover, is survived for a minute.
+within seven. So the answer asks it to wait as long again as the store has been away by now: a short
+outage is over soon, and a long one, as of a failover, is survived for a minute.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from collections.abc import Callable
 from registry_core import StoreUnavailableError
 
 MIN_RETRY_AFTER_SECONDS = 1
-"""The shortest time a client is told to wait; the header has whole seconds, and 0 is no pause."""
+"""The shortest wait that a client is asked for; the header has whole seconds, and 0 means none."""
 
 MAX_RETRY_AFTER_SECONDS = 30
 """The longest. A client that begins with an outage then asks for the last time after 62 seconds;
-one that was told so shortly before its end waits needlessly for as long."""
+one that was asked so shortly before its end waits needlessly for as long."""
 
 _LULL_SECONDS = 5.0
 """How long nothing must fail, after a change has succeeded or after a client should have come back,

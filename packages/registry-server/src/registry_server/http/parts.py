@@ -20,7 +20,7 @@ from registry_server.http.operations import Operation
 from registry_server.process.loop_runner import LoopRunner
 
 ANONYMOUS = "anonymous"
-"""The actor of changes over HTTP on a server that asks nobody for a name."""
+"""The actor of changes over HTTP on a server without users."""
 
 
 @attrs.frozen(kw_only=True)

@@ -29,11 +29,11 @@ READY_SECONDS = 5.0
 """How long `/ready` waits for the store before it says no."""
 
 NOT_READY = "The store is not ready; the server's log has the reason."
-"""All that `/ready` says then: whoever asks has shown no credentials, and a driver's words name
+"""All that `/ready` says then: the client has shown no credentials, and a driver's words name
 hosts, users and databases."""
 
 REASON_LOGGED_SECONDS = 10.0
-"""How often the reason is logged: anybody may ask, as often as they like."""
+"""How often the reason is logged: any client may ask, as often as it likes."""
 
 _logger = logging.getLogger("registry_server")
 
@@ -51,7 +51,7 @@ SERVER_INFO_BODY: Json = {
 def probe_part(metrics: Metrics, document: Callable[[], Json]) -> Part:
     """The probe routes; `document` makes the OpenAPI document of an application that has started.
 
-    It is made when somebody first asks, since few workers are ever asked.
+    It is made for the first request, since few workers ever get one.
     """
     probes = _Probes()
 

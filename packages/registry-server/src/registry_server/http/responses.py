@@ -72,7 +72,7 @@ def success(value: Json) -> Response:
 
 
 def failure(error: Exception) -> Response:
-    """The answer to a request that failed. What is not our error is logged and not told."""
+    """The answer to a request that failed. What is not our error is logged and not sent."""
     if isinstance(error, RequestRefusedError):
         return error.reply()
     code = code_of(error)

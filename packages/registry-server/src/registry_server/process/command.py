@@ -46,11 +46,11 @@ _logger = logging.getLogger("registry_server")
 
 
 class StartError(Exception):
-    """The server cannot start; the message is for whoever starts it."""
+    """The server cannot start; the message is for the user who starts it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the server until it is told to end, then exits with 0; with 1 if it cannot start."""
+    """Runs the server until a signal ends it, then exits with 0; with 1 if it cannot start."""
     try:
         settings = from_arguments(sys.argv[1:] if arguments is None else arguments, os.environ)
         run(settings)
@@ -76,7 +76,7 @@ def run(settings: Settings) -> None:
     if settings.webhook_secret_key:
         SecretBox(settings.webhook_secret_key)
     if settings.local_source_root and not Path(settings.local_source_root).is_dir():
-        raise StartError(f"--local-source-root {settings.local_source_root} is no directory")
+        raise StartError(f"--local-source-root {settings.local_source_root} is not a directory")
     _check_limits(settings)
     _check_store(settings)
     configure_logging(settings)
@@ -92,7 +92,7 @@ def run(settings: Settings) -> None:
 def start_in_worker(app: Application, settings: Settings, counters: Path) -> None:
     """Starts an application with a store of this worker's own.
 
-    Exits with a code that tells the parent whether another worker may succeed.
+    Exits with a code that says to the parent whether another worker may succeed.
     """
     from registry_server.process.prefork import CANNOT_START  # noqa: PLC0415 see `_open`
 
@@ -116,7 +116,7 @@ def configure_logging(settings: Settings) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(Formatter())
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
-    # Uvicorn tells of every start and stop of each of its parts.
+    # Uvicorn logs every start and stop of each of its parts.
     logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, logging.root.level))
 
 
@@ -172,7 +172,7 @@ def _run_here(settings: Settings, listener: socket.socket) -> None:
     app.on_shutdown.append(registry.close)
     _spare_collector()
     server = WorkerServer(_config(settings, app))
-    # Uvicorn raises the signal that ended it again, when all is done: that is no failure.
+    # Uvicorn raises the signal that ended it again, when all is done: that is not a failure.
     for ending in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ending, lambda *_: None)
     server.run(sockets=[listener])
@@ -243,7 +243,7 @@ def _with_own_url(settings: Settings, listener: socket.socket) -> Settings:
     """The settings with the URL under which this machine's clients reach the server.
 
     Only where they would else be given a path of this machine: clients that load a model from a
-    path write into it. A bucket's URI is better than a URL that nobody else can reach.
+    path write into it. A bucket's URI is better than a URL that no client can reach.
     """
     root = artifacts_url(settings.store, settings.artifacts) or ""
     is_local = root.lower().startswith("file:") or (root != "" and "://" not in root)

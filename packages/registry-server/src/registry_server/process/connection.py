@@ -238,7 +238,7 @@ class Connection(HttpToolsProtocol):
     def _count_received(self) -> None:
         """Counts the bytes of a request that is not a short one."""
         if self.requests and not self._is_in_head and self.scope["method"] == "PUT":
-            # An artifact's, which nobody keeps.
+            # An artifact's, which is not kept.
             self._free_until = sys.maxsize
             return
         self.look(self.loop.time())

@@ -2,7 +2,7 @@
 
 Strategy: one timer looks at all connections once a second (see `connection`). Nothing is kept in
 order beside that. Who has been idle for longest is found out when a worker has as many connections
-as it takes, for some of them at a time: that costs nothing while nobody attacks.
+as it takes, for some of them at a time: that costs nothing without an attack.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Connections(set[Any]):
         self._holders: set[Connection] = set()
         self._is_relieving = False
         self._ending: set[Connection] = set()
-        """Those that have been told to end and are still there."""
+        """Those that are to end and are still there."""
         self._next: deque[tuple[Connection, Phase, int]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._ended: Counter[str] = Counter()

@@ -1,7 +1,7 @@
 """Lanes: threads for each kind of work, so that none keeps the others waiting.
 
 Strategy: a worker has few threads, and whatever runs in one keeps it: a search for seconds, a
-change for as long as somebody else has its model locked. So each kind of work has threads of its
+change for as long as another has its model locked. So each kind of work has threads of its
 own, and changes of one model may have but some of those for changes. What finds no thread waits in
 the event loop, where it costs little: in one queue per model, which take turns, so that a hundred
 changes of one model are not ahead of the one of another. A client that hangs up meanwhile is not

@@ -2,12 +2,13 @@
 
 Strategy: all workers listen on one socket, and the kernel wakes them all. Whoever comes first would
 take every connection that waits, and clients keep theirs: eight clients that come at once would
-all be with one worker, and the others idle. So workers tell each other how many connections they
+all be with one worker, and the others idle. So workers show each other how many connections they
 have, and one that has clearly more than another leaves it some milliseconds to take the next.
 
 `bench.sharing` compares this with simpler ways. With a socket for each worker (SO_REUSEPORT), and
 with a parent that passes connections on, half of the clients wait for a worker that hangs. Where
-whoever comes first takes one at a time, the p99 of 32 clients is more than half as long again.
+the worker that comes first takes one at a time, the p99 of 32 clients is more than half as long
+again.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ _WORKERS_MAX = 256
 """Workers that know of each other. Further ones take what comes."""
 
 _NOBODY = 2**31 - 1
-"""Where there is no worker, in place of how many connections it has: nobody has more."""
+"""Where there is no worker, in place of how many connections it has: no worker has more."""
 
 _BEATS_MAX = 2**31
 """After which beats are counted from 1 again; 0 is a worker that does not serve yet."""

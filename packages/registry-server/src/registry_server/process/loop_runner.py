@@ -1,4 +1,4 @@
-"""Calls in the event loop's own thread, for reads of a store that holds nobody up meanwhile.
+"""Calls in the event loop's own thread, for reads of a store that does not block it meanwhile.
 
 Strategy: the call runs in a greenlet. Where the store would wait for a socket, the greenlet pauses
 and the loop goes on; it is resumed when the socket is ready. Whatever needs more patience than

@@ -2,7 +2,7 @@
 
 Strategy: the parent loads what workers need and makes the application, then forks: so that is in
 memory once, as far as workers only read it. The parent has one thread and no open connection, so
-nothing is copied half done. It looks at its workers twice a second: each tells, from its event
+nothing is copied half done. It looks at its workers twice a second: each shows, from its event
 loop and in memory that both share, that it is alive.
 
 Of uvicorn this uses its `Server`, which each worker runs, and nothing of its supervisor.
@@ -58,7 +58,7 @@ _logger = logging.getLogger("registry_server")
 
 
 class Prefork:
-    """Keeps a number of workers that serve one socket, until it is told to end.
+    """Keeps a number of workers that serve one socket, until a signal ends it.
 
     Each worker calls `start` and then runs uvicorn's server as `config` says. SIGHUP has each
     worker replaced by a new one, one after the other, once that serves.
@@ -148,10 +148,10 @@ class Prefork:
         """
         self._listener.close()
         successors = [] if self._successor is None else [self._successor]
-        everybody = [*self._workers, *successors, *self._leaving]
-        for worker in everybody:
+        processes = [*self._workers, *successors, *self._leaving]
+        for worker in processes:
             worker.end()
-        for worker in everybody:
+        for worker in processes:
             worker.wait()
 
     def _fork(self) -> _Worker:
@@ -235,7 +235,7 @@ class _Worker:
 def end_with_parent() -> None:
     """Ends this worker in an orderly way when its parent is gone, however that ended.
 
-    A parent that is killed tells nobody. Workers without one would go on and keep the address, so
+    A parent that is killed says nothing. Workers without one would go on and keep the address, so
     that the server could not be started again.
 
     A worker holds open what those forked before it watch, so that they end one after the other.

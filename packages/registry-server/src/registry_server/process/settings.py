@@ -1,4 +1,4 @@
-"""What a server is told: one frozen value, from flags and the environment, read once.
+"""The settings of a server: one frozen value, from flags and the environment, read once.
 
 One table lists every setting with its flag, its environment variables and its meaning. A flag
 beats the environment, the environment beats the default.
@@ -27,7 +27,7 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 class SettingsError(Exception):
-    """A setting that cannot be used; the message is for whoever starts the server."""
+    """A setting that cannot be used; the message is for the user who starts the server."""
 
 
 @attrs.frozen(kw_only=True)
@@ -84,7 +84,7 @@ class Settings:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host, as it is written, is this machine for whoever names it."""
+    """Whether a host, as it is written, is this machine for every client that names it."""
     if host == "localhost":
         return True
     try:
@@ -130,7 +130,7 @@ def _url(text: str) -> str:
     with contextlib.suppress(ValueError):  # whose words may repeat a password
         parts = urllib.parse.urlsplit(text)
         is_http = parts.scheme in ("http", "https") and parts.port != 0
-        # Every client is told this URL.
+        # Every client gets this URL.
         if is_http and parts.hostname and not re.search(r"[@?#]", text):
             return text
     raise ValueError("must be an http or https URL, without a user name or a password")
@@ -185,7 +185,7 @@ OPTIONS: Sequence[Option] = (
     Option(
         "auth_file",
         ("REGISTRY_AUTH_FILE",),
-        "file of name:secret lines; whoever is not in it is refused",
+        "file of name:secret lines; users who are not in it are refused",
     ),
     Option(
         "allow_unauthenticated",

@@ -1,10 +1,10 @@
-"""`Deliveries`: tells webhooks of events, after the fact and without holding anybody up.
+"""`Deliveries`: sends events to webhooks, after the fact and without delaying the change.
 
-Strategy: a change of the registry calls `observe`, which compares the event with a
-remembered list of webhooks and is done in microseconds when nobody listens. Otherwise one thread
-looks up what is left to know (the list, when it is old; whether a model is a prompt) and puts one
-job per webhook into the `Outbox`. Nothing is kept anywhere else: a delivery is made at most once
-per life of the process that the request went to, like on MLflow (contract 6.3).
+Strategy: a change of the registry calls `observe`, which compares the event with a remembered list
+of webhooks and is done in microseconds when no webhook listens. Otherwise one thread looks up what
+is left to know (the list, when it is old; whether a model is a prompt) and puts one job per webhook
+into the `Outbox`. Nothing is kept anywhere else: a delivery is made at most once per life of the
+process that the request went to, like on MLflow (contract 6.3).
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ _ACCEPTED = range(200, 300)
 _REDIRECTS = range(300, 400)
 
 TEST_LIFETIME_SECONDS = 60.0
-"""As `Retries.lifetime_seconds`, for a test delivery: somebody waits for it, and MLflow's client
+"""As `Retries.lifetime_seconds`, for a test delivery: a client waits for it, and MLflow's client
 asks again, for another delivery, when it has no answer after 120 seconds."""
 
 TESTS_AT_A_TIME = 2
 """Test deliveries of a process under way, and one of them for each webhook. A test waits for its
 receiver in one of the few threads in which webhooks are created and changed, for up to
 `TEST_LIFETIME_SECONDS`: with as many tests as there are threads, silent receivers would hold up
-whoever creates another webhook for a minute."""
+a client that creates another webhook for a minute."""
 
 
 class TestsUnderWayError(Exception):
@@ -199,8 +199,8 @@ _Waiting: TypeAlias = tuple[Notification, str] | None
 class Deliveries:
     """Delivers a registry's events to its webhooks.
 
-    `is_prompt` tells whether the registered model of that name is a prompt; it is asked in a
-    thread of its own, and only when somebody listens. A change of webhooks by this process acts at
+    `is_prompt` says whether the registered model of that name is a prompt; it is asked in a
+    thread of its own, and only when a webhook listens. A change of webhooks by this process acts at
     once if it calls `webhooks_changed`, one by another process after `cache_seconds` at most.
     """
 
@@ -230,13 +230,13 @@ class Deliveries:
         self._tested: set[str] = set()
 
     def observe(self, change: Change[Any], result: Any, _: Author) -> None:
-        """Have the webhooks told of a change that has been made, if it is an event."""
+        """Send a change that has been made to the webhooks, if it is an event."""
         notification = notification_of(change, result)
         if notification is not None:
             self.publish(notification)
 
     def publish(self, notification: Notification) -> None:
-        """Has the webhooks told that listen to it; returns at once and never raises."""
+        """Send it to the webhooks that listen to it; return at once and never raise."""
         known = self._known
         if time.monotonic() < known.until and not _anybody(known, notification):
             return

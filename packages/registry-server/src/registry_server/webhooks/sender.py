@@ -2,7 +2,7 @@
 
 Strategy: the addresses that passed the check are the ones connected to, so no second lookup can
 change the answer, while TLS and the Host header use the name. Redirects are not followed and
-proxies not used: both would lead to an address that nobody checked. One deadline covers the whole
+proxies not used: both would lead to an address that was not checked. One deadline covers the whole
 attempt, because a receiver that sends a byte now and then would pass any limit per read.
 """
 

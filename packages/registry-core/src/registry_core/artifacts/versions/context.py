@@ -36,7 +36,7 @@ class Context:
 
     @property
     def store(self) -> Reads:
-        """What the metadata store tells."""
+        """The reads of the metadata store."""
         return self.writer.store
 
     def __attrs_post_init__(self) -> None:

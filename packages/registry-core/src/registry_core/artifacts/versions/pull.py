@@ -28,7 +28,7 @@ from registry_core.models import ModelVersion, Status
 from registry_core.redaction import redacted
 
 PROBLEMS_MAX = 100
-"""Files at fault that an error names; somebody may have added millions."""
+"""Files at fault that an error names; others may have added millions."""
 
 _NO_FILE = "no such file"
 
@@ -57,7 +57,7 @@ class Sealed:
                 yield _wrong_size(file, f"{self.files[file.path].size} bytes")
 
     def added(self) -> Iterator[str]:
-        """A sentence for each file that does not belong. Its bytes are nobody's to read."""
+        """A sentence for each file that does not belong. Its bytes are not read."""
         for name in sorted(self.files.keys() - {file.path for file in self.manifest.files}):
             yield f"'{name}': expected {_NO_FILE}, found {self.files[name].size} bytes"
 

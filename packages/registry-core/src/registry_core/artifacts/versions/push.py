@@ -34,11 +34,11 @@ _MESSAGE_MAX_LENGTH = 500
 """Characters of the message that a failed version keeps."""
 
 _PUSH_ATTEMPTS = 3
-"""How often a push makes a version when somebody else gave up the one it was making."""
+"""How often a push makes a version when another process gave up the one it was making."""
 
 
 class _GivenUpError(ConflictError):
-    """Somebody else ended the pending version."""
+    """Another process ended the pending version."""
 
 
 def push(
@@ -87,7 +87,7 @@ def register(
 
 
 def _register_nothing(context: Context, draft: NewModelVersion) -> ModelVersion:
-    # Of a proxy's URL only its server can tell whether there is something.
+    # Only a proxy's server knows whether there is something at its URL.
     if stored_path(context.artifacts.root, draft.source) is not None:
         raise InvalidArgumentError(
             f"Invalid model version source: '{draft.source}'. There are no files there; upload "

@@ -32,7 +32,7 @@ _CLOSED_MAX_BYTES = 1_000
 """Bytes up to which a seal may be a mark; a larger one is parsed once, as a manifest."""
 
 _CLOSE_ATTEMPTS = 10
-"""How often a path is closed again whose seal somebody removes at the same time."""
+"""How often a path is closed again whose seal another process removes at the same time."""
 
 
 @attrs.frozen
@@ -127,7 +127,7 @@ class Seals:
         self._artifacts.remove(_seal_of(path) for path in paths)
 
     def _joins(self, path: str, digest: str | None) -> bool:
-        """Whether a seal that is already there will do; it is told a digest that it lacks."""
+        """Whether a seal that is already there will do; a digest that it lacks is added."""
         try:
             seal = self._read(path)
         except ArtifactNotFoundError:

@@ -4,7 +4,7 @@ Strategy: a text is written, under its digest and the operation that wrote it, b
 that refers to it, and is never written again. A write refers anew only to a text that it wrote
 itself, or that the document it replaces refers to; compare-and-swap holds it to that document. So
 a text that neither a document nor an event refers to, and that is older than any operation lasts,
-will not be referred to again: `fsck` may remove it, whoever is writing. Were the key the digest
+will not be referred to again: `fsck` may remove it while others write. Were the key the digest
 alone, a writer could refer to a text at the moment in which it is removed.
 """
 

@@ -35,7 +35,7 @@ from registry_core.stores.s3.record import new_operation
 from registry_core.stores.s3.retry import RetryBudget, TransientError
 
 STALE_ETAG = '"00000000000000000000000000000000"'
-"""An ETag that no object has: nothing has this MD5 digest as far as anybody knows."""
+"""An ETag that no object has: no content with this MD5 digest is known."""
 
 
 PROBE_ATTEMPTS = 4

@@ -162,7 +162,7 @@ class _Check:
         return len(self._needed() & self._stored.keys())
 
     def old_tombstones(self) -> list[Entry]:
-        """Tombstones that nobody needs any more."""
+        """Tombstones that are not needed any more."""
         return [
             document.entry
             for document in self._documents
@@ -297,7 +297,7 @@ class _Repairs:
         return None if fetched is None else len(fetched.body)
 
     def deletion(self, key: str) -> Repair:
-        """Removes an object that nobody writes again."""
+        """Removes an object that is never written again."""
         return partial(self._objects.delete, key)
 
     def finishing(self, entry: Entry) -> Repair:

@@ -35,7 +35,7 @@ def mended(document: ModelDocument) -> ModelDocument:
 
 
 def illegal(document: ModelDocument) -> Iterator[str]:
-    """What a document holds that no call could have written, and nobody can correct unasked."""
+    """What a document holds that no call could have written, and only its owner can correct."""
     yield from _refused(validation.model_name, document.name)
     yield from _illegal_texts(document.description, document.tags)
     for alias in document.aliases:

@@ -105,7 +105,9 @@ class Stocktaker:
         try:
             return Document(item=item, entry=self._renames.settle(entry))
         except StoreCorruptedError as error:
-            return Document(item=item, damage=f"It is arriving, and cannot be judged: {error}")
+            return Document(
+                item=item, damage=f"It is the target of a rename, and cannot be judged: {error}"
+            )
 
 
 def _items(page: ListPage) -> Iterator[Item]:

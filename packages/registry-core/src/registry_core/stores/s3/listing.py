@@ -113,7 +113,7 @@ class Lister:
         try:
             return self._renames.finish(self._renames.settle(entry))
         except StoreCorruptedError as error:
-            why = f"The object '{key}' is arriving, and cannot be judged: {error}"
+            why = f"The object '{key}' is the target of a rename, and cannot be judged: {error}"
             return Entry(key=key, etag=entry.etag, damage=why)
 
     def _followed(self, entries: list[Entry], known: Mapping[str, Entry]) -> list[Entry]:
@@ -151,7 +151,7 @@ class _TornError(Exception):
 def _next_departure(record: Record, departure: Moved) -> Moved:
     """How the model left the key that `departure` took it to, by the order of the key's journal.
 
-    Ids do not tell the order: each begins with the time of another machine.
+    Ids are not in order: each begins with the time of another machine.
     """
     positions = {operation: position for position, operation in enumerate(record.operations)}
     # A rename is in both journals under one id. One that was forgotten was before all others.

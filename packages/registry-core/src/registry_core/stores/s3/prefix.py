@@ -1,4 +1,4 @@
-"""One prefix of a bucket, as everybody who works on it has it."""
+"""One prefix of a bucket, with what all modules that work on it share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PARALLEL_REQUESTS = 24
 
 @attrs.frozen
 class Prefix:
-    """The objects of one registry: their keys, their records, and who reads them side by side."""
+    """The objects of one registry: their keys, their records, and the threads that read them."""
 
     objects: Objects
     layout: Layout

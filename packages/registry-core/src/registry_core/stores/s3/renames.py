@@ -2,13 +2,13 @@
 
 Strategy. One PUT decides a rename:
 
-1. The new key gets the model as *arriving*: it names the old key, the last operation there that it
-   knows of (`base`), and the operation that will decide. To everybody else nothing is there yet.
-2. The old key becomes a tombstone that names the new one, if nobody has written it since `base`.
-   This is the commit. From now on the arriving model counts, and the old name is free.
+1. The new key gets a rename intent with the model: it names the old key, the last operation there
+   that it knows of (`base`), and the operation that will decide. To readers nothing is there yet.
+2. The old key becomes a tombstone that names the new one, if no other write came since `base`.
+   This is the commit. From now on the model of the intent counts, and the old name is free.
 3. The new key gets the model as an ordinary one.
 
-Who meets an arriving model reads the old key and knows what it is (`fate`): committed, if the
+A process that meets an intent reads the old key and knows what it is (`fate`): committed, if the
 journal there has the deciding operation; void, if somebody else wrote there since `base`, so that
 the compare-and-swap of step 2 must fail; otherwise pending, which is as good as absent to a reader.
 A reader does step 3 for a renamer that died, and withdraws what is void, if it may write. Who wants
@@ -34,7 +34,7 @@ from registry_core.stores.s3.retry import TransientError
 
 
 class Fate(enum.Enum):
-    """What an arriving model is."""
+    """What a rename intent stands for."""
 
     COMMITTED = enum.auto()
     PENDING = enum.auto()
@@ -50,7 +50,7 @@ class PendingRenameError(Exception):
 
 
 def fate(intent: RenameIntent, source: Record) -> Fate:
-    """What an arriving model is, given the settled record of the key it comes from."""
+    """What an intent stands for, given the settled record of the key that its model comes from."""
     if intent.operation in source.operations:
         return Fate.COMMITTED
     if source.operations and source.operations[-1] == intent.base:
@@ -59,7 +59,7 @@ def fate(intent: RenameIntent, source: Record) -> Fate:
 
 
 class RenameResolver:
-    """Decides, finishes and makes void what is arriving."""
+    """Decides, finishes and makes void rename intents."""
 
     def __init__(self, records: Journal, chunks: EventChunks, layout: Layout) -> None:
         self._records = records
@@ -67,7 +67,7 @@ class RenameResolver:
         self._layout = layout
 
     def settle(self, entry: Entry) -> Entry:
-        """The entry with an arriving model turned into what it is.
+        """The entry with an intent turned into what it stands for.
 
         A committed one becomes a model, as if step 3 were done, and a void one a tombstone, as if
         it had been withdrawn. A pending one stays, and counts as absent.
@@ -102,8 +102,8 @@ class RenameResolver:
             PendingArrivalError: see to the arrival first, with `make_void`.
         """
         match entry.content:
-            case RenameIntent() as arriving:
-                raise PendingRenameError(arriving)
+            case RenameIntent() as intent:
+                raise PendingRenameError(intent)
             case Tombstone(renamed_to=str(target)):
                 key = self._layout.model(target)
                 if self.settle(self._records.read(key)).unfinished:

@@ -13,7 +13,7 @@ REQUEST_SECONDS = 8.0
 """Seconds in which one request is repeated while the service answers with 5xx or falls silent."""
 
 UNREACHABLE_SECONDS = 3.0
-"""Seconds in which a connection is tried again: less, since nobody is there to recover."""
+"""Seconds in which a connection is tried again: less, since no server is there to recover."""
 
 BACKOFF = Backoff(first_seconds=0.02, longest_seconds=1.0)
 """A lost race is over in about as long as the first pause lasts."""

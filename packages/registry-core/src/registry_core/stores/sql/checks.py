@@ -31,7 +31,7 @@ Ask: TypeAlias = Callable[[str], Sequence[Sequence[Any]]]
 """The rows of a query."""
 
 _TABLES = (
-    # What belongs to an extension is nobody's data.
+    # What belongs to an extension is not data.
     "SELECT json_agg("
     "json_build_array(c.relname, pg_catalog.pg_has_role(c.relowner, 'USAGE')))::text "
     "FROM pg_catalog.pg_class c "

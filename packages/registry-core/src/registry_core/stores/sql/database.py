@@ -6,7 +6,7 @@ What may be repeated and what may not is decided here, once:
   loop is not: it takes an idle connection or none, and leaves every difficulty to threads.
 - A transaction that fails before its COMMIT was sent has not happened: it is repeated.
 - A statement that writes by itself is sent once. When its connection dies, or that of a COMMIT,
-  nobody knows whether it was applied, and the caller is told so with `InDoubtError`; see
+  it is unknown whether it was applied, and the caller gets an `InDoubtError`; see
   `operations` for those who can find out.
 - A server that does not accept writes has changed nothing: a write is repeated once on a new
   connection, which may reach the server that has taken over.

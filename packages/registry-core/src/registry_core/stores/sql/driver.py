@@ -53,13 +53,13 @@ class Connection(Protocol):
         ...
 
     def is_usable(self) -> bool:
-        """Whether an idle connection still looks alive; asks nobody."""
+        """Whether an idle connection still looks alive; sends nothing."""
         ...
 
     def was_demoted(self) -> bool:
         """Whether its server does not accept writes any more, so that reads may be out of date.
 
-        Known from what the server said when it last answered; asks nobody.
+        Known from what the server said when it last answered; sends nothing.
         """
         ...
 

@@ -1,6 +1,6 @@
-"""Taking turns: a semaphore that serves whoever has waited longest first.
+"""Taking turns: a semaphore that serves the thread first that has waited longest.
 
-Python's own gives a place that was just given back to whoever asks at that moment, which is mostly
+Python's own gives a place that was just given back to the thread that asks then, which is mostly
 the thread that gave it back: under load another one may wait until its time is up.
 """
 
@@ -36,7 +36,7 @@ class FairSemaphore:
         return True  # the place came at the last moment
 
     def release(self) -> None:
-        """Gives a place back: to who has waited longest, if anybody waits."""
+        """Give a place back: to the thread that has waited longest, if any waits."""
         with self._lock:
             if self._waiting:
                 self._waiting.popleft().release()

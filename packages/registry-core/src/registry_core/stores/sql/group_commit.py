@@ -30,13 +30,13 @@ Outcome: TypeAlias = tuple[Any, Exception | None]
 
 
 class _Turn(enum.Enum):
-    """What a thread finds in its future whose change nobody else has done."""
+    """What a thread finds in its future when no other thread has made its change."""
 
     LEADS = enum.auto()
 
 
 class Future:
-    """What a thread waits for, told once. That of `concurrent.futures` costs 4 % of a change."""
+    """What a thread waits for, set once. That of `concurrent.futures` costs 4 % of a change."""
 
     def __init__(self) -> None:
         self._is_told = threading.Lock()
@@ -49,7 +49,7 @@ class Future:
         self._is_told.release()
 
     def result(self, timeout: float = -1) -> Outcome | _Turn:
-        """What the thread was told.
+        """The outcome that was set.
 
         Raises:
             TimeoutError: nothing within so many seconds.
@@ -153,7 +153,7 @@ class GroupCommit(Generic[ChangeT]):
 
 
 def _complete(places: list[_Place[ChangeT]], outcomes: list[Outcome]) -> None:
-    """Tell each thread what became of its change; without outcomes nobody knows."""
+    """Set what became of each thread's change; without outcomes that is unknown."""
     for _, future in places:
         future.set_result(outcomes.pop(0) if outcomes else (None, StoreUnavailableError(_IN_DOUBT)))
     # The traceback of each error leads to these lists, by the frames that had called what failed.

@@ -54,7 +54,7 @@ _MODEL, _VERSION = registered_models.c, model_versions.c
 
 @attrs.frozen
 class Check:
-    """A query for wrong rows: their key, then what `detail` tells of each."""
+    """A query for wrong rows: their key, then what `detail` says of each."""
 
     problem: str
     table: Table

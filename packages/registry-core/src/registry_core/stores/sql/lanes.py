@@ -1,11 +1,11 @@
 """Lanes: no kind of work, and no model, takes all connections to a database.
 
-Strategy: a search may take seconds, and a change waits for whoever has locked its model's row; a
-read takes a fraction of a millisecond. Were they to share the connections as they come, a few slow
-ones would have them all. So searches and changes each have a number of places, fewer than there are
-connections together, and the changes of one model have two of them: the others wait in the process,
-first come, first served, without a connection. Searches that an event loop tries before it hands
-them to threads have places of their own, so that quick ones pass slow ones.
+Strategy: a search may take seconds, and a change waits for the one that has locked its model's row;
+a read takes a fraction of a millisecond. Were they to share the connections as they come, a few
+slow ones would have them all. So searches and changes each have a number of places, fewer than
+there are connections together, and the changes of one model have two of them: the others wait in
+the process, first come, first served, without a connection. Searches that an event loop tries
+before it hands them to threads have places of their own, so that quick ones pass slow ones.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def _place(turns: FairSemaphore, whose: str, seconds: float) -> Iterator[None]:
 
 @attrs.define
 class _Model:
-    """The places for changes of one model, while anybody has or wants one."""
+    """The places for changes of one model, while a change has one or waits for one."""
 
     turns: FairSemaphore = attrs.field(factory=lambda: FairSemaphore(CHANGES_OF_A_MODEL))
     users: int = 0

@@ -1,6 +1,6 @@
 """Whether the server at the other end of a silent connection lives, and is still the same one.
 
-Strategy: the silent connection itself tells nothing, so the server is asked by another one. First
+Strategy: the silent connection itself says nothing, so another one asks the server. First
 at its front door, where even a server without a free connection answers at once. But a proxy or an
 address may lead to another server since: one that was promoted, while the old one hangs and its
 connections with it. So the session of the silent connection is looked for on the server that

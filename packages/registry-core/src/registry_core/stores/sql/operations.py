@@ -7,7 +7,7 @@ whichever of the two copies comes second breaks the table's key and is undone as
 done once, whatever became of the first copy: never received, undone by a crash, applied, applied
 late by a server that was frozen, or applied by a primary whose successor has not got it.
 
-It costs no round trip while replies arrive. SQLite needs none of this: it is no other process.
+It costs no round trip while replies arrive. SQLite needs none of this: it runs in this process.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Operations:
 
 
 def operation_id(seconds: float) -> str:
-    """An id that nobody else has, for an operation that begins then, in seconds since the epoch.
+    """A unique id for an operation that begins then, in seconds since the epoch.
 
     A UUID of version 7 (RFC 9562): ids sort by time, so that new ones go to one end of the index.
     """

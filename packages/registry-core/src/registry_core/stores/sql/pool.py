@@ -3,8 +3,8 @@
 Strategy: a connection is taken for one operation from a stack, most recently used first, so that
 few stay in use and their plans stay warm. One that has failed is thrown away. When a connection
 cannot be had from the server, which has only so many for everybody, the process goes on with those
-that it has: whoever needs one waits until another operation gives one back, first come, first
-served.
+that it has: an operation that needs one waits until another operation gives one back, first come,
+first served.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ RECONNECT_EVERY_SECONDS = 0.1
 """Pause between two attempts."""
 
 REFUSED_SECONDS = 1.0
-"""How long nobody tries to open a connection after the server has refused one, while there are
+"""How long no thread tries to open a connection after the server has refused one, while there are
 others to wait for. Each attempt costs the server a process."""
 
 MAX_IDLE_SECONDS = 300.0
@@ -51,7 +51,7 @@ class Pool:
         self._idle: deque[tuple[float, Connection]] = deque()
         self._free = FairSemaphore(driver.max_connections)
         self._lock = threading.RLock()
-        """Held to change what follows, and never while anybody waits."""
+        """Held to change what follows, and never while a thread waits for it."""
         self._waiting: deque[_Waiter] = deque()
         self._open = 0
         self._opening = 0
@@ -89,7 +89,7 @@ class Pool:
             raise
 
     def take_idle(self) -> Connection | None:
-        """A connection that is idle and that nobody waits for, if there is one."""
+        """A connection that is idle and that no thread waits for, if there is one."""
         if self._waiting or not self._free.acquire(timeout=0):
             return None
         connection = None if self._is_closed else self._usable()
@@ -149,7 +149,7 @@ class Pool:
                 self._forget(self._idle.pop()[1])
 
     def _trim(self, now: float) -> None:
-        """Closes what nobody has needed for too long: those at the bottom are never popped."""
+        """Closes what has been idle for too long: those at the bottom are never popped."""
         self._trim_at = now + TRIM_EVERY_SECONDS
         with self._lock, contextlib.suppress(IndexError):
             while self._idle[0][0] < now - MAX_IDLE_SECONDS:
@@ -224,7 +224,7 @@ class Pool:
         with self._lock:
             self._waiting.append(waiter)
         try:
-            # What was given back before anybody could see who waits.
+            # What was given back before this thread was seen to wait.
             self._hand_over()
             waiter.is_woken.wait(seconds)
         finally:
@@ -242,7 +242,7 @@ class Pool:
                     self._idle.append((time.monotonic(), connection))
 
     def _wake_one(self, connection: Connection | None) -> bool:
-        """Whether anybody waits, and so has the connection."""
+        """Whether a thread waited, and so has the connection."""
         with self._lock:
             if not self._waiting:
                 return False

@@ -88,7 +88,8 @@ CANCEL_SECONDS = 2.0
 """For a request to cancel a statement, which goes over a connection of its own."""
 
 MAX_CONNECTIONS = 16
-"""Of one process, where nobody says another number: as many as a worker of the server has threads
+"""Of one process, where no other number is configured: as many as a worker of the server has
+threads
 and reads in its event loop. PostgreSQL admits 100 by default, for all processes."""
 
 _DIALECT: Dialect = PGDialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call] # as SQLAlchemy has it
@@ -108,7 +109,7 @@ _BEGIN = Statement(
     "BEGIN ISOLATION LEVEL READ COMMITTED; "
     # A client that freezes in a transaction must not keep a model's row locked for ever, and who
     # waits for that row must not keep a connection for long. LOCAL, because behind a pooler the
-    # next transaction on the same connection may be somebody else's.
+    # next transaction on the same connection may be another operation's.
     "SET LOCAL idle_in_transaction_session_timeout = '10s'; "
     f"SET LOCAL lock_timeout = '{LOCK_MILLISECONDS}ms'; "
     # Before the client gives it up, and does not know what becomes of it.
@@ -340,7 +341,7 @@ class BoundedConnection(psycopg.Connection[Row]):
 
 
 class _Observer(BoundedConnection):
-    """A connection on which another one is looked after, and which nobody looks after."""
+    """A connection that watches another one, and is not watched itself."""
 
     statement_seconds = liveness.SIGN_OF_LIFE_SECONDS
 

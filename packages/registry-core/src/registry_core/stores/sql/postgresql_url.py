@@ -68,7 +68,7 @@ def _check_form(url: str, rest: str) -> None:
     named = place.partition("?")[0]
     for host in named.partition("/")[0].split(","):
         if not re.fullmatch(r"(\[[^\]]*\]|[^:\[\]]*)(:\d{0,5})?", host):
-            raise _malformed(url, "what should be a port is no number")
+            raise _malformed(url, "what should be a port is not a number")
     if re.search(r"[;&=#]", named):
         raise _malformed(
             url,

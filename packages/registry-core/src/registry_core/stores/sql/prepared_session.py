@@ -69,7 +69,7 @@ class Preparing:
 
 
 class PreparedSession:
-    """What is asked and answered on one connection, on which nobody else runs statements.
+    """What is asked and answered on one connection, on which nothing else runs statements.
 
     A statement is prepared when it runs for the second time: most shapes of searches never do.
     """
@@ -148,7 +148,7 @@ class PreparedSession:
             return True
         if not capabilities.has_send_close_prepared():
             return False
-        # To close what a server does not have is no error, whoever has closed it.
+        # Closing what a server does not have succeeds there, too.
         self._pgconn.send_close_prepared(self._names.pop(next(iter(self._names))))
         self._result()
         return True

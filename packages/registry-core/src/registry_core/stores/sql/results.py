@@ -18,7 +18,7 @@ from registry_core.stores.sql.compiling import Statement
 Row: TypeAlias = tuple[Any, ...]
 
 ROWS_AT_A_TIME = 16
-"""Rows that are taken before anybody looks how much they are. Each has five MiB at most."""
+"""Rows that are fetched before their size is looked at. Each has five MiB at most."""
 
 FEW_ROWS = 256
 """Rows whose URIs are not worth counting: they are some MiB at most."""

@@ -141,7 +141,7 @@ def _loaded(text: str | None) -> Any:
 def _by_key(mapping: Mapping[str, Any] | None) -> Mapping[str, Any]:
     if not mapping:
         return {}
-    # Indexes have them in order already, which nobody promises.
+    # Indexes have them in order already, but no database promises it.
     last = ""
     for key in mapping:
         if key < last:

@@ -9,8 +9,8 @@ has. A database with tables, but without our own version table, is somebody else
 touched.
 
 Some engines commit every change of a schema by itself. So our version table comes first, and the
-revision in it last; where that is missing, setting up was cut short, and whoever opens the database
-next goes through all migrations, each of which does only what has not been done.
+revision in it last; where that is missing, setting up was cut short, and the process that opens the
+database next goes through all migrations, each of which does only what has not been done.
 """
 
 from __future__ import annotations

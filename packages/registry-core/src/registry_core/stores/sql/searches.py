@@ -184,7 +184,7 @@ def _is_in_tag_order(shape: Shape, starts: list[_Start]) -> bool:
 
 
 def _is_common(shape: Shape, start: _Start) -> ColumnElement[bool]:
-    """Whether more than `RARE` rows have what the index can tell of a start.
+    """Whether more than `RARE` rows have what the index knows of a start.
 
     Each is a common table expression of its own: it is counted when it is first asked for.
     """

@@ -38,7 +38,7 @@ _COLUMNS = {
 """The columns of the fields that a search may be ordered by."""
 
 _LOWEST, _HIGHEST = -(2**63) + 1, 2**63 - 1
-"""Of the numbers that a column holds; one less than the lowest is no literal of its type."""
+"""Of the numbers that a column holds; one less than the lowest is not a literal of its type."""
 
 _IN_ORDER = {
     "name": ((("last_updated_time", True), ("version", True)), (("version", True),)),

@@ -307,7 +307,7 @@ class SqliteConnection:
 class _Clock:
     """Tells a read for an event loop when it has taken too long.
 
-    It counts the processor's time, because a busy machine is no fault of the read; and from when it
+    It counts the processor's time, because a busy machine is not the read's fault; and from when it
     is first asked, because most reads end before that, and should not pay for it.
     """
 
