@@ -29,7 +29,7 @@ class Regctl(click.Group):
             raise output.EscapedError(error) from error
 
     def invoke(self, ctx: click.Context) -> object:
-        """Runs the command; what it raises becomes a message on stderr and an exit code."""
+        """Run the command; what it raises becomes a message on stderr and an exit code."""
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
@@ -110,7 +110,7 @@ for group in (
 
 
 def main() -> None:
-    """Runs `regctl` on the process's arguments and exits."""
+    """Run `regctl` on the process's arguments and exit."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A name that the terminal's encoding lacks is no reason to fail.
         sys.stdout.reconfigure(errors="backslashreplace")

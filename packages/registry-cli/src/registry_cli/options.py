@@ -137,12 +137,12 @@ on_store = _store_option(expose=False)
 
 
 def shows_results(command: CommandT) -> CommandT:
-    """Lets `--store` and `--output` also be written after the command's name."""
+    """Let `--store` and `--output` also be written after the command's name."""
     return on_store(_output_option(expose=False)(command))
 
 
 def on_artifacts(command: CommandT) -> CommandT:
-    """Lets `--artifacts` also be written after the command's name."""
+    """Let `--artifacts` also be written after the command's name."""
     return _artifacts_option(expose=False)(command)
 
 

@@ -38,19 +38,19 @@ class Output(ABC):
     """Shows results in one format."""
 
     def model(self, model: RegisteredModel) -> None:
-        """Shows a registered model."""
+        """Show a registered model."""
         self._one(_views().MODEL, model)
 
     def models(self, models: Iterable[RegisteredModel]) -> None:
-        """Shows registered models, as they come."""
+        """Show registered models, as they come."""
         self._many(_views().MODEL, models)
 
     def version(self, version: ModelVersion) -> None:
-        """Shows a model version."""
+        """Show a model version."""
         self._one(_views().VERSION, version)
 
     def versions(self, versions: Iterable[ModelVersion]) -> None:
-        """Shows model versions, as they come."""
+        """Show model versions, as they come."""
         self._many(_views().VERSION, versions)
 
     def events(self, events: Iterable[Event]) -> None:
@@ -61,7 +61,7 @@ class Output(ABC):
 
     @abstractmethod
     def fields(self, fields: Mapping[str, str | int | None]) -> None:
-        """Shows a few named texts, the most important first."""
+        """Show a few named texts, the most important first."""
 
     @abstractmethod
     def records(
@@ -72,7 +72,7 @@ class Output(ABC):
         *,
         summary: Mapping[str, Any],
     ) -> None:
-        """Shows rows with those columns, the most important first, and what they amount to.
+        """Show rows with those columns, the most important first, and what they amount to.
 
         `many` is what the rows are called together.
         """
@@ -279,12 +279,12 @@ def progress(label: str) -> Iterator[Callable[[int, int], None] | None]:
 
 
 def notice(text: str) -> None:
-    """Says something on stderr, in one line."""
+    """Say something on stderr, in one line."""
     click.echo(printable(text), err=True)
 
 
 def error(text: str) -> None:
-    """Says on stderr what went wrong, as Click says what is wrong with arguments.
+    """Say on stderr what went wrong, as Click says what is wrong with arguments.
 
     The text may have several lines; see `registry_cli.errors.message` for whose they are.
     """
@@ -292,7 +292,7 @@ def error(text: str) -> None:
 
 
 def block(text: str) -> None:
-    """Says several lines on stderr."""
+    """Say several lines on stderr."""
     click.echo("\n".join(printable(line) for line in text.split("\n")), err=True)
 
 
@@ -306,7 +306,7 @@ class EscapedError(click.ClickException):
         self._error = error
 
     def show(self, file: IO[Any] | None = None) -> None:  # noqa: ARG002 always stderr
-        """Says on stderr what Click would say."""
+        """Say on stderr what Click would say."""
         message = io.StringIO()
         self._error.show(message)
         block(message.getvalue().rstrip("\n"))
@@ -325,7 +325,7 @@ def route_logs() -> None:
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Returns if the user agrees, or has agreed with `--yes`.
+    """Return if the user agrees, or has agreed with `--yes`.
 
     Raises:
         click.UsageError: there is no terminal to ask on.
@@ -339,7 +339,7 @@ def confirm(question: str, *, yes: bool) -> None:
 
 
 def flush_or_abandon() -> None:
-    """Writes out what stdout holds back; if its reader is gone, forgets it without a word."""
+    """Write out what stdout holds back; if its reader is gone, forget it without a word."""
     try:
         sys.stdout.flush()
     except OSError:

@@ -67,7 +67,7 @@ _FSSPEC = Backend("registry_core.artifacts.backends.fsspec:open_artifact_store",
 
 
 def store_url(url: str | None = None, *, environ: Mapping[str, str] | None = None) -> str:
-    """The store URL to use: the given one, else REGISTRY_STORE, else DATABASE_URL, else a file."""
+    """Return the store URL to use: `url`, else REGISTRY_STORE, else DATABASE_URL, else a file."""
     environ = os.environ if environ is None else environ
     return url or environ.get("REGISTRY_STORE") or environ.get("DATABASE_URL") or DEFAULT_STORE_URL
 
@@ -75,7 +75,7 @@ def store_url(url: str | None = None, *, environ: Mapping[str, str] | None = Non
 def connection_limit(
     limit: int | None = None, *, environ: Mapping[str, str] | None = None
 ) -> int | None:
-    """The most connections to use: the given number, else REGISTRY_DATABASE_CONNECTIONS.
+    """Return the most connections to use: the given number, else REGISTRY_DATABASE_CONNECTIONS.
 
     None where neither says so: the backend has a default.
 
@@ -95,7 +95,7 @@ def connection_limit(
 
 
 def open_store(url: str, *, database_connections: int | None = None) -> Store:
-    """The store at a URL such as `sqlite:///registry.db` or `s3://bucket/prefix`.
+    """Open the store at a URL such as `sqlite:///registry.db` or `s3://bucket/prefix`.
 
     A process opens at most `database_connections` connections to a PostgreSQL server, or as many as
     that backend does by default; to other stores it says nothing.
@@ -114,7 +114,7 @@ def open_store(url: str, *, database_connections: int | None = None) -> Store:
 def artifacts_url(
     store: str, url: str | None = None, *, environ: Mapping[str, str] | None = None
 ) -> str | None:
-    """The artifact root to use with a store: the given one, else REGISTRY_ARTIFACTS, else its own.
+    """Return the artifact root to use with a store: `url`, else REGISTRY_ARTIFACTS, else its own.
 
     A SQLite file has a directory `registry-artifacts` beside it, a bucket keeps artifacts below
     `artifacts/` of its prefix. Other stores have none of their own: None. The word `none` is none.
@@ -125,7 +125,7 @@ def artifacts_url(
 
 
 def open_artifacts(url: str) -> ArtifactStore:
-    """The artifact store at a root: `s3://bucket/prefix`, `file:///path`, a path, or an fsspec URL.
+    """Open the artifact store at `s3://bucket/prefix`, `file:///path`, a path, or an fsspec URL.
 
     Raises:
         BackendNotInstalledError: the driver is missing; the message names the extra to install.
@@ -144,11 +144,25 @@ def open_registry(
     local_sources: bool = True,
     local_source_root: str | None = None,
 ) -> Registry:
-    """The registry kept at a store URL.
-
-    See `store_url`, `artifacts_url` and `connection_limit` for what None means.
+    """Open the registry kept at a store URL.
 
     Use it as a context manager, or close it, to free connections.
+
+    Args:
+        url: Where the metadata is; see `store_url` for None.
+        artifacts: Where the files of versions are; see `artifacts_url` for None.
+        database_connections: Of this process, at most; see `connection_limit` for None.
+        public_artifacts_url: As for `Registry`.
+        local_sources: As for `Registry`.
+        local_source_root: As for `Registry`.
+
+    Raises:
+        BackendError: The URL means nothing, its driver is missing, or it cannot hold a registry.
+        StoreUnavailableError: The backend does not answer.
+
+    Example:
+        >>> with open_registry("sqlite:///registry.db") as registry:
+        ...     registry.create_registered_model("churn")
     """
     where = store_url(url)
     root = artifacts_url(where, artifacts)
@@ -180,7 +194,7 @@ class StoreRevision:
 
 
 def upgrade_store(url: str) -> None:
-    """Brings the schema of a database to the revision that this release needs.
+    """Bring the schema of a database to the revision that this release needs.
 
     Safe to repeat.
 
@@ -191,7 +205,7 @@ def upgrade_store(url: str) -> None:
 
 
 def store_revision(url: str) -> StoreRevision:
-    """The revision of a database's schema.
+    """Return the revision of a database's schema.
 
     Raises:
         UnsupportedBackendError: the store at this URL has no schema.

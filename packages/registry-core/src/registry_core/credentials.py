@@ -20,7 +20,7 @@ _NOT_IN_A_TOKEN = re.compile(r"[^\x21-\x7e]")
 
 
 def basic_authorization(user: str, password: str, *, origin: str) -> str:
-    """The Authorization header of a user name and a password that come from some `origin`.
+    """Return the Authorization header of a user name and a password that come from some `origin`.
 
     Raises:
         BackendError: a header cannot carry one of them.
@@ -34,7 +34,7 @@ def basic_authorization(user: str, password: str, *, origin: str) -> str:
 
 
 def bearer_authorization(token: str, *, origin: str) -> str:
-    """The Authorization header of a token that comes from some `origin`.
+    """Return the Authorization header of a token that comes from some `origin`.
 
     Raises:
         BackendError: a header cannot carry it.
@@ -45,7 +45,7 @@ def bearer_authorization(token: str, *, origin: str) -> str:
 
 
 def check_token(token: str, *, what: str) -> None:
-    """Returns if a header can carry a token or key as it is.
+    """Return if a header can carry a token or key as it is.
 
     Raises:
         BackendError: it holds a blank, a line break, or what is not ASCII. It is not repeated.

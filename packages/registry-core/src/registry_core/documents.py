@@ -90,12 +90,12 @@ def _fields_of_model(model: ModelFields) -> dict[str, Any]:
 
 
 def registered_model(doc: ModelDocument) -> RegisteredModel:
-    """The model with its tags, aliases and the newest version of each stage, in stage order."""
+    """Return the model with tags, aliases and the newest version of each stage, in stage order."""
     return doc.entity
 
 
 def model_version(doc: ModelDocument, version: int) -> ModelVersion:
-    """The version of that number.
+    """Return the version of that number.
 
     Raises:
         ModelVersionNotFoundError: there is none.
@@ -107,12 +107,12 @@ def model_version(doc: ModelDocument, version: int) -> ModelVersion:
 
 
 def last_created(doc: ModelDocument) -> ModelVersion:
-    """What the `create_version` that returned this document created."""
+    """Return what the `create_version` that returned this document created."""
     return model_version(doc, doc.next_version - 1)
 
 
 def by_alias(doc: ModelDocument, alias: str) -> ModelVersion:
-    """The version that the alias names.
+    """Return the version that the alias names.
 
     Raises:
         AliasNotFoundError: there is no such alias.
@@ -124,7 +124,7 @@ def by_alias(doc: ModelDocument, alias: str) -> ModelVersion:
 
 
 def present(doc: ModelDocument | None, name: str, version: int | None = None) -> ModelDocument:
-    """The document, when a store found one under `name`.
+    """Return the document, when a store found one under `name`.
 
     Raises:
         RegisteredModelNotFoundError: it did not, and the call is about the model.
@@ -138,7 +138,7 @@ def present(doc: ModelDocument | None, name: str, version: int | None = None) ->
 
 
 def taken(existing: ModelDocument, new: NewRegisteredModel) -> AlreadyExistsError:
-    """The error for creating `new` where `existing` has the name."""
+    """Return the error for creating `new` where `existing` has the name."""
     return AlreadyExistsError(
         new.name,
         existing_is_prompt=existing.is_marked_prompt,
@@ -150,12 +150,12 @@ def taken(existing: ModelDocument, new: NewRegisteredModel) -> AlreadyExistsErro
 
 
 def create_document(new: NewRegisteredModel, now: int, *, model_id: str = "") -> ModelDocument:
-    """A new model without versions."""
+    """Return a new model without versions."""
     return ModelDocument(**_fields_of_model(new.created(now=now)), model_id=model_id)
 
 
 def build(doc: ModelDocument, versions: Iterable[ModelVersion]) -> ModelDocument:
-    """A document with these versions and its own tags and aliases, everything in its order.
+    """Return a document with these versions and its own tags and aliases, everything in its order.
 
     The versions may come in any order and under any name, with or without aliases.
     """
@@ -178,12 +178,12 @@ def build(doc: ModelDocument, versions: Iterable[ModelVersion]) -> ModelDocument
 
 
 def update(doc: ModelDocument, *, description: str | None, now: int) -> ModelDocument:
-    """The model with another description; None erases it."""
+    """Return the model with another description; None erases it."""
     return attrs.evolve(doc, description=description, last_updated_timestamp=now)
 
 
 def rename(doc: ModelDocument, *, new_name: str, now: int) -> ModelDocument:
-    """The model under another name, or the same; it and every version are updated now."""
+    """Return the model under another name, or the same; it and every version are updated now."""
     versions = {
         number: attrs.evolve(version, name=new_name, last_updated_timestamp=now)
         for number, version in doc.versions.items()
@@ -195,7 +195,7 @@ def rename(doc: ModelDocument, *, new_name: str, now: int) -> ModelDocument:
 
 
 def create_version(doc: ModelDocument, new: NewModelVersion, *, now: int) -> ModelDocument:
-    """The model with one more version, which `last_created` returns."""
+    """Return the model with one more version, which `last_created` returns."""
     number = doc.next_version
     # The document's name counts: the draft's may be from before a rename.
     version = attrs.evolve(new.created(number, now=now), name=doc.name)
@@ -210,7 +210,7 @@ def create_version(doc: ModelDocument, new: NewModelVersion, *, now: int) -> Mod
 def update_version(
     doc: ModelDocument, version: int, *, description: str | None, now: int
 ) -> ModelDocument:
-    """The version with another description; the model's own last update stays."""
+    """Return the version with another description; the model's own last update stays."""
     before = model_version(doc, version)
     return _with_versions(
         doc, attrs.evolve(before, description=description, last_updated_timestamp=now)
@@ -227,7 +227,7 @@ def finalize_version(
     storage_location: str | None = None,
     now: int,
 ) -> ModelDocument:
-    """The version moved on from PENDING_REGISTRATION; the model's own last update stays.
+    """Return the version moved on from PENDING_REGISTRATION; the model's own last update stays.
 
     Raises:
         ConflictError: it is no longer pending.
@@ -249,7 +249,7 @@ def finalize_version(
 
 
 def not_pending(version: ModelVersion) -> ConflictError:
-    """The error for finalizing a version that has been finalized."""
+    """Return the error for finalizing a version that has been finalized."""
     return ConflictError(
         f"Model Version (name={version.name}, version={version.version}) is "
         f"{version.status.value}, no longer {Status.PENDING_REGISTRATION.value}"
@@ -259,7 +259,7 @@ def not_pending(version: ModelVersion) -> ConflictError:
 def transition(
     doc: ModelDocument, version: int, *, stage: Stage, archive_existing_versions: bool, now: int
 ) -> ModelDocument:
-    """The version in that stage, and, if asked, the others that were in it archived."""
+    """Return the version in that stage, and, if asked, the others that were in it archived."""
     moved = attrs.evolve(
         model_version(doc, version), current_stage=stage, last_updated_timestamp=now
     )
@@ -272,7 +272,7 @@ def transition(
 
 
 def delete_version(doc: ModelDocument, version: int, *, now: int) -> ModelDocument:
-    """The model without that version and the aliases that point at it."""
+    """Return the model without that version and the aliases that point at it."""
     deleted = model_version(doc, version)
     versions = dict(doc.versions)
     del versions[version]
@@ -284,7 +284,7 @@ def delete_version(doc: ModelDocument, version: int, *, now: int) -> ModelDocume
 
 
 def set_tag(doc: ModelDocument, key: str, value: str) -> ModelDocument:
-    """The model with that tag.
+    """Return the model with that tag.
 
     Raises:
         InvalidArgumentError: it has too many others.
@@ -294,13 +294,13 @@ def set_tag(doc: ModelDocument, key: str, value: str) -> ModelDocument:
 
 
 def delete_tag(doc: ModelDocument, key: str) -> ModelDocument:
-    """The model without that tag."""
+    """Return the model without that tag."""
     tags = _without(doc.tags, key)
     return doc if tags is doc.tags else attrs.evolve(doc, tags=tags)
 
 
 def set_version_tag(doc: ModelDocument, version: int, key: str, value: str) -> ModelDocument:
-    """The version with that tag.
+    """Return the version with that tag.
 
     Raises:
         InvalidArgumentError: it has too many others.
@@ -311,13 +311,13 @@ def set_version_tag(doc: ModelDocument, version: int, key: str, value: str) -> M
 
 
 def delete_version_tag(doc: ModelDocument, version: int, key: str) -> ModelDocument:
-    """The version without that tag."""
+    """Return the version without that tag."""
     before = model_version(doc, version)
     return _with_version_tags(doc, before, _without(before.tags, key))
 
 
 def set_alias(doc: ModelDocument, alias: str, *, version: int) -> ModelDocument:
-    """The model with the alias at that version and at no other.
+    """Return the model with the alias at that version and at no other.
 
     Raises:
         InvalidArgumentError: it has too many others.
@@ -328,7 +328,7 @@ def set_alias(doc: ModelDocument, alias: str, *, version: int) -> ModelDocument:
 
 
 def delete_alias(doc: ModelDocument, alias: str) -> ModelDocument:
-    """The model without that alias."""
+    """Return the model without that alias."""
     return _with_aliases(doc, _without(doc.aliases, alias), alias)
 
 
@@ -336,7 +336,7 @@ def delete_alias(doc: ModelDocument, alias: str) -> ModelDocument:
 
 
 def create_webhook(new: NewWebhook, now: int) -> Webhook:
-    """A new webhook."""
+    """Return a new webhook."""
     return Webhook(
         webhook_id=new.webhook_id,
         name=new.name,
@@ -351,7 +351,7 @@ def create_webhook(new: NewWebhook, now: int) -> Webhook:
 
 
 def apply_changes(webhook: Webhook, changes: WebhookChanges, now: int) -> Webhook:
-    """The webhook with the fields of `changes` that are set."""
+    """Return the webhook with the fields of `changes` that are set."""
     return attrs.evolve(
         webhook,
         name=_given(changes.name, webhook.name),

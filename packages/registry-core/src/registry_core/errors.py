@@ -190,7 +190,7 @@ class FilterSyntaxError(InvalidArgumentError):
         super().__init__(message)
 
     def caret(self) -> str:
-        """The line of the source at fault, and carets under the fault on the line below it."""
+        """Return the line of the source at fault, and below it carets under the fault."""
         start, end = self.span
         line_start = self.source.rfind("\n", 0, start) + 1
         line_end = self.source.find("\n", start)

@@ -71,7 +71,7 @@ class Fsck(Protocol):
     """A store that can check itself."""
 
     def fsck(self, *, repair: bool = False, grace_seconds: float = GRACE_SECONDS) -> Report:
-        """What is wrong with the stored data; changes nothing unless `repair` is set.
+        """Return what is wrong with the stored data; change nothing unless `repair` is set.
 
         A repair loses nothing that was acknowledged. With less than the default grace it must run
         alone: what others are writing might be taken for left behind.

@@ -20,7 +20,7 @@ _questions = _Questions()
 
 
 def is_wanted() -> bool:
-    """Whether a caller still waits for the result of what this thread does."""
+    """Return whether a caller still waits for the result of what this thread does."""
     question = _questions.is_wanted
     return question is None or question()
 

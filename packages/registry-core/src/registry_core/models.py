@@ -32,7 +32,7 @@ class Stage(enum.StrEnum):
 
     @classmethod
     def parse(cls, text: str) -> Stage:
-        """The stage of that name in any case (contract 3.9).
+        """Return the stage of that name in any case (contract 3.9).
 
         Raises:
             InvalidArgumentError: no stage has this name.
@@ -217,7 +217,7 @@ class NewRegisteredModel:
     deployment_job_id: str | None = attrs.field(default=None, validator=_model_text)
 
     def created(self, *, now: int) -> RegisteredModel:
-        """The model that this has become; it has no versions and aliases yet.
+        """Return the model that this has become; it has no versions and aliases yet.
 
         `now` is in milliseconds since the epoch. Tags are in the order of their keys.
         """
@@ -244,7 +244,7 @@ class NewModelVersion:
     """`PENDING_REGISTRATION` reserves the number while artifacts are uploaded."""
 
     def created(self, version: int, *, now: int) -> ModelVersion:
-        """The version that this has become, with that number; it has no aliases yet.
+        """Return the version that this has become, with that number; it has no aliases yet.
 
         `now` is in milliseconds since the epoch. Tags are in the order of their keys.
         """

@@ -25,7 +25,7 @@ _NAME = re.compile(r"[a-z_]{1,32}")
 
 
 def redacted(url: str) -> str:
-    """The URL without anything that may be a password, a token or another secret.
+    """Return the URL without anything that may be a password, a token or another secret.
 
     Never fails, whatever the text. Names of users and all parameters are hidden with the passwords.
     """
@@ -45,7 +45,7 @@ def redacted(url: str) -> str:
 
 
 def parameter_name(name: str, value: str) -> str:
-    """The name of a parameter in quotes, unless it may be a secret that was given without one."""
+    """Return the name of a parameter in quotes, unless it may be a secret without a name."""
     return f"'{name}'" if value and _NAME.fullmatch(name) else "that is not shown"
 
 

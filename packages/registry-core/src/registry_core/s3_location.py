@@ -86,7 +86,7 @@ class Location:
 
 
 def parse(url: str, *, environ: Mapping[str, str]) -> Location:
-    """The location in `s3://bucket/prefix?endpoint_url=&region=&profile=&path_style=&anonymous=`.
+    """Parse `s3://bucket/prefix?endpoint_url=&region=&profile=&path_style=&anonymous=`.
 
     The region falls back to AWS_REGION and AWS_DEFAULT_REGION; the SDK reads the other standard
     variables itself, AWS_ENDPOINT_URL_S3 among them.
@@ -122,7 +122,7 @@ def parse(url: str, *, environ: Mapping[str, str]) -> Location:
 
 
 def connect(location: Location, purpose: Purpose) -> S3Client:
-    """A client for the location. Opens no connection yet.
+    """Return a client for the location. Opens no connection yet.
 
     Raises:
         BackendError: the SDK cannot be configured so, for example because a profile is missing, or

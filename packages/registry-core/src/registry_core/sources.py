@@ -22,7 +22,7 @@ _LOCAL_HOSTS = ("localhost", "127.0.0.1", ".")
 
 
 def is_local(source: str) -> bool:
-    """Whether a source is a path on some machine: no scheme, or `file:` without a host.
+    """Return whether a source is a path on some machine: no scheme, or `file:` without a host.
 
     Raises:
         InvalidArgumentError: the source is not a URI, or names a file on another host.
@@ -39,7 +39,7 @@ def is_local(source: str) -> bool:
 
 
 def local_path(source: str) -> Path:
-    """The path that a local source names."""
+    """Return the path that a local source names."""
     from urllib.request import url2pathname  # noqa: PLC0415 slow, and rarely needed
 
     parts = _split(source)
@@ -47,7 +47,7 @@ def local_path(source: str) -> Path:
 
 
 def is_logged_model(source: str) -> bool:
-    """Whether a source is `models:/m-<id>`, which only a tracking server can resolve."""
+    """Return whether a source is `models:/m-<id>`, which only a tracking server can resolve."""
     return _LOGGED_MODEL.match(source) is not None
 
 

@@ -30,15 +30,15 @@ Clock: TypeAlias = Callable[[], int]
 
 
 def system_clock() -> int:
-    """The machine's time, in milliseconds since the epoch."""
+    """Return the machine's time, in milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
 
 
 class Reads(Protocol):
-    """What a store tells of its registered models and model versions."""
+    """The reading side of a store: registered models and model versions."""
 
     def get_registered_model(self, name: str) -> RegisteredModel:
-        """The model with tags, aliases and the newest version of each stage, as of one moment.
+        """Return a model as of one moment, with tags, aliases and the newest version of each stage.
 
         Costs the same whatever the number of its versions.
 
@@ -48,11 +48,11 @@ class Reads(Protocol):
         ...
 
     def search_registered_models(self, query: Query) -> Page[RegisteredModel]:
-        """A page of models, complete as from `get_registered_model`."""
+        """Return a page of models, complete as from `get_registered_model`."""
         ...
 
     def get_model_version(self, name: str, version: int) -> ModelVersion:
-        """The version with its tags and aliases.
+        """Return the version with its tags and aliases.
 
         Raises:
             ModelVersionNotFoundError: it, or its model, does not exist.
@@ -60,11 +60,11 @@ class Reads(Protocol):
         ...
 
     def search_model_versions(self, query: Query) -> Page[ModelVersion]:
-        """A page of versions, complete as from `get_model_version`."""
+        """Return a page of versions, complete as from `get_model_version`."""
         ...
 
     def get_model_version_by_alias(self, name: str, alias: str) -> ModelVersion:
-        """The version that the alias names, with its tags and aliases.
+        """Return the version that the alias names, with its tags and aliases.
 
         Raises:
             RegisteredModelNotFoundError: the model does not exist.
@@ -107,11 +107,11 @@ class Webhooks(Protocol):
     """The webhooks of a registry (contract 6). Delivery is the server's; this keeps them."""
 
     def create_webhook(self, new: NewWebhook) -> Webhook:
-        """The webhook as stored, under `new.webhook_id`; both timestamps are now."""
+        """Create a webhook under `new.webhook_id` and return it; both timestamps are now."""
         ...
 
     def get_webhook(self, webhook_id: str) -> Webhook:
-        """The webhook.
+        """Return the webhook.
 
         Raises:
             WebhookNotFoundError: there is none.
@@ -119,15 +119,15 @@ class Webhooks(Protocol):
         ...
 
     def list_webhooks(self) -> list[Webhook]:
-        """All webhooks, newest first, then by id. They are few: not paged in the store."""
+        """Return all webhooks, newest first, then by id. They are few: not paged in the store."""
         ...
 
     def update_webhook(self, webhook_id: str, changes: WebhookChanges) -> Webhook:
-        """The webhook with the fields of `changes` that are set; last updated now."""
+        """Set the fields of a webhook that `changes` has, and return it; last updated now."""
         ...
 
     def delete_webhook(self, webhook_id: str) -> None:
-        """Removes the webhook.
+        """Remove the webhook.
 
         Raises:
             WebhookNotFoundError: there is none.
@@ -155,7 +155,7 @@ class Store(Reads, Histories, Writes, Webhooks, Protocol):
     """
 
     def ping(self) -> None:
-        """Returns when the backend answers.
+        """Return when the backend answers.
 
         Raises:
             StoreUnavailableError: it does not.
@@ -163,5 +163,5 @@ class Store(Reads, Histories, Writes, Webhooks, Protocol):
         ...
 
     def close(self) -> None:
-        """Frees connections. The store may not be used afterwards; closing twice is no error."""
+        """Free connections. The store may not be used afterwards; closing twice is harmless."""
         ...

@@ -37,23 +37,23 @@ class ModelUri:
 
 
 def is_model_uri(text: str) -> bool:
-    """Whether a text claims to be a `models:` URI, well-formed or not."""
+    """Return whether a text claims to be a `models:` URI, well-formed or not."""
     return text.lower().startswith("models:")
 
 
 def has_host(text: str) -> bool:
-    """Whether a text is `models://host/...`, which means another registry."""
+    """Return whether a text is `models://host/...`, which means another registry."""
     return text[: len(SCHEME) + 1].lower() == f"{SCHEME}/" and bool(_split(text)[0])
 
 
 def is_bare(text: str) -> bool:
-    """Whether a text is `models:/` and one word, as the URI of a logged model is."""
+    """Return whether a text is `models:/` and one word, as the URI of a logged model is."""
     _, word = _split(text)
     return text[: len(SCHEME)].lower() == SCHEME and word != "" and not {"/", "@"} & {*word}
 
 
 def parse_model_uri(text: str) -> ModelUri:
-    """The reference in `models:/name/<version | stage | latest>` or `models:/name@<alias>`.
+    """Return the reference in `models:/name/<version | stage | latest>` or `models:/name@<alias>`.
 
     More slashes may precede the name, as where a host was left out.
 

@@ -81,7 +81,7 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def missing(parameter: str) -> InvalidArgumentError:
-    """The error for a required parameter that is absent, null or empty."""
+    """Return the error for a required parameter that is absent, null or empty."""
     return InvalidArgumentError(f"Missing value for required parameter '{parameter}'.{_SEE_DOCS}")
 
 
@@ -194,7 +194,7 @@ def tags_together(value: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def tag_bytes(key: str, value: str) -> int:
-    """What a tag counts of `TAGS_MAX_BYTES`. A value that stands for another has its `size`."""
+    """Return what a tag counts of `TAGS_MAX_BYTES`; a stand-in for a large value has a `size`."""
     size: int = getattr(value, "size", -1)
     return _bytes(key) + (_bytes(value) if size < 0 else size)
 
@@ -204,7 +204,7 @@ def _bytes(value: str) -> int:
 
 
 def too_many_tags() -> InvalidArgumentError:
-    """The error for more tags on one entity than it may have."""
+    """Return the error for more tags on one entity than it may have."""
     return InvalidArgumentError(
         f"A registered model or model version may have {TAGS_MAX_COUNT} tags, whose keys and "
         f"values have {TAGS_MAX_BYTES} bytes together; these are more."
@@ -219,7 +219,7 @@ def aliases_together(value: Mapping[str, int]) -> Mapping[str, int]:
 
 
 def too_many_aliases() -> InvalidArgumentError:
-    """The error for more aliases of one model than it may have."""
+    """Return the error for more aliases of one model than it may have."""
     return InvalidArgumentError(f"A registered model may have {ALIASES_MAX_COUNT} aliases.")
 
 
@@ -246,12 +246,12 @@ def new_alias(value: str) -> str:
 
 
 def is_latest(value: str) -> bool:
-    """Whether an alias means the newest version of a model."""
+    """Return whether an alias means the newest version of a model."""
     return value.lower() == "latest"
 
 
 def version(value: int | str) -> int:
-    """The number of a version given as a number or as ASCII digits.
+    """Return the number of a version given as a number or as ASCII digits.
 
     Numbers below 1 or above `VERSION_MAX` are well-formed; no store holds them.
     """
@@ -292,7 +292,7 @@ def _not_a_version(value: object) -> InvalidArgumentError:
 
 
 def is_prompt(model_tags: Mapping[str, str]) -> bool:
-    """Whether tags mark a prompt, as events and prompt calls see it: value `true` in any case."""
+    """Return whether tags mark a prompt for events and prompt calls: value `true` in any case."""
     return model_tags.get(PROMPT_TAG, "").lower() == "true"
 
 

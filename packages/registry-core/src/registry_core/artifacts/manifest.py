@@ -66,14 +66,14 @@ class Manifest:
         return sum(file.size for file in self.files)
 
     def to_json(self) -> bytes:
-        """The canonical JSON."""
+        """Return the canonical JSON."""
         files = [attrs.asdict(file) for file in self.files]
         document = {"format_version": FORMAT_VERSION, "digest": self.digest, "files": files}
         return json.dumps(document, ensure_ascii=False, indent=1).encode() + b"\n"
 
 
 def make_manifest(files: Iterable[ManifestFile]) -> Manifest:
-    """The manifest of some files.
+    """Return the manifest of some files.
 
     Raises:
         InvalidArgumentError: there is no file, or there are too many, a path is illegal, or two
@@ -97,7 +97,7 @@ def make_manifest(files: Iterable[ManifestFile]) -> Manifest:
 
 
 def parse_manifest(raw: bytes) -> Manifest:
-    """The manifest from its JSON.
+    """Return the manifest from its JSON.
 
     Raises:
         StoreCorruptedError: this is no manifest, its digest is not that of its files, or a newer

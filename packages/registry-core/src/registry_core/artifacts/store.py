@@ -60,12 +60,12 @@ class Reading:
         self.close()
 
     def close(self) -> None:
-        """Frees the file or connection; closing twice is no error."""
+        """Free the file or connection; closing twice is no error."""
         self._close()
 
 
 def read_all(artifacts: ArtifactStore, path: str, *, most: int) -> bytes:
-    """All bytes of a file that should be small.
+    """Return all bytes of a file that should be small.
 
     Raises:
         StoreCorruptedError: it has more than `most` bytes.
@@ -87,7 +87,7 @@ what it has done."""
 class FileWriter:
     """A file that is being written; for one caller at a time, from whatever threads.
 
-    Whoever does not commit it aborts it. Both, and each piece, may wait for the backend.
+    A caller that does not commit it aborts it. Both, and each piece, may wait for the backend.
     """
 
     def __init__(self, steps: Steps) -> None:
@@ -95,11 +95,11 @@ class FileWriter:
         next(steps)
 
     def write(self, piece: bytes) -> None:
-        """Takes the next bytes. After an error there is nothing to abort."""
+        """Take the next bytes. After an error there is nothing to abort."""
         self._steps.send(piece)
 
     def commit(self) -> FileInfo:
-        """The file, which is there from now on. After an error there is nothing to abort."""
+        """Make the file visible and return it. After an error there is nothing to abort."""
         try:
             self._steps.send(None)
         except StopIteration as ended:
@@ -108,7 +108,7 @@ class FileWriter:
         raise AssertionError("a writer goes on after its end")
 
     def abort(self) -> None:
-        """Leaves what was there; without effect on a file that is written."""
+        """Leave what was there; without effect on a file that is written."""
         self._steps.close()
 
 
@@ -133,19 +133,19 @@ class ArtifactStore(Protocol):
         ...
 
     def list(self, path: str) -> list[FileInfo]:
-        """What is directly in a folder, by path; empty for a file or what does not exist."""
+        """Return what is directly in a folder, by path; empty for a file or what does not exist."""
         ...
 
     def walk(self, path: str) -> Iterator[FileInfo]:
-        """Every file below a folder, in no particular order; the file itself for a file."""
+        """Return every file below a folder, in no particular order; the file itself for a file."""
         ...
 
     def stat(self, path: str) -> FileInfo:
-        """The file at a path."""
+        """Return the file at a path."""
         ...
 
     def read(self, path: str, *, start: int = 0, stop: int | None = None) -> Reading:
-        """The file at a path, opened, with its bytes from `start` up to `stop` or its end."""
+        """Open the file at a path, for its bytes from `start` up to `stop` or its end."""
         ...
 
     def write(
@@ -156,7 +156,7 @@ class ArtifactStore(Protocol):
         overwrite: bool = True,
         sha256: str | None = None,
     ) -> FileInfo:
-        """The file, made of the chunks; `sha256` is recorded with it where the backend can.
+        """Write a file of the chunks; `sha256` is recorded with it where the backend can.
 
         An exception from `chunks` passes as it is, and leaves what was there. Nothing is visible
         before the last chunk was taken. `write_all` makes it of `writer`.
@@ -178,22 +178,22 @@ class ArtifactStore(Protocol):
         ...
 
     def delete(self, path: str) -> None:
-        """Removes a file, or everything below a folder; what is absent is no error."""
+        """Remove a file, or everything below a folder; what is absent is no error."""
         ...
 
     def remove(self, paths: Iterable[str]) -> None:
-        """Removes files, many at a time where the backend can; what is absent is no error."""
+        """Remove files, many at a time where the backend can; what is absent is no error."""
         ...
 
     def drop_partial(self, *, before: int, dry_run: bool = False) -> int:
-        """How many writes that began before a moment (ms) and never ended were removed.
+        """Remove writes that began before a moment (ms) and never ended; return how many.
 
         A dry run only counts them.
         """
         ...
 
     def close(self) -> None:
-        """Frees connections."""
+        """Free connections."""
         ...
 
 
@@ -210,15 +210,15 @@ class PresigningArtifactStore(ArtifactStore, Protocol):
     """An artifact store that can let others move bytes directly, by URLs for a single key."""
 
     def presigned_url(self, path: str, *, expires_seconds: int) -> str:
-        """A URL that gives the file at a path to whoever has it, for so long."""
+        """Return a URL by which any client reads the file at a path, for so long."""
         ...
 
     def create_multipart(self, path: str, *, parts: int, expires_seconds: int) -> MultipartUpload:
-        """A multipart upload of the file at a path, in so many parts."""
+        """Begin a multipart upload of the file at a path, in so many parts."""
         ...
 
     def complete_multipart(self, path: str, upload_id: str, *, etags: Mapping[int, str]) -> None:
-        """Makes the file from its parts; `etags` are the ETag headers by part number.
+        """Make the file from its parts; `etags` are the ETag headers by part number.
 
         Raises:
             ArtifactNotFoundError: there is no such upload.
@@ -227,12 +227,12 @@ class PresigningArtifactStore(ArtifactStore, Protocol):
         ...
 
     def abort_multipart(self, path: str, upload_id: str) -> None:
-        """Drops the parts; an upload that is gone is no error."""
+        """Drop the parts; an upload that is gone is no error."""
         ...
 
 
 def write_all(writer: FileWriter, chunks: Iterable[bytes]) -> FileInfo:
-    """The file, made of the chunks; an exception from them passes as it is, and aborts it."""
+    """Write the chunks and return the file; an exception from them passes, and aborts it."""
     try:
         for chunk in chunks:
             writer.write(chunk)

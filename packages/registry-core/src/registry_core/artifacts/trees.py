@@ -50,7 +50,7 @@ class Tree:
     _locations: Mapping[str, Location]
 
     def read(self, file: ManifestFile) -> Iterator[bytes]:
-        """The bytes of a file.
+        """Read the bytes of a file.
 
         Raises:
             InvalidArgumentError: at the end, if they are not those that were there at first, or
@@ -106,7 +106,7 @@ def require_posix() -> None:
 
 
 def sha256_file(path: Path) -> str:
-    """The digest of a local file's bytes, in hex."""
+    """Return the digest of a local file's bytes, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

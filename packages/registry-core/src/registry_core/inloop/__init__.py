@@ -94,7 +94,7 @@ _callers = _Callers()
 
 
 def waiter() -> Waiter | None:
-    """The event loop that calls in this thread, and must not be held up; None in other threads."""
+    """Return the event loop that calls in this thread, and must not wait; None in other threads."""
     return _callers.waiter
 
 
@@ -147,7 +147,7 @@ def debugging() -> Iterator[None]:
 
 
 def is_debugging() -> bool:
-    """Whether the rules are checked."""
+    """Return whether the rules are checked."""
     return type(_callers) is not _Callers
 
 

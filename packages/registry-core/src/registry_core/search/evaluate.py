@@ -35,7 +35,7 @@ _TEXT_FIELD = "name"
 
 
 def predicate(filter: Filter) -> Predicate:  # noqa: A002 the word of the language
-    """Whether a row matches the filter. Compile once, call per row."""
+    """Return whether a row matches the filter. Compile once, call per row."""
     tests = [_test(comparison) for comparison in filter]
     if len(tests) == 1:
         return tests[0]
@@ -43,7 +43,7 @@ def predicate(filter: Filter) -> Predicate:  # noqa: A002 the word of the langua
 
 
 def names(filter: Filter) -> frozenset[str] | None:  # noqa: A002 as above
-    """The only model names that can match, or None if the filter does not list any.
+    """Return the only model names that can match, or None if the filter does not list any.
 
     For stores that find a model by its name without a scan.
     """
@@ -108,7 +108,7 @@ _COMPILERS: dict[Op, Callable[[Any], Callable[[Any], bool]]] = {
 def search(
     query: Query, rows: Iterable[EntityT], *, is_prompt: Callable[[str], bool]
 ) -> Page[EntityT]:
-    """The page of the rows that the query asks for.
+    """Return the page of the rows that the query asks for.
 
     `is_prompt` says of a model's name whether that model's prompt tag is exactly `true`; it is
     asked only when the query excludes prompts.
@@ -149,11 +149,11 @@ class _Order:
         self.first = heapq.nlargest if descending else heapq.nsmallest
 
     def key(self, row: _Row) -> tuple[Any, ...]:
-        """The tuple that a row sorts by."""
+        """Return the tuple that a row sorts by."""
         return tuple([-read(row) if turned else read(row) for read, turned in self._readers])
 
     def key_of_values(self, values: Sequence[Any]) -> tuple[Any, ...]:
-        """The tuple of a row with these values of the sort fields."""
+        """Return the tuple of a row with these values of the sort fields."""
         return tuple(
             -value if turned else value
             for value, (_, turned) in zip(values, self._readers, strict=True)

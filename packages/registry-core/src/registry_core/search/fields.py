@@ -123,7 +123,7 @@ _ATTRIBUTE_VALUE = (
 
 
 def bind(clause: Clause, entity: Entity) -> Comparison:
-    """The comparison that a clause means.
+    """Return the comparison that a clause means.
 
     Raises:
         FilterSyntaxError: the entity has no such attribute, or its value or operator does not fit.
@@ -149,23 +149,23 @@ def bind(clause: Clause, entity: Entity) -> Comparison:
 
 
 def reference(identifier: str) -> tuple[str, str]:
-    """The prefix and the rest of `attribute.key` or `tags.key`; no prefix means an attribute."""
+    """Split `attribute.key` or `tags.key` into prefix and rest; no prefix means an attribute."""
     prefix, dot, key = identifier.partition(".")
     return (prefix, key) if dot else ("attribute", identifier)
 
 
 def unknown_prefix(prefix: str) -> str:
-    """The message for what precedes the dot in `prefix.key`."""
+    """Return the message for what precedes the dot in `prefix.key`."""
     return f"Invalid entity type '{shown(prefix)}'. Valid entity types are {PREFIXES}"
 
 
 def unknown_attribute(key: str, known: Mapping[str, object]) -> str:
-    """The message for an attribute that is none of those known."""
+    """Return the message for an attribute that is none of those known."""
     return f"Invalid attribute key '{shown(key)}' specified. Valid keys are '{_set(known)}'"
 
 
 def invalid_sort_key(key: str, known: Mapping[str, object]) -> str:
-    """The message for an identifier that nothing can be sorted by."""
+    """Return the message for an identifier that nothing can be sorted by."""
     return f"Invalid order by key '{shown(key)}' specified. Valid keys are '{_set(known)}'"
 
 
@@ -265,7 +265,7 @@ def _pattern(clause: Clause, op: Op, value: str) -> str:
 
 
 def unquoted(key: str) -> str:
-    """A key without its quotes, and without the backticks inside or instead of them."""
+    """Return a key without its quotes, and without the backticks inside or instead of them."""
     for quotes in ("'\"", "`"):
         if len(key) > 1 and key[0] == key[-1] and key[0] in quotes:
             key = key[1:-1]

@@ -14,7 +14,7 @@ _MARKER = TagRef(validation.PROMPT_TAG)
 
 
 def parse_filter(text: str | None, entity: Entity) -> Filter:
-    """The filter that a text means for an entity; None and the empty text match everything.
+    """Return the filter that a text means for an entity; None and the empty text match everything.
 
     Raises:
         InvalidArgumentError: the text is not a filter, or asks what the entity cannot answer; as a
@@ -29,7 +29,7 @@ def parse_filter(text: str | None, entity: Entity) -> Filter:
 
 
 def split_prompts(filter: Filter) -> tuple[Filter, bool]:  # noqa: A002 the word of the language
-    """The filter to run, and whether to exclude prompts from its results (contract 4.5).
+    """Return the filter to run, and whether to exclude prompts from its results (contract 4.5).
 
     A filter whose first clause on the prompt tag asks for prompts is an ordinary one. Any other
     means models: its clauses on that tag are dropped, because models do not have the tag.

@@ -41,7 +41,7 @@ _PART = re.compile(r"\\(?P<escaped>[%_\\])|(?P<wildcard>[%_])|(?P<literal>[^%_\\
 
 
 def parts(pattern: str) -> Iterator[Part]:
-    """The parts of a pattern; no two literals stand side by side."""
+    """Yield the parts of a pattern; no two literals stand side by side."""
     literal: list[str] = []
     for match in _PART.finditer(pattern):
         wildcard = match["wildcard"]
@@ -57,7 +57,7 @@ def parts(pattern: str) -> Iterator[Part]:
 
 
 def like_prefix(pattern: str) -> str:
-    """The literal text that every match of LIKE starts with."""
+    """Return the literal text that every match of LIKE starts with."""
     first = next(parts(pattern), "")
     return first if isinstance(first, str) else ""
 
@@ -70,12 +70,12 @@ def sql_like_pattern(pattern: str) -> str:
 
 
 def escaped(literal: str) -> str:
-    """The pattern that only this text matches."""
+    """Return the pattern that only this text matches."""
     return re.sub(r"[%_\\]", r"\\\g<0>", literal)
 
 
 def matcher(pattern: str, *, fold_case: bool = False) -> Callable[[str], bool]:
-    """Whether a value matches the pattern: LIKE, or ILIKE with `fold_case`."""
+    """Return whether a value matches the pattern: LIKE, or ILIKE with `fold_case`."""
     if fold_case:
         matches = matcher(pattern.lower())
         return lambda value: matches(value.lower())
@@ -105,15 +105,15 @@ class _Segment(Protocol):
     length: int
 
     def is_at(self, value: str, position: int) -> bool:
-        """Whether it matches at that position."""
+        """Return whether it matches at that position."""
         ...
 
     def end_after(self, value: str, position: int) -> int:
-        """Where its first match from that position on ends; -1 if there is none."""
+        """Return where its first match from that position on ends; -1 if there is none."""
         ...
 
     def is_whole(self, value: str) -> bool:
-        """Whether it matches all of the value."""
+        """Return whether it matches all of the value."""
         ...
 
 

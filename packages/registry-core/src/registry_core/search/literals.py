@@ -45,7 +45,7 @@ _Item: TypeAlias = "str | tuple[_Item, ...] | None"
 
 
 def text_list(source: str) -> tuple[str, ...]:
-    """The texts of a list literal; the parentheses are balanced.
+    """Return the texts of a list literal; the parentheses are balanced.
 
     Raises:
         InvalidArgumentError: it is empty, has other elements than texts, or is not a literal.

@@ -15,7 +15,7 @@ _DIRECTIONS = {"ASC": True, "DESC": False}
 
 
 def parse_order_by(clauses: Sequence[str], entity: Entity) -> tuple[OrderBy, ...]:
-    """The order that the texts ask for, or else the entity's own; always a total one.
+    """Return the order that the texts ask for, or else the entity's own; always a total one.
 
     Raises:
         InvalidArgumentError: a text is not a sort key and direction, or two name the same field.

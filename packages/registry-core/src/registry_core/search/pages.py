@@ -16,13 +16,13 @@ T = TypeVar("T")
 
 
 def all_pages(page_after: Callable[[str | None], Page[T]]) -> Iterator[T]:
-    """Every row of a search; see `every_page`."""
+    """Yield every row of a search; see `every_page`."""
     for page in every_page(page_after):
         yield from page.items
 
 
 def every_page(page_after: Callable[[str | None], Page[T]]) -> Iterator[Page[T]]:
-    """Every page of a search; `page_after` gives the page of a token, and the first one for None.
+    """Yield every page of a search; `page_after` gives the page of a token, the first for None.
 
     Raises:
         UnexpectedAnswerError: the pages do not move on: a token comes a second time, or there are

@@ -44,7 +44,7 @@ EntityT = TypeVar("EntityT", RegisteredModel, ModelVersion)
 
 
 def position(query: Query) -> SortKey | None:
-    """The sort key that the wanted page starts after; None for the first page.
+    """Return the sort key that the wanted page starts after; None for the first page.
 
     Raises:
         InvalidArgumentError: the token is malformed or belongs to another search.
@@ -63,7 +63,7 @@ def position(query: Query) -> SortKey | None:
 
 
 def page(query: Query, rows: Sequence[EntityT], *, is_cut: bool = False) -> Page[EntityT]:
-    """A page from the rows after `position(query)`, of which the caller gives one too many.
+    """Return a page from the rows after `position(query)`, of which the caller gives one too many.
 
     `rows` holds up to `most_entities(query) + 1` entities in the order of the query; the extra one
     only tells that there is a next page. `is_cut` says that there are more than the caller gives.
@@ -73,12 +73,12 @@ def page(query: Query, rows: Sequence[EntityT], *, is_cut: bool = False) -> Page
 
 
 def most_entities(query: Query) -> int:
-    """How many entities the page may have: as many as are wanted, and as fit at the very most."""
+    """Return how many entities the page may have: no more than are asked for, and than fit."""
     return min(query.max_results, PAGE_MAX_BYTES // ENTITY_BYTES)
 
 
 def fitting(rows: Sequence[EntityT]) -> int:
-    """How many of the rows fit into a page: all of them, or fewer, but at least one."""
+    """Return how many of the rows fit into a page: all of them, or fewer, but at least one."""
     size = 0
     for count, row in enumerate(rows):
         size += entity_bytes(row)
@@ -88,7 +88,7 @@ def fitting(rows: Sequence[EntityT]) -> int:
 
 
 def entity_bytes(row: RegisteredModel | ModelVersion) -> int:
-    """What an entity counts of `PAGE_MAX_BYTES`."""
+    """Return what an entity counts of `PAGE_MAX_BYTES`."""
     texts = [row.description or "", *row.tags, *row.tags.values(), *row.aliases]
     size = ENTITY_BYTES + sum(map(text_bytes, texts))
     if isinstance(row, RegisteredModel):
@@ -107,17 +107,17 @@ def text_bytes(text: str) -> int:
 
 
 def sort_key(query: Query, row: RegisteredModel | ModelVersion) -> SortKey:
-    """The values of the query's sort fields in a row."""
+    """Return the values of the query's sort fields in a row."""
     return tuple(getattr(row, order.field) for order in query.order_by)
 
 
 def encode(payload: object) -> str:
-    """A page token that carries a JSON value."""
+    """Return a page token that carries a JSON value."""
     return base64.urlsafe_b64encode(json.dumps(payload, separators=(",", ":")).encode()).decode()
 
 
 def decode(token: str) -> object:
-    """The JSON value in a page token.
+    """Return the JSON value in a page token.
 
     Raises:
         InvalidArgumentError: the token was not made by `encode`.

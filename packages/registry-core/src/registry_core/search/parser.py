@@ -34,13 +34,13 @@ class Clause:
     """An END after IS NULL and IS NOT NULL, which nothing supports."""
 
     def fault(self, message: str, at: Token | None = None) -> FilterSyntaxError:
-        """The error that points at a token, or at the comparator."""
+        """Return the error that points at a token, or at the comparator."""
         span = self.comparator_span if at is None else at.span
         return FilterSyntaxError(message, source=self.source, span=span)
 
 
 def clauses(text: str) -> Iterator[Clause]:
-    """The clauses of a filter that is not empty.
+    """Return the clauses of a filter that is not empty.
 
     Raises:
         FilterSyntaxError: the text does not follow the grammar.
@@ -53,7 +53,7 @@ def clauses(text: str) -> Iterator[Clause]:
 
 
 def shown(text: str) -> str:
-    """A text as errors repeat it: whole, unless it is very long."""
+    """Return a text as errors repeat it: whole, unless it is very long."""
     return text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}..."
 
 

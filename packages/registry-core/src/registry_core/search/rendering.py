@@ -27,7 +27,7 @@ _SPECIAL = re.compile(r"[\x00-\x1f'\"\\]")
 
 
 def render_filter(filter: Filter) -> str:  # noqa: A002 the word of the language
-    """The text of a filter; empty for the one that matches everything.
+    """Return the text of a filter; empty for the one that matches everything.
 
     Raises:
         InvalidArgumentError: the language has no way to write a value or key of it.
@@ -42,7 +42,7 @@ def render_filter(filter: Filter) -> str:  # noqa: A002 the word of the language
 
 
 def render_order_by(order_by: Sequence[OrderBy]) -> list[str]:
-    """The texts of an order."""
+    """Return the texts of an order."""
     return [f"{_SORT_KEYS[item.field]} {'ASC' if item.ascending else 'DESC'}" for item in order_by]
 
 

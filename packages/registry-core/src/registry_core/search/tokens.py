@@ -79,7 +79,7 @@ _LIST_PART = re.compile(rf"{PYTHON_STRING}|[()'\"]", re.DOTALL)
 
 
 def tokens(text: str) -> Iterator[Token]:
-    """The tokens of a text without the space between them, and an END."""
+    """Yield the tokens of a text without the space between them, and an END."""
     position = _skip_space(text, 0)
     while position < len(text):
         kind, end = _token(text, position)

@@ -118,7 +118,7 @@ SAMPLES: Final[Mapping[WebhookEvent, Data]] = {
 
 
 def check_events(events: Iterable[WebhookEvent]) -> tuple[WebhookEvent, ...]:
-    """The events without duplicates, in the order in which they are stored and shown.
+    """Return the events without duplicates, in the order in which they are stored and shown.
 
     Raises:
         InvalidArgumentError: there are none, or one never happens.
@@ -161,7 +161,7 @@ class Notification:
     data: Data
 
     def event(self, *, is_prompt: bool) -> WebhookEvent | None:
-        """The event this is, if it is one, for a model or for a prompt."""
+        """Return the event this is, if it is one, for a model or for a prompt."""
         return self.of_prompt if is_prompt else self.of_model
 
     @property
@@ -173,7 +173,7 @@ class Notification:
 
 
 def registered_model_created(model: RegisteredModel) -> Notification:
-    """The creation of that registered model or prompt, as it was stored."""
+    """Note the creation of that registered model or prompt, as it was stored."""
     return Notification(
         name=model.name,
         of_model=_MODEL_CREATED,
@@ -188,7 +188,7 @@ def registered_model_created(model: RegisteredModel) -> Notification:
 
 
 def model_version_created(version: ModelVersion) -> Notification | None:
-    """The creation of that version of a model or prompt, as it was stored.
+    """Note the creation of that version of a model or prompt, as it was stored.
 
     A version whose files are still on their way is no event yet: it becomes one when it is READY.
     """
@@ -217,7 +217,7 @@ def model_version_created(version: ModelVersion) -> Notification | None:
 
 
 def registered_model_tag_set(name: str, key: str, value: str) -> Notification:
-    """A tag of a registered model was set: an event for prompts only."""
+    """Note that a tag of a registered model was set: an event for prompts only."""
     return Notification(
         name=name,
         of_model=None,
@@ -227,7 +227,7 @@ def registered_model_tag_set(name: str, key: str, value: str) -> Notification:
 
 
 def registered_model_tag_deleted(name: str, key: str) -> Notification:
-    """A tag of a registered model is absent now: an event for prompts only."""
+    """Note that a tag of a registered model is absent now: an event for prompts only."""
     return Notification(
         name=name,
         of_model=None,
@@ -237,7 +237,7 @@ def registered_model_tag_deleted(name: str, key: str) -> Notification:
 
 
 def model_version_tag_set(name: str, version: str, key: str, value: str) -> Notification:
-    """A tag of a version was set."""
+    """Note that a tag of a version was set."""
     return Notification(
         name=name,
         of_model=_VERSION_TAG_SET,
@@ -247,7 +247,7 @@ def model_version_tag_set(name: str, version: str, key: str, value: str) -> Noti
 
 
 def model_version_tag_deleted(name: str, version: str, key: str) -> Notification:
-    """A tag of a version is absent now, whether or not it was there before, as on MLflow."""
+    """Note that a tag of a version is absent now; as on MLflow, also if it was so before."""
     return Notification(
         name=name,
         of_model=_VERSION_TAG_DELETED,
@@ -257,7 +257,7 @@ def model_version_tag_deleted(name: str, version: str, key: str) -> Notification
 
 
 def registered_model_alias_set(name: str, alias: str, version: str) -> Notification:
-    """An alias was created or moved: MLflow calls both a creation."""
+    """Note that an alias was created or moved: MLflow calls both a creation."""
     return Notification(
         name=name,
         of_model=_ALIAS_CREATED,
@@ -267,7 +267,7 @@ def registered_model_alias_set(name: str, alias: str, version: str) -> Notificat
 
 
 def registered_model_alias_deleted(name: str, alias: str) -> Notification:
-    """An alias is absent now, whether or not it was there before, as on MLflow."""
+    """Note that an alias is absent now; as on MLflow, also if it was so before."""
     return Notification(
         name=name,
         of_model=_ALIAS_DELETED,

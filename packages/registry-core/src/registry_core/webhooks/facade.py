@@ -74,7 +74,7 @@ class Webhooks:
         secret: str | None = None,
         status: WebhookStatus = WebhookStatus.ACTIVE,
     ) -> Webhook:
-        """The new webhook. Names need not be unique."""
+        """Create a webhook. Names need not be unique."""
         return self.store.create_webhook(
             NewWebhook(
                 webhook_id=self._new_id(),
@@ -88,7 +88,7 @@ class Webhooks:
         )
 
     def get_webhook(self, webhook_id: str) -> Webhook:
-        """The webhook.
+        """Return the webhook.
 
         Raises:
             WebhookNotFoundError: there is none.
@@ -98,7 +98,7 @@ class Webhooks:
     def list_webhooks(
         self, *, max_results: int = DEFAULT_PAGE_SIZE, page_token: str | None = None
     ) -> Page[Webhook]:
-        """A page of webhooks, newest first."""
+        """Return a page of webhooks, newest first."""
         if not 1 <= max_results <= MAX_RESULTS:
             raise InvalidArgumentError(f"max_results must be between 1 and {MAX_RESULTS}.")
         start = _position(page_token) if page_token else None
@@ -112,7 +112,7 @@ class Webhooks:
         return Page(rows[:max_results], _token(rows[max_results - 1]))
 
     def update_webhook(self, webhook_id: str, changes: WebhookChanges) -> Webhook:
-        """The webhook with the fields of `changes` that are set; empty texts erase.
+        """Set the fields of a webhook that `changes` has; empty texts erase.
 
         `changes.secret` is the secret itself. Without any change the webhook is updated now.
 
@@ -130,7 +130,7 @@ class Webhooks:
         return self.store.update_webhook(_check_id(webhook_id), checked)
 
     def delete_webhook(self, webhook_id: str) -> None:
-        """Removes the webhook.
+        """Remove the webhook.
 
         Raises:
             WebhookNotFoundError: there is none.
@@ -138,11 +138,11 @@ class Webhooks:
         self.store.delete_webhook(_check_id(webhook_id))
 
     def active_webhooks(self) -> Sequence[Webhook]:
-        """All webhooks that are to be delivered to."""
+        """Return all webhooks that are to be delivered to."""
         return [hook for hook in self.store.list_webhooks() if hook.status is WebhookStatus.ACTIVE]
 
     def signing_secret(self, webhook: Webhook) -> str | None:
-        """What deliveries to the webhook are signed with, if anything.
+        """Return what deliveries to the webhook are signed with, if anything.
 
         Raises:
             StoreCorruptedError: it was encrypted with a key that is not configured.
@@ -153,7 +153,7 @@ class Webhooks:
         return self._box().open(webhook.secret)
 
     def test_event(self, webhook: Webhook, event: WebhookEvent | None = None) -> WebhookEvent:
-        """The event of a test delivery: the given one, or else the webhook's first."""
+        """Return the event of a test delivery: the given one, or else the webhook's first."""
         return webhook.events[0] if event is None else check_event(event)
 
     def _seal(self, secret: str | None) -> str | None:

@@ -25,7 +25,7 @@ SECRET_MAX_LENGTH = 1_000
 
 
 def sign(secret: str, *, delivery_id: str, timestamp: str, body: bytes) -> str:
-    """The value of `X-MLflow-Signature` (contract 6.3): what proves who sent a body, and when."""
+    """Return the value of `X-MLflow-Signature` (contract 6.3), which proves who sent a body."""
     message = f"{delivery_id}.{timestamp}.".encode() + body
     digest = hmac.new(secret.encode(), message, hashlib.sha256).digest()
     return f"v1,{base64.b64encode(digest).decode()}"
@@ -43,7 +43,7 @@ class SecretBox:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> SecretBox | None:
-        """The box with the key in the environment; None when there is none.
+        """Return the box with the key in the environment; None when there is none.
 
         Raises:
             InvalidArgumentError: the key is not one.
@@ -55,11 +55,11 @@ class SecretBox:
         return None
 
     def seal(self, secret: str) -> str:
-        """The secret as a store may keep it."""
+        """Return the secret as a store may keep it."""
         return self._fernet.encrypt(secret.encode()).decode()
 
     def open(self, sealed: str) -> str:
-        """The secret that was sealed.
+        """Return the secret that was sealed.
 
         Raises:
             StoreCorruptedError: it was sealed with another key.

@@ -104,7 +104,7 @@ class UrlPolicy:
     resolve: Resolve = attrs.field(factory=SystemResolver, repr=False)
 
     def check(self, url: str) -> str:
-        """The URL, if a webhook may have it. Where any address is allowed none is looked up.
+        """Accept the URL, if a webhook may have it. Where any address is allowed none is looked up.
 
         Raises:
             InvalidArgumentError: the URL, or an address its host has now, is not allowed.
@@ -115,7 +115,7 @@ class UrlPolicy:
         return url
 
     def target(self, url: str) -> Target:
-        """Where to connect for a URL that passed `check` before: it is checked anew.
+        """Return where to connect for a URL that passed `check` before: it is checked anew.
 
         Raises:
             InvalidArgumentError: as `check`; `UnresolvedHostError` when the host has no address.

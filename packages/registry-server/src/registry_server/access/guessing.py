@@ -75,7 +75,7 @@ class Guesses:
         self._of_name = Buckets(OF_NAME, clock)
 
     def take(self, name: str | None, address: str) -> None:
-        """Counts a guess from an address at the secret of a name, or of nobody in particular.
+        """Count a guess from an address at the secret of a name, or of nobody in particular.
 
         Raises:
             TooManyGuessesError: it may not be made now; nothing was counted.
@@ -88,7 +88,7 @@ class Guesses:
             kind.take(key)
 
     def give_back(self, name: str | None, address: str) -> None:
-        """Takes back what `take` has counted: the credentials were right."""
+        """Take back what `take` has counted: the credentials were right."""
         for kind, key in self._buckets(name, address):
             kind.give_back(key)
 
@@ -117,14 +117,14 @@ class Buckets:
         return 0.0 if full_at is None else max(0.0, full_at - self._clock() - self._slack)
 
     def take(self, key: bytes) -> None:
-        """Takes a token, of which there has to be one."""
+        """Take a token, of which there has to be one."""
         now = self._clock()
         self._full_at[key] = max(now, self._full_at.pop(key, now)) + self._interval
         while len(self._full_at) > BUCKETS_MOST or self._full_at[next(iter(self._full_at))] <= now:
             self._full_at.popitem(last=False)
 
     def give_back(self, key: bytes) -> None:
-        """Puts a token back."""
+        """Put a token back."""
         full_at = self._full_at.get(key)
         if full_at is not None:
             self._full_at[key] = full_at - self._interval

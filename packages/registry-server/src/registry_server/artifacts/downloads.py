@@ -88,7 +88,7 @@ class HeadOfFile:
         self._headers = [*file_headers(info), (b"content-length", b"%d" % (info.size or 0))]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 ASGI
-        """Sends the headers."""
+        """Send the headers."""
         start = {"type": "http.response.start", "status": HTTPStatus.OK, "headers": self._headers}
         await send(start)  # type: ignore[arg-type]  # a dict, as ASGI has it
         await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -120,7 +120,7 @@ class Download:
             self._headers.append((b"content-range", content_range))
 
     async def take_small(self) -> bool:
-        """Closes the file; whether all that is to be sent was in one piece, and is kept."""
+        """Close the file; whether all that is to be sent was in one piece, and is kept."""
         pieces = await self._run(partial(self._read, 1))
         await self._run(self._close)
         if sum(map(len, pieces)) == self._length:
@@ -128,7 +128,7 @@ class Download:
         return self._small is not None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 ASGI
-        """Sends the headers, then the pieces as the client takes them."""
+        """Send the headers, then the pieces as the client takes them."""
         disconnected = asyncio.ensure_future(_disconnected(receive))
         try:
             await send(

@@ -115,7 +115,7 @@ class ArtifactService:
         return description.paths(PREFIXES[0], most_parts=_MAX_PARTS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request."""
+        """Answer one request."""
         async with AsyncExitStack() as held:
             try:
                 answer = await self._answer(ArtifactRequest(scope, receive, held))
@@ -126,7 +126,7 @@ class ArtifactService:
             await answer(scope, receive, send)
 
     def close(self) -> None:
-        """Ends the threads when what they move has arrived."""
+        """End the threads when what they move has arrived."""
         self._movers.close()
         self._callers.close()
 

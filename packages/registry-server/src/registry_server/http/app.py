@@ -94,7 +94,7 @@ class Application(Litestar):
         self.asgi_handler = guarded(self.asgi_handler)
 
     def start(self, registry: Registry, *, counters: Path | None = None) -> None:
-        """Serves the registry from now on, in this process: once, since nothing is exchanged later.
+        """Serve the registry from now on, in this process: once, since nothing is exchanged later.
 
         Requests are counted in the directory `counters`, which the workers of a server share.
 
@@ -168,7 +168,7 @@ class _Path:
         self._options = Response(HTTPStatus.NO_CONTENT, b"", ((b"allow", self._allow.encode()),))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request.
+        """Answer one request.
 
         Raises:
             MethodNotAllowedException: no operation here has its method.

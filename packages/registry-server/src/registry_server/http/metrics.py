@@ -49,7 +49,7 @@ class Metrics:
         self._counters = memoryview(bytearray(self._size)).cast("Q")
 
     def share(self, directory: Path) -> None:
-        """Counts from now on in a file of this process, for all that count in the directory."""
+        """Count from now on in a file of this process, for all that count in the directory."""
         self._directory = directory
         path = directory / f"{os.getpid()}.counters"
         with path.open("w+b") as file:
@@ -57,7 +57,7 @@ class Metrics:
             self._counters = memoryview(mmap.mmap(file.fileno(), self._size)).cast("Q")
 
     def record(self, operation: str | None, status: int, seconds: float) -> None:
-        """Counts one answered request."""
+        """Count one answered request."""
         row = self._rows.get(operation or OTHER, self._rows[OTHER])
         buckets = row + len(STATUSES)
         self._counters[row + self._columns.get(status, len(STATUSES) - 1)] += 1
@@ -65,7 +65,7 @@ class Metrics:
         self._counters[row + _COLUMNS - 1] += max(0, int(seconds * 1e9))
 
     def observe(self, result: object) -> None:
-        """Counts the result of an operation if it is incomplete."""
+        """Count the result of an operation if it is incomplete."""
         if isinstance(result, Page) and result.unreadable:
             with self._observing:
                 self._counters[_INCOMPLETE] += 1

@@ -83,7 +83,7 @@ class Middleware:
         self._credentials = () if "*" in allowed_origins else (_CREDENTIALS,)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request, or passes it on."""
+        """Answer one request, or pass it on."""
         if scope["type"] == ScopeType.HTTP:
             await self._guard(scope, receive, send)
         else:

@@ -55,12 +55,12 @@ class Backend:
     """None where the store cannot read in an event loop."""
 
     def start(self, registry: Registry, *, threads: int) -> None:
-        """Takes the registry of this process; as many of its reads may pause as it has threads."""
+        """Take the registry of this process; as many of its reads may pause as it has threads."""
         self.registry = registry
         self.anonymous = registry.acting_as(ANONYMOUS, origin=Origin.HTTP)
         self.inloop = LoopRunner.of(registry.store, threads)
 
     def close(self) -> None:
-        """Ends the reads in the event loop."""
+        """End the reads in the event loop."""
         if self.inloop is not None:
             self.inloop.close()

@@ -35,7 +35,7 @@ class Response:
         self.headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 ASGI
-        """Sends the answer; to a HEAD request, without its body."""
+        """Send the answer; to a HEAD request, without its body."""
         headers = list(self.headers)
         if self.status != HTTPStatus.NO_CONTENT:
             headers.append((b"content-length", b"%d" % len(self.body)))

@@ -73,7 +73,7 @@ class Lanes:
         return self._lanes[work]
 
     def close(self) -> None:
-        """Ends all threads but those that wait for others."""
+        """End all threads but those that wait for others."""
         self.decoding.close()
         for lane in self._lanes.values():
             if lane is not self.waiting:

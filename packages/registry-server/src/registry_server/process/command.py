@@ -50,7 +50,7 @@ class StartError(Exception):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the server until a signal ends it, then exits with 0; with 1 if it cannot start."""
+    """Run the server until a signal ends it, then exit with 0; with 1 if it cannot start."""
     try:
         settings = from_arguments(sys.argv[1:] if arguments is None else arguments, os.environ)
         run(settings)
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(settings: Settings) -> None:
-    """Serves until SIGTERM or SIGINT; requests in flight are answered first."""
+    """Serve until SIGTERM or SIGINT; requests in flight are answered first."""
     # What is loaded to start stays: the collector would look through it again and again.
     gc.disable()
     # Whatever cannot work is found out here, by one process and with one line.
@@ -90,7 +90,7 @@ def run(settings: Settings) -> None:
 
 
 def start_in_worker(app: Application, settings: Settings, counters: Path) -> None:
-    """Starts an application with a store of this worker's own.
+    """Start an application with a store of this worker's own.
 
     Exits with a code that says to the parent whether another worker may succeed.
     """
@@ -112,7 +112,7 @@ def start_in_worker(app: Application, settings: Settings, counters: Path) -> Non
 
 
 def configure_logging(settings: Settings) -> None:
-    """Sends the log to stderr, one line per record."""
+    """Send the log to stderr, one line per record."""
     handler = logging.StreamHandler()
     handler.setFormatter(Formatter())
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)

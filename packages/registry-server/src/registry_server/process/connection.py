@@ -54,7 +54,7 @@ class Others(Protocol):
     """All connections of a worker, as one of them knows them."""
 
     def hold(self, connection: Connection, change: int, /) -> None:
-        """Counts bytes that a connection holds more than before."""
+        """Count bytes that a connection holds more than before."""
 
     def drop_slow(self, among: Iterable[Connection], /) -> bool:
         """Whether one of these could be ended, for others who wait for what it holds."""
@@ -135,7 +135,7 @@ class Connection(HttpToolsProtocol):
     # What it waits for
 
     def look(self, now: float) -> None:
-        """Finds out what the connection waits for."""
+        """Find out what the connection waits for."""
         phase = self._phase()
         if phase is not self.phase or self.requests != self._found_requests:
             self.phase, self._found_requests, self.since = phase, self.requests, now
@@ -221,7 +221,7 @@ class Connection(HttpToolsProtocol):
     # What it holds
 
     def count(self) -> None:
-        """Counts what the connection holds now."""
+        """Count what the connection holds now."""
         self._hold(self.held, self.transport.get_write_buffer_size() if self.unsent else 0)
 
     def pause_writing(self) -> None:
@@ -236,7 +236,7 @@ class Connection(HttpToolsProtocol):
         self._hold(self.held, 0)
 
     def _count_received(self) -> None:
-        """Counts the bytes of a request that is not a short one."""
+        """Count the bytes of a request that is not a short one."""
         if self.requests and not self._is_in_head and self.scope["method"] == "PUT":
             # An artifact's, which is not kept.
             self._free_until = sys.maxsize
@@ -246,7 +246,7 @@ class Connection(HttpToolsProtocol):
         self._hold(self._free_until - self._counted_from, self.unsent)
 
     def _forget_received(self) -> None:
-        """Begins to count anew, when all that was received has been answered."""
+        """Begin to count anew, when all that was received has been answered."""
         self.answered_at = self.loop.time()
         self._counted_from = self._received
         self._free_until = self._received + FREE_BYTES
@@ -262,9 +262,9 @@ class Connection(HttpToolsProtocol):
     # How it ends
 
     def expire(self) -> None:
-        """Ends the connection of a client that has taken too long."""
+        """End the connection of a client that has taken too long."""
         raise NotImplementedError
 
     def drop(self) -> None:
-        """Ends the connection in favour of others."""
+        """End the connection in favour of others."""
         raise NotImplementedError

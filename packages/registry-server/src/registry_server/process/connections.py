@@ -77,12 +77,12 @@ class Connections(set[Any]):
         self._tell()
 
     def begin(self, connection: object) -> None:
-        """Counts a connection that will be added."""
+        """Count a connection that will be added."""
         self.beginning.add(connection)
         self._tell()
 
     def end(self, connection: object) -> None:
-        """Counts it only if it has been added."""
+        """Count it only if it has been added."""
         self.beginning.discard(connection)
         self._tell()
 
@@ -183,7 +183,7 @@ class Connections(set[Any]):
     # What they may hold
 
     def hold(self, connection: Connection, change: int) -> None:
-        """Counts bytes that a connection holds more than before."""
+        """Count bytes that a connection holds more than before."""
         self.waiting += change
         if connection.held or connection.unsent:
             self._holders.add(connection)
@@ -195,7 +195,7 @@ class Connections(set[Any]):
             self._is_relieving = False
 
     def _relieve(self) -> None:
-        """Ends the slowest connections that hold something, until that fits."""
+        """End the slowest connections that hold something, until that fits."""
         for holder in tuple(self._holders):
             holder.count()
         now = asyncio.get_running_loop().time()
@@ -209,11 +209,11 @@ class Connections(set[Any]):
     # How long they may take
 
     def start(self) -> None:
-        """Looks at all connections once a second from now on."""
+        """Look at all connections once a second from now on."""
         self._timer = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
 
     def stop(self) -> None:
-        """Looks at them no more."""
+        """Look at them no more."""
         if self._timer is not None:
             self._timer.cancel()
 

@@ -62,7 +62,7 @@ class HangUp:
         return self._task
 
     def close(self) -> None:
-        """Looks no more."""
+        """Look no more."""
         if self._task is not None:
             self._task.cancel()
 
@@ -136,7 +136,7 @@ class Lane(Threads):
         self._hand_over()
 
     def _hand_over(self) -> None:
-        """Gives free places to those who wait."""
+        """Give free places to those who wait."""
         while (key := self._next_key()) is not _NO_KEY:
             queue = self._queues[key]
             turn = queue.popleft()
@@ -152,7 +152,7 @@ class Lane(Threads):
         return next((key for key in self._queues if self._has_place(key)), _NO_KEY)
 
     async def _turn(self, key: str | None, client: HangUp, size: int) -> None:
-        """Returns with a place."""
+        """Return with a place."""
         has_many_bytes = self._waiting and self._waiting_bytes + size > MOST_WAITING_BYTES
         if has_many_bytes or self._waiting >= MOST_WAITING:
             raise _busy()
@@ -179,7 +179,7 @@ class Lane(Threads):
             raise ClientGoneError if client.has_happened else _busy()
 
     def _leave(self, turn: asyncio.Future[None], key: str | None) -> None:
-        """Waits no more; a place that it has been given meanwhile is for others."""
+        """Wait no more; a place that it has been given meanwhile is for others."""
         if not turn.cancel():
             self._give_back(key)
 

@@ -75,7 +75,7 @@ class WorkerServer(Server):
         self._share = share or LoadTable().take()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Starts the application, and to take connections."""
+        """Start the application, and begin to take connections."""
         limits = self.config.limits if isinstance(self.config, WorkerConfig) else Limits()
         self._connections = Connections(self._share, limits)
         self.server_state.connections = cast("Any", self._connections)
@@ -98,7 +98,7 @@ class WorkerServer(Server):
         self._connections.start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Ends when the requests in flight are answered, or at the latest when time is up."""
+        """End when the requests in flight are answered, or at the latest when time is up."""
         try:
             await super().shutdown(sockets)
         finally:
@@ -128,14 +128,14 @@ class Listener:
         self._loop.add_reader(listening, self._begin)
 
     def close(self) -> None:
-        """Takes no more."""
+        """Take no more."""
         self._is_closed = True
         self._connections.close()
         if self._taking is None:
             self._loop.remove_reader(self._listening)
 
     async def wait_closed(self) -> None:
-        """Returns when what was taken before is a connection."""
+        """Return when what was taken before is a connection."""
         if self._taking is not None:
             await self._taking
         await asyncio.gather(*self._serving)
@@ -145,7 +145,7 @@ class Listener:
         self._taking = self._loop.create_task(self._take())
 
     async def _take(self) -> None:
-        """Takes what waits, as far as it is this worker's, and has the rest waited for."""
+        """Take what waits, as far as it is this worker's, and have the rest waited for."""
         try:
             await self._take_what_waits()
         except Exception:
@@ -235,7 +235,7 @@ class Listener:
 
 
 def _refuse(taken: socket.socket) -> None:
-    """Says that there is no room, if that can be said at once, and hangs up."""
+    """Say that there is no room, if that can be said at once, and hang up."""
     with taken, contextlib.suppress(OSError):
         taken.settimeout(0)
         taken.send(_BUSY)

@@ -37,7 +37,7 @@ class LoadTable:
         return share
 
     def give_back(self, share: WorkerLoad) -> None:
-        """Frees the share of a worker that has ended."""
+        """Free the share of a worker that has ended."""
         if share in self._shares and share not in self._free:
             share.leave()
             self._free.append(share)
@@ -53,7 +53,7 @@ class WorkerLoad:
         self.leave()
 
     def begin(self) -> None:
-        """Makes the place that of a worker which is not there yet."""
+        """Make the place that of a worker which is not there yet."""
         self.leave()
         self._beats[self._index or 0] = 0
 
@@ -63,17 +63,17 @@ class WorkerLoad:
         return self._beats[self._index or 0]
 
     def beat(self) -> None:
-        """Shows that the worker's event loop goes on."""
+        """Show that the worker's event loop goes on."""
         place = self._index or 0
         self._beats[place] = self._beats[place] % _BEATS_MAX + 1
 
     def tell(self, count: int) -> None:
-        """Lets the others know how many connections this worker has."""
+        """Let the others know how many connections this worker has."""
         if self._index is not None:
             self._counts[self._index] = count
 
     def leave(self) -> None:
-        """Lets the others know that this worker takes no connections."""
+        """Let the others know that this worker takes no connections."""
         self.tell(_NOBODY)
 
     def is_fair(self, count: int) -> bool:

@@ -70,7 +70,7 @@ class LoopRunner:
             return cast("T", caller.result())
 
     def close(self) -> None:
-        """Gives up what has paused, and watches nothing any more."""
+        """Give up what has paused, and watch nothing any more."""
         for caller in tuple(self._paused.values()):
             self._give_up(caller)
         if self._clock is not None:
@@ -121,7 +121,7 @@ class LoopRunner:
                     self._go_on(caller, events & caller.awaits[1])
 
     def _go_on(self, caller: _Caller, ready: int | None) -> None:
-        """Resumes what has paused, because its socket is ready or, with None, to give up."""
+        """Resume what has paused, because its socket is ready or, with None, to give up."""
         if not caller.go_on(ready):
             self._watch(caller)
         elif not caller.ended.done():
@@ -156,11 +156,11 @@ class _Sockets(Protocol):
     def fileno(self) -> int: ...
 
     def watch(self, descriptor: int, events: int) -> None:
-        """Watches a socket for any of the events of `selectors`."""
+        """Watch a socket for any of the events of `selectors`."""
         ...
 
     def forget(self, descriptor: int) -> None:
-        """Watches a socket no longer."""
+        """Watch a socket no longer."""
         ...
 
     def ready(self) -> list[tuple[int, int]]:
@@ -285,13 +285,13 @@ class _Caller(greenlet):
         self._given_up = False
 
     def begin(self, function: Callable[[], Any]) -> bool:
-        """Calls the function; whether that has ended, and not paused."""
+        """Call the function; whether that has ended, and not paused."""
         self._function = function
         self._given_up = False
         return self._resume(0)
 
     def go_on(self, ready: int | None) -> bool:
-        """Ends the pause; whether the call has ended then. Without anything ready, it gives up."""
+        """End the pause; whether the call has ended then. Without anything ready, it gives up."""
         self._given_up = ready is None
         return self._resume(ready)
 

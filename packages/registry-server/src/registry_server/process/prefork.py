@@ -84,7 +84,7 @@ class Prefork:
         self._has_failed = False
 
     def run(self) -> bool:
-        """Returns when the last worker has ended: whether that is because none can start."""
+        """Return when the last worker has ended: whether that is because none can start."""
         for name in _LOADED:
             importlib.import_module(name)
         # The collector writes into what it looks at, and what is written is no longer shared.
@@ -222,18 +222,18 @@ class _Worker:
         self._process.terminate()
 
     def kill(self) -> None:
-        """Ends it at once."""
+        """End it at once."""
         self._process.kill()
         self.wait()
 
     def wait(self) -> None:
-        """Returns when it has ended."""
+        """Return when it has ended."""
         self._process.join()
         self._give_back(self._load)
 
 
 def end_with_parent() -> None:
-    """Ends this worker in an orderly way when its parent is gone, however that ended.
+    """End this worker in an orderly way when its parent is gone, however that ended.
 
     A parent that is killed says nothing. Workers without one would go on and keep the address, so
     that the server could not be started again.

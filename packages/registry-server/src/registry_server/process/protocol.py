@@ -238,7 +238,7 @@ class RegistryProtocol(Connection):
                 self._go_on()
 
     def _go_on(self) -> None:
-        """Begins with the next request, which may have come already."""
+        """Begin with the next request, which may have come already."""
         if self.pipeline:
             request, app = self.pipeline.pop()
             self._start_asgi_task(request, app)
@@ -252,7 +252,7 @@ class RegistryProtocol(Connection):
         self.flow.resume_reading()
 
     def expire(self) -> None:
-        """Ends the connection of a client that has taken too long."""
+        """End the connection of a client that has taken too long."""
         match self._phase():
             case Phase.BODY:
                 self._refuse(_TIMEOUT)
@@ -264,7 +264,7 @@ class RegistryProtocol(Connection):
                 self.transport.close()
 
     def drop(self) -> None:
-        """Ends the connection in favour of others."""
+        """End the connection in favour of others."""
         match self._phase():
             case Phase.BODY:
                 self._refuse(_BUSY)
@@ -285,11 +285,11 @@ class RegistryProtocol(Connection):
             self.loop.call_later(max(0, seconds - _ABORT_LEAD_SECONDS), self.transport.abort)
 
     def send_400_response(self, msg: str) -> None:
-        """Answers what is not HTTP, and hangs up."""
+        """Answer what is not HTTP, and hang up."""
         self._refuse(RefusedError(msg))
 
     def _refuse(self, refused: RefusedError) -> None:
-        """Answers the request that is coming, after those that came before it, and hangs up."""
+        """Answer the request that is coming, after those that came before it, and hang up."""
         self._refusal = refused.answer()
         last = self._last
         if last is None or (last.response_complete and not last.more_body):

@@ -41,7 +41,7 @@ class Threads:
         return future
 
     def close(self) -> None:
-        """Ends the threads when they have run what they were given."""
+        """End the threads when they have run what they were given."""
         for _ in self._threads:
             self._jobs.put(None)
         for thread in self._threads:

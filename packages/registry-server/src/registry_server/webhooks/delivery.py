@@ -121,7 +121,7 @@ class Delivery:
     _end: float = attrs.field(default=0.0, init=False)
 
     def attempt(self, sender: Sender, webhooks: Webhooks) -> float | None:
-        """Tries once; gives the seconds to wait before the next try, or None at the end."""
+        """Try once; return the seconds to wait before the next try, or None at the end."""
         if not self._failures:
             self._end = time.monotonic() + self.retries.lifetime_seconds
         retry_after = None
@@ -251,7 +251,7 @@ class Deliveries:
             _logger.warning("Webhooks are not told of an event of %r: %s", notification.name, error)
 
     def webhooks_changed(self) -> None:
-        """Forgets which webhooks there are."""
+        """Forget which webhooks there are."""
         self._generation += 1
         self._known = _UNKNOWN
 
@@ -292,7 +292,7 @@ class Deliveries:
         return _test_result(delivery)
 
     def close(self, timeout_seconds: float = 5.0) -> None:
-        """Waits for deliveries under way, so long at most, and abandons the others."""
+        """Wait for deliveries under way, so long at most, and abandon the others."""
         end = time.monotonic() + timeout_seconds
         with self._starting:
             thread, self._thread = self._thread, None

@@ -92,12 +92,12 @@ class Handlers:
     """What each operation on webhooks does, once they are started. A change acts at once."""
 
     def start(self, webhooks: Webhooks, deliveries: Deliveries) -> None:
-        """Serves these webhooks."""
+        """Serve these webhooks."""
         self._webhooks = webhooks
         self._deliveries = deliveries
 
     def create(self, _: RequestContext, request: wire.CreateWebhook) -> Webhook:
-        """Creates a webhook."""
+        """Create a webhook."""
         created = self._webhooks.create_webhook(
             request.name,
             url=request.url,
@@ -110,13 +110,13 @@ class Handlers:
         return created
 
     def list(self, _: RequestContext, request: wire.ListWebhooks) -> Page[Webhook]:
-        """Gives a page of webhooks."""
+        """Give a page of webhooks."""
         return self._webhooks.list_webhooks(
             max_results=request.max_results or DEFAULT_PAGE_SIZE, page_token=request.page_token
         )
 
     def get(self, _: RequestContext, request: wire.GetWebhook) -> Webhook:
-        """Gives one webhook."""
+        """Give one webhook."""
         return self._webhooks.get_webhook(request.webhook_id)
 
     def update(self, _: RequestContext, request: wire.UpdateWebhook) -> Webhook:
@@ -126,12 +126,12 @@ class Handlers:
         return updated
 
     def delete(self, _: RequestContext, request: wire.DeleteWebhook) -> None:
-        """Deletes a webhook."""
+        """Delete a webhook."""
         self._webhooks.delete_webhook(request.webhook_id)
         self._deliveries.webhooks_changed()
 
     def test(self, _: RequestContext, request: wire.TestWebhook) -> wire.TestResult:
-        """Sends a sample to a webhook."""
+        """Send a sample to a webhook."""
         webhook = self._webhooks.get_webhook(request.webhook_id)
         event = self._webhooks.test_event(webhook, request.event)
         try:

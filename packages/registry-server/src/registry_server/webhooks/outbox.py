@@ -73,7 +73,7 @@ class Outbox:
                 self._start_thread()
 
     def close(self, timeout_seconds: float) -> int:
-        """Waits for pending jobs, so long at most; gives the number of those it abandoned."""
+        """Wait for pending jobs, so long at most; return the number of those it abandoned."""
         with self._changed:
             self._closed = True
             self._changed.wait_for(lambda: not self._pending.total(), timeout_seconds)

@@ -39,7 +39,7 @@ class _WebhookServing:
         self.handlers = Handlers()
 
     def start(self, registry: Registry) -> None:
-        """Serves the webhooks of a registry, which from now on hear of its changes.
+        """Serve the webhooks of a registry, which from now on hear of its changes.
 
         Where its store is another server, that one delivers.
         """
@@ -50,7 +50,7 @@ class _WebhookServing:
         self.handlers.start(webhooks, self._deliveries)
 
     def close(self) -> None:
-        """Ends the deliveries."""
+        """End the deliveries."""
         if self._deliveries is not None:
             self._deliveries.close()
 

@@ -63,7 +63,7 @@ class FsspecArtifactStore:
         return self._url
 
     def list(self, path: str) -> builtins.list[FileInfo]:
-        """What is directly in a folder, in order of path."""
+        """Return what is directly in a folder, in order of path."""
         with _fs_errors(path):
             try:
                 entries = self._fs.ls(self._full(path), detail=True)
@@ -75,13 +75,13 @@ class FsspecArtifactStore:
         )
 
     def walk(self, path: str) -> Iterator[FileInfo]:
-        """Every file below a folder, or the file itself."""
+        """Yield every file below a folder, or the file itself."""
         with _fs_errors(path):
             entries = self._fs.find(self._full(path), detail=True)
         yield from (self._info(entry) for entry in entries.values())
 
     def stat(self, path: str) -> FileInfo:
-        """The file at a path."""
+        """Return the file at a path."""
         with _fs_errors(path):
             entry = self._fs.info(self._full(path))
         if entry["type"] != "file":
@@ -89,7 +89,7 @@ class FsspecArtifactStore:
         return self._info(entry)
 
     def read(self, path: str, *, start: int = 0, stop: int | None = None) -> Reading:
-        """The file, opened."""
+        """Open the file."""
         info = self.stat(path)
         end = info.size or 0
         end = end if stop is None else min(stop, end)
@@ -118,7 +118,7 @@ class FsspecArtifactStore:
         overwrite: bool = True,
         sha256: str | None = None,  # noqa: ARG002 there is nowhere to record it
     ) -> FileInfo:
-        """The file, made of the chunks."""
+        """Write a file of the chunks."""
         return write_all(self.writer(path, overwrite=overwrite), chunks)
 
     def writer(
@@ -152,7 +152,7 @@ class FsspecArtifactStore:
         return FileInfo(path=path, size=size)
 
     def delete(self, path: str) -> None:
-        """Removes a file or everything below a folder."""
+        """Remove a file or everything below a folder."""
         with _fs_errors(path):
             try:
                 self._fs.rm(self._full(path), recursive=True)
@@ -160,7 +160,7 @@ class FsspecArtifactStore:
                 return
 
     def remove(self, paths: Iterable[str]) -> None:
-        """Removes files."""
+        """Remove files."""
         for path in paths:
             with _fs_errors(path):
                 try:
@@ -224,7 +224,7 @@ class FsspecArtifactStore:
 
 
 def open_artifact_store(url: str) -> FsspecArtifactStore:
-    """The artifacts below any URL that fsspec knows."""
+    """Open the artifacts below any URL that fsspec knows."""
     return FsspecArtifactStore(url)
 
 

@@ -54,12 +54,12 @@ class LocalArtifactStore:
         return self._directory.as_uri()
 
     def list(self, path: str) -> builtins.list[FileInfo]:
-        """What is directly in a folder, in order of path."""
+        """Return what is directly in a folder, in order of path."""
         with _os_errors(path):
             return sorted(self._scan(path), key=lambda info: info.path)
 
     def walk(self, path: str) -> Iterator[FileInfo]:
-        """Every file below a folder, or the file itself."""
+        """Yield every file below a folder, or the file itself."""
         folders = [path]
         with suppress(ArtifactNotFoundError):
             yield self.stat(path)
@@ -72,12 +72,12 @@ class LocalArtifactStore:
                     yield info
 
     def stat(self, path: str) -> FileInfo:
-        """The file at a path."""
+        """Return the file at a path."""
         with _os_errors(path):
             return _file_info(path, self._resolve(path).stat())
 
     def read(self, path: str, *, start: int = 0, stop: int | None = None) -> Reading:
-        """The file, opened."""
+        """Open the file."""
         with _os_errors(path):
             # Not waiting for the other end of what turns out to be a pipe.
             descriptor = os.open(self._resolve(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -112,7 +112,7 @@ class LocalArtifactStore:
         overwrite: bool = True,
         sha256: str | None = None,  # noqa: ARG002 there is nowhere to record it
     ) -> FileInfo:
-        """The file, made of the chunks, synced to the disk before it is seen."""
+        """Write a file of the chunks, synced to the disk before it is seen."""
         return write_all(self.writer(path, overwrite=overwrite), chunks)
 
     def writer(
@@ -143,7 +143,7 @@ class LocalArtifactStore:
         return info
 
     def delete(self, path: str) -> None:
-        """Removes a file or a folder, and folders above it that became empty."""
+        """Remove a file or a folder, and folders above it that became empty."""
         with _os_errors(path), suppress(FileNotFoundError, NotADirectoryError):
             target = self._resolve(path)
             if target.is_dir():
@@ -153,7 +153,7 @@ class LocalArtifactStore:
             self._drop_empty_folders(target.parent)
 
     def remove(self, paths: Iterable[str]) -> None:
-        """Removes files, and folders above them that became empty."""
+        """Remove files, and folders above them that became empty."""
         for path in paths:
             with _os_errors(path), suppress(FileNotFoundError, NotADirectoryError):
                 target = self._resolve(path)
@@ -161,7 +161,7 @@ class LocalArtifactStore:
                 self._drop_empty_folders(target.parent)
 
     def drop_partial(self, *, before: int, dry_run: bool = False) -> int:
-        """Removes the partial files of writers that died."""
+        """Remove the partial files of writers that died."""
         dropped = 0
         with _os_errors(""), suppress(FileNotFoundError):
             for path in (self._directory / _PARTIAL).iterdir():
@@ -206,7 +206,7 @@ class LocalArtifactStore:
 
 
 def open_artifact_store(url: str) -> LocalArtifactStore:
-    """The artifacts below a directory, given as `file:///path` or as a path."""
+    """Open the artifacts below a directory, given as `file:///path` or as a path."""
     from urllib.request import url2pathname  # noqa: PLC0415 slow, and rarely needed
 
     if url.lower().startswith("file:"):

@@ -71,7 +71,7 @@ class S3ArtifactStore:
         return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
 
     def list(self, path: str) -> builtins.list[FileInfo]:
-        """What is directly in a folder, in order of path."""
+        """Return what is directly in a folder, in order of path."""
         infos: builtins.list[FileInfo] = []
         for page in self._pages(path, delimiter="/"):
             infos += [
@@ -82,7 +82,7 @@ class S3ArtifactStore:
         return sorted(infos, key=lambda info: info.path)
 
     def walk(self, path: str) -> Iterator[FileInfo]:
-        """Every file below a folder, or the file itself."""
+        """Yield every file below a folder, or the file itself."""
         if path:
             with suppress(ArtifactNotFoundError):
                 yield self.stat(path)
@@ -91,13 +91,13 @@ class S3ArtifactStore:
             yield from self._files(page)
 
     def stat(self, path: str) -> FileInfo:
-        """The file at a path, with the digest that was recorded when it was written."""
+        """Return the file at a path, with the digest that was recorded when it was written."""
         with file_errors(path):
             head = self._client.head_object(Bucket=self._bucket, Key=self._key(path))
         return _info(path, head, head["ContentLength"])
 
     def read(self, path: str, *, start: int = 0, stop: int | None = None) -> Reading:
-        """The file, opened; reading goes on by itself after a broken connection."""
+        """Open the file; reading goes on by itself after a broken connection."""
         try:
             if stop is not None and stop <= start:
                 raise RangeError  # noqa: TRY301 what S3 says of it, without asking
@@ -116,7 +116,7 @@ class S3ArtifactStore:
         overwrite: bool = True,
         sha256: str | None = None,
     ) -> FileInfo:
-        """The file, made of the chunks: one request if it is small, else in parallel parts."""
+        """Write a file of the chunks: one request if it is small, else in parallel parts."""
         return write_all(self.writer(path, overwrite=overwrite, sha256=sha256), chunks)
 
     def writer(self, path: str, *, overwrite: bool = True, sha256: str | None = None) -> FileWriter:
@@ -149,18 +149,18 @@ class S3ArtifactStore:
         return FileInfo(path=path, size=len(body))
 
     def delete(self, path: str) -> None:
-        """Removes a file, or everything below a folder."""
+        """Remove a file, or everything below a folder."""
         keys = [self._key(path)] if path else []
         for page in self._pages(path):
             keys += [entry["Key"] for entry in page.get("Contents", ())]
         self._delete(keys)
 
     def remove(self, paths: Iterable[str]) -> None:
-        """Removes files, a thousand with one request."""
+        """Remove files, a thousand with one request."""
         self._delete(self._key(path) for path in paths)
 
     def drop_partial(self, *, before: int, dry_run: bool = False) -> int:
-        """Aborts multipart uploads that nobody completed."""
+        """Abort multipart uploads that nobody completed."""
         dropped = 0
         paginator = self._client.get_paginator("list_multipart_uploads")
         with file_errors(""):
@@ -173,14 +173,14 @@ class S3ArtifactStore:
         return dropped
 
     def close(self) -> None:
-        """Closes connections and threads."""
+        """Close connections and threads."""
         self._senders.close()
         self._client.close()
 
     # Past this process
 
     def presigned_url(self, path: str, *, expires_seconds: int) -> str:
-        """A URL that gives this one file."""
+        """Return a URL that gives this one file."""
         return self._client.generate_presigned_url(
             "get_object",
             Params={"Bucket": self._bucket, "Key": self._key(path)},
@@ -188,7 +188,7 @@ class S3ArtifactStore:
         )
 
     def create_multipart(self, path: str, *, parts: int, expires_seconds: int) -> MultipartUpload:
-        """A multipart upload and one URL per part."""
+        """Begin a multipart upload, with one URL per part."""
         upload_id = self._start_upload(path, {})
         target = {"Bucket": self._bucket, "Key": self._key(path), "UploadId": upload_id}
         urls = [
@@ -200,7 +200,7 @@ class S3ArtifactStore:
         return MultipartUpload(upload_id=upload_id, urls=urls)
 
     def complete_multipart(self, path: str, upload_id: str, *, etags: Mapping[int, str]) -> None:
-        """Makes the file from its parts."""
+        """Make the file from its parts."""
         parts: builtins.list[CompletedPartTypeDef] = [
             {"PartNumber": number, "ETag": etag} for number, etag in sorted(etags.items())
         ]
@@ -218,7 +218,7 @@ class S3ArtifactStore:
                 raise
 
     def abort_multipart(self, path: str, upload_id: str) -> None:
-        """Drops the parts."""
+        """Drop the parts."""
         with suppress(ArtifactNotFoundError), file_errors(path):
             self._client.abort_multipart_upload(
                 Bucket=self._bucket, Key=self._key(path), UploadId=upload_id
@@ -327,7 +327,7 @@ class _Download:
         self._stop = start + reply["ContentLength"]
 
     def pieces(self) -> Iterator[bytes]:
-        """The bytes in pieces."""
+        """Yield the bytes in pieces."""
         failures = 0
         while self._position < self._stop:
             try:
@@ -343,7 +343,7 @@ class _Download:
         self.close()
 
     def close(self) -> None:
-        """Frees the connection."""
+        """Free the connection."""
         self._reply["Body"].close()
 
     def _open_again(self) -> None:
@@ -356,7 +356,7 @@ class _Download:
 
 
 def open_artifact_store(url: str) -> S3ArtifactStore:
-    """The artifacts below `s3://bucket/prefix`, with the options of an s3: store."""
+    """Open the artifacts below `s3://bucket/prefix`, with the options of an s3: store."""
     return S3ArtifactStore(parse(url, environ=os.environ))
 
 

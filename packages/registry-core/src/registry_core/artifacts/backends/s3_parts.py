@@ -45,7 +45,7 @@ class PartStream:
         self.size = 0
 
     def send(self, body: Part) -> None:
-        """Sends a part; waits while as many are under way as may be."""
+        """Send a part; wait while as many are under way as may be."""
         while len(self._flying) >= PARTS_IN_FLIGHT:
             self._land()
         self._sent += 1
@@ -56,13 +56,13 @@ class PartStream:
         self._flying.append(self._senders.submit(lambda: self._send(number, body)))
 
     def finish(self) -> Mapping[int, str]:
-        """The ETags of all parts, by number, when they have arrived."""
+        """Return the ETags of all parts, by number, when they have arrived."""
         while self._flying:
             self._land()
         return dict(enumerate(self._etags, 1))
 
     def cancel(self) -> None:
-        """Returns when nothing is under way any more: it could arrive after the upload's end."""
+        """Return when nothing is under way any more: it could arrive after the upload's end."""
         for future in self._flying:
             if not future.cancel():
                 future.exception()
@@ -83,7 +83,7 @@ class Parts:
         self._given = 0
 
     def add(self, chunk: bytes) -> bool:
-        """Whether a part is complete with this chunk; it is to be taken then."""
+        """Return whether a part is complete with this chunk; it is to be taken then."""
         self._part += chunk
         return len(self._part) >= PART_SIZE << (self._given // _GROW_EVERY)
 
@@ -93,14 +93,14 @@ class Parts:
         return not self._part
 
     def take(self) -> Part:
-        """What was gathered since the last part."""
+        """Return what was gathered since the last part."""
         part, self._part = self._part, bytearray()
         self._given += 1
         return part
 
 
 def etag_of_parts(etags: Mapping[int, str]) -> str | None:
-    """The ETag, without quotes, that S3 gives to the file made of these parts.
+    """Return the ETag, without quotes, that S3 gives to the file made of these parts.
 
     None where it cannot be told: the ETags of encrypted parts are no digests.
     """

@@ -46,11 +46,11 @@ class Context:
         set_(self, "writers", Leases.of_writers(self.artifacts))
 
     def path_of(self, version: ModelVersion) -> str | None:
-        """Where the version's bytes are below the root; None if they are elsewhere."""
+        """Return where the version's bytes are below the root; None if they are elsewhere."""
         return own_path(self.artifacts.root, version.download_uri)
 
     def versions(self, *filter_: Comparison) -> Iterator[ModelVersion]:
-        """Every model version that matches, prompts too.
+        """Yield every model version that matches, prompts too.
 
         Raises:
             StoreCorruptedError: some may be missing, because a model cannot be read.
@@ -64,7 +64,7 @@ class Context:
             yield from page.items
 
     def pages(self, *filter_: Comparison) -> Iterator[Page[ModelVersion]]:
-        """Every page of `versions`, also where some are missing."""
+        """Return every page of `versions`, also where some are missing."""
         return every_page(
             lambda token: self.store.search_model_versions(
                 Query(
@@ -79,5 +79,5 @@ class Context:
 
 
 def subject(version: ModelVersion) -> str:
-    """A version as messages name it: its `models:/` URI."""
+    """Return a version as messages name it: its `models:/` URI."""
     return f"models:/{version.name}/{version.version}"

@@ -33,11 +33,11 @@ class ModelArtifacts:
     # Where things are
 
     def folder(self, name: str, manifest: Manifest) -> str:
-        """The path of the folder that holds these files for a model."""
+        """Return the path of the folder that holds these files for a model."""
         return layout.folder_of(name, manifest)
 
     def stored_path(self, uri: str) -> str | None:
-        """The path under the artifact root that a storage URI names; None for a URI elsewhere."""
+        """Return the path under the artifact root that a URI names; None for a URI elsewhere."""
         return layout.stored_path(self._context.artifacts.root, uri)
 
     def own_path(self, uri: str) -> str | None:
@@ -45,7 +45,7 @@ class ModelArtifacts:
         return layout.own_path(self._context.artifacts.root, uri)
 
     def manifest(self, path: str) -> Manifest:
-        """The manifest of a sealed path.
+        """Return the manifest of a sealed path.
 
         Raises:
             ArtifactNotFoundError: the path is not sealed.
@@ -54,7 +54,7 @@ class ModelArtifacts:
         return self._context.seals.manifest(path)
 
     def sealed_by(self, path: str) -> str | None:
-        """The sealed path that this one is, is in, or contains; None if it may be changed."""
+        """Return the sealed path that this one is, is in, or contains; None where it may change."""
         return self._context.seals.conflicting(path)
 
     # Coming
@@ -67,7 +67,7 @@ class ModelArtifacts:
         within: Path | None = None,
         progress: Progress | None = None,
     ) -> ModelVersion:
-        """The READY version made of the files below `source`; see the package for the steps.
+        """Create a READY version of the files below `source`; see the package for the steps.
 
         A push that was interrupted is continued by the same call: the same bytes and the same
         fields of the draft. Such calls at the same time make one version. With `within`, the source
@@ -83,7 +83,7 @@ class ModelArtifacts:
     def register(
         self, draft: NewModelVersion, *, origin: ModelVersion | None = None
     ) -> ModelVersion:
-        """The version whose source is a URI; what it names below the root is sealed first.
+        """Create a version whose source is a URI; what it names below the root is sealed first.
 
         For that all its bytes are read, unless they are sealed already. `origin` is the version
         that this one is a copy of.
@@ -99,7 +99,7 @@ class ModelArtifacts:
     def pull(
         self, version: ModelVersion, destination: Path, *, progress: Progress | None = None
     ) -> Manifest:
-        """The manifest of the version whose files are now, verified, below `destination`.
+        """Download and verify the files of a version below `destination`; return its manifest.
 
         Files already there with the right digest are kept; others of the same name are replaced.
 
@@ -112,7 +112,7 @@ class ModelArtifacts:
         return pull.pull(self._context, version, destination, progress=progress)
 
     def manifest_of(self, version: ModelVersion) -> Manifest:
-        """The manifest of a version.
+        """Return the manifest of a version.
 
         Raises:
             ArtifactMismatchError: it is missing, damaged, or another version's.
@@ -121,7 +121,7 @@ class ModelArtifacts:
         return pull.manifest_of(self._context, version)[1]
 
     def verify(self, version: ModelVersion) -> Manifest:
-        """The manifest of a version, after every byte was read and found as it says.
+        """Read every byte of a version, compare it with the manifest, and return that.
 
         Raises:
             ArtifactMismatchError: naming each path with the expected and the found size or digest.
@@ -132,7 +132,7 @@ class ModelArtifacts:
     # Files that no version has
 
     def check_open(self, path: str) -> None:
-        """Returns if what is at the path may be changed.
+        """Return if what is at the path may be changed.
 
         Raises:
             ArtifactImmutableError: it belongs to a version.
@@ -140,7 +140,7 @@ class ModelArtifacts:
         unsealed.check_open(self._context, path)
 
     def write(self, path: str, chunks: Iterable[bytes]) -> FileInfo:
-        """The file, made of the chunks.
+        """Write a file of the chunks and return it.
 
         Raises:
             ArtifactImmutableError: a version has the path, also if it was registered meanwhile.
@@ -160,11 +160,11 @@ class ModelArtifacts:
         *,
         etags: Mapping[int, str],
     ) -> None:
-        """Makes a file of the parts of a multipart upload; raises as `write` does."""
+        """Make a file of the parts of a multipart upload; raises as `write` does."""
         unsealed.complete(self._context, store, path, upload_id, etags=etags)
 
     def delete(self, path: str) -> None:
-        """Removes a file or folder; what is absent is no error.
+        """Remove a file or folder; what is absent is no error.
 
         Raises:
             ArtifactImmutableError: a version has the path, or something below it.
@@ -176,10 +176,10 @@ class ModelArtifacts:
     def collect_garbage(
         self, *, grace_seconds: float = DEFAULT_GRACE_SECONDS, dry_run: bool = True
     ) -> Garbage:
-        """What no version refers to and was last written longer than the grace period ago.
+        """Find, and remove, what no version refers to and is older than the grace period.
 
-        Unless it is a dry run, that was removed, with what sealed it. Nothing that a version refers
-        to is removed, also when the version was created meanwhile. A grace period shorter than an
+        A dry run removes nothing. The seals of files go with them. Nothing that a version refers to
+        is removed, also when the version was created meanwhile. A grace period shorter than an
         upload takes can break uploads in progress; they may be repeated.
         """
         return gc.collect(self._context, grace_seconds=grace_seconds, dry_run=dry_run)
@@ -191,7 +191,7 @@ class ModelArtifacts:
         grace_seconds: float = GRACE_SECONDS,
         garbage_grace_seconds: float = DEFAULT_GRACE_SECONDS,
     ) -> Report:
-        """What is wrong between versions and their files; sizes are compared, bytes are not read.
+        """Check versions against their files; sizes are compared, bytes are not read.
 
         A repair ends uploads whose uploader died: READY where every byte is there, else FAILED. It
         seals what is not sealed, and removes what nothing refers to past the second grace period.

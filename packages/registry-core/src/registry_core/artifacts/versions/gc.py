@@ -121,7 +121,7 @@ class _Sweep:
         self._last_sign = time.monotonic()
 
     def run(self, garbage: Candidates) -> None:
-        """Removes what is doomed, unless it was written again since it was found."""
+        """Remove the garbage, unless it was written again since it was found."""
         for folder, files in garbage.items():
             if files:
                 self._remove(info.path for info in files if is_seal(info.path))

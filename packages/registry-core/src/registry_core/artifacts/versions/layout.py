@@ -23,13 +23,13 @@ _PROXIED = re.compile(
 
 
 def folder_of(name: str, manifest: Manifest) -> str:
-    """The path of the folder that holds these files for a model."""
+    """Return the path of the folder that holds these files for a model."""
     digest = manifest.digest.removeprefix("sha256:")[:_FOLDER_DIGITS]
     return f"{FOLDER_NAMES.encode(name)}/{digest}"
 
 
 def stored_path(root: str, uri: str) -> str | None:
-    """The path below a root that a storage URI names; None for one elsewhere."""
+    """Return the path below a root that a storage URI names; None for one elsewhere."""
     if not uri.startswith(f"{root}/"):
         return None
     below = uri.removeprefix(root)
@@ -55,7 +55,7 @@ def _tidy(path: str) -> str:
 
 
 def needed_paths(root: str, versions: Iterable[ModelVersion]) -> set[str]:
-    """The paths below the root that any of the versions refers to; the empty one is the root."""
+    """Return the paths below the root that the versions refer to; the empty one is the root."""
     uris = {
         uri for version in versions for uri in (version.source, version.storage_location) if uri
     }
@@ -80,28 +80,28 @@ class Needed:
         self._above = {folder for path in paths for folder in ancestors(path)}
 
     def keeps(self, path: str) -> bool:
-        """Whether a file is, or is below, something that must stay."""
+        """Return whether a file is, or is below, something that must stay."""
         return "" in self._paths or any(folder in self._paths for folder in ancestors(path))
 
     def touches(self, path: str) -> bool:
-        """Whether a folder is, contains or is below something that must stay."""
+        """Return whether a folder is, contains or is below something that must stay."""
         return path in self._above or self.keeps(path)
 
 
 def ancestors(path: str) -> Iterator[str]:
-    """The path and every folder above it, short of the root."""
+    """Yield the path and every folder above it, short of the root."""
     while path:
         yield path
         path = path.rpartition("/")[0]
 
 
 def overlap(one: str, other: str) -> bool:
-    """Whether one path is the other, or contains it."""
+    """Return whether one path is the other, or contains it."""
     return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
 
 
 def contents(artifacts: ArtifactStore, path: str) -> Mapping[str, FileInfo]:
-    """The files at a path by the names that they have in a version.
+    """Return the files at a path by the names that they have in a version.
 
     Those below a folder by their path in it; the one file that the path itself is, by its name.
     """
@@ -112,5 +112,5 @@ def contents(artifacts: ArtifactStore, path: str) -> Mapping[str, FileInfo]:
 
 
 def is_reserved(path: str) -> bool:
-    """Whether a path is ours, and no artifact."""
+    """Return whether a path is ours, and no artifact."""
     return path.startswith(f"{RESERVED}/")

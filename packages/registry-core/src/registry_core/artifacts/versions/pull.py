@@ -45,32 +45,32 @@ class Sealed:
     files: Mapping[str, FileInfo]
 
     def missing(self) -> Iterator[str]:
-        """A sentence for each file that is not there."""
+        """Yield a sentence for each file that is not there."""
         for file in self.manifest.files:
             if file.path not in self.files:
                 yield _missing(file)
 
     def resized(self) -> Iterator[str]:
-        """A sentence for each file of another size."""
+        """Yield a sentence for each file of another size."""
         for file in self.present():
             if not self.has_size(file):
                 yield _wrong_size(file, f"{self.files[file.path].size} bytes")
 
     def added(self) -> Iterator[str]:
-        """A sentence for each file that does not belong. Its bytes are not read."""
+        """Yield a sentence for each file that does not belong. Its bytes are not read."""
         for name in sorted(self.files.keys() - {file.path for file in self.manifest.files}):
             yield f"'{name}': expected {_NO_FILE}, found {self.files[name].size} bytes"
 
     def present(self) -> Iterator[ManifestFile]:
-        """What the manifest says of each file that is there."""
+        """Return what the manifest says of each file that is there."""
         return (file for file in self.manifest.files if file.path in self.files)
 
     def has_size(self, file: ManifestFile) -> bool:
-        """Whether a file that is there may be as long as it should be, as far as is known."""
+        """Return whether a file that is there may have its size, as far as is known."""
         return self.files[file.path].size in (None, file.size)
 
     def problems(self) -> list[str]:
-        """A sentence for whatever is wrong by names and sizes."""
+        """Return a sentence for whatever is wrong by names and sizes."""
         return [*self.missing(), *self.resized(), *self.added()]
 
 
@@ -106,7 +106,7 @@ def verify(context: Context, version: ModelVersion) -> Manifest:
 
 
 def digest_of(artifacts: ArtifactStore, path: str) -> tuple[str, int]:
-    """The SHA-256 in hex and the size of the file at a path, from its bytes."""
+    """Return the SHA-256 in hex and the size of the file at a path, from its bytes."""
     digest, size = hashlib.sha256(), 0
     with artifacts.read(path) as pieces:
         for piece in pieces:
@@ -121,7 +121,7 @@ def _sealed(context: Context, version: ModelVersion) -> Sealed:
 
 
 def manifest_of(context: Context, version: ModelVersion) -> tuple[str, Manifest]:
-    """Where a version's files are, and what they should be; see `ModelArtifacts.manifest_of`."""
+    """Return where a version's files are and its manifest; see `ModelArtifacts.manifest_of`."""
     path = context.path_of(version)
     if not path:
         raise InvalidArgumentError(
@@ -301,7 +301,7 @@ class _Download:
     meter: Meter
 
     def fetch(self, file: ManifestFile) -> str | None:
-        """What is wrong with a file; None if it is in the destination as it should be."""
+        """Return what is wrong with a file; None if it is in the destination as it should be."""
         target = _place(self.destination, file.path)
         if _has(target, file):
             self.meter.add(file.size)

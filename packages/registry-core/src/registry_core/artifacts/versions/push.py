@@ -114,7 +114,7 @@ def seal_present(context: Context, path: str) -> Manifest | None:
 
 
 def present(context: Context, path: str) -> Manifest | None:
-    """The manifest of what is at a path, from its bytes; None if there is no file."""
+    """Return the manifest of what is at a path, from its bytes; None if there is no file."""
     files = contents(context.artifacts, path)
     digests = in_parallel(lambda info: digest_of(context.artifacts, info.path), files.values())
     entries = [

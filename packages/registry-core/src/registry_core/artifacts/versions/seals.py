@@ -49,7 +49,7 @@ class Seals:
         self._artifacts = artifacts
 
     def manifest(self, path: str) -> Manifest:
-        """The manifest of a sealed path.
+        """Return the manifest of a sealed path.
 
         Raises:
             ArtifactNotFoundError: the path is not sealed, or not all of its files are in place.
@@ -80,7 +80,7 @@ class Seals:
         raise ConflictError(f"'{path}' is being sealed and unsealed by others")
 
     def seal(self, path: str, manifest: Manifest) -> None:
-        """Keeps the manifest of a closed path.
+        """Keep the manifest of a closed path.
 
         Raises:
             ConflictError: others seal other files there, or the seal was taken away.
@@ -96,7 +96,7 @@ class Seals:
             self._write(path, manifest.to_json(), overwrite=True)
 
     def conflicting(self, path: str) -> str | None:
-        """The sealed path that this one is, is in, or contains; None if it may be changed."""
+        """Return the sealed path that this one is, is in, or contains; None where it may change."""
         if self.is_sealed(path):
             return path
         if (sealed_ancestor := self.sealed_ancestor(path)) is not None:
@@ -105,12 +105,12 @@ class Seals:
         return next((sealed_path(info.path) for info in below), None)
 
     def sealed_ancestor(self, path: str) -> str | None:
-        """The sealed path that this one is in; None if there is none."""
+        """Return the sealed path that this one is in; None if there is none."""
         folders = islice(ancestors(path), 1, None)
         return next((folder for folder in folders if self.is_sealed(folder)), None)
 
     def is_sealed(self, path: str) -> bool:
-        """Whether exactly this path is sealed or closed."""
+        """Return whether exactly this path is sealed or closed."""
         try:
             self._artifacts.stat(_seal_of(path))
         except ArtifactNotFoundError:
@@ -123,7 +123,7 @@ class Seals:
             yield sealed_path(info.path), info
 
     def remove(self, paths: Iterable[str]) -> None:
-        """Unseals paths."""
+        """Unseal paths."""
         self._artifacts.remove(_seal_of(path) for path in paths)
 
     def _joins(self, path: str, digest: str | None) -> bool:
@@ -146,12 +146,12 @@ class Seals:
 
 
 def is_seal(path: str) -> bool:
-    """Whether the file at a path is a seal."""
+    """Return whether the file at a path is a seal."""
     return path.startswith(f"{_FOLDER}/")
 
 
 def sealed_path(seal: str) -> str:
-    """The path that the file at another one seals."""
+    """Return the path that the file at another one seals."""
     return seal.removeprefix(f"{_FOLDER}/").removesuffix(f"/{_NAME}")
 
 

@@ -33,7 +33,7 @@ class Meter:
             self._progress(self._done, self._total)
 
     def count(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """The pieces, each counted when the next one is asked for."""
+        """Yield the pieces, each counted when the next one is asked for."""
         for piece in pieces:
             yield piece
             self.add(len(piece))

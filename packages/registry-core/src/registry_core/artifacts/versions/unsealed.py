@@ -16,7 +16,7 @@ from registry_core.errors import ArtifactImmutableError, ArtifactNotFoundError, 
 
 
 def check_open(context: Context, path: str) -> None:
-    """Returns if what is at the path may be changed.
+    """Return if what is at the path may be changed.
 
     Raises:
         ArtifactImmutableError: it belongs to a version.
@@ -26,7 +26,7 @@ def check_open(context: Context, path: str) -> None:
 
 
 def write(context: Context, path: str, chunks: Iterable[bytes]) -> FileInfo:
-    """The file, made of the chunks.
+    """Write a file of the chunks and return it.
 
     Raises:
         ArtifactImmutableError: a version has the path, also if it was registered meanwhile.
@@ -61,14 +61,14 @@ def complete(
     *,
     etags: Mapping[int, str],
 ) -> None:
-    """Makes a file of the parts of a multipart upload; raises as `write` does."""
+    """Make a file of the parts of a multipart upload; raises as `write` does."""
     with _changing(context, path):
         store.complete_multipart(path, upload_id, etags=etags)
     _check_kept(context, path)
 
 
 def delete(context: Context, path: str) -> None:
-    """Removes a file or folder; what is absent is no error.
+    """Remove a file or folder; what is absent is no error.
 
     Raises:
         ArtifactImmutableError: a version has the path, or something below it.

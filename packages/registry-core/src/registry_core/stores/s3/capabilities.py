@@ -63,7 +63,7 @@ class Capabilities:
         self._may_write = False
 
     def ready_to_read(self) -> None:
-        """Returns once the prefix is known to be a registry of this format, or to be empty.
+        """Return once the prefix is known to be a registry of this format, or to be empty.
 
         Raises:
             UnsupportedBackendError: the service ignores or lacks conditional writes.
@@ -100,7 +100,7 @@ class Capabilities:
         return self._probe().conditional_deletes
 
     def ping(self) -> None:
-        """Returns when the service answers."""
+        """Return when the service answers."""
         try:
             self._objects.get(self._layout.marker)
         except MissingObjectError:

@@ -16,7 +16,7 @@ class DamageLog:
     _logged: dict[str, str] = attrs.field(init=False, factory=dict)
 
     def note(self, key: str, state: str, why: str) -> None:
-        """Logs that the object is left out. `state` distinguishes one damage of it from another."""
+        """Log that the object is left out. `state` distinguishes one damage of it from another."""
         if self._logged.get(key) != state:
             self._logged[key] = state
             _logger.error("%s. Searches and lists leave it out until it is restored", why)

@@ -297,11 +297,11 @@ class _Repairs:
         return None if fetched is None else len(fetched.body)
 
     def deletion(self, key: str) -> Repair:
-        """Removes an object that is never written again."""
+        """Remove an object that is never written again."""
         return partial(self._objects.delete, key)
 
     def finishing(self, entry: Entry) -> Repair:
-        """Writes down what an arrival has turned out to be; a pending one is given up first."""
+        """Write down what an arrival has turned out to be; a pending one is given up first."""
 
         def finish() -> None:
             if isinstance(entry.content, RenameIntent):
@@ -311,7 +311,7 @@ class _Repairs:
         return finish
 
     def mending(self, key: str) -> Repair:
-        """Rewrites a document without its violations."""
+        """Rewrite a document without its violations."""
 
         def mend(entry: Entry) -> Content | None:
             if not isinstance(entry.content, Model):
@@ -323,7 +323,7 @@ class _Repairs:
         return partial(self._commit, key, mend)
 
     def remove_tombstones(self, entries: list[Entry]) -> list[str]:
-        """Removes tombstones, if the service does so on condition only; says what was done."""
+        """Remove tombstones, if the service does so on condition only; say what was done."""
         if not entries:
             return []
         if not self._bucket.deletes_on_condition():

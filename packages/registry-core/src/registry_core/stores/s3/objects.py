@@ -112,7 +112,7 @@ class Objects:
             return None
 
     def put(self, key: str, body: bytes, *, condition: str, content_type: str) -> str:
-        """Writes the object once, if its ETag is `condition` or it is `ABSENT`; gives the new ETag.
+        """Write the object once, if its ETag is `condition` or it is `ABSENT`; return the new ETag.
 
         Raises:
             LostRaceError: the condition does not hold; or it did, and an earlier copy of this very
@@ -128,11 +128,11 @@ class Objects:
             raise LostRaceError(key) from error
 
     def put_always(self, key: str, body: bytes, *, content_type: str) -> str:
-        """Writes the object whatever is there, repeating until it is done."""
+        """Write the object whatever is there, repeating until it is done."""
         return self._repeat("put", key, lambda: self._put(key, body, content_type, {}))
 
     def delete(self, key: str, *, condition: str | None = None) -> None:
-        """Removes the object, if its ETag is `condition`. An absent one is no error.
+        """Remove the object, if its ETag is `condition`. An absent one is no error.
 
         Raises:
             LostRaceError: the condition does not hold.
@@ -189,7 +189,7 @@ class Objects:
         return (each for page in self.pages(prefix) for each in page.objects)
 
     def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         self._client.close()
 
     def _keys(self, where: Mapping[str, str]) -> Keys:

@@ -94,7 +94,7 @@ class RenameResolver:
             return entry
 
     def make_way(self, entry: Entry) -> None:
-        """Prepares for a write over a settled entry that holds no model.
+        """Prepare for a write over a settled entry that holds no model.
 
         The events of a model that was deleted are put away: one PUT.
 
@@ -112,7 +112,7 @@ class RenameResolver:
                 self._chunks.keep_deleted(gone)
 
     def make_void(self, intent: RenameIntent) -> None:
-        """Writes the source of a pending arrival unchanged, so that it cannot be committed."""
+        """Write the source of a pending arrival unchanged, so that it cannot be committed."""
 
         def touch(entry: Entry) -> Content | None:
             if fate(intent, entry.record) is not Fate.PENDING:

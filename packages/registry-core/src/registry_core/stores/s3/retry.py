@@ -46,7 +46,7 @@ class RetryBudget:
         return cls(since=time.monotonic())
 
     def after(self, error: TransientError, *, harmless: bool = False) -> None:
-        """Pauses before another attempt. `harmless`: the request changes nothing.
+        """Pause before another attempt. `harmless`: the request changes nothing.
 
         Raises:
             StoreBusyError: it has gone on for too long, and the request has changed nothing.
@@ -62,10 +62,10 @@ class RetryBudget:
         self.pause()
 
     def pause(self) -> None:
-        """Waits a little, and longer each time."""
+        """Wait a little, and longer each time."""
         self._failures += 1
         time.sleep(BACKOFF.pause(self._failures))
 
     def recovered(self) -> None:
-        """Forgets the trouble so far: the service has answered."""
+        """Forget the trouble so far: the service has answered."""
         self._since = None

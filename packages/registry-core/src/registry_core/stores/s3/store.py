@@ -169,7 +169,7 @@ class S3Store:
         return self._fsck.run(repair=repair, grace_seconds=grace_seconds)
 
     def observe(self, observer: Observer | None) -> None:
-        """Calls `observer` with the operation and the key of every request before it is sent.
+        """Call `observer` with the operation and the key of every request before it is sent.
 
         What an operation costs is counted in requests; a test may also stop one by raising.
         """

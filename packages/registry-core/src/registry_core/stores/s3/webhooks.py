@@ -67,7 +67,7 @@ class Webhooks:
         return _webhook(self._records.commit(key, change, settle=_as_it_is), webhook_id)
 
     def delete(self, webhook_id: str) -> None:
-        """Makes the webhook's key a tombstone. One GET and one PUT."""
+        """Make the webhook's key a tombstone. One GET and one PUT."""
 
         def change(entry: Entry) -> Content:
             _webhook(entry, webhook_id)

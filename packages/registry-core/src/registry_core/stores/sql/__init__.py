@@ -53,7 +53,7 @@ def open_store(
 
 
 def upgrade(url: str) -> None:
-    """Brings a database to the schema of this release; one that has it already is left alone.
+    """Bring a database to the schema of this release; one that has it already is left alone.
 
     Raises:
         SchemaOutOfDateError: the database was written by a newer release.

@@ -61,7 +61,7 @@ class Contents:
     """Why the schema cannot be changed, if it cannot: a sentence that says what to do."""
 
     def require_changeable(self) -> None:
-        """Returns when the schema may be changed.
+        """Return when the schema may be changed.
 
         Raises:
             NotPermittedError: the role lacks a privilege; the message says which.
@@ -121,7 +121,7 @@ def _in_postgresql(ask: Ask) -> Contents:
 
 
 def require_postgresql(version_text: str) -> None:
-    """Returns when what a server says of itself, its `version()`, is that of a supported one.
+    """Return when what a server says of itself, its `version()`, is that of a supported one.
 
     What calls itself PostgreSQL, and has a version of it that is supported, is taken at its word.
 

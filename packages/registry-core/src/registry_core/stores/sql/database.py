@@ -115,16 +115,16 @@ class Database:
         return cast("ResultT", self._changed(_Change(work, is_one_statement=False), model))
 
     def close(self) -> None:
-        """Closes what is idle, and what is in use once it is given back."""
+        """Close what is idle, and what is in use once it is given back."""
         self._pool.close()
         self.driver.close()
 
     def close_idle(self) -> None:
-        """Closes what is idle, so that the next who needs a connection has a new one."""
+        """Close what is idle, so that the next who needs a connection has a new one."""
         self._pool.close_idle()
 
     def forget_connections(self) -> None:
-        """Starts anew, in a process that has inherited the connections of its parent."""
+        """Start anew, in a process that has inherited the connections of its parent."""
         _inherited.append(self._pool)
         was_closed = self._pool.is_closed
         self._start_empty()

@@ -37,15 +37,15 @@ class Connection(Protocol):
         ...
 
     def begin(self) -> None:
-        """Starts a transaction that may write."""
+        """Start a transaction that may write."""
         ...
 
     def commit(self) -> None:
-        """Ends the transaction; it is durable."""
+        """End the transaction; it is durable."""
         ...
 
     def rollback(self) -> None:
-        """Ends the transaction as if it had never been."""
+        """End the transaction as if it had never been."""
         ...
 
     def in_transaction(self) -> bool:
@@ -64,7 +64,7 @@ class Connection(Protocol):
         ...
 
     def close(self) -> None:
-        """Frees it; never fails."""
+        """Free it; never fails."""
         ...
 
 
@@ -101,7 +101,7 @@ class Driver(Protocol):
         ...
 
     def close(self) -> None:
-        """Frees what the driver itself holds."""
+        """Free what the driver itself holds."""
         ...
 
     def migration_engine(self) -> Engine:
@@ -109,11 +109,11 @@ class Driver(Protocol):
         ...
 
     def begin_migration(self, connection: SqlalchemyConnection) -> None:
-        """Starts the transaction of a migration."""
+        """Start the transaction of a migration."""
         ...
 
     def lock_schema(self, connection: SqlalchemyConnection) -> None:
-        """Waits, in that transaction, until no other process is migrating the database."""
+        """Wait, in that transaction, until no other process is migrating the database."""
         ...
 
     def translated(self, error: BaseException | None) -> Exception:

@@ -87,7 +87,7 @@ class Folding:
         )
 
     def repair(self) -> ClauseElement:
-        """Sets the folded text to `folded`, where the text is still `text`."""
+        """Set the folded text to `folded`, where the text is still `text`."""
         return (
             update(self.table)
             .where(*_is_row(self.table), self.text == param("text"))

@@ -99,7 +99,7 @@ class Lanes:
         return True
 
     def search_at_once_ended(self) -> None:
-        """Gives that place back."""
+        """Give that place back."""
         if self._searches_at_once is not None:
             self._searches_at_once.release()
 

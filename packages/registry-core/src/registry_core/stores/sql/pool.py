@@ -98,7 +98,7 @@ class Pool:
         return connection
 
     def put_back(self, connection: Connection) -> None:
-        """Keeps a connection for the next operation."""
+        """Keep a connection for the next operation."""
         if self._is_closed or connection.generation != self._generation:
             self.discard(connection)
             return
@@ -111,26 +111,26 @@ class Pool:
             self._trim(now)
 
     def put_back_or_discard(self, connection: Connection) -> None:
-        """Keeps a connection, if it is as good as before whatever has failed on it."""
+        """Keep a connection, if it is as good as before whatever has failed on it."""
         if connection.is_usable():
             self.put_back(connection)
         else:
             self.discard(connection)
 
     def discard(self, connection: Connection) -> None:
-        """Closes a connection that is of no more use."""
+        """Close a connection that is of no more use."""
         self._forget(connection)
         self._free.release()
 
     def retire_before(self, connection: Connection) -> None:
-        """Uses none any more that was opened before this one, which has just been opened."""
+        """Use none any more that was opened before this one, which has just been opened."""
         with self._lock:
             self._generation += 1
             connection.generation = self._generation
         self.close_idle()
 
     def retire_with(self, connection: Connection) -> None:
-        """Uses none any more that was opened when this one was, or before."""
+        """Use none any more that was opened when this one was, or before."""
         with self._lock:
             if connection.generation != self._generation:
                 return  # another one of them was found out before
@@ -138,18 +138,18 @@ class Pool:
         self.close_idle()
 
     def close(self) -> None:
-        """Closes what is idle, and what is in use once it is given back."""
+        """Close what is idle, and what is in use once it is given back."""
         self._is_closed = True
         self.close_idle()
 
     def close_idle(self) -> None:
-        """Closes what is idle."""
+        """Close what is idle."""
         with contextlib.suppress(IndexError):
             while True:
                 self._forget(self._idle.pop()[1])
 
     def _trim(self, now: float) -> None:
-        """Closes what has been idle for too long: those at the bottom are never popped."""
+        """Close what has been idle for too long: those at the bottom are never popped."""
         self._trim_at = now + TRIM_EVERY_SECONDS
         with self._lock, contextlib.suppress(IndexError):
             while self._idle[0][0] < now - MAX_IDLE_SECONDS:

@@ -249,7 +249,7 @@ class BoundedConnection(psycopg.Connection[Row]):
             self._search_until = math.inf
 
     def give_up_rest(self) -> None:
-        """Cancels the statement that runs, and takes what the server has sent of it by then."""
+        """Cancel the statement that runs, and take what the server has sent of it by then."""
         self._cancel()
         self.wait(_to_the_end(self.pgconn))
 
@@ -423,7 +423,7 @@ class PostgresqlConnection:
 
 
 def _to_the_end(pgconn: PGconn) -> Generator[Wait, Ready | int, None]:
-    """Takes all results and looks at none; pauses until the socket is ready for what it says."""
+    """Take all results and look at none; pause until the socket is ready for what it says."""
     while True:
         while pgconn.is_busy():
             yield Wait.R

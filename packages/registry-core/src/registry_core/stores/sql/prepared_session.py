@@ -200,7 +200,7 @@ def _name(key: _Key) -> bytes:
 
 
 def _check_size(result: PGresult, columns: Sequence[int]) -> None:
-    """Refuses what would hold up an event loop, before it becomes texts."""
+    """Refuse what would hold up an event loop, before it becomes texts."""
     value, rows = result.get_value, range(result.ntuples)
     if sum([len(value(row, column) or b"") for row in rows for column in columns]) > (
         inloop.MOST_BYTES
@@ -219,7 +219,7 @@ def _have_rows_come_apart(pgconn: PGconn) -> None:
 def _received_apart(
     pgconn: PGconn, is_enough: Callable[[PGresult], bool]
 ) -> Generator[Wait, Ready | int, PGresult | None]:
-    """Gives the rows of what is being sent to `is_enough`, some at a time; pauses as `_received`.
+    """Give the rows of what is being sent to `is_enough`, some at a time; pause as `_received`.
 
     The last result, or None where it was enough before: the rest is then still to come.
     """

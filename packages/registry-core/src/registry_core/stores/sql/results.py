@@ -48,7 +48,7 @@ class PageOfRows:
         """How many rows `_bytes` is about."""
 
     def is_full_with(self, rows: list[Row]) -> bool:
-        """Takes some more rows; whether no others are needed."""
+        """Take some more rows; whether no others are needed."""
         self.rows += rows
         self._characters += characters(rows, self._long_columns)
         if len(self.rows) > FEW_ROWS:

@@ -87,7 +87,7 @@ def registered_model(row: Row) -> RegisteredModel:
 
 
 def _unpacking(entity: type[EntityT]) -> Callable[[Sequence[Any], Any, Any], EntityT]:
-    """Makes the entity of its fields in the order of the table, its tags and its aliases.
+    """Make the entity of its fields in the order of the table, its tags and its aliases.
 
     What is written out is what one would write: one assignment for all fields, then the words.
     """

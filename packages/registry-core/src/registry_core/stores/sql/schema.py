@@ -75,7 +75,7 @@ class State:
         return self.revision is None or self.revision in REVISIONS[:-1]
 
     def require_head(self) -> None:
-        """Returns when this is the schema of this release.
+        """Return when this is the schema of this release.
 
         Raises:
             SchemaOutOfDateError: it is an older or a newer one.
@@ -100,7 +100,7 @@ def head() -> str:
 
 
 def prepare(database: Database) -> None:
-    """Makes a database ready for use: creates the tables of an empty one, and checks any other.
+    """Make a database ready for use: create the tables of an empty one, and check any other.
 
     Raises:
         BackendError: it cannot hold a registry; see `checks.look`.
@@ -127,7 +127,7 @@ def inspect(database: Database) -> State:
 
 
 def migrate(database: Database) -> None:
-    """Brings an empty database, or one of an older release, to the head.
+    """Bring an empty database, or one of an older release, to the head.
 
     Raises:
         BackendError: it cannot hold a registry; see `checks.look`.

@@ -35,7 +35,7 @@ class SlowStatements:
         """Whether anything may be left to threads, so that it is worth while to `check`."""
 
     def check(self, statement: Statement, values: Mapping[str, Any]) -> None:
-        """Accepts a statement that may be tried.
+        """Accept a statement that may be tried.
 
         Raises:
             WouldBlockError: it is left to threads.

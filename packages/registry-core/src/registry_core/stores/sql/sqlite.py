@@ -185,7 +185,7 @@ class SqliteDriver:
 
 
 def _keep_a_log_ahead(raw: sqlite3.Connection) -> None:
-    """Switches the file to WAL, which stays with it; never the file of somebody else."""
+    """Switch the file to WAL, which stays with it; never the file of somebody else."""
 
     def ask(text: str) -> list[Row]:
         return raw.execute(text).fetchall()
@@ -317,7 +317,7 @@ class _Clock:
         self.reset()
 
     def reset(self) -> None:
-        """Begins anew, with another read."""
+        """Begin anew, with another read."""
         self._deadline: float | None = None
 
     def is_late(self) -> bool:
@@ -332,7 +332,7 @@ class _OnlyConnection(SqliteConnection):
     """The connection that a database in memory lives in; only the driver closes it."""
 
     def close(self) -> None:
-        """Keeps it."""
+        """Keep it."""
 
 
 def _translated(error: BaseException | None, message: str | None = None) -> Exception:

@@ -16,7 +16,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Creates all tables and indexes."""
+    """Create all tables and indexes."""
     _create_models()
     _create_versions()
     _create_tags_and_aliases()

@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Creates the table."""
+    """Create the table."""
     op.create_table(
         "applied_operations",
         sa.Column("operation_id", sa.Uuid(), nullable=False),

@@ -18,7 +18,7 @@ _ORDER = ("last_updated_time", "name DESC", "version")
 
 
 def upgrade() -> None:
-    """Replaces the indexes; again, if it was cut short between any two of its statements."""
+    """Replace the indexes; again, if it was cut short between any two of its statements."""
     _replace("ix_model_versions_run", "model_versions", "run_id")
     _replace("ix_model_version_tags_value", "model_version_tags", "key", "value_head")
 
