@@ -24,7 +24,7 @@ from registry_core.errors import InvalidArgumentError, UnsupportedBackendError
 from registry_core.thread_pool import ThreadPool
 
 Progress: TypeAlias = Callable[[int, int], None]
-"""Told the bytes done and the bytes in all, from several threads, one at a time."""
+"""Called with the bytes done and the bytes in all, from several threads, one at a time."""
 
 Location: TypeAlias = tuple[str, ...]
 """The names that lead from an opened directory to something in it."""

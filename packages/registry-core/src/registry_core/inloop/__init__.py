@@ -137,7 +137,7 @@ def loop_reads_of(store: object) -> LoopReads | None:
 @contextlib.contextmanager
 def debugging() -> Iterator[None]:
     """Check the rules in the block, on locks that are made in it. One block at a time."""
-    from registry_core.inloop import debug  # noqa: PLC0415 who does not check does not pay for it
+    from registry_core.inloop import debug  # noqa: PLC0415 without checks it costs nothing
 
     restore = debug.begin()
     try:

@@ -126,7 +126,7 @@ class _Watched:
 
     def release(self) -> None:
         """See `threading`."""
-        # Before anybody else can acquire it. Who has not acquired it fails below.
+        # Before another thread can acquire it. A thread that has not acquired it fails below.
         self._depth = max(0, self._depth - 1)
         if not self._depth:
             self.holder = None

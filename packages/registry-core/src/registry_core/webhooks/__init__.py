@@ -1,4 +1,4 @@
-"""Webhooks: their rules, their secrets, and what a receiver is told of which event (contract 6)."""
+"""Webhooks: their rules, their secrets, and what a receiver gets for which event (contract 6)."""
 
 from registry_core.webhooks.addresses import why_not_public
 from registry_core.webhooks.events import SAMPLES, Notification, notification_of

@@ -1,4 +1,4 @@
-"""The events of a registry: which exist, when each happens, and what a receiver is told.
+"""The events of a registry: which exist, when each happens, and what a receiver gets.
 
 `NOTIFICATIONS` says which change of a registered model is which event; no other change is one
 (contract 6.1): no update, rename, stage transition, or deletion of a model or version, and no tag
@@ -36,7 +36,7 @@ from registry_core.models import (
 )
 
 Data: TypeAlias = Mapping[str, object]
-"""What a receiver is told of an event, as JSON."""
+"""What a receiver gets for an event, as JSON."""
 
 PROMPT_TYPE_TAG = "_mlflow_prompt_type"
 """The tag that tells text prompts from chat prompts (contract 5)."""

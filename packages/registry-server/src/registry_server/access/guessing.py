@@ -2,9 +2,9 @@
 
 Strategy: a guess takes a token from a bucket of each of the three, and a right one gives it back.
 The first bucket is the smallest, so that one address can neither empty the bucket of a name, which
-would keep its owner out, nor its own with a single name, which would keep out those who share it.
-A guess that is refused takes nothing: who waits is let in, however often others try. The buckets
-belong to one process.
+would keep its owner out, nor its own with a single name, which would keep out those who share it. A
+guess that is refused takes nothing: a user who waits is let in, however often others try. The
+buckets belong to one process.
 
 A bucket is kept as the time at which it will be full again (the generic cell rate algorithm), and a
 full one is not kept at all.

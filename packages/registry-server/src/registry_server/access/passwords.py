@@ -118,7 +118,7 @@ class Passwords:
         if comparison is None:
             comparison = self._begin(name, secret, credentials)
         comparison.callers.append(caller)
-        # Not cancelled with one of those who wait for it.
+        # Not cancelled with one of the calls that wait for it.
         matches = await asyncio.shield(comparison.result)
         if matches is None:
             raise RequestRefusedError(

@@ -201,16 +201,16 @@ class Users:
                 _logger.warning(
                     "too many wrong credentials from %s, the last for %s: more are not looked at",
                     address,
-                    self._told(name),
+                    self._shown(name),
                 )
             raise
 
     def _remember_wrong(self, credentials: bytes, name: str | None, address: str) -> None:
         if credentials not in self._wrong:
             self._wrong.add(credentials)
-            _logger.warning("wrong credentials for %s from %s", self._told(name), address)
+            _logger.warning("wrong credentials for %s from %s", self._shown(name), address)
 
-    def _told(self, name: str | None) -> str:
+    def _shown(self, name: str | None) -> str:
         """A name for the log. An unknown one may be a secret that was put in the wrong place."""
         if name is None:
             return "no name"

@@ -183,6 +183,6 @@ def _content_type(path: str) -> bytes:
 
 
 def _disposition(name: str) -> bytes:
-    """A download under the file's name (RFC 6266): ASCII for all, UTF-8 for who understands it."""
+    """A download under the file's name (RFC 6266): ASCII, and UTF-8 for clients that know it."""
     plain = re.sub(r'[^\x20-\x7e]|["\\;]', "_", name)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}".encode()

@@ -65,7 +65,7 @@ TRANSFER_THREADS = 32
 
 CALL_THREADS = 16
 """Other calls to the artifact store that one worker makes at a time, so that a client that lists or
-removes files does not wait for those who move them."""
+removes files does not wait for those that move them."""
 
 UPLOADS_MAX_BYTES = 192 * 1024 * 1024
 """Memory that the uploads of one worker may hold between two pieces. A bucket takes parts of some
@@ -307,7 +307,7 @@ class ArtifactService:
 
 
 async def _end_of(job: asyncio.Future[ResultT]) -> ResultT:
-    """What a thread makes of its job. Who is cancelled meanwhile waits for it, too."""
+    """What a thread makes of its job. A call that is cancelled meanwhile waits for it, too."""
     try:
         return await asyncio.shield(job)
     except asyncio.CancelledError:

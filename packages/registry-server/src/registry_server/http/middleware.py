@@ -171,7 +171,7 @@ class Middleware:
                 HTTPStatus.FORBIDDEN,
                 "PERMISSION_DENIED",
                 "Invalid Host header - possible DNS rebinding attack detected. A server behind "
-                "another name is told so with --allowed-hosts.",
+                "another name needs --allowed-hosts.",
             )
 
     def _check_origin(self, headers: Mapping[bytes, bytes]) -> None:

@@ -55,7 +55,7 @@ class Work(enum.Enum):
     SEARCHING = enum.auto()
     """It may read much, and take seconds."""
     CHANGING = enum.auto()
-    """It changes the model that its request names, and may have to wait for others who do."""
+    """It changes the model that its request names, and may have to wait for others that do."""
     WAITING = enum.auto()
     """It may take as long as some other host does."""
 

@@ -57,7 +57,7 @@ class Others(Protocol):
         """Count bytes that a connection holds more than before."""
 
     def drop_slow(self, among: Iterable[Connection], /) -> bool:
-        """Whether one of these could be ended, for others who wait for what it holds."""
+        """Whether one of these could be ended, for others that wait for what it holds."""
 
 
 class Connection(HttpToolsProtocol):

@@ -1,8 +1,8 @@
 """The open connections of a worker: which of them end, for their own sake or in favour of others.
 
 Strategy: one timer looks at all connections once a second (see `connection`). Nothing is kept in
-order beside that. Who has been idle for longest is found out when a worker has as many connections
-as it takes, for some of them at a time: that costs nothing without an attack.
+order beside that. Which one has been idle for longest is found out when a worker has as many
+connections as it takes, for some of them at a time: that costs nothing without an attack.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class Connections(set[Any]):
         return True
 
     def drop_slow(self, among: Iterable[Connection]) -> bool:
-        """Whether one of these could be ended, for others who wait for what it holds."""
+        """Whether one of these could be ended, for others that wait for what it holds."""
         connection = self._slow(among)
         if connection is not None:
             self._end(connection, "were slow, and others waited for an upload or download")

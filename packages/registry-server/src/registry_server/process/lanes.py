@@ -136,7 +136,7 @@ class Lane(Threads):
         self._hand_over()
 
     def _hand_over(self) -> None:
-        """Give free places to those who wait."""
+        """Give free places to the calls that wait."""
         while (key := self._next_key()) is not _NO_KEY:
             queue = self._queues[key]
             turn = queue.popleft()

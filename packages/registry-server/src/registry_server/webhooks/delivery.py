@@ -244,11 +244,9 @@ class Deliveries:
             self._start()
             self._notifications.put_nowait((notification, _now()))
         except queue.Full:
-            _logger.warning(
-                "Too many events: webhooks are not told of one of %r", notification.name
-            )
+            _logger.warning("Too many events: webhooks do not get one of %r", notification.name)
         except RuntimeError as error:  # No thread can be started.
-            _logger.warning("Webhooks are not told of an event of %r: %s", notification.name, error)
+            _logger.warning("Webhooks do not get an event of %r: %s", notification.name, error)
 
     def webhooks_changed(self) -> None:
         """Forget which webhooks there are."""
@@ -323,7 +321,7 @@ class Deliveries:
             try:
                 self._tell(notification, timestamp)
             except Exception:
-                _logger.exception("Webhooks are not told of an event of %r", notification.name)
+                _logger.exception("Webhooks do not get an event of %r", notification.name)
 
     def _tell(self, notification: Notification, timestamp: str) -> None:
         known = self._listeners()
@@ -349,7 +347,7 @@ class Deliveries:
             pause = delivery.attempt(self._sender, self._webhooks)
             problem = delivery.problem() if pause is None else None
             if problem:
-                _logger.warning("Webhook %s was not told of %s: %s", name, event, problem)
+                _logger.warning("Webhook %s did not get %s: %s", name, event, problem)
             return pause
 
         # The URL stays out of the log: those of chat services are secrets in themselves.
@@ -357,7 +355,7 @@ class Deliveries:
         try:
             self._outbox.submit(delivery.webhook.webhook_id, job)
         except OutboxFullError:
-            _logger.warning("Webhook %s is too slow and was not told of %s", name, event)
+            _logger.warning("Webhook %s is too slow and did not get %s", name, event)
 
     def _listeners(self) -> _Listeners:
         """The webhooks to deliver to, read again when what is known is too old."""

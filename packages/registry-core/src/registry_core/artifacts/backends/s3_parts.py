@@ -102,7 +102,7 @@ class Parts:
 def etag_of_parts(etags: Mapping[int, str]) -> str | None:
     """Return the ETag, without quotes, that S3 gives to the file made of these parts.
 
-    None where it cannot be told: the ETags of encrypted parts are no digests.
+    None where it cannot be computed: the ETags of encrypted parts are no digests.
     """
     try:
         digests = b"".join(bytes.fromhex(etag.strip('"')) for _, etag in sorted(etags.items()))

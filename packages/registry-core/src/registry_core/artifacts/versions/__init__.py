@@ -32,7 +32,7 @@ files that others have put there (`push.register`):
     READY               `FinalizeVersion`, last; from here on readers take it for a model
     FAILED_REGISTRATION  `FinalizeVersion` after an error; the folder is garbage
 
-What a process that dies leaves, and who ends it:
+What a process that dies leaves, and what ends it:
 
 | it dies | what is left | what ends it |
 | --- | --- | --- |
@@ -48,7 +48,7 @@ Three rules keep writers, pushes and collections apart on every backend, with no
 of two parties first says what it is about to do, then looks whether the other has: so at least one
 sees the other, and waits or steps back.
 
-1. A write takes a lease, then looks for a seal; who closes a folder then waits for leases of writers.
+1. A write takes a lease, then looks for a seal; a push that closes a folder waits for leases of writers.
    So a write is refused, or over before the digests are taken.
 2. A push makes its version, then waits for leases of collectors; a collection takes a lease on what
    it is about to remove, then reads the versions again. So the version keeps its files, or comes

@@ -110,7 +110,7 @@ class Capabilities:
         try:
             return self._marked()
         except NotPermittedError:
-            # Who may not write here reads an empty registry; a write is refused by the service.
+            # A user who may only read sees an empty registry; the service refuses a write.
             return Marker(format_version=FORMAT_VERSION, conditional_deletes=False)
 
     def _marked(self) -> Marker:

@@ -41,7 +41,7 @@ _READS = frozenset({"get", "list"})
 T = TypeVar("T")
 
 Observer = Callable[[str, str], None]
-"""Told the operation and the key (or prefix) of every request just before it is sent."""
+"""Called with the operation and the key (or prefix) of every request just before it is sent."""
 
 
 class MissingObjectError(Exception):

@@ -9,12 +9,12 @@ Strategy. One PUT decides a rename:
 3. The new key gets the model as an ordinary one.
 
 A process that meets an intent reads the old key and knows what it is (`fate`): committed, if the
-journal there has the deciding operation; void, if somebody else wrote there since `base`, so that
+journal there has the deciding operation; void, if another write came since `base`, so that
 the compare-and-swap of step 2 must fail; otherwise pending, which is as good as absent to a reader.
-A reader does step 3 for a renamer that died, and withdraws what is void, if it may write. Who wants
-the new name himself first writes the old key unchanged, which makes the arrival void, and then
-replaces it. Nobody replaces the tombstone of a rename before step 3 is done, so that a journal
-never loses the decision.
+A reader does step 3 for a renamer that died, and withdraws what is void, if it may write. A writer
+that needs the new name itself first writes the old key unchanged, which makes the intent void, and
+then replaces it. The tombstone of a rename stays until step 3 is done, so that a journal never
+loses the decision.
 """
 
 from __future__ import annotations
@@ -140,6 +140,6 @@ def finishing(entry: Entry) -> Content | None:
 
 
 def _settled(entry: Entry, intent: RenameIntent, content: Model | Tombstone) -> Entry:
-    # Whoever settles it gets the same record, so that it does not matter who writes it down.
+    # Every process that settles it gets the same record, so it does not matter which one writes it.
     record = entry.record.then(intent.operation, content)
     return attrs.evolve(entry, record=record, unfinished=True)

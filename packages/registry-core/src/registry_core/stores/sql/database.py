@@ -120,7 +120,7 @@ class Database:
         self.driver.close()
 
     def close_idle(self) -> None:
-        """Close what is idle, so that the next who needs a connection has a new one."""
+        """Close what is idle, so that the next operation has a new one."""
         self._pool.close_idle()
 
     def forget_connections(self) -> None:
@@ -217,7 +217,7 @@ class Database:
                 return result
 
     def _changed(self, change: _Change, model: str | None) -> Any:
-        """The result of a change. Where there is one writer at a time, those who wait share."""
+        """The result of a change. Where there is one writer at a time, those that wait share."""
         if self._writers is None:
             with self._lanes.change(model):
                 return self._alone(change)

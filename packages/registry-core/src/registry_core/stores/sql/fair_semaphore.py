@@ -11,7 +11,7 @@ from collections import deque
 
 
 class FairSemaphore:
-    """A number of places, handed to those who wait in the order of their coming. Thread-safe."""
+    """A number of places, handed to waiting threads in the order of their coming. Thread-safe."""
 
     def __init__(self, places: int) -> None:
         self._lock = threading.Lock()

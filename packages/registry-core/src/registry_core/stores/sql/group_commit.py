@@ -39,14 +39,14 @@ class Future:
     """What a thread waits for, set once. That of `concurrent.futures` costs 4 % of a change."""
 
     def __init__(self) -> None:
-        self._is_told = threading.Lock()
-        self._is_told.acquire()
+        self._is_set = threading.Lock()
+        self._is_set.acquire()
         self._result: Outcome | _Turn | None = None
 
     def set_result(self, result: Outcome | _Turn) -> None:
         """Wake the thread that waits."""
         self._result = result
-        self._is_told.release()
+        self._is_set.release()
 
     def result(self, timeout: float = -1) -> Outcome | _Turn:
         """The outcome that was set.
@@ -55,7 +55,7 @@ class Future:
             TimeoutError: nothing within so many seconds.
         """
         # An interrupted thread that asks again may have had the lock already.
-        if self._result is None and not self._is_told.acquire(timeout=timeout):
+        if self._result is None and not self._is_set.acquire(timeout=timeout):
             raise TimeoutError
         assert self._result is not None, "it is set before the lock is released"
         return self._result

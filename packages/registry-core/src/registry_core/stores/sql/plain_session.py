@@ -89,4 +89,4 @@ def _translated(error: psycopg.Error) -> Exception:
         return from_sqlstate(error.sqlstate, message, error.diag.severity_nonlocalized or "ERROR")
     if isinstance(error, psycopg.OperationalError):
         return ConnectionLostError(message)
-    return RegistryError(f"The database cannot be told that: {error}")
+    return RegistryError(f"The database cannot be sent that: {error}")

@@ -1,4 +1,4 @@
-"""The connections to a database that a process keeps: who gets which, and what becomes of it.
+"""The connections to a database that a process keeps: which operation gets which one.
 
 Strategy: a connection is taken for one operation from a stack, most recently used first, so that
 few stay in use and their plans stay warm. One that has failed is thrown away. When a connection
@@ -81,7 +81,7 @@ class Pool:
                 f"All {self._driver.max_connections} connections to the database are in use"
             )
         try:
-            # Those who wait were here before.
+            # Threads that wait were here before.
             idle = None if fresh or self._waiting else self._usable()
             return idle or self._opened(deadline)
         except BaseException:

@@ -411,7 +411,7 @@ class PostgresqlConnection:
         return self._trusted_until == math.inf or time.monotonic() > self._trusted_until
 
     def _is_read_only(self) -> bool:
-        # Told from PostgreSQL 14 on, with the next answer after it has changed.
+        # Reported from PostgreSQL 14 on, with the next answer after it has changed.
         status = self.raw.pgconn.parameter_status
         return (
             status(b"default_transaction_read_only") == b"on" or status(b"in_hot_standby") == b"on"

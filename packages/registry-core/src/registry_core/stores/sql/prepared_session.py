@@ -100,7 +100,7 @@ class PreparedSession:
         except psycopg.OperationalError as error:
             raise ConnectionLostError(str(error).strip()) from error
         except psycopg.Error as error:
-            raise RegistryError(f"The database cannot be told that: {error}") from error
+            raise RegistryError(f"The database cannot be sent that: {error}") from error
 
     def _answer(self, statement: Statement, values: Values) -> PGresult | list[Row]:
         """The result of a statement; of a search, its rows."""

@@ -25,7 +25,7 @@ FEW_ROWS = 256
 
 SEARCH_SECONDS = 30.0
 """How long a search may take in a thread. With an index none takes a second, and without one it
-looks at a million versions in that time. It is refused then: who waits longer has hung up."""
+looks at a million versions in that time. It is refused then, because few clients wait longer."""
 
 _MOST_BYTES_OF_A_CHARACTER = 12
 """In the ASCII of an answer, where one beyond 16 bits is written as two escapes of six."""
