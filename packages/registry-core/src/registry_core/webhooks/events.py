@@ -151,7 +151,7 @@ class Notification:
     """Something that was done to registered model `name`, as the event that tells of it.
 
     It is another event, or none, when the registered model is a prompt. `is_prompt` is None where
-    that takes a look into the registry, which is left to whoever finds that somebody listens.
+    that takes a look into the registry, which is left to the code that finds a listener.
     """
 
     name: str
