@@ -64,13 +64,17 @@ class EventChecks:
             if (model_id, first) not in self._listed and not self._is_there(model_id, first):
                 last = first + CHUNK_EVENTS - 1
                 detail = f"the events {first} to {last} of '{key}' are missing"
-                yield EventProblem("missing-events", self._layout.events_from(model_id, first), detail)
+                yield EventProblem(
+                    "missing-events", self._layout.events_from(model_id, first), detail
+                )
 
     def strangers(self) -> Iterator[EventProblem]:
         """Objects among the events that no registry wrote."""
         for item in self._items:
             if self._owner(item) is None:
-                yield EventProblem("foreign-object", item.key, "no registry wrote it; it is left alone")
+                yield EventProblem(
+                    "foreign-object", item.key, "no registry wrote it; it is left alone"
+                )
 
     def orphans(self) -> Iterator[EventProblem]:
         """Events of models that are neither there nor deleted. All documents must be known."""

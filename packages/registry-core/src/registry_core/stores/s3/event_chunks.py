@@ -18,8 +18,8 @@ from registry_core.stores.s3.event_format import (
 from registry_core.stores.s3.event_log import CHUNK_EVENTS, EventLines, EventLog, Span
 from registry_core.stores.s3.layout import Layout
 from registry_core.stores.s3.objects import Listed, MissingObjectError, Objects
-from registry_core.thread_pool import ThreadPool
 from registry_core.stores.s3.record import Tombstone
+from registry_core.thread_pool import ThreadPool
 
 CACHED_CHUNKS = 512
 """Chunks that a process keeps, some 3 MB of usual events: they never change."""

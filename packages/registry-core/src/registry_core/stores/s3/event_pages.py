@@ -29,8 +29,7 @@ from registry_core.stores.s3.event_format import event_of, texts_in
 from registry_core.stores.s3.event_log import CHUNK_EVENTS, EventLines, Span, chunk_start
 from registry_core.stores.s3.large_text import LargeText
 from registry_core.stores.s3.objects import LIST_PAGE_KEYS
-from registry_core.stores.s3.prefix import PARALLEL_REQUESTS
-from registry_core.stores.s3.prefix import Prefix
+from registry_core.stores.s3.prefix import PARALLEL_REQUESTS, Prefix
 from registry_core.stores.s3.record import Model
 
 LISTED_CHUNKS = 100

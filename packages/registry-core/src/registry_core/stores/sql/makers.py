@@ -43,13 +43,15 @@ from registry_core.requirements import AliasIs, Requirement, StageIs, TagIs
 from registry_core.store import Clock
 from registry_core.stores.sql import events, rows
 from registry_core.stores.sql.compiling import Statement
-from registry_core.stores.sql.database import Connection, Database, Row, Values
+from registry_core.stores.sql.database import Database
+from registry_core.stores.sql.driver import Connection, Values
 from registry_core.stores.sql.errors import (
     ChangedMeanwhileError,
     DuplicateError,
     MissingParentError,
 )
 from registry_core.stores.sql.operations import Operations
+from registry_core.stores.sql.results import Row
 from registry_core.stores.sql.statements import Statements
 
 ResultT = TypeVar("ResultT")
