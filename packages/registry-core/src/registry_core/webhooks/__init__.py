@@ -1,7 +1,12 @@
 """Webhooks: their rules, their secrets, and what a receiver gets for which event (contract 6)."""
 
 from registry_core.webhooks.addresses import why_not_public
-from registry_core.webhooks.events import SAMPLES, Notification, notification_of
+from registry_core.webhooks.events import (
+    SAMPLES,
+    Notification,
+    notification_of,
+    notification_of_event,
+)
 from registry_core.webhooks.facade import DEFAULT_PAGE_SIZE, Webhooks
 from registry_core.webhooks.signing import KEY_VARIABLES, SecretBox, sign
 from registry_core.webhooks.urls import (
@@ -23,6 +28,7 @@ __all__ = [
     "UrlPolicy",
     "Webhooks",
     "notification_of",
+    "notification_of_event",
     "sign",
     "why_not_public",
 ]

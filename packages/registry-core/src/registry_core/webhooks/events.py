@@ -8,11 +8,11 @@ of a registered model that is not a prompt.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import attrs
 
-from registry_core import validation
+from registry_core import history, validation
 from registry_core.changes import (
     Change,
     CreateModel,
@@ -26,6 +26,7 @@ from registry_core.changes import (
     SetVersionTag,
 )
 from registry_core.errors import InvalidArgumentError
+from registry_core.history import Action, Event
 from registry_core.models import (
     ModelVersion,
     RegisteredModel,
@@ -174,15 +175,23 @@ class Notification:
 
 def registered_model_created(model: RegisteredModel) -> Notification:
     """Note the creation of that registered model or prompt, as it was stored."""
+    return _registered_model_created(
+        model.name, model.tags, model.description, is_prompt=model.is_prompt
+    )
+
+
+def _registered_model_created(
+    name: str, tags: Mapping[str, str], description: str | None, *, is_prompt: bool
+) -> Notification:
     return Notification(
-        name=model.name,
+        name=name,
         of_model=_MODEL_CREATED,
         of_prompt=_PROMPT_CREATED,
-        is_prompt=model.is_prompt,
+        is_prompt=is_prompt,
         data={
-            "name": model.name,
-            "tags": _user_tags(model.tags) if model.is_prompt else dict(model.tags),
-            "description": model.description or "",
+            "name": name,
+            "tags": _user_tags(tags) if is_prompt else dict(tags),
+            "description": description or "",
         },
     )
 
@@ -194,24 +203,30 @@ def model_version_created(version: ModelVersion) -> Notification | None:
     """
     if version.status is not Status.READY:
         return None
-    is_prompt = validation.is_prompt(version.tags)
-    tags = _user_tags(version.tags) if is_prompt else dict(version.tags)
+    return _model_version_created(version.name, version.version, history.version_fields(version))
+
+
+def _model_version_created(name: str, version: int, fields: Mapping[str, Any]) -> Notification:
+    """The creation of a version with these fields; see `history.version_fields`."""
+    tags = dict(fields.get("tags", {}))
+    is_prompt = validation.is_prompt(tags)
     about: Data
     if is_prompt:
+        tags = _user_tags(tags)
         about = {"template": tags.pop(validation.PROMPT_TEXT_TAG, None)}
     else:
-        about = {"source": version.source, "run_id": version.run_id or None}
+        about = {"source": fields.get("source", ""), "run_id": fields.get("run_id")}
     return Notification(
-        name=version.name,
+        name=name,
         of_model=_VERSION_CREATED,
         of_prompt=_PROMPT_VERSION_CREATED,
         is_prompt=is_prompt,
         data={
-            "name": version.name,
-            "version": str(version.version),
+            "name": name,
+            "version": str(version),
             **about,
             "tags": tags,
-            "description": version.description or None,
+            "description": fields.get("description"),
         },
     )
 
@@ -300,6 +315,56 @@ def notification_of(change: Change[Any], result: object) -> Notification | None:
     """Return the notification of a change that has been made; None where it is not an event."""
     describe = NOTIFICATIONS.get(type(change))
     return None if describe is None else describe(change, result)
+
+
+def notification_of_event(
+    event: Event, *, details: Mapping[str, Any] | None = None
+) -> Notification | None:
+    """Return the notification of an event of a model's history; None where webhooks have none.
+
+    It is that of the change that the event comes from, as `notification_of` gives it.
+
+    Args:
+        event: The event.
+        details: The fields of a version that has become READY.
+    """
+    tell = _OF_EVENTS.get(event.action)
+    return None if tell is None else tell(event, details)
+
+
+def _created_model(event: Event, _: Mapping[str, Any] | None) -> Notification:
+    fields = cast("Mapping[str, Any]", event.after or {})
+    tags = fields.get("tags", {})
+    return _registered_model_created(
+        event.name, tags, fields.get("description"), is_prompt=validation.is_prompt(tags)
+    )
+
+
+def _created_version(event: Event, details: Mapping[str, Any] | None) -> Notification:
+    fields = details if details is not None else cast("Mapping[str, Any]", event.after or {})
+    assert event.version is not None, "the event is about a version"
+    return _model_version_created(event.name, event.version, fields)
+
+
+_OF_EVENTS: Final[Mapping[Action, Callable[[Any, Mapping[str, Any] | None], Notification]]] = {
+    Action.CREATE_MODEL: _created_model,
+    Action.CREATE_VERSION: _created_version,
+    Action.FINALIZE_VERSION: _created_version,
+    Action.SET_MODEL_TAG: lambda event, _: registered_model_tag_set(
+        event.name, event.key, event.after
+    ),
+    Action.DELETE_MODEL_TAG: lambda event, _: registered_model_tag_deleted(event.name, event.key),
+    Action.SET_VERSION_TAG: lambda event, _: model_version_tag_set(
+        event.name, str(event.version), event.key, event.after
+    ),
+    Action.DELETE_VERSION_TAG: lambda event, _: model_version_tag_deleted(
+        event.name, str(event.version), event.key
+    ),
+    Action.SET_ALIAS: lambda event, _: registered_model_alias_set(
+        event.name, event.key, str(event.after)
+    ),
+    Action.DELETE_ALIAS: lambda event, _: registered_model_alias_deleted(event.name, event.key),
+}
 
 
 def _user_tags(tags: Mapping[str, str]) -> dict[str, str]:

@@ -225,6 +225,14 @@ class waits_for_locks_briefly(FunctionElement[bool]):  # noqa: N801 as above
     inherit_cache = True
 
 
+class position_of(FunctionElement[int]):  # noqa: N801 as above
+    """Where a text first has another one in it, from 1; 0 where it has not."""
+
+    name = "position_of"
+    inherit_cache = True
+    type = BigInteger()
+
+
 class is_ascii(FunctionElement[bool]):  # noqa: N801 as above
     """Whether a text has as many bytes as characters; one with NUL in it does not on SQLite."""
 
@@ -359,6 +367,16 @@ def _sqlite_bytes(node: bytes_of, compiler: SQLCompiler, **options: Any) -> str:
 @compiles(bytes_of, "postgresql")
 def _postgresql_bytes(node: bytes_of, compiler: SQLCompiler, **options: Any) -> str:
     return f"octet_length({compiler.process(node.clauses, **options)})"
+
+
+@compiles(position_of, "sqlite")
+def _sqlite_position(node: position_of, compiler: SQLCompiler, **options: Any) -> str:
+    return "instr({}, {})".format(*_operands(node, compiler, **options))
+
+
+@compiles(position_of, "postgresql")
+def _postgresql_position(node: position_of, compiler: SQLCompiler, **options: Any) -> str:
+    return "strpos({}, {})".format(*_operands(node, compiler, **options))
 
 
 @compiles(waits_for_locks_briefly, "sqlite")

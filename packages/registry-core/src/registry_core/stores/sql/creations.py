@@ -23,6 +23,7 @@ from registry_core.stores.sql.compiling import (
 )
 from registry_core.stores.sql.driver import Insert
 from registry_core.stores.sql.events import noted_as
+from registry_core.stores.sql.outbox import queueing
 from registry_core.stores.sql.parts import TAG_VALUE
 from registry_core.stores.sql.tables import (
     applied_operations,
@@ -75,9 +76,11 @@ def creating_models(insert_into: Insert) -> dict[str, ClauseElement]:
         "create_model_tags": insert(registered_model_tags).from_select(
             tags, select(given("name"), *given_tags()), include_defaults=False
         ),
-        "create_model_at_once": _noted(created).add_cte(event.cte("event")),
+        "create_model_at_once": _noted(created).add_cte(
+            event.cte("event"), queueing(created).cte("queued")
+        ),
         "create_tagged_model_at_once": _noted(created).add_cte(
-            tagged.cte("tagged"), event.cte("event")
+            tagged.cte("tagged"), event.cte("event"), queueing(created).cte("queued")
         ),
     }
 
@@ -132,7 +135,7 @@ def creating_versions() -> dict[str, ClauseElement]:
             include_defaults=False,
         ),
         "create_version_at_once": _noted(created, created.c.version).add_cte(
-            tagged.cte("tagged"), event.cte("event")
+            tagged.cte("tagged"), event.cte("event"), queueing(taken).cte("queued")
         ),
     }
 

@@ -125,7 +125,7 @@ def noted_as(
     return (
         insert(model_events)
         .from_select(list(COLUMNS), selected, include_defaults=False)
-        .returning(model_events.c.sequence)
+        .returning(model_events.c.sequence, model_events.c.model_id)
     )
 
 

@@ -39,9 +39,10 @@ from registry_core.errors import (
 )
 from registry_core.history import Action, Effect
 from registry_core.models import ModelVersion, NewRegisteredModel, RegisteredModel, Stage, Status
+from registry_core.outbox import Unchanged
 from registry_core.requirements import AliasIs, Requirement, StageIs, TagIs
 from registry_core.store import Clock
-from registry_core.stores.sql import events, rows
+from registry_core.stores.sql import events, outbox, rows
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.database import Database
 from registry_core.stores.sql.driver import Connection, Values
@@ -60,8 +61,11 @@ ResultT = TypeVar("ResultT")
 class Making:
     """Makes changes, and notes them as events."""
 
-    def __init__(self, database: Database, sql: Statements, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, sql: Statements, clock: Clock, unchanged: Unchanged
+    ) -> None:
         self._database = database
+        self._unchanged = unchanged
         self._clock = clock
         self._sql = sql
         self._operations = Operations(database, sql)
@@ -80,7 +84,8 @@ class Making:
         new, now = change.new, self._clock()
         (effect,) = change.effects()
         values = rows.new_model(new, now) | {"model_id": change.model_id}
-        if not self._insert_model(values, events.event_values(effect, by, now), new):
+        event = events.event_values(effect, by, now) | outbox.values_of(change)
+        if not self._insert_model(values, event, new):
             raise self._taken(new)
         return new.created(now=now)
 
@@ -98,7 +103,7 @@ class Making:
             if created:
                 if has_tags:
                     connection.run(sql.create_model_tags, values)
-                connection.run(sql.add_event, values | event | {"sequence": 1})
+                self._add_event(connection, values | event | {"sequence": 1})
             return created
 
         return self._database.transaction(create)
@@ -168,7 +173,7 @@ class Making:
     def _create_version(self, change: CreateVersion, by: Author) -> ModelVersion:
         new, now = change.new, self._clock()
         values = rows.new_version(new, now)
-        event = events.event_values(change.effect(0), by, now)
+        event = events.event_values(change.effect(0), by, now) | outbox.values_of(change)
         if self._database.driver.writes_at_once:
             created = self._operations.run(self._sql.create_version_at_once, values | event)
         else:
@@ -191,7 +196,7 @@ class Making:
         connection.run(self._sql.create_version_tags, numbered)
         about = {"event_version": version, "event_subject": f"version:{version}"}
         noted = {"name": values["name"], "model_id": model_id, "sequence": sequence}
-        connection.run(self._sql.add_event, event | about | noted)
+        self._add_event(connection, event | about | noted)
         return [(version,)]
 
     def _update_version(self, change: UpdateVersion, by: Author) -> ModelVersion:
@@ -221,11 +226,12 @@ class Making:
         }
 
         def finalize(connection: Connection) -> ModelVersion:
-            self._note_version(connection, change, change.effects(), by, now)
+            noted = self._note_version(connection, change, change.effects(), by, now)
             finalized = connection.run(self._sql.finalize_version, values)
             found = self._version(connection, values)
             if not finalized:
                 raise documents.not_pending(found)
+            self._queue(connection, noted, outbox.values_of(change, found))
             return found
 
         return self._database.transaction(finalize, model=change.name)
@@ -320,25 +326,29 @@ class Making:
         effect = change.effect(None)  # What it was before is said by the event before it.
         room = values | rows.room()
 
-        def put_in_turn(connection: Connection) -> None:
+        def put_in_turn(connection: Connection) -> bool:
             self._begin(connection, change, owner, room, missing)
             if connection.run(put, room):
-                self._note(connection, change.name, [effect], by, now)
-                return
+                noted = self._note(connection, change.name, [effect], by, now)
+                self._queue(connection, noted, outbox.values_of(change))
+                return True
             current = connection.run(get, room)
             if not current or current[0][0] != effect.after:
                 raise too_many() if connection.run(owner, room) else missing()
+            return False
 
         try:
             if self._database.driver.writes_at_once and not change.requires:
-                event = events.event_values(effect, by, now)
+                event = events.event_values(effect, by, now) | outbox.values_of(change)
                 if self._wrote(at_once, values | rows.room(half=True) | event):
                     return
                 # Mostly it is as it should be, which one look without a lock can tell.
                 current = self._database.read(get, room)
                 if current and current[0][0] == effect.after:
+                    self._unchanged(change)
                     return
-            self._database.transaction(put_in_turn, model=change.name)
+            if not self._database.transaction(put_in_turn, model=change.name):
+                self._unchanged(change)
         except MissingParentError as error:
             raise missing() from error
 
@@ -370,20 +380,24 @@ class Making:
         delete, at_once = sql
         now = self._clock()
 
-        def delete_in_turn(connection: Connection) -> None:
+        def delete_in_turn(connection: Connection) -> bool:
             self._begin(connection, change, owner, values, lambda: _missing(change))
             gone = connection.run(delete, values)
             if gone:
-                self._note(connection, change.name, [change.effect(gone[0][1])], by, now)
+                effects = [change.effect(gone[0][1])]
+                noted = self._note(connection, change.name, effects, by, now)
+                self._queue(connection, noted, outbox.values_of(change))
             elif not connection.run(owner, values):
                 raise _missing(change)
+            return bool(gone)
 
         if self._database.driver.writes_at_once and not change.requires:
             effect = change.effect(0 if isinstance(change, DeleteAlias) else None)  # type: ignore[arg-type]
-            event = events.event_values(effect, by, now)
+            event = events.event_values(effect, by, now) | outbox.values_of(change)
             if self._wrote(at_once, values | event):
                 return
-        self._database.transaction(delete_in_turn, model=change.name)
+        if not self._database.transaction(delete_in_turn, model=change.name):
+            self._unchanged(change)
 
     def _wrote(self, at_once: Statement, values: Values) -> bool:
         """Whether one statement has made the change and noted it."""
@@ -419,13 +433,14 @@ class Making:
         effects: list[Effect],
         by: Author,
         now: int,
-    ) -> None:
+    ) -> dict[str, Any]:
         """Add the events of a change, and check what it requires; all is undone if it fails."""
         try:
-            self._note(connection, change.name, effects, by, now)
+            noted = self._note(connection, change.name, effects, by, now)
         except RegisteredModelNotFoundError as error:
             raise ModelVersionNotFoundError(change.name, change.version) from error
         self._check(connection, change.requires)
+        return noted
 
     def _check(self, connection: Connection, requirements: Iterable[Requirement]) -> None:
         for requirement in requirements:
@@ -453,27 +468,46 @@ class Making:
 
     def _note(
         self, connection: Connection, name: str, effects: list[Effect], by: Author, now: int
-    ) -> None:
-        """Add the events of a change to its transaction, which locks the model."""
+    ) -> dict[str, Any]:
+        """Add the events of a change to its transaction, which locks the model.
+
+        Returns what `_queue` needs to know of the last one.
+        """
         if self._database.driver.writes_at_once and len(effects) == 1:
             event = events.event_values(effects[0], by, now)
             event["name"] = name
-            if not connection.run(self._sql.note_event, event):
+            found = connection.run(self._sql.note_event, event)
+            if not found:
                 raise RegisteredModelNotFoundError(name)
-            return
+            sequence, model_id = found[0]
+            return {"name": name, "model_id": model_id, "sequence": sequence, "event_time": now}
         numbers = {"name": name, "count": len(effects)}
         taken = connection.run(self._sql.take_numbers, numbers)
         if not taken:
             raise RegisteredModelNotFoundError(name)
         model_id, last = taken[0]
+        noted = {"name": name, "model_id": model_id, "sequence": last, "event_time": now}
         if len(effects) == 1:
             values = events.event_values(effects[0], by, now)
-            values |= {"name": name, "model_id": model_id, "sequence": last}
-            connection.run(self._sql.add_event, values)
-            return
+            connection.run(self._sql.add_event, values | noted)
+            return noted
         common = events.author_values(by, now) | {"name": name, "model_id": model_id}
         listed = events.events_value(effects, first=last - len(effects) + 1)
         connection.run(self._sql.add_events, common | {"events": listed})
+        return noted
+
+    def _add_event(self, connection: Connection, values: dict[str, Any]) -> None:
+        """Add an event whose number is known, and queue it for those who want to be told."""
+        connection.run(self._sql.add_event, values)
+        self._queue(connection, values, {})
+
+    def _queue(
+        self, connection: Connection, noted: dict[str, Any], told: Mapping[str, Any]
+    ) -> None:
+        """Queue an event of this transaction for those who want to be told."""
+        values = noted | told
+        if values["topic_of_prompt"] is not None:
+            connection.run(self._sql.queue_event, values)
 
     def _model(self, connection: Connection, name: str) -> RegisteredModel:
         return rows.registered_model(connection.run(self._sql.get_model, {"name": name})[0])

@@ -12,6 +12,7 @@ from sqlalchemy.sql.selectable import CTE, FromClause
 from registry_core.stores.sql.compiling import bytes_of, given, param, waits_for_locks_briefly
 from registry_core.stores.sql.driver import Insert
 from registry_core.stores.sql.events import next_event, noted
+from registry_core.stores.sql.outbox import queueing
 from registry_core.stores.sql.tables import (
     model_version_tags,
     model_versions,
@@ -88,7 +89,7 @@ def _setting_at_once(insert_into: Insert) -> dict[str, ClauseElement]:
             _ROOM[name],
         )
         changed = _upsert(insert_into, name, select_for(numbered)).cte("changed")
-        return noted(numbered, changed)
+        return noted(numbered, changed).add_cte(queueing(numbered).cte("queued"))
 
     return {
         "set_model_tag_at_once": noting(
@@ -142,7 +143,7 @@ def _deleting_at_once() -> dict[str, ClauseElement]:
         else:
             # A JSON text of what it was.
             event = noted(numbered, changed, before=cast(func.to_json(former), Text))
-        noting[f"{name}_at_once"] = event
+        noting[f"{name}_at_once"] = event.add_cte(queueing(numbered).cte("queued"))
     return noting
 
 

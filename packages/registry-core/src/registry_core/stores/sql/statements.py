@@ -27,7 +27,7 @@ from sqlalchemy.sql.selectable import FromClause, ScalarSelect
 from registry_core import validation
 from registry_core.fields import Field, scalars_of
 from registry_core.models import ModelVersion, RegisteredModel, Stage
-from registry_core.stores.sql import events
+from registry_core.stores.sql import events, outbox
 from registry_core.stores.sql.compiling import (
     Statement,
     array,
@@ -202,6 +202,7 @@ class Statements:
     get_stage: Statement
     take_numbers: Statement
     note_event: Statement
+    queue_event: Statement
     add_event: Statement
     add_events: Statement
     set_alias: Statement
@@ -239,6 +240,7 @@ def statements(dialect: Dialect, insert_into: Insert) -> Statements:
         **_writing_webhooks(),
         **operations(),
         **events.statements(),
+        **outbox.statements(),
     }
     # Of one row, those that may have more than others are enough.
     long_columns = {

@@ -31,7 +31,9 @@ from registry_core.models import (
     RegisteredModel,
     Webhook,
     WebhookChanges,
+    WebhookStatus,
 )
+from registry_core.outbox import Outbox
 from registry_core.search import Page, Query, paging
 from registry_core.store import Clock, system_clock
 from registry_core.stores.sql import events, rows, searches
@@ -40,6 +42,7 @@ from registry_core.stores.sql.driver import Connection
 from registry_core.stores.sql.fsck import SqlFsck
 from registry_core.stores.sql.makers import Making, version_key
 from registry_core.stores.sql.operations import settled
+from registry_core.stores.sql.outbox import SqlOutbox
 from registry_core.stores.sql.results import CutRows, Row
 from registry_core.stores.sql.statements import statements
 
@@ -53,7 +56,8 @@ class SqlStore:
         self._database = database
         self._clock = clock
         self._sql = statements(database.driver.dialect, database.driver.insert)
-        self._making = Making(database, self._sql, clock)
+        self._outbox = SqlOutbox(database, clock)
+        self._making = Making(database, self._sql, clock, unchanged=self._outbox.unchanged)
 
     def loop_reads(self) -> LoopReads | None:
         """See `inloop.loop_reads_of`."""
@@ -149,14 +153,26 @@ class SqlStore:
                 raise WebhookNotFoundError(webhook_id)
             changed = documents.apply_changes(rows.webhook(found[0]), changes, now)
             connection.run(self._sql.update_webhook, rows.webhook_values(changed))
+            if changed.status is not WebhookStatus.ACTIVE:
+                self._outbox.forget_queued(connection, webhook_id)
             return changed
 
         return self._database.transaction(change)
 
     def delete_webhook(self, webhook_id: str) -> None:
         """See `Store`."""
-        if not self._database.write(self._sql.delete_webhook, {"webhook_id": webhook_id}):
+        values = {"webhook_id": webhook_id}
+
+        def remove(connection: Connection) -> list[Row]:
+            self._outbox.forget(connection, webhook_id)
+            return connection.run(self._sql.delete_webhook, values)
+
+        if not self._database.transaction(remove):
             raise WebhookNotFoundError(webhook_id)
+
+    def outbox(self) -> Outbox:
+        """See `registry_core.outbox.outbox_of`."""
+        return self._outbox
 
     # The whole
 

@@ -242,6 +242,45 @@ webhooks = Table(
     PrimaryKeyConstraint("webhook_id", name="pk_webhooks"),
 )
 
+
+def _delivery() -> list[Column[Any]]:
+    return [
+        _required("webhook_id"),
+        _required("model_id"),
+        _integer("sequence"),
+        _integer("is_prompt"),
+        _optional("details"),
+        _integer("failures"),
+        _integer("due"),
+    ]
+
+
+webhook_outbox = Table(
+    "webhook_outbox",
+    metadata,
+    *_delivery(),
+    Column("first_attempt", BigInteger, nullable=True),
+    _optional("lease"),
+    PrimaryKeyConstraint("webhook_id", "model_id", "sequence", name="pk_webhook_outbox"),
+    sqlite_with_rowid=False,
+)
+"""The events that webhooks are still to be told of: see `registry_core.outbox`. A key of a webhook
+is none of another table, lest a change of a model wait for, or fail by, the end of a webhook."""
+
+Index("ix_webhook_outbox_due", webhook_outbox.c.webhook_id, webhook_outbox.c.due)
+
+webhook_dead_letters = Table(
+    "webhook_dead_letters",
+    metadata,
+    *_delivery(),
+    _required("problem"),
+    PrimaryKeyConstraint("webhook_id", "model_id", "sequence", name="pk_webhook_dead_letters"),
+    sqlite_with_rowid=False,
+)
+"""The deliveries that were given up; `due` is when."""
+
+Index("ix_webhook_dead_letters_due", webhook_dead_letters.c.webhook_id, webhook_dead_letters.c.due)
+
 applied_operations = Table(
     "applied_operations",
     metadata,

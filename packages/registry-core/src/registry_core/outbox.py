@@ -1,0 +1,224 @@
+"""`Outbox`: what webhooks are still to be told, kept by the store with the changes themselves.
+
+A store that has an outbox queues an event for every active webhook that wants it, in the same
+atomic step as the change. So whoever made the change, in whichever process, and whatever dies
+afterwards, a server that serves the store finds what is left to deliver.
+
+Servers and their workers share the deliveries by lease: one is taken for a while, and comes back if
+it was not finished by then. Of one model and one webhook the next event is not given out before the
+one before it is delivered or dead. An event may therefore be delivered more than once, always under
+the same id, and not out of order.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final, Protocol, TypeAlias
+
+import attrs
+
+from registry_core import history, validation
+from registry_core.changes import (
+    Change,
+    CreateModel,
+    CreateVersion,
+    DeleteAlias,
+    DeleteModelTag,
+    DeleteVersionTag,
+    FinalizeVersion,
+    SetAlias,
+    SetModelTag,
+    SetVersionTag,
+)
+from registry_core.history import Event
+from registry_core.models import (
+    ModelVersion,
+    Status,
+    WebhookAction,
+    WebhookEntity,
+    WebhookEvent,
+)
+
+DEAD_LETTER_DAYS = 30
+"""Days that a store keeps a delivery that was given up. Ours; a longer time costs rows."""
+
+MOST_LISTED = 1_000
+"""Deliveries of one webhook that are listed at once."""
+
+_DELIVERY_IDS = uuid.UUID("6f1c2a8e-8d0b-5f0e-9a51-3b0f6f6f2d11")
+"""The name space of the ids of deliveries. Another one gives every delivery another id."""
+
+Unchanged: TypeAlias = Callable[[Change[Any]], None]
+"""Sees, in the thread of the caller, a change that left the store as it was."""
+
+_CREATED, _DELETED, _SET = WebhookAction.CREATED, WebhookAction.DELETED, WebhookAction.SET
+
+
+@attrs.frozen
+class Topics:
+    """The webhook events that a change is: one of a model, or none, and one of a prompt."""
+
+    of_model: WebhookEvent | None
+    of_prompt: WebhookEvent
+
+
+def _topics(model: WebhookEntity | None, prompt: WebhookEntity, action: WebhookAction) -> Topics:
+    return Topics(
+        None if model is None else WebhookEvent(model, action), WebhookEvent(prompt, action)
+    )
+
+
+TOPICS: Final[Mapping[type[Change[Any]], Topics]] = {
+    CreateModel: _topics(WebhookEntity.REGISTERED_MODEL, WebhookEntity.PROMPT, _CREATED),
+    CreateVersion: _topics(WebhookEntity.MODEL_VERSION, WebhookEntity.PROMPT_VERSION, _CREATED),
+    FinalizeVersion: _topics(WebhookEntity.MODEL_VERSION, WebhookEntity.PROMPT_VERSION, _CREATED),
+    SetModelTag: _topics(None, WebhookEntity.PROMPT_TAG, _SET),
+    DeleteModelTag: _topics(None, WebhookEntity.PROMPT_TAG, _DELETED),
+    SetVersionTag: _topics(WebhookEntity.MODEL_VERSION_TAG, WebhookEntity.PROMPT_VERSION_TAG, _SET),
+    DeleteVersionTag: _topics(
+        WebhookEntity.MODEL_VERSION_TAG, WebhookEntity.PROMPT_VERSION_TAG, _DELETED
+    ),
+    SetAlias: _topics(WebhookEntity.MODEL_VERSION_ALIAS, WebhookEntity.PROMPT_ALIAS, _CREATED),
+    DeleteAlias: _topics(WebhookEntity.MODEL_VERSION_ALIAS, WebhookEntity.PROMPT_ALIAS, _DELETED),
+}
+"""The changes that webhooks can be told of, by class; no other is (contract 6.1)."""
+
+
+@attrs.frozen
+class Audience:
+    """Whom a change is told, and what its event does not say by itself."""
+
+    topics: Topics
+    is_prompt: bool | None = None
+    """Whether the model is a prompt; None where its tags have to be asked."""
+    details: Mapping[str, Any] | None = None
+    """The fields of a version that has become READY, as the event of a creation has them."""
+
+    def topic(self, *, is_prompt: bool) -> WebhookEvent | None:
+        """Return the webhook event that this is, if it is one."""
+        return self.topics.of_prompt if is_prompt else self.topics.of_model
+
+
+def audience(change: Change[Any], version: ModelVersion | None = None) -> Audience | None:
+    """Return whom a change is told; None where it is no event for webhooks.
+
+    Args:
+        change: The change.
+        version: The result of a `FinalizeVersion`.
+    """
+    topics = TOPICS.get(type(change))
+    if topics is None:
+        return None
+    match change:
+        case CreateModel():
+            return Audience(topics, validation.is_prompt(change.new.tags))
+        case CreateVersion():
+            # One whose files are still on their way is told of when it is READY.
+            is_ready = change.new.status is Status.READY
+            return Audience(topics, validation.is_prompt(change.new.tags)) if is_ready else None
+        case FinalizeVersion():
+            if version is None or version.status is not Status.READY:
+                return None
+            is_prompt = validation.is_prompt(version.tags)
+            return Audience(topics, is_prompt, history.version_fields(version))
+        case SetModelTag(key=validation.PROMPT_TAG):
+            return Audience(topics, validation.is_prompt({change.key: change.value}))
+        case DeleteModelTag(key=validation.PROMPT_TAG):
+            return Audience(topics, is_prompt=False)
+    return Audience(topics)
+
+
+def delivery_id(webhook_id: str, model_id: str, sequence: int) -> str:
+    """Return the id under which a webhook is told of an event, however often and by whomever."""
+    return str(uuid.uuid5(_DELIVERY_IDS, f"{webhook_id}/{model_id}/{sequence}"))
+
+
+@attrs.frozen(kw_only=True)
+class QueuedDelivery:
+    """An event that a webhook is to be told of, or, where there is a `problem`, was not."""
+
+    webhook_id: str
+    event: Event
+    is_prompt: bool
+    """Whether the model was a prompt when the event happened."""
+    details: Mapping[str, Any] | None = None
+    """See `Audience`."""
+    failures: int = 0
+    """Attempts that the receiver has not accepted."""
+    first_attempt: int | None = None
+    """Milliseconds since the epoch; None before the first failure."""
+    due: int = 0
+    """Milliseconds since the epoch: when it may be taken, or, of a dead one, when it was given
+    up."""
+    problem: str | None = None
+    """Why it was given up."""
+    lease: str = ""
+    """Shows the store that whoever finishes the delivery is who has taken it."""
+
+    @property
+    def delivery_id(self) -> str:
+        """See `delivery_id`."""
+        return delivery_id(self.webhook_id, self.event.model_id, self.event.sequence)
+
+
+class Outbox(Protocol):
+    """What a store has queued for its webhooks.
+
+    `done`, `retry` and `dead` of a delivery whose lease has run out change nothing: somebody else
+    has it by now. All methods raise `StoreUnavailableError` as those of the store do.
+    """
+
+    @property
+    def poll_seconds(self) -> float:
+        """How often a server should look for what other processes have queued."""
+        ...
+
+    def take(self, webhook_id: str, *, limit: int, lease_seconds: float) -> list[QueuedDelivery]:
+        """The deliveries that are due, oldest first, each of another model.
+
+        Nobody else is given them, nor any later one of their models, until the lease runs out.
+        """
+        ...
+
+    def done(self, delivery: QueuedDelivery) -> None:
+        """Forget a delivery that has been made, or that nobody wants any more."""
+        ...
+
+    def retry(self, delivery: QueuedDelivery, *, due: int) -> None:
+        """Keep a delivery that has failed for another attempt.
+
+        Args:
+            delivery: With its `failures` and `first_attempt` as they are now.
+            due: Milliseconds since the epoch, when it may be taken again.
+        """
+        ...
+
+    def dead(self, delivery: QueuedDelivery, *, problem: str) -> None:
+        """Give up a delivery; it is kept for `DEAD_LETTER_DAYS`, and the next ones go on."""
+        ...
+
+    def queued(self, webhook_id: str) -> list[QueuedDelivery]:
+        """The deliveries that are still to be made, oldest first, at most `MOST_LISTED`."""
+        ...
+
+    def dead_letters(self, webhook_id: str) -> list[QueuedDelivery]:
+        """The deliveries that were given up, newest first, at most `MOST_LISTED`."""
+        ...
+
+    def redeliver(self, webhook_id: str, delivery_ids: Collection[str]) -> int:
+        """Queue dead letters anew; return how many of them there were."""
+        ...
+
+    def watch(self, unchanged: Unchanged) -> None:
+        """Have `unchanged` called for every further change, in this process, that changes nothing.
+
+        It is no event and is not queued, but MLflow tells webhooks of it.
+        """
+        ...
+
+
+def outbox_of(store: object) -> Outbox | None:
+    """Return the outbox of a store; None where it keeps none."""
+    found = getattr(store, "outbox", None)
+    return None if found is None else found()
