@@ -1,10 +1,13 @@
 """`Deliveries`: sends events to webhooks, after the fact and without delaying the change.
 
-Strategy: a change of the registry calls `observe`, which compares the event with a remembered list
-of webhooks and is done in microseconds when no webhook listens. Otherwise one thread looks up what
-is left to know (the list, when it is old; whether a model is a prompt) and puts one job per webhook
-into the `Outbox`. Nothing is kept anywhere else: a delivery is made at most once per life of the
-process that the request went to, like on MLflow (contract 6.3).
+What a store has queued comes from the `Relay`. This tells, from memory, of what no store queues:
+the changes of a store that has no outbox, and changes that changed nothing.
+
+Strategy: a change of the registry calls `observe`, which compares the event with a
+remembered list of webhooks and is done in microseconds when no webhook listens. Otherwise one thread
+looks up what is left to know (the list, when it is old; whether a model is a prompt) and puts one
+job per webhook into the `Outbox`. Nothing is kept anywhere else: such a delivery is made at most
+once per life of the process that the request went to, like on MLflow (contract 6.3).
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 import attrs
@@ -116,14 +119,16 @@ class Delivery:
     retries: Retries
     delivery_id: str = attrs.field(factory=lambda: str(uuid.uuid4()))
     timestamp: str = attrs.field(factory=lambda: str(int(time.time())))
+    failures: int = 0
+    age_seconds: float = 0.0
+    """Since the first attempt, which another process may have made."""
     outcome: ReceiverResponse | Exception | None = None
-    _failures: int = attrs.field(default=0, init=False)
-    _end: float = attrs.field(default=0.0, init=False)
+    _end: float | None = attrs.field(default=None, init=False)
 
     def attempt(self, sender: Sender, webhooks: Webhooks) -> float | None:
         """Try once; return the seconds to wait before the next try, or None at the end."""
-        if not self._failures:
-            self._end = time.monotonic() + self.retries.lifetime_seconds
+        if self._end is None:
+            self._end = time.monotonic() + self.retries.lifetime_seconds - self.age_seconds
         retry_after = None
         try:
             answer = sender.post(self.webhook.url, self.body, self._headers(webhooks))
@@ -134,14 +139,14 @@ class Delivery:
             self.outcome = answer
             passing = answer.status in _RETRIED_STATUSES
             retry_after = answer.retry_after
-        return self._again(retry_after) if passing else None
+        return self._again(retry_after, self._end) if passing else None
 
-    def _again(self, retry_after: str | None) -> float | None:
-        self._failures += 1
-        if self._failures > self.retries.most:
+    def _again(self, retry_after: str | None, end: float) -> float | None:
+        self.failures += 1
+        if self.failures > self.retries.most:
             return None
-        pause = self.retries.pause(self._failures, retry_after)
-        return pause if time.monotonic() + pause < self._end else None
+        pause = self.retries.pause(self.failures, retry_after)
+        return pause if time.monotonic() + pause < end else None
 
     def _headers(self, webhooks: Webhooks) -> Mapping[str, str]:
         headers = {
@@ -173,24 +178,44 @@ def _is_passing(error: Exception) -> bool:
     return not isinstance(error, BlockedAddressError | ssl.SSLCertVerificationError)
 
 
-def _body(event: WebhookEvent, timestamp: str, data: Mapping[str, object]) -> bytes:
+def body_of(event: WebhookEvent, timestamp: str, data: Mapping[str, object]) -> bytes:
+    """Return what a receiver gets of an event (contract 6.3)."""
     payload = {"entity": event.entity, "action": event.action, "timestamp": timestamp, "data": data}
     return json.dumps(payload).encode()
+
+
+def moment(milliseconds: int) -> str:
+    """A time in milliseconds since the epoch, as bodies have it."""
+    since_epoch = timedelta(milliseconds=milliseconds)
+    return (datetime.fromtimestamp(0, UTC) + since_epoch).isoformat(timespec="microseconds")
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
+def _by_event(webhooks: Sequence[Webhook]) -> Mapping[WebhookEvent, Sequence[Webhook]]:
+    of_event: defaultdict[WebhookEvent, list[Webhook]] = defaultdict(list)
+    for webhook in webhooks:
+        for event in webhook.events:
+            of_event[event].append(webhook)
+    return dict(of_event)
+
+
 @attrs.frozen
 class _Listeners:
     """The webhooks to deliver to, as of some moment; `until` is on the monotonic clock."""
 
-    of_event: Mapping[WebhookEvent, Sequence[Webhook]]
+    webhooks: Sequence[Webhook]
     until: float
+    of_event: Mapping[WebhookEvent, Sequence[Webhook]] = attrs.field(init=False)
+
+    @of_event.default
+    def _of_event(self) -> Mapping[WebhookEvent, Sequence[Webhook]]:
+        return _by_event(self.webhooks)
 
 
-_UNKNOWN = _Listeners({}, until=float("-inf"))
+_UNKNOWN = _Listeners((), until=float("-inf"))
 
 _Waiting: TypeAlias = tuple[Notification, str] | None
 """A notification and its time; None ends the thread that reads them."""
@@ -218,7 +243,7 @@ class Deliveries:
         self._is_prompt = is_prompt
         self._sender = sender or Sender(webhooks.urls)
         self._outbox = outbox or Outbox()
-        self._retries = retries or Retries()
+        self.retries = retries or Retries()
         self._cache_seconds = cache_seconds
         self._known = _UNKNOWN
         self._generation = 0
@@ -247,6 +272,43 @@ class Deliveries:
             _logger.warning("Too many events: webhooks do not get one of %r", notification.name)
         except RuntimeError as error:  # No thread can be started.
             _logger.warning("Webhooks do not get an event of %r: %s", notification.name, error)
+
+    # For the relay
+
+    @property
+    def threads(self) -> int:
+        """How many deliveries can be made at a time."""
+        return self._outbox.threads
+
+    @property
+    def threads_per_webhook(self) -> int:
+        """How many of them may be for one webhook."""
+        return self._outbox.threads_per_key
+
+    def may_have_listeners(self) -> bool:
+        """Whether there is a webhook, or nobody has looked lately; asks nobody."""
+        known = self._known
+        return bool(known.webhooks) or time.monotonic() >= known.until
+
+    def listeners(self) -> Sequence[Webhook]:
+        """The webhooks to deliver to, as of `cache_seconds` ago or later."""
+        return self._listeners().webhooks
+
+    def run(self, webhook: Webhook, job: Callable[[], None]) -> None:
+        """Has a job for a webhook run soon.
+
+        Raises:
+            OutboxFullError: too many are waiting, or the end has come.
+        """
+        self._outbox.submit(webhook.webhook_id, job)
+
+    def attempt(self, delivery: Delivery) -> float | None:
+        """See `Delivery.attempt`."""
+        return delivery.attempt(self._sender, self._webhooks)
+
+    def log_failure(self, webhook: Webhook, event: WebhookEvent, problem: str) -> None:
+        """Says that a delivery was given up."""
+        _logger.warning("Webhook %s was not told of %s: %s", _shown(webhook), event, problem)
 
     def webhooks_changed(self) -> None:
         """Forget which webhooks there are."""
@@ -277,8 +339,8 @@ class Deliveries:
     def _test(self, webhook: Webhook, event: WebhookEvent) -> TestResult:
         delivery = Delivery(
             webhook=webhook,
-            body=_body(event, _now(), SAMPLES[event]),
-            retries=attrs.evolve(self._retries, lifetime_seconds=TEST_LIFETIME_SECONDS),
+            body=body_of(event, _now(), SAMPLES[event]),
+            retries=attrs.evolve(self.retries, lifetime_seconds=TEST_LIFETIME_SECONDS),
         )
         try:
             while (pause := delivery.attempt(self._sender, self._webhooks)) is not None:
@@ -330,9 +392,9 @@ class Deliveries:
         event = notification.event(is_prompt=self._concerns_prompt(notification))
         if event is None or event not in known.of_event:
             return
-        body = _body(event, timestamp, notification.data)
+        body = body_of(event, timestamp, notification.data)
         for webhook in known.of_event[event]:
-            self._submit(Delivery(webhook=webhook, body=body, retries=self._retries), event)
+            self._submit(Delivery(webhook=webhook, body=body, retries=self.retries), event)
 
     def _concerns_prompt(self, notification: Notification) -> bool:
         if notification.is_prompt is not None:
@@ -347,11 +409,10 @@ class Deliveries:
             pause = delivery.attempt(self._sender, self._webhooks)
             problem = delivery.problem() if pause is None else None
             if problem:
-                _logger.warning("Webhook %s did not get %s: %s", name, event, problem)
+                self.log_failure(delivery.webhook, event, problem)
             return pause
 
-        # The URL stays out of the log: those of chat services are secrets in themselves.
-        name = f"{delivery.webhook.name!r} ({delivery.webhook.webhook_id})"
+        name = _shown(delivery.webhook)
         try:
             self._outbox.submit(delivery.webhook.webhook_id, job)
         except OutboxFullError:
@@ -363,26 +424,22 @@ class Deliveries:
         if time.monotonic() < known.until:
             return known
         generation = self._generation
-        of_event: Mapping[WebhookEvent, Sequence[Webhook]]
         try:
-            of_event = _by_event(self._webhooks.active_webhooks())
+            webhooks = self._webhooks.active_webhooks()
         except RegistryError:
             if known is _UNKNOWN:
                 raise
             _logger.warning("The list of webhooks cannot be read; the last one known is used")
-            of_event = known.of_event
-        known = _Listeners(of_event, time.monotonic() + self._cache_seconds)
+            webhooks = known.webhooks
+        known = _Listeners(webhooks, time.monotonic() + self._cache_seconds)
         if generation == self._generation:
             self._known = known
         return known
 
 
-def _by_event(webhooks: Sequence[Webhook]) -> Mapping[WebhookEvent, Sequence[Webhook]]:
-    of_event: defaultdict[WebhookEvent, list[Webhook]] = defaultdict(list)
-    for webhook in webhooks:
-        for event in webhook.events:
-            of_event[event].append(webhook)
-    return dict(of_event)
+def _shown(webhook: Webhook) -> str:
+    # The URL stays out of the log: those of chat services are secrets in themselves.
+    return f"{webhook.name!r} ({webhook.webhook_id})"
 
 
 def _anybody(known: _Listeners, notification: Notification) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -91,10 +92,13 @@ TEST_RESULT: ResponseShape[wire.TestResult] = ResponseShape(
 class Handlers:
     """What each operation on webhooks does, once they are started. A change acts at once."""
 
-    def start(self, webhooks: Webhooks, deliveries: Deliveries) -> None:
-        """Serve these webhooks."""
+    def start(
+        self, webhooks: Webhooks, deliveries: Deliveries, changed: Callable[[], None]
+    ) -> None:
+        """Serve these webhooks; `changed` hears of every change of them."""
         self._webhooks = webhooks
         self._deliveries = deliveries
+        self._changed = changed
 
     def create(self, _: RequestContext, request: wire.CreateWebhook) -> Webhook:
         """Create a webhook."""
@@ -106,7 +110,7 @@ class Handlers:
             secret=request.secret,
             status=request.status,
         )
-        self._deliveries.webhooks_changed()
+        self._changed()
         return created
 
     def list(self, _: RequestContext, request: wire.ListWebhooks) -> Page[Webhook]:
@@ -122,13 +126,13 @@ class Handlers:
     def update(self, _: RequestContext, request: wire.UpdateWebhook) -> Webhook:
         """Changes a webhook."""
         updated = self._webhooks.update_webhook(request.webhook_id, request.changes())
-        self._deliveries.webhooks_changed()
+        self._changed()
         return updated
 
     def delete(self, _: RequestContext, request: wire.DeleteWebhook) -> None:
         """Delete a webhook."""
         self._webhooks.delete_webhook(request.webhook_id)
-        self._deliveries.webhooks_changed()
+        self._changed()
 
     def test(self, _: RequestContext, request: wire.TestWebhook) -> wire.TestResult:
         """Send a sample to a webhook."""

@@ -45,8 +45,8 @@ class Outbox:
     """Runs jobs in `threads` threads, at most `threads_per_key` of one key at a time."""
 
     def __init__(self, *, threads: int = 10, threads_per_key: int = 4) -> None:
-        self._threads = threads
-        self._threads_per_key = threads_per_key
+        self.threads = threads
+        self.threads_per_key = threads_per_key
         self._changed = threading.Condition()
         self._numbers = itertools.count()
         self._waiting: list[_Entry] = []
@@ -68,7 +68,7 @@ class Outbox:
                 raise OutboxFullError(key)
             self._pending[key] += 1
             self._schedule(key, job, after=0)
-            if self._started < self._threads and self._started < self._pending.total():
+            if self._started < self.threads and self._started < self._pending.total():
                 self._started += 1
                 self._start_thread()
 
@@ -103,7 +103,7 @@ class Outbox:
                     self._changed.wait(self._waiting[0].due - now if self._waiting else None)
                     continue
                 entry = heapq.heappop(self._waiting)
-                if self._running[entry.key] < self._threads_per_key:
+                if self._running[entry.key] < self.threads_per_key:
                     self._running[entry.key] += 1
                     return entry
                 self._parked[entry.key].append(entry)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from registry_core import Registry
+from registry_core.outbox import outbox_of
 from registry_core.webhooks import SecretBox, UrlPolicy, Webhooks
 from registry_server.http.parts import Part
 from registry_server.process.settings import Settings
 from registry_server.webhooks.delivery import Deliveries, Retries
 from registry_server.webhooks.operations import SCHEMAS, Handlers, webhook_operations
 from registry_server.webhooks.outbox import Outbox
+from registry_server.webhooks.relay import Relay
 from registry_server.webhooks.sender import Sender
 
 _OTHER_SERVERS = ("http:", "https:")
@@ -36,21 +38,34 @@ class _WebhookServing:
         key = settings.webhook_secret_key
         self._secrets = SecretBox(key) if key else None
         self._deliveries: Deliveries | None = None
+        self._relay: Relay | None = None
         self.handlers = Handlers()
 
     def start(self, registry: Registry) -> None:
         """Serve the webhooks of a registry, which from now on hear of its changes.
 
-        Where its store is another server, that one delivers.
+        Where its store is another server, that one delivers. Where the store keeps no outbox,
+        webhooks hear only of the changes that this process makes.
         """
         webhooks = Webhooks(registry.store, urls=self._urls(), secrets=self._secrets)
-        self._deliveries = self._delivering(webhooks, registry)
-        if not self._settings.store.lower().startswith(_OTHER_SERVERS):
-            registry.observe(self._deliveries.observe)
-        self.handlers.start(webhooks, self._deliveries)
+        deliveries = self._deliveries = self._delivering(webhooks, registry)
+        changed, outbox = deliveries.webhooks_changed, outbox_of(registry.store)
+        if self._settings.store.lower().startswith(_OTHER_SERVERS):
+            pass
+        elif outbox is None:
+            registry.observe(deliveries.observe)
+        else:
+            attempt_seconds = self._settings.webhook_timeout_seconds
+            self._relay = Relay(outbox, deliveries, attempt_seconds=attempt_seconds)
+            registry.observe(self._relay.observe)
+            changed = self._relay.webhooks_changed
+            self._relay.start()
+        self.handlers.start(webhooks, deliveries, changed)
 
     def close(self) -> None:
-        """End the deliveries."""
+        """End the deliveries. What is queued in the store stays there."""
+        if self._relay is not None:
+            self._relay.close()
         if self._deliveries is not None:
             self._deliveries.close()
 
