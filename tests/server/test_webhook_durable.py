@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-import threading
 import urllib.request
-from contextlib import closing
 
 import pytest
 
 from registry_core import Registry, open_registry
-from services.receivers import Receiver, Script
+from services.receivers import Receiver
 from services.registry_server import WEBHOOKS_ON_LOOPBACK, RegistryServer
 from services.stores import store_url
 

@@ -90,6 +90,7 @@ class InProcessServer:
         if isinstance(store, MemoryStore):
             store._content.models.clear()
             store._content.webhooks.clear()
+            store._content.queued.clear()
             return
         for model in store.search_registered_models(_MODELS).items:
             store.apply(DeleteModel(name=model.name), by=TESTER)

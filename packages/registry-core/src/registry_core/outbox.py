@@ -108,25 +108,34 @@ def audience(change: Change[Any], version: ModelVersion | None = None) -> Audien
         version: The result of a `FinalizeVersion`.
     """
     topics = TOPICS.get(type(change))
-    if topics is None:
+    if topics is None or not _is_told(change, version):
         return None
+    if isinstance(change, FinalizeVersion) and version is not None:
+        is_prompt = validation.is_prompt(version.tags)
+        return Audience(topics, is_prompt, history.version_fields(version))
+    return Audience(topics, _is_prompt(change))
+
+
+def _is_told(change: Change[Any], version: ModelVersion | None) -> bool:
+    """A version whose files are still on their way is told of when it is READY."""
     match change:
-        case CreateModel():
-            return Audience(topics, validation.is_prompt(change.new.tags))
         case CreateVersion():
-            # One whose files are still on their way is told of when it is READY.
-            is_ready = change.new.status is Status.READY
-            return Audience(topics, validation.is_prompt(change.new.tags)) if is_ready else None
+            return change.new.status is Status.READY
         case FinalizeVersion():
-            if version is None or version.status is not Status.READY:
-                return None
-            is_prompt = validation.is_prompt(version.tags)
-            return Audience(topics, is_prompt, history.version_fields(version))
+            return version is not None and version.status is Status.READY
+    return True
+
+
+def _is_prompt(change: Change[Any]) -> bool | None:
+    """Whether the change itself says that its model is a prompt."""
+    match change:
+        case CreateModel() | CreateVersion():
+            return validation.is_prompt(change.new.tags)
         case SetModelTag(key=validation.PROMPT_TAG):
-            return Audience(topics, validation.is_prompt({change.key: change.value}))
+            return validation.is_prompt({change.key: change.value})
         case DeleteModelTag(key=validation.PROMPT_TAG):
-            return Audience(topics, is_prompt=False)
-    return Audience(topics)
+            return False
+    return None
 
 
 def delivery_id(webhook_id: str, model_id: str, sequence: int) -> str:

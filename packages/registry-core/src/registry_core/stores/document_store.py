@@ -25,10 +25,20 @@ from registry_core.models import (
     RegisteredModel,
     Webhook,
     WebhookChanges,
+    WebhookStatus,
 )
+from registry_core.outbox import Outbox, QueuedDelivery
 from registry_core.search import Page, Query
 from registry_core.search.evaluate import search
 from registry_core.store import Clock, system_clock
+from registry_core.stores.document_outbox import (
+    DocumentOutbox,
+    Key,
+    deliveries_of,
+    forget,
+    forget_queued,
+    key_of,
+)
 
 ResultT = TypeVar("ResultT")
 
@@ -43,6 +53,10 @@ class Content:
     """Of each model, by its id, in the order of their numbers; of deleted ones, too."""
     webhooks: MutableMapping[str, Webhook] = attrs.field(factory=dict)
     """By id."""
+    queued: MutableMapping[Key, QueuedDelivery] = attrs.field(factory=dict)
+    """What webhooks are still to be told."""
+    dead_letters: MutableMapping[Key, QueuedDelivery] = attrs.field(factory=dict)
+    """What they could not be told."""
 
 
 class MappingStore(ABC):
@@ -55,6 +69,7 @@ class MappingStore(ABC):
 
     def __init__(self, clock: Clock = system_clock) -> None:
         self._clock = clock
+        self._outbox = DocumentOutbox(self._read, self._writing, clock)
 
     @abstractmethod
     def _read(self) -> Content:
@@ -81,7 +96,12 @@ class MappingStore(ABC):
                 events = events_of(
                     change, before, after, now=now, by=by, last=_last(content.events, before)
                 )
-                record(content.events, events)
+                last = record(content.events, events)
+                hooks = content.webhooks.values()
+                for delivery in deliveries_of(change, after, last, hooks) if last else ():
+                    content.queued[key_of(delivery)] = delivery
+        if after is before:
+            self._outbox.unchanged(change)
         return change.result(after)
 
     def events(self, query: EventQuery) -> list[Event]:
@@ -134,12 +154,19 @@ class MappingStore(ABC):
             before = _webhook(content, webhook_id)
             after = documents.apply_changes(before, changes, self._clock())
             content.webhooks[webhook_id] = after
+            if after.status is not WebhookStatus.ACTIVE:
+                forget_queued(content, webhook_id)
         return after
 
     def delete_webhook(self, webhook_id: str) -> None:
         """See `Store`."""
         with self._writing() as content:
             del content.webhooks[_webhook(content, webhook_id).webhook_id]
+            forget(content, webhook_id)
+
+    def outbox(self) -> Outbox:
+        """See `registry_core.outbox.outbox_of`."""
+        return self._outbox
 
     def ping(self) -> None:
         """See `Store`."""
@@ -206,11 +233,16 @@ def _last(kept: Mapping[str, MutableSequence[Event]], document: ModelDocument | 
     return 0 if document is None else len(kept.get(document.model_id, ()))
 
 
-def record(kept: MutableMapping[str, MutableSequence[Event]], events: Iterable[Event]) -> None:
-    """Add events to those of their model, with the next numbers."""
+def record(
+    kept: MutableMapping[str, MutableSequence[Event]], events: Iterable[Event]
+) -> Event | None:
+    """Add events to those of their model, with the next numbers, and return the last one."""
+    numbered: Event | None = None
     for event in events:
         of_model = kept.setdefault(event.model_id, [])
-        of_model.append(attrs.evolve(event, sequence=len(of_model) + 1))
+        numbered = attrs.evolve(event, sequence=len(of_model) + 1)
+        of_model.append(numbered)
+    return numbered
 
 
 def search_models(query: Query, models: Mapping[str, ModelDocument]) -> Page[RegisteredModel]:

@@ -308,7 +308,7 @@ class Deliveries:
 
     def log_failure(self, webhook: Webhook, event: WebhookEvent, problem: str) -> None:
         """Says that a delivery was given up."""
-        _logger.warning("Webhook %s was not told of %s: %s", _shown(webhook), event, problem)
+        _logger.warning("Webhook %s did not get %s: %s", _shown(webhook), event, problem)
 
     def webhooks_changed(self) -> None:
         """Forget which webhooks there are."""

@@ -86,8 +86,7 @@ class Relay:
             self._woken.set()
 
     def unchanged(self, change: Change[Any]) -> None:
-        """Have webhooks told of a change that changed nothing: from memory, since nothing is
-        queued."""
+        """Have webhooks told of a change that changed nothing, from memory: nothing is queued."""
         notification = notification_of(change, None)
         if notification is not None:
             self._deliveries.publish(notification)

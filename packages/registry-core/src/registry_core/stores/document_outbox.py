@@ -1,0 +1,199 @@
+"""The outbox of a store whose whole content can be read at once; see `registry_core.outbox`."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, TypeAlias
+
+import attrs
+
+from registry_core import validation
+from registry_core.changes import Change, FinalizeVersion
+from registry_core.documents import ModelDocument
+from registry_core.history import Event
+from registry_core.models import Webhook, WebhookStatus
+from registry_core.outbox import (
+    DEAD_LETTER_DAYS,
+    MOST_LISTED,
+    QueuedDelivery,
+    Unchanged,
+    audience,
+)
+from registry_core.store import Clock
+
+POLL_SECONDS = 1.0
+"""Seconds between two looks for what other processes have queued."""
+
+_DAY_MILLISECONDS = 24 * 60 * 60 * 1000
+
+Key: TypeAlias = tuple[str, str, int]
+"""The id of the webhook, that of the model, and the number of the event."""
+
+
+class Queues(Protocol):
+    """What a store keeps of deliveries."""
+
+    @property
+    def queued(self) -> MutableMapping[Key, QueuedDelivery]:
+        """Those that are still to be made."""
+        ...
+
+    @property
+    def dead_letters(self) -> MutableMapping[Key, QueuedDelivery]:
+        """Those that were given up."""
+        ...
+
+
+def deliveries_of(
+    change: Change[Any], after: ModelDocument | None, event: Event, hooks: Iterable[Webhook]
+) -> Iterator[QueuedDelivery]:
+    """Yield what webhooks are to be told of the last event of a change.
+
+    Args:
+        change: The change.
+        after: The document that it has led to.
+        event: Its last event, with its number.
+        hooks: All webhooks.
+    """
+    version = change.result(after) if isinstance(change, FinalizeVersion) else None
+    told = audience(change, version)
+    if told is None or after is None:
+        return
+    is_prompt = validation.is_prompt(after.tags) if told.is_prompt is None else told.is_prompt
+    topic = told.topic(is_prompt=is_prompt)
+    for hook in hooks:
+        if hook.status is WebhookStatus.ACTIVE and topic in hook.events:
+            yield QueuedDelivery(
+                webhook_id=hook.webhook_id,
+                event=event,
+                is_prompt=is_prompt,
+                details=told.details,
+                due=event.time,
+            )
+
+
+class DocumentOutbox:
+    """See `registry_core.outbox.Outbox`; as durable as what `writing` does with the content."""
+
+    poll_seconds = POLL_SECONDS
+
+    def __init__(
+        self,
+        read: Callable[[], Queues],
+        writing: Callable[[], AbstractContextManager[Queues]],
+        clock: Clock,
+    ) -> None:
+        self._read = read
+        self._writing = writing
+        self._clock = clock
+        self._watchers: list[Unchanged] = []
+
+    def take(self, webhook_id: str, *, limit: int, lease_seconds: float) -> list[QueuedDelivery]:
+        """See `Outbox`."""
+        now = self._clock()
+        if not _ready(self._read().queued, webhook_id, now):
+            return []
+        until, lease = now + round(lease_seconds * 1000), secrets.token_hex(8)
+        with self._writing() as content:
+            ready = _ready(content.queued, webhook_id, now)[:limit]
+            taken = [attrs.evolve(each, due=until, lease=lease) for each in ready]
+            content.queued.update({key_of(each): each for each in taken})
+        return taken
+
+    def done(self, delivery: QueuedDelivery) -> None:
+        """See `Outbox`."""
+        with self._writing() as content:
+            if _is_leased(content, delivery):
+                del content.queued[key_of(delivery)]
+
+    def retry(self, delivery: QueuedDelivery, *, due: int) -> None:
+        """See `Outbox`."""
+        with self._writing() as content:
+            if _is_leased(content, delivery):
+                content.queued[key_of(delivery)] = attrs.evolve(delivery, due=due, lease="")
+
+    def dead(self, delivery: QueuedDelivery, *, problem: str) -> None:
+        """See `Outbox`."""
+        now, key = self._clock(), key_of(delivery)
+        oldest = now - DEAD_LETTER_DAYS * _DAY_MILLISECONDS
+        with self._writing() as content:
+            if not _is_leased(content, delivery):
+                return
+            del content.queued[key]
+            dead = content.dead_letters
+            for old in [each for each in dead if dead[each].due < oldest]:
+                del dead[old]
+            dead[key] = attrs.evolve(delivery, due=now, problem=problem, lease="")
+
+    def queued(self, webhook_id: str) -> list[QueuedDelivery]:
+        """See `Outbox`."""
+        return sorted(_of(self._read().queued, webhook_id), key=_age)[:MOST_LISTED]
+
+    def dead_letters(self, webhook_id: str) -> list[QueuedDelivery]:
+        """See `Outbox`."""
+        found = sorted(_of(self._read().dead_letters, webhook_id), key=_age, reverse=True)
+        return found[:MOST_LISTED]
+
+    def redeliver(self, webhook_id: str, delivery_ids: Collection[str]) -> int:
+        """See `Outbox`."""
+        now = self._clock()
+        with self._writing() as content:
+            dead = content.dead_letters
+            wanted = [each for each in _of(dead, webhook_id) if each.delivery_id in delivery_ids]
+            for each in wanted:
+                del dead[key_of(each)]
+                content.queued[key_of(each)] = attrs.evolve(
+                    each, due=now, problem=None, failures=0, first_attempt=None
+                )
+        return len(wanted)
+
+    def watch(self, unchanged: Unchanged) -> None:
+        """See `Outbox`."""
+        self._watchers.append(unchanged)
+
+    def unchanged(self, change: Change[Any]) -> None:
+        """A change has left the content as it was."""
+        for watcher in self._watchers:
+            watcher(change)
+
+
+def forget_queued(content: Queues, webhook_id: str) -> None:
+    """Remove what a webhook was still to be told of."""
+    for each in _of(content.queued, webhook_id):
+        del content.queued[key_of(each)]
+
+
+def forget(content: Queues, webhook_id: str) -> None:
+    """Remove everything about a webhook."""
+    forget_queued(content, webhook_id)
+    for each in _of(content.dead_letters, webhook_id):
+        del content.dead_letters[key_of(each)]
+
+
+def key_of(delivery: QueuedDelivery) -> Key:
+    """Return what tells a delivery from all others."""
+    return delivery.webhook_id, delivery.event.model_id, delivery.event.sequence
+
+
+def _of(deliveries: Mapping[Key, QueuedDelivery], webhook_id: str) -> list[QueuedDelivery]:
+    return [each for each in tuple(deliveries.values()) if each.webhook_id == webhook_id]
+
+
+def _ready(queued: Mapping[Key, QueuedDelivery], webhook_id: str, now: int) -> list[QueuedDelivery]:
+    first: dict[str, QueuedDelivery] = {}
+    for each in _of(queued, webhook_id):
+        known = first.get(each.event.model_id)
+        if known is None or each.event.sequence < known.event.sequence:
+            first[each.event.model_id] = each
+    return sorted((each for each in first.values() if each.due <= now), key=_age)
+
+
+def _is_leased(content: Queues, delivery: QueuedDelivery) -> bool:
+    found = content.queued.get(key_of(delivery))
+    return found is not None and found.lease == delivery.lease
+
+
+def _age(delivery: QueuedDelivery) -> tuple[int, str, int]:
+    return delivery.due, delivery.event.model_id, delivery.event.sequence
