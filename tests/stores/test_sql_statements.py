@@ -18,6 +18,7 @@ from registry_core.models import (
     WebhookChanges,
     WebhookEntity,
     WebhookEvent,
+    WebhookStatus,
 )
 from registry_core.search import Entity, OrderBy, Query, parse_filter
 from registry_core.store import Store
@@ -73,6 +74,7 @@ HOOK = NewWebhook(
     webhook_id="w",
     name="hook",
     url="https://example.com",
+    status=WebhookStatus.DISABLED,
     events=(WebhookEvent(WebhookEntity.REGISTERED_MODEL, WebhookAction.CREATED),),
 )
 
@@ -158,9 +160,22 @@ COSTS = {
     "delete_model_version_tag": ((3, 1), (1, 0)),
     "create_webhook": ((1, 0), (1, 0)),
     "update_webhook": ((2, 1), (2, 1)),
-    "delete_webhook": ((1, 0), (1, 0)),
+    "delete_webhook": ((3, 1), (3, 1)),
 }
 """Statements and transactions (BEGIN and COMMIT) of each write, on SQLite and on PostgreSQL."""
+
+TOLD = {
+    "create_registered_model": (1, 0),
+    "create_registered_model, tags": (1, 0),
+    "finalize_model_version": (1, 1),
+    "set_registered_model_alias": (1, 0),
+    "delete_registered_model_alias": (1, 0),
+    "set_registered_model_tag": (1, 0),
+    "delete_registered_model_tag": (1, 0),
+    "set_model_version_tag": (1, 0),
+    "delete_model_version_tag": (1, 0),
+}
+"""Statements that a write takes more where there is an active webhook."""
 
 
 def filled(url: str, versions: int) -> None:
@@ -222,6 +237,19 @@ def test_write_costs_what_is_written_here(counted, url: str, name: str) -> None:
     """
     store, count = counted
     expected = COSTS[name][0 if url.startswith("sqlite") else 1]
+    assert cost(count, lambda: WRITES[name](store)) == expected
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_write_with_a_webhook_queues_its_event_in_the_same_transaction(
+    counted, url: str, name: str
+) -> None:
+    """In one more statement, or, on PostgreSQL, mostly in none."""
+    store, count = counted
+    store.update_webhook("w", WebhookChanges(status=WebhookStatus.ACTIVE))
+    place = 0 if url.startswith("sqlite") else 1
+    statements, transactions = COSTS[name][place]
+    expected = (statements + TOLD[name][place], transactions)
     assert cost(count, lambda: WRITES[name](store)) == expected
 
 

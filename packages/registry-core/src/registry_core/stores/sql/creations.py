@@ -23,7 +23,7 @@ from registry_core.stores.sql.compiling import (
 )
 from registry_core.stores.sql.driver import Insert
 from registry_core.stores.sql.events import noted_as
-from registry_core.stores.sql.outbox import queueing
+from registry_core.stores.sql.outbox import queueing, somebody_listens
 from registry_core.stores.sql.parts import TAG_VALUE
 from registry_core.stores.sql.tables import (
     applied_operations,
@@ -72,7 +72,7 @@ def creating_models(insert_into: Insert) -> dict[str, ClauseElement]:
     )
     event = noted_as(select(created.c.model_id, created.c.last_event, created.c.name))
     return {
-        "create_model": create,
+        "create_model": create.returning(somebody_listens()),
         "create_model_tags": insert(registered_model_tags).from_select(
             tags, select(given("name"), *given_tags()), include_defaults=False
         ),
@@ -127,7 +127,7 @@ def creating_versions() -> dict[str, ClauseElement]:
         select(taken.c.model_id, taken.c.last_event, taken.c.name), of_version=taken.c.version
     )
     return {
-        "take_version": take,
+        "take_version": take.returning(somebody_listens()),
         "create_version": insert(model_versions).values({name: param(name) for name in names}),
         "create_version_tags": insert(model_version_tags).from_select(
             tags,

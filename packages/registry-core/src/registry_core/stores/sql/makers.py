@@ -103,7 +103,8 @@ class Making:
             if created:
                 if has_tags:
                     connection.run(sql.create_model_tags, values)
-                self._add_event(connection, values | event | {"sequence": 1})
+                heard = {"sequence": 1, "is_heard": created[0][-1]}
+                self._add_event(connection, values | event | heard)
             return created
 
         return self._database.transaction(create)
@@ -190,12 +191,13 @@ class Making:
         taken = connection.run(self._sql.take_version, values)
         if not taken:
             return []
-        _, version, model_id, sequence = taken[0]
+        _, version, model_id, sequence, is_heard = taken[0]
         numbered = values | {"version": version}
         connection.run(self._sql.create_version, numbered)
         connection.run(self._sql.create_version_tags, numbered)
         about = {"event_version": version, "event_subject": f"version:{version}"}
         noted = {"name": values["name"], "model_id": model_id, "sequence": sequence}
+        noted["is_heard"] = is_heard
         self._add_event(connection, event | about | noted)
         return [(version,)]
 
@@ -479,14 +481,14 @@ class Making:
             found = connection.run(self._sql.note_event, event)
             if not found:
                 raise RegisteredModelNotFoundError(name)
-            sequence, model_id = found[0]
-            return {"name": name, "model_id": model_id, "sequence": sequence, "event_time": now}
+            sequence, model_id, is_heard = found[0]
+            return _noted(name, model_id, sequence, now, is_heard)
         numbers = {"name": name, "count": len(effects)}
         taken = connection.run(self._sql.take_numbers, numbers)
         if not taken:
             raise RegisteredModelNotFoundError(name)
-        model_id, last = taken[0]
-        noted = {"name": name, "model_id": model_id, "sequence": last, "event_time": now}
+        model_id, last, is_heard = taken[0]
+        noted = _noted(name, model_id, last, now, is_heard)
         if len(effects) == 1:
             values = events.event_values(effects[0], by, now)
             connection.run(self._sql.add_event, values | noted)
@@ -506,7 +508,7 @@ class Making:
     ) -> None:
         """Queue an event of this transaction for those who want to be told."""
         values = noted | told
-        if values["topic_of_prompt"] is not None:
+        if values["is_heard"] and values["topic_of_prompt"] is not None:
             connection.run(self._sql.queue_event, values)
 
     def _model(self, connection: Connection, name: str) -> RegisteredModel:
@@ -567,6 +569,17 @@ def _version(change: _OfVersion) -> dict[str, Any]:
 def version_key(name: str, version: int) -> dict[str, Any]:
     """The values that name a version."""
     return {"name": name, "version": events.stored_version(version), "asked_version": version}
+
+
+def _noted(name: str, model_id: str, sequence: int, now: int, is_heard: Any) -> dict[str, Any]:
+    """What `Making._queue` needs to know of an event."""
+    return {
+        "name": name,
+        "model_id": model_id,
+        "sequence": sequence,
+        "event_time": now,
+        "is_heard": is_heard,
+    }
 
 
 def _missing(change: _OfModel) -> RegistryError:

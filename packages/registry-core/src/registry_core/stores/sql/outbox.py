@@ -70,6 +70,8 @@ _DAY_MILLISECONDS = 24 * 60 * 60 * 1000
 _ZERO: ColumnElement[int] = literal_column("0")
 _ONE: ColumnElement[int] = literal_column("1")
 
+_IS_ACTIVE = webhooks.c.status == literal_column(f"'{WebhookStatus.ACTIVE.value}'")
+
 _KEY = ("webhook_id", "model_id", "sequence")
 _DELIVERY = (*_KEY, "is_prompt", "details", "failures", "due")
 
@@ -118,6 +120,11 @@ def queueing(numbered: FromClause) -> Insert:
     return _queueing(numbered.c.model_id, numbered.c.last_event, from_=numbered)
 
 
+def somebody_listens() -> ColumnElement[bool]:
+    """Whether there is an active webhook: a column that saves a step to all who have none."""
+    return select(_ONE).select_from(webhooks).where(_IS_ACTIVE).exists().label("is_heard")
+
+
 def statements() -> dict[str, ClauseElement]:
     """The step that queues the event of a change of several statements."""
     model_id, sequence = param("model_id"), param("sequence")
@@ -144,10 +151,7 @@ def _queueing(
     topic = case((is_prompt == _ONE, param("topic_of_prompt")), else_=param("topic_of_model"))
     columns = [hook.c.webhook_id, model_id, sequence, is_prompt.label("is_prompt")]
     columns += [given("details"), _ZERO.label("failures"), given("event_time").label("due")]
-    selected = select(*columns).where(
-        hook.c.status == literal_column(f"'{WebhookStatus.ACTIVE.value}'"),
-        position_of(hook.c.events, topic) > _ZERO,
-    )
+    selected = select(*columns).where(_IS_ACTIVE, position_of(hook.c.events, topic) > _ZERO)
     if from_ is not None:
         selected = selected.select_from(from_, hook)
     return insert(webhook_outbox).from_select(list(_DELIVERY), selected, include_defaults=False)

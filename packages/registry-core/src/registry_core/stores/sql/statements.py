@@ -239,7 +239,7 @@ def statements(dialect: Dialect, insert_into: Insert) -> Statements:
         **writing_parts(insert_into),
         **_writing_webhooks(),
         **operations(),
-        **events.statements(),
+        **events.statements(outbox.somebody_listens()),
         **outbox.statements(),
     }
     # Of one row, those that may have more than others are enough.
