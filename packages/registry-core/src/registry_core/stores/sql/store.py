@@ -151,9 +151,10 @@ class SqlStore:
             found = connection.run(self._sql.touch_webhook, {"webhook_id": webhook_id, "now": now})
             if not found:
                 raise WebhookNotFoundError(webhook_id)
-            changed = documents.apply_changes(rows.webhook(found[0]), changes, now)
+            before = rows.webhook(found[0])
+            changed = documents.apply_changes(before, changes, now)
             connection.run(self._sql.update_webhook, rows.webhook_values(changed))
-            if changed.status is not WebhookStatus.ACTIVE:
+            if before.status is WebhookStatus.ACTIVE is not changed.status:
                 self._outbox.forget_queued(connection, webhook_id)
             return changed
 
