@@ -36,7 +36,7 @@ from registry_core.models import (
     WebhookStatus,
 )
 from registry_core.outbox import outbox_of
-from registry_core.stores import sql
+from registry_core.stores import s3, sql
 from registry_core.stores.memory import MemoryStore
 from registry_core.testing import ManualClock
 from registry_core.validation import PROMPT_TAG, PROMPT_TEXT_TAG
@@ -47,7 +47,7 @@ ANN = Author(actor="ann")
 LARGE = "Grüße\n" * 1_000
 LEASE = 60.0
 
-KINDS = ["memory", "sqlite", "postgresql"]
+KINDS = ["memory", "sqlite", "postgresql", "s3"]
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def open_store(request, clock):
         yield open_another
 
 
-_OPEN = {"sqlite": sql.open_store, "postgresql": sql.open_store}
+_OPEN = {"sqlite": sql.open_store, "postgresql": sql.open_store, "s3": s3.open_store}
 
 
 @pytest.fixture
@@ -101,7 +101,11 @@ def create(store, name="m", **fields):
 def with_version(store, name="m"):
     create(store, name)
     store.apply(CreateVersion(NewModelVersion(name=name, source="s3://b/p")), by=ANN)
-    store._clock.advance(1)  # what is older is given out first
+    clock_of(store).advance(1)  # what is older is given out first
+
+
+def clock_of(store):
+    return store._prefix.clock if isinstance(store, s3.S3Store) else store._clock
 
 
 def tag(store, value, name="m"):

@@ -9,6 +9,11 @@
     {prefix}/events/{model id}/deleted.json        the last events of a deleted model whose name is
                                                    in use again
     {prefix}/webhooks/{id}.json                    one webhook
+    {prefix}/outbox/{webhook id}/{model id}/{number}-{operation}.json
+                                                   an event that the webhook is still to be told of,
+                                                   if the operation has made it
+    {prefix}/dead-letters/{webhook id}/{model id}/{number}-{operation}.json
+                                                   one that it could not be told of
     {prefix}/probe/{id}                            gone again once the bucket has been tried
 
 Names are written in keys as `registry_core.key_names` says; the document holds the true name.
@@ -82,6 +87,19 @@ class Layout:
     def webhooks(self) -> str:
         """What the keys of all webhooks begin with."""
         return f"{self.prefix}webhooks/"
+
+    def outbox_of(self, webhook_id: str) -> str:
+        """What the keys of all deliveries begin with that are to be made to a webhook."""
+        return f"{self.prefix}outbox/{encode(webhook_id)}/"
+
+    def dead_letters_of(self, webhook_id: str) -> str:
+        """What the keys of all deliveries begin with that a webhook did not get."""
+        return f"{self.prefix}dead-letters/{encode(webhook_id)}/"
+
+    @staticmethod
+    def delivery(model_id: str, sequence: int, operation: str) -> str:
+        """What the key of a delivery ends in."""
+        return f"{model_id}/{sequence:0{_NUMBER_DIGITS}}-{operation}{_SUFFIX}"
 
     @property
     def probes(self) -> str:

@@ -17,6 +17,7 @@ from registry_core.stores.s3.event_format import line_of
 from registry_core.stores.s3.event_log import NO_EVENTS
 from registry_core.stores.s3.journal import Entry
 from registry_core.stores.s3.large_text import stands_for
+from registry_core.stores.s3.queueing import Queueing
 from registry_core.stores.s3.record import Model, Tombstone
 
 
@@ -30,12 +31,14 @@ class Making:
     """The operation that it is."""
     values: Blobs
     chunks: EventChunks
+    queueing: Queueing
     clock: Clock
 
     def made(self, entry: Entry) -> Model | None:
         """Return the model after the change; None if nothing changes.
 
-        Its large texts, and its older events, are in the bucket by now.
+        Its large texts, its older events, and what webhooks may have to be told are in the bucket
+        by now.
 
         Raises:
             RegistryError: As the change.
@@ -47,8 +50,10 @@ class Making:
             return None
         log = NO_EVENTS if model is None else self.chunks.spill(model.model_id, model.log)
         events = events_of(self.change, before, after, now=now, by=self.by, last=log.last)
-        document, events = self.values.spill(after, before, events, operation=self.operation)
-        return Model(document=document, log=log.then(map(line_of, events)))
+        document, kept = self.values.spill(after, before, events, operation=self.operation)
+        lines = list(map(line_of, kept))
+        self.queueing.queue(self.change, document, events, lines[-1][1], self.operation)
+        return Model(document=document, log=log.then(lines))
 
     def gone(self, entry: Entry) -> Tombstone:
         """Return what is left of the model when the change deletes it: its events.

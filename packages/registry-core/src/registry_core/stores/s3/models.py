@@ -15,10 +15,12 @@ from registry_core.errors import (
     RegisteredModelNotFoundError,
     RegistryError,
 )
+from registry_core.outbox import Unchanged
 from registry_core.stores.s3.blobs import Blobs
 from registry_core.stores.s3.journal import RACE_SECONDS, Entry, StaleEntryError
 from registry_core.stores.s3.making import Making, model_of
 from registry_core.stores.s3.prefix import Prefix
+from registry_core.stores.s3.queueing import Queueing
 from registry_core.stores.s3.record import Content, Model, RenameIntent, Tombstone
 from registry_core.stores.s3.renames import PendingRenameError, arrived, finishing
 from registry_core.stores.s3.retry import RetryBudget
@@ -33,9 +35,13 @@ KeyChange: TypeAlias = Callable[[Entry], Content | None]
 class Models:
     """The registered models of one registry."""
 
-    def __init__(self, prefix: Prefix, values: Blobs) -> None:
+    def __init__(
+        self, prefix: Prefix, values: Blobs, queueing: Queueing, unchanged: Unchanged
+    ) -> None:
         self._records = prefix.journal
         self._values = values
+        self._queueing = queueing
+        self._unchanged = unchanged
         self._chunks = prefix.chunks
         self._layout = prefix.layout
         self._clock = prefix.clock
@@ -49,11 +55,12 @@ class Models:
     def commit(self, change: Change[Any], by: Author) -> ModelDocument | None:
         """Make a change, and return the model's document after it; None when it was deleted.
 
-        Its events are in the same PUT.
+        Its events are in the same PUT. For each webhook that wants to be told there is one more.
 
         Creating a model costs one PUT if the name was never used, a rename one GET and three PUTs,
         any other change one GET and one PUT, or one PUT if the key was seen just now.
         """
+        self._queueing.look(change)
         match change:
             case CreateModel():
                 return self._create(change, by)
@@ -83,7 +90,10 @@ class Models:
         key = self._layout.model(change.model)
         with self._records.queued(key):
             recent = self._records.recent(key)
-            return _written(self._commit(key, making.made, making.operation, recent))
+            written = self._commit(key, making.made, making.operation, recent)
+        if making.operation not in written.record.operations:
+            self._unchanged(change)
+        return _written(written)
 
     def _delete(self, change: DeleteModel, by: Author) -> None:
         # The model's key becomes a tombstone. Its events stay, and the texts they refer to.
@@ -100,6 +110,7 @@ class Models:
             operation=self._records.new_operation(),
             values=self._values,
             chunks=self._chunks,
+            queueing=self._queueing,
             clock=self._clock,
         )
 

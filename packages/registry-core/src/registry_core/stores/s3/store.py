@@ -34,7 +34,9 @@ from registry_core.models import (
     RegisteredModel,
     Webhook,
     WebhookChanges,
+    WebhookStatus,
 )
+from registry_core.outbox import Outbox
 from registry_core.s3_location import METADATA, Location, connect, parse
 from registry_core.search import Page, Query, TagRef
 from registry_core.search.evaluate import names, search
@@ -49,7 +51,9 @@ from registry_core.stores.s3.layout import Layout
 from registry_core.stores.s3.listing import Lister, Listing
 from registry_core.stores.s3.models import Models
 from registry_core.stores.s3.objects import Objects, Observer
+from registry_core.stores.s3.outbox import S3Outbox
 from registry_core.stores.s3.prefix import Prefix
+from registry_core.stores.s3.queueing import Queueing
 from registry_core.stores.s3.webhooks import Webhooks
 
 VALUE_ATTEMPTS = 4
@@ -95,10 +99,12 @@ class S3Store:
         self._damage = DamageLog()
         self._bucket = Capabilities(objects, self._prefix.layout, clock)
         self._values = Blobs(self._prefix)
-        self._models = Models(self._prefix, self._values)
-        self._index = Lister(self._prefix)
-        self._events = EventPages(self._prefix, self._values, self._damage)
         self._webhooks = Webhooks(self._prefix, self._damage)
+        self._index = Lister(self._prefix)
+        self._outbox = S3Outbox(self._prefix, self._damage, lambda: self._index.all().models)
+        self._queueing = Queueing(self._prefix, self._webhooks.all, self._values.whole)
+        self._models = Models(self._prefix, self._values, self._queueing, self._outbox.unchanged)
+        self._events = EventPages(self._prefix, self._values, self._damage)
         self._fsck = Fsck(self._prefix, self._bucket)
 
     def __repr__(self) -> str:
@@ -142,7 +148,9 @@ class S3Store:
     def create_webhook(self, new: NewWebhook) -> Webhook:
         """See `Store`."""
         self._bucket.ready_to_write()
-        return self._webhooks.create(new)
+        created = self._webhooks.create(new)
+        self._queueing.forget_webhooks()
+        return created
 
     def get_webhook(self, webhook_id: str) -> Webhook:
         """See `Store`."""
@@ -152,17 +160,29 @@ class S3Store:
     def list_webhooks(self) -> list[Webhook]:
         """See `Store`."""
         self._bucket.ready_to_read()
-        return self._webhooks.all()
+        found = self._webhooks.all()
+        self._queueing.remember(found)
+        return found
 
     def update_webhook(self, webhook_id: str, changes: WebhookChanges) -> Webhook:
         """See `Store`."""
         self._bucket.ready_to_write()
-        return self._webhooks.update(webhook_id, changes)
+        changed = self._webhooks.update(webhook_id, changes)
+        self._queueing.forget_webhooks()
+        if changes.status is WebhookStatus.DISABLED:
+            self._outbox.forget_queued(webhook_id)
+        return changed
 
     def delete_webhook(self, webhook_id: str) -> None:
         """See `Store`."""
         self._bucket.ready_to_write()
         self._webhooks.delete(webhook_id)
+        self._queueing.forget_webhooks()
+        self._outbox.forget(webhook_id)
+
+    def outbox(self) -> Outbox:
+        """See `registry_core.outbox.outbox_of`."""
+        return self._outbox
 
     def fsck(self, *, repair: bool = False, grace_seconds: float = GRACE_SECONDS) -> Report:
         """See `registry_core.fsck.Fsck`. Reads every document, and lists everything else."""

@@ -89,7 +89,7 @@ _TOPICS = {
     for change, topics in TOPICS.items()
 }
 
-NOBODY: Mapping[str, Any] = {
+NOBODY: dict[str, Any] = {
     "topic_of_model": None,
     "topic_of_prompt": None,
     "is_prompt": None,
@@ -98,7 +98,7 @@ NOBODY: Mapping[str, Any] = {
 """The values for `queueing` of a change that is told nobody."""
 
 
-def values_of(change: Change[Any], version: ModelVersion | None = None) -> Mapping[str, Any]:
+def values_of(change: Change[Any], version: ModelVersion | None = None) -> dict[str, Any]:
     """The values for `queueing` of a change; `version` is the result of a finalization."""
     told = audience(change, version)
     if told is None:
@@ -287,9 +287,9 @@ def _burying() -> dict[str, ClauseElement]:
     row, dead = webhook_outbox, webhook_dead_letters
     mine = [*_is(row), row.c.lease == param("lease")]
     of_webhook = [table.c.webhook_id == param("webhook_id") for table in (row, dead)]
-    buried = [row.c[name] for name in (*_KEY, "is_prompt", "details")]
+    buried: list[ColumnElement[Any]] = [row.c[name] for name in (*_KEY, "is_prompt", "details")]
     buried += [given("failures"), given("now"), given("problem")]
-    again = [dead.c[name] for name in (*_KEY, "is_prompt", "details")]
+    again: list[ColumnElement[Any]] = [dead.c[name] for name in (*_KEY, "is_prompt", "details")]
     again += [_ZERO.label("failures"), given("now").label("due")]
     return {
         "bury": insert(dead).from_select(

@@ -154,7 +154,8 @@ class SqlStore:
             before = rows.webhook(found[0])
             changed = documents.apply_changes(before, changes, now)
             connection.run(self._sql.update_webhook, rows.webhook_values(changed))
-            if before.status is WebhookStatus.ACTIVE is not changed.status:
+            was_active = before.status is WebhookStatus.ACTIVE
+            if was_active and changed.status is not WebhookStatus.ACTIVE:
                 self._outbox.forget_queued(connection, webhook_id)
             return changed
 

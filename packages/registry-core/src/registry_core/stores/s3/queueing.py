@@ -1,0 +1,122 @@
+"""Queueing what webhooks want, before the write that makes the change.
+
+Strategy. The event is in the model's document, and one PUT cannot write two objects. So an object
+that says "this operation may be about to make event 7 of this model" is written first, for each
+webhook that wants the event. Who delivers finds it by a listing, and looks whether the event was
+made by that operation: see `outbox`. An object whose operation failed, or lost a race, is harmless,
+and goes when it is found.
+
+Which webhooks there are is remembered for `KNOWN_SECONDS`, so that a change costs no listing. A
+process that has not looked that long does so before its next change; so a webhook that another
+process has created is told of what this one does that much later, and one that was disabled there
+gets nothing: whoever delivers looks at the webhook itself.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from registry_core.changes import Change
+from registry_core.documents import ModelDocument
+from registry_core.errors import NotPermittedError
+from registry_core.history import Event
+from registry_core.models import Webhook, WebhookStatus
+from registry_core.outbox import TOPICS
+from registry_core.stores.document_outbox import deliveries_of
+from registry_core.stores.s3.outbox_format import StoredDelivery, digest, encode
+from registry_core.stores.s3.prefix import Prefix
+
+KNOWN_SECONDS = 30.0
+"""Seconds for which a process remembers which webhooks there are: one LIST in that time, at most.
+Ours. In a process that was running, a webhook made elsewhere begins that much later."""
+
+CONTENT_TYPE = "application/json"
+
+
+class Queueing:
+    """Queues the events of one registry."""
+
+    def __init__(
+        self, prefix: Prefix, webhooks: Callable[[], list[Webhook]], whole: Callable[[Any], Any]
+    ) -> None:
+        self._objects = prefix.objects
+        self._layout = prefix.layout
+        self._pool = prefix.pool
+        self._list = webhooks
+        self._whole = whole
+        self._lock = threading.Lock()
+        self._active: tuple[Webhook, ...] = ()
+        self._until = float("-inf")
+
+    def forget_webhooks(self) -> None:
+        """Look for webhooks before the next change: this process has changed one."""
+        self._until = float("-inf")
+
+    def remember(self, webhooks: Iterable[Webhook]) -> None:
+        """Remember all webhooks, as somebody has just read them."""
+        self._active = tuple(each for each in webhooks if each.status is WebhookStatus.ACTIVE)
+        self._until = time.monotonic() + KNOWN_SECONDS
+
+    def look(self, change: Change[Any]) -> None:
+        """Make sure that the webhooks are known which a change may be told to."""
+        if type(change) not in TOPICS or time.monotonic() < self._until:
+            return
+        with self._lock:
+            if time.monotonic() >= self._until:
+                try:
+                    self.remember(self._list())
+                except NotPermittedError:  # Who may not list can still change a model.
+                    self.remember(())
+
+    def queue(
+        self,
+        change: Change[Any],
+        after: ModelDocument,
+        events: Sequence[Event],
+        line: str,
+        operation: str,
+    ) -> None:
+        """Write what may have to be delivered of a change; one PUT for each webhook.
+
+        Args:
+            change: The change.
+            after: The model after it; its large texts may be references.
+            events: The events of the change, with their texts.
+            line: The last one's line, as it will be in the document.
+            operation: The operation that makes the change.
+        """
+        if not self._active or not events:
+            return
+        deliveries = deliveries_of(change, after, events[-1], self._active)
+        self._pool.map(
+            self._write,
+            [
+                StoredDelivery(
+                    delivery=attrs.evolve(each, details=self._complete(each.details)),
+                    operation=operation,
+                    line=digest(line),
+                )
+                for each in deliveries
+            ],
+        )
+
+    def _write(self, stored: StoredDelivery) -> None:
+        event = stored.delivery.event
+        end = self._layout.delivery(event.model_id, event.sequence, stored.operation)
+        key = f"{self._layout.outbox_of(stored.delivery.webhook_id)}{end}"
+        self._objects.put_always(key, encode(stored), content_type=CONTENT_TYPE)
+
+    def _complete(self, details: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        if details is None:
+            return None
+        return {name: self._text(value) for name, value in details.items()}
+
+    def _text(self, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {name: self._whole(each) for name, each in value.items()}
+        return self._whole(value)
