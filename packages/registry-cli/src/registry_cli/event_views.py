@@ -10,7 +10,8 @@ from registry_core.history import Event
 from registry_core.wire.history import encode_event
 
 
-def _what(event: Event) -> str:
+def what(event: Event) -> str:
+    """What of its model an event is about."""
     if event.key is not None and "alias" in event.action:
         return event.key
     parts = [] if event.version is None else [f"version {event.version}"]
@@ -30,7 +31,7 @@ def _row(event: Event) -> Sequence[str]:
         when(event.time),
         event.actor,
         event.action.value,
-        _what(event),
+        what(event),
         f"{_shown(event.before)} -> {_shown(event.after)}",
         event.reason or "",
     )

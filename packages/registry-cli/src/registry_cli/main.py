@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from registry_cli import artifacts as artifact_commands
-from registry_cli import db, history, models, output, transfers, versions
+from registry_cli import db, history, models, output, transfers, versions, webhooks
 from registry_cli import store as store_commands
 from registry_cli.errors import ExitCode, exit_code, message
 from registry_cli.options import artifacts_option, output_option, store_option
@@ -102,6 +102,7 @@ for group in (
     history.activity,
     models.models,
     versions.versions,
+    webhooks.webhooks,
     artifact_commands.artifacts,
     store_commands.store,
     db.db,

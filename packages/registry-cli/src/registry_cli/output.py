@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from registry_cli.views import View
     from registry_core import ModelVersion, RegisteredModel
     from registry_core.history import Event
+    from registry_core.models import Webhook
+    from registry_core.outbox import QueuedDelivery
 
 T = TypeVar("T")
 
@@ -58,6 +60,24 @@ class Output(ABC):
         from registry_cli.event_views import EVENT  # noqa: PLC0415 as above
 
         self._many(EVENT, events)
+
+    def webhook(self, webhook: Webhook) -> None:
+        """Shows a webhook."""
+        from registry_cli.webhook_views import WEBHOOK  # noqa: PLC0415 as above
+
+        self._one(WEBHOOK, webhook)
+
+    def webhooks(self, webhooks: Iterable[Webhook]) -> None:
+        """Shows webhooks, as they come."""
+        from registry_cli.webhook_views import WEBHOOK  # noqa: PLC0415 as above
+
+        self._many(WEBHOOK, webhooks)
+
+    def deliveries(self, deliveries: Iterable[QueuedDelivery]) -> None:
+        """Shows deliveries to webhooks, as they come."""
+        from registry_cli.webhook_views import DELIVERY  # noqa: PLC0415 as above
+
+        self._many(DELIVERY, deliveries)
 
     @abstractmethod
     def fields(self, fields: Mapping[str, str | int | None]) -> None:

@@ -31,6 +31,7 @@ from registry_core.changes import (
     SetModelTag,
     SetVersionTag,
 )
+from registry_core.errors import UnsupportedBackendError
 from registry_core.history import Event
 from registry_core.models import (
     ModelVersion,
@@ -171,7 +172,23 @@ class QueuedDelivery:
         return delivery_id(self.webhook_id, self.event.model_id, self.event.sequence)
 
 
-class Outbox(Protocol):
+class DeliveryLog(Protocol):
+    """What webhooks are still to be told, and what they could not be told."""
+
+    def queued(self, webhook_id: str) -> list[QueuedDelivery]:
+        """The deliveries that are still to be made, oldest first, at most `MOST_LISTED`."""
+        ...
+
+    def dead_letters(self, webhook_id: str) -> list[QueuedDelivery]:
+        """The deliveries that were given up, newest first, at most `MOST_LISTED`."""
+        ...
+
+    def redeliver(self, webhook_id: str, delivery_ids: Collection[str]) -> int:
+        """Queue dead letters anew; return how many of them there were."""
+        ...
+
+
+class Outbox(DeliveryLog, Protocol):
     """What a store has queued for its webhooks.
 
     `done`, `retry` and `dead` of a delivery whose lease has run out change nothing: somebody else
@@ -207,18 +224,6 @@ class Outbox(Protocol):
         """Give up a delivery; it is kept for `DEAD_LETTER_DAYS`, and the next ones go on."""
         ...
 
-    def queued(self, webhook_id: str) -> list[QueuedDelivery]:
-        """The deliveries that are still to be made, oldest first, at most `MOST_LISTED`."""
-        ...
-
-    def dead_letters(self, webhook_id: str) -> list[QueuedDelivery]:
-        """The deliveries that were given up, newest first, at most `MOST_LISTED`."""
-        ...
-
-    def redeliver(self, webhook_id: str, delivery_ids: Collection[str]) -> int:
-        """Queue dead letters anew; return how many of them there were."""
-        ...
-
     def watch(self, unchanged: Unchanged) -> None:
         """Have `unchanged` called for every further change, in this process, that changes nothing.
 
@@ -231,3 +236,16 @@ def outbox_of(store: object) -> Outbox | None:
     """Return the outbox of a store; None where it keeps none."""
     found = getattr(store, "outbox", None)
     return None if found is None else found()
+
+
+def delivery_log_of(store: object) -> DeliveryLog:
+    """Return what a store can tell of the deliveries to its webhooks.
+
+    Raises:
+        UnsupportedBackendError: It keeps no outbox.
+    """
+    found = getattr(store, "delivery_log", None)
+    log: DeliveryLog | None = outbox_of(store) if found is None else found()
+    if log is None:
+        raise UnsupportedBackendError("This store keeps nothing of the deliveries to webhooks")
+    return log

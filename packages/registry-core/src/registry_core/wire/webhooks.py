@@ -240,3 +240,18 @@ def webhooks(page: Page[Webhook]) -> Json:
 def test_result(result: TestResult) -> Json:
     """The answer that says how a test delivery went."""
     return {"result": attrs.asdict(result, filter=lambda _, value: value is not None)}
+
+
+def decode_test_result(answer: Json) -> TestResult:
+    """The outcome of a test delivery that a server answered with."""
+    try:
+        fields: Any = dict(answer["result"])
+        status = fields.get("response_status")
+        return TestResult(
+            success=bool(fields.get("success", False)),
+            response_status=None if status is None else int(status),
+            response_body=fields.get("response_body"),
+            error_message=fields.get("error_message"),
+        )
+    except (LookupError, TypeError, ValueError):
+        raise StoreCorruptedError("The outcome of a test in the answer cannot be read") from None

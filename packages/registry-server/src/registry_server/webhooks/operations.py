@@ -8,10 +8,12 @@ from typing import Any
 
 from registry_core import Page
 from registry_core.models import Webhook, WebhookAction, WebhookEntity, WebhookStatus
+from registry_core.outbox import delivery_log_of
 from registry_core.webhooks import DEFAULT_PAGE_SIZE, Webhooks
 from registry_core.wire import Json
+from registry_core.wire import deliveries as wire_deliveries
 from registry_core.wire import webhooks as wire
-from registry_server.http.operations import Operation, RequestContext, Work
+from registry_server.http.operations import OWN_API, Operation, RequestContext, Work
 from registry_server.http.response_shapes import NOTHING, ResponseShape
 from registry_server.http.responses import RequestRefusedError
 from registry_server.webhooks.delivery import Deliveries, TestsUnderWayError
@@ -51,6 +53,19 @@ SCHEMAS: Json = {
             "last_updated_timestamp",
         ],
     },
+    "Delivery": {
+        "type": "object",
+        "description": "An event that a webhook is to be told of; `due` is when, or, where there "
+        "is a problem, when it was given up, in milliseconds since the epoch.",
+        "properties": {
+            "delivery_id": {"type": "string"},
+            "webhook_id": {"type": "string"},
+            "failures": {"type": "integer"},
+            "due": {"type": "integer"},
+            "problem": {"type": ["string", "null"]},
+            "event": {"$ref": "#/components/schemas/Event"},
+        },
+    },
 }
 """What requests and answers about webhooks are made of."""
 
@@ -86,6 +101,23 @@ TEST_RESULT: ResponseShape[wire.TestResult] = ResponseShape(
         }
     },
     required=("result",),
+)
+
+
+DELIVERIES: ResponseShape[wire_deliveries.Deliveries] = ResponseShape(
+    "DeliveriesAnswer",
+    wire_deliveries.encode_deliveries,
+    {
+        "queued": {"type": "array", "items": {"$ref": "#/components/schemas/Delivery"}},
+        "dead": {"type": "array", "items": {"$ref": "#/components/schemas/Delivery"}},
+    },
+    required=("queued", "dead"),
+)
+REDELIVERED: ResponseShape[int] = ResponseShape(
+    "RedeliverAnswer",
+    lambda count: {"redelivered": count},
+    {"redelivered": {"type": "integer"}},
+    required=("redelivered",),
 )
 
 
@@ -134,6 +166,23 @@ class Handlers:
         self._webhooks.delete_webhook(request.webhook_id)
         self._changed()
 
+    def deliveries(
+        self, context: RequestContext, request: wire_deliveries.GetDeliveries
+    ) -> wire_deliveries.Deliveries:
+        """Gives what a webhook is still to be told, and what it could not be told."""
+        webhook_id = self._webhooks.get_webhook(request.webhook_id).webhook_id
+        log = delivery_log_of(context.registry.store)
+        return wire_deliveries.Deliveries(
+            queued=log.queued(webhook_id), dead=log.dead_letters(webhook_id)
+        )
+
+    def redeliver(self, context: RequestContext, request: wire_deliveries.Redeliver) -> int:
+        """Queues deliveries anew that were given up."""
+        webhook_id = self._webhooks.get_webhook(request.webhook_id).webhook_id
+        count = delivery_log_of(context.registry.store).redeliver(webhook_id, request.delivery_ids)
+        self._changed()  # Look for them.
+        return count
+
     def test(self, _: RequestContext, request: wire.TestWebhook) -> wire.TestResult:
         """Send a sample to a webhook."""
         webhook = self._webhooks.get_webhook(request.webhook_id)
@@ -151,7 +200,7 @@ class Handlers:
 
 
 def webhook_operations(handlers: Handlers) -> tuple[Operation[Any, Any], ...]:
-    """The rows of contract 2.22."""
+    """The rows of contract 2.22, and our own."""
     return (
         Operation(
             id="createWebhook",
@@ -210,6 +259,28 @@ def webhook_operations(handlers: Handlers) -> tuple[Operation[Any, Any], ...]:
             call=handlers.test,
             answer=TEST_RESULT,
             summary="Send a sample of an event to a webhook now.",
+            work=Work.WAITING,
+        ),
+        Operation(
+            id="getWebhookDeliveries",
+            prefix=OWN_API,
+            method="GET",
+            path="/webhooks/{webhook_id}/deliveries",
+            request=wire_deliveries.GetDeliveries,
+            call=handlers.deliveries,
+            answer=DELIVERIES,
+            summary="Get what a webhook is still to be told, and what it could not be told.",
+            work=Work.SEARCHING,
+        ),
+        Operation(
+            id="redeliverToWebhook",
+            prefix=OWN_API,
+            method="POST",
+            path="/webhooks/{webhook_id}/redeliver",
+            request=wire_deliveries.Redeliver,
+            call=handlers.redeliver,
+            answer=REDELIVERED,
+            summary="Queue deliveries to a webhook anew that were given up.",
             work=Work.WAITING,
         ),
     )

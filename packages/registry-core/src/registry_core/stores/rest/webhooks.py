@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
 import attrs
 
 from registry_core import wire
 from registry_core.errors import StoreCorruptedError, UnsupportedBackendError, WebhookNotFoundError
-from registry_core.models import NewWebhook, Unset, Webhook, WebhookChanges
+from registry_core.models import NewWebhook, Unset, Webhook, WebhookChanges, WebhookEvent
+from registry_core.outbox import QueuedDelivery
 from registry_core.search import Page, all_pages
-from registry_core.stores.rest.transport import Transport
+from registry_core.stores.rest.transport import OWN_API, Transport
 from registry_core.wire import webhooks as messages
+from registry_core.wire.deliveries import Deliveries, decode_deliveries
 
 PAGE_SIZE = 1_000
 """Webhooks read at a time; the most that MLflow gives (contract 2.22)."""
@@ -76,6 +78,15 @@ class RestWebhooks:
         request = messages.DeleteWebhook(webhook_id=webhook_id)
         self._send("DELETE", _path(webhook_id), request, lambda _: None)
 
+    def test_webhook(self, webhook_id: str, event: WebhookEvent | None) -> messages.TestResult:
+        """How it went when the server sent a sample to the webhook just now."""
+        request = messages.TestWebhook(webhook_id=webhook_id, event=event)
+        return self._send("POST", f"{_path(webhook_id)}/test", request, messages.decode_test_result)
+
+    def delivery_log(self) -> RestDeliveryLog:
+        """See `registry_core.outbox.delivery_log_of`."""
+        return RestDeliveryLog(self._http)
+
     def _page_of_webhooks(self, token: str | None) -> Page[Webhook]:
         request = messages.ListWebhooks(max_results=PAGE_SIZE, page_token=token)
         return self._http.read("/webhooks", messages.encode_webhook_request(request), _webhooks)
@@ -88,6 +99,31 @@ class RestWebhooks:
         decode: Callable[[wire.Json], T],
     ) -> T:
         return self._http.write(method, path, messages.encode_webhook_request(request), decode)
+
+
+class RestDeliveryLog:
+    """See `registry_core.outbox.DeliveryLog`. Only our own server has one."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._http = transport
+
+    def queued(self, webhook_id: str) -> list[QueuedDelivery]:
+        """See `DeliveryLog`."""
+        return list(self._deliveries(webhook_id).queued)
+
+    def dead_letters(self, webhook_id: str) -> list[QueuedDelivery]:
+        """See `DeliveryLog`."""
+        return list(self._deliveries(webhook_id).dead)
+
+    def redeliver(self, webhook_id: str, delivery_ids: Collection[str]) -> int:
+        """See `DeliveryLog`."""
+        path = f"{OWN_API}{_path(webhook_id)}/redeliver"
+        fields = {"delivery_ids": list(delivery_ids)}
+        return self._http.write("POST", path, fields, lambda answer: int(answer["redelivered"]))
+
+    def _deliveries(self, webhook_id: str) -> Deliveries:
+        path = f"{OWN_API}{_path(webhook_id)}/deliveries"
+        return self._http.read(path, {}, decode_deliveries)
 
 
 def wire_list(answer: wire.Json, key: str) -> list[object]:

@@ -1,0 +1,302 @@
+"""`regctl webhooks`: webhooks, what they are still to be told, and what they could not be told."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import registry_core
+from registry_cli.options import on_store, shows_results, yes_option
+from registry_cli.output import confirm, notice
+from registry_cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from registry_core.models import WebhookEvent
+    from registry_core.outbox import DeliveryLog
+    from registry_core.webhooks import Webhooks
+
+_SCHEME_VARIABLES = ("REGISTRY_WEBHOOK_SCHEMES", "MLFLOW_WEBHOOK_ALLOWED_SCHEMES")
+_PRIVATE_VARIABLES = ("REGISTRY_WEBHOOK_PRIVATE_ADDRESSES", "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS")
+"""What tells a server which URLs are allowed, and regctl what to allow in its place."""
+
+_id_argument = click.argument("webhook_id", metavar="ID")
+
+
+def _event(_: click.Context, __: click.Parameter, value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_event_of, value))
+    return None if value is None else _event_of(value)
+
+
+def _event_of(text: str) -> WebhookEvent:
+    from registry_core import models  # noqa: PLC0415 `regctl --help` must not pay for it
+
+    entity, _, action = text.lower().partition(".")
+    try:
+        return models.WebhookEvent(models.WebhookEntity(entity), models.WebhookAction(action))
+    except ValueError:
+        raise click.BadParameter(
+            f"'{text}' is no ENTITY.ACTION, such as model_version_alias.created"
+        ) from None
+
+
+def _secret(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    if value is None:
+        return None
+    try:
+        text = click.get_text_stream("stdin").read() if value == "-" else Path(value).read_text()
+    except (OSError, UnicodeError) as error:
+        raise click.BadParameter(f"The secret cannot be read: {error}") from None
+    return text.rstrip("\r\n")
+
+
+def _fields(*, required: bool) -> Callable[[Any], Any]:
+    """The options that say what a webhook is like."""
+    options = (
+        click.option("--url", required=required, metavar="URL", help="Where to send events."),
+        click.option(
+            "--event",
+            "events",
+            multiple=True,
+            required=required,
+            metavar="ENTITY.ACTION",
+            callback=_event,
+            help="What to tell it, such as model_version_alias.created; may be repeated.",
+        ),
+        click.option("--description", metavar="TEXT", help="What it is for."),
+        click.option(
+            "--secret-file",
+            "secret",
+            metavar="FILE",
+            callback=_secret,
+            help="A file with the secret that signs deliveries; - reads it from stdin.",
+        ),
+        click.option(
+            "--enabled/--disabled", default=True if required else None, help="Whether it is told."
+        ),
+    )
+
+    def add(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+@click.group()
+def webhooks() -> None:
+    """Webhooks, what they are still to be told, and what they could not be told."""
+
+
+@webhooks.command()
+@click.argument("name", metavar="NAME")
+@_fields(required=True)
+@shows_results
+@pass_session
+def create(
+    session: Session,
+    name: str,
+    *,
+    url: str,
+    events: tuple[WebhookEvent, ...],
+    description: str | None,
+    secret: str | None,
+    enabled: bool,
+) -> None:
+    """Create a webhook.
+
+    A secret is encrypted with the key in REGISTRY_WEBHOOK_SECRET_KEY, which
+    the servers of the registry must have, too.
+    """
+    made = _webhooks(session).create_webhook(
+        name,
+        url=url,
+        events=events,
+        description=description,
+        secret=secret,
+        status=_status(enabled),
+    )
+    session.output.webhook(made)
+
+
+@webhooks.command("list")
+@shows_results
+@pass_session
+def list_webhooks(session: Session) -> None:
+    """List webhooks, newest first."""
+    session.output.webhooks(_webhooks(session).store.list_webhooks())
+
+
+@webhooks.command()
+@_id_argument
+@shows_results
+@pass_session
+def get(session: Session, webhook_id: str) -> None:
+    """Show a webhook; its secret is never shown."""
+    session.output.webhook(_webhooks(session).get_webhook(webhook_id))
+
+
+@webhooks.command()
+@_id_argument
+@click.option("--name", metavar="NAME", help="A new name.")
+@_fields(required=False)
+@shows_results
+@pass_session
+def update(
+    session: Session,
+    webhook_id: str,
+    *,
+    name: str | None,
+    url: str | None,
+    events: tuple[WebhookEvent, ...],
+    description: str | None,
+    secret: str | None,
+    enabled: bool | None,
+) -> None:
+    """Change what is given of a webhook; an empty description or secret erases it.
+
+    One that is disabled is not told of what was still queued for it.
+    """
+    from registry_core.models import UNSET, WebhookChanges  # noqa: PLC0415 as above
+
+    changes = WebhookChanges(
+        name=name or UNSET,
+        url=url or UNSET,
+        events=events or UNSET,
+        description=UNSET if description is None else description,
+        secret=UNSET if secret is None else secret,
+        status=UNSET if enabled is None else _status(enabled),
+    )
+    session.output.webhook(_webhooks(session).update_webhook(webhook_id, changes))
+
+
+@webhooks.command()
+@_id_argument
+@yes_option
+@on_store
+@pass_session
+def delete(session: Session, webhook_id: str, *, yes: bool) -> None:
+    """Delete a webhook, and what it was still to be told."""
+    known = _webhooks(session)
+    hook = known.get_webhook(webhook_id)
+    confirm(f"Delete webhook '{hook.name}' ({webhook_id})?", yes=yes)
+    known.delete_webhook(webhook_id)
+    notice(f"Deleted webhook '{hook.name}' ({webhook_id}).")
+
+
+@webhooks.command()
+@_id_argument
+@click.option(
+    "--event",
+    metavar="ENTITY.ACTION",
+    callback=_event,
+    help="Which sample to send; by default that of the webhook's first event.",
+)
+@shows_results
+@pass_session
+def test(session: Session, webhook_id: str, *, event: WebhookEvent | None) -> None:
+    """Have a server send a sample to a webhook now, and show the answer.
+
+    The store must be a server: deliveries come from there. The exit code is 1
+    if the sample did not arrive.
+    """
+    send = getattr(session.registry.store, "test_webhook", None)
+    if send is None:
+        raise registry_core.UnsupportedBackendError(
+            "A server sends the samples: name it with --store http(s)://HOST"
+        )
+    result = send(webhook_id, event)
+    session.output.fields(
+        {
+            "success": "yes" if result.success else "no",
+            "response_status": result.response_status,
+            "response_body": result.response_body,
+            "error_message": result.error_message,
+        }
+    )
+    if not result.success:
+        raise click.exceptions.Exit(1)
+
+
+@webhooks.command()
+@_id_argument
+@click.option("--dead", is_flag=True, help="Only those that were given up.")
+@shows_results
+@pass_session
+def deliveries(session: Session, webhook_id: str, *, dead: bool) -> None:
+    """Show what a webhook is still to be told, and what it could not be told.
+
+    Those that were given up have a problem, and are kept for 30 days.
+    """
+    log = _log(session, webhook_id)
+    queued = [] if dead else log.queued(webhook_id)
+    session.output.deliveries([*log.dead_letters(webhook_id), *queued])
+
+
+@webhooks.command()
+@_id_argument
+@click.argument("delivery_ids", metavar="DELIVERY...", nargs=-1)
+@click.option("--all", "all_dead", is_flag=True, help="All that were given up.")
+@on_store
+@pass_session
+def redeliver(
+    session: Session, webhook_id: str, delivery_ids: tuple[str, ...], *, all_dead: bool
+) -> None:
+    """Have deliveries made that were given up.
+
+    They are told under their old ids.
+    """
+    if bool(delivery_ids) == all_dead:
+        raise click.UsageError("Name deliveries, or pass --all.")
+    log = _log(session, webhook_id)
+    wanted = delivery_ids
+    if all_dead:
+        wanted = tuple(each.delivery_id for each in log.dead_letters(webhook_id))
+    count = log.redeliver(webhook_id, wanted)
+    notice(f"Queued {count} of {len(wanted)} deliveries.")
+    if count < len(wanted):
+        raise click.exceptions.Exit(1)
+
+
+def _webhooks(session: Session) -> Webhooks:
+    from registry_core.webhooks import SecretBox, UrlPolicy, Webhooks  # noqa: PLC0415 as above
+
+    if session.store_url.lower().startswith(("http:", "https:")):
+        # The server has its own rules, and looks names up in its own network.
+        urls = UrlPolicy(schemes=("https", "http"), allow_private_addresses=True)
+        return Webhooks(session.registry.store, urls=urls)
+    schemes = _given(_SCHEME_VARIABLES) or "https"
+    is_private = _given(_PRIVATE_VARIABLES).lower() in ("1", "true", "yes", "on")
+    try:
+        urls = UrlPolicy(
+            schemes=tuple(each.strip().lower() for each in schemes.split(",")),
+            allow_private_addresses=is_private,
+        )
+    except ValueError:
+        raise registry_core.InvalidArgumentError(
+            f"{_SCHEME_VARIABLES[0]} must be https, http or both, and not '{schemes}'"
+        ) from None
+    return Webhooks(session.registry.store, urls=urls, secrets=SecretBox.from_environ(os.environ))
+
+
+def _log(session: Session, webhook_id: str) -> DeliveryLog:
+    from registry_core.outbox import delivery_log_of  # noqa: PLC0415 as above
+
+    _webhooks(session).get_webhook(webhook_id)  # or it is not found
+    return delivery_log_of(session.registry.store)
+
+
+def _given(variables: tuple[str, ...]) -> str:
+    return next((os.environ[each] for each in variables if os.environ.get(each)), "")
+
+
+def _status(enabled: bool) -> Any:  # noqa: FBT001 it is the whole argument
+    from registry_core.models import WebhookStatus  # noqa: PLC0415 as above
+
+    return WebhookStatus.ACTIVE if enabled else WebhookStatus.DISABLED
