@@ -3,11 +3,11 @@
 What a store has queued comes from the `Relay`. This tells, from memory, of what no store queues:
 the changes of a store that has no outbox, and changes that changed nothing.
 
-Strategy: a change of the registry calls `observe`, which compares the event with a
-remembered list of webhooks and is done in microseconds when no webhook listens. Otherwise one thread
-looks up what is left to know (the list, when it is old; whether a model is a prompt) and puts one
-job per webhook into the `Outbox`. Nothing is kept anywhere else: such a delivery is made at most
-once per life of the process that the request went to, like on MLflow (contract 6.3).
+Strategy: a change of the registry calls `observe`, which compares the event with a remembered list
+of webhooks and is done in microseconds when no webhook listens. Otherwise one thread looks up what
+is left to know (the list, when it is old; whether a model is a prompt) and puts one job per webhook
+into the `Outbox`. Nothing is kept anywhere else: such a delivery is made at most once per life of
+the process that the request went to, like on MLflow (contract 6.3).
 """
 
 from __future__ import annotations

@@ -90,11 +90,11 @@ class Layout:
 
     def outbox_of(self, webhook_id: str) -> str:
         """What the keys of all deliveries begin with that are to be made to a webhook."""
-        return f"{self.prefix}outbox/{encode(webhook_id)}/"
+        return f"{self.prefix}outbox/{DOCUMENT_NAMES.encode(webhook_id)}/"
 
     def dead_letters_of(self, webhook_id: str) -> str:
         """What the keys of all deliveries begin with that a webhook did not get."""
-        return f"{self.prefix}dead-letters/{encode(webhook_id)}/"
+        return f"{self.prefix}dead-letters/{DOCUMENT_NAMES.encode(webhook_id)}/"
 
     @staticmethod
     def delivery(model_id: str, sequence: int, operation: str) -> str:

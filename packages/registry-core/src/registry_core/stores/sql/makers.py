@@ -507,7 +507,7 @@ class Making:
         self, connection: Connection, noted: dict[str, Any], told: Mapping[str, Any]
     ) -> None:
         """Queue an event of this transaction for those who want to be told."""
-        values = noted | told
+        values = {**noted, **told}
         if values["is_heard"] and values["topic_of_prompt"] is not None:
             connection.run(self._sql.queue_event, values)
 

@@ -52,7 +52,9 @@ from registry_core.outbox import (
 from registry_core.store import Clock
 from registry_core.stores.sql import events
 from registry_core.stores.sql.compiling import Statement, compiled, given, param, position_of
-from registry_core.stores.sql.database import Connection, Database, Row
+from registry_core.stores.sql.database import Database
+from registry_core.stores.sql.driver import Connection
+from registry_core.stores.sql.results import Row
 from registry_core.stores.sql.tables import (
     model_events,
     registered_model_tags,
