@@ -1,0 +1,52 @@
+"""Every change of a registered model, as a value.
+
+A store has one method that writes: it takes one of these. A change says which registered model it
+is about, applies itself to the model's document, and says what its caller gets. Whatever has to
+look at changes (a store, a history, a permission, a webhook) looks at their class and fields.
+
+| change | what it does |
+| --- | --- |
+| `CreateModel`, `UpdateModel`, `RenameModel`, `DeleteModel` | a registered model |
+| `CreateVersion`, `UpdateVersion`, `FinalizeVersion`, `TransitionVersion`, `DeleteVersion` | a model version |
+| `SetAlias`, `DeleteAlias` | an alias |
+| `SetModelTag`, `DeleteModelTag`, `SetVersionTag`, `DeleteVersionTag` | a tag |
+
+Values are valid when a change is made: `Registry` has checked them.
+"""  # noqa: E501 a table
+
+from registry_core.changes.base import Change
+from registry_core.changes.models import CreateModel, DeleteModel, RenameModel, UpdateModel
+from registry_core.changes.parts import (
+    DeleteAlias,
+    DeleteModelTag,
+    DeleteVersionTag,
+    SetAlias,
+    SetModelTag,
+    SetVersionTag,
+)
+from registry_core.changes.versions import (
+    CreateVersion,
+    DeleteVersion,
+    FinalizeVersion,
+    TransitionVersion,
+    UpdateVersion,
+)
+
+__all__ = [
+    "Change",
+    "CreateModel",
+    "CreateVersion",
+    "DeleteAlias",
+    "DeleteModel",
+    "DeleteModelTag",
+    "DeleteVersion",
+    "DeleteVersionTag",
+    "FinalizeVersion",
+    "RenameModel",
+    "SetAlias",
+    "SetModelTag",
+    "SetVersionTag",
+    "TransitionVersion",
+    "UpdateModel",
+    "UpdateVersion",
+]

@@ -1,0 +1,109 @@
+"""Changes of a registered model."""
+
+from __future__ import annotations
+
+import attrs
+
+from registry_core import documents, history
+from registry_core.changes.base import (
+    ModelChange,
+    ModelPartChange,
+    NamedChange,
+)
+from registry_core.documents import ModelDocument
+from registry_core.history import Action, Effect, new_model_id
+from registry_core.models import NewRegisteredModel
+
+
+@attrs.frozen
+class CreateModel(ModelChange):
+    """Create a registered model.
+
+    Raises:
+        AlreadyExistsError: The name is taken; the error says whether either side is a prompt (the
+            tag `validation.PROMPT_TAG` is present, whatever its value).
+    """
+
+    new: NewRegisteredModel
+    model_id: str = attrs.field(factory=new_model_id, kw_only=True)
+
+    @property
+    def model(self) -> str:
+        """See `Change`."""
+        return self.new.name
+
+    def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
+        """See `Change`. Both timestamps are now."""
+        if document is not None:
+            raise documents.taken(document, self.new)
+        return documents.create_document(self.new, now, model_id=self.model_id)
+
+    def effects(
+        self, before: ModelDocument | None = None, after: ModelDocument | None = None
+    ) -> list[Effect]:
+        """See `Change`. They are known beforehand."""
+        return [Effect(action=Action.CREATE_MODEL, after=history.created_model(self.new))]
+
+
+@attrs.frozen(kw_only=True)
+class UpdateModel(NamedChange, ModelChange):
+    """Set a registered model's description; None erases it. The model is updated now."""
+
+    description: str | None
+
+    def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
+        """See `Change`."""
+        before = documents.present(document, self.name)
+        return documents.update(before, description=self.description, now=now)
+
+    def effects(self, before: ModelDocument | None, after: ModelDocument | None) -> list[Effect]:
+        """See `Change`."""
+        assert before is not None, "only an existing model is updated"
+        return [
+            Effect(
+                action=Action.UPDATE_MODEL,
+                before=before.description or None,
+                after=self.description or None,
+            )
+        ]
+
+
+@attrs.frozen(kw_only=True)
+class RenameModel(NamedChange, ModelChange):
+    """Give a registered model another name, with all it has; the version counter moves along.
+
+    The model and every version are updated now. The same name is allowed and does only that.
+
+    Raises:
+        RegisteredModelNotFoundError: There is no `name`.
+        AlreadyExistsError: `new_name` is taken by another model; a store sees to that, since the
+            other model is another document.
+    """
+
+    new_name: str
+
+    def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
+        """See `Change`."""
+        before = documents.present(document, self.name)
+        return documents.rename(before, new_name=self.new_name, now=now)
+
+    def effects(
+        self, before: ModelDocument | None = None, after: ModelDocument | None = None
+    ) -> list[Effect]:
+        """See `Change`. They are known beforehand."""
+        return [Effect(action=Action.RENAME_MODEL, before=self.name, after=self.new_name)]
+
+
+@attrs.frozen(kw_only=True)
+class DeleteModel(ModelPartChange):
+    """Remove a registered model, its versions, tags, aliases and version counter."""
+
+    def apply(self, document: ModelDocument | None, now: int) -> None:
+        """See `Change`."""
+        documents.present(document, self.name)
+
+    def effects(
+        self, before: ModelDocument | None = None, after: ModelDocument | None = None
+    ) -> list[Effect]:
+        """See `Change`. They are known beforehand."""
+        return [Effect(action=Action.DELETE_MODEL)]

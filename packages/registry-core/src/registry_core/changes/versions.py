@@ -1,0 +1,212 @@
+"""Changes of a model version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import attrs
+
+from registry_core import documents, history
+from registry_core.changes.base import (
+    Change,
+    ModelPartChange,
+    VersionChange,
+)
+from registry_core.documents import ModelDocument
+from registry_core.history import Action, Effect
+from registry_core.models import (
+    ModelVersion,
+    NewModelVersion,
+    Stage,
+    Status,
+)
+
+
+@attrs.frozen
+class CreateVersion(Change[ModelVersion]):
+    """Create the next version of a registered model, numbered one more than any it ever had.
+
+    The version's timestamps, and the model's last update, are one and the same moment.
+
+    Raises:
+        RegisteredModelNotFoundError: The model does not exist.
+    """
+
+    new: NewModelVersion
+
+    @property
+    def model(self) -> str:
+        """See `Change`."""
+        return self.new.name
+
+    def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
+        """See `Change`."""
+        before = documents.present(document, self.new.name)
+        return documents.create_version(before, self.new, now=now)
+
+    def result(self, document: ModelDocument | None) -> ModelVersion:
+        """See `Change`."""
+        assert document is not None, "the change keeps the model"
+        return documents.last_created(document)
+
+    def effects(self, before: ModelDocument | None, after: ModelDocument | None) -> list[Effect]:
+        """See `Change`."""
+        assert after is not None, "the change keeps the model"
+        return [self.effect(after.next_version - 1)]
+
+    def effect(self, version: int) -> Effect:
+        """Return what the change has done, when the version has got its number."""
+        return Effect(
+            action=Action.CREATE_VERSION,
+            version=version,
+            after=history.created_version(self.new),
+        )
+
+
+@attrs.frozen(kw_only=True)
+class UpdateVersion(VersionChange):
+    """Set a version's description; None erases it. The version, not its model, is updated now."""
+
+    description: str | None
+
+    def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
+        """See `Change`."""
+        before = documents.present(document, self.name, self.version)
+        return documents.update_version(before, self.version, description=self.description, now=now)
+
+    def effects(self, before: ModelDocument | None, after: ModelDocument | None) -> list[Effect]:
+        """See `Change`."""
+        assert before is not None, "only an existing version is updated"
+        return [self.effect(before.versions[self.version])]
+
+    def effect(self, before: ModelVersion) -> Effect:
+        """Return what the change does to a version."""
+        return Effect(
+            action=Action.UPDATE_VERSION,
+            version=self.version,
+            before=before.description or None,
+            after=self.description or None,
+        )
+
+
+@attrs.frozen(kw_only=True)
+class FinalizeVersion(VersionChange):
+    """Move a version once from PENDING_REGISTRATION to READY or FAILED_REGISTRATION.
+
+    `source` and `storage_location` replace the stored ones where they are given. The version, not
+    its model, is updated now. Of an uploader and a repair that race, one wins.
+
+    Raises:
+        ConflictError: The version is no longer pending, and is unchanged.
+    """
+
+    status: Status
+    status_message: str | None = None
+    source: str | None = None
+    storage_location: str | None = None
+
+    def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
+        """See `Change`."""
+        before = documents.present(document, self.name, self.version)
+        return documents.finalize_version(
+            before,
+            self.version,
+            status=self.status,
+            status_message=self.status_message,
+            source=self.source,
+            storage_location=self.storage_location,
+            now=now,
+        )
+
+    def effects(
+        self, before: ModelDocument | None = None, after: ModelDocument | None = None
+    ) -> list[Effect]:
+        """See `Change`. They are known beforehand."""
+        return [
+            Effect(
+                action=Action.FINALIZE_VERSION,
+                version=self.version,
+                before={"status": Status.PENDING_REGISTRATION.value},
+                after=history.finalized(
+                    self.status, self.status_message, self.source, self.storage_location
+                ),
+            )
+        ]
+
+
+@attrs.frozen(kw_only=True)
+class TransitionVersion(VersionChange):
+    """Move a version to a stage; it and its model are updated now, also if it was there.
+
+    With `archive_existing_versions` every other version in the stage becomes Archived and is
+    updated now, in the same step.
+    """
+
+    stage: Stage
+    archive_existing_versions: bool = False
+
+    def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
+        """See `Change`."""
+        before = documents.present(document, self.name, self.version)
+        return documents.transition(
+            before,
+            self.version,
+            stage=self.stage,
+            archive_existing_versions=self.archive_existing_versions,
+            now=now,
+        )
+
+    def effects(self, before: ModelDocument | None, after: ModelDocument | None) -> list[Effect]:
+        """See `Change`."""
+        assert before is not None, "only an existing version changes its stage"
+        return self.moves(before.versions.values())
+
+    def moves(self, versions: Iterable[ModelVersion]) -> list[Effect]:
+        """Return what the change does to the versions, as they are before it: archived ones first."""  # noqa: E501
+        archived = [
+            _moved(each, Stage.ARCHIVED)
+            for each in versions
+            if self.archive_existing_versions
+            and each.current_stage is self.stage
+            and each.version != self.version
+        ]
+        moved = [_moved(each, self.stage) for each in versions if each.version == self.version]
+        return archived + moved
+
+
+@attrs.frozen(kw_only=True)
+class DeleteVersion(ModelPartChange):
+    """Remove a version, its tags and its aliases; the model is updated now."""
+
+    version: int
+
+    def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
+        """See `Change`."""
+        before = documents.present(document, self.name, self.version)
+        return documents.delete_version(before, self.version, now=now)
+
+    def effects(self, before: ModelDocument | None, after: ModelDocument | None) -> list[Effect]:
+        """See `Change`."""
+        assert before is not None, "only an existing version is deleted"
+        return self.removes(before.versions[self.version])
+
+    def removes(self, version: ModelVersion) -> list[Effect]:
+        """Return what the change does to a version as it is before: first its aliases go."""
+        aliases = [
+            Effect(action=Action.DELETE_ALIAS, version=self.version, key=alias, before=self.version)
+            for alias in version.aliases
+        ]
+        fields = history.version_fields(version)
+        return [
+            *aliases,
+            Effect(action=Action.DELETE_VERSION, version=self.version, before=fields),
+        ]
+
+
+def _moved(version: ModelVersion, stage: Stage) -> Effect:
+    return Effect(
+        action=Action.TRANSITION_VERSION,
+        version=version.version,
+        before=version.current_stage.value,
+        after=stage.value,
+    )

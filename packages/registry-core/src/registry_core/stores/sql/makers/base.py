@@ -1,0 +1,211 @@
+"""What makers of changes have in common: locks, requirements, events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from registry_core.authors import Author
+from registry_core.changes import (
+    FinalizeVersion,
+    UpdateVersion,
+)
+from registry_core.errors import (
+    ModelVersionNotFoundError,
+    RegisteredModelNotFoundError,
+    RegistryError,
+    UnsupportedBackendError,
+)
+from registry_core.history import Effect
+from registry_core.models import ModelVersion, RegisteredModel
+from registry_core.outbox import Unchanged
+from registry_core.requirements import AliasIs, Requirement, StageIs, TagIs
+from registry_core.store import Clock
+from registry_core.stores.sql import events, rows
+from registry_core.stores.sql.compiling import Statement
+from registry_core.stores.sql.database import Database
+from registry_core.stores.sql.driver import Connection, Values
+from registry_core.stores.sql.operations import Operations
+from registry_core.stores.sql.statements import Statements
+
+
+class Maker:
+    """Makes changes, and notes them as events."""
+
+    def __init__(
+        self, database: Database, sql: Statements, clock: Clock, unchanged: Unchanged
+    ) -> None:
+        self._database = database
+        self._unchanged = unchanged
+        self._clock = clock
+        self._sql = sql
+        self._operations = Operations(database, sql)
+
+    def _begin(
+        self,
+        connection: Connection,
+        change: OfPart,
+        owner: Statement,
+        values: Values,
+        missing: Callable[[], RegistryError],
+    ) -> None:
+        """Lock the model, so that what the change depends on stays as it is, and check it."""
+        if self._database.driver.has_one_writer and not change.requires:
+            return
+        if not connection.run(self._sql.lock_model, {"name": change.name}):
+            raise missing()
+        if change.requires:
+            if not connection.run(owner, values):
+                raise missing()
+            self._check(connection, change.requires)
+
+    def _note_version(
+        self,
+        connection: Connection,
+        change: UpdateVersion | FinalizeVersion,
+        effects: list[Effect],
+        by: Author,
+        now: int,
+    ) -> dict[str, Any]:
+        """Add the events of a change, and check what it requires; all is undone if it fails."""
+        try:
+            noted = self._note(connection, change.name, effects, by, now)
+        except RegisteredModelNotFoundError as error:
+            raise ModelVersionNotFoundError(change.name, change.version) from error
+        self._check(connection, change.requires)
+        return noted
+
+    def _check(self, connection: Connection, requirements: Iterable[Requirement]) -> None:
+        for requirement in requirements:
+            requirement.check(self._current(connection, requirement))
+
+    def _current(self, connection: Connection, requirement: Requirement) -> Any:
+        match requirement:
+            case AliasIs():
+                values = {"name": requirement.name, "alias": requirement.alias}
+                found = connection.run(self._sql.get_alias, values)
+            case StageIs():
+                values = version_key(requirement.name, requirement.version)
+                found = connection.run(self._sql.get_stage, values)
+                if not found:
+                    raise ModelVersionNotFoundError(requirement.name, requirement.version)
+            case TagIs(version=None):
+                values = {"name": requirement.name, "key": requirement.key}
+                found = connection.run(self._sql.get_model_tag, values)
+            case TagIs(version=int(version)):
+                values = version_key(requirement.name, version) | {"key": requirement.key}
+                found = connection.run(self._sql.get_version_tag, values)
+            case _:
+                raise UnsupportedBackendError(f"A database cannot check {type(requirement)}")
+        return found[0][0] if found else None
+
+    def _note(
+        self, connection: Connection, name: str, effects: list[Effect], by: Author, now: int
+    ) -> dict[str, Any]:
+        """Add the events of a change to its transaction, which locks the model.
+
+        Returns what `_queue` needs to know of the last one.
+        """
+        if self._database.driver.writes_at_once and len(effects) == 1:
+            event = events.event_values(effects[0], by, now)
+            event["name"] = name
+            found = connection.run(self._sql.note_event, event)
+            if not found:
+                raise RegisteredModelNotFoundError(name)
+            sequence, model_id, is_heard = found[0]
+            return noted_values(name, model_id, sequence, now, is_heard)
+        numbers = {"name": name, "count": len(effects)}
+        taken = connection.run(self._sql.take_numbers, numbers)
+        if not taken:
+            raise RegisteredModelNotFoundError(name)
+        model_id, last, is_heard = taken[0]
+        noted = noted_values(name, model_id, last, now, is_heard)
+        if len(effects) == 1:
+            values = events.event_values(effects[0], by, now)
+            connection.run(self._sql.add_event, values | noted)
+            return noted
+        common = events.author_values(by, now) | {"name": name, "model_id": model_id}
+        listed = events.events_value(effects, first=last - len(effects) + 1)
+        connection.run(self._sql.add_events, common | {"events": listed})
+        return noted
+
+    def _add_event(self, connection: Connection, values: dict[str, Any]) -> None:
+        """Add an event whose number is known, and queue it for those who want to be told."""
+        connection.run(self._sql.add_event, values)
+        self._queue(connection, values, {})
+
+    def _queue(
+        self, connection: Connection, noted: dict[str, Any], told: Mapping[str, Any]
+    ) -> None:
+        """Queue an event of this transaction for those who want to be told."""
+        values = {**noted, **told}
+        if values["is_heard"] and values["topic_of_prompt"] is not None:
+            connection.run(self._sql.queue_event, values)
+
+    def _model(self, connection: Connection, name: str) -> RegisteredModel:
+        return rows.registered_model(connection.run(self._sql.get_model, {"name": name})[0])
+
+    def _version(self, connection: Connection, values: Values) -> ModelVersion:
+        """The version; when there is none, the transaction is undone."""
+        found = connection.run(self._sql.get_version, values)
+        if not found:
+            raise ModelVersionNotFoundError(values["name"], values["asked_version"])
+        return rows.model_version(found[0])
+
+
+class OfModel(Protocol):
+    """A change that names its model."""
+
+    @property
+    def name(self) -> str:
+        """See `changes`."""
+        ...
+
+
+class OfPart(OfModel, Protocol):
+    """A change of a tag or an alias."""
+
+    @property
+    def requires(self) -> tuple[Requirement, ...]:
+        """See `changes`."""
+        ...
+
+
+class OfVersion(OfModel, Protocol):
+    """A change that is about one version."""
+
+    @property
+    def version(self) -> int:
+        """See `changes`."""
+        ...
+
+
+def key_of(change: OfVersion) -> dict[str, Any]:
+    """Return the values that name the version of a change."""
+    return version_key(change.name, change.version)
+
+
+def version_key(name: str, version: int) -> dict[str, Any]:
+    """The values that name a version."""
+    return {"name": name, "version": events.stored_version(version), "asked_version": version}
+
+
+def noted_values(
+    name: str, model_id: str, sequence: int, now: int, is_heard: Any
+) -> dict[str, Any]:
+    """What `Making._queue` needs to know of an event."""
+    return {
+        "name": name,
+        "model_id": model_id,
+        "sequence": sequence,
+        "event_time": now,
+        "is_heard": is_heard,
+    }
+
+
+def missing_error(change: OfModel) -> RegistryError:
+    """Return the error for a change whose model or version does not exist."""
+    version = getattr(change, "version", None)
+    if version is None:
+        return RegisteredModelNotFoundError(change.name)
+    return ModelVersionNotFoundError(change.name, version)

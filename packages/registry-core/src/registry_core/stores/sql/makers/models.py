@@ -1,0 +1,122 @@
+"""What makes changes of registered models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from registry_core import validation
+from registry_core.authors import Author
+from registry_core.changes import (
+    CreateModel,
+    DeleteModel,
+    RenameModel,
+    UpdateModel,
+)
+from registry_core.errors import (
+    AlreadyExistsError,
+    RegisteredModelNotFoundError,
+)
+from registry_core.history import Action, Effect
+from registry_core.models import NewRegisteredModel, RegisteredModel
+from registry_core.stores.sql import events, outbox, rows
+from registry_core.stores.sql.driver import Connection
+from registry_core.stores.sql.errors import DuplicateError
+from registry_core.stores.sql.makers.base import Maker
+from registry_core.stores.sql.results import Row
+
+
+class ModelMaker(Maker):
+    """Makes changes of registered models."""
+
+    def create_model(self, change: CreateModel, by: Author) -> RegisteredModel:
+        """See `Making`."""
+        new, now = change.new, self._clock()
+        (effect,) = change.effects()
+        values = rows.new_model(new, now) | {"model_id": change.model_id}
+        event = events.event_values(effect, by, now) | outbox.values_of(change)
+        if not self._insert_model(values, event, new):
+            raise self._taken(new)
+        return new.created(now=now)
+
+    def _insert_model(
+        self, values: dict[str, Any], event: dict[str, Any], new: NewRegisteredModel
+    ) -> list[Row]:
+        """A row if the name was free."""
+        sql, has_tags = self._sql, bool(new.tags)
+        if self._database.driver.writes_at_once:
+            once = sql.create_tagged_model_at_once if has_tags else sql.create_model_at_once
+            return self._operations.run(once, values | event)
+
+        def create(connection: Connection) -> list[Row]:
+            created = connection.run(sql.create_model, values)
+            if created:
+                if has_tags:
+                    connection.run(sql.create_model_tags, values)
+                heard = {"sequence": 1, "is_heard": created[0][-1]}
+                self._add_event(connection, values | event | heard)
+            return created
+
+        return self._database.transaction(create)
+
+    def _taken(self, new: NewRegisteredModel) -> AlreadyExistsError:
+        return AlreadyExistsError(
+            new.name,
+            existing_is_prompt=bool(self._database.read(self._sql.prompt_tags, {"name": new.name})),
+            wanted_prompt=validation.PROMPT_TAG in new.tags,
+        )
+
+    def update_model(self, change: UpdateModel, by: Author) -> RegisteredModel:
+        """See `Making`."""
+        now = self._clock()
+        values = {"name": change.name, "description": change.description, "now": now}
+        effect = Effect(action=Action.UPDATE_MODEL, after=change.description or None)
+
+        def update(connection: Connection) -> RegisteredModel:
+            if not connection.run(self._sql.update_model, values):
+                raise RegisteredModelNotFoundError(change.name)
+            self._check(connection, change.requires)
+            self._note(connection, change.name, [effect], by, now)
+            return self._model(connection, change.name)
+
+        return self._database.transaction(update, model=change.name)
+
+    def rename_model(self, change: RenameModel, by: Author) -> RegisteredModel:
+        """See `Making`."""
+        name, new_name, now = change.name, change.new_name, self._clock()
+        values = {
+            "name": name,
+            "new_name": new_name,
+            "name_folded": rows.folded(new_name),
+            "now": now,
+        }
+
+        def rename(connection: Connection) -> RegisteredModel:
+            # The event has the name that the model had.
+            self._note(connection, name, change.effects(), by, now)
+            self._check(connection, change.requires)
+            if not connection.run(self._sql.rename_model, values):
+                raise RegisteredModelNotFoundError(name)
+            connection.run(self._sql.touch_versions, {"name": new_name, "now": now})
+            return self._model(connection, new_name)
+
+        try:
+            return self._database.transaction(rename, model=name)
+        except DuplicateError as error:
+            raise AlreadyExistsError(new_name) from error
+
+    def delete_model(self, change: DeleteModel, by: Author) -> None:
+        """See `Making`."""
+        values, now = {"name": change.name}, self._clock()
+        (effect,) = change.effects()
+        if self._database.driver.writes_at_once and not change.requires:
+            event = events.event_values(effect, by, now)
+            if not self._database.write(self._sql.delete_model_at_once, values | event):
+                raise RegisteredModelNotFoundError(change.name)
+            return
+
+        def delete(connection: Connection) -> None:
+            self._note(connection, change.name, [effect], by, now)
+            self._check(connection, change.requires)
+            connection.run(self._sql.delete_model, values)
+
+        self._database.transaction(delete, model=change.name)

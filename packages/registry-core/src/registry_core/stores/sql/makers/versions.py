@@ -1,0 +1,152 @@
+"""What makes changes of model versions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from registry_core import documents
+from registry_core.authors import Author
+from registry_core.changes import (
+    CreateVersion,
+    DeleteVersion,
+    FinalizeVersion,
+    TransitionVersion,
+    UpdateVersion,
+)
+from registry_core.errors import (
+    ModelVersionNotFoundError,
+    RegisteredModelNotFoundError,
+)
+from registry_core.history import Action, Effect
+from registry_core.models import ModelVersion, Stage, Status
+from registry_core.stores.sql import events, outbox, rows
+from registry_core.stores.sql.driver import Connection
+from registry_core.stores.sql.makers.base import (
+    Maker,
+    key_of,
+)
+from registry_core.stores.sql.results import Row
+
+
+class VersionMaker(Maker):
+    """Makes changes of model versions."""
+
+    def create_version(self, change: CreateVersion, by: Author) -> ModelVersion:
+        """See `Making`."""
+        new, now = change.new, self._clock()
+        values = rows.new_version(new, now)
+        event = events.event_values(change.effect(0), by, now) | outbox.values_of(change)
+        if self._database.driver.writes_at_once:
+            created = self._operations.run(self._sql.create_version_at_once, values | event)
+        else:
+            created = self._database.transaction(
+                lambda connection: self._insert_version(connection, values, event), model=new.name
+            )
+        if not created:
+            raise RegisteredModelNotFoundError(new.name)
+        return new.created(created[0][0], now=now)
+
+    def _insert_version(
+        self, connection: Connection, values: dict[str, Any], event: dict[str, Any]
+    ) -> list[Row]:
+        taken = connection.run(self._sql.take_version, values)
+        if not taken:
+            return []
+        _, version, model_id, sequence, is_heard = taken[0]
+        numbered = values | {"version": version}
+        connection.run(self._sql.create_version, numbered)
+        connection.run(self._sql.create_version_tags, numbered)
+        about = {"event_version": version, "event_subject": f"version:{version}"}
+        noted = {"name": values["name"], "model_id": model_id, "sequence": sequence}
+        noted["is_heard"] = is_heard
+        self._add_event(connection, event | about | noted)
+        return [(version,)]
+
+    def update_version(self, change: UpdateVersion, by: Author) -> ModelVersion:
+        """See `Making`."""
+        now = self._clock()
+        values = key_of(change) | {"description": change.description, "now": now}
+        effect = Effect(
+            action=Action.UPDATE_VERSION, version=change.version, after=change.description or None
+        )
+
+        def update(connection: Connection) -> ModelVersion:
+            self._note_version(connection, change, [effect], by, now)
+            connection.run(self._sql.update_version, values)
+            return self._version(connection, values)
+
+        return self._database.transaction(update, model=change.name)
+
+    def finalize_version(self, change: FinalizeVersion, by: Author) -> ModelVersion:
+        """See `Making`."""
+        now = self._clock()
+        values = key_of(change) | {
+            "pending": Status.PENDING_REGISTRATION.value,
+            "status": change.status.value,
+            "status_message": change.status_message,
+            "source": change.source,
+            "source_folded": rows.folded(change.source),
+            "storage_location": change.storage_location,
+            "now": now,
+        }
+
+        def finalize(connection: Connection) -> ModelVersion:
+            noted = self._note_version(connection, change, change.effects(), by, now)
+            finalized = connection.run(self._sql.finalize_version, values)
+            found = self._version(connection, values)
+            if not finalized:
+                raise documents.not_pending(found)
+            self._queue(connection, noted, outbox.values_of(change, found))
+            return found
+
+        return self._database.transaction(finalize, model=change.name)
+
+    def transition_version(self, change: TransitionVersion, by: Author) -> ModelVersion:
+        """See `Making`."""
+        sql, now = self._sql, self._clock()
+        move = sql.transition_and_archive if change.archive_existing_versions else sql.transition
+        values = key_of(change) | {"stage": change.stage.value, "now": now}
+
+        def transition(connection: Connection) -> ModelVersion:
+            if not connection.run(sql.touch_model, values):
+                raise ModelVersionNotFoundError(change.name, change.version)
+            self._check(connection, change.requires)
+            moved = sorted(version for (version,) in connection.run(move, values))
+            found = self._version(connection, values)
+            self._note(connection, change.name, _moves(change, moved), by, now)
+            return found
+
+        return self._database.transaction(transition, model=change.name)
+
+    def delete_version(self, change: DeleteVersion, by: Author) -> None:
+        """See `Making`."""
+        now = self._clock()
+        values = key_of(change) | {"now": now}
+
+        def delete(connection: Connection) -> None:
+            if not connection.run(self._sql.touch_model, values):
+                raise ModelVersionNotFoundError(change.name, change.version)
+            self._check(connection, change.requires)
+            effects = change.removes(self._version(connection, values))
+            connection.run(self._sql.delete_version, values)
+            self._note(connection, change.name, effects, by, now)
+
+        self._database.transaction(delete, model=change.name)
+
+
+def _moves(change: TransitionVersion, moved: list[int]) -> list[Effect]:
+    """The effects of a transition on the versions that it has changed: archived ones first."""
+    archived = [
+        Effect(
+            action=Action.TRANSITION_VERSION,
+            version=version,
+            before=change.stage.value,
+            after=Stage.ARCHIVED.value,
+        )
+        for version in moved
+        if version != change.version
+    ]
+    return [
+        *archived,
+        Effect(action=Action.TRANSITION_VERSION, version=change.version, after=change.stage.value),
+    ]
