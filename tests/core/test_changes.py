@@ -13,7 +13,7 @@ from registry_core.changes import Change, SetAlias
 from registry_core.errors import InvalidArgumentError, RegisteredModelNotFoundError
 from registry_core.stores.memory import MemoryStore
 from registry_core.stores.rest.routes import ROUTES
-from registry_core.stores.sql.makers import Making
+from registry_core.stores.sql.makers import MAKERS
 from registry_core.testing.calls import Calls
 
 CLASSES = {
@@ -45,7 +45,7 @@ def test_there_are_fifteen_changes():
     assert len(CLASSES) == 15
 
 
-@pytest.mark.parametrize("table", [Making._MAKERS, ROUTES], ids=["sql", "rest"])
+@pytest.mark.parametrize("table", [MAKERS, ROUTES], ids=["sql", "rest"])
 def test_every_store_that_dispatches_knows_every_change(table):
     """A class that a store forgot would only be noticed when somebody uses it."""
     assert set(table) == CLASSES

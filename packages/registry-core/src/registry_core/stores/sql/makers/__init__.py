@@ -45,14 +45,14 @@ class Making(ModelMaker, VersionMaker, PartMaker):
 
     def make(self, change: Change[ResultT], by: Author) -> ResultT:
         """Return the result of a change that has been made durable."""
-        make = _MAKERS.get(type(change))
+        make = MAKERS.get(type(change))
         if make is None:
             raise UnsupportedBackendError(f"A database cannot make the change {type(change)}")
         result: ResultT = make(self, change, by)
         return result
 
 
-_MAKERS: Mapping[type[Change[Any]], Callable[[Any, Any, Author], Any]] = {
+MAKERS: Mapping[type[Change[Any]], Callable[[Any, Any, Author], Any]] = {
     CreateModel: ModelMaker.create_model,
     UpdateModel: ModelMaker.update_model,
     RenameModel: ModelMaker.rename_model,

@@ -1,0 +1,1 @@
+"""The methods of `registry_core.registry.Registry`, by what they are about."""

@@ -1,0 +1,98 @@
+"""Calls about the files of versions, and the check of everything."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from registry_core.artifacts import Manifest
+from registry_core.artifacts.trees import Progress
+from registry_core.artifacts.versions import DEFAULT_GRACE_SECONDS
+from registry_core.calls.versions import VersionCalls
+from registry_core.errors import StoreCorruptedError
+from registry_core.fsck import GRACE_SECONDS, Fsck, Report
+
+
+class ArtifactCalls(VersionCalls):
+    """Calls about the files of versions, and the check of everything."""
+
+    def pull_model_version(
+        self,
+        name: str,
+        version: int | str,
+        destination: str | os.PathLike[str],
+        *,
+        progress: Progress | None = None,
+    ) -> Manifest:
+        """The manifest of the version whose files are now, verified, below `destination`.
+
+        Files already there with the right digest are kept.
+
+        Raises:
+            ArtifactMismatchError: something is not what was registered.
+            InvalidArgumentError: the files are not kept by this registry.
+        """
+        found = self.get_model_version(name, version)
+        return self.files.pull(found, Path(destination), progress=progress)
+
+    def get_model_version_manifest(self, name: str, version: int | str) -> Manifest:
+        """What the files of a version were when it was registered.
+
+        Raises:
+            ArtifactMismatchError: the manifest itself is missing or damaged.
+            InvalidArgumentError: the files are not kept by this registry.
+        """
+        return self.files.manifest_of(self.get_model_version(name, version))
+
+    def verify_model_version(self, name: str, version: int | str) -> Manifest:
+        """The manifest of a version, after every byte was read and found as it says.
+
+        Raises:
+            ArtifactMismatchError: naming each path with the expected and the found digest.
+            InvalidArgumentError: the files are not kept by this registry.
+        """
+        return self.files.verify(self.get_model_version(name, version))
+
+    def fsck(self, *, repair: bool = False, grace_seconds: float | None = None) -> Report:
+        """What is wrong with the stored metadata and artifacts; a repair loses nothing.
+
+        Nothing is changed unless `repair` is set. What an operation left unfinished counts once it
+        is older than the grace period, in seconds; by default an hour, and a day for bytes that no
+        version refers to.
+        """
+        grace = GRACE_SECONDS if grace_seconds is None else grace_seconds
+        reports = []
+        if isinstance(self.store, Fsck):
+            reports.append(self.store.fsck(repair=repair, grace_seconds=grace))
+        else:
+            note = "The metadata was not checked: this store has no check of its own"
+            reports.append(Report(findings=(), checked={}, notes=(note,)))
+        reports.append(self._check_files(reports[0], repair=repair, grace_seconds=grace_seconds))
+        return Report.of(reports)
+
+    def _check_files(
+        self, metadata: Report, *, repair: bool, grace_seconds: float | None
+    ) -> Report:
+        if self.artifacts is None:
+            count = metadata.checked.get("model_versions", 0)
+            return Report(
+                findings=(),
+                checked={},
+                not_checked={"sources_without_artifact_root": count} if count else {},
+                notes=("The files of model versions were not checked: there is no artifact root",),
+            )
+        graces = (
+            (GRACE_SECONDS, DEFAULT_GRACE_SECONDS)
+            if grace_seconds is None
+            else (grace_seconds, grace_seconds)
+        )
+        try:
+            return self.files.fsck(
+                repair=repair, grace_seconds=graces[0], garbage_grace_seconds=graces[1]
+            )
+        except StoreCorruptedError as error:
+            if metadata.clean:
+                raise
+            # Which files belong to what, only metadata that can be read tells.
+            note = f"The files of model versions were not checked: {error}"
+            return Report(findings=(), checked={}, notes=(note,))

@@ -1,0 +1,131 @@
+"""Calls about what was done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from registry_core import histories, validation
+from registry_core.calls.base import RegistryBase
+from registry_core.changes import (
+    SetAlias,
+)
+from registry_core.history import Action, Event
+from registry_core.models import (
+    RegisteredModel,
+)
+
+
+class HistoryCalls(RegistryBase):
+    """Calls about what was done."""
+
+    def history(
+        self,
+        name: str,
+        *,
+        alias: str | None = None,
+        version: int | str | None = None,
+        actions: Iterable[Action | str] | None = None,
+        since: int | datetime | None = None,
+        until: int | datetime | None = None,
+        newest_first: bool = True,
+    ) -> Iterator[Event]:
+        """Return what was done to a registered model, in the order of the events' numbers.
+
+        Args:
+            name: The registered model, by the name that it has now.
+            alias: Only events about this alias.
+            version: Only events about this version.
+            actions: Only events of these kinds; see `registry_core.history.Action`.
+            since: Only events of this moment or later: milliseconds since the epoch, or a
+                `datetime` with a time zone.
+            until: Only events before this moment.
+            newest_first: Whether the newest event comes first.
+
+        Raises:
+            RegisteredModelNotFoundError: The model does not exist; raised by the first event.
+
+        Example:
+            >>> for event in registry.history("churn", alias="champion"):
+            ...     print(event.time, event.actor, event.before, event.after, event.reason)
+        """
+        query = histories.query(
+            name,
+            alias=alias,
+            version=version,
+            actions=actions,
+            since=since,
+            until=until,
+            newest_first=newest_first,
+        )
+        return histories.iterate(self.store, query)
+
+    def activity(
+        self,
+        *,
+        actions: Iterable[Action | str] | None = None,
+        since: int | datetime | None = None,
+        until: int | datetime | None = None,
+        newest_first: bool = True,
+    ) -> Iterator[Event]:
+        """Return what was done to all registered models that exist, in the order of time.
+
+        The arguments are those of `history`.
+        """
+        query = histories.query(
+            None, actions=actions, since=since, until=until, newest_first=newest_first
+        )
+        return histories.iterate(self.store, query)
+
+    def registered_model_as_of(self, name: str, moment: int | datetime) -> RegisteredModel:
+        """Return a registered model as it was at a moment, from its history.
+
+        Args:
+            name: The name that the model has now.
+            moment: Milliseconds since the epoch, or a moment with its time zone.
+
+        Raises:
+            InvalidArgumentError: The history of the model begins later.
+
+        Example:
+            >>> registry.registered_model_as_of("churn", datetime(2026, 1, 31, tzinfo=UTC)).aliases
+        """
+        return histories.as_of(self.store, validation.model_name(name), moment).entity
+
+    def verify_history(self, name: str) -> list[str]:
+        """Return where a registered model is not what its history says; nothing if it is true.
+
+        All events of the model are played back, and the result is compared with the model and with
+        all of its versions.
+
+        Raises:
+            ConflictError: Others changed the model each time.
+            StoreCorruptedError: The history cannot be read or played back.
+        """
+        return histories.verify(self.store, validation.model_name(name))
+
+    def rollback_registered_model_alias(
+        self, name: str, alias: str, *, to: int | None = None, reason: str | None = None
+    ) -> int | None:
+        """Point the alias where it pointed before, and return that version's number.
+
+        Args:
+            name: The registered model.
+            alias: The alias.
+            to: The number of an event in the model's history: the alias points then where it
+                pointed after that event. By default the last change of the alias is undone.
+            reason: Why, for the history; the rollback is an event like all others.
+
+        Returns:
+            None when the alias did not exist then, and was removed.
+
+        Raises:
+            InvalidArgumentError: The history says nothing of the alias.
+            StaleValueError: Somebody else has moved the alias meanwhile; nothing was changed.
+            ModelVersionNotFoundError: The version that the alias pointed at was deleted.
+        """
+        validation.model_name(name)
+        validation.alias(alias)
+        change = histories.rollback(self.store, name, alias, to=to)
+        self._writer(reason).apply(change)
+        return change.version if isinstance(change, SetAlias) else None

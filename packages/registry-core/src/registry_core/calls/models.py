@@ -1,0 +1,134 @@
+"""Calls about registered models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from registry_core import validation
+from registry_core.calls.base import RegistryBase
+from registry_core.calls.queries import ITERATION_PAGE_SIZE, check_max_results, query_of
+from registry_core.changes import (
+    CreateModel,
+    DeleteModel,
+    RenameModel,
+    UpdateModel,
+)
+from registry_core.models import (
+    ModelVersion,
+    NewRegisteredModel,
+    RegisteredModel,
+    Stage,
+)
+from registry_core.search import (
+    Entity,
+    Page,
+    all_pages,
+)
+from registry_core.validation import (
+    DEFAULT_PAGE_SIZE,
+    REGISTERED_MODELS_MAX_RESULTS,
+)
+
+
+class ModelCalls(RegistryBase):
+    """Calls about registered models."""
+
+    def create_registered_model(
+        self,
+        name: str,
+        *,
+        description: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        deployment_job_id: str | None = None,
+        reason: str | None = None,
+    ) -> RegisteredModel:
+        """The new registered model.
+
+        Raises:
+            AlreadyExistsError: a model or prompt of that name exists.
+        """
+        new = NewRegisteredModel(
+            name=name,
+            description=description or None,
+            tags=dict(tags or {}),
+            deployment_job_id=deployment_job_id,
+        )
+        return self._writer(reason).apply(CreateModel(new))
+
+    def get_registered_model(self, name: str) -> RegisteredModel:
+        """The registered model with its tags, aliases and latest versions.
+
+        Raises:
+            RegisteredModelNotFoundError: there is none.
+        """
+        return self.store.get_registered_model(validation.model_name(name))
+
+    def search_registered_models(
+        self,
+        filter: str | None = None,  # noqa: A002 the field's word
+        *,
+        order_by: Sequence[str] = (),
+        max_results: int = DEFAULT_PAGE_SIZE,
+        page_token: str | None = None,
+    ) -> Page[RegisteredModel]:
+        """A page of registered models that match the filter, by name unless ordered otherwise.
+
+        Prompts are left out unless the filter asks for them. Filter and order are MLflow's
+        language; a page holds 1 to 1,000 models.
+        """
+        check_max_results(max_results, REGISTERED_MODELS_MAX_RESULTS)
+        return self.store.search_registered_models(
+            query_of(Entity.REGISTERED_MODEL, filter, order_by, max_results, page_token)
+        )
+
+    def iter_registered_models(
+        self,
+        filter: str | None = None,  # noqa: A002 the field's word
+        *,
+        order_by: Sequence[str] = (),
+        page_size: int = ITERATION_PAGE_SIZE,
+    ) -> Iterator[RegisteredModel]:
+        """Every registered model that matches, read page by page."""
+        return all_pages(
+            lambda token: self.search_registered_models(
+                filter, order_by=order_by, max_results=page_size, page_token=token
+            )
+        )
+
+    def update_registered_model(
+        self, name: str, *, description: str | None, reason: str | None = None
+    ) -> RegisteredModel:
+        """The registered model with that description; None or an empty text erases it."""
+        change = UpdateModel(
+            name=validation.model_name(name),
+            description=validation.description(description) or None,
+        )
+        return self._writer(reason).apply(change)
+
+    def rename_registered_model(
+        self, name: str, *, new_name: str, reason: str | None = None
+    ) -> RegisteredModel:
+        """The registered model under its new name, with all it had.
+
+        `models:/` URIs kept as sources elsewhere are not rewritten.
+
+        Raises:
+            RegisteredModelNotFoundError: there is no `name`.
+            AlreadyExistsError: `new_name` is taken.
+        """
+        # Of two wrong names MLflow tells the new one.
+        new_name = validation.model_name(new_name, parameter="new_name")
+        change = RenameModel(name=validation.model_name(name), new_name=new_name)
+        return self._writer(reason).apply(change)
+
+    def delete_registered_model(self, name: str, *, reason: str | None = None) -> None:
+        """Removes the registered model with all its versions, tags and aliases."""
+        self._writer(reason).apply(DeleteModel(name=validation.model_name(name)))
+
+    def get_latest_versions(
+        self, name: str, *, stages: Sequence[str] | None = None
+    ) -> tuple[ModelVersion, ...]:
+        """The newest version of each stage that has one; of the given stages only, if any."""
+        latest = self.get_registered_model(name).latest_versions
+        wanted = {Stage.parse(stage) for stage in stages or ()} or set(Stage)
+        return tuple(version for version in latest if version.current_stage in wanted)

@@ -1,0 +1,192 @@
+"""Calls about model versions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from urllib.parse import quote
+
+from registry_core import sources, uris, validation
+from registry_core.artifacts.trees import Progress
+from registry_core.artifacts.versions import ModelArtifacts
+from registry_core.calls.base import RegistryBase
+from registry_core.calls.queries import ITERATION_PAGE_SIZE, check_max_results, query_of
+from registry_core.changes import (
+    CreateVersion,
+    DeleteVersion,
+    TransitionVersion,
+    UpdateVersion,
+)
+from registry_core.errors import InvalidArgumentError
+from registry_core.models import (
+    UNSET,
+    ModelVersion,
+    Stage,
+    Unset,
+)
+from registry_core.requirements import StageIs
+from registry_core.search import (
+    Entity,
+    Page,
+    all_pages,
+)
+from registry_core.validation import (
+    MODEL_VERSIONS_MAX_RESULTS,
+)
+
+
+class VersionCalls(RegistryBase):
+    """Calls about model versions."""
+
+    def create_model_version(
+        self,
+        name: str,
+        *,
+        source: str,
+        run_id: str | None = None,
+        run_link: str | None = None,
+        description: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        model_id: str | None = None,
+        user_id: str | None = None,
+        progress: Progress | None = None,
+        reason: str | None = None,
+    ) -> ModelVersion:
+        """The next version of a registered model.
+
+        A path of this disk is uploaded, if the registry has an artifact store: the version is
+        READY once every file is in place, and its source is where they are. See
+        `registry_core.artifacts.versions` for what an interrupted upload leaves and how it goes on.
+
+        A `models:/` source is resolved now: the stored source names the version it stands for, and
+        its run id is inherited unless given. Every other source is kept as it is given.
+
+        Raises:
+            RegisteredModelNotFoundError: the registered model does not exist.
+        """
+        resolved = self._sources.resolve(
+            name,
+            source,
+            run_id=run_id,
+            model_id=model_id,
+            tags=dict(tags or {}),
+            run_link=run_link or "",
+            description=description or "",
+            user_id=user_id or None,
+        )
+        writer, draft = self._writer(reason), resolved.draft
+        if self.artifacts is None or validation.is_prompt(draft.tags):
+            return writer.apply(CreateVersion(draft))
+        files = ModelArtifacts(writer, self.artifacts)
+        if resolved.is_upload:
+            path = sources.local_path(draft.source)
+            return files.push(draft, path, within=self._sources.upload_root, progress=progress)
+        return files.register(draft, origin=resolved.origin)
+
+    def get_model_version(self, name: str, version: int | str) -> ModelVersion:
+        """The model version with its tags and aliases.
+
+        Raises:
+            ModelVersionNotFoundError: there is none.
+        """
+        return self.store.get_model_version(*validation.version_key(name, version))
+
+    def resolve(self, uri: str) -> ModelVersion:
+        """The version that a `models:/` URI stands for now: by number, alias, stage or `latest`."""
+        return self._sources.version(uris.parse_model_uri(uri))
+
+    def search_model_versions(
+        self,
+        filter: str | None = None,  # noqa: A002 the field's word
+        *,
+        order_by: Sequence[str] = (),
+        max_results: int = MODEL_VERSIONS_MAX_RESULTS,
+        page_token: str | None = None,
+    ) -> Page[ModelVersion]:
+        """A page of model versions that match the filter, last updated first unless ordered.
+
+        Versions of prompts are left out unless the filter asks for them.
+        """
+        check_max_results(max_results, MODEL_VERSIONS_MAX_RESULTS)
+        return self.store.search_model_versions(
+            query_of(Entity.MODEL_VERSION, filter, order_by, max_results, page_token)
+        )
+
+    def iter_model_versions(
+        self,
+        filter: str | None = None,  # noqa: A002 the field's word
+        *,
+        order_by: Sequence[str] = (),
+        page_size: int = ITERATION_PAGE_SIZE,
+    ) -> Iterator[ModelVersion]:
+        """Every model version that matches, read page by page."""
+        return all_pages(
+            lambda token: self.search_model_versions(
+                filter, order_by=order_by, max_results=page_size, page_token=token
+            )
+        )
+
+    def update_model_version(
+        self, name: str, version: int | str, *, description: str | None, reason: str | None = None
+    ) -> ModelVersion:
+        """The model version with that description; None erases it, an empty text is kept."""
+        name, number = validation.version_key(name, version)
+        change = UpdateVersion(
+            name=name, version=number, description=validation.description(description)
+        )
+        return self._writer(reason).apply(change)
+
+    def transition_model_version_stage(
+        self,
+        name: str,
+        version: int | str,
+        *,
+        stage: str,
+        archive_existing_versions: bool = False,
+        expected: str | Unset = UNSET,
+        reason: str | None = None,
+    ) -> ModelVersion:
+        """Move the model version to a stage, and return it.
+
+        With `archive_existing_versions`, which only Staging and Production allow, every other
+        version in the stage becomes Archived in the same step. `expected` is the stage that the
+        version has to be in now; any by default.
+
+        Raises:
+            StaleValueError: The version is in another stage; nothing was changed.
+        """
+        target = Stage.parse(stage)
+        if archive_existing_versions and not target.is_active:
+            raise InvalidArgumentError(
+                "Model version transition cannot archive existing model versions because "
+                f"'{stage}' is not an Active stage. Valid stages are "
+                f"{[active.value for active in Stage if active.is_active]}"
+            )
+        name, number = validation.version_key(name, version)
+        change = TransitionVersion(
+            name=name,
+            version=number,
+            stage=target,
+            archive_existing_versions=archive_existing_versions,
+            requires=()
+            if isinstance(expected, Unset)
+            else (StageIs(name=name, version=number, stage=Stage.parse(expected).value),),
+        )
+        return self._writer(reason).apply(change)
+
+    def delete_model_version(
+        self, name: str, version: int | str, *, reason: str | None = None
+    ) -> None:
+        """Removes the model version with its tags and aliases; its number is not used again."""
+        # Of a wrong name and a wrong version MLflow tells the version, here alone.
+        number = validation.version(version)
+        validation.model_name(name)
+        number = validation.possible_version(number, name=name, written=version)
+        self._writer(reason).apply(DeleteVersion(name=name, version=number))
+
+    def get_model_version_download_uri(self, name: str, version: int | str) -> str:
+        """Where the bytes of the model version can be read."""
+        uri = self.get_model_version(name, version).download_uri
+        if self.artifacts is None or self._public_artifacts_url is None:
+            return uri
+        path = self.files.stored_path(uri)
+        return uri if path is None else f"{self._public_artifacts_url}/{quote(path)}"
