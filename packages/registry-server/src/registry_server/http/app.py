@@ -18,7 +18,7 @@ from litestar.exceptions import HTTPException, MethodNotAllowedException
 from litestar.handlers import HTTPRouteHandler, asgi
 from litestar.handlers.asgi_handlers import ASGIRouteHandler
 from litestar.response import Response as LitestarResponse
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from registry_core import Registry
 from registry_core.wire import Json
@@ -32,6 +32,7 @@ from registry_server.http.own import ALL_OPERATIONS
 from registry_server.http.parts import Backend, Part
 from registry_server.http.responses import RequestRefusedError, Response
 from registry_server.http.serving import Lanes, Served
+from registry_server.pages.serving import page_part, told
 from registry_server.process.limits import Limits
 from registry_server.process.settings import Settings
 from registry_server.webhooks import webhook_part
@@ -66,26 +67,36 @@ def compose(
     webhooks = webhook_part(settings)
     artifacts = artifact_part(transfers=Limits.of(settings).transfers)
     operations = (*operations, *webhooks.operations)
-    metrics = Metrics([*(operation.id for operation in operations), *probes.NAMES])
+    pages = Part() if settings.no_pages else page_part(settings)
+    metrics = Metrics([*(operation.id for operation in operations), *probes.NAMES, *pages.names])
     probing = probes.probe_part(metrics, partial(_document, operations, (webhooks, artifacts)))
     serving, threads = _operation_parts(operations, settings, metrics)
     # They end in this order: webhooks after the last event, and before what waits for receivers.
-    parts = (serving, probing, artifacts, webhooks, threads)
-    return Application(parts, metrics, partial(_guarded, metrics=metrics, settings=settings))
+    parts = (serving, probing, artifacts, pages, webhooks, threads)
+    tell = _as_it_is if settings.no_pages else told
+    guarded = partial(_guarded, metrics=metrics, settings=settings, told=tell)
+    return Application(parts, metrics, guarded, tell)
 
 
 class Application(Litestar):
     """Litestar, for one registry, which it serves from `start` on."""
 
     def __init__(
-        self, parts: Sequence[Part], metrics: Metrics, guarded: Callable[[ASGIApp], ASGIApp]
+        self,
+        parts: Sequence[Part],
+        metrics: Metrics,
+        guarded: Callable[[ASGIApp], ASGIApp],
+        told: Callable[[HTTPScope, Response], Response],
     ) -> None:
         self._parts = parts
         self._metrics = metrics
         self._has_started = False
         super().__init__(
             route_handlers=[route for part in parts for route in part.routes],
-            exception_handlers={HTTPException: _http_failure, Exception: _failure},
+            exception_handlers={
+                HTTPException: partial(_http_failure, told),
+                Exception: _failure,
+            },
             openapi_config=None,
             logging_config=None,
             on_shutdown=[call for part in parts for call in part.on_exit],
@@ -144,7 +155,17 @@ def _document(operations: Sequence[Operation[Any, Any]], others: Iterable[Part])
     return openapi.document(operations, schemas=schemas, others=paths)
 
 
-def _guarded(app: ASGIApp, *, metrics: Metrics, settings: Settings) -> ASGIApp:
+def _as_it_is(_: HTTPScope, refusal: Response) -> Response:
+    return refusal
+
+
+def _guarded(
+    app: ASGIApp,
+    *,
+    metrics: Metrics,
+    settings: Settings,
+    told: Callable[[HTTPScope, Response], Response],
+) -> ASGIApp:
     return Middleware(
         app,
         metrics=metrics,
@@ -153,6 +174,7 @@ def _guarded(app: ASGIApp, *, metrics: Metrics, settings: Settings) -> ASGIApp:
         allowed_origins=settings.allowed_origins,
         local_origins=settings.is_local,
         trusted_proxies=settings.trusted_proxies,
+        told=told,
     )
 
 
@@ -223,7 +245,11 @@ def _failure(_: Request[Any, Any, Any], error: Exception) -> LitestarResponse[by
     return _FinishedResponse(responses.failure(error))
 
 
-def _http_failure(request: Request[Any, Any, Any], error: HTTPException) -> LitestarResponse[bytes]:
+def _http_failure(
+    told: Callable[[HTTPScope, Response], Response],
+    request: Request[Any, Any, Any],
+    error: HTTPException,
+) -> LitestarResponse[bytes]:
     """What Litestar itself refuses: an unknown path, a wrong method, an impossible request."""
     method, path = request.scope["method"], request.scope["path"]
     match error.status_code:
@@ -239,4 +265,4 @@ def _http_failure(request: Request[Any, Any, Any], error: HTTPException) -> Lite
         (name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()
     )
     refused = RequestRefusedError(error.status_code, code, message, headers=headers)
-    return _FinishedResponse(refused.reply())
+    return _FinishedResponse(told(request.scope, refused.reply()))

@@ -60,7 +60,10 @@ _PREFLIGHT = Response(
 
 
 class Middleware:
-    """The outermost ASGI application: refuses, counts, and adds the headers of every answer."""
+    """The outermost ASGI application: refuses, counts, and adds the headers of every answer.
+
+    `told` makes of a refusal what whoever asks can read.
+    """
 
     def __init__(
         self,
@@ -72,8 +75,10 @@ class Middleware:
         allowed_origins: tuple[str, ...] = (),
         local_origins: bool = False,
         trusted_proxies: Sequence[Network] = (),
+        told: Callable[[HTTPScope, Response], Response] = lambda _, refusal: refusal,
     ) -> None:
         self._app = app
+        self._told = told
         self._metrics = metrics
         self._users = users
         self._proxies = trusted_proxies
@@ -129,7 +134,7 @@ class Middleware:
         try:
             await self._check(scope, receive, headers)
         except Exception as error:  # noqa: BLE001 no handler of the application sees it
-            return failure(error)
+            return self._told(scope, failure(error))
         if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
             return _PREFLIGHT
         return self._app
@@ -141,7 +146,7 @@ class Middleware:
         if path in PROBES:
             return
         self._check_host(headers)
-        if path.startswith(_API_PREFIXES) and (method in _CHANGING or method == "OPTIONS"):
+        if method in _CHANGING or (method == "OPTIONS" and path.startswith(_API_PREFIXES)):
             self._check_origin(headers)
         _check_path(path)
         _check_codings(headers)
@@ -218,7 +223,7 @@ def _check_path(path: str) -> None:
     """Refuse spellings of a path that a router would tidy up (contract 1.1)."""
     if path.startswith(_ARTIFACT_PREFIXES):
         return
-    if path.endswith("/") or "//" in path:
+    if (path.endswith("/") and path != "/") or "//" in path:
         raise RequestRefusedError(
             HTTPStatus.NOT_FOUND, "ENDPOINT_NOT_FOUND", f"There is no endpoint at {path}"
         )

@@ -193,7 +193,7 @@ class Served:
             body: Sequence[bytes] = ()
             size = len(query)
         else:
-            body = await self._body(scope["headers"], receive)
+            body = await body_of(scope["headers"], receive, self._max_body_bytes)
             size = sum(map(len, body))
         decode = partial(self._runner.decoded, query, content_type, body, scope["path_params"])
         lane = self._lane
@@ -240,34 +240,34 @@ class Served:
         finally:
             client.close()
 
-    async def _body(
-        self, headers: Iterable[tuple[bytes, bytes]], receive: Receive
-    ) -> Sequence[bytes]:
-        """The whole body, in the pieces it came in.
 
-        Raises:
-            RequestRefusedError: it is too long, or the client hung up.
-        """
-        limit = self._max_body_bytes
-        for name, value in headers:
-            # Before it has come, as far as it is announced.
-            if name == b"content-length" and value.isdigit() and int(value) > limit:
-                raise _too_long(limit)
-        pieces = []
-        size = 0
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] != "http.request":
-                raise RequestRefusedError(
-                    HTTPStatus.BAD_REQUEST, "BAD_REQUEST", "The request ended before its body did."
-                )
-            size += len(message["body"])
-            if size > limit:
-                raise _too_long(limit)
-            pieces.append(message["body"])
-            more = message["more_body"]
-        return pieces
+async def body_of(
+    headers: Iterable[tuple[bytes, bytes]], receive: Receive, limit: int
+) -> Sequence[bytes]:
+    """The whole body of a request, in the pieces it came in.
+
+    Raises:
+        RequestRefusedError: it has more than `limit` bytes, or the client hung up.
+    """
+    for name, value in headers:
+        # Before it has come, as far as it is announced.
+        if name == b"content-length" and value.isdigit() and int(value) > limit:
+            raise _too_long(limit)
+    pieces = []
+    size = 0
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise RequestRefusedError(
+                HTTPStatus.BAD_REQUEST, "BAD_REQUEST", "The request ended before its body did."
+            )
+        size += len(message["body"])
+        if size > limit:
+            raise _too_long(limit)
+        pieces.append(message["body"])
+        more = message["more_body"]
+    return pieces
 
 
 def _while_wanted(client: HangUp, answer: Callable[[], Response]) -> Response:

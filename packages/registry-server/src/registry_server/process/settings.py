@@ -58,6 +58,8 @@ class Settings:
     stall_seconds: int = 30
     min_bytes_per_second: int = 1_024
     shutdown_seconds: int = 30
+    no_pages: bool = False
+    read_only_pages: bool = False
     webhook_schemes: tuple[str, ...] = ("https",)
     webhook_private_addresses: bool = False
     webhook_secret_key: str | None = attrs.field(default=None, repr=False)
@@ -276,6 +278,18 @@ OPTIONS: Sequence[Option] = (
         ("REGISTRY_SHUTDOWN_SECONDS",),
         "how long requests in flight may take after SIGTERM, in seconds",
         _number(0, 3_600),
+    ),
+    Option(
+        "no_pages",
+        ("REGISTRY_NO_PAGES",),
+        "serve the API alone, and no pages for browsers",
+        _flag,
+    ),
+    Option(
+        "read_only_pages",
+        ("REGISTRY_READ_ONLY_PAGES",),
+        "have the pages show, and change nothing",
+        _flag,
     ),
     Option(
         "webhook_schemes",

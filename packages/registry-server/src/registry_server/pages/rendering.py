@@ -1,0 +1,63 @@
+"""Templates, and what they may call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from registry_core import validation
+from registry_server.pages import formats, links, markdown, statics
+
+HIDDEN_TAGS = ("mlflow.prompt.", "_mlflow")
+"""Beginnings of the keys of tags that MLflow keeps for itself: pages show what they mean."""
+
+LIST_TAGS = 4
+"""Tags of one row in a list; how many more there are is said."""
+
+
+def render(template: str, context: Mapping[str, Any]) -> str:
+    """The text of a template."""
+    return _environment().get_template(template).render(context)
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("registry_server.pages"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters.update(
+        short=formats.short,
+        filesize=formats.size,
+        digest=formats.digest,
+        markdown=markdown.render,
+        shown_tags=shown_tags,
+    )
+    environment.globals.update(
+        links=links, static=statics.address, icon=Markup(statics.ICON), time=_time, LIST_TAGS=LIST_TAGS
+    )
+    return environment
+
+
+def _time(milliseconds: int, now: int) -> Markup:
+    """A time as people say it, with the exact one in its title."""
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(  # noqa: S704 escapes them
+        formats.iso(milliseconds), formats.exact(milliseconds), formats.ago(milliseconds, now)
+    )
+
+
+def shown_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """The tags that people have set."""
+    return {
+        key: value
+        for key, value in tags.items()
+        if not key.startswith(HIDDEN_TAGS) and key != validation.PROMPT_TAG
+    }

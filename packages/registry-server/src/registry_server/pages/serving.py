@@ -1,0 +1,113 @@
+"""The part of an application that has the pages.
+
+Strategy: pages have few readers, and must keep nobody from the API. So they run in threads of their
+own, of which there are few; their templates are loaded when the first page is asked for; and their
+routes are mounts, which the router only tries when no route of the API fits.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+from litestar.handlers import asgi
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
+
+from registry_core import Registry
+from registry_server.http import responses
+from registry_server.http.middleware import OPERATION
+from registry_server.http.operations import SHORT_BODY_BYTES
+from registry_server.http.parts import Part
+from registry_server.http.responses import Response
+from registry_server.http.serving import body_of
+from registry_server.process.lanes import ClientGoneError, HangUp, Lane
+from registry_server.process.settings import Settings
+
+if TYPE_CHECKING:
+    from registry_server.pages.site import Site
+
+READING_THREADS = 2
+"""Pages of one worker that are made at a time."""
+
+CHANGING_THREADS = 2
+"""Forms of one worker that are carried out at a time: each may have to wait for others."""
+
+MOUNTS = ("/models", "/prompts", "/activity", "/new", "/about", "/static")
+"""Where pages are, beside the root."""
+
+NAME = "pages"
+"""What requests for pages are counted as."""
+
+
+def page_part(settings: Settings) -> Part:
+    """The pages of a registry."""
+    serving = _PageServing(settings)
+    root = asgi("/", name=f"{NAME}0", copy_scope=False)(serving)
+    mounts = (
+        asgi(path, is_mount=True, name=f"{NAME}{number}", copy_scope=False)(serving)
+        for number, path in enumerate(MOUNTS, 1)
+    )
+    return Part(
+        routes=(root, *mounts), names=(NAME,), start=serving.start, on_exit=(serving.close,)
+    )
+
+
+def told(scope: HTTPScope, failure: Response) -> Response:
+    """A failure as whoever asks reads it: a browser as a page, all others as it is."""
+    from registry_server.pages import failures  # noqa: PLC0415 loaded for the first browser
+
+    return failures.told(scope, failure)
+
+
+class _PageServing:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._reading = Lane(READING_THREADS, name="pages")
+        self._changing = Lane(CHANGING_THREADS, name="page-forms")
+        self._loading = threading.Lock()
+        self._site: Site | None = None
+
+    def start(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def close(self) -> None:
+        self._reading.close()
+        self._changing.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] == "http", "the server speaks nothing else"
+        scope["state"][OPERATION] = NAME
+        try:
+            answer: ASGIApp = await self._answer(scope, receive)
+        except ClientGoneError:
+            return
+        except Exception as error:  # noqa: BLE001 the one place where errors become answers
+            answer = told(scope, responses.failure(error))
+        await answer(scope, receive, send)
+
+    async def _answer(self, scope: HTTPScope, receive: Receive) -> Response:
+        is_form = scope["method"] == "POST"
+        body = b""
+        if is_form:
+            body = b"".join(await body_of(scope["headers"], receive, SHORT_BODY_BYTES))
+        lane = self._changing if is_form else self._reading
+        client = HangUp(receive)
+        try:
+            return await lane.call(
+                partial(self._made, scope, body), client=client, size=len(body)
+            )
+        finally:
+            client.close()
+
+    def _made(self, scope: HTTPScope, body: bytes) -> Response:
+        return self._loaded().answer(scope, body, now=time.time_ns() // 1_000_000)
+
+    def _loaded(self) -> Site:
+        with self._loading:
+            if self._site is None:
+                from registry_server.pages.site import Site  # noqa: PLC0415 see above
+
+                self._site = Site(self._registry, self._settings)
+            return self._site

@@ -1,0 +1,230 @@
+"""The pages of one registry: which address is which page, and how each is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any, TypeAlias
+from urllib.parse import unquote, urlsplit
+
+import attrs
+from litestar.types import HTTPScope
+
+from registry_core import Origin, Registry, RegistryError
+from registry_core.wire import code_of
+from registry_server.http import outages, responses
+from registry_server.http.parts import ANONYMOUS
+from registry_server.http.responses import RequestRefusedError, Response
+from registry_server.pages import (
+    answers,
+    failures,
+    forgery,
+    rendering,
+    requests,
+    statics,
+)
+from registry_server.pages.answers import Answer, Headers, Redirect, View
+from registry_server.pages.requests import PageRequest
+from registry_server.pages.views import activity, aliases, compare, forms, model, models, versions
+from registry_server.process.settings import Settings
+
+Handler: TypeAlias = Callable[..., Answer]
+"""What answers: it is given the request, the registry and the variable segments of the path."""
+
+
+@attrs.frozen
+class Route:
+    """One address. `show` gives the page, `act` takes the form that is sent to it.
+
+    A form that is refused is shown again, on the page of `show`, with the reason.
+    """
+
+    path: str
+    show: Handler | None = None
+    act: Handler | None = None
+
+
+ROUTES = (
+    Route("", models.show),
+    Route("prompts", models.show_prompts),
+    Route("new", forms.new_model, forms.create_model),
+    Route("activity", activity.show),
+    Route("models/*", model.show_versions),
+    Route("models/*/history", model.show_history),
+    Route("models/*/settings", model.show_settings),
+    Route("models/*/description", forms.model_description, forms.set_model_description),
+    Route("models/*/tags", model.show_settings, forms.set_model_tag),
+    Route("models/*/tags/delete", model.show_settings, forms.delete_model_tag),
+    Route("models/*/rename", model.show_settings, forms.rename),
+    Route("models/*/delete", model.show_settings, forms.delete_model),
+    Route("models/*/compare", compare.show),
+    Route("models/*/aliases", aliases.show_all, aliases.create),
+    Route("models/*/aliases/*", aliases.show, aliases.move),
+    Route("models/*/aliases/*/rollback", aliases.show, aliases.roll_back),
+    Route("models/*/aliases/*/delete", aliases.show, aliases.remove),
+    Route("models/*/versions/*", versions.show),
+    Route("models/*/versions/*/description", forms.version_description, forms.set_description),
+    Route("models/*/versions/*/tags", versions.show, forms.set_version_tag),
+    Route("models/*/versions/*/tags/delete", versions.show, forms.delete_version_tag),
+    Route("models/*/versions/*/stage", versions.show, forms.transition),
+    Route("models/*/versions/*/delete", versions.show, forms.delete_version),
+)
+"""Every page; `*` is a segment that is given to the handlers."""
+
+
+class Site:
+    """The pages of a registry."""
+
+    def __init__(self, registry: Registry, settings: Settings) -> None:
+        self._registry = registry
+        self._is_read_only = settings.read_only_pages
+        self._own_origin = _origin(settings.public_url)
+        self._is_secure = (settings.public_url or "").startswith("https:")
+        self._routes = _Table(ROUTES)
+
+    def answer(self, scope: HTTPScope, body: bytes, *, now: int) -> Response:
+        """The answer to a request; failures are answers, too."""
+        try:
+            request = requests.page_request(scope, now=now)
+            if request.segments[:1] == (statics.FOLDER,):
+                zipped = answers.accepts_gzip(request.headers.get(b"accept-encoding"))
+                return statics.file(request.segments[-1], accepts_gzip=zipped)
+            route, given = self._routes.find(request)
+            if request.method == "POST":
+                return self._acted(route, given, request, body)
+            return self._shown(route, given, request, HTTPStatus.OK)
+        except Exception as error:  # noqa: BLE001 the one place where errors become answers
+            return failures.told(scope, responses.failure(error))
+
+    def _shown(
+        self, route: Route, given: tuple[str, ...], request: PageRequest, status: int
+    ) -> Response:
+        assert route.show is not None, "the table finds no route that cannot answer"
+        answer = route.show(request, self._registry, *given)
+        if isinstance(answer, Redirect):
+            return answers.redirect(request.root, answer.to)
+        if request.wants_json:
+            return responses.success(answer.data())
+        return self._page(answer, request, status)
+
+    def _page(self, view: View, request: PageRequest, status: int) -> Response:
+        secret = forgery.secret_of(request.cookies.get(forgery.COOKIE))
+        headers: Headers = ()
+        if secret is None and not self._is_read_only:
+            secret = forgery.new_secret()
+            headers = (answers.secret_cookie(secret, is_secure=self._is_secure),)
+        notice = request.cookies.get(answers.NOTICE_COOKIE)
+        if notice:
+            headers = (*headers, answers.spent_notice())
+        body = rendering.render(
+            view.template,
+            {
+                **view.context,
+                "request": request,
+                "root": request.root,
+                "now": request.now,
+                "notice": unquote(notice or "")[: answers.NOTICE_MAX_LENGTH],
+                "may_change": not self._is_read_only,
+                "form_token": forgery.token(secret) if secret is not None else "",
+            },
+        )
+        zipped = answers.accepts_gzip(request.headers.get(b"accept-encoding"))
+        return answers.html(body, status=status, accepts_gzip=zipped, headers=headers)
+
+    def _acted(
+        self, route: Route, given: tuple[str, ...], request: PageRequest, body: bytes
+    ) -> Response:
+        assert route.act is not None, "the table finds no route that cannot answer"
+        if self._is_read_only:
+            raise RequestRefusedError(
+                HTTPStatus.FORBIDDEN,
+                "PERMISSION_DENIED",
+                "The pages of this server only show: --read-only-pages is set.",
+            )
+        request = requests.with_form(request, body)
+        secret = forgery.secret_of(request.cookies.get(forgery.COOKIE))
+        sent = request.form.get(forgery.FIELD)
+        forgery.check(request.headers, secret, sent, self._own_origin)
+        try:
+            done = route.act(request, self._acting(request), *given)
+        except RegistryError as error:
+            return self._refused(route, given, request, error)
+        assert isinstance(done, Redirect), "a form leads to a page"
+        outages.end()
+        headers: Headers = ()
+        if done.notice:
+            headers = (answers.notice_cookie(done.notice, is_secure=self._is_secure),)
+        return answers.redirect(request.root, done.to, headers=headers)
+
+    def _acting(self, request: PageRequest) -> Registry:
+        """The registry in the name of who sent the form, for the reason that is in it."""
+        return self._registry.acting_as(
+            request.user or ANONYMOUS,
+            reason=request.text("reason") or None,
+            origin=Origin.HTTP,
+            is_authenticated=request.user is not None,
+        )
+
+    def _refused(
+        self, route: Route, given: tuple[str, ...], request: PageRequest, error: RegistryError
+    ) -> Response:
+        """The page that the form is on, with what was filled in and why it was not taken."""
+        failure = responses.failure(error)
+        status = code_of(error).status
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR or route.show is None:
+            raise error
+        again = attrs.evolve(request, problem=failures.sentence(failure))
+        try:
+            return self._shown(route, given, again, status)
+        except RegistryError:
+            raise error from None
+
+
+class _Table:
+    """Finds the route of an address."""
+
+    def __init__(self, routes: tuple[Route, ...]) -> None:
+        self._routes: dict[int, list[tuple[tuple[str, ...], Route]]] = {}
+        for route in routes:
+            pattern = tuple(route.path.split("/")) if route.path else ()
+            self._routes.setdefault(len(pattern), []).append((pattern, route))
+
+    def find(self, request: PageRequest) -> tuple[Route, tuple[str, ...]]:
+        """The route, and what stands where it has a `*`.
+
+        Raises:
+            RequestRefusedError: there is none, or it does not take the method.
+        """
+        segments = request.segments
+        for pattern, route in self._routes.get(len(segments), ()):
+            if all(a in ("*", b) for a, b in zip(pattern, segments, strict=True)):
+                _check_method(route, request)
+                return route, tuple(
+                    b for a, b in zip(pattern, segments, strict=True) if a == "*"
+                )
+        address = "/" + "/".join(segments)
+        raise RequestRefusedError(
+            HTTPStatus.NOT_FOUND, "ENDPOINT_NOT_FOUND", f"There is no page at {address}"
+        )
+
+
+def _check_method(route: Route, request: PageRequest) -> None:
+    taken: Mapping[str, Any] = {"GET": route.show, "HEAD": route.show, "POST": route.act}
+    if taken.get(request.method) is None:
+        allowed = ", ".join(method for method, handler in taken.items() if handler is not None)
+        raise RequestRefusedError(
+            HTTPStatus.METHOD_NOT_ALLOWED,
+            "ENDPOINT_NOT_FOUND",
+            f"The page does not take {request.method}.",
+            headers=((b"allow", allowed.encode()),),
+        )
+
+
+def _origin(url: str | None) -> str | None:
+    """The origin of a URL, as browsers write it."""
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}".lower()
+
+

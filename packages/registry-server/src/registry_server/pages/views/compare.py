@@ -1,0 +1,151 @@
+"""The page that compares two versions of a model."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+import attrs
+
+from registry_core import ModelVersion, Registry
+from registry_core.artifacts import Manifest
+from registry_core.validation import PROMPT_TEXT_TAG
+from registry_core.wire import Json, payloads
+from registry_server.pages import formats, links
+from registry_server.pages.answers import Redirect, View
+from registry_server.pages.requests import PageRequest
+from registry_server.pages.views.model import newest_version
+from registry_server.pages.views.versions import manifest_of
+
+DIFF_MAX_LINES = 1_000
+"""Lines of a text that are compared one by one; that takes time which grows with their square."""
+
+_CONTEXT_LINES = 3
+
+
+@attrs.frozen(kw_only=True)
+class Row:
+    """One thing of two versions; None where one of them does not have it."""
+
+    label: str
+    one: str | None
+    other: str | None
+    is_code: bool = False
+
+    @property
+    def is_same(self) -> bool:
+        """Whether both have the same."""
+        return self.one == self.other
+
+
+@attrs.frozen
+class Line:
+    """A line of a text that was compared: added, removed, kept, or a gap."""
+
+    kind: str
+    text: str
+
+
+def show(request: PageRequest, registry: Registry, name: str) -> View | Redirect:
+    """Two versions side by side: those that the address names, else the newest two."""
+    first, second = request.query.get("a", ""), request.query.get("b", "")
+    if not first or not second:
+        return _chosen(registry, name, first or second)
+    one, other = registry.get_model_version(name, first), registry.get_model_version(name, second)
+    rows = [*_facts(one, other), *_tags(one, other)]
+    files = _files(manifest_of(registry, one)[0], manifest_of(registry, other)[0])
+    only = request.query.get("only") == "differences"
+    context = {
+        "name": name,
+        "one": one,
+        "other": other,
+        "only": only,
+        "rows": [row for row in rows if not only or not row.is_same],
+        "files": [row for row in files if not only or not row.is_same],
+        "description": diff(one.description or "", other.description or ""),
+        "prompt": diff(one.tags.get(PROMPT_TEXT_TAG, ""), other.tags.get(PROMPT_TEXT_TAG, "")),
+        "is_prompt": PROMPT_TEXT_TAG in one.tags or PROMPT_TEXT_TAG in other.tags,
+    }
+    return View(
+        template="compare.html",
+        context=context,
+        data=lambda: _data(one, other, [*rows, *files]),
+    )
+
+
+def _chosen(registry: Registry, name: str, given: str) -> Redirect:
+    """The comparison of a version with the newest, or of the newest two."""
+    newest = newest_version(registry.get_registered_model(name))
+    number = newest.version if newest else 1
+    before = given if given and given != str(number) else str(max(1, number - 1))
+    address = links.model(name, "compare")
+    return Redirect(to=links.with_query(address, [("a", before), ("b", number)]))
+
+
+def _data(one: ModelVersion, other: ModelVersion, rows: Iterable[Row]) -> Json:
+    return {
+        "model_versions": payloads.latest_versions((one, other))["model_versions"],
+        "differences": [
+            {"label": row.label, "before": row.one, "after": row.other}
+            for row in rows
+            if not row.is_same
+        ],
+    }
+
+
+def _facts(one: ModelVersion, other: ModelVersion) -> Iterable[Row]:
+    def row(label: str, pick: str, *, is_code: bool = False) -> Row:
+        a, b = getattr(one, pick), getattr(other, pick)
+        return Row(
+            label=label,
+            one=None if a is None else str(a),
+            other=None if b is None else str(b),
+            is_code=is_code,
+        )
+
+    yield Row(
+        label="registered",
+        one=formats.exact(one.creation_timestamp),
+        other=formats.exact(other.creation_timestamp),
+    )
+    yield row("by", "user_id")
+    yield row("status", "status")
+    if one.current_stage != other.current_stage:
+        yield row("stage", "current_stage")
+    yield row("source", "source", is_code=True)
+    yield row("run", "run_id", is_code=True)
+
+
+def _tags(one: ModelVersion, other: ModelVersion) -> Iterable[Row]:
+    for key in sorted({*one.tags, *other.tags} - {PROMPT_TEXT_TAG}):
+        yield Row(label=key, one=one.tags.get(key), other=other.tags.get(key))
+
+
+def _files(one: Manifest | None, other: Manifest | None) -> Iterable[Row]:
+    if one is None and other is None:
+        return
+    before, after = _described(one), _described(other)
+    for path in sorted({*before, *after}):
+        yield Row(label=path, one=before.get(path), other=after.get(path), is_code=True)
+
+
+def _described(manifest: Manifest | None) -> Mapping[str, str]:
+    files = () if manifest is None else manifest.files
+    return {
+        file.path: f"{formats.digest(file.sha256)} {formats.size(file.size)}" for file in files
+    }
+
+
+def diff(before: str, after: str) -> tuple[Line, ...] | None:
+    """The lines that differ, with some around them; empty if none does, None of too many."""
+    if before == after:
+        return ()
+    one, other = before.splitlines(), after.splitlines()
+    if max(len(one), len(other)) > DIFF_MAX_LINES:
+        return None
+    lines = list(difflib.unified_diff(one, other, n=_CONTEXT_LINES, lineterm=""))[2:]
+    kinds = {"+": "added", "-": "removed", "@": "gap"}
+    return tuple(
+        Line(kinds.get(line[:1], "kept"), "⋯" if line.startswith("@@") else line[1:])
+        for line in lines
+    )

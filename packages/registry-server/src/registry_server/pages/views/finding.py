@@ -1,0 +1,114 @@
+"""The box that finds: part of a name, or a filter in MLflow's language."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import attrs
+
+from registry_core import FilterSyntaxError, InvalidArgumentError
+from registry_core.search import (
+    AttributeRef,
+    Comparison,
+    Entity,
+    Filter,
+    Op,
+    Query,
+    TagRef,
+    parse_filter,
+    parse_order_by,
+    split_prompts,
+)
+from registry_core.validation import PROMPT_TAG
+
+PROMPTS: Filter = (Comparison(TagRef(PROMPT_TAG), Op.EQ, "true"),)
+"""The filter that asks for prompts; without it, searches leave them out."""
+
+LABEL_MAX_LENGTH = 100
+"""Characters of the value of a tag that one may search for by a click; a longer one is no label."""
+
+_OPERATOR = re.compile(r"[=<>]|\b(?:I?LIKE|IN)\b", re.IGNORECASE)
+"""What makes a text a filter: names rarely have it, and filters always."""
+
+_SPECIAL = re.compile(r"[\\%_]")
+_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_PLAIN_VALUE = re.compile(r"[^'\"\\]*\Z")
+
+
+@attrs.frozen(kw_only=True)
+class Wanted:
+    """What a text in the box asks for, or why it cannot."""
+
+    filter: Filter = ()
+    problem: str | None = None
+    caret: str | None = None
+    """The line of the text at fault, and carets under the fault."""
+
+
+def models(text: str) -> Wanted:
+    """The models that a text asks for: a filter, or part of a name in any case."""
+    return _wanted(text, Entity.REGISTERED_MODEL, _named)
+
+
+def versions(text: str) -> Wanted:
+    """The versions that a text asks for: a filter, a number, or the beginning of a run's id."""
+    return _wanted(text, Entity.MODEL_VERSION, _numbered)
+
+
+def query(
+    entity: Entity, wanted: Filter, *, order: str, max_results: int, page_token: str | None
+) -> Query:
+    """The search for what is wanted. Prompts are left out unless they are asked for.
+
+    Raises:
+        InvalidArgumentError: the order cannot be.
+    """
+    bound, exclude_prompts = split_prompts(wanted)
+    return Query(
+        entity=entity,
+        filter=bound,
+        order_by=parse_order_by((order,), entity),
+        max_results=max_results,
+        page_token=page_token or None,
+        exclude_prompts=exclude_prompts,
+    )
+
+
+def versions_of(name: str, *, is_prompt: bool) -> Filter:
+    """The filter for the versions of one model. The name need not fit into any quotes."""
+    named = (Comparison(AttributeRef("name"), Op.EQ, name),)
+    return (*named, *PROMPTS) if is_prompt else named
+
+
+def by_tag(key: str, value: str) -> str | None:
+    """The text that finds what has a tag; None where it takes more than plain quotes to write."""
+    if len(value) > LABEL_MAX_LENGTH or not _PLAIN_VALUE.match(value):
+        return None
+    quoted = key if _PLAIN_KEY.match(key) else f"`{key}`"
+    return f"tags.{quoted} = '{value}'"
+
+
+def _wanted(text: str, entity: Entity, meant: Callable[[str], Filter]) -> Wanted:
+    text = text.strip()
+    if not text:
+        return Wanted()
+    try:
+        is_filter = _OPERATOR.search(text) is not None
+        return Wanted(filter=parse_filter(text, entity) if is_filter else meant(text))
+    except FilterSyntaxError as error:
+        return Wanted(problem=str(error), caret=error.caret())
+    except InvalidArgumentError as error:
+        return Wanted(problem=str(error))
+
+
+def _named(part: str) -> Filter:
+    pattern = "%" + _SPECIAL.sub(r"\\\g<0>", part) + "%"
+    return (Comparison(AttributeRef("name"), Op.ILIKE, pattern),)
+
+
+def _numbered(text: str) -> Filter:
+    if text.isascii() and text.isdecimal():
+        return parse_filter(f"version_number = {text}", Entity.MODEL_VERSION)
+    beginning = _SPECIAL.sub(r"\\\g<0>", text) + "%"
+    return (Comparison(AttributeRef("run_id"), Op.LIKE, beginning),)
