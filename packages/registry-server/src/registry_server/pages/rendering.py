@@ -12,8 +12,12 @@ from markupsafe import Markup
 from registry_core import validation
 from registry_server.pages import formats, links, markdown, statics
 
-HIDDEN_TAGS = ("mlflow.prompt.", "_mlflow")
-"""Beginnings of the keys of tags that MLflow keeps for itself: pages show what they mean."""
+HIDDEN_TAGS = ("mlflow.prompt.", "_mlflow", "registry.artifacts.")
+"""Beginnings of the keys of tags that MLflow or this registry keeps for itself: pages show what
+they mean."""
+
+USUAL_ALIASES = ("champion", "production", "prod")
+"""Aliases that mean what is in use, where a page can only name one."""
 
 LIST_TAGS = 4
 """Tags of one row in a list; how many more there are is said."""
@@ -40,18 +44,29 @@ def _environment() -> jinja2.Environment:
         digest=formats.digest,
         markdown=markdown.render,
         shown_tags=shown_tags,
+        main_alias=main_alias,
     )
     environment.globals.update(
-        links=links, static=statics.address, icon=Markup(statics.ICON), time=_time, LIST_TAGS=LIST_TAGS
+        links=links,
+        static=statics.address,
+        icon=statics.ICON,
+        time=_time,
+        LIST_TAGS=LIST_TAGS,
     )
     return environment
 
 
 def _time(milliseconds: int, now: int) -> Markup:
     """A time as people say it, with the exact one in its title."""
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(  # noqa: S704 escapes them
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
         formats.iso(milliseconds), formats.exact(milliseconds), formats.ago(milliseconds, now)
     )
+
+
+def main_alias(aliases: Mapping[str, int]) -> str:
+    """The alias that one would load; empty if there is none."""
+    usual = (alias for alias in USUAL_ALIASES if alias in aliases)
+    return next(usual, next(iter(aliases), ""))
 
 
 def shown_tags(tags: Mapping[str, str]) -> dict[str, str]:

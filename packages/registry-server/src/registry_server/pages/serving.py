@@ -12,6 +12,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+from litestar.enums import ScopeType
 from litestar.handlers import asgi
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
@@ -77,7 +78,7 @@ class _PageServing:
         self._changing.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        assert scope["type"] == "http", "the server speaks nothing else"
+        assert scope["type"] == ScopeType.HTTP, "the server speaks nothing else"
         scope["state"][OPERATION] = NAME
         try:
             answer: ASGIApp = await self._answer(scope, receive)
@@ -95,9 +96,7 @@ class _PageServing:
         lane = self._changing if is_form else self._reading
         client = HangUp(receive)
         try:
-            return await lane.call(
-                partial(self._made, scope, body), client=client, size=len(body)
-            )
+            return await lane.call(partial(self._made, scope, body), client=client, size=len(body))
         finally:
             client.close()
 

@@ -199,9 +199,7 @@ class _Table:
         for pattern, route in self._routes.get(len(segments), ()):
             if all(a in ("*", b) for a, b in zip(pattern, segments, strict=True)):
                 _check_method(route, request)
-                return route, tuple(
-                    b for a, b in zip(pattern, segments, strict=True) if a == "*"
-                )
+                return route, tuple(b for a, b in zip(pattern, segments, strict=True) if a == "*")
         address = "/" + "/".join(segments)
         raise RequestRefusedError(
             HTTPStatus.NOT_FOUND, "ENDPOINT_NOT_FOUND", f"There is no page at {address}"
@@ -226,5 +224,3 @@ def _origin(url: str | None) -> str | None:
         return None
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}".lower()
-
-

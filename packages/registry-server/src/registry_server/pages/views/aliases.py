@@ -74,9 +74,7 @@ def create(request: PageRequest, registry: Registry, name: str) -> Redirect:
     """Points a new alias at a version, or leads to the alias of that name."""
     alias, version = request.text("alias"), request.text("version")
     registry.set_registered_model_alias(name, alias, version, expected=None)
-    return Redirect(
-        to=links.model(name), notice=f"{alias} now points at version {version}."
-    )
+    return Redirect(to=links.model(name), notice=f"{alias} now points at version {version}.")
 
 
 def move(request: PageRequest, registry: Registry, name: str, alias: str) -> Redirect:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 
 import attrs
@@ -11,7 +12,7 @@ from registry_core import ModelVersion, Registry
 from registry_core.artifacts import Manifest
 from registry_core.validation import PROMPT_TEXT_TAG
 from registry_core.wire import Json, payloads
-from registry_server.pages import formats, links
+from registry_server.pages import formats, links, rendering
 from registry_server.pages.answers import Redirect, View
 from registry_server.pages.requests import PageRequest
 from registry_server.pages.views.model import newest_version
@@ -22,6 +23,8 @@ DIFF_MAX_LINES = 1_000
 
 _CONTEXT_LINES = 3
 
+_FROM_THE_START = re.compile(r"@@ -[01]\b")
+
 
 @attrs.frozen(kw_only=True)
 class Row:
@@ -31,6 +34,8 @@ class Row:
     one: str | None
     other: str | None
     is_code: bool = False
+    is_content: bool = False
+    """Whether a difference in it is what one looks for, and not only to be expected."""
 
     @property
     def is_same(self) -> bool:
@@ -52,7 +57,7 @@ def show(request: PageRequest, registry: Registry, name: str) -> View | Redirect
     if not first or not second:
         return _chosen(registry, name, first or second)
     one, other = registry.get_model_version(name, first), registry.get_model_version(name, second)
-    rows = [*_facts(one, other), *_tags(one, other)]
+    rows = [row for row in (*_facts(one, other), *_tags(one, other)) if row.one or row.other]
     files = _files(manifest_of(registry, one)[0], manifest_of(registry, other)[0])
     only = request.query.get("only") == "differences"
     context = {
@@ -117,8 +122,9 @@ def _facts(one: ModelVersion, other: ModelVersion) -> Iterable[Row]:
 
 
 def _tags(one: ModelVersion, other: ModelVersion) -> Iterable[Row]:
-    for key in sorted({*one.tags, *other.tags} - {PROMPT_TEXT_TAG}):
-        yield Row(label=key, one=one.tags.get(key), other=other.tags.get(key))
+    before, after = rendering.shown_tags(one.tags), rendering.shown_tags(other.tags)
+    for key in sorted({*before, *after}):
+        yield Row(label=key, one=before.get(key), other=after.get(key), is_content=True)
 
 
 def _files(one: Manifest | None, other: Manifest | None) -> Iterable[Row]:
@@ -126,14 +132,18 @@ def _files(one: Manifest | None, other: Manifest | None) -> Iterable[Row]:
         return
     before, after = _described(one), _described(other)
     for path in sorted({*before, *after}):
-        yield Row(label=path, one=before.get(path), other=after.get(path), is_code=True)
+        yield Row(
+            label=path,
+            one=before.get(path),
+            other=after.get(path),
+            is_code=True,
+            is_content=True,
+        )
 
 
 def _described(manifest: Manifest | None) -> Mapping[str, str]:
     files = () if manifest is None else manifest.files
-    return {
-        file.path: f"{formats.digest(file.sha256)} {formats.size(file.size)}" for file in files
-    }
+    return {file.path: f"{formats.digest(file.sha256)} {formats.size(file.size)}" for file in files}
 
 
 def diff(before: str, after: str) -> tuple[Line, ...] | None:
@@ -144,6 +154,8 @@ def diff(before: str, after: str) -> tuple[Line, ...] | None:
     if max(len(one), len(other)) > DIFF_MAX_LINES:
         return None
     lines = list(difflib.unified_diff(one, other, n=_CONTEXT_LINES, lineterm=""))[2:]
+    if lines and _FROM_THE_START.match(lines[0]):
+        del lines[0]
     kinds = {"+": "added", "-": "removed", "@": "gap"}
     return tuple(
         Line(kinds.get(line[:1], "kept"), "⋯" if line.startswith("@@") else line[1:])

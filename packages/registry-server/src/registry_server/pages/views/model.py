@@ -130,7 +130,12 @@ def show_history(request: PageRequest, registry: Registry, name: str) -> View:
     )
 
 
-def show_settings(request: PageRequest, registry: Registry, name: str, *_: str) -> View:
+def show_settings(
+    request: PageRequest,  # noqa: ARG001 as all views
+    registry: Registry,
+    name: str,
+    *_: str,
+) -> View:
     """The model with what can be changed about it."""
     model = registry.get_registered_model(name)
     return View(

@@ -99,7 +99,8 @@ def _list(request: PageRequest, registry: Registry, kind: str, only: Filter) -> 
         raise InvalidArgumentError(f"There is no order '{order}': it is one of {', '.join(ORDERS)}")
     token = request.query.get("page") or None
     page: Page[RegisteredModel] = Page((), None)
-    count, changes = Count(0), {}
+    count = Count(0)
+    changes: Mapping[str, Event] = {}
     if wanted.problem is None:
         condition = (*only, *wanted.filter)
         page = registry.store.search_registered_models(
@@ -158,5 +159,3 @@ def _data(
         "count_is_bounded": count.is_bounded,
         "last_changes": [wire.encode_event(event) for event in changes.values()],
     }
-
-

@@ -102,5 +102,3 @@ def newest_of_each(events: Iterable[Event]) -> dict[str | None, Event]:
     for event in events:
         newest.setdefault(event.key, event)
     return newest
-
-
