@@ -68,7 +68,6 @@ def test_there_are_22_operations_with_names_of_their_own():
         b"/api/2.0/mlflow/Registered-Models/get",
         b"/ajax-api/2.0/mlflow/model-registry/registered-models/get",
         b"/registered-models/get",
-        b"/",
         b"/%00",
         b"/%ff%fe",
         b"/api/2.0/mlflow/server-info",
