@@ -18,6 +18,7 @@ pytest_plugins = [
     "services.registry_server",
     "services.acceptance",
     "services.checked_inloop",
+    "services.chromium",
 ]
 
 MLFLOW = "mlflow"

@@ -7,11 +7,11 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import pytest
 
-from services.pages_browser import ORIGIN, Browser, Parsed
 from registry_core import StoreBusyError, StoreUnavailableError
 from registry_core.authors import Origin
 from registry_server import Settings
 from services.in_process import InProcessServer, memory_registry
+from services.pages_browser import ORIGIN, Browser, Parsed
 
 ODD_NAMES = (
     "plain",
@@ -428,11 +428,11 @@ def test_failures_are_pages_for_people_and_json_for_others(browser, churn, path,
     ("error", "status"),
     [(StoreBusyError("busy"), 429), (StoreUnavailableError("away"), 503), (RuntimeError("x"), 500)],
 )
-def test_a_store_that_is_away_or_busy_is_told(browser, churn, registry, monkeypatch, error, status):
+def test_a_store_that_is_away_or_busy_is_told(browser, churn, monkeypatch, error, status):
     def fail(_):
         raise error
 
-    monkeypatch.setattr(registry.store, "get_registered_model", fail)
+    monkeypatch.setattr(churn.store, "get_registered_model", fail)
     answer = browser.get("/models/churn")
     assert answer.status == status
     assert answer.headers["content-type"] == "text/html; charset=utf-8"

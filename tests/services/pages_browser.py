@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from urllib.parse import urlencode, urljoin, urlsplit
 
 import attrs
+
 from services.in_process import InProcessServer
 from services.wire_client import Answer
 

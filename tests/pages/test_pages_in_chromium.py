@@ -1,0 +1,336 @@
+"""The pages in a real browser: what it loads, who can use them, and what they keep out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import attrs
+import pytest
+
+from registry_core import Registry, open_registry
+from services.chromium import SECONDS
+from services.registry_server import RegistryServer
+
+HOSTILE = (
+    "<script>window.hacked=1</script>",
+    "<img src=x onerror=window.hacked=1>",
+    '"><svg onload=window.hacked=1>',
+    "' onmouseover='window.hacked=1",
+    "javascript:window.hacked=1",
+    "[x](javascript:window.hacked=1) ![x](http://evil.example/x.png) <javascript:window.hacked=1>",
+    "[x](data:text/html,<script>window.hacked=1</script>)",
+    "{{ 7*7 }} {% raw %} ${window.hacked=1}",
+    "</textarea></title></script><script>window.hacked=1</script>",
+    "<a href=//evil.example>x</a><iframe src=//evil.example></iframe><form action=//evil.example>",
+    "\u202egnp.exe <style>*{display:none}</style>",
+)
+"""Texts that do something in a page that does not escape them; markdown, too."""
+
+PATHS = (
+    "/",
+    "/?q=tags.team+%3D",
+    "/?q=nothing-is-called-so",
+    "/prompts",
+    "/activity",
+    "/new",
+    "/models/churn",
+    "/models/churn/history",
+    "/models/churn/settings",
+    "/models/churn/description",
+    "/models/churn/aliases",
+    "/models/churn/aliases/champion",
+    "/models/churn/versions/7",
+    "/models/churn/compare?a=5&b=7",
+    "/models/summary",
+    "/models/summary/versions/2",
+    "/models/summary/compare?a=1&b=2",
+    "/models/empty",
+    "/models/none",
+)
+
+BARRIERS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
+"""The rules of axe that pages are held to."""
+
+CARD = """Probability that a customer *leaves*.
+
+# Data
+
+- closed accounts
+
+| feature | type |
+|:--------|-----:|
+| tenure | long |
+
+[paper](https://example.com/paper) `code`
+
+    indented
+"""
+
+
+@attrs.frozen
+class Site:
+    """A server with its registry, and a browser to look at it with."""
+
+    url: str
+    registry: Registry
+    chromium: Any
+
+    def page(self, *, width: int = 1440, scheme: str = "light", scripts: bool = True) -> Any:
+        """A window of a new browser."""
+        context = self.chromium.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme=scheme,
+            java_script_enabled=scripts,
+            base_url=self.url,
+        )
+        context.set_default_timeout(SECONDS * 1000)
+        return context.new_page()
+
+
+def fill(registry: Registry, files: Path) -> None:
+    """What a team's registry looks like."""
+    ann, train = registry.acting_as("ann"), registry.acting_as("ci-train")
+    ann.create_registered_model("churn", description=CARD, tags={"team": "risk", "tier": "1"})
+    for number in range(1, 8):
+        folder = files / str(number)
+        folder.mkdir(parents=True)
+        (folder / "MLmodel").write_text(f"flavors: {number}")
+        (folder / "requirements.txt").write_text("scikit-learn==1.8.0")
+        train.create_model_version(
+            "churn",
+            source=str(folder),
+            run_id=f"9f3c{number}",
+            tags={"auc": f"0.86{number}"},
+            description=f"Week {number}.",
+        )
+    ann.set_registered_model_alias("churn", "champion", 5)
+    ann.set_registered_model_alias("churn", "champion", 7, reason="nightly")
+    ann.set_registered_model_alias("churn", "champion", 5, reason="scores too high")
+    ann.update_registered_model("churn", description=CARD + "\nMore.")
+    ann.transition_model_version_stage("churn", 5, stage="Production")
+    ann.create_registered_model("empty")
+    ann.create_registered_model("summary", tags={"mlflow.prompt.is_prompt": "true"})
+    for text in ("Summarise:\n{{text}}", "Summarise briefly:\n{{text}}\n"):
+        tags = {"mlflow.prompt.is_prompt": "true", "mlflow.prompt.text": text}
+        ann.create_model_version("summary", source="prompt-template", tags=tags)
+    for number in range(40):
+        ann.create_registered_model(f"small-{number:02d}", tags={"team": "ops"})
+
+
+@pytest.fixture(scope="module")
+def site(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    directory = tmp_path_factory.mktemp("pages")
+    store, root = f"sqlite:///{directory}/registry.db", f"file://{directory}/root"
+    with open_registry(store, artifacts=root) as registry:
+        fill(registry, directory / "files")
+        with RegistryServer(store, arguments=("--artifacts", root)) as server:
+            yield Site(server.url, registry, chromium)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (1440, "dark"), (320, "light")])
+def test_pages_have_no_barriers(site, width, scheme):
+    """Also at 320 pixels, which is what 400 % zoom makes of a screen."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = site.page(width=width, scheme=scheme)
+    for path in PATHS:
+        page.goto(path)
+        found = axe.run(page, options={"runOnly": {"type": "tag", "values": [*BARRIERS]}})
+        told = [
+            (violation["id"], [node["html"][:200] for node in violation["nodes"]][:3])
+            for violation in found.response["violations"]
+        ]
+        assert not told, (path, told)
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1024])
+def test_pages_fit_every_screen(site, width):
+    """Nobody has to scroll sideways (WCAG 1.4.10)."""
+    name = "w" * 256
+    if width == 320:
+        site.registry.create_registered_model(name, tags={"k" * 250: "v" * 500})
+        site.registry.create_model_version(name, source="s3://b/" + "b" * 400)
+        site.registry.set_registered_model_alias(name, "a" * 255, 1)
+    page = site.page(width=width)
+    for path in (*PATHS, *(f"/models/{name}{rest}" for rest in (
+        "", "/settings", "/history", "/versions/1", f"/aliases/{'a' * 255}"
+    ))):  # fmt: skip
+        page.goto(path)
+        beyond = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert beyond <= 0, (path, beyond)
+
+
+def test_pages_load_little_and_nothing_from_elsewhere(site):
+    for path in PATHS:
+        page = site.page()
+        requests, sizes, complaints = [], [], []
+        page.on("request", lambda request, into=requests: into.append(request.url))
+        page.on(
+            "requestfinished",
+            lambda request, into=sizes: into.append(request.sizes()["responseBodySize"]),
+        )
+        page.on("console", lambda message, into=complaints: into.append(message.text))
+        page.goto(path, wait_until="networkidle")
+        wanted = [url for url in requests if not url.startswith("data:")]
+        assert len(wanted) <= 3, wanted
+        assert all(url.startswith(site.url + "/") for url in wanted)
+        assert sum(sizes) <= 40_000
+        complaints = [text for text in complaints if "404" not in text]
+        assert not complaints, (path, complaints)
+        page.context.close()
+
+
+def test_nothing_that_people_write_is_executed(site):
+    """In every field that a page shows, and in every place that shows it."""
+    for number, text in enumerate(HOSTILE):
+        name = text.replace("/", "\u2215").replace(":", "\ua789")[:200]
+        author = site.registry.acting_as(text, reason=text)
+        author.create_registered_model(name, description=text, tags={"k": text})
+        author.create_model_version(
+            name, source="s3://b/1", run_id=text, description=text, user_id=text,
+            tags={"k": text, "mlflow.prompt.text": text} if number % 2 else {"k": text},
+            run_link="https://example.com/x" if number % 2 else "javascript:window.hacked=1",
+        )  # fmt: skip
+        author.create_model_version(name, source="s3://b/2", tags={"k": "v"})
+        author.set_registered_model_alias(name, "champion", 1)
+        author.set_registered_model_alias(name, "champion", 2)
+        author.update_registered_model(name, description=text + text)
+        page = site.page()
+        asked, dialogs = [], []
+        page.on("request", lambda request, into=asked: into.append(request.url))
+        page.on("dialog", lambda dialog, into=dialogs: (into.append(1), dialog.dismiss()))
+        base = f"/models/{quote(name, safe='')}"
+        for path in (
+            "/", "/activity", f"/?q={quote(text)}", f"/models/{quote(text, safe='')}", base,
+            f"{base}/history?by={quote(text)}", f"{base}/settings", f"{base}/description",
+            f"{base}/aliases/champion", f"{base}/versions/1", f"{base}/compare?a=1&b=2",
+            f"{base}/aliases?to={quote(text)}&alias={quote(text)}",
+            f"{base}/aliases/champion?to={quote(text)}", f"{base}?q={quote(text)}",
+        ):  # fmt: skip
+            page.goto(path)
+            assert page.evaluate("window.hacked") is None, (text, path)
+            odd = page.locator(
+                "iframe, img, svg, object, embed, [onerror], [onload], [onmouseover]"
+            )
+            assert odd.count() == 0, (text, path)
+            for link in page.locator("a[href]").all():
+                target = link.evaluate("link => link.href")
+                assert target.startswith(("http://", "https://", "mailto:")), target
+        assert not dialogs
+        assert all(url.startswith((site.url, "data:image/svg")) for url in asked), asked
+        page.context.close()
+
+
+def test_alias_is_moved_by_the_keyboard_alone(site):
+    site.registry.create_registered_model("keys")
+    for number in (1, 2):
+        site.registry.create_model_version("keys", source=f"s3://b/{number}")
+    site.registry.set_registered_model_alias("keys", "champion", 1)
+    page = site.page()
+    page.goto("/")
+    page.keyboard.press("/")
+    page.keyboard.type("keys")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/?q=keys")
+    tab_to(page, "keys")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/models/keys")
+    tab_to(page, "move champion")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/aliases/champion")
+    tab_to(page, "To version")
+    page.keyboard.type("2")
+    page.keyboard.press("Tab")
+    page.keyboard.type("by hand")
+    tab_to(page, "Move champion")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/models/keys")
+    assert "champion now points at version 2" in page.inner_text("main")
+    assert next(site.registry.history("keys")).reason == "by hand"
+
+
+def tab_to(page: Any, name: str) -> None:
+    """Presses Tab until what has that name has the focus, which can be seen."""
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        focused = page.evaluate(
+            "[document.activeElement.labels?.[0]?.innerText || document.activeElement.textContent,"
+            " getComputedStyle(document.activeElement).outlineStyle]"
+        )
+        if " ".join(focused[0].split()) == name:
+            assert focused[1] != "none", f"the focus on {name} cannot be seen"
+            return
+    raise AssertionError(f"no way to {name} by the keyboard")
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without"])
+def test_journey_of_somebody_who_repairs_a_deployment(site, scripts):
+    """Find by tag, compare, move against the expectation, lose a race, roll back, share."""
+    name = f"repair-{scripts}".lower()
+    registry = site.registry
+    registry.create_registered_model(name, tags={"team": f"t{scripts}"})
+    for number in (1, 2, 3):
+        registry.create_model_version(name, source=f"s3://b/{number}", tags={"auc": f"0.{number}"})
+    registry.set_registered_model_alias(name, "champion", 1)
+    page = site.page(scripts=scripts)
+    page.goto("/?q=repair")
+    page.get_by_role("link", name=f"team: t{scripts}").click()
+    assert f"tags.team+%3D+%27t{scripts}%27" in page.url
+    page.get_by_role("link", name=name, exact=True).click()
+    page.get_by_role("link", name="Compare").click()
+    assert "0.3" in page.inner_text("table")
+    page.get_by_role("link", name="Only differences").click()
+    page.go_back()
+    page.get_by_label("Version", exact=True).fill("1")
+    page.get_by_role("button", name="Compare").click()
+    assert "a=1&b=3" in page.url
+    page.goto(f"/models/{name}/versions/3")
+    page.get_by_role("link", name="Move an alias here").click()
+    page.get_by_role("link", name="Move champion to 3").click()
+    registry.set_registered_model_alias(name, "champion", 2)
+    page.get_by_role("button", name="Move champion").click()
+    assert "is 2 and not 1" in page.inner_text("[role=alert]")
+    assert registry.get_registered_model(name).aliases == {"champion": 2}
+    page.get_by_label("Reason").first.fill("I know")
+    page.get_by_role("button", name="Move champion").click()
+    assert "champion now points at version 3, and no longer at 2" in page.inner_text("main")
+    assert registry.get_registered_model(name).aliases == {"champion": 3}
+    page.get_by_role("link", name="champion", exact=True).first.click()
+    page.get_by_role("button", name="Back to version 2").click()
+    assert registry.get_registered_model(name).aliases == {"champion": 2}
+    page.get_by_role("link", name="History").click()
+    page.get_by_label("Alias").select_option("champion")
+    if not scripts:
+        page.get_by_role("button", name="Show").click()
+    page.wait_for_url("**alias=champion**")
+    assert "“I know”" in page.inner_text("ol")
+    assert page.locator("ol.time > li").count() == 4
+
+
+def test_copy_copies_what_stands_there(site):
+    page = site.page()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto("/models/churn/versions/7")
+    page.locator(".copy").first.hover()
+    page.get_by_role("button", name="Copy").first.click()
+    page.get_by_text("Copied").wait_for()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == 'mlflow.pyfunc.load_model("models:/churn/7")'
+
+
+def test_file_of_a_version_is_downloaded_and_never_opened(site):
+    page = site.page()
+    page.goto("/models/churn/versions/7")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="MLmodel").click()
+    assert Path(download.value.path()).read_text() == "flavors: 7"
+
+
+def test_pages_cannot_be_framed(site):
+    page = site.page()
+    page.set_content(f"<iframe src='{site.url}/models/churn'></iframe>")
+    frame = page.frames[-1]
+    frame.wait_for_load_state()
+    assert "churn" not in frame.content()
