@@ -49,6 +49,7 @@ LONGEST_FIRST = (
     "tests/artifacts/test_artifact_immutability.py",
     "tests/cli/test_cli_terminal.py",
     "tests/hostile/test_hostile.py",
+    "tests/pages/test_pages_in_chromium.py",
     "tests/migrations/test_migrations.py",
 )
 """Files that take 20 seconds or more. Begun at the end, one would keep a single process busy."""

@@ -134,11 +134,15 @@ def site(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
 def test_pages_have_no_barriers(site, width, scheme):
     """Also at 320 pixels, which is what 400 % zoom makes of a screen."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    only = {"type": "tag", "values": [*BARRIERS]}
+    if scheme == "dark":
+        # All else is as in the light.
+        only = {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}
     page = site.page(width=width, scheme=scheme)
     told = []
     for path in PATHS:
         page.goto(path)
-        found = axe.run(page, options={"runOnly": {"type": "tag", "values": [*BARRIERS]}})
+        found = axe.run(page, options={"runOnly": only})
         told += [
             (path, violation["id"], [node["html"][:200] for node in violation["nodes"]][:3])
             for violation in found.response["violations"]
@@ -173,7 +177,7 @@ def test_pages_load_little_and_nothing_from_elsewhere(site):
             lambda request, into=sizes: into.append(request.sizes()["responseBodySize"]),
         )
         page.on("console", lambda message, into=complaints: into.append(message.text))
-        page.goto(path, wait_until="networkidle")
+        page.goto(path)
         wanted = [url for url in requests if not url.startswith("data:")]
         assert len(wanted) <= 3, wanted
         assert all(url.startswith(site.url + "/") for url in wanted)
@@ -210,14 +214,13 @@ def test_nothing_that_people_write_is_executed(site):
             f"{base}/aliases?to={quote(text)}&alias={quote(text)}",
             f"{base}/aliases/champion?to={quote(text)}", f"{base}?q={quote(text)}",
         ):  # fmt: skip
-            page.goto(path)
+            page.goto(path, wait_until="domcontentloaded")
             assert page.evaluate("window.hacked") is None, (text, path)
             odd = page.locator(
                 "iframe, img, svg, object, embed, [onerror], [onload], [onmouseover]"
             )
             assert odd.count() == 0, (text, path)
-            for link in page.locator("a[href]").all():
-                target = link.evaluate("link => link.href")
+            for target in page.evaluate("[...document.links].map(link => link.href)"):
                 assert target.startswith(("http://", "https://", "mailto:")), target
         assert not dialogs
         assert all(url.startswith((site.url, "data:image/svg")) for url in asked), asked

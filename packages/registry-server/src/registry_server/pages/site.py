@@ -151,6 +151,7 @@ class Site:
             return self._refused(route, given, request, error)
         assert isinstance(done, Redirect), "a form leads to a page"
         outages.end()
+        models.forget_counts()
         headers: Headers = ()
         if done.notice:
             headers = (answers.notice_cookie(done.notice, is_secure=self._is_secure),)

@@ -64,8 +64,16 @@ class _Counts:
             made = self._made[key] = time.monotonic(), _counted(registry, wanted)
         return made[1]
 
+    def forget(self) -> None:
+        self._made.clear()
+
 
 _counts = _Counts()
+
+
+def forget_counts() -> None:
+    """Counts anew from now on: a form has changed what there is, and whoever sent it looks."""
+    _counts.forget()
 
 
 def _counted(registry: Registry, wanted: Filter) -> Count:
