@@ -21,6 +21,7 @@ from registry_core.models import (
     WebhookChanges,
     WebhookEntity,
     WebhookEvent,
+    WebhookStatus,
 )
 from registry_core.store import Store
 from registry_core.stores.s3.event_log import INLINE_MAX_EVENTS
@@ -31,7 +32,7 @@ LARGE = "Grüße\n" * 2_000
 
 
 def furnish(store: Store, name: str) -> None:
-    """A model with versions, tags, aliases and large texts, and a webhook."""
+    """A model with versions, tags, aliases and large texts, and a webhook that is told nothing."""
     store.create_registered_model(NewRegisteredModel(name=name, tags={"team": "a", "card": LARGE}))
     store.create_model_version(NewModelVersion(name=name, source="s3://b/1"))
     store.create_model_version(
@@ -51,6 +52,7 @@ def furnish(store: Store, name: str) -> None:
             webhook_id=name,
             name="hook",
             url="https://example.com",
+            status=WebhookStatus.DISABLED,
             events=(WebhookEvent(WebhookEntity.REGISTERED_MODEL, WebhookAction.CREATED),),
         )
     )
@@ -213,5 +215,5 @@ MUTATIONS: dict[str, Mutation] = {
     "update webhook": Mutation(
         lambda s, n: s.update_webhook(n, WebhookChanges(name="other")), 1, 1
     ),
-    "delete webhook": Mutation(lambda s, n: s.delete_webhook(n), 1, 1),
+    "delete webhook": Mutation(lambda s, n: s.delete_webhook(n), 1, 1, lists=2),
 }

@@ -53,9 +53,12 @@ class Queueing:
         self._active: tuple[Webhook, ...] = ()
         self._until = float("-inf")
 
-    def forget_webhooks(self) -> None:
-        """Look for webhooks before the next change: this process has changed one."""
-        self._until = float("-inf")
+    def note(self, webhook_id: str, webhook: Webhook | None) -> None:
+        """Know at once what this process has made of a webhook; None if it has deleted it."""
+        with self._lock:
+            others = (each for each in self._active if each.webhook_id != webhook_id)
+            is_active = webhook is not None and webhook.status is WebhookStatus.ACTIVE
+            self._active = (*others, webhook) if webhook and is_active else tuple(others)
 
     def remember(self, webhooks: Iterable[Webhook]) -> None:
         """Remember all webhooks, as somebody has just read them."""

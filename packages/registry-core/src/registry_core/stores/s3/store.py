@@ -149,7 +149,7 @@ class S3Store:
         """See `Store`."""
         self._bucket.ready_to_write()
         created = self._webhooks.create(new)
-        self._queueing.forget_webhooks()
+        self._queueing.note(new.webhook_id, created)
         return created
 
     def get_webhook(self, webhook_id: str) -> Webhook:
@@ -168,7 +168,7 @@ class S3Store:
         """See `Store`."""
         self._bucket.ready_to_write()
         changed = self._webhooks.update(webhook_id, changes)
-        self._queueing.forget_webhooks()
+        self._queueing.note(webhook_id, changed)
         if changes.status is WebhookStatus.DISABLED:
             self._outbox.forget_queued(webhook_id)
         return changed
@@ -177,7 +177,7 @@ class S3Store:
         """See `Store`."""
         self._bucket.ready_to_write()
         self._webhooks.delete(webhook_id)
-        self._queueing.forget_webhooks()
+        self._queueing.note(webhook_id, None)
         self._outbox.forget(webhook_id)
 
     def outbox(self) -> Outbox:
