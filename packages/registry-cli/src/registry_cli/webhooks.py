@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,7 @@ def _secret(_: click.Context, __: click.Parameter, value: str | None) -> str | N
     if value is None:
         return None
     try:
-        text = click.get_text_stream("stdin").read() if value == "-" else Path(value).read_text()
+        text = sys.stdin.read() if value == "-" else Path(value).read_text()
     except (OSError, UnicodeError) as error:
         raise click.BadParameter(f"The secret cannot be read: {error}") from None
     return text.rstrip("\r\n")

@@ -82,7 +82,16 @@ class S3Outbox:
         """See `Outbox`. One LIST per thousand, one GET per new delivery, a GET and a PUT each."""
         until = self._clock() + round(lease_seconds * 1000)
         taken: list[QueuedDelivery] = []
+        are_removed = True
+        while are_removed and not taken:
+            # What was queued in vain is removed, and what comes after it is looked at.
+            are_removed = self._take(webhook_id, limit, until, taken)
+        return taken
+
+    def _take(self, webhook_id: str, limit: int, until: int, taken: list[QueuedDelivery]) -> bool:
+        """Take what is ready; whether something was found that goes."""
         ready, is_torn = self._ready(webhook_id)
+        are_removed = False
         for found in ready:
             if is_torn and not self._is_first(found):
                 continue
@@ -94,9 +103,10 @@ class S3Outbox:
                         taken.append(leased)
                 case _Verdict.NOT_MADE:
                     self._remove(found.key)
+                    are_removed = True
             if len(taken) == limit:
                 break
-        return taken
+        return are_removed
 
     def done(self, delivery: QueuedDelivery) -> None:
         """See `Outbox`. One DELETE, whoever has it by now: it was delivered."""
@@ -181,15 +191,14 @@ class S3Outbox:
         for each in listed:
             first.setdefault(each.key.removeprefix(prefix).partition("/")[0], each)
         self._forget_gone(prefix, {each.key for each in listed})
-        loaded = self._pool.map(self._look, first.values())
-        ready = []
-        for each in loaded:
-            if each is None:
+        ready: list[_Found] = []
+        for found in self._pool.map(self._look, first.values()):
+            if found is None:
                 continue
-            if each.stored.delivery.problem is not None:
-                self._bury(each)  # Somebody has died over it.
-            elif each.stored.delivery.due <= now:
-                ready.append(each)
+            if found.stored.delivery.problem is not None:
+                self._bury(found)  # Somebody has died over it.
+            elif found.stored.delivery.due <= now:
+                ready.append(found)
         return sorted(ready, key=lambda each: _age(each.stored.delivery)), is_torn
 
     def _is_first(self, found: _Found) -> bool:
