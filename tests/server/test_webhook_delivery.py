@@ -22,7 +22,8 @@ from registry_core.stores.memory import MemoryStore
 from registry_core.webhooks import SecretBox, UrlPolicy, Webhooks, events
 from registry_server.webhooks import delivery as module
 from registry_server.webhooks import outbox
-from registry_server.webhooks.delivery import Deliveries, Retries
+from registry_server.webhooks.attempts import Retries
+from registry_server.webhooks.delivery import Deliveries
 from registry_server.webhooks.sender import Sender
 from services.receivers import Receiver, Script, raw_receiver
 

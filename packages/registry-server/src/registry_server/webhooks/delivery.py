@@ -13,48 +13,36 @@ the process that the request went to, like on MLflow (contract 6.3).
 from __future__ import annotations
 
 import contextlib
-import email.utils
-import http.client
-import json
 import logging
 import queue
-import random
-import ssl
 import threading
 import time
-import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 import attrs
 
 from registry_core.authors import Author
-from registry_core.backoff import Backoff
 from registry_core.changes import Change
 from registry_core.errors import NotFoundError, RegistryError
 from registry_core.models import Webhook, WebhookEvent
 from registry_core.webhooks import (
     SAMPLES,
     Notification,
-    UnresolvedHostError,
     Webhooks,
     notification_of,
-    sign,
 )
 from registry_core.wire.webhooks import TestResult
+from registry_server.webhooks.attempts import ACCEPTED, REDIRECTS, Delivery, Retries, body_of
 from registry_server.webhooks.outbox import Outbox, OutboxFullError
-from registry_server.webhooks.sender import BlockedAddressError, ReceiverResponse, Sender
+from registry_server.webhooks.sender import ReceiverResponse, Sender
 
 _logger = logging.getLogger(__name__)
 
 NOTIFICATIONS_PENDING = 10_000
 """Notifications that may wait to be looked into; further ones are dropped and logged."""
-
-_RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
-_ACCEPTED = range(200, 300)
-_REDIRECTS = range(300, 400)
 
 TEST_LIFETIME_SECONDS = 60.0
 """As `Retries.lifetime_seconds`, for a test delivery: a client waits for it, and MLflow's client
@@ -71,123 +59,6 @@ class TestsUnderWayError(Exception):
     """So many test deliveries wait for their receivers that one more has to come back later."""
 
     __test__ = False  # nothing that pytest should collect
-
-
-@attrs.frozen(kw_only=True)
-class Retries:
-    """When a delivery that failed is tried again (contract 6.3)."""
-
-    most: int = 3
-    backoff_seconds: float = 1.0
-    """The first pause; each is twice the one before."""
-    backoff_max_seconds: float = 60.0
-    jitter_seconds: float = 1.0
-    """Added to a pause at random, so that many deliveries do not return at once."""
-    lifetime_seconds: float = 900.0
-    """After the first attempt; a receiver that asks for more patience loses the delivery."""
-
-    def pause(self, failures: int, retry_after: str | None) -> float:
-        """Seconds to wait after so many failures; a receiver may ask for its own pause."""
-        requested = _seconds(retry_after) if retry_after else None
-        if requested is not None:
-            return requested
-        # Receivers know MLflow's rule: the whole ceiling, and jitter on top of it.
-        backoff = Backoff(
-            first_seconds=self.backoff_seconds, longest_seconds=self.backoff_max_seconds
-        )
-        jitter = random.uniform(0, self.jitter_seconds)  # noqa: S311 spreads load, guards nothing
-        return backoff.ceiling(failures) + jitter
-
-
-def _seconds(retry_after: str) -> float | None:
-    """The value of a Retry-After header, a number of seconds or a date; None for neither."""
-    if retry_after.isascii() and retry_after.isdecimal():
-        return float(retry_after)
-    try:
-        date = email.utils.parsedate_to_datetime(retry_after)
-        return max(0.0, (date - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError, OverflowError):
-        return None
-
-
-@attrs.define(eq=False, kw_only=True)
-class Delivery:
-    """One body on its way to one webhook. Retries repeat id, timestamp and signature."""
-
-    webhook: Webhook
-    body: bytes
-    retries: Retries
-    delivery_id: str = attrs.field(factory=lambda: str(uuid.uuid4()))
-    timestamp: str = attrs.field(factory=lambda: str(int(time.time())))
-    failures: int = 0
-    age_seconds: float = 0.0
-    """Since the first attempt, which another process may have made."""
-    outcome: ReceiverResponse | Exception | None = None
-    _end: float | None = attrs.field(default=None, init=False)
-
-    def attempt(self, sender: Sender, webhooks: Webhooks) -> float | None:
-        """Try once; return the seconds to wait before the next try, or None at the end."""
-        if self._end is None:
-            self._end = time.monotonic() + self.retries.lifetime_seconds - self.age_seconds
-        retry_after = None
-        try:
-            answer = sender.post(self.webhook.url, self.body, self._headers(webhooks))
-        except (RegistryError, OSError, http.client.HTTPException) as error:
-            self.outcome = error
-            passing = _is_passing(error)
-        else:
-            self.outcome = answer
-            passing = answer.status in _RETRIED_STATUSES
-            retry_after = answer.retry_after
-        return self._again(retry_after, self._end) if passing else None
-
-    def _again(self, retry_after: str | None, end: float) -> float | None:
-        self.failures += 1
-        if self.failures > self.retries.most:
-            return None
-        pause = self.retries.pause(self.failures, retry_after)
-        return pause if time.monotonic() + pause < end else None
-
-    def _headers(self, webhooks: Webhooks) -> Mapping[str, str]:
-        headers = {
-            "Content-Type": "application/json",
-            "User-Agent": "registry-server",
-            "X-MLflow-Delivery-Id": self.delivery_id,
-            "X-MLflow-Timestamp": self.timestamp,
-        }
-        secret = webhooks.signing_secret(self.webhook)
-        if secret:
-            headers["X-MLflow-Signature"] = sign(
-                secret, delivery_id=self.delivery_id, timestamp=self.timestamp, body=self.body
-            )
-        return headers
-
-    def problem(self) -> str | None:
-        """What went wrong in the last attempt, if anything."""
-        if isinstance(self.outcome, ReceiverResponse):
-            if self.outcome.status in _REDIRECTS:
-                return f"status {self.outcome.status}: redirects are not followed"
-            return None if self.outcome.status in _ACCEPTED else f"status {self.outcome.status}"
-        return repr(self.outcome)
-
-
-def _is_passing(error: Exception) -> bool:
-    """Whether the same request may succeed a little later."""
-    if isinstance(error, RegistryError):
-        return isinstance(error, UnresolvedHostError)
-    return not isinstance(error, BlockedAddressError | ssl.SSLCertVerificationError)
-
-
-def body_of(event: WebhookEvent, timestamp: str, data: Mapping[str, object]) -> bytes:
-    """Return what a receiver gets of an event (contract 6.3)."""
-    payload = {"entity": event.entity, "action": event.action, "timestamp": timestamp, "data": data}
-    return json.dumps(payload).encode()
-
-
-def moment(milliseconds: int) -> str:
-    """A time in milliseconds since the epoch, as bodies have it."""
-    since_epoch = timedelta(milliseconds=milliseconds)
-    return (datetime.fromtimestamp(0, UTC) + since_epoch).isoformat(timespec="microseconds")
 
 
 def _now() -> str:
@@ -454,8 +325,8 @@ def _test_result(delivery: Delivery) -> TestResult:
     if not isinstance(answer, ReceiverResponse):
         return TestResult(success=False, error_message=f"Failed to test webhook: {answer!r}")
     return TestResult(
-        success=answer.status in _ACCEPTED,
+        success=answer.status in ACCEPTED,
         response_status=answer.status,
         response_body=answer.body,
-        error_message=delivery.problem() if answer.status in _REDIRECTS else None,
+        error_message=delivery.problem() if answer.status in REDIRECTS else None,
     )

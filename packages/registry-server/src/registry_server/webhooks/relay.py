@@ -28,7 +28,8 @@ from registry_core.models import Webhook
 from registry_core.outbox import TOPICS, QueuedDelivery
 from registry_core.outbox import Outbox as StoredOutbox
 from registry_core.webhooks import notification_of, notification_of_event
-from registry_server.webhooks.delivery import Deliveries, Delivery, body_of, moment
+from registry_server.webhooks.attempts import Delivery, body_of, moment
+from registry_server.webhooks.delivery import Deliveries
 from registry_server.webhooks.outbox import OutboxFullError
 
 _logger = logging.getLogger(__name__)

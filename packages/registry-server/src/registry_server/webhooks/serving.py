@@ -7,7 +7,8 @@ from registry_core.outbox import outbox_of
 from registry_core.webhooks import SecretBox, UrlPolicy, Webhooks
 from registry_server.http.parts import Part
 from registry_server.process.settings import Settings
-from registry_server.webhooks.delivery import Deliveries, Retries
+from registry_server.webhooks.attempts import Retries
+from registry_server.webhooks.delivery import Deliveries
 from registry_server.webhooks.operations import SCHEMAS, Handlers, webhook_operations
 from registry_server.webhooks.outbox import Outbox
 from registry_server.webhooks.relay import Relay

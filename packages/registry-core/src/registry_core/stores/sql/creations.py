@@ -91,22 +91,7 @@ def creating_versions() -> dict[str, ClauseElement]:
     Strategy: the number comes from a counter on the model's row, taken under that row's lock, so
     that any number of writers get 1..N without a gap and without a retry.
     """
-    model = registered_models
-    take = (
-        update(model)
-        .where(model.c.name == param("name"), waits_for_locks_briefly())
-        .values(
-            next_version=model.c.next_version + _ONE,
-            last_event=model.c.last_event + _ONE,
-            last_updated_time=param("creation_time"),
-        )
-        .returning(
-            model.c.name,
-            (model.c.next_version - _ONE).label("version"),
-            model.c.model_id,
-            model.c.last_event,
-        )
-    )
+    take = _taking_number()
     names = ["name", "version", *_NEW_VERSION]
     values = [given(name) for name in _NEW_VERSION]
     taken = take.cte("taken")
@@ -138,6 +123,26 @@ def creating_versions() -> dict[str, ClauseElement]:
             tagged.cte("tagged"), event.cte("event"), queueing(taken).cte("queued")
         ),
     }
+
+
+def _taking_number() -> Any:
+    """Take the number of a model's next version, and that of the event of its creation."""
+    model = registered_models
+    return (
+        update(model)
+        .where(model.c.name == param("name"), waits_for_locks_briefly())
+        .values(
+            next_version=model.c.next_version + _ONE,
+            last_event=model.c.last_event + _ONE,
+            last_updated_time=param("creation_time"),
+        )
+        .returning(
+            model.c.name,
+            (model.c.next_version - _ONE).label("version"),
+            model.c.model_id,
+            model.c.last_event,
+        )
+    )
 
 
 def operations() -> dict[str, ClauseElement]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import attrs
+
 from registry_core import validation
 from registry_core.authors import Author
 from registry_core.changes import (
@@ -20,6 +22,7 @@ from registry_core.errors import (
     RegisteredModelNotFoundError,
     RegistryError,
 )
+from registry_core.history import Effect
 from registry_core.stores.sql import events, outbox, rows
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.driver import Connection, Values
@@ -32,6 +35,21 @@ from registry_core.stores.sql.makers.base import (
     key_of,
     missing_error,
 )
+from registry_core.stores.sql.results import Row
+
+
+@attrs.frozen(kw_only=True)
+class _Part:
+    """What sets one kind of tag or alias, and why it may be refused."""
+
+    put: Statement
+    at_once: Statement
+    """It sets the part and notes the event; see `parts`."""
+    get: Statement
+    owner: Statement
+    missing: Callable[[], RegistryError]
+    """The error where there is no owner."""
+    too_many: Callable[[], RegistryError]
 
 
 class PartMaker(Maker):
@@ -43,10 +61,14 @@ class PartMaker(Maker):
             change,
             by,
             key_of(change) | {"alias": change.alias},
-            sql=(self._sql.set_alias, self._sql.set_alias_at_once, self._sql.get_alias),
-            owner=self._sql.version_exists,
-            missing=lambda: ModelVersionNotFoundError(change.name, change.version),
-            too_many=validation.too_many_aliases,
+            _Part(
+                put=self._sql.set_alias,
+                at_once=self._sql.set_alias_at_once,
+                get=self._sql.get_alias,
+                owner=self._sql.version_exists,
+                missing=lambda: ModelVersionNotFoundError(change.name, change.version),
+                too_many=validation.too_many_aliases,
+            ),
         )
 
     def set_model_tag(self, change: SetModelTag, by: Author) -> None:
@@ -56,10 +78,14 @@ class PartMaker(Maker):
             change,
             by,
             {"name": change.name} | rows.tag_to_set(change.key, change.value),
-            sql=(sql.set_model_tag, sql.set_model_tag_at_once, sql.get_model_tag),
-            owner=sql.model_exists,
-            missing=lambda: RegisteredModelNotFoundError(change.name),
-            too_many=validation.too_many_tags,
+            _Part(
+                put=sql.set_model_tag,
+                at_once=sql.set_model_tag_at_once,
+                get=sql.get_model_tag,
+                owner=sql.model_exists,
+                missing=lambda: RegisteredModelNotFoundError(change.name),
+                too_many=validation.too_many_tags,
+            ),
         )
 
     def set_version_tag(self, change: SetVersionTag, by: Author) -> None:
@@ -69,10 +95,14 @@ class PartMaker(Maker):
             change,
             by,
             key_of(change) | rows.tag_to_set(change.key, change.value),
-            sql=(sql.set_version_tag, sql.set_version_tag_at_once, sql.get_version_tag),
-            owner=sql.version_exists,
-            missing=lambda: ModelVersionNotFoundError(change.name, change.version),
-            too_many=validation.too_many_tags,
+            _Part(
+                put=sql.set_version_tag,
+                at_once=sql.set_version_tag_at_once,
+                get=sql.get_version_tag,
+                owner=sql.version_exists,
+                missing=lambda: ModelVersionNotFoundError(change.name, change.version),
+                too_many=validation.too_many_tags,
+            ),
         )
 
     def _put_part(
@@ -80,49 +110,49 @@ class PartMaker(Maker):
         change: SetAlias | SetModelTag | SetVersionTag,
         by: Author,
         values: dict[str, Any],
-        *,
-        sql: tuple[Statement, Statement, Statement],
-        owner: Statement,
-        missing: Callable[[], RegistryError],
-        too_many: Callable[[], RegistryError],
+        part: _Part,
     ) -> None:
         """Set a tag or alias, where its owner has room for it.
 
         Strategy: without a lock, those who set parts of one owner at the same moment do not see
         each other's. So one statement does it while the owner has less than half of what it may
-        have: so many do not meet in one moment. Nearer to the limit, where something is required,
-        and where nothing changes, the model's row is locked before anything is read.
+        have: so many do not meet in one moment. Nearer to the limit, and where something is
+        required, the model's row is locked before anything is read.
         """
-        put, at_once, get = sql
-        now = self._clock()
-        effect = change.effect(None)  # What it was before is said by the event before it.
-        room = values | rows.room()
+        # What it was before is said by the event before it.
+        effect, now, room = change.effect(None), self._clock(), values | rows.room()
+        told = outbox.values_of(change)
 
         def put_in_turn(connection: Connection) -> bool:
-            self._begin(connection, change, owner, room, missing)
-            if connection.run(put, room):
+            self._begin(connection, change, part.owner, room, part.missing)
+            if connection.run(part.put, room):
                 noted = self._note(connection, change.name, [effect], by, now)
-                self._queue(connection, noted, outbox.values_of(change))
+                self._queue(connection, noted, told)
                 return True
-            current = connection.run(get, room)
-            if not current or current[0][0] != effect.after:
-                raise too_many() if connection.run(owner, room) else missing()
+            if not _is_so(connection.run(part.get, room), effect):
+                raise part.too_many() if connection.run(part.owner, room) else part.missing()
             return False
 
+        has_changed: bool | None = None
         try:
             if self._database.driver.writes_at_once and not change.requires:
-                event = events.event_values(effect, by, now) | outbox.values_of(change)
-                if self._wrote(at_once, values | rows.room(half=True) | event):
-                    return
-                # Mostly it is as it should be, which one look without a lock can tell.
-                current = self._database.read(get, room)
-                if current and current[0][0] == effect.after:
-                    self._unchanged(change)
-                    return
-            if not self._database.transaction(put_in_turn, model=change.name):
-                self._unchanged(change)
+                event = events.event_values(effect, by, now) | told
+                has_changed = self._put_at_once(part, values, event, effect)
+            if has_changed is None:
+                has_changed = self._database.transaction(put_in_turn, model=change.name)
         except MissingParentError as error:
-            raise missing() from error
+            raise part.missing() from error
+        if not has_changed:
+            self._unchanged(change)
+
+    def _put_at_once(
+        self, part: _Part, values: dict[str, Any], event: dict[str, Any], effect: Effect
+    ) -> bool | None:
+        """Whether one statement has set the part; None where that cannot be said."""
+        if self._wrote(part.at_once, values | rows.room(half=True) | event):
+            return True
+        # Mostly it is as it should be, which one look without a lock can tell.
+        return False if _is_so(self._database.read(part.get, values), effect) else None
 
     def delete_alias(self, change: DeleteAlias, by: Author) -> None:
         """See `Making`."""
@@ -180,3 +210,8 @@ class PartMaker(Maker):
             return bool(self._database.write(at_once, values))
         except ChangedMeanwhileError:
             return False
+
+
+def _is_so(rows: list[Row], effect: Effect) -> bool:
+    """Whether a tag or alias that was read is what the change would make of it."""
+    return bool(rows) and rows[0][0] == effect.after
