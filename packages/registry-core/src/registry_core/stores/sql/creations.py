@@ -23,7 +23,7 @@ from registry_core.stores.sql.compiling import (
 )
 from registry_core.stores.sql.driver import Insert
 from registry_core.stores.sql.events import noted_as
-from registry_core.stores.sql.outbox import queueing, somebody_listens
+from registry_core.stores.sql.outbox import AT_ONCE, queued, somebody_listens, unheard
 from registry_core.stores.sql.parts import TAG_VALUE
 from registry_core.stores.sql.tables import (
     applied_operations,
@@ -43,14 +43,28 @@ _NEW_VERSION = tuple(
     column.name for column in model_versions.c if column.name not in ("name", "version")
 )
 
+_VERSION_TAGS = ["name", "version", "last_updated_time", "key", *TAG_VALUE]
+
 _ONE: ColumnElement[int] = literal_column("1")
 
 
 def creating_models(insert_into: Insert) -> dict[str, ClauseElement]:
     """The two steps of creating a model, and PostgreSQL's way to take them at once."""
+    tags = ["name", "key", *TAG_VALUE]
+    return {
+        "create_model": _create_model(insert_into).returning(somebody_listens()),
+        "create_model_tags": insert(registered_model_tags).from_select(
+            tags, select(given("name"), *given_tags()), include_defaults=False
+        ),
+        **_model_at_once(insert_into, tags, told=False),
+        **_model_at_once(insert_into, tags, told=True),
+    }
+
+
+def _create_model(insert_into: Insert, *conditions: ColumnElement[bool]) -> Any:
+    """The first step. A name that is taken gives no row, and no failed transaction either."""
     model = registered_models
-    # A name that is taken gives no row, and no failed transaction either.
-    create = (
+    return (
         insert_into(model)
         .from_select(
             [*_NEW_MODEL, *_TIMES, "next_version", "last_event"],
@@ -59,28 +73,25 @@ def creating_models(insert_into: Insert) -> dict[str, ClauseElement]:
                 *(param("now").label(name) for name in _TIMES),
                 _ONE.label("next_version"),
                 _ONE.label("last_event"),
-            ).where(waits_for_locks_briefly()),
+            ).where(*conditions, waits_for_locks_briefly()),
             include_defaults=False,
         )
         .on_conflict_do_nothing(index_elements=["name"])
         .returning(model.c.name, model.c.model_id, model.c.last_event)
     )
-    created = create.cte("created")
-    tags = ["name", "key", *TAG_VALUE]
+
+
+def _model_at_once(insert_into: Insert, tags: list[str], *, told: bool) -> dict[str, ClauseElement]:
+    created = _create_model(insert_into, *unheard(told=told)).cte("created")
     tagged = insert(registered_model_tags).from_select(
         tags, select(created.c.name, *given_tags()), include_defaults=False
     )
-    event = noted_as(select(created.c.model_id, created.c.last_event, created.c.name))
+    event = noted_as(select(created.c.model_id, created.c.last_event, created.c.name)).cte("event")
+    end = AT_ONCE[told]
     return {
-        "create_model": create.returning(somebody_listens()),
-        "create_model_tags": insert(registered_model_tags).from_select(
-            tags, select(given("name"), *given_tags()), include_defaults=False
-        ),
-        "create_model_at_once": _noted(created).add_cte(
-            event.cte("event"), queueing(created).cte("queued")
-        ),
-        "create_tagged_model_at_once": _noted(created).add_cte(
-            tagged.cte("tagged"), event.cte("event"), queueing(created).cte("queued")
+        f"create_model_{end}": queued(_noted(created).add_cte(event), created, told=told),
+        f"create_tagged_model_{end}": queued(
+            _noted(created).add_cte(tagged.cte("tagged"), event), created, told=told
         ),
     }
 
@@ -91,46 +102,26 @@ def creating_versions() -> dict[str, ClauseElement]:
     Strategy: the number comes from a counter on the model's row, taken under that row's lock, so
     that any number of writers get 1..N without a gap and without a retry.
     """
-    take = _taking_number()
     names = ["name", "version", *_NEW_VERSION]
-    values = [given(name) for name in _NEW_VERSION]
-    taken = take.cte("taken")
-    created = (
-        insert(model_versions)
-        .from_select(names, select(taken.c.name, taken.c.version, *values), include_defaults=False)
-        .returning(model_versions.c.name, model_versions.c.version)
-        .cte("created")
-    )
-    tags = ["name", "version", "last_updated_time", "key", *TAG_VALUE]
     time = given("last_updated_time")
-    tagged = insert(model_version_tags).from_select(
-        tags,
-        select(created.c.name, created.c.version, time, *given_tags()),
-        include_defaults=False,
-    )
-    event = noted_as(
-        select(taken.c.model_id, taken.c.last_event, taken.c.name), of_version=taken.c.version
-    )
     return {
-        "take_version": take.returning(somebody_listens()),
+        "take_version": _take_version().returning(somebody_listens()),
         "create_version": insert(model_versions).values({name: param(name) for name in names}),
         "create_version_tags": insert(model_version_tags).from_select(
-            tags,
+            _VERSION_TAGS,
             select(given("name"), given("version"), time, *given_tags()),
             include_defaults=False,
         ),
-        "create_version_at_once": _noted(created, created.c.version).add_cte(
-            tagged.cte("tagged"), event.cte("event"), queueing(taken).cte("queued")
-        ),
+        **_version_at_once(names, told=False),
+        **_version_at_once(names, told=True),
     }
 
 
-def _taking_number() -> Any:
-    """Take the number of a model's next version, and that of the event of its creation."""
+def _take_version(*conditions: ColumnElement[bool]) -> Any:
     model = registered_models
     return (
         update(model)
-        .where(model.c.name == param("name"), waits_for_locks_briefly())
+        .where(model.c.name == param("name"), *conditions, waits_for_locks_briefly())
         .values(
             next_version=model.c.next_version + _ONE,
             last_event=model.c.last_event + _ONE,
@@ -143,6 +134,28 @@ def _taking_number() -> Any:
             model.c.last_event,
         )
     )
+
+
+def _version_at_once(names: list[str], *, told: bool) -> dict[str, ClauseElement]:
+    values = [given(name) for name in _NEW_VERSION]
+    taken = _take_version(*unheard(told=told)).cte("taken")
+    created = (
+        insert(model_versions)
+        .from_select(names, select(taken.c.name, taken.c.version, *values), include_defaults=False)
+        .returning(model_versions.c.name, model_versions.c.version)
+        .cte("created")
+    )
+    time = given("last_updated_time")
+    tagged = insert(model_version_tags).from_select(
+        _VERSION_TAGS,
+        select(created.c.name, created.c.version, time, *given_tags()),
+        include_defaults=False,
+    )
+    event = noted_as(
+        select(taken.c.model_id, taken.c.last_event, taken.c.name), of_version=taken.c.version
+    )
+    noting = _noted(created, created.c.version).add_cte(tagged.cte("tagged"), event.cte("event"))
+    return {f"create_version_{AT_ONCE[told]}": queued(noting, taken, told=told)}
 
 
 def operations() -> dict[str, ClauseElement]:

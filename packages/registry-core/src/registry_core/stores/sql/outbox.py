@@ -1,8 +1,10 @@
 """The outbox of a database: see `registry_core.outbox`.
 
 Strategy: the rows are written by the transaction, on PostgreSQL mostly by the statement, that makes
-the change, one for each active webhook that wants the event. Where there is no webhook that is a
-look into an empty table. A row refers to the event and repeats nothing of it.
+the change, one for each active webhook that wants the event. A row refers to the event and repeats
+nothing of it. Where there is no webhook, a change only looks that there is none: what PostgreSQL
+does in one statement it has in two forms, of which one queues, and the other does nothing at all
+where somebody listens. Which one is tried first is a guess; see `makers`.
 
 Events of one model are committed in the order of their numbers, since they are numbered under the
 lock of the model's row. So the first row of a webhook and model that can be seen is the next one to
@@ -33,9 +35,9 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.engine import Dialect
-from sqlalchemy.sql.dml import Insert
+from sqlalchemy.sql.dml import Insert, ReturningInsert
 from sqlalchemy.sql.elements import ClauseElement, ColumnElement
-from sqlalchemy.sql.selectable import FromClause
+from sqlalchemy.sql.selectable import CTE, FromClause
 
 from registry_core import validation
 from registry_core.changes import Change
@@ -124,7 +126,25 @@ def queueing(numbered: FromClause) -> Insert:
 
 def somebody_listens() -> ColumnElement[bool]:
     """Whether there is an active webhook: a column that saves a step to all who have none."""
-    return select(_ONE).select_from(webhooks).where(_IS_ACTIVE).exists().label("is_heard")
+    return _listeners().label("is_heard")
+
+
+AT_ONCE = {False: "at_once", True: "told"}
+"""What the names of statements end in that queue nothing, and of those that queue the event."""
+
+
+def unheard(*, told: bool) -> tuple[ColumnElement[bool], ...]:
+    """The condition of a statement that queues nothing: it does nothing where somebody listens."""
+    return () if told else (~_listeners(),)
+
+
+def queued(noting: ReturningInsert[Any], numbered: CTE, *, told: bool) -> ClauseElement:
+    """A statement that notes an event, and that queues it if it is one of those."""
+    return noting.add_cte(queueing(numbered).cte("queued")) if told else noting
+
+
+def _listeners() -> ColumnElement[bool]:
+    return select(_ONE).select_from(webhooks).where(_IS_ACTIVE).exists()
 
 
 def statements() -> dict[str, ClauseElement]:

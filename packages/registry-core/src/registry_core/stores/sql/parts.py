@@ -12,7 +12,7 @@ from sqlalchemy.sql.selectable import CTE, FromClause
 from registry_core.stores.sql.compiling import bytes_of, given, param, waits_for_locks_briefly
 from registry_core.stores.sql.driver import Insert
 from registry_core.stores.sql.events import next_event, noted
-from registry_core.stores.sql.outbox import queueing
+from registry_core.stores.sql.outbox import AT_ONCE, queued, unheard
 from registry_core.stores.sql.tables import (
     model_version_tags,
     model_versions,
@@ -54,8 +54,10 @@ def writing_parts(insert_into: Insert) -> dict[str, ClauseElement]:
         "get_stage": select(version.c.current_stage).where(*is_version(version)),
         **_setting(insert_into),
         **_deleting(),
-        **_setting_at_once(insert_into),
-        **_deleting_at_once(),
+        **_setting_at_once(insert_into, told=False),
+        **_setting_at_once(insert_into, told=True),
+        **_deleting_at_once(told=False),
+        **_deleting_at_once(told=True),
     }
 
 
@@ -75,8 +77,11 @@ def _setting(insert_into: Insert) -> dict[str, Any]:
     }
 
 
-def _setting_at_once(insert_into: Insert) -> dict[str, ClauseElement]:
-    """Setting and noting it; see `events.noted` for what becomes of a lost race."""
+def _setting_at_once(insert_into: Insert, *, told: bool) -> dict[str, ClauseElement]:
+    """Setting and noting it; see `events.noted` for what becomes of a lost race.
+
+    Those that are `told` queue the event; the others do nothing where somebody listens.
+    """
     tag = [given(name) for name in ("key", *TAG_VALUE)]
     version = model_versions
 
@@ -87,20 +92,22 @@ def _setting_at_once(insert_into: Insert) -> dict[str, ClauseElement]:
             ~select(_ONE).select_from(parts).where(*_is(parts, *keys), is_same).exists(),
             *exists,
             _ROOM[name],
+            *unheard(told=told),
         )
         changed = _upsert(insert_into, name, select_for(numbered)).cte("changed")
-        return noted(numbered, changed).add_cte(queueing(numbered).cte("queued"))
+        return queued(noted(numbered, changed), numbered, told=told)
 
+    end = AT_ONCE[told]
     return {
-        "set_model_tag_at_once": noting(
+        f"set_model_tag_{end}": noting(
             "set_model_tag", lambda numbered: select(numbered.c.name, *tag)
         ),
-        "set_version_tag_at_once": noting(
+        f"set_version_tag_{end}": noting(
             "set_version_tag",
             lambda numbered: _tag_of_version(tag).where(version.c.name == numbered.c.name),
             select(_ONE).select_from(version).where(*is_version(version)).exists(),
         ),
-        "set_alias_at_once": noting(
+        f"set_alias_{end}": noting(
             "set_alias", lambda numbered: select(numbered.c.name, given("alias"), given("version"))
         ),
     }
@@ -128,12 +135,13 @@ def _deleting() -> dict[str, Any]:
     }
 
 
-def _deleting_at_once() -> dict[str, ClauseElement]:
+def _deleting_at_once(*, told: bool) -> dict[str, ClauseElement]:
     noting: dict[str, ClauseElement] = {}
     for name, (parts, keys) in _PARTS.items():
         if not name.startswith("delete_"):
             continue
-        numbered = next_event(select(_ONE).select_from(parts).where(*_is(parts, *keys)).exists())
+        is_there = select(_ONE).select_from(parts).where(*_is(parts, *keys)).exists()
+        numbered = next_event(is_there, *unheard(told=told))
         # As a subquery, which runs before any row is looked at.
         owner = select(numbered.c.name).scalar_subquery()
         changed = _delete(name).where(parts.c.name == owner).cte("changed")
@@ -143,7 +151,7 @@ def _deleting_at_once() -> dict[str, ClauseElement]:
         else:
             # A JSON text of what it was.
             event = noted(numbered, changed, before=cast(func.to_json(former), Text))
-        noting[f"{name}_at_once"] = event.add_cte(queueing(numbered).cte("queued"))
+        noting[f"{name}_{AT_ONCE[told]}"] = queued(event, numbered, told=told)
     return noting
 
 

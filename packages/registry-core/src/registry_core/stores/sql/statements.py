@@ -176,7 +176,9 @@ class Statements:
     create_model: Statement
     create_model_tags: Statement
     create_model_at_once: Statement
+    create_model_told: Statement
     create_tagged_model_at_once: Statement
+    create_tagged_model_told: Statement
     update_model: Statement
     touch_model: Statement
     rename_model: Statement
@@ -190,6 +192,7 @@ class Statements:
     create_version: Statement
     create_version_tags: Statement
     create_version_at_once: Statement
+    create_version_told: Statement
     update_version: Statement
     finalize_version: Statement
     transition: Statement
@@ -212,11 +215,17 @@ class Statements:
     set_version_tag: Statement
     delete_version_tag: Statement
     set_alias_at_once: Statement
+    set_alias_told: Statement
     delete_alias_at_once: Statement
+    delete_alias_told: Statement
     set_model_tag_at_once: Statement
+    set_model_tag_told: Statement
     delete_model_tag_at_once: Statement
+    delete_model_tag_told: Statement
     set_version_tag_at_once: Statement
+    set_version_tag_told: Statement
     delete_version_tag_at_once: Statement
+    delete_version_tag_told: Statement
     delete_model_at_once: Statement
     create_webhook: Statement
     get_webhook: Statement

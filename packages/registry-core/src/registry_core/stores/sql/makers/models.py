@@ -44,8 +44,10 @@ class ModelMaker(Maker):
         """A row if the name was free."""
         sql, has_tags = self._sql, bool(new.tags)
         if self._database.driver.writes_at_once:
-            once = sql.create_tagged_model_at_once if has_tags else sql.create_model_at_once
-            return self._operations.run(once, values | event)
+            either = (sql.create_model_at_once, sql.create_model_told)
+            if has_tags:
+                either = (sql.create_tagged_model_at_once, sql.create_tagged_model_told)
+            return self._created(either, values | event)
 
         def create(connection: Connection) -> list[Row]:
             created = connection.run(sql.create_model, values)

@@ -25,12 +25,12 @@ from registry_core.errors import (
 from registry_core.history import Effect
 from registry_core.stores.sql import events, outbox, rows
 from registry_core.stores.sql.compiling import Statement
-from registry_core.stores.sql.driver import Connection, Values
+from registry_core.stores.sql.driver import Connection
 from registry_core.stores.sql.errors import (
-    ChangedMeanwhileError,
     MissingParentError,
 )
 from registry_core.stores.sql.makers.base import (
+    AtOnce,
     Maker,
     key_of,
     missing_error,
@@ -43,8 +43,8 @@ class _Part:
     """What sets one kind of tag or alias, and why it may be refused."""
 
     put: Statement
-    at_once: Statement
-    """It sets the part and notes the event; see `parts`."""
+    at_once: AtOnce
+    """They set the part and note the event; see `parts`."""
     get: Statement
     owner: Statement
     missing: Callable[[], RegistryError]
@@ -63,7 +63,7 @@ class PartMaker(Maker):
             key_of(change) | {"alias": change.alias},
             _Part(
                 put=self._sql.set_alias,
-                at_once=self._sql.set_alias_at_once,
+                at_once=(self._sql.set_alias_at_once, self._sql.set_alias_told),
                 get=self._sql.get_alias,
                 owner=self._sql.version_exists,
                 missing=lambda: ModelVersionNotFoundError(change.name, change.version),
@@ -80,7 +80,7 @@ class PartMaker(Maker):
             {"name": change.name} | rows.tag_to_set(change.key, change.value),
             _Part(
                 put=sql.set_model_tag,
-                at_once=sql.set_model_tag_at_once,
+                at_once=(sql.set_model_tag_at_once, sql.set_model_tag_told),
                 get=sql.get_model_tag,
                 owner=sql.model_exists,
                 missing=lambda: RegisteredModelNotFoundError(change.name),
@@ -97,7 +97,7 @@ class PartMaker(Maker):
             key_of(change) | rows.tag_to_set(change.key, change.value),
             _Part(
                 put=sql.set_version_tag,
-                at_once=sql.set_version_tag_at_once,
+                at_once=(sql.set_version_tag_at_once, sql.set_version_tag_told),
                 get=sql.get_version_tag,
                 owner=sql.version_exists,
                 missing=lambda: ModelVersionNotFoundError(change.name, change.version),
@@ -157,20 +157,29 @@ class PartMaker(Maker):
     def delete_alias(self, change: DeleteAlias, by: Author) -> None:
         """See `Making`."""
         values = {"name": change.name, "alias": change.alias}
-        sql = (self._sql.delete_alias, self._sql.delete_alias_at_once)
-        self._delete_part(change, by, values, sql=sql, owner=self._sql.model_exists)
+        sql = self._sql
+        at_once = (sql.delete_alias_at_once, sql.delete_alias_told)
+        self._delete_part(
+            change, by, values, sql=(sql.delete_alias, at_once), owner=sql.model_exists
+        )
 
     def delete_model_tag(self, change: DeleteModelTag, by: Author) -> None:
         """See `Making`."""
         values = {"name": change.name, "key": change.key}
-        sql = (self._sql.delete_model_tag, self._sql.delete_model_tag_at_once)
-        self._delete_part(change, by, values, sql=sql, owner=self._sql.model_exists)
+        sql = self._sql
+        at_once = (sql.delete_model_tag_at_once, sql.delete_model_tag_told)
+        self._delete_part(
+            change, by, values, sql=(sql.delete_model_tag, at_once), owner=sql.model_exists
+        )
 
     def delete_version_tag(self, change: DeleteVersionTag, by: Author) -> None:
         """See `Making`."""
         values = key_of(change) | {"key": change.key}
-        sql = (self._sql.delete_version_tag, self._sql.delete_version_tag_at_once)
-        self._delete_part(change, by, values, sql=sql, owner=self._sql.version_exists)
+        sql = self._sql
+        at_once = (sql.delete_version_tag_at_once, sql.delete_version_tag_told)
+        self._delete_part(
+            change, by, values, sql=(sql.delete_version_tag, at_once), owner=sql.version_exists
+        )
 
     def _delete_part(
         self,
@@ -178,7 +187,7 @@ class PartMaker(Maker):
         by: Author,
         values: dict[str, Any],
         *,
-        sql: tuple[Statement, Statement],
+        sql: tuple[Statement, AtOnce],
         owner: Statement,
     ) -> None:
         """Delete a tag or alias. An absent one is no error, unless its owner is absent."""
@@ -203,13 +212,6 @@ class PartMaker(Maker):
                 return
         if not self._database.transaction(delete_in_turn, model=change.name):
             self._unchanged(change)
-
-    def _wrote(self, at_once: Statement, values: Values) -> bool:
-        """Whether one statement has made the change and noted it."""
-        try:
-            return bool(self._database.write(at_once, values))
-        except ChangedMeanwhileError:
-            return False
 
 
 def _is_so(rows: list[Row], effect: Effect) -> bool:

@@ -37,7 +37,8 @@ class VersionMaker(Maker):
         values = rows.new_version(new, now)
         event = events.event_values(change.effect(0), by, now) | outbox.values_of(change)
         if self._database.driver.writes_at_once:
-            created = self._operations.run(self._sql.create_version_at_once, values | event)
+            either = (self._sql.create_version_at_once, self._sql.create_version_told)
+            created = self._created(either, values | event)
         else:
             created = self._database.transaction(
                 lambda connection: self._insert_version(connection, values, event), model=new.name
