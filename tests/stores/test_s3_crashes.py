@@ -63,6 +63,7 @@ def test_a_crash_leaves_the_state_before_or_after(
         victim = open_store(s3_url, clock=clock)
         mutation.prepare(victim, name)
         victim._bucket.ready_to_write()
+        victim.list_webhooks()
         Crash(victim, number)
         try:
             mutation.act(victim, name)
