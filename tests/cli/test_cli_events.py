@@ -1,0 +1,60 @@
+"""`regctl events follow`: what is done, as it is done."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli.invoking import Regctl
+
+
+@pytest.fixture
+def regctl(tmp_path: Path) -> Regctl:
+    return Regctl(f"sqlite:///{tmp_path}/registry.db")
+
+
+def follow(regctl: Regctl, *options: str) -> list[tuple[str, int]]:
+    lines = regctl.ok("events", "follow", "--once", *options).splitlines()
+    return [(event["name"], event["sequence"]) for event in map(json.loads, lines)]
+
+
+def test_runs_with_a_cursor_miss_and_repeat_nothing(regctl: Regctl, tmp_path: Path) -> None:
+    """The first one begins where it is told to."""
+    file = ("--cursor-file", str(tmp_path / "cursor"))
+    regctl.ok("models", "create", "churn")
+    assert follow(regctl, *file, "--since", "1h") == [("churn", 1)]
+    assert follow(regctl, *file, "--since", "1h") == []
+    regctl.ok("models", "create", "fraud")
+    regctl.ok("versions", "create", "churn", "s3://bucket/1")
+    assert follow(regctl, *file) == [("fraud", 1), ("churn", 2)]
+    assert follow(regctl, *file) == []
+    assert follow(regctl) == []
+
+
+def test_what_is_no_cursor_is_refused(regctl: Regctl, tmp_path: Path) -> None:
+    """And left as it is."""
+    file = tmp_path / "cursor"
+    file.write_text("something else")
+    regctl.ok("models", "create", "churn")
+    assert regctl.run("events", "follow", "--once", "--cursor-file", str(file)).exit_code == 2
+    assert file.read_text() == "something else"
+
+
+def test_events_are_printed_as_they_come(regctl: Regctl) -> None:
+    """Each as a line, long before the command ends."""
+    regctl.ok("models", "create", "churn")
+    command = [sys.executable, "-m", "registry_cli", "--store", regctl.store, "events", "follow"]
+    with subprocess.Popen(
+        [*command, "--since", "1h", "--every", "0.1"], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert json.loads(process.stdout.readline())["name"] == "churn"
+            regctl.ok("models", "create", "fraud")
+            assert json.loads(process.stdout.readline())["name"] == "fraud"
+        finally:
+            process.terminate()
