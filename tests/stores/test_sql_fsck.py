@@ -343,3 +343,22 @@ def test_a_constraint_that_is_gone_is_found(postgres_url: str, sql: str, part: s
     assert (finding.problem, finding.repairable) == ("missing-constraint", False)
     assert finding.subject.endswith(f".{part}")
     store.close()
+
+
+@pytest.mark.parametrize("table", ["webhook_outbox", "webhook_dead_letters"])
+def test_delivery_that_belongs_to_nothing_is_removed(store: SqlStore, run: Run, table: str) -> None:
+    """Those of a webhook and an event that exist stay."""
+    extra = ", problem" if table == "webhook_dead_letters" else ""
+    value = ", 'status 503'" if extra else ""
+    columns = f"(webhook_id, model_id, sequence, is_prompt, failures, due{extra})"
+    for webhook_id, sequence in (("m", 1), ("gone", 1), ("m", 99)):
+        run(
+            f"INSERT INTO {table} {columns} SELECT '{webhook_id}', model_id, {sequence}, 0, 0, 0"
+            f"{value} FROM registered_models WHERE name = 'm'"
+        )
+    found = [finding.problem for finding in store.fsck().findings]
+    assert found == ["delivery-without-webhook", "delivery-without-event"]
+    assert all(finding.repaired for finding in store.fsck(repair=True).findings)
+    assert store.fsck().clean
+    log = store.outbox()
+    assert len(log.dead_letters("m") if extra else log.queued("m")) == 1

@@ -32,11 +32,14 @@ from registry_core.models import ModelVersion, RegisteredModel, Stage, Status, W
 from registry_core.stores.sql.compiling import is_ascii, param
 from registry_core.stores.sql.tables import (
     VALUE_HEAD,
+    model_events,
     model_version_tags,
     model_versions,
     registered_model_aliases,
     registered_model_tags,
     registered_models,
+    webhook_dead_letters,
+    webhook_outbox,
     webhooks,
 )
 
@@ -151,6 +154,17 @@ def _without_owner() -> Iterator[Check]:
             model_versions,
             ("name", "version"),
             "alias-without-version",
+            True,
+        ),
+        # A change that was under way while a webhook was deleted leaves one, which nobody misses.
+        (webhook_outbox, webhooks, ("webhook_id",), "delivery-without-webhook", True),
+        (webhook_dead_letters, webhooks, ("webhook_id",), "delivery-without-webhook", True),
+        (webhook_outbox, model_events, ("model_id", "sequence"), "delivery-without-event", True),
+        (
+            webhook_dead_letters,
+            model_events,
+            ("model_id", "sequence"),
+            "delivery-without-event",
             True,
         ),
     )
