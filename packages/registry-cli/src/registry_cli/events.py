@@ -10,8 +10,7 @@ from pathlib import Path
 
 import click
 
-from registry_cli.history import Moment
-from registry_cli.options import on_store
+from registry_cli.options import Moment, on_store
 from registry_cli.output import OUTPUTS
 from registry_cli.session import Session, pass_session
 

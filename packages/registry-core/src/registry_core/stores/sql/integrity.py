@@ -137,38 +137,42 @@ def _is_row(table: Table) -> list[ColumnElement[bool]]:
     return [key == param(key.name) for key in key_of(table)]
 
 
+_OWNERS = (
+    # What a repair removes cannot be reached; a version can, and may be all that is left.
+    (model_versions, registered_models, ("name",), "version-without-model", False),
+    (registered_model_tags, registered_models, ("name",), "tag-without-owner", True),
+    (
+        model_version_tags,
+        model_versions,
+        ("name", "last_updated_time", "version"),
+        "tag-without-owner",
+        True,
+    ),
+    (
+        registered_model_aliases,
+        model_versions,
+        ("name", "version"),
+        "alias-without-version",
+        True,
+    ),
+    # A change that was under way while a webhook was deleted leaves one, which nobody misses.
+    (webhook_outbox, webhooks, ("webhook_id",), "delivery-without-webhook", True),
+    (webhook_dead_letters, webhooks, ("webhook_id",), "delivery-without-webhook", True),
+    (webhook_outbox, model_events, ("model_id", "sequence"), "delivery-without-event", True),
+    (
+        webhook_dead_letters,
+        model_events,
+        ("model_id", "sequence"),
+        "delivery-without-event",
+        True,
+    ),
+)
+"""Tables, what their rows belong to, by which columns, the problem of a row that belongs to
+nothing, and whether a repair removes it."""
+
+
 def _without_owner() -> Iterator[Check]:
-    owners = (
-        # What a repair removes cannot be reached; a version can, and may be all that is left.
-        (model_versions, registered_models, ("name",), "version-without-model", False),
-        (registered_model_tags, registered_models, ("name",), "tag-without-owner", True),
-        (
-            model_version_tags,
-            model_versions,
-            ("name", "last_updated_time", "version"),
-            "tag-without-owner",
-            True,
-        ),
-        (
-            registered_model_aliases,
-            model_versions,
-            ("name", "version"),
-            "alias-without-version",
-            True,
-        ),
-        # A change that was under way while a webhook was deleted leaves one, which nobody misses.
-        (webhook_outbox, webhooks, ("webhook_id",), "delivery-without-webhook", True),
-        (webhook_dead_letters, webhooks, ("webhook_id",), "delivery-without-webhook", True),
-        (webhook_outbox, model_events, ("model_id", "sequence"), "delivery-without-event", True),
-        (
-            webhook_dead_letters,
-            model_events,
-            ("model_id", "sequence"),
-            "delivery-without-event",
-            True,
-        ),
-    )
-    for table, owner, columns, problem, removable in owners:
+    for table, owner, columns, problem, removable in _OWNERS:
         same = (owner.c[column] == table.c[column] for column in columns)
         alone = ~exists(select(literal_column("1")).select_from(owner).where(*same))
         yield Check(
