@@ -12,6 +12,7 @@ the same id, and not out of order.
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, Protocol, TypeAlias
@@ -40,6 +41,8 @@ from registry_core.models import (
     WebhookEntity,
     WebhookEvent,
 )
+
+_logger = logging.getLogger(__name__)
 
 DEAD_LETTER_DAYS = 30
 """Days that a store keeps a delivery that was given up. Ours; a longer time costs rows."""
@@ -170,6 +173,25 @@ class QueuedDelivery:
     def delivery_id(self) -> str:
         """See `delivery_id`."""
         return delivery_id(self.webhook_id, self.event.model_id, self.event.sequence)
+
+
+class Watchers:
+    """Those who want to see changes that changed nothing; see `Outbox.watch`."""
+
+    def __init__(self) -> None:
+        self._watchers: list[Unchanged] = []
+
+    def add(self, watcher: Unchanged) -> None:
+        """Show further changes to one more."""
+        self._watchers.append(watcher)
+
+    def show(self, change: Change[Any]) -> None:
+        """Show a change to all; what they raise is logged, and nothing to its caller."""
+        for watcher in self._watchers:
+            try:
+                watcher(change)
+            except Exception:
+                _logger.exception("A watcher of changes that changed nothing failed")
 
 
 class DeliveryLog(Protocol):

@@ -19,6 +19,7 @@ from registry_core.outbox import (
     MOST_LISTED,
     QueuedDelivery,
     Unchanged,
+    Watchers,
     audience,
 )
 from registry_core.store import Clock
@@ -88,7 +89,7 @@ class DocumentOutbox:
         self._read = read
         self._writing = writing
         self._clock = clock
-        self._watchers: list[Unchanged] = []
+        self._watchers = Watchers()
 
     def take(self, webhook_id: str, *, limit: int, lease_seconds: float) -> list[QueuedDelivery]:
         """See `Outbox`."""
@@ -151,12 +152,11 @@ class DocumentOutbox:
 
     def watch(self, unchanged: Unchanged) -> None:
         """See `Outbox`."""
-        self._watchers.append(unchanged)
+        self._watchers.add(unchanged)
 
     def unchanged(self, change: Change[Any]) -> None:
         """A change has left the content as it was."""
-        for watcher in self._watchers:
-            watcher(change)
+        self._watchers.show(change)
 
 
 def forget_queued(content: Queues, webhook_id: str) -> None:

@@ -28,12 +28,8 @@ from registry_core.authors import Author
 from registry_core.changes import Change
 from registry_core.errors import NotFoundError, RegistryError
 from registry_core.models import Webhook, WebhookEvent
-from registry_core.webhooks import (
-    SAMPLES,
-    Notification,
-    Webhooks,
-    notification_of,
-)
+from registry_core.outbox import Topics
+from registry_core.webhooks import SAMPLES, Notification, Webhooks, notification_of
 from registry_core.wire.webhooks import TestResult
 from registry_server.webhooks.attempts import ACCEPTED, REDIRECTS, Delivery, Retries, body_of
 from registry_server.webhooks.outbox import Outbox, OutboxFullError
@@ -156,10 +152,14 @@ class Deliveries:
         """How many of them may be for one webhook."""
         return self._outbox.threads_per_key
 
-    def may_have_listeners(self) -> bool:
-        """Whether there is a webhook, or nobody has looked lately; asks nobody."""
+    def may_have_listeners(self, topics: Topics) -> bool:
+        """Whether a webhook wants one of these events, or nobody has looked lately; asks nobody."""
         known = self._known
-        return bool(known.webhooks) or time.monotonic() >= known.until
+        if time.monotonic() >= known.until:
+            return True
+        # Most registries have no webhook at all, and events are slow to hash.
+        wanted = known.of_event
+        return bool(wanted) and (topics.of_model in wanted or topics.of_prompt in wanted)
 
     def listeners(self) -> Sequence[Webhook]:
         """The webhooks to deliver to, as of `cache_seconds` ago or later."""

@@ -83,7 +83,8 @@ class Relay:
 
     def observe(self, change: Change[Any], _: Any, __: Author) -> None:
         """Look for what a change of this process has queued."""
-        if type(change) in TOPICS and self._deliveries.may_have_listeners():
+        topics = TOPICS.get(type(change))
+        if topics is not None and self._deliveries.may_have_listeners(topics):
             self._woken.set()
 
     def unchanged(self, change: Change[Any]) -> None:

@@ -20,7 +20,13 @@ import attrs
 
 from registry_core.changes import Change
 from registry_core.errors import StoreCorruptedError
-from registry_core.outbox import DEAD_LETTER_DAYS, MOST_LISTED, QueuedDelivery, Unchanged
+from registry_core.outbox import (
+    DEAD_LETTER_DAYS,
+    MOST_LISTED,
+    QueuedDelivery,
+    Unchanged,
+    Watchers,
+)
 from registry_core.stores.s3.damage import DamageLog
 from registry_core.stores.s3.event_log import CHUNK_EVENTS, EventLines, EventLog, chunk_start
 from registry_core.stores.s3.objects import Listed, LostRaceError, MissingObjectError
@@ -76,7 +82,7 @@ class S3Outbox:
         self._damage = damage
         self._models = models
         self._known: dict[str, _Found] = {}
-        self._watchers: list[Unchanged] = []
+        self._watchers = Watchers()
 
     def take(self, webhook_id: str, *, limit: int, lease_seconds: float) -> list[QueuedDelivery]:
         """See `Outbox`. One LIST per thousand, one GET per new delivery, a GET and a PUT each."""
@@ -158,12 +164,11 @@ class S3Outbox:
 
     def watch(self, unchanged: Unchanged) -> None:
         """See `Outbox`."""
-        self._watchers.append(unchanged)
+        self._watchers.add(unchanged)
 
     def unchanged(self, change: Change[Any]) -> None:
         """A change has left the bucket as it was."""
-        for watcher in self._watchers:
-            watcher(change)
+        self._watchers.show(change)
 
     def forget_queued(self, webhook_id: str) -> None:
         """Remove what a webhook was still to be told of."""

@@ -48,6 +48,7 @@ from registry_core.outbox import (
     TOPICS,
     QueuedDelivery,
     Unchanged,
+    Watchers,
     audience,
     delivery_id,
 )
@@ -190,7 +191,7 @@ class SqlOutbox:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._watchers: list[Unchanged] = []
+        self._watchers = Watchers()
         self._sql = _compiled(database.driver.dialect)
 
     def take(self, webhook_id: str, *, limit: int, lease_seconds: float) -> list[QueuedDelivery]:
@@ -256,12 +257,11 @@ class SqlOutbox:
 
     def watch(self, unchanged: Unchanged) -> None:
         """See `Outbox`."""
-        self._watchers.append(unchanged)
+        self._watchers.add(unchanged)
 
     def unchanged(self, change: Change[Any]) -> None:
         """A change has left the database as it was."""
-        for watcher in self._watchers:
-            watcher(change)
+        self._watchers.show(change)
 
     def forget_queued(self, connection: Connection, webhook_id: str) -> None:
         """Remove, in a transaction, what a webhook was still to be told of."""
