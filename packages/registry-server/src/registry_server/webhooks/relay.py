@@ -64,6 +64,7 @@ class Relay:
         self._clock = clock
         self._woken = threading.Event()
         self._is_closing = False
+        self._has_failed = False
         self._changing = threading.Lock()
         self._running: Counter[str] = Counter()
         self._retries: list[float] = []
@@ -102,9 +103,11 @@ class Relay:
         while not self._is_closing:
             try:
                 pause = self._look()
+                self._has_failed = False
             except RegistryError as error:
-                _logger.warning("What webhooks are to be told of cannot be read: %s", error)
-                pause = AFTER_FAILURE_SECONDS
+                if not self._has_failed:  # Once for each outage.
+                    _logger.warning("What webhooks are to be told of cannot be read: %s", error)
+                pause, self._has_failed = AFTER_FAILURE_SECONDS, True
             except Exception:
                 _logger.exception("What webhooks are to be told of cannot be read")
                 pause = AFTER_FAILURE_SECONDS
