@@ -15,6 +15,7 @@ from registry_server import Settings
 from registry_server.http import probes
 from registry_server.http.metrics import BUCKETS, Metrics
 from registry_server.http.middleware import Middleware
+from registry_server.http.operations import OWN_API
 from registry_server.http.own import ALL_OPERATIONS
 from registry_server.http.responses import Response
 from services.in_process import InProcessServer
@@ -185,9 +186,10 @@ def test_document_describes_every_operation(server):
         assert found["operationId"] == operation.id
         assert ("requestBody" in found) != (operation.method == "GET")
         assert set(found["responses"]) == {"200", "4XX", "5XX"}
+    of_one = "/webhooks/{webhook_id}"
     assert {path for _, path in described} <= {
-        f"/api/2.0/mlflow{path}"
-        for path in ("/webhooks", "/webhooks/{webhook_id}", "/webhooks/{webhook_id}/test")
+        *(f"/api/2.0/mlflow{path}" for path in ("/webhooks", of_one, f"{of_one}/test")),
+        *(f"{OWN_API}{of_one}/{part}" for part in ("deliveries", "redeliver")),
     }
 
 

@@ -20,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from registry_server.artifacts import PREFIXES
-from registry_server.http.operations import API
+from registry_server.http.operations import API, OWN_API
 from registry_server.http.own import ALL_OPERATIONS
 from services.artifacts import artifact_url
 from services.registry_server import RegistryServer
@@ -46,6 +46,8 @@ OPERATIONS = [(operation.method, operation.documented_path) for operation in ALL
     ("PATCH", f"{API}/webhooks/{{webhook_id}}"),
     ("DELETE", f"{API}/webhooks/{{webhook_id}}"),
     ("POST", f"{API}/webhooks/{{webhook_id}}/test"),
+    ("GET", f"{OWN_API}/webhooks/{{webhook_id}}/deliveries"),
+    ("POST", f"{OWN_API}/webhooks/{{webhook_id}}/redeliver"),
     ("GET", f"{PREFIXES[0]}/artifacts"),
     ("GET", f"{PREFIXES[0]}/artifacts/{{path}}"),
     ("PUT", f"{PREFIXES[0]}/artifacts/{{path}}"),
