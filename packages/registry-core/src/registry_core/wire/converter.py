@@ -41,7 +41,6 @@ import cattrs
 from registry_core import validation
 from registry_core.errors import InvalidArgumentError, StoreCorruptedError
 from registry_core.models import ModelVersion, RegisteredModel, Stage, Status
-from registry_core.wire import requests
 from registry_core.wire.answers import encode_tags
 from registry_core.wire.requests import AtMost
 
@@ -52,7 +51,6 @@ T = TypeVar("T")
 _Hook: TypeAlias = Callable[[Any, Any], Any]
 
 _NUMERAL = re.compile(r"[+-]?[0-9]{1,19}\Z")
-_REQUEST_MODULES = (requests.__name__, f"{__package__}.webhooks", f"{__package__}.history")
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -270,7 +268,8 @@ def _alias_names(value: object, annotation: object) -> tuple[str, ...]:
 
 
 def _is_request(annotation: Any) -> bool:
-    return getattr(annotation, "__module__", "") in _REQUEST_MODULES
+    # Every class of requests, in whichever module of the wire: none can be forgotten.
+    return attrs.has(annotation) and annotation.__module__.startswith(f"{__package__}.")
 
 
 def _make_converter() -> cattrs.Converter:
