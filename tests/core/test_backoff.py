@@ -65,5 +65,5 @@ def test_no_other_module_draws_a_pause():
             for node in ast.walk(ast.parse(path.read_text()))
         )
     }
-    # Not pauses: `operations` spreads the work of pruning, `delivery` adds MLflow's own jitter.
-    assert drawing == {"backoff.py", "operations.py", "delivery.py"}
+    # Not pauses: `operations` spreads the work of pruning, `attempts` adds MLflow's own jitter.
+    assert drawing == {"backoff.py", "operations.py", "attempts.py"}
