@@ -29,8 +29,8 @@ POLL_SECONDS = 1.0
 
 _DAY_MILLISECONDS = 24 * 60 * 60 * 1000
 
-Key: TypeAlias = tuple[str, str, int]
-"""The id of the webhook, that of the model, and the number of the event."""
+Key: TypeAlias = str
+"""The id of a delivery."""
 
 
 class Queues(Protocol):
@@ -174,7 +174,7 @@ def forget(content: Queues, webhook_id: str) -> None:
 
 def key_of(delivery: QueuedDelivery) -> Key:
     """Return what tells a delivery from all others."""
-    return delivery.webhook_id, delivery.event.model_id, delivery.event.sequence
+    return delivery.delivery_id
 
 
 def _of(deliveries: Mapping[Key, QueuedDelivery], webhook_id: str) -> list[QueuedDelivery]:
