@@ -22,6 +22,7 @@ from registry_core.stores.sql import (
     compiling,
     database,
     lanes,
+    outbox,
     postgresql,
     results,
     sqlite,
@@ -373,11 +374,13 @@ def test_every_statement_that_changes_something_by_itself_waits_for_locks_briefl
     """In a transaction BEGIN has said so; these have none."""
     driver = postgresql.PostgresqlDriver
     alone = attrs.asdict(statements.statements(driver.dialect, driver.insert), recurse=False)
+    alone |= outbox._compiled(driver.dialect)
     in_transactions = {
         *("create_model_tags", "update_model", "touch_model", "rename_model", "touch_versions"),
         *("create_version", "create_version_tags", "update_version", "finalize_version"),
         *("transition", "transition_and_archive", "delete_version", "touch_webhook"),
-        *("update_webhook", "lock_model", "add_event", "add_events"),
+        *("update_webhook", "delete_webhook", "lock_model", "add_event", "add_events"),
+        *("queue_event", "bury", "prune", "queue_again", "dig_up", "forget_queued", "forget_dead"),
     }
     # Nobody else can have locked what does not exist.
     in_transactions.add("create_webhook")

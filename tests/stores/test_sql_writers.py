@@ -31,6 +31,7 @@ from registry_core.models import (
     WebhookEvent,
 )
 from registry_core.stores.sql import SqlStore, database, group_commit
+from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.database import Database
 from registry_core.stores.sql.errors import LostRaceError
 from registry_core.stores.sql.group_commit import MOST_SHARED, GroupCommit, Outcome
@@ -84,6 +85,14 @@ class WatchedConnection:
         self.connection.commit()
 
 
+DELETE = Statement("DELETE FROM webhooks WHERE webhook_id = 'w'", ())
+
+
+def alone(store: SqlStore) -> None:
+    """A change that is one statement."""
+    store._database.write(DELETE, {})
+
+
 @pytest.fixture
 def driver(tmp_path: Path) -> Watched:
     return Watched(SqliteDriver(str(tmp_path / "registry.db")))
@@ -135,7 +144,7 @@ def together(store: SqlStore, driver: Watched, calls: list[Callable[[], object]]
     writers = store._database._writers
     may_go_on = threading.Event()
     seen, driver.sees = driver.sees, lambda *_: may_go_on.wait(SOON)
-    first = Called(lambda: store.delete_webhook("w"))
+    first = Called(lambda: alone(store))
     until(lambda: writers._has_leader)
     outcomes = []
     for number, call in enumerate(calls):
@@ -170,7 +179,7 @@ def test_changes_that_wait_share_a_transaction(store: SqlStore, driver: Watched)
 def test_a_change_alone_is_a_statement_alone(store: SqlStore, driver: Watched) -> None:
     """A transaction around it would cost two more."""
     names = counted(driver)
-    store.delete_webhook("w")
+    alone(store)
     assert names == ["DELETE"]
 
 

@@ -54,7 +54,14 @@ from registry_core.outbox import (
 )
 from registry_core.store import Clock
 from registry_core.stores.sql import events
-from registry_core.stores.sql.compiling import Statement, compiled, given, param, position_of
+from registry_core.stores.sql.compiling import (
+    Statement,
+    compiled,
+    given,
+    param,
+    position_of,
+    waits_for_locks_briefly,
+)
 from registry_core.stores.sql.database import Database
 from registry_core.stores.sql.driver import Connection
 from registry_core.stores.sql.results import Row
@@ -286,13 +293,16 @@ def _statements() -> dict[str, ClauseElement]:
     return {
         "ready": _ready(),
         "take": update(row)
-        .where(tuple_(*(row.c[key] for key in _KEY)).in_(select(*waiting.c)))
+        .where(
+            tuple_(*(row.c[key] for key in _KEY)).in_(select(*waiting.c)),
+            waits_for_locks_briefly(),
+        )
         .values(due=param("until"), lease=param("lease"))
         .returning(*(row.c[key] for key in _KEY)),
         "taken": _reading(row).where(*mine),
-        "done": delete(row).where(*mine),
+        "done": delete(row).where(*mine, waits_for_locks_briefly()),
         "retry": update(row)
-        .where(*mine)
+        .where(*mine, waits_for_locks_briefly())
         .values(
             due=param("due"),
             failures=param("failures"),
