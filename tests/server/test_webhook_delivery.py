@@ -352,12 +352,14 @@ def test_receiver_that_is_too_slow_loses_events_and_others_do_not(
     gate = threading.Event()
     with Receiver(*[Script(before=lambda: gate.wait(SOON))] * 2) as slow, Receiver() as quick:
         made = hook(webhooks, slow)
-        hook(webhooks, quick)
+        other = hook(webhooks, quick)
         deliveries = deliver()
         with caplog.at_level(logging.WARNING):
             for _ in range(4):
                 deliveries.publish(TAGGED)
                 quick.next()
+                # The request has come; its answer may be on the way, and counts until it is there.
+                wait_until(lambda: not deliveries._outbox._pending[other.webhook_id])
         gate.set()
         deliveries.close(SOON)
         assert slow.requests.qsize() == 2
