@@ -16,6 +16,7 @@ import pytest
 from registry_core.errors import (
     AlreadyExistsError,
     NotPermittedError,
+    RegisteredModelNotFoundError,
     StoreBusyError,
     StoreUnavailableError,
 )
@@ -238,6 +239,28 @@ def test_a_copy_that_arrives_late_does_not_bring_back_what_was_deleted(url: str,
         store.create_registered_model(NewRegisteredModel(name="m2"))
         if name == "version":
             store.create_registered_model(NewRegisteredModel(name="m"))
+        before = content(url)
+        with pytest.raises(DuplicateError):
+            store._database.write(*driver.lost[0])
+        assert content(url) == before
+
+
+@pytest.mark.parametrize("name", ["model", "model with tags", "version"])
+def test_a_copy_that_arrives_late_does_not_do_what_was_refused(url: str, name: str) -> None:
+    """Sent again it found nothing to do, and the caller heard so; the first copy was on its way."""
+    create, _ = CREATIONS[name]
+    refused = RegisteredModelNotFoundError if name == "version" else AlreadyExistsError
+    with opened(url) as other, losing(url, before=True) as (store, driver):
+        if name == "version":
+            driver.meanwhile = lambda: other.delete_registered_model("m")
+        else:
+            driver.meanwhile = lambda: other.create_registered_model(NewRegisteredModel(name="new"))
+        with pytest.raises(refused):
+            create(store)
+        if name == "version":
+            other.create_registered_model(NewRegisteredModel(name="m"))
+        else:
+            other.delete_registered_model("new")
         before = content(url)
         with pytest.raises(DuplicateError):
             store._database.write(*driver.lost[0])

@@ -47,6 +47,9 @@ _VERSION_TAGS = ["name", "version", "last_updated_time", "key", *TAG_VALUE]
 
 _ONE: ColumnElement[int] = literal_column("1")
 
+VOID = 0
+"""What is noted, in place of the number of a version, of an operation that must not be done."""
+
 
 def creating_models(insert_into: Insert) -> dict[str, ClauseElement]:
     """The two steps of creating a model, and PostgreSQL's way to take them at once."""
@@ -164,6 +167,14 @@ def operations() -> dict[str, ClauseElement]:
     return {
         "get_operation": select(operation.c.version).where(
             operation.c.operation_id == param("operation_id")
+        ),
+        # A second one breaks the key, as every copy of the operation does from now on.
+        "void_operation": insert(operation).from_select(
+            ["operation_id", "version"],
+            select(given("operation_id"), literal_column(str(VOID)).label("version")).where(
+                waits_for_locks_briefly()
+            ),
+            include_defaults=False,
         ),
         "prune_operations": delete(operation).where(
             operation.c.operation_id < param("operation_id"), waits_for_locks_briefly()

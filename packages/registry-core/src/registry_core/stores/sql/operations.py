@@ -7,6 +7,10 @@ whichever of the two copies comes second breaks the table's key and is undone as
 done once, whatever became of the first copy: never received, undone by a crash, applied, applied
 late by a server that was frozen, or applied by a primary whose successor has not got it.
 
+Sent again, it may find that there is nothing to do: the model is missing, or the name is taken. The
+caller hears so, and the first copy may still be on its way, to find something else. So the id is
+then noted as void, which undoes whatever copy arrives later.
+
 It costs no round trip while replies arrive. SQLite needs none of this: it runs in this process.
 """
 
@@ -21,6 +25,7 @@ from collections.abc import Callable
 from registry_core.backoff import Backoff
 from registry_core.errors import ContentionError, RegistryError, StoreUnavailableError
 from registry_core.stores.sql.compiling import Statement
+from registry_core.stores.sql.creations import VOID
 from registry_core.stores.sql.database import Database
 from registry_core.stores.sql.driver import Values
 from registry_core.stores.sql.errors import DuplicateError, InDoubtError
@@ -66,7 +71,10 @@ class Operations:
         rows = settled(
             lambda: self._database.write(statement, values),
             lambda: self._database.read(self._sql.get_operation, values),
+            lambda: self._database.write(self._sql.void_operation, values),
         )
+        if rows and rows[0][0] == VOID:
+            rows = []
         if time.monotonic() > self._prune_at:
             self._prune()
         return rows
@@ -88,10 +96,16 @@ def operation_id(seconds: float) -> str:
     return f"{int(seconds * 1000):012x}7{chance[:3]}{_VARIANT[chance[3]]}{chance[4:19]}"
 
 
-def settled(attempt: Callable[[], list[Row]], look: Callable[[], list[Row]]) -> list[Row]:
+def settled(
+    attempt: Callable[[], list[Row]],
+    look: Callable[[], list[Row]],
+    void: Callable[[], object] | None = None,
+) -> list[Row]:
     """The rows of an attempt that the database lets succeed once, repeated until that is known.
 
-    `look` gives the rows of an attempt that has succeeded, and none before.
+    `look` gives the rows of an attempt that has succeeded, and none before. `void` has no attempt
+    succeed any more, or raises `DuplicateError` if one has; it is needed where an attempt can find
+    that there is nothing to do.
 
     Raises:
         InDoubtError: that took too long.
@@ -103,8 +117,10 @@ def settled(attempt: Callable[[], list[Row]], look: Callable[[], list[Row]]) -> 
     for pause in _LOOKS.pauses(until=time.monotonic() + OUTCOME_SECONDS):
         time.sleep(pause)
         try:
-            # An attempt that does nothing may find only what the first has done meanwhile.
-            return look() or attempt() or look()
+            rows = look() or attempt()
+            if not rows and void is not None:
+                void()
+            return rows or look()
         except (StoreUnavailableError, ContentionError, DuplicateError):
             continue
         except RegistryError as error:

@@ -234,6 +234,7 @@ class Statements:
     update_webhook: Statement
     delete_webhook: Statement
     get_operation: Statement
+    void_operation: Statement
     prune_operations: Statement
 
 
