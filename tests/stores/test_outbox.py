@@ -195,7 +195,7 @@ def shown(notification, store):
 
 def test_only_active_webhooks_that_want_the_event_are_queued_for(store, outbox):
     """One that is disabled, deleted, or wants other events has nothing queued."""
-    alias = notification_of(SetAlias(name="m", alias="a", version=1), None).of_model
+    alias = notification_of(SetAlias(name="m", alias="a", version=1), None).topics.of_model
     wanting, other = hook(store), hook(store, alias)
     disabled = hook(store, status=WebhookStatus.DISABLED)
     create(store)

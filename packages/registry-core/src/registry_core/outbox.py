@@ -53,6 +53,8 @@ MOST_LISTED = 1_000
 _DELIVERY_IDS = uuid.UUID("6f1c2a8e-8d0b-5f0e-9a51-3b0f6f6f2d11")
 """The name space of the ids of deliveries. Another one gives every delivery another id."""
 
+_DAY_MILLISECONDS = 24 * 60 * 60 * 1000
+
 Unchanged: TypeAlias = Callable[[Change[Any]], None]
 """Sees, in the thread of the caller, a change that left the store as it was."""
 
@@ -65,6 +67,10 @@ class Topics:
 
     of_model: WebhookEvent | None
     of_prompt: WebhookEvent
+
+    def topic(self, *, is_prompt: bool) -> WebhookEvent | None:
+        """Return the webhook event that the change is, if it is one, for a model or a prompt."""
+        return self.of_prompt if is_prompt else self.of_model
 
 
 def _topics(model: WebhookEntity | None, prompt: WebhookEntity, action: WebhookAction) -> Topics:
@@ -86,7 +92,9 @@ TOPICS: Final[Mapping[type[Change[Any]], Topics]] = {
     SetAlias: _topics(WebhookEntity.MODEL_VERSION_ALIAS, WebhookEntity.PROMPT_ALIAS, _CREATED),
     DeleteAlias: _topics(WebhookEntity.MODEL_VERSION_ALIAS, WebhookEntity.PROMPT_ALIAS, _DELETED),
 }
-"""The changes that webhooks can be told of, by class; no other is (contract 6.1)."""
+"""The changes that webhooks hear of, by class, and as which events. No other is one (contract 6.1):
+no update, rename, stage transition, or deletion of a model or version, and no tag of a registered
+model that is not a prompt."""
 
 
 @attrs.frozen
@@ -98,10 +106,6 @@ class Audience:
     """Whether the model is a prompt; None where its tags have to be asked."""
     details: Mapping[str, Any] | None = None
     """The fields of a version that has become READY, as the event of a creation has them."""
-
-    def topic(self, *, is_prompt: bool) -> WebhookEvent | None:
-        """Return the webhook event that this is, if it is one."""
-        return self.topics.of_prompt if is_prompt else self.topics.of_model
 
 
 def audience(change: Change[Any], version: ModelVersion | None = None) -> Audience | None:
@@ -121,13 +125,17 @@ def audience(change: Change[Any], version: ModelVersion | None = None) -> Audien
 
 
 def _is_told(change: Change[Any], version: ModelVersion | None) -> bool:
-    """A version whose files are still on their way is told of when it is READY."""
     match change:
         case CreateVersion():
-            return change.new.status is Status.READY
+            return is_announced(change.new.status)
         case FinalizeVersion():
-            return version is not None and version.status is Status.READY
+            return version is not None and is_announced(version.status)
     return True
+
+
+def is_announced(status: Status) -> bool:
+    """Whether webhooks hear of a version of that status: not while its files are on their way."""
+    return status is Status.READY
 
 
 def _is_prompt(change: Change[Any]) -> bool | None:
@@ -140,6 +148,11 @@ def _is_prompt(change: Change[Any]) -> bool | None:
         case DeleteModelTag(key=validation.PROMPT_TAG):
             return False
     return None
+
+
+def oldest_kept(now: int) -> int:
+    """Return when the oldest dead letters were given up that are still kept; milliseconds."""
+    return now - DEAD_LETTER_DAYS * _DAY_MILLISECONDS
 
 
 def delivery_id(webhook_id: str, model_id: str, sequence: int) -> str:
@@ -173,6 +186,15 @@ class QueuedDelivery:
     def delivery_id(self) -> str:
         """See `delivery_id`."""
         return delivery_id(self.webhook_id, self.event.model_id, self.event.sequence)
+
+    @property
+    def age(self) -> tuple[int, str, int]:
+        """What deliveries are sorted by, oldest first: when they are due, then their events."""
+        return self.due, self.event.model_id, self.event.sequence
+
+    def again(self, now: int) -> QueuedDelivery:
+        """Return the delivery, which was given up, as it is queued anew."""
+        return attrs.evolve(self, due=now, problem=None, failures=0, first_attempt=None)
 
 
 class Watchers:
@@ -213,8 +235,9 @@ class DeliveryLog(Protocol):
 class Outbox(DeliveryLog, Protocol):
     """What a store has queued for its webhooks.
 
-    `done`, `retry` and `dead` of a delivery whose lease has run out change nothing: somebody else
-    has it by now. All methods raise `StoreUnavailableError` as those of the store do.
+    `retry` and `dead` of a delivery whose lease has run out change nothing: somebody else has it by
+    now. So does `done` in a database; in a bucket it forgets the delivery, which was made. All
+    methods raise `StoreUnavailableError` as those of the store do.
     """
 
     @property

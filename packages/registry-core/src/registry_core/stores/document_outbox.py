@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import AbstractContextManager
+from operator import attrgetter
 from typing import Any, Protocol, TypeAlias
 
 import attrs
@@ -15,19 +16,17 @@ from registry_core.documents import ModelDocument
 from registry_core.history import Event
 from registry_core.models import Webhook, WebhookStatus
 from registry_core.outbox import (
-    DEAD_LETTER_DAYS,
     MOST_LISTED,
     QueuedDelivery,
     Unchanged,
     Watchers,
     audience,
+    oldest_kept,
 )
 from registry_core.store import Clock
 
 POLL_SECONDS = 1.0
 """Seconds between two looks for what other processes have queued."""
-
-_DAY_MILLISECONDS = 24 * 60 * 60 * 1000
 
 Key: TypeAlias = str
 """The id of a delivery."""
@@ -63,7 +62,7 @@ def deliveries_of(
     if told is None or after is None:
         return
     is_prompt = validation.is_prompt(after.tags) if told.is_prompt is None else told.is_prompt
-    topic = told.topic(is_prompt=is_prompt)
+    topic = told.topics.topic(is_prompt=is_prompt)
     for hook in hooks:
         if hook.status is WebhookStatus.ACTIVE and topic in hook.events:
             yield QueuedDelivery(
@@ -118,7 +117,7 @@ class DocumentOutbox:
     def dead(self, delivery: QueuedDelivery, *, problem: str) -> None:
         """See `Outbox`."""
         now, key = self._clock(), key_of(delivery)
-        oldest = now - DEAD_LETTER_DAYS * _DAY_MILLISECONDS
+        oldest = oldest_kept(now)
         with self._writing() as content:
             if not _is_leased(content, delivery):
                 return
@@ -130,11 +129,13 @@ class DocumentOutbox:
 
     def queued(self, webhook_id: str) -> list[QueuedDelivery]:
         """See `Outbox`."""
-        return sorted(_of(self._read().queued, webhook_id), key=_age)[:MOST_LISTED]
+        return sorted(_of(self._read().queued, webhook_id), key=attrgetter("age"))[:MOST_LISTED]
 
     def dead_letters(self, webhook_id: str) -> list[QueuedDelivery]:
         """See `Outbox`."""
-        found = sorted(_of(self._read().dead_letters, webhook_id), key=_age, reverse=True)
+        found = sorted(
+            _of(self._read().dead_letters, webhook_id), key=attrgetter("age"), reverse=True
+        )
         return found[:MOST_LISTED]
 
     def redeliver(self, webhook_id: str, delivery_ids: Collection[str]) -> int:
@@ -145,9 +146,7 @@ class DocumentOutbox:
             wanted = [each for each in _of(dead, webhook_id) if each.delivery_id in delivery_ids]
             for each in wanted:
                 del dead[key_of(each)]
-                content.queued[key_of(each)] = attrs.evolve(
-                    each, due=now, problem=None, failures=0, first_attempt=None
-                )
+                content.queued[key_of(each)] = each.again(now)
         return len(wanted)
 
     def watch(self, unchanged: Unchanged) -> None:
@@ -187,13 +186,9 @@ def _ready(queued: Mapping[Key, QueuedDelivery], webhook_id: str, now: int) -> l
         known = first.get(each.event.model_id)
         if known is None or each.event.sequence < known.event.sequence:
             first[each.event.model_id] = each
-    return sorted((each for each in first.values() if each.due <= now), key=_age)
+    return sorted((each for each in first.values() if each.due <= now), key=attrgetter("age"))
 
 
 def _is_leased(content: Queues, delivery: QueuedDelivery) -> bool:
     found = content.queued.get(key_of(delivery))
     return found is not None and found.lease == delivery.lease
-
-
-def _age(delivery: QueuedDelivery) -> tuple[int, str, int]:
-    return delivery.due, delivery.event.model_id, delivery.event.sequence

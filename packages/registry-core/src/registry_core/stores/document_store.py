@@ -7,7 +7,7 @@ can say what it holds, as two mappings, for reading and for writing under a lock
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, MutableMapping, MutableSequence
+from collections.abc import Iterable, Mapping, MutableMapping, MutableSequence, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
@@ -234,15 +234,12 @@ def _last(kept: Mapping[str, MutableSequence[Event]], document: ModelDocument | 
 
 
 def record(
-    kept: MutableMapping[str, MutableSequence[Event]], events: Iterable[Event]
+    kept: MutableMapping[str, MutableSequence[Event]], events: Sequence[Event]
 ) -> Event | None:
-    """Add events to those of their model, with the next numbers, and return the last one."""
-    numbered: Event | None = None
+    """Add events to those of their model, and return the last one."""
     for event in events:
-        of_model = kept.setdefault(event.model_id, [])
-        numbered = attrs.evolve(event, sequence=len(of_model) + 1)
-        of_model.append(numbered)
-    return numbered
+        kept.setdefault(event.model_id, []).append(event)
+    return events[-1] if events else None
 
 
 def search_models(query: Query, models: Mapping[str, ModelDocument]) -> Page[RegisteredModel]:

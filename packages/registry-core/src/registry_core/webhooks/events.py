@@ -1,8 +1,7 @@
 """The events of a registry: which exist, when each happens, and what a receiver gets.
 
-`NOTIFICATIONS` says which change of a registered model is which event; no other change is one
-(contract 6.1): no update, rename, stage transition, or deletion of a model or version, and no tag
-of a registered model that is not a prompt.
+`registry_core.outbox.TOPICS` says which change of a registered model is which event; this says what
+receivers get of each.
 """
 
 from __future__ import annotations
@@ -30,11 +29,11 @@ from registry_core.history import Action, Event
 from registry_core.models import (
     ModelVersion,
     RegisteredModel,
-    Status,
     WebhookAction,
     WebhookEntity,
     WebhookEvent,
 )
+from registry_core.outbox import TOPICS, Topics, is_announced
 
 Data: TypeAlias = Mapping[str, object]
 """What a receiver gets for an event, as JSON."""
@@ -156,14 +155,13 @@ class Notification:
     """
 
     name: str
-    of_model: WebhookEvent | None
-    of_prompt: WebhookEvent
+    topics: Topics
     is_prompt: bool | None = None
     data: Data
 
     def event(self, *, is_prompt: bool) -> WebhookEvent | None:
         """Return the event this is, if it is one, for a model or for a prompt."""
-        return self.of_prompt if is_prompt else self.of_model
+        return self.topics.topic(is_prompt=is_prompt)
 
     @property
     def possible_events(self) -> tuple[WebhookEvent, ...]:
@@ -185,8 +183,7 @@ def _registered_model_created(
 ) -> Notification:
     return Notification(
         name=name,
-        of_model=_MODEL_CREATED,
-        of_prompt=_PROMPT_CREATED,
+        topics=TOPICS[CreateModel],
         is_prompt=is_prompt,
         data={
             "name": name,
@@ -201,7 +198,7 @@ def model_version_created(version: ModelVersion) -> Notification | None:
 
     A version whose files are still on their way is no event yet: it becomes one when it is READY.
     """
-    if version.status is not Status.READY:
+    if not is_announced(version.status):
         return None
     return _model_version_created(version.name, version.version, history.version_fields(version))
 
@@ -218,8 +215,7 @@ def _model_version_created(name: str, version: int, fields: Mapping[str, Any]) -
         about = {"source": fields.get("source", ""), "run_id": fields.get("run_id")}
     return Notification(
         name=name,
-        of_model=_VERSION_CREATED,
-        of_prompt=_PROMPT_VERSION_CREATED,
+        topics=TOPICS[CreateVersion],
         is_prompt=is_prompt,
         data={
             "name": name,
@@ -235,8 +231,7 @@ def registered_model_tag_set(name: str, key: str, value: str) -> Notification:
     """Note that a tag of a registered model was set: an event for prompts only."""
     return Notification(
         name=name,
-        of_model=None,
-        of_prompt=_PROMPT_TAG_SET,
+        topics=TOPICS[SetModelTag],
         data={"name": name, "key": key, "value": value},
     )
 
@@ -245,8 +240,7 @@ def registered_model_tag_deleted(name: str, key: str) -> Notification:
     """Note that a tag of a registered model is absent now: an event for prompts only."""
     return Notification(
         name=name,
-        of_model=None,
-        of_prompt=_PROMPT_TAG_DELETED,
+        topics=TOPICS[DeleteModelTag],
         data={"name": name, "key": key},
     )
 
@@ -255,8 +249,7 @@ def model_version_tag_set(name: str, version: str, key: str, value: str) -> Noti
     """Note that a tag of a version was set."""
     return Notification(
         name=name,
-        of_model=_VERSION_TAG_SET,
-        of_prompt=_PROMPT_VERSION_TAG_SET,
+        topics=TOPICS[SetVersionTag],
         data={"name": name, "version": version, "key": key, "value": value},
     )
 
@@ -265,8 +258,7 @@ def model_version_tag_deleted(name: str, version: str, key: str) -> Notification
     """Note that a tag of a version is absent now; as on MLflow, also if it was so before."""
     return Notification(
         name=name,
-        of_model=_VERSION_TAG_DELETED,
-        of_prompt=_PROMPT_VERSION_TAG_DELETED,
+        topics=TOPICS[DeleteVersionTag],
         data={"name": name, "version": version, "key": key},
     )
 
@@ -275,8 +267,7 @@ def registered_model_alias_set(name: str, alias: str, version: str) -> Notificat
     """Note that an alias was created or moved: MLflow calls both a creation."""
     return Notification(
         name=name,
-        of_model=_ALIAS_CREATED,
-        of_prompt=_PROMPT_ALIAS_CREATED,
+        topics=TOPICS[SetAlias],
         data={"name": name, "alias": alias, "version": version},
     )
 
@@ -285,8 +276,7 @@ def registered_model_alias_deleted(name: str, alias: str) -> Notification:
     """Note that an alias is absent now; as on MLflow, also if it was so before."""
     return Notification(
         name=name,
-        of_model=_ALIAS_DELETED,
-        of_prompt=_PROMPT_ALIAS_DELETED,
+        topics=TOPICS[DeleteAlias],
         data={"name": name, "alias": alias},
     )
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Collection, Iterator
+from operator import attrgetter
 from typing import Any
 
 import attrs
@@ -21,11 +22,11 @@ import attrs
 from registry_core.changes import Change
 from registry_core.errors import StoreCorruptedError
 from registry_core.outbox import (
-    DEAD_LETTER_DAYS,
     MOST_LISTED,
     QueuedDelivery,
     Unchanged,
     Watchers,
+    oldest_kept,
 )
 from registry_core.stores.s3.damage import DamageLog
 from registry_core.stores.s3.event_log import CHUNK_EVENTS, EventLines, EventLog, chunk_start
@@ -43,8 +44,6 @@ which is paid for: 17,280 a day."""
 ABANDONED_SECONDS = 3600.0
 """Seconds after which an operation that has not made its event will not make it any more. A request
 is refused a quarter of an hour after it was signed."""
-
-_DAY_MILLISECONDS = 24 * 60 * 60 * 1000
 
 
 class _Verdict(enum.Enum):
@@ -136,14 +135,14 @@ class S3Outbox:
         deliveries = (
             each.stored.delivery for each in found if each.stored.delivery.problem is None
         )
-        return sorted(deliveries, key=_age)[:MOST_LISTED]
+        return sorted(deliveries, key=attrgetter("age"))[:MOST_LISTED]
 
     def dead_letters(self, webhook_id: str) -> list[QueuedDelivery]:
         """See `Outbox`."""
         found = self._load(self._layout.dead_letters_of(webhook_id))
-        return sorted((each.stored.delivery for each in found), key=_age, reverse=True)[
-            :MOST_LISTED
-        ]
+        return sorted(
+            (each.stored.delivery for each in found), key=attrgetter("age"), reverse=True
+        )[:MOST_LISTED]
 
     def redeliver(self, webhook_id: str, delivery_ids: Collection[str]) -> int:
         """See `Outbox`."""
@@ -151,13 +150,7 @@ class S3Outbox:
         for found in list(self._load(self._layout.dead_letters_of(webhook_id))):
             if found.stored.delivery.delivery_id not in delivery_ids:
                 continue
-            again = attrs.evolve(
-                found.stored.delivery,
-                due=self._clock(),
-                problem=None,
-                failures=0,
-                first_attempt=None,
-            )
+            again = found.stored.delivery.again(self._clock())
             self._move(found, again, self._layout.outbox_of(webhook_id))
             count += 1
         return count
@@ -204,7 +197,7 @@ class S3Outbox:
                 self._bury(found)  # Somebody has died over it.
             elif found.stored.delivery.due <= now:
                 ready.append(found)
-        return sorted(ready, key=lambda each: _age(each.stored.delivery)), is_torn
+        return sorted(ready, key=lambda each: each.stored.delivery.age), is_torn
 
     def _is_first(self, found: _Found) -> bool:
         """Whether nothing earlier of its model was queued while the pages were listed."""
@@ -319,7 +312,7 @@ class S3Outbox:
         self._remove(found.key)
 
     def _prune(self, webhook_id: str) -> None:
-        oldest = self._clock() - DEAD_LETTER_DAYS * _DAY_MILLISECONDS
+        oldest = oldest_kept(self._clock())
         found = self._load(self._layout.dead_letters_of(webhook_id))
         old = [each.key for each in found if each.stored.delivery.due < oldest]
         self._pool.map(self._remove, old)
@@ -340,7 +333,3 @@ def _lease(delivery: QueuedDelivery) -> tuple[str, str]:
     """The key of a delivery that was taken, and the ETag that it got."""
     etag, _, key = delivery.lease.partition(" ")
     return key, etag
-
-
-def _age(delivery: QueuedDelivery) -> tuple[int, str, int]:
-    return delivery.due, delivery.event.model_id, delivery.event.sequence

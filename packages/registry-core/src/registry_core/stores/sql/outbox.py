@@ -43,7 +43,6 @@ from registry_core import validation
 from registry_core.changes import Change
 from registry_core.models import ModelVersion, WebhookEvent, WebhookStatus
 from registry_core.outbox import (
-    DEAD_LETTER_DAYS,
     MOST_LISTED,
     TOPICS,
     QueuedDelivery,
@@ -51,6 +50,7 @@ from registry_core.outbox import (
     Watchers,
     audience,
     delivery_id,
+    oldest_kept,
 )
 from registry_core.store import Clock
 from registry_core.stores.sql import events
@@ -76,8 +76,6 @@ from registry_core.stores.sql.tables import (
 POLL_SECONDS = 1.0
 """Seconds between two looks for what other processes have queued. A look takes 0.1 ms, and others
 learn of a change that much later."""
-
-_DAY_MILLISECONDS = 24 * 60 * 60 * 1000
 
 _ZERO: ColumnElement[int] = literal_column("0")
 _ONE: ColumnElement[int] = literal_column("1")
@@ -227,7 +225,7 @@ class SqlOutbox:
         """See `Outbox`."""
         now = self._clock()
         values = _leased(delivery) | {"failures": delivery.failures, "problem": problem, "now": now}
-        values["before"] = now - DEAD_LETTER_DAYS * _DAY_MILLISECONDS
+        values["before"] = oldest_kept(now)
 
         def bury(connection: Connection) -> None:
             connection.run(self._sql["prune"], values)
