@@ -9,9 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from registry_core import histories
 from registry_core.authors import Origin
 from registry_core.changes import CreateModel
-from registry_core.errors import StoreCorruptedError
+from registry_core.errors import InvalidArgumentError, StoreCorruptedError
 from registry_core.history import Action, Event, EventQuery
 from registry_core.models import NewModelVersion, NewRegisteredModel
 from registry_core.stores.s3 import S3Store
@@ -93,6 +94,8 @@ def test_a_model_from_before_history_begins_with_what_there_was(store: S3Store, 
     store.create_registered_model(NewRegisteredModel(name="other"))
     keys.put("models/old.json", json.dumps(OLD).encode())
     assert store.events(EventQuery(name="old")) == []
+    with pytest.raises(InvalidArgumentError, match="has no history yet"):
+        histories.verify(store, "old")
     store.set_registered_model_tag("old", "k", "after")
     store.create_model_version(NewModelVersion(name="old", source="s3://b/2"))
     store.set_registered_model_alias("old", "champion", version=2)
@@ -107,6 +110,7 @@ def test_a_model_from_before_history_begins_with_what_there_was(store: S3Store, 
     ]
     assert (tag.before, tag.after) == ("before", "after")
     assert (alias.before, alias.after) == (1, 2)
+    assert histories.verify(store, "old") == []
     assert problems(store) == []
 
 

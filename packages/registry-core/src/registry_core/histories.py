@@ -137,6 +137,8 @@ def verify(store: Store, name: str) -> list[str]:
 
     Raises:
         ConflictError: The model was changed all the time.
+        InvalidArgumentError: There is no history yet, as of a model in a bucket that an earlier
+            release has changed last.
         RegisteredModelNotFoundError: There is no such model.
         StoreCorruptedError: The history cannot be read, or played back.
     """
@@ -146,8 +148,11 @@ def verify(store: Store, name: str) -> list[str]:
         document = _document(store, name)
         newest = store.events(query(name, max_results=1))
         if newest == events[-1:]:
-            missing = _missing(events)
-            return [*missing, *differences(replay(events), document)] if events else []
+            if not events:
+                raise InvalidArgumentError(
+                    f"Model '{name}' has no history yet: it begins with the model's next change"
+                )
+            return [*_missing(events), *differences(replay(events), document)]
     raise ConflictError(f"Model '{name}' was changed each time its history was verified")
 
 
