@@ -12,13 +12,9 @@ from registry_core import open_registry, validation
 from registry_core.search import paging
 from registry_core.stores.sql import results
 from registry_core.wire import CODES, payloads
+from registry_core.wire.prefixes import API, OWN_API
 from registry_server import Settings, create_app
-from registry_server.http.operations import (
-    API,
-    LONG_BODY_BYTES,
-    OWN_API,
-    SHORT_BODY_BYTES,
-)
+from registry_server.http.operations import LONG_BODY_BYTES, SHORT_BODY_BYTES
 from registry_server.http.own import ALL_OPERATIONS
 from registry_server.process import protocol
 

@@ -15,9 +15,9 @@ from artifacts.path_tricks import HARMLESS, TRICKS
 from differential import filters
 from registry_core.search import paging
 from registry_core.wire import CODES, camel_case
+from registry_core.wire.prefixes import API
 from registry_server.artifacts import PREFIXES
 from registry_server.http.middleware import SERVER_INFO
-from registry_server.http.operations import API
 from registry_server.http.own import ALL_OPERATIONS
 from services.in_process import memory_registry
 from services.wire_client import Answer

@@ -12,15 +12,10 @@ import pytest
 
 from registry_core import open_registry
 from registry_core.wire import requests
+from registry_core.wire.prefixes import OWN_API
 from registry_server import Settings
 from registry_server.http import response_shapes
-from registry_server.http.operations import (
-    OWN_API,
-    REGISTRY_OPERATIONS,
-    SHORT_BODY_BYTES,
-    Operation,
-    Work,
-)
+from registry_server.http.operations import REGISTRY_OPERATIONS, SHORT_BODY_BYTES, Operation, Work
 from registry_server.http.response_shapes import ResponseShape
 from services.in_process import InProcessServer, missing
 

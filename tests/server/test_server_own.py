@@ -64,6 +64,8 @@ def test_an_alias_is_moved_only_from_where_it_is_expected(server):
     assert (refused.status, refused.json["error_code"]) == (409, "ABORTED")
     assert refused.json["message"] == "The alias 'a' of model 'm' is 2 and not 1"
     assert put(server, {"version": "1", "if_absent": True}).status == 409
+    both = put(server, {"version": "1", "if_current": 2, "if_absent": True})
+    assert (both.status, both.json["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
     removed = server.send("DELETE", MODEL + b"/aliases/a", b'{"if_current": 1}', JSON)
     assert removed.status == 409
     assert server.registry.get_registered_model("m").aliases == {"a": 2}

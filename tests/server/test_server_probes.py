@@ -11,11 +11,11 @@ import pytest
 
 from registry_core import Registry, SchemaOutOfDateError, StoreUnavailableError
 from registry_core.stores.memory import MemoryStore
+from registry_core.wire.prefixes import OWN_API
 from registry_server import Settings
 from registry_server.http import probes
 from registry_server.http.metrics import BUCKETS, Metrics
 from registry_server.http.middleware import Middleware
-from registry_server.http.operations import OWN_API
 from registry_server.http.own import ALL_OPERATIONS
 from registry_server.http.responses import Response
 from services.in_process import InProcessServer

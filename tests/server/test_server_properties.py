@@ -28,7 +28,8 @@ from registry_core.validation import (
     TAG_KEY_MAX_LENGTH,
     TAG_VALUE_MAX_LENGTH,
 )
-from registry_server.http.operations import API, Operation
+from registry_core.wire.prefixes import API
+from registry_server.http.operations import Operation
 from registry_server.http.own import ALL_OPERATIONS
 from server.odd_requests import (
     NASTY,

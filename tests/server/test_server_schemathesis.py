@@ -19,8 +19,8 @@ from schemathesis.specs.openapi.checks import (
     use_after_free,
 )
 
+from registry_core.wire.prefixes import API, OWN_API
 from registry_server.artifacts import PREFIXES
-from registry_server.http.operations import API, OWN_API
 from registry_server.http.own import ALL_OPERATIONS
 from services.artifacts import artifact_url
 from services.registry_server import RegistryServer

@@ -18,9 +18,10 @@ from registry_core import (
 from registry_core.backends import open_artifacts
 from registry_core.models import ModelVersion, RegisteredModel
 from registry_core.stores.memory import MemoryStore
+from registry_core.wire.prefixes import API
 from registry_server import Settings
 from registry_server.http import outages
-from registry_server.http.operations import AJAX_API, API, REGISTRY_OPERATIONS, SEED_API
+from registry_server.http.operations import AJAX_API, REGISTRY_OPERATIONS, SEED_API
 from registry_server.http.outages import Outage
 from services.in_process import InProcessServer, missing
 

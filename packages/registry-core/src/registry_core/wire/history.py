@@ -12,8 +12,9 @@ from typing import Annotated, Any
 import attrs
 
 from registry_core.authors import Origin
-from registry_core.errors import StoreCorruptedError
+from registry_core.errors import InvalidArgumentError, StoreCorruptedError
 from registry_core.history import EVENTS_MAX_RESULTS, Action, Event
+from registry_core.models import UNSET, Unset
 from registry_core.validation import DEFAULT_PAGE_SIZE
 from registry_core.wire.requests import AtMost
 
@@ -100,6 +101,19 @@ class PutAlias:
     if_current: int | None = None
     if_absent: bool = False
 
+    @property
+    def expected(self) -> int | Unset | None:
+        """Where the alias has to point now: None for nowhere, unset for anywhere.
+
+        Raises:
+            InvalidArgumentError: It cannot be at a version and absent.
+        """
+        if not self.if_absent:
+            return UNSET if self.if_current is None else self.if_current
+        if self.if_current is not None:
+            raise InvalidArgumentError("if_current and if_absent exclude each other.")
+        return None
+
 
 @attrs.frozen(kw_only=True)
 class RemoveAlias:
@@ -108,3 +122,8 @@ class RemoveAlias:
     name: str
     alias: str
     if_current: int | None = None
+
+    @property
+    def expected(self) -> int | Unset:
+        """Where the alias has to point now; unset for anywhere."""
+        return UNSET if self.if_current is None else self.if_current

@@ -17,23 +17,18 @@ from litestar.types import Method
 
 from registry_core import ModelVersion, Page, RegisteredModel, Registry
 from registry_core.wire import requests
+from registry_core.wire.prefixes import API
 from registry_server.http import response_shapes
 from registry_server.http.response_shapes import ResponseShape
 
 RequestT = TypeVar("RequestT")
 ResultT = TypeVar("ResultT")
 
-API = "/api/2.0/mlflow"
-"""The prefix of MLflow's operations."""
-
 AJAX_API = "/ajax-api/2.0/mlflow"
 """The prefix by which MLflow's pages call the same operations."""
 
-SEED_API = "/api/2.0/mlflow/model-registry"
+SEED_API = f"{API}/model-registry"
 """An older layout of the same routes, for registered models and model versions only."""
-
-OWN_API = "/api/registry/v1"
-"""The prefix of our own operations, which MLflow does not have."""
 
 _SEED_PATHS = ("/registered-models/", "/model-versions/")
 

@@ -6,16 +6,10 @@ from typing import Any
 
 from registry_core import InvalidArgumentError, Page, histories
 from registry_core.history import Event
-from registry_core.models import UNSET, Unset
 from registry_core.wire import Json
 from registry_core.wire import history as wire
-from registry_server.http.operations import (
-    OWN_API,
-    REGISTRY_OPERATIONS,
-    Operation,
-    RequestContext,
-    Work,
-)
+from registry_core.wire.prefixes import OWN_API
+from registry_server.http.operations import REGISTRY_OPERATIONS, Operation, RequestContext, Work
 from registry_server.http.response_shapes import NOTHING, ResponseShape
 
 SCHEMAS: Json = {
@@ -98,18 +92,15 @@ def _activity(context: RequestContext, request: wire.GetActivity) -> Page[Event]
 
 
 def _put_alias(context: RequestContext, request: wire.PutAlias) -> None:
-    expected: int | Unset | None = UNSET if request.if_current is None else request.if_current
     context.registry.set_registered_model_alias(
-        request.name,
-        request.alias,
-        request.version,
-        expected=None if request.if_absent else expected,
+        request.name, request.alias, request.version, expected=request.expected
     )
 
 
 def _remove_alias(context: RequestContext, request: wire.RemoveAlias) -> None:
-    expected = UNSET if request.if_current is None else request.if_current
-    context.registry.delete_registered_model_alias(request.name, request.alias, expected=expected)
+    context.registry.delete_registered_model_alias(
+        request.name, request.alias, expected=request.expected
+    )
 
 
 OWN_OPERATIONS: tuple[Operation[Any, Any], ...] = (

@@ -13,7 +13,8 @@ from registry_core.webhooks import DEFAULT_PAGE_SIZE, Webhooks
 from registry_core.wire import Json
 from registry_core.wire import deliveries as wire_deliveries
 from registry_core.wire import webhooks as wire
-from registry_server.http.operations import OWN_API, Operation, RequestContext, Work
+from registry_core.wire.prefixes import OWN_API
+from registry_server.http.operations import Operation, RequestContext, Work
 from registry_server.http.response_shapes import NOTHING, ResponseShape
 from registry_server.http.responses import RequestRefusedError
 from registry_server.webhooks.delivery import Deliveries, TestsUnderWayError

@@ -31,8 +31,8 @@ from registry_core.errors import UnsupportedBackendError
 from registry_core.models import ModelVersion, Status
 from registry_core.requirements import AliasIs
 from registry_core.stores.rest.answers import model_of, version_of
-from registry_core.stores.rest.transport import OWN_API
 from registry_core.wire import history, requests
+from registry_core.wire.prefixes import OWN_API
 
 
 @attrs.frozen

@@ -35,7 +35,6 @@ from registry_core.stores.rest.address import parse_address
 from registry_core.stores.rest.answers import aliased, complete, model_of, version_of
 from registry_core.stores.rest.routes import refuse, route_of
 from registry_core.stores.rest.transport import (
-    OWN_API,
     AnswerTooLargeError,
     Transport,
     call_end,
@@ -43,6 +42,7 @@ from registry_core.stores.rest.transport import (
 from registry_core.stores.rest.webhooks import RestWebhooks, next_page, wire_list
 from registry_core.wire import requests
 from registry_core.wire.history import decode_event
+from registry_core.wire.prefixes import OWN_API
 
 SMALLER_PAGE = 10
 """How many times smaller the page is that is asked for when one was too much for an answer."""

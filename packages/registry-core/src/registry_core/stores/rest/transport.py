@@ -47,6 +47,7 @@ from registry_core.stores.rest.bodies import (
     read_body,
 )
 from registry_core.stores.rest.connections import CONNECT_TIMEOUT_SECONDS, open_pool
+from registry_core.wire.prefixes import API, OWN_API
 
 RETRY_SECONDS = 3.0
 """Seconds after its start within which a request may be repeated; then the store is unavailable. A
@@ -71,10 +72,6 @@ MLflow reads where there is no query (contract 1.2)."""
 LOCATION_MAX_LENGTH = 500
 """Characters of the address of a redirection that an error repeats."""
 
-OWN_API = "/api/registry/v1"
-"""The prefix of the routes that our own server has beside MLflow's."""
-
-_BASE_PATH = "/api/2.0/mlflow"
 _REFUSED = frozenset({408, 429})
 """Statuses of a request that the server did not carry out."""
 
@@ -198,7 +195,7 @@ class Transport:
     ) -> T:
         is_own = path.startswith(OWN_API)
         if not is_own:
-            path = _BASE_PATH + path
+            path = API + path
         said = f"{method} {self.url}{path} was answered with"
         fate = "" if method == "GET" else f" {_UNCLEAR}"
         try:

@@ -13,9 +13,10 @@ from registry_core.errors import StoreCorruptedError, UnsupportedBackendError, W
 from registry_core.models import NewWebhook, Unset, Webhook, WebhookChanges, WebhookEvent
 from registry_core.outbox import QueuedDelivery
 from registry_core.search import Page, all_pages
-from registry_core.stores.rest.transport import OWN_API, Transport
+from registry_core.stores.rest.transport import Transport
 from registry_core.wire import webhooks as messages
 from registry_core.wire.deliveries import Deliveries, decode_deliveries
+from registry_core.wire.prefixes import OWN_API
 
 PAGE_SIZE = 1_000
 """Webhooks read at a time; the most that MLflow gives (contract 2.22)."""
