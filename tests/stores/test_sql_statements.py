@@ -254,6 +254,19 @@ def test_write_with_a_webhook_queues_its_event_in_the_same_transaction(
     assert cost(count, lambda: WRITES[name](store)) == expected
 
 
+def test_creations_do_not_expect_a_webhook_for_ever(postgres_url: str) -> None:
+    """A process that creates without a pause learns that the webhook has gone."""
+    store = open_store(postgres_url)
+    store.create_webhook(attrs.evolve(HOOK, status=WebhookStatus.ACTIVE))
+    store.create_registered_model(NewRegisteredModel(name="with"))
+    assert store._making._expects_webhooks()
+    until = store._making._webhooks_until
+    store.delete_webhook(HOOK.webhook_id)
+    store.create_registered_model(NewRegisteredModel(name="without"))
+    assert store._making._webhooks_until == until
+    store.close()
+
+
 def test_creating_a_version_is_one_transaction(counted, url: str) -> None:
     """PostgreSQL does it in one round trip, SQLite in four statements, tags included."""
     store, count = counted

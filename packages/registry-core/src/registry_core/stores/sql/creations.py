@@ -23,7 +23,7 @@ from registry_core.stores.sql.compiling import (
 )
 from registry_core.stores.sql.driver import Insert
 from registry_core.stores.sql.events import noted_as
-from registry_core.stores.sql.outbox import AT_ONCE, queued, somebody_listens, unheard
+from registry_core.stores.sql.outbox import AT_ONCE, has_webhooks, queued, without_webhooks
 from registry_core.stores.sql.parts import TAG_VALUE
 from registry_core.stores.sql.tables import (
     applied_operations,
@@ -55,12 +55,12 @@ def creating_models(insert_into: Insert) -> dict[str, ClauseElement]:
     """The two steps of creating a model, and PostgreSQL's way to take them at once."""
     tags = ["name", "key", *TAG_VALUE]
     return {
-        "create_model": _create_model(insert_into).returning(somebody_listens()),
+        "create_model": _create_model(insert_into).returning(has_webhooks()),
         "create_model_tags": insert(registered_model_tags).from_select(
             tags, select(given("name"), *given_tags()), include_defaults=False
         ),
-        **_model_at_once(insert_into, tags, told=False),
-        **_model_at_once(insert_into, tags, told=True),
+        **_model_at_once(insert_into, tags, queues=False),
+        **_model_at_once(insert_into, tags, queues=True),
     }
 
 
@@ -84,17 +84,19 @@ def _create_model(insert_into: Insert, *conditions: ColumnElement[bool]) -> Any:
     )
 
 
-def _model_at_once(insert_into: Insert, tags: list[str], *, told: bool) -> dict[str, ClauseElement]:
-    created = _create_model(insert_into, *unheard(told=told)).cte("created")
+def _model_at_once(
+    insert_into: Insert, tags: list[str], *, queues: bool
+) -> dict[str, ClauseElement]:
+    created = _create_model(insert_into, *without_webhooks(queues=queues)).cte("created")
     tagged = insert(registered_model_tags).from_select(
         tags, select(created.c.name, *given_tags()), include_defaults=False
     )
     event = noted_as(select(created.c.model_id, created.c.last_event, created.c.name)).cte("event")
-    end = AT_ONCE[told]
+    end = AT_ONCE[queues]
     return {
-        f"create_model_{end}": queued(_noted(created).add_cte(event), created, told=told),
+        f"create_model_{end}": queued(_noted(created).add_cte(event), created, queues=queues),
         f"create_tagged_model_{end}": queued(
-            _noted(created).add_cte(tagged.cte("tagged"), event), created, told=told
+            _noted(created).add_cte(tagged.cte("tagged"), event), created, queues=queues
         ),
     }
 
@@ -108,15 +110,15 @@ def creating_versions() -> dict[str, ClauseElement]:
     names = ["name", "version", *_NEW_VERSION]
     time = given("last_updated_time")
     return {
-        "take_version": _take_version().returning(somebody_listens()),
+        "take_version": _take_version().returning(has_webhooks()),
         "create_version": insert(model_versions).values({name: param(name) for name in names}),
         "create_version_tags": insert(model_version_tags).from_select(
             _VERSION_TAGS,
             select(given("name"), given("version"), time, *given_tags()),
             include_defaults=False,
         ),
-        **_version_at_once(names, told=False),
-        **_version_at_once(names, told=True),
+        **_version_at_once(names, queues=False),
+        **_version_at_once(names, queues=True),
     }
 
 
@@ -139,9 +141,9 @@ def _take_version(*conditions: ColumnElement[bool]) -> Any:
     )
 
 
-def _version_at_once(names: list[str], *, told: bool) -> dict[str, ClauseElement]:
+def _version_at_once(names: list[str], *, queues: bool) -> dict[str, ClauseElement]:
     values = [given(name) for name in _NEW_VERSION]
-    taken = _take_version(*unheard(told=told)).cte("taken")
+    taken = _take_version(*without_webhooks(queues=queues)).cte("taken")
     created = (
         insert(model_versions)
         .from_select(names, select(taken.c.name, taken.c.version, *values), include_defaults=False)
@@ -158,7 +160,7 @@ def _version_at_once(names: list[str], *, told: bool) -> dict[str, ClauseElement
         select(taken.c.model_id, taken.c.last_event, taken.c.name), of_version=taken.c.version
     )
     noting = _noted(created, created.c.version).add_cte(tagged.cte("tagged"), event.cte("event"))
-    return {f"create_version_{AT_ONCE[told]}": queued(noting, taken, told=told)}
+    return {f"create_version_{AT_ONCE[queues]}": queued(noting, taken, queues=queues)}
 
 
 def operations() -> dict[str, ClauseElement]:

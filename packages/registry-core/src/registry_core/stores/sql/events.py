@@ -129,10 +129,10 @@ def noted_as(
     )
 
 
-def statements(is_heard: ColumnElement[bool]) -> dict[str, ClauseElement]:
+def statements(has_webhooks: ColumnElement[bool]) -> dict[str, ClauseElement]:
     """The steps that add events to a change of several statements.
 
-    Those that give the number of an event give `is_heard`, too.
+    Those that give the number of an event give `has_webhooks`, too.
     """
     model = registered_models
     event = elements(param("events"))
@@ -160,10 +160,10 @@ def statements(is_heard: ColumnElement[bool]) -> dict[str, ClauseElement]:
         "take_numbers": update(model)
         .where(model.c.name == param("name"), waits_for_locks_briefly())
         .values(last_event=model.c.last_event + param("count"))
-        .returning(model.c.model_id, model.c.last_event, is_heard),
+        .returning(model.c.model_id, model.c.last_event, has_webhooks),
         "note_event": noted_as(
             select(numbered.c.model_id, numbered.c.last_event, numbered.c.name)
-        ).returning(is_heard),
+        ).returning(has_webhooks),
         "add_event": insert(model_events).values(
             {name: param(name) for name in COLUMNS[:3]}
             | {name: param(f"event_{name}") for name in COLUMNS[3:]}

@@ -4,7 +4,7 @@ Strategy: the rows are written by the transaction, on PostgreSQL mostly by the s
 the change, one for each active webhook that wants the event. A row refers to the event and repeats
 nothing of it. Where there is no webhook, a change only looks that there is none: what PostgreSQL
 does in one statement it has in two forms, of which one queues, and the other does nothing at all
-where somebody listens. Which one is tried first is a guess; see `makers`.
+where there is an active webhook. Which one is tried first is a guess; see `makers`.
 
 Events of one model are committed in the order of their numbers, since they are numbered under the
 lock of the model's row. So the first row of a webhook and model that can be seen is the next one to
@@ -99,54 +99,54 @@ _TOPICS = {
     for change, topics in TOPICS.items()
 }
 
-NOBODY: dict[str, Any] = {
+NO_TOPICS: dict[str, Any] = {
     "topic_of_model": None,
     "topic_of_prompt": None,
     "is_prompt": None,
     "details": None,
 }
-"""The values for `queueing` of a change that is told nobody."""
+"""The values for `queueing` of a change that webhooks do not hear of."""
 
 
 def values_of(change: Change[Any], version: ModelVersion | None = None) -> dict[str, Any]:
     """The values for `queueing` of a change; `version` is the result of a finalization."""
-    told = audience(change, version)
-    if told is None:
-        return NOBODY
+    target = audience(change, version)
+    if target is None:
+        return NO_TOPICS
     of_model, of_prompt = _TOPICS[type(change)]
     return {
         "topic_of_model": of_model,
         "topic_of_prompt": of_prompt,
-        "is_prompt": None if told.is_prompt is None else int(told.is_prompt),
-        "details": None if told.details is None else json.dumps(told.details),
+        "is_prompt": None if target.is_prompt is None else int(target.is_prompt),
+        "details": None if target.details is None else json.dumps(target.details),
     }
 
 
 def queueing(numbered: FromClause) -> Insert:
-    """Queue the event whose model id and number are in `numbered` for all who want to be told.
+    """Queue the event whose model id and number are in `numbered` for each webhook that wants it.
 
     The parameter `name` is the name of its model, `event_time` its time.
     """
     return _queueing(numbered.c.model_id, numbered.c.last_event, from_=numbered)
 
 
-def somebody_listens() -> ColumnElement[bool]:
+def has_webhooks() -> ColumnElement[bool]:
     """Whether there is an active webhook: a column that saves a step to all who have none."""
-    return _listeners().label("is_heard")
+    return _listeners().label("has_webhooks")
 
 
-AT_ONCE = {False: "at_once", True: "told"}
+AT_ONCE = {False: "at_once", True: "queueing"}
 """What the names of statements end in that queue nothing, and of those that queue the event."""
 
 
-def unheard(*, told: bool) -> tuple[ColumnElement[bool], ...]:
-    """The condition of a statement that queues nothing: it does nothing where somebody listens."""
-    return () if told else (~_listeners(),)
+def without_webhooks(*, queues: bool) -> tuple[ColumnElement[bool], ...]:
+    """The condition of a statement that queues nothing: that there is no active webhook."""
+    return () if queues else (~_listeners(),)
 
 
-def queued(noting: ReturningInsert[Any], numbered: CTE, *, told: bool) -> ClauseElement:
+def queued(noting: ReturningInsert[Any], numbered: CTE, *, queues: bool) -> ClauseElement:
     """A statement that notes an event, and that queues it if it is one of those."""
-    return noting.add_cte(queueing(numbered).cte("queued")) if told else noting
+    return noting.add_cte(queueing(numbered).cte("queued")) if queues else noting
 
 
 def _listeners() -> ColumnElement[bool]:

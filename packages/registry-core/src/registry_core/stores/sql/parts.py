@@ -12,7 +12,7 @@ from sqlalchemy.sql.selectable import CTE, FromClause
 from registry_core.stores.sql.compiling import bytes_of, given, param, waits_for_locks_briefly
 from registry_core.stores.sql.driver import Insert
 from registry_core.stores.sql.events import next_event, noted
-from registry_core.stores.sql.outbox import AT_ONCE, queued, unheard
+from registry_core.stores.sql.outbox import AT_ONCE, queued, without_webhooks
 from registry_core.stores.sql.tables import (
     model_version_tags,
     model_versions,
@@ -54,10 +54,10 @@ def writing_parts(insert_into: Insert) -> dict[str, ClauseElement]:
         "get_stage": select(version.c.current_stage).where(*is_version(version)),
         **_setting(insert_into),
         **_deleting(),
-        **_setting_at_once(insert_into, told=False),
-        **_setting_at_once(insert_into, told=True),
-        **_deleting_at_once(told=False),
-        **_deleting_at_once(told=True),
+        **_setting_at_once(insert_into, queues=False),
+        **_setting_at_once(insert_into, queues=True),
+        **_deleting_at_once(queues=False),
+        **_deleting_at_once(queues=True),
     }
 
 
@@ -77,10 +77,10 @@ def _setting(insert_into: Insert) -> dict[str, Any]:
     }
 
 
-def _setting_at_once(insert_into: Insert, *, told: bool) -> dict[str, ClauseElement]:
+def _setting_at_once(insert_into: Insert, *, queues: bool) -> dict[str, ClauseElement]:
     """Setting and noting it; see `events.noted` for what becomes of a lost race.
 
-    Those that are `told` queue the event; the others do nothing where somebody listens.
+    With `queues` they queue the event; otherwise they do nothing where there is an active webhook.
     """
     tag = [given(name) for name in ("key", *TAG_VALUE)]
     version = model_versions
@@ -92,12 +92,12 @@ def _setting_at_once(insert_into: Insert, *, told: bool) -> dict[str, ClauseElem
             ~select(_ONE).select_from(parts).where(*_is(parts, *keys), is_same).exists(),
             *exists,
             _ROOM[name],
-            *unheard(told=told),
+            *without_webhooks(queues=queues),
         )
         changed = _upsert(insert_into, name, select_for(numbered)).cte("changed")
-        return queued(noted(numbered, changed), numbered, told=told)
+        return queued(noted(numbered, changed), numbered, queues=queues)
 
-    end = AT_ONCE[told]
+    end = AT_ONCE[queues]
     return {
         f"set_model_tag_{end}": noting(
             "set_model_tag", lambda numbered: select(numbered.c.name, *tag)
@@ -135,13 +135,13 @@ def _deleting() -> dict[str, Any]:
     }
 
 
-def _deleting_at_once(*, told: bool) -> dict[str, ClauseElement]:
+def _deleting_at_once(*, queues: bool) -> dict[str, ClauseElement]:
     noting: dict[str, ClauseElement] = {}
     for name, (parts, keys) in _PARTS.items():
         if not name.startswith("delete_"):
             continue
         is_there = select(_ONE).select_from(parts).where(*_is(parts, *keys)).exists()
-        numbered = next_event(is_there, *unheard(told=told))
+        numbered = next_event(is_there, *without_webhooks(queues=queues))
         # As a subquery, which runs before any row is looked at.
         owner = select(numbered.c.name).scalar_subquery()
         changed = _delete(name).where(parts.c.name == owner).cte("changed")
@@ -151,7 +151,7 @@ def _deleting_at_once(*, told: bool) -> dict[str, ClauseElement]:
         else:
             # A JSON text of what it was.
             event = noted(numbered, changed, before=cast(func.to_json(former), Text))
-        noting[f"{name}_{AT_ONCE[told]}"] = queued(event, numbered, told=told)
+        noting[f"{name}_{AT_ONCE[queues]}"] = queued(event, numbered, queues=queues)
     return noting
 
 

@@ -176,9 +176,9 @@ class Statements:
     create_model: Statement
     create_model_tags: Statement
     create_model_at_once: Statement
-    create_model_told: Statement
+    create_model_queueing: Statement
     create_tagged_model_at_once: Statement
-    create_tagged_model_told: Statement
+    create_tagged_model_queueing: Statement
     update_model: Statement
     touch_model: Statement
     rename_model: Statement
@@ -192,7 +192,7 @@ class Statements:
     create_version: Statement
     create_version_tags: Statement
     create_version_at_once: Statement
-    create_version_told: Statement
+    create_version_queueing: Statement
     update_version: Statement
     finalize_version: Statement
     transition: Statement
@@ -215,17 +215,17 @@ class Statements:
     set_version_tag: Statement
     delete_version_tag: Statement
     set_alias_at_once: Statement
-    set_alias_told: Statement
+    set_alias_queueing: Statement
     delete_alias_at_once: Statement
-    delete_alias_told: Statement
+    delete_alias_queueing: Statement
     set_model_tag_at_once: Statement
-    set_model_tag_told: Statement
+    set_model_tag_queueing: Statement
     delete_model_tag_at_once: Statement
-    delete_model_tag_told: Statement
+    delete_model_tag_queueing: Statement
     set_version_tag_at_once: Statement
-    set_version_tag_told: Statement
+    set_version_tag_queueing: Statement
     delete_version_tag_at_once: Statement
-    delete_version_tag_told: Statement
+    delete_version_tag_queueing: Statement
     delete_model_at_once: Statement
     create_webhook: Statement
     get_webhook: Statement
@@ -249,7 +249,7 @@ def statements(dialect: Dialect, insert_into: Insert) -> Statements:
         **writing_parts(insert_into),
         **_writing_webhooks(),
         **operations(),
-        **events.statements(outbox.somebody_listens()),
+        **events.statements(outbox.has_webhooks()),
         **outbox.statements(),
     }
     # Of one row, those that may have more than others are enough.

@@ -2,7 +2,7 @@
 
 Strategy: whatever a change depends on is decided by one statement, or under the lock of the model's
 row, which a transaction takes before it does anything else. The number of an event is taken under
-the same lock; see `events`. Whether webhooks have to be told is decided by the same statements.
+the same lock; see `events`. The same statements queue the deliveries to webhooks.
 """
 
 from __future__ import annotations

@@ -31,14 +31,14 @@ from registry_core.stores.sql.operations import Operations
 from registry_core.stores.sql.results import Row
 from registry_core.stores.sql.statements import Statements
 
-HEARD_SECONDS = 60.0
+WEBHOOKS_EXPECTED_SECONDS = 60.0
 """Seconds for which a process that has met an active webhook tries the statements first that queue
-events. They are always right, and take a tenth longer; the others do nothing where somebody
-listens, and have to be followed by them or by a transaction."""
+events. They are always right, and take a tenth longer; the others do nothing where
+there is one, and have to be followed by them or by a transaction."""
 
 AtOnce: TypeAlias = tuple[Statement, Statement]
-"""PostgreSQL's statements for one change: the first does nothing where somebody listens, the second
-queues the event."""
+"""PostgreSQL's statements for one change: the first does nothing where there is an active webhook,
+the second queues the event."""
 
 
 class Maker:
@@ -49,7 +49,7 @@ class Maker:
     ) -> None:
         self._database = database
         self._unchanged = unchanged
-        self._heard_until = float("-inf")
+        self._webhooks_until = float("-inf")
         self._clock = clock
         self._sql = sql
         self._operations = Operations(database, sql)
@@ -57,28 +57,28 @@ class Maker:
     def _wrote(self, at_once: AtOnce, values: Values) -> bool:
         """Whether one statement has made the change and noted it."""
         try:
-            return bool(self._database.write(at_once[self._is_heard()], values))
+            return bool(self._database.write(at_once[self._expects_webhooks()], values))
         except ChangedMeanwhileError:
             return False
 
     def _created(self, at_once: AtOnce, values: Values) -> list[Row]:
         """The row of one statement that has created something and noted it, if it could."""
-        if not self._is_heard():
-            created = self._operations.run(at_once[False], values)
-            if created:
-                return created
-        created = self._operations.run(at_once[True], values)
-        if created:
-            self._hear(is_heard=True)
+        if self._expects_webhooks():
+            return self._operations.run(at_once[True], values)
+        created = self._operations.run(at_once[False], values)
+        if not created:
+            created = self._operations.run(at_once[True], values)
+            # What the other form did not make, and this one did, was for a webhook.
+            self._remember_webhooks(has_webhooks=bool(created))
         return created
 
-    def _is_heard(self) -> bool:
+    def _expects_webhooks(self) -> bool:
         """Whether there was an active webhook lately: a guess, of which nothing is wrong."""
-        return time.monotonic() < self._heard_until
+        return time.monotonic() < self._webhooks_until
 
-    def _hear(self, *, is_heard: bool) -> None:
-        if is_heard:
-            self._heard_until = time.monotonic() + HEARD_SECONDS
+    def _remember_webhooks(self, *, has_webhooks: bool) -> None:
+        if has_webhooks:
+            self._webhooks_until = time.monotonic() + WEBHOOKS_EXPECTED_SECONDS
 
     def _begin(
         self,
@@ -151,15 +151,15 @@ class Maker:
             found = connection.run(self._sql.note_event, event)
             if not found:
                 raise RegisteredModelNotFoundError(name)
-            sequence, model_id, is_heard = found[0]
-            self._hear(is_heard=is_heard)
-            return noted_values(name, model_id, sequence, now, is_heard)
+            sequence, model_id, has_webhooks = found[0]
+            self._remember_webhooks(has_webhooks=has_webhooks)
+            return noted_values(name, model_id, sequence, now, has_webhooks)
         numbers = {"name": name, "count": len(effects)}
         taken = connection.run(self._sql.take_numbers, numbers)
         if not taken:
             raise RegisteredModelNotFoundError(name)
-        model_id, last, is_heard = taken[0]
-        noted = noted_values(name, model_id, last, now, is_heard)
+        model_id, last, has_webhooks = taken[0]
+        noted = noted_values(name, model_id, last, now, has_webhooks)
         if len(effects) == 1:
             values = events.event_values(effects[0], by, now)
             connection.run(self._sql.add_event, values | noted)
@@ -170,16 +170,16 @@ class Maker:
         return noted
 
     def _add_event(self, connection: Connection, values: dict[str, Any]) -> None:
-        """Add an event whose number is known, and queue it for those who want to be told."""
+        """Add an event whose number is known, and queue it for each webhook that wants it."""
         connection.run(self._sql.add_event, values)
         self._queue(connection, values, {})
 
     def _queue(
-        self, connection: Connection, noted: dict[str, Any], told: Mapping[str, Any]
+        self, connection: Connection, noted: dict[str, Any], topics: Mapping[str, Any]
     ) -> None:
-        """Queue an event of this transaction for those who want to be told."""
-        values = {**noted, **told}
-        if values["is_heard"] and values["topic_of_prompt"] is not None:
+        """Queue an event of this transaction for each webhook that wants it."""
+        values = {**noted, **topics}
+        if values["has_webhooks"] and values["topic_of_prompt"] is not None:
             connection.run(self._sql.queue_event, values)
 
     def _model(self, connection: Connection, name: str) -> RegisteredModel:
@@ -231,7 +231,7 @@ def version_key(name: str, version: int) -> dict[str, Any]:
 
 
 def noted_values(
-    name: str, model_id: str, sequence: int, now: int, is_heard: Any
+    name: str, model_id: str, sequence: int, now: int, has_webhooks: Any
 ) -> dict[str, Any]:
     """What `Making._queue` needs to know of an event."""
     return {
@@ -239,7 +239,7 @@ def noted_values(
         "model_id": model_id,
         "sequence": sequence,
         "event_time": now,
-        "is_heard": is_heard,
+        "has_webhooks": has_webhooks,
     }
 
 

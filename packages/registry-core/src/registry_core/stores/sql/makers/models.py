@@ -44,9 +44,9 @@ class ModelMaker(Maker):
         """A row if the name was free."""
         sql, has_tags = self._sql, bool(new.tags)
         if self._database.driver.writes_at_once:
-            either = (sql.create_model_at_once, sql.create_model_told)
+            either = (sql.create_model_at_once, sql.create_model_queueing)
             if has_tags:
-                either = (sql.create_tagged_model_at_once, sql.create_tagged_model_told)
+                either = (sql.create_tagged_model_at_once, sql.create_tagged_model_queueing)
             return self._created(either, values | event)
 
         def create(connection: Connection) -> list[Row]:
@@ -54,8 +54,8 @@ class ModelMaker(Maker):
             if created:
                 if has_tags:
                     connection.run(sql.create_model_tags, values)
-                heard = {"sequence": 1, "is_heard": created[0][-1]}
-                self._add_event(connection, values | event | heard)
+                noted = {"sequence": 1, "has_webhooks": created[0][-1]}
+                self._add_event(connection, values | event | noted)
             return created
 
         return self._database.transaction(create)

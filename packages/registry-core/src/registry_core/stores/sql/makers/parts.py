@@ -63,7 +63,7 @@ class PartMaker(Maker):
             key_of(change) | {"alias": change.alias},
             _Part(
                 put=self._sql.set_alias,
-                at_once=(self._sql.set_alias_at_once, self._sql.set_alias_told),
+                at_once=(self._sql.set_alias_at_once, self._sql.set_alias_queueing),
                 get=self._sql.get_alias,
                 owner=self._sql.version_exists,
                 missing=lambda: ModelVersionNotFoundError(change.name, change.version),
@@ -80,7 +80,7 @@ class PartMaker(Maker):
             {"name": change.name} | rows.tag_to_set(change.key, change.value),
             _Part(
                 put=sql.set_model_tag,
-                at_once=(sql.set_model_tag_at_once, sql.set_model_tag_told),
+                at_once=(sql.set_model_tag_at_once, sql.set_model_tag_queueing),
                 get=sql.get_model_tag,
                 owner=sql.model_exists,
                 missing=lambda: RegisteredModelNotFoundError(change.name),
@@ -97,7 +97,7 @@ class PartMaker(Maker):
             key_of(change) | rows.tag_to_set(change.key, change.value),
             _Part(
                 put=sql.set_version_tag,
-                at_once=(sql.set_version_tag_at_once, sql.set_version_tag_told),
+                at_once=(sql.set_version_tag_at_once, sql.set_version_tag_queueing),
                 get=sql.get_version_tag,
                 owner=sql.version_exists,
                 missing=lambda: ModelVersionNotFoundError(change.name, change.version),
@@ -121,13 +121,13 @@ class PartMaker(Maker):
         """
         # What it was before is said by the event before it.
         effect, now, room = change.effect(None), self._clock(), values | rows.room()
-        told = outbox.values_of(change)
+        topics = outbox.values_of(change)
 
         def put_in_turn(connection: Connection) -> bool:
             self._begin(connection, change, part.owner, room, part.missing)
             if connection.run(part.put, room):
                 noted = self._note(connection, change.name, [effect], by, now)
-                self._queue(connection, noted, told)
+                self._queue(connection, noted, topics)
                 return True
             if not _is_so(connection.run(part.get, room), effect):
                 raise part.too_many() if connection.run(part.owner, room) else part.missing()
@@ -136,7 +136,7 @@ class PartMaker(Maker):
         has_changed: bool | None = None
         try:
             if self._database.driver.writes_at_once and not change.requires:
-                event = events.event_values(effect, by, now) | told
+                event = events.event_values(effect, by, now) | topics
                 has_changed = self._put_at_once(part, values, event, effect)
             if has_changed is None:
                 has_changed = self._database.transaction(put_in_turn, model=change.name)
@@ -158,7 +158,7 @@ class PartMaker(Maker):
         """See `Making`."""
         values = {"name": change.name, "alias": change.alias}
         sql = self._sql
-        at_once = (sql.delete_alias_at_once, sql.delete_alias_told)
+        at_once = (sql.delete_alias_at_once, sql.delete_alias_queueing)
         self._delete_part(
             change, by, values, sql=(sql.delete_alias, at_once), owner=sql.model_exists
         )
@@ -167,7 +167,7 @@ class PartMaker(Maker):
         """See `Making`."""
         values = {"name": change.name, "key": change.key}
         sql = self._sql
-        at_once = (sql.delete_model_tag_at_once, sql.delete_model_tag_told)
+        at_once = (sql.delete_model_tag_at_once, sql.delete_model_tag_queueing)
         self._delete_part(
             change, by, values, sql=(sql.delete_model_tag, at_once), owner=sql.model_exists
         )
@@ -176,7 +176,7 @@ class PartMaker(Maker):
         """See `Making`."""
         values = key_of(change) | {"key": change.key}
         sql = self._sql
-        at_once = (sql.delete_version_tag_at_once, sql.delete_version_tag_told)
+        at_once = (sql.delete_version_tag_at_once, sql.delete_version_tag_queueing)
         self._delete_part(
             change, by, values, sql=(sql.delete_version_tag, at_once), owner=sql.version_exists
         )

@@ -37,7 +37,7 @@ class VersionMaker(Maker):
         values = rows.new_version(new, now)
         event = events.event_values(change.effect(0), by, now) | outbox.values_of(change)
         if self._database.driver.writes_at_once:
-            either = (self._sql.create_version_at_once, self._sql.create_version_told)
+            either = (self._sql.create_version_at_once, self._sql.create_version_queueing)
             created = self._created(either, values | event)
         else:
             created = self._database.transaction(
@@ -53,13 +53,13 @@ class VersionMaker(Maker):
         taken = connection.run(self._sql.take_version, values)
         if not taken:
             return []
-        _, version, model_id, sequence, is_heard = taken[0]
+        _, version, model_id, sequence, has_webhooks = taken[0]
         numbered = values | {"version": version}
         connection.run(self._sql.create_version, numbered)
         connection.run(self._sql.create_version_tags, numbered)
         about = {"event_version": version, "event_subject": f"version:{version}"}
         noted = {"name": values["name"], "model_id": model_id, "sequence": sequence}
-        noted["is_heard"] = is_heard
+        noted["has_webhooks"] = has_webhooks
         self._add_event(connection, event | about | noted)
         return [(version,)]
 
