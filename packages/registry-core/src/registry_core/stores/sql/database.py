@@ -12,8 +12,8 @@ What may be repeated and what may not is decided here, once:
   connection, which may reach the server that has taken over.
 - A lost race (deadlock, serialization failure, busy file) is undone by the database and repeated,
   with jitter, until `RETRY_SECONDS` have passed.
-- Changes that share a transaction (`group_commit`) are repeated together; if one ends it for all,
-  each is done by itself.
+- Changes that share a transaction (`group_commit`) are repeated together. If one of them fails
+  halfway, all are done anew, each after a savepoint; if one ends the transaction, each by itself.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ ResultT = TypeVar("ResultT")
 
 _SAVEPOINT = Statement("SAVEPOINT before", (), prepare=False)
 _ROLLBACK_TO_SAVEPOINT = Statement("ROLLBACK TO before", (), prepare=False)
+_RELEASE = Statement("RELEASE before", (), prepare=False)
 
 
 class _Change(NamedTuple):
@@ -233,16 +234,23 @@ class Database:
         """Do the changes in one transaction, and give what became of each."""
         if len(changes) == 1:
             return [self._settled(changes[0])]
-
-        def work(connection: Connection) -> list[Outcome]:
-            return [_share(connection, change) for change in changes]
-
         try:
-            return self._repeated(lambda connection: _transact(connection, work), harmless=False)
+            try:
+                return self._all_of(changes, _share)
+            except _FailedHalfwayError:
+                return self._all_of(changes, _share_by_savepoint)
         except _TransactionEndedError:
             return [self._settled(change) for change in changes]
         except Exception as error:  # noqa: BLE001 it is each one's
             return [(None, error)] * len(changes)
+
+    def _all_of(
+        self, changes: list[_Change], share: Callable[[Connection, _Change], Outcome]
+    ) -> list[Outcome]:
+        def work(connection: Connection) -> list[Outcome]:
+            return [share(connection, change) for change in changes]
+
+        return self._repeated(lambda connection: _transact(connection, work), harmless=False)
 
     def _settled(self, change: _Change) -> Outcome:
         try:
@@ -258,20 +266,46 @@ class _TransactionEndedError(Exception):
     """The database has undone a whole transaction because of one failure in it."""
 
 
+class _FailedHalfwayError(Exception):
+    """A change had written something when it failed, so that the others cannot be kept."""
+
+
 def _share(connection: Connection, change: _Change) -> Outcome:
-    """Do a change in a transaction with others; if it fails, it is undone and they are not."""
-    if not change.is_one_statement:
-        connection.run(_SAVEPOINT, {})
+    """Do a change in a transaction with others, which go on if it fails before it has written.
+
+    Strategy: a savepoint for each change costs as much as all of its statements, and most of those
+    that fail have written nothing.
+    """
+    written = connection.rows_written()
     try:
         return change.work(connection), None
     except (LostRaceError, ConnectionLostError):
         raise
     except Exception as error:
-        if not connection.in_transaction():
-            raise _TransactionEndedError from error
-        if not change.is_one_statement:
-            connection.run(_ROLLBACK_TO_SAVEPOINT, {})
+        _require_transaction(connection, error)
+        if connection.rows_written() != written:
+            raise _FailedHalfwayError from error
         return None, error
+
+
+def _share_by_savepoint(connection: Connection, change: _Change) -> Outcome:
+    """Do a change in a transaction with others; if it fails, it is undone and they are not."""
+    connection.run(_SAVEPOINT, {})
+    try:
+        outcome: Outcome = change.work(connection), None
+    except (LostRaceError, ConnectionLostError):
+        raise
+    except Exception as error:
+        _require_transaction(connection, error)
+        connection.run(_ROLLBACK_TO_SAVEPOINT, {})
+        outcome = None, error
+    connection.run(_RELEASE, {})
+    return outcome
+
+
+def _require_transaction(connection: Connection, error: Exception) -> None:
+    if not connection.in_transaction():
+        raise _TransactionEndedError from error
 
 
 def _read(connection: Connection, statement: Statement, values: Values) -> list[Row]:

@@ -52,6 +52,10 @@ class Connection(Protocol):
         """Whether the transaction that was begun goes on: some failures end it."""
         ...
 
+    def rows_written(self) -> int:
+        """How many rows the connection has written so far; asked where writers share."""
+        ...
+
     def is_usable(self) -> bool:
         """Whether an idle connection still looks alive; sends nothing."""
         ...

@@ -398,6 +398,10 @@ class PostgresqlConnection:
         """See `Connection`."""
         return self.raw.pgconn.transaction_status == TransactionStatus.INTRANS
 
+    def rows_written(self) -> int:
+        """See `Connection`."""
+        raise NotImplementedError("PostgreSQL's writers share no transaction")
+
     def is_usable(self) -> bool:
         """See `Connection`."""
         # A server says nothing to an idle connection but that it is going away.

@@ -285,6 +285,10 @@ class SqliteConnection:
         """See `Connection`."""
         return self.raw.in_transaction
 
+    def rows_written(self) -> int:
+        """See `Connection`. Those of a statement that failed are not among them."""
+        return self.raw.total_changes
+
     def is_usable(self) -> bool:
         """See `Connection`."""
         return not self.in_transaction()
