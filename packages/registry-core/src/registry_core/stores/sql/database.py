@@ -295,7 +295,7 @@ def _share_by_savepoint(connection: Connection, change: _Change) -> Outcome:
         outcome: Outcome = change.work(connection), None
     except (LostRaceError, ConnectionLostError):
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 it is this one's
         _require_transaction(connection, error)
         connection.run(_ROLLBACK_TO_SAVEPOINT, {})
         outcome = None, error

@@ -41,14 +41,22 @@ class VersionMaker(Maker):
             created = self._created(either, values | event)
         else:
             created = self._database.transaction(
-                lambda connection: self._insert_version(connection, values, event), model=new.name
+                lambda connection: self._insert_version(
+                    connection, values, event, has_tags=bool(new.tags)
+                ),
+                model=new.name,
             )
         if not created:
             raise RegisteredModelNotFoundError(new.name)
         return new.created(created[0][0], now=now)
 
     def _insert_version(
-        self, connection: Connection, values: dict[str, Any], event: dict[str, Any]
+        self,
+        connection: Connection,
+        values: dict[str, Any],
+        event: dict[str, Any],
+        *,
+        has_tags: bool,
     ) -> list[Row]:
         taken = connection.run(self._sql.take_version, values)
         if not taken:
@@ -56,7 +64,8 @@ class VersionMaker(Maker):
         _, version, model_id, sequence, has_webhooks = taken[0]
         numbered = values | {"version": version}
         connection.run(self._sql.create_version, numbered)
-        connection.run(self._sql.create_version_tags, numbered)
+        if has_tags:
+            connection.run(self._sql.create_version_tags, numbered)
         about = {"event_version": version, "event_subject": f"version:{version}"}
         noted = {"name": values["name"], "model_id": model_id, "sequence": sequence}
         noted["has_webhooks"] = has_webhooks
