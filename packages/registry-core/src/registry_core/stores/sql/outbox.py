@@ -37,7 +37,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.dml import Insert, ReturningInsert
 from sqlalchemy.sql.elements import ClauseElement, ColumnElement
-from sqlalchemy.sql.selectable import CTE, FromClause
+from sqlalchemy.sql.selectable import CTE, CompoundSelect, FromClause
 
 from registry_core import validation
 from registry_core.changes import Change
@@ -144,7 +144,9 @@ def without_webhooks(*, queues: bool) -> tuple[ColumnElement[bool], ...]:
     return () if queues else (~_listeners(),)
 
 
-def queued(noting: ReturningInsert[Any], numbered: CTE, *, queues: bool) -> ClauseElement:
+def queued(
+    noting: ReturningInsert[Any] | CompoundSelect[Any], numbered: CTE, *, queues: bool
+) -> ClauseElement:
     """A statement that notes an event, and that queues it if it is one of those."""
     return noting.add_cte(queueing(numbered).cte("queued")) if queues else noting
 

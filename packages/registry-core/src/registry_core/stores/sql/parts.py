@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Select, Table, Text, cast, delete, func, literal_column, select
+from sqlalchemy import Select, Table, Text, cast, delete, func, literal_column, null, select
 from sqlalchemy.sql.elements import ClauseElement, ColumnElement
 from sqlalchemy.sql.selectable import CTE, FromClause
 
@@ -81,21 +81,25 @@ def _setting_at_once(insert_into: Insert, *, queues: bool) -> dict[str, ClauseEl
     """Setting and noting it; see `events.noted` for what becomes of a lost race.
 
     With `queues` they queue the event; otherwise they do nothing where there is an active webhook.
+    They give the number of the event; NULL where the part is as it should be.
     """
     tag = [given(name) for name in ("key", *TAG_VALUE)]
     version = model_versions
 
     def noting(name: str, select_for: Callable[[CTE], Select[Any]], *exists: Any) -> ClauseElement:
         parts, keys = _PARTS[name]
-        is_same = parts.c[_VALUES[name][0]] == param(_VALUES[name][0])
+        is_same = *_is(parts, *keys), parts.c[_VALUES[name][0]] == param(_VALUES[name][0])
         numbered = next_event(
-            ~select(_ONE).select_from(parts).where(*_is(parts, *keys), is_same).exists(),
+            ~select(_ONE).select_from(parts).where(*is_same).exists(),
             *exists,
             _ROOM[name],
             *without_webhooks(queues=queues),
         )
         changed = _upsert(insert_into, name, select_for(numbered)).cte("changed")
-        return queued(noted(numbered, changed), numbered, queues=queues)
+        event = noted(numbered, changed).cte("event")
+        nothing = select(null().label("sequence")).select_from(parts).where(*is_same)
+        outcome = select(event.c.sequence).union_all(nothing)
+        return queued(outcome, numbered, queues=queues)
 
     end = AT_ONCE[queues]
     return {

@@ -54,12 +54,16 @@ class Maker:
         self._sql = sql
         self._operations = Operations(database, sql)
 
-    def _wrote(self, at_once: AtOnce, values: Values) -> bool:
-        """Whether one statement has made the change and noted it."""
+    def _wrote(self, at_once: AtOnce, values: Values) -> bool | None:
+        """Whether one statement has made the change and noted it.
+
+        False: it says that there is nothing to change. None: it does not say why not.
+        """
         try:
-            return bool(self._database.write(at_once[self._expects_webhooks()], values))
+            noted = self._database.write(at_once[self._expects_webhooks()], values)
         except ChangedMeanwhileError:
-            return False
+            return None
+        return noted[0][0] is not None if noted else None
 
     def _created(self, at_once: AtOnce, values: Values) -> list[Row]:
         """The row of one statement that has created something and noted it, if it could."""

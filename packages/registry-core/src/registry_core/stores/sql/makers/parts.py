@@ -137,22 +137,13 @@ class PartMaker(Maker):
         try:
             if self._database.driver.writes_at_once and not change.requires:
                 event = events.event_values(effect, by, now) | topics
-                has_changed = self._put_at_once(part, values, event, effect)
+                has_changed = self._wrote(part.at_once, values | rows.room(half=True) | event)
             if has_changed is None:
                 has_changed = self._database.transaction(put_in_turn, model=change.name)
         except MissingParentError as error:
             raise part.missing() from error
         if not has_changed:
             self._unchanged(change)
-
-    def _put_at_once(
-        self, part: _Part, values: dict[str, Any], event: dict[str, Any], effect: Effect
-    ) -> bool | None:
-        """Whether one statement has set the part; None where that cannot be said."""
-        if self._wrote(part.at_once, values | rows.room(half=True) | event):
-            return True
-        # Mostly it is as it should be, which one look without a lock can tell.
-        return False if _is_so(self._database.read(part.get, values), effect) else None
 
     def delete_alias(self, change: DeleteAlias, by: Author) -> None:
         """See `Making`."""
