@@ -119,3 +119,43 @@ def test_a_history_that_does_not_fit_its_model_is_named(churn: Regctl, tmp_path:
     forged = churn.run("history", "churn", "--verify")
     assert forged.exit_code == 6
     assert "source is 's3://evil', and 's3://bucket/2' by the history" in forged.stdout
+
+
+@pytest.mark.parametrize(
+    ("group", "of", "what"),
+    [("models", ["churn"], "tag 'k'"), ("versions", ["churn", "2"], "tag 'k' of version 2")],
+)
+def test_a_tag_is_compared_and_set(churn: Regctl, group: str, of: list[str], what: str) -> None:
+    first = churn.says(group, "tag", *of, "k=", "--if-absent")
+    assert first == f"{what}: nothing -> \n"
+    assert churn.says(group, "tag", *of, "k=v", "--if-current", "") == f"{what}:  -> v\n"
+    for command, option in (
+        (["tag", *of, "k=w"], ["--if-absent"]),
+        (["tag", *of, "k=w"], ["--if-current", ""]),
+        (["untag", *of, "k"], ["--if-current", "w"]),
+    ):
+        late = churn.run(group, *command, *option)
+        assert (late.exit_code, "is 'v' and not" in late.stderr) == (5, True)
+    assert churn.says(group, "untag", *of, "k", "--if-current", "v") == f"{what}: v -> nothing\n"
+    two = churn.run(group, "tag", *of, "a=1", "b=2", "--if-absent")
+    both = churn.run(group, "tag", *of, "a=1", "--if-absent", "--if-current", "1")
+    assert (two.exit_code, both.exit_code) == (2, 2)
+    actions = [event["action"] for event in events(churn)]
+    assert [action.split("_")[0] for action in actions[:3]] == ["delete", "set", "set"]
+    assert not any(action.endswith("tag") for action in actions[3:])
+
+
+def test_a_stage_is_compared_and_set(churn: Regctl) -> None:
+    move = ("versions", "transition", "churn", "2")
+    moved = churn.run(*move, "Production", "--if-current", "None", "-o", "name")
+    assert (moved.exit_code, moved.stderr) == (0, "stage of version 2: None -> Production\n")
+    late = churn.run(*move, "Archived", "--if-current", "Staging")
+    assert (late.exit_code, "is 'Production' and not 'Staging'" in late.stderr) == (5, True)
+
+
+def test_an_alias_is_removed_only_from_where_it_is_expected(churn: Regctl) -> None:
+    churn.says("models", "alias", "churn", "champion", "1")
+    late = churn.run("models", "unalias", "churn", "champion", "--if-current", "2")
+    assert (late.exit_code, "is 1 and not 2" in late.stderr) == (5, True)
+    gone = churn.says("models", "unalias", "churn", "champion", "--if-current", "1")
+    assert gone == "champion: 1 -> nothing\n"

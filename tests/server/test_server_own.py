@@ -9,7 +9,6 @@ import pytest
 from registry_core import (
     Registry,
     StaleValueError,
-    UnsupportedBackendError,
     histories,
     open_registry,
 )
@@ -137,8 +136,6 @@ def test_the_rest_store_loses_nothing_of_it():
         assert [(event.before, event.after) for event in events] == [(None, 1), (1, 2), (2, 1)]
         assert [event.reason for event in events] == ["first, naïvely", None, "slow"]
         assert [event.sequence for event in registry.activity()] == [6, 5, 4, 3, 2, 1]
-        with pytest.raises(UnsupportedBackendError):
-            registry.set_registered_model_tag("m", "k", "v", expected=None)
 
 
 def test_a_page_of_the_most_events_comes_through_a_server_of_ours():

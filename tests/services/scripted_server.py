@@ -137,7 +137,7 @@ class ScriptedServer:
                 self.wfile.write(body)
                 self.close_connection = answer.then_close
 
-            do_GET = do_POST = do_PATCH = do_DELETE = handle_any  # noqa: N815 http.server's names
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any  # noqa: N815 http.server's names
 
             def log_message(self, *_: object) -> None:
                 pass

@@ -7,6 +7,14 @@ from itertools import islice
 
 import click
 
+from registry_cli.expectations import (
+    Expectation,
+    expects_some_value,
+    expects_some_version,
+    expects_value,
+    expects_version,
+    tell_change,
+)
 from registry_cli.options import (
     Moment,
     description_option,
@@ -120,50 +128,52 @@ def delete(session: Session, name: str, *, yes: bool) -> None:
 @models.command()
 @name_argument
 @click.argument("tags", metavar="KEY=VALUE...", type=tag_pair, nargs=-1, required=True)
+@expects_value
 @reason_option
 @on_store
 @pass_session
-def tag(session: Session, name: str, tags: tuple[tuple[str, str], ...]) -> None:
-    """Set tags of a registered model."""
+def tag(
+    session: Session, name: str, tags: tuple[tuple[str, str], ...], expected: Expectation
+) -> None:
+    """Set tags of a registered model.
+
+    With --if-current or --if-absent, which are about one tag, nothing is
+    changed, and the exit code is 5, if the tag is something else.
+    """
+    expected.require_one(tags)
     for key, value in tags:
-        session.registry.set_registered_model_tag(name, key, value)
+        session.registry.set_registered_model_tag(name, key, value, **expected.keywords)
+        expected.tell(f"tag '{key}'", value)
 
 
 @models.command()
 @name_argument
 @click.argument("keys", metavar="KEY...", nargs=-1, required=True)
+@expects_some_value
 @reason_option
 @on_store
 @pass_session
-def untag(session: Session, name: str, keys: tuple[str, ...]) -> None:
-    """Remove tags of a registered model; absent ones are no error."""
+def untag(session: Session, name: str, keys: tuple[str, ...], expected: Expectation) -> None:
+    """Remove tags of a registered model; absent ones are no error.
+
+    With --if-current, which is about one tag, nothing is changed, and the exit
+    code is 5, if the tag is something else.
+    """
+    expected.require_one(keys)
     for key in keys:
-        session.registry.delete_registered_model_tag(name, key)
+        session.registry.delete_registered_model_tag(name, key, **expected.keywords)
+        expected.tell(f"tag '{key}'", None)
 
 
 @models.command()
 @name_argument
 @click.argument("alias", metavar="ALIAS")
 @click.argument("version", metavar="{VERSION | URI}")
-@click.option(
-    "--if-current",
-    type=click.IntRange(min=1),
-    metavar="VERSION",
-    help="Only if the alias points at this version now.",
-)
-@click.option("--if-absent", is_flag=True, help="Only if the alias does not exist yet.")
+@expects_version
 @reason_option
 @on_store
 @pass_session
-def alias(
-    session: Session,
-    name: str,
-    alias: str,
-    version: str,
-    *,
-    if_current: int | None,
-    if_absent: bool,
-) -> None:
+def alias(session: Session, name: str, alias: str, version: str, expected: Expectation) -> None:
     """Point an alias at a version, wherever it pointed before.
 
     The version may be a models:/ URI of the same model: `regctl models alias
@@ -173,25 +183,27 @@ def alias(
     5, if somebody else has moved the alias: two promoters cannot overwrite
     each other unseen.
     """
-    if if_absent and if_current is not None:
-        raise click.UsageError("--if-current and --if-absent exclude each other.")
     registry = session.registry
     number = same_model(name, version, registry)
-    if if_absent or if_current is not None:
-        before = if_current
-        registry.set_registered_model_alias(name, alias, number, expected=before)
-    else:
+    before = expected.value
+    if not expected.is_given:
         before = registry.get_registered_model(name).aliases.get(alias)
-        registry.set_registered_model_alias(name, alias, number)
-    notice(f"{alias}: {'nothing' if before is None else before} -> {number}")
+    registry.set_registered_model_alias(name, alias, number, **expected.keywords)
+    tell_change(alias, before, number)
 
 
 @models.command()
 @name_argument
 @click.argument("alias", metavar="ALIAS")
+@expects_some_version
 @reason_option
 @on_store
 @pass_session
-def unalias(session: Session, name: str, alias: str) -> None:
-    """Remove an alias; an absent one is no error."""
-    session.registry.delete_registered_model_alias(name, alias)
+def unalias(session: Session, name: str, alias: str, expected: Expectation) -> None:
+    """Remove an alias; an absent one is no error.
+
+    With --if-current nothing is changed, and the exit code is 5, if the alias
+    points elsewhere.
+    """
+    session.registry.delete_registered_model_alias(name, alias, **expected.keywords)
+    expected.tell(alias, None)

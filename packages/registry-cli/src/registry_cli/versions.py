@@ -7,6 +7,7 @@ from itertools import islice
 import click
 
 from registry_cli.completion import complete_model
+from registry_cli.expectations import Expectation, expects_some_value, expects_stage, expects_value
 from registry_cli.options import (
     VersionRef,
     description_option,
@@ -143,46 +144,72 @@ def delete(session: Session, target: Target, *, yes: bool) -> None:
     is_flag=True,
     help="Move every other version in the stage to Archived, in the same step.",
 )
+@expects_stage
 @reason_option
 @shows_results
 @pass_session
-def transition(session: Session, target: Target, *, archive_existing_versions: bool) -> None:
-    """Move a model version to a stage: None, Staging, Production or Archived."""
+def transition(
+    session: Session,
+    target: Target,
+    *,
+    archive_existing_versions: bool,
+    expected: Expectation,
+) -> None:
+    """Move a model version to a stage: None, Staging, Production or Archived.
+
+    With --if-current nothing is changed, and the exit code is 5, if the version
+    is in another stage.
+    """
     ref, (stage,) = target
-    session.output.version(
-        session.registry.transition_model_version_stage(
-            *ref.key(session.registry),
-            stage=stage,
-            archive_existing_versions=archive_existing_versions,
-        )
+    moved = session.registry.transition_model_version_stage(
+        *ref.key(session.registry),
+        stage=stage,
+        archive_existing_versions=archive_existing_versions,
+        **expected.keywords,
     )
+    expected.tell(f"stage of version {moved.version}", moved.current_stage.value)
+    session.output.version(moved)
 
 
 @versions.command()
 @version_argument("KEY=VALUE...")
+@expects_value
 @reason_option
 @on_store
 @pass_session
-def tag(session: Session, target: Target) -> None:
-    """Set tags of a model version."""
+def tag(session: Session, target: Target, expected: Expectation) -> None:
+    """Set tags of a model version.
+
+    With --if-current or --if-absent, which are about one tag, nothing is
+    changed, and the exit code is 5, if the tag is something else.
+    """
     ref, words = target
     tags = [tag_pair(word) for word in words]
+    expected.require_one(tags)
     name, version = ref.key(session.registry)
     for key, value in tags:
-        session.registry.set_model_version_tag(name, version, key, value)
+        session.registry.set_model_version_tag(name, version, key, value, **expected.keywords)
+        expected.tell(f"tag '{key}' of version {version}", value)
 
 
 @versions.command()
 @version_argument("KEY...")
+@expects_some_value
 @reason_option
 @on_store
 @pass_session
-def untag(session: Session, target: Target) -> None:
-    """Remove tags of a model version; absent ones are no error."""
+def untag(session: Session, target: Target, expected: Expectation) -> None:
+    """Remove tags of a model version; absent ones are no error.
+
+    With --if-current, which is about one tag, nothing is changed, and the exit
+    code is 5, if the tag is something else.
+    """
     ref, keys = target
+    expected.require_one(keys)
     name, version = ref.key(session.registry)
     for key in keys:
-        session.registry.delete_model_version_tag(name, version, key)
+        session.registry.delete_model_version_tag(name, version, key, **expected.keywords)
+        expected.tell(f"tag '{key}' of version {version}", None)
 
 
 @versions.command("download-uri")

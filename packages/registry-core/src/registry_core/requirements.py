@@ -14,6 +14,10 @@ import attrs
 from registry_core.documents import ModelDocument, model_version
 from registry_core.errors import StaleValueError
 
+SHOWN_CHARACTERS = 200
+"""Characters of a tag that an error repeats. A tag may hold the whole text of a prompt; a program
+finds all of it in `StaleValueError.current`."""
+
 
 class Requirement(ABC):
     """One thing that must be as somebody expects it."""
@@ -100,4 +104,8 @@ def _check(what: str, name: str, expected: str | int | None, current: str | int 
 def _shown(value: str | int | None) -> str:
     if value is None:
         return "absent"
-    return str(value) if isinstance(value, int) else f"'{value}'"
+    if isinstance(value, int):
+        return str(value)
+    if len(value) > SHOWN_CHARACTERS:
+        value = f"{value[:SHOWN_CHARACTERS]}..."
+    return f"'{value}'"

@@ -101,10 +101,17 @@ def code_of(error: Exception) -> ErrorCode:
     return CODES["INTERNAL_ERROR"]
 
 
-def error_body(error: Exception) -> dict[str, str]:
-    """The JSON object that answers a failed request. Other people's exceptions are not told."""
+def error_body(error: Exception) -> dict[str, Any]:
+    """The JSON object that answers a failed request. Other people's exceptions are not told.
+
+    What is not as it was expected to be stands in `current`, which MLflow's errors do not have: its
+    value, null where there is none.
+    """
     told = isinstance(error, RegistryError)
-    return code_of(error).body(str(error) if told else INTERNAL_ERROR_MESSAGE)
+    body: dict[str, Any] = {**code_of(error).body(str(error) if told else INTERNAL_ERROR_MESSAGE)}
+    if isinstance(error, errors.StaleValueError):
+        body["current"] = error.current
+    return body
 
 
 # Back: the exception that an answer stands for.
@@ -119,6 +126,10 @@ def decode_error(status: int, body: object, *, name: str = "") -> RegistryError:
     fields = body if isinstance(body, Mapping) else {}
     message = str(fields.get("message") or f"The server answered with status {status}.")
     message = message[:MESSAGE_MAX_LENGTH]
+    if "current" in fields and fields.get("error_code") == "ABORTED":
+        current = fields["current"]
+        if current is None or type(current) in (str, int):
+            return errors.StaleValueError(message, current=current)
     for pattern, make in _MESSAGES:
         if match := pattern.match(message):
             return make(match.groupdict(), name)
@@ -128,12 +139,6 @@ def decode_error(status: int, body: object, *, name: str = "") -> RegistryError:
 
 def _version(text: str) -> int | str:
     return int(text) if re.fullmatch("-?[0-9]{1,100}", text) else text
-
-
-def _current(text: str) -> str | int | None:
-    if text == "absent":
-        return None
-    return text[1:-1] if text[0] == "'" else int(text)
 
 
 _MESSAGES: tuple[tuple[re.Pattern[str], Callable[[dict[str, Any], str], RegistryError]], ...] = (
@@ -168,16 +173,6 @@ _MESSAGES: tuple[tuple[re.Pattern[str], Callable[[dict[str, Any], str], Registry
     (
         re.compile(r"Webhook with ID (?P<id>.*) not found\.\Z", re.DOTALL),
         lambda found, _: errors.WebhookNotFoundError(found["id"]),
-    ),
-    (
-        re.compile(
-            r"(?P<begin>The .* of model '.*' is )(?P<current>absent|[0-9]{1,19}|'.*')"
-            r"(?P<end> and not (absent|[0-9]{1,19}|'.*'))\Z",
-            re.DOTALL,
-        ),
-        lambda found, _: errors.StaleValueError(
-            found["begin"] + found["current"] + found["end"], current=_current(found["current"])
-        ),
     ),
     (
         # MLflow appends the database's own message when a rename hits an existing name.

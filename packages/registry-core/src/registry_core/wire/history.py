@@ -12,9 +12,8 @@ from typing import Annotated, Any
 import attrs
 
 from registry_core.authors import Origin
-from registry_core.errors import InvalidArgumentError, StoreCorruptedError
+from registry_core.errors import StoreCorruptedError
 from registry_core.history import EVENTS_MAX_RESULTS, Action, Event
-from registry_core.models import UNSET, Unset
 from registry_core.validation import DEFAULT_PAGE_SIZE
 from registry_core.wire.requests import AtMost
 
@@ -89,41 +88,3 @@ class GetActivity:
     order: str = "newest_first"
     max_results: Annotated[int, AtMost(EVENTS_MAX_RESULTS)] = DEFAULT_PAGE_SIZE
     page_token: str | None = None
-
-
-@attrs.frozen(kw_only=True)
-class PutAlias:
-    """An alias to point at a version, if it points at `if_current`, or, `if_absent`, at none."""
-
-    name: str
-    alias: str
-    version: str
-    if_current: int | None = None
-    if_absent: bool = False
-
-    @property
-    def expected(self) -> int | Unset | None:
-        """Where the alias has to point now: None for nowhere, unset for anywhere.
-
-        Raises:
-            InvalidArgumentError: It cannot be at a version and absent.
-        """
-        if not self.if_absent:
-            return UNSET if self.if_current is None else self.if_current
-        if self.if_current is not None:
-            raise InvalidArgumentError("if_current and if_absent exclude each other.")
-        return None
-
-
-@attrs.frozen(kw_only=True)
-class RemoveAlias:
-    """An alias to remove, if it points at `if_current`."""
-
-    name: str
-    alias: str
-    if_current: int | None = None
-
-    @property
-    def expected(self) -> int | Unset:
-        """Where the alias has to point now; unset for anywhere."""
-        return UNSET if self.if_current is None else self.if_current

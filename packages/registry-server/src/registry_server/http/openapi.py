@@ -78,6 +78,10 @@ SCHEMAS: Json = {
             "message": _TEXT,
             "sqlstate": _TEXT,
             "error_class": _TEXT,
+            "current": {
+                "type": ["string", "integer", "null"],
+                "description": "What is there instead of what was expected.",
+            },
         },
         "required": ["error_code", "message"],
     },

@@ -9,8 +9,9 @@ from registry_core.history import Event
 from registry_core.wire import Json
 from registry_core.wire import history as wire
 from registry_core.wire.prefixes import OWN_API
+from registry_server.http.compare_and_set import COMPARE_AND_SET_OPERATIONS
 from registry_server.http.operations import REGISTRY_OPERATIONS, Operation, RequestContext, Work
-from registry_server.http.response_shapes import NOTHING, ResponseShape
+from registry_server.http.response_shapes import ResponseShape
 
 SCHEMAS: Json = {
     "Event": {
@@ -91,18 +92,6 @@ def _activity(context: RequestContext, request: wire.GetActivity) -> Page[Event]
     return histories.page(context.registry.store, query, request.page_token)
 
 
-def _put_alias(context: RequestContext, request: wire.PutAlias) -> None:
-    context.registry.set_registered_model_alias(
-        request.name, request.alias, request.version, expected=request.expected
-    )
-
-
-def _remove_alias(context: RequestContext, request: wire.RemoveAlias) -> None:
-    context.registry.delete_registered_model_alias(
-        request.name, request.alias, expected=request.expected
-    )
-
-
 OWN_OPERATIONS: tuple[Operation[Any, Any], ...] = (
     Operation(
         id="getModelHistory",
@@ -126,27 +115,7 @@ OWN_OPERATIONS: tuple[Operation[Any, Any], ...] = (
         summary="Get what was done to all registered models.",
         work=Work.SEARCHING,
     ),
-    Operation(
-        id="putAlias",
-        prefix=OWN_API,
-        method="PUT",
-        path="/models/{name}/aliases/{alias}",
-        request=wire.PutAlias,
-        call=_put_alias,
-        answer=NOTHING,
-        summary="Point an alias at a version, if it points where it is expected.",
-    ),
-    Operation(
-        id="removeAlias",
-        prefix=OWN_API,
-        method="DELETE",
-        path="/models/{name}/aliases/{alias}",
-        request=wire.RemoveAlias,
-        call=_remove_alias,
-        answer=NOTHING,
-        summary="Remove an alias, if it points where it is expected.",
-    ),
 )
 
-ALL_OPERATIONS = (*REGISTRY_OPERATIONS, *OWN_OPERATIONS)
+ALL_OPERATIONS = (*REGISTRY_OPERATIONS, *OWN_OPERATIONS, *COMPARE_AND_SET_OPERATIONS)
 """What every application serves, beside the operations of its other parts."""

@@ -23,8 +23,9 @@ ANSWER_MAX_ELEMENTS = 4_000_000
 """Values of lists and objects in an answer. Each takes up to 200 bytes of memory, and as few as two
 of the answer; the largest page that MLflow gives, 200,000 versions, has 3 million."""
 
-ERROR_MAX_BYTES = 1024 * 1024
-"""Bytes of an answer that is an error; of a longer one only the status counts."""
+ERROR_MAX_BYTES = 2 * 1024 * 1024
+"""Bytes of an answer that is an error; of a longer one only the status counts. One that says what a
+tag is instead of what was expected repeats up to 100,000 characters, which are 1.2 MB in JSON."""
 
 _PIECE = 64 * 1024
 """Bytes read at a time."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
-from urllib.parse import quote
 
 import attrs
 
@@ -29,10 +28,9 @@ from registry_core.changes import (
 )
 from registry_core.errors import UnsupportedBackendError
 from registry_core.models import ModelVersion, Status
-from registry_core.requirements import AliasIs
+from registry_core.stores.rest import compare_and_set
 from registry_core.stores.rest.answers import model_of, version_of
-from registry_core.wire import history, requests
-from registry_core.wire.prefixes import OWN_API
+from registry_core.wire import requests
 
 
 @attrs.frozen
@@ -192,31 +190,22 @@ def route_of(change: Change[Any]) -> Route:
         UnsupportedBackendError: There is none.
     """
     if change.requires:
-        return _route_that_requires(change)
+        body = compare_and_set.body_of(change)
+        if body is None:
+            refuse(f"make the change {type(change).__name__} only where something holds")
+        return _own_route(change, body)
     route = ROUTES.get(type(change))
     if route is None:
         refuse(f"make the change {type(change).__name__}")
     return route
 
 
-def _route_that_requires(change: Change[Any]) -> Route:
+def _own_route(change: Change[Any], body: compare_and_set.Body) -> Route:
     """A route of our own server; MLflow's has none that looks at anything before it changes."""
-    match change:
-        case SetAlias(requires=(AliasIs(version=expected),)):
-            body: Any = history.PutAlias(
-                name=change.name,
-                alias=change.alias,
-                version=str(change.version),
-                if_current=expected,
-                if_absent=expected is None,
-            )
-            return _alias_route("PUT", change, body)
-        case DeleteAlias(requires=(AliasIs(version=int(expected)),)):
-            body = history.RemoveAlias(name=change.name, alias=change.alias, if_current=expected)
-            return _alias_route("DELETE", change, body)
-    refuse(f"make the change {type(change).__name__} only where something holds")
-
-
-def _alias_route(method: str, change: SetAlias | DeleteAlias, body: Any) -> Route:
-    path = f"{OWN_API}/models/{quote(change.name, safe='')}/aliases/{quote(change.alias, safe='')}"
-    return Route(method, path, lambda _: body, _nothing)
+    is_transition = isinstance(change, TransitionVersion)
+    return Route(
+        body.method,
+        body.path,
+        lambda _: body.request,
+        (lambda _, answer: version_of(answer)) if is_transition else _nothing,
+    )

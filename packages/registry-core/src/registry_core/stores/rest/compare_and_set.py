@@ -1,0 +1,105 @@
+"""Which request of our own routes makes a change only if something is as the caller expects."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import attrs
+
+from registry_core.changes import (
+    Change,
+    DeleteAlias,
+    DeleteModelTag,
+    DeleteVersionTag,
+    SetAlias,
+    SetModelTag,
+    SetVersionTag,
+    TransitionVersion,
+)
+from registry_core.requirements import AliasIs, Requirement, StageIs, TagIs
+from registry_core.wire import compare_and_set as wire
+from registry_core.wire.prefixes import OWN_API
+
+
+@attrs.frozen
+class Body:
+    """A request to one of our own routes."""
+
+    method: str
+    path: str
+    request: Any
+
+
+def body_of(change: Change[Any]) -> Body | None:
+    """The request that makes a change which requires something; None if there is none.
+
+    A route looks at nothing but what it changes.
+    """
+    match change, change.requires:
+        case ((SetAlias() | DeleteAlias()), (AliasIs() as alias,)):
+            return _alias(change, alias)
+        case ((SetModelTag() | DeleteModelTag()), (TagIs() as tag,)):
+            return _model_tag(change, tag)
+        case ((SetVersionTag() | DeleteVersionTag()), (TagIs() as tag,)):
+            return _version_tag(change, tag)
+        case TransitionVersion(), (StageIs() as stage,):
+            return _stage(change, stage)
+    return None
+
+
+def _alias(change: SetAlias | DeleteAlias, wanted: AliasIs) -> Body | None:
+    if (wanted.name, wanted.alias) != (change.name, change.alias):
+        return None
+    given: dict[str, Any] = {"name": change.name, "alias": change.alias, **_expected(wanted)}
+    path = f"{_model(change.name)}/aliases/{quote(change.alias, safe='')}"
+    if isinstance(change, DeleteAlias):
+        return Body("DELETE", path, wire.RemoveAlias(**given))
+    return Body("PUT", path, wire.PutAlias(version=str(change.version), **given))
+
+
+def _model_tag(change: SetModelTag | DeleteModelTag, wanted: TagIs) -> Body | None:
+    if (wanted.name, wanted.version, wanted.key) != (change.name, None, change.key):
+        return None
+    given: dict[str, Any] = {"name": change.name, "key": change.key, **_expected(wanted)}
+    path = f"{_model(change.name)}/tags"
+    if isinstance(change, DeleteModelTag):
+        return Body("DELETE", path, wire.RemoveModelTag(**given))
+    return Body("PUT", path, wire.PutModelTag(value=change.value, **given))
+
+
+def _version_tag(change: SetVersionTag | DeleteVersionTag, wanted: TagIs) -> Body | None:
+    if (wanted.name, wanted.version, wanted.key) != (change.name, change.version, change.key):
+        return None
+    given: dict[str, Any] = {
+        "name": change.name,
+        "version": str(change.version),
+        "key": change.key,
+        **_expected(wanted),
+    }
+    path = f"{_model(change.name)}/versions/{change.version}/tags"
+    if isinstance(change, DeleteVersionTag):
+        return Body("DELETE", path, wire.RemoveVersionTag(**given))
+    return Body("PUT", path, wire.PutVersionTag(value=change.value, **given))
+
+
+def _stage(change: TransitionVersion, wanted: StageIs) -> Body | None:
+    if (wanted.name, wanted.version) != (change.name, change.version):
+        return None
+    request = wire.PutStage(
+        name=change.name,
+        version=str(change.version),
+        stage=change.stage.value,
+        archive_existing_versions=change.archive_existing_versions,
+        if_current=wanted.stage,
+    )
+    return Body("PUT", f"{_model(change.name)}/versions/{change.version}/stage", request)
+
+
+def _expected(wanted: Requirement) -> dict[str, Any]:
+    value = wanted.version if isinstance(wanted, AliasIs) else getattr(wanted, "value", None)
+    return {"if_current": value, "if_absent": value is None}
+
+
+def _model(name: str) -> str:
+    return f"{OWN_API}/models/{quote(name, safe='')}"
