@@ -386,6 +386,21 @@ def test_a_model_as_of_a_moment_is_what_it_was_then(pair: Pair) -> None:
         histories.as_of(pair.store, "b", then[0][0] - 1)
 
 
+def test_what_was_removed_was_not_there_before(pair: Pair) -> None:
+    """Though the model was created with it."""
+    pair.apply(CreateModel(NewRegisteredModel(name="a", tags={"k": "v"}, description="d")))
+    pair.apply(CreateVersion(NewModelVersion(name="a", source="s3://b/1", tags={"k": "v"})))
+    pair.apply(DeleteModelTag(name="a", key="k"))
+    pair.apply(DeleteVersionTag(name="a", version=1, key="k"))
+    pair.apply(UpdateModel(name="a", description=None))
+    pair.apply(SetModelTag(name="a", key="k", value="w"))
+    pair.apply(SetVersionTag(name="a", version=1, key="k", value="w"))
+    pair.apply(UpdateModel(name="a", description="e"))
+    pair.check(EventQuery(name="a"))
+    assert [event.before for event in pair.store.events(EventQuery(name="a"))[:3]] == [None] * 3
+    pair.verify("a")
+
+
 def test_what_the_history_does_not_say_is_found(pair: Pair) -> None:
     """Whatever wrote it: somebody with the keys of the store, or a fault."""
     pair.apply(CreateModel(NewRegisteredModel(name="a", tags={"k": "v"})))

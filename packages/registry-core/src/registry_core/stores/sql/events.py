@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Select, Text, cast, insert, literal_column, or_, select, true, update
+from sqlalchemy import Select, Text, cast, func, insert, literal_column, or_, select, true, update
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.sql.elements import ClauseElement, ColumnElement
@@ -336,7 +336,8 @@ def _around(event: FromClause) -> Iterable[ColumnElement[Any]]:
     for subject_ in (event.c.subject, owner, literal_column("'model'")):
         before = model_events.alias()
         yield (
-            select(before.c.after)
+            # An event that left nothing is not the same as no event.
+            select(func.coalesce(before.c.after, literal_column("'null'")))
             .where(
                 before.c.model_id == event.c.model_id,
                 before.c.subject == subject_,
