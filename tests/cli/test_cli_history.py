@@ -113,7 +113,7 @@ def test_a_model_is_shown_as_of_a_moment(churn: Regctl) -> None:
 def test_a_history_that_does_not_fit_its_model_is_named(churn: Regctl, tmp_path: Path) -> None:
     """As after somebody has written into the database."""
     result = churn.run("history", "churn", "--verify")
-    assert (result.exit_code, result.stderr) == (0, "verified: yes\n")
+    assert (result.exit_code, result.stderr) == (0, "verified: yes, events: 4, unchecked: 0\n")
     with sqlite3.connect(tmp_path / "registry.db") as database:
         database.execute("UPDATE model_versions SET source = 's3://evil' WHERE version = 2")
     forged = churn.run("history", "churn", "--verify")
@@ -159,3 +159,14 @@ def test_an_alias_is_removed_only_from_where_it_is_expected(churn: Regctl) -> No
     assert (late.exit_code, "is 1 and not 2" in late.stderr) == (5, True)
     gone = churn.says("models", "unalias", "churn", "champion", "--if-current", "1")
     assert gone == "champion: 1 -> nothing\n"
+
+
+def test_a_damaged_event_is_named_though_nothing_shows_it(churn: Regctl, tmp_path: Path) -> None:
+    """A later event about the same thing has superseded it, so that the model is as it should be."""
+    churn.says("models", "alias", "churn", "champion", "2")
+    with sqlite3.connect(tmp_path / "registry.db") as database:
+        database.execute("UPDATE model_events SET actor = 'bob' WHERE sequence = 4")
+    damaged = churn.run("history", "churn", "--verify")
+    assert damaged.exit_code == 6
+    assert "event 4 is damaged" in damaged.stdout
+    assert damaged.stderr == "verified: no, events: 5, unchecked: 0\n"

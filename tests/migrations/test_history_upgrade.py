@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
+import psycopg
 import pytest
 
 from registry_core import Registry
@@ -66,6 +68,8 @@ def fill(store: Store, clock: ManualClock) -> None:
 def turned_back(url: str) -> None:
     """Make of a database what the release before history would have left."""
     with connected(url) as run:
+        if url.startswith("sqlite"):
+            run("DROP TRIGGER tr_registered_models_model_id")
         for statement in BEFORE:
             run(statement)
 
@@ -108,7 +112,10 @@ def test_a_history_begins_with_what_there_is(older: str, reference: MemoryStore,
     upgrade(older)
     store = open_store(older)
     events = [*Registry(store).history(name, newest_first=False)]
+    verified = Registry(store).verify_history(name)
     store.close()
+    # The upgrade has written no checksums.
+    assert (verified.problems, verified.unchecked) == ((), len(events))
     assert facts(events) == expected(reference, name)
     assert [event.sequence for event in events] == list(range(1, len(events) + 1))
     assert {(event.actor, event.origin) for event in events} == {
@@ -135,6 +142,17 @@ def test_the_first_change_knows_what_was_before(older: str) -> None:
     registry.rollback_registered_model_alias("churn", "champion")
     assert registry.get_registered_model("churn").aliases["champion"] == 3
     store.close()
+
+
+def test_a_model_of_a_server_that_was_not_stopped_is_refused(older: str) -> None:
+    """It would have no id, and a history without a beginning; an upgrade and a new database agree."""
+    upgrade(older)
+    values = "'late', 'late', 1, 1, 1"
+    with connected(older) as run, pytest.raises((sqlite3.IntegrityError, psycopg.IntegrityError)):
+        run(
+            "INSERT INTO registered_models "
+            f"(name, name_folded, creation_time, last_updated_time, next_version) VALUES ({values})"
+        )
 
 
 def test_an_upgrade_that_was_undone_can_be_repeated(older: str, reference: MemoryStore) -> None:

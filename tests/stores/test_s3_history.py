@@ -110,7 +110,7 @@ def test_a_model_from_before_history_begins_with_what_there_was(store: S3Store, 
     ]
     assert (tag.before, tag.after) == ("before", "after")
     assert (alias.before, alias.after) == (1, 2)
-    assert histories.verify(store, "old") == []
+    assert histories.verify(store, "old").is_true
     assert problems(store) == []
 
 
@@ -142,7 +142,9 @@ def test_older_events_are_in_objects_that_people_can_read(
         '"kind": "events",',
         f'"model_id": "{document["model_id"]}",',
     ]
-    assert json.loads(lines[6].rstrip(",")) == {
+    line = json.loads(lines[6].rstrip(","))
+    assert len(line.pop("checksum")) == 16
+    assert line == {
         "sequence": 2,
         "time": START + 10,
         "name": "m",

@@ -86,10 +86,14 @@ def _verify(ctx: click.Context, session: Session, name: str) -> None:
     session.output.records(
         "differences",
         ("difference",),
-        ({"difference": each} for each in found),
-        summary={"verified": not found},
+        ({"difference": each} for each in found.problems),
+        summary={
+            "verified": found.is_true,
+            "events": found.events,
+            "unchecked": found.unchecked,
+        },
     )
-    if found:
+    if not found.is_true:
         ctx.exit(ExitCode.DAMAGED)
 
 

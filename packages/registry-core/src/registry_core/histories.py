@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import chain, takewhile
 from typing import overload
@@ -12,11 +12,11 @@ import attrs
 from registry_core import documents, validation
 from registry_core.changes import DeleteAlias, SetAlias
 from registry_core.documents import ModelDocument
-from registry_core.errors import ConflictError, InvalidArgumentError
+from registry_core.errors import ConflictError, InvalidArgumentError, StoreCorruptedError
 from registry_core.fields import fields_of
 from registry_core.history import EVENTS_MAX_RESULTS, Action, Event, EventQuery, place_of
 from registry_core.models import ModelFields
-from registry_core.replay import differences, replay
+from registry_core.replay import replay
 from registry_core.requirements import AliasIs
 from registry_core.search import (
     AttributeRef,
@@ -30,6 +30,7 @@ from registry_core.search import (
 )
 from registry_core.search.ordering import parse_order_by
 from registry_core.store import Store
+from registry_core.verification import Verification, Verifier
 
 PAGE_SIZE = 100
 """Events that are read at a time. Most who ask want the newest few."""
@@ -132,40 +133,39 @@ def as_of(store: Store, name: str, moment: int | datetime) -> ModelDocument:
     return document
 
 
-def verify(store: Store, name: str) -> list[str]:
-    """Return where a model is not what its history says, in words; nothing if it is true.
+def verify(store: Store, name: str) -> Verification:
+    """Play the history of a model back, and compare it with the model and all of its versions.
 
     Raises:
         ConflictError: The model was changed all the time.
         InvalidArgumentError: There is no history yet, as of a model in a bucket that an earlier
             release has changed last.
         RegisteredModelNotFoundError: There is no such model.
-        StoreCorruptedError: The history cannot be read, or played back.
+        StoreCorruptedError: The model itself cannot be read.
     """
     everything = query(name, newest_first=False, max_results=EVENTS_MAX_RESULTS)
     for _ in range(_ATTEMPTS):
-        events = [*iterate(store, everything)]
+        verifier = Verifier()
+        try:
+            for event in iterate(store, everything):
+                verifier.see(event)
+        except StoreCorruptedError as error:
+            verifier.unreadable(error)
+            return verifier.compared_with(None)
         document = _document(store, name)
         newest = store.events(query(name, max_results=1))
-        if newest == events[-1:]:
-            if not events:
-                raise InvalidArgumentError(
-                    f"Model '{name}' has no history yet: it begins with the model's next change"
-                )
-            return [*_missing(events), *differences(replay(events), document)]
+        if not newest:
+            raise InvalidArgumentError(
+                f"Model '{name}' has no history yet: it begins with the model's next change"
+            )
+        if newest[0].sequence == verifier.last:
+            return verifier.compared_with(document)
     raise ConflictError(f"Model '{name}' was changed each time its history was verified")
 
 
 _ATTEMPTS = 5
 
 _VERSIONS_AT_A_TIME = 1_000
-
-
-def _missing(events: Sequence[Event]) -> list[str]:
-    return [
-        f"event {number} is missing"
-        for number in sorted({*range(1, events[-1].sequence)} - {each.sequence for each in events})
-    ]
 
 
 def _document(store: Store, name: str) -> ModelDocument:

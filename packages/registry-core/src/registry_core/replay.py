@@ -12,10 +12,11 @@ from typing import Any
 import attrs
 
 from registry_core import documents
+from registry_core.authors import Origin
 from registry_core.documents import FIRST_VERSION, ModelDocument
 from registry_core.errors import RegistryError, StoreCorruptedError
 from registry_core.fields import fields_of
-from registry_core.history import Action, Event
+from registry_core.history import Action, Event, Value, version_fields
 from registry_core.models import ModelFields, ModelVersion, Stage, Status
 
 
@@ -31,14 +32,80 @@ def replay(events: Iterable[Event]) -> ModelDocument | None:
     """
     document: ModelDocument | None = None
     for event in events:
-        try:
-            document = _PLAY[event.action](document, event)
-        except (KeyError, TypeError, ValueError, AssertionError, RegistryError) as error:
-            raise StoreCorruptedError(
-                f"Event {event.sequence} of model '{event.name}' ({event.action.value}) does not "
-                f"follow from those before it: {error!r}"
-            ) from error
+        document = play(document, event)
     return document
+
+
+def play(document: ModelDocument | None, event: Event) -> ModelDocument | None:
+    """Return what a model is after one more event.
+
+    Raises:
+        StoreCorruptedError: As `replay`.
+    """
+    try:
+        return _PLAY[event.action](document, event)
+    except _IMPOSSIBLE as error:
+        raise StoreCorruptedError(
+            f"Event {event.sequence} of model '{event.name}' ({event.action.value}) does not "
+            f"follow from those before it: {error!r}"
+        ) from error
+
+
+_IMPOSSIBLE = (KeyError, TypeError, ValueError, AssertionError, AttributeError, RegistryError)
+"""What playing an event back raises that is not one of this model."""
+
+
+def contradictions(document: ModelDocument | None, event: Event) -> Iterator[str]:
+    """Yield, in words, where an event contradicts those before it, which have led to `document`.
+
+    An event repeats some of what they say: the model's name, what the thing was before, which
+    version an alias is about.
+    """
+    name = document.name if document is not None else _after(event, "name")
+    if event.name != name:
+        yield f"it is about {event.name!r}, and the model is {name!r} by those before it"
+    if event.action in (Action.SET_ALIAS, Action.DELETE_ALIAS):
+        number = event.after if event.action is Action.SET_ALIAS else event.before
+        if event.version != number:
+            yield f"it is about version {event.version!r}, and about {number!r}"
+    if document is None:
+        return
+    is_new = event.action is Action.CREATE_VERSION and event.origin is not Origin.BASELINE
+    if is_new and event.version != document.next_version:
+        yield f"it makes version {event.version!r} after {document.next_version - 1}"
+    if event.action in _BEFORE:
+        try:
+            before = _BEFORE[event.action](document, event)
+        except KeyError:
+            return  # The version is absent, which playing the event back shows.
+        if (event.before or None) != (before or None):
+            yield f"before it there was {before!r}, and {event.before!r} by itself"
+
+
+def _after(event: Event, name: str) -> object:
+    return event.after.get(name) if isinstance(event.after, Mapping) else None
+
+
+def _of_version(document: ModelDocument, event: Event) -> ModelVersion:
+    assert event.version is not None, "the event is about a version"
+    return document.versions[event.version]
+
+
+_BEFORE: Mapping[Action, Callable[[ModelDocument, Event], Value]] = {
+    Action.UPDATE_MODEL: lambda doc, _: doc.description,
+    Action.RENAME_MODEL: lambda doc, _: doc.name,
+    Action.UPDATE_VERSION: lambda doc, event: _of_version(doc, event).description,
+    Action.FINALIZE_VERSION: lambda doc, event: {"status": _of_version(doc, event).status.value},
+    Action.TRANSITION_VERSION: lambda doc, event: _of_version(doc, event).current_stage.value,
+    Action.DELETE_VERSION: lambda doc, event: version_fields(_of_version(doc, event)),
+    Action.SET_ALIAS: lambda doc, event: doc.aliases.get(_key(event)),
+    Action.DELETE_ALIAS: lambda doc, event: doc.aliases.get(_key(event)),
+    Action.SET_MODEL_TAG: lambda doc, event: doc.tags.get(_key(event)),
+    Action.DELETE_MODEL_TAG: lambda doc, event: doc.tags.get(_key(event)),
+    Action.SET_VERSION_TAG: lambda doc, event: _of_version(doc, event).tags.get(_key(event)),
+    Action.DELETE_VERSION_TAG: lambda doc, event: _of_version(doc, event).tags.get(_key(event)),
+}
+"""What a thing is that an event of each action is about; of the others, nothing was before."""
 
 
 def differences(replayed: ModelDocument | None, document: ModelDocument) -> Iterator[str]:

@@ -14,6 +14,7 @@ from registry_core.history import Action, Event
 from registry_core.models import (
     RegisteredModel,
 )
+from registry_core.verification import Verification
 
 
 class HistoryCalls(RegistryBase):
@@ -92,15 +93,18 @@ class HistoryCalls(RegistryBase):
         """
         return histories.as_of(self.store, validation.model_name(name), moment).entity
 
-    def verify_history(self, name: str) -> list[str]:
-        """Return where a registered model is not what its history says; nothing if it is true.
+    def verify_history(self, name: str) -> Verification:
+        """Play the history of a registered model back, and return what is wrong with it.
 
-        All events of the model are played back, and the result is compared with the model and with
-        all of its versions.
+        Every event is compared with its checksum and with the events before it; what they lead to
+        is compared with the model and with all of its versions.
 
         Raises:
             ConflictError: Others changed the model each time.
-            StoreCorruptedError: The history cannot be read or played back.
+            StoreCorruptedError: The model itself cannot be read.
+
+        Example:
+            >>> registry.verify_history("churn").problems
         """
         return histories.verify(self.store, validation.model_name(name))
 

@@ -36,6 +36,7 @@ def encode_event(event: Event) -> Json:
         "key": event.key,
         "before": event.before,
         "after": event.after,
+        "is_intact": event.is_intact,
     }
 
 

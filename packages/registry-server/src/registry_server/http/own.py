@@ -32,6 +32,10 @@ SCHEMAS: Json = {
             "key": {"type": ["string", "null"]},
             "before": {},
             "after": {},
+            "is_intact": {
+                "type": ["boolean", "null"],
+                "description": "Whether the store still has what it wrote; null if not known.",
+            },
         },
     }
 }

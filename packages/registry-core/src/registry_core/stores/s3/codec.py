@@ -36,7 +36,12 @@ from registry_core.models import (
     WebhookEntity,
     WebhookEvent,
 )
-from registry_core.stores.s3.event_format import EVENTS_FORMAT_VERSION, log_fields, pop_log
+from registry_core.stores.s3.event_format import (
+    EVENTS_FORMAT_VERSION,
+    damaged_events,
+    log_fields,
+    pop_log,
+)
 from registry_core.stores.s3.event_log import EventLog
 from registry_core.stores.s3.format import (
     ENVELOPE_FIELDS,
@@ -97,7 +102,7 @@ def decode(key: str, body: bytes) -> Record:
     try:
         plain = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise _damaged(key, str(error)) from error
+        raise _damaged(key, _explained(str(error), body)) from error
     match plain:
         case {"format_version": int(version)} if version > NEWEST_FORMAT_VERSION:
             raise _damaged(
@@ -116,7 +121,11 @@ def _checked(key: str, plain: dict[str, Any], body: bytes) -> Record:
     except cattrs.BaseValidationError as error:
         raise _damaged(key, "; ".join(cattrs.transform_error(error))) from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise _damaged(key, f"{type(error).__name__}: {error}") from error
+        raise _damaged(key, _explained(f"{type(error).__name__}: {error}", body)) from error
+
+
+def _explained(why: str, body: bytes) -> str:
+    return "; ".join(filter(None, (why, damaged_events(body))))
 
 
 def _damaged(key: str, why: str) -> StoreCorruptedError:

@@ -7,8 +7,9 @@ for the event, so that a damaged event costs its model neither reads nor writes.
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import cattrs
@@ -48,7 +49,26 @@ def line_of(event: Event) -> tuple[int, str]:
         before=_plain_value(event.before),
         after=_plain_value(event.after),
     )
-    return event.time, dump(to_plain(stored))
+    line = dump(to_plain(stored))
+    return event.time, f"{line[:-1]}{_CHECKSUM}{_checksum(event.model_id, line)}{_LINE_END}"
+
+
+_CHECKSUM, _LINE_END = ',"checksum":"', '"}'
+"""What comes before and after the checksum, which ends the line of an event."""
+
+_CHECKSUM_DIGITS = 16
+"""Hexadecimal digits of a checksum, 64 bits."""
+
+
+def _checksum(model_id: str, line: str) -> str:
+    """The checksum of an event, from its line without one; it shows damage, and no forgery."""
+    said = f"{model_id}\n{line}".encode("utf-8", "surrogatepass")
+    return hashlib.sha256(said).hexdigest()[:_CHECKSUM_DIGITS]
+
+
+def _is_intact(line: str, model_id: str) -> bool:
+    said, _, checksum = line.removesuffix(_LINE_END).rpartition(_CHECKSUM)
+    return checksum == _checksum(model_id, f"{said}}}")
 
 
 def event_of(line: str, model_id: str) -> Event:
@@ -79,6 +99,7 @@ def event_of(line: str, model_id: str) -> Event:
         key=stored.key,
         before=before,
         after=after,
+        is_intact=None if stored.checksum is None else _is_intact(line, model_id),
     )
 
 
@@ -179,15 +200,47 @@ def pop_log(fields: dict[str, Any], body: bytes) -> EventLog:
 def _lines(listed: Any, body: bytes) -> EventLines:
     if not strict(listed, list):
         return EventLines()
-    first = strict(listed[0]["sequence"], int)
-    for number, event in enumerate(listed, first):
-        if strict(event, dict)["sequence"] != number:
-            raise ValueError(f"event {number} is missing")
+    first = _first_number([strict(strict(event, dict)["sequence"], int) for event in listed])
     return EventLines(
         first=first,
         lines=_as_written(body, len(listed)) or tuple(map(dump, listed)),
         times=tuple(strict(event["time"], int) for event in listed),
     )
+
+
+def _first_number(numbers: Sequence[int]) -> int:
+    """The first of numbers that follow one another; or else the odd ones are named."""
+    first = numbers[0]
+    if numbers[-1] - first == len(numbers) - 1 and [*range(first, first + len(numbers))] == numbers:
+        return first
+    ways = (first, numbers[-1] - len(numbers) + 1)  # One of both ends is as it should be.
+    one, other = (
+        [due for due, number in enumerate(numbers, start) if number != due] for start in ways
+    )
+    listed = ", ".join(map(str, one if len(one) < len(other) else other))
+    raise ValueError(f"event {listed} is missing, or has another number")
+
+
+def damaged_events(body: bytes) -> str:
+    """Which events of an object have no number or time, in words; empty if none can be told."""
+    _, _, after = body.partition(_EVENTS_BEGIN)
+    lines = after.rpartition(_EVENTS_END)[0].split(b"\n") if after else []
+    numbers = [_number_in(line.removesuffix(b",")) for line in lines]
+    firsts = [number - place for place, number in enumerate(numbers) if number is not None]
+    if not firsts or None not in numbers:
+        return ""
+    first = firsts[0]
+    listed = ", ".join(str(first + place) for place, number in enumerate(numbers) if number is None)
+    return f"event {listed} is damaged"
+
+
+def _number_in(line: bytes) -> int | None:
+    try:
+        event = json.loads(line)
+        strict(event["time"], int)
+        return strict(event["sequence"], int)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
 
 
 def _as_written(body: bytes, count: int) -> tuple[str, ...] | None:
@@ -243,7 +296,8 @@ def decode_chunk(key: str, body: bytes, *, model_id: str, first: int, count: int
             case _:
                 raise ValueError("it holds no events")  # noqa: TRY301 as what is raised below
     except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
-        raise _damaged(key, error) from error
+        of_events = damaged_events(body) or f"it has the events {first} to {first + count - 1}"
+        raise _damaged(key, error, of_events) from error
     if (owner, events.first, len(events.lines)) != (model_id, first, count):
         raise StoreCorruptedError(f"The object '{key}' holds what belongs under another key")
     return events
@@ -277,6 +331,6 @@ def decode_deleted(key: str, body: bytes) -> EventLog:
         raise _damaged(key, error) from error
 
 
-def _damaged(key: str, error: Exception) -> StoreCorruptedError:
-    why = f"{type(error).__name__}: {error}"[:500]
+def _damaged(key: str, error: Exception, of_events: str = "") -> StoreCorruptedError:
+    why = "; ".join(filter(None, (f"{type(error).__name__}: {error}"[:500], of_events)))
     return StoreCorruptedError(f"The object '{key}' cannot be read: {why}")

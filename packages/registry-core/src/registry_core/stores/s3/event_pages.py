@@ -83,7 +83,7 @@ class EventPages:
                 return self._values.load_events(found)
             except UnreadableTextsError as error:
                 if query.name is not None:
-                    raise StoreCorruptedError(str(error)) from error
+                    raise _of_events(found, error) from error
                 for reference, why in error.reasons.items():
                     self._damage.note(reference, reference, why)
                 lost.update(error.reasons)
@@ -158,6 +158,12 @@ class EventPages:
         if query.name is not None:
             raise StoreCorruptedError(why)
         self._damage.note(key, why, why)
+
+
+def _of_events(events: Sequence[Event], error: UnreadableTextsError) -> StoreCorruptedError:
+    hurt = (each for each in events if not error.reasons.keys().isdisjoint(texts_in(each)))
+    listed = ", ".join(str(each) for each in sorted(event.sequence for event in hurt))
+    return StoreCorruptedError(f"Event {listed} is damaged. {error}")
 
 
 def _pieces(model: Model, query: EventQuery) -> Iterator[_Piece]:

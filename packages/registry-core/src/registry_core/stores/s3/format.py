@@ -115,6 +115,8 @@ class StoredEvent:
     key: str | None = None
     before: Any = None
     after: Any = None
+    checksum: str | None = None
+    """Of all the others and of the model's id; see `event_format`."""
 
 
 @attrs.frozen(kw_only=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Select, Text, cast, func, insert, literal_column, or_, select, true, update
@@ -34,6 +34,7 @@ from registry_core.stores.sql.compiling import (
     param,
     waits_for_locks_briefly,
 )
+from registry_core.stores.sql.event_checksums import checksum
 from registry_core.stores.sql.tables import model_events, registered_models
 
 _ONE: ColumnElement[int] = literal_column("1")
@@ -53,6 +54,7 @@ COLUMNS = (
     "key",
     "before",
     "after",
+    "checksum",
 )
 """The columns of an event, in the order in which it is read."""
 
@@ -136,7 +138,7 @@ def statements(has_webhooks: ColumnElement[bool]) -> dict[str, ClauseElement]:
     """
     model = registered_models
     event = elements(param("events"))
-    texts = ("action", "subject", "version", "key", "before", "after")
+    texts = ("action", "subject", "version", "key", "before", "after", "checksum")
     values = {
         name: element(event.c.value, literal_column(str(index)))
         for index, name in enumerate(("sequence", *texts))
@@ -154,7 +156,7 @@ def statements(has_webhooks: ColumnElement[bool]) -> dict[str, ClauseElement]:
         values["action"].label("action"),
         values["subject"].label("subject"),
         numbers["version"].label("version"),
-        *(values[name].label(name) for name in ("key", "before", "after")),
+        *(values[name].label(name) for name in ("key", "before", "after", "checksum")),
     ]
     return {
         "take_numbers": update(model)
@@ -203,26 +205,30 @@ def event_values(effect: Effect, by: Author, now: int) -> dict[str, Any]:
     values["event_key"] = key
     values["event_before"] = _dumped(effect.before)
     values["event_after"] = _dumped(effect.after)
+    values["event_checksum"] = checksum(action, values)
     return values
 
 
-def events_value(effects: Iterable[Effect], *, first: int) -> str:
+def events_value(effects: Iterable[Effect], by: Author, now: int, *, first: int) -> str:
     """The value `events` of `add_events`."""
+    listed = [
+        (str(number), event_values(effect, by, now)) for number, effect in enumerate(effects, first)
+    ]
     return json.dumps(
         [
-            (
-                str(number),
-                effect.action.value,
-                effect.subject,
-                None if effect.version is None else str(effect.version),
-                effect.key,
-                _dumped(effect.before),
-                _dumped(effect.after),
-            )
-            for number, effect in enumerate(effects, first)
+            (number, *(_as_text(values[f"event_{each}"]) for each in _OF_ONE))
+            for number, values in listed
         ],
         ensure_ascii=False,
     )
+
+
+_OF_ONE = COLUMNS[8:]
+"""The columns in which the events of one change differ, beside their number."""
+
+
+def _as_text(value: str | int | None) -> str | None:
+    return str(value) if isinstance(value, int) else value
 
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
@@ -364,9 +370,11 @@ def event_of(row: tuple[Any, ...]) -> Event:
     """
     *own, previous, version, model = row
     fields = dict(zip(COLUMNS, own, strict=True))
-    del fields["subject"]
     try:
-        action = Action(fields.pop("action"))
+        action = Action(fields["action"])
+        is_intact = _is_intact(action, fields)
+        for name in ("action", "subject", "checksum"):
+            del fields[name]
         before, after = _loaded(fields.pop("before")), _loaded(fields.pop("after"))
         if before is None and action in _LEFT_OUT:
             before = _before(action, fields["key"], previous, version, model)
@@ -376,6 +384,7 @@ def event_of(row: tuple[Any, ...]) -> Event:
             is_authenticated=bool(fields.pop("is_authenticated")),
             before=before,
             after=after,
+            is_intact=is_intact,
             **fields,
         )
     except (ValueError, TypeError, AttributeError) as error:
@@ -416,6 +425,16 @@ def _before(
     else:
         value = owner.get("tags", {}).get(key)
     return value
+
+
+def _is_intact(action: Action, row: Mapping[str, Any]) -> bool | None:
+    """Whether a row is what was written, by its checksum and by what its columns repeat."""
+    if row["checksum"] is None:
+        return None
+    is_same: bool = row["checksum"] == checksum(
+        action, {f"event_{name}": row[name] for name in row}
+    )
+    return is_same and row["subject"] == subject(action, row["version"], row["key"])
 
 
 def _loaded(text: str | None) -> Any:

@@ -33,6 +33,7 @@ from typing import Any
 
 import attrs
 from sqlalchemy import (
+    DDL,
     BigInteger,
     Column,
     ForeignKeyConstraint,
@@ -44,6 +45,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    event,
     func,
     literal_column,
     text,
@@ -210,13 +212,27 @@ model_events = Table(
     _optional("key"),
     _optional("before"),
     _optional("after"),
+    _optional("checksum"),
     PrimaryKeyConstraint("model_id", "sequence", name="pk_model_events"),
     sqlite_with_rowid=False,
 )
 """What was done: see `registry_core.history`. Nothing refers to it, because it outlives the models.
-Values are JSON; what a thing was before is left out where the event before says it."""
+Values are JSON; what a thing was before is left out where the event before says it. The checksum
+is that of `event_checksums`; the events that an upgrade has written have none."""
 
-# Every model has an id; it can be missing only while an upgrade is under way.
+# Every model has an id; it can be missing only while an upgrade is under way. SQLite cannot add a
+# constraint to a table that is there, so what an upgrade does is done to a new one as well.
+_REQUIRE_IDS = {
+    "sqlite": """
+        CREATE TRIGGER IF NOT EXISTS tr_registered_models_model_id
+        BEFORE INSERT ON registered_models WHEN new.model_id IS NULL
+        BEGIN SELECT RAISE(ABORT, 'a model needs an id: is its writer an older release?'); END
+    """,
+    "postgresql": "ALTER TABLE registered_models ALTER COLUMN model_id SET NOT NULL",
+}
+for _dialect, _statement in _REQUIRE_IDS.items():
+    _ddl = DDL(_statement).execute_if(dialect=_dialect)  # type: ignore[no-untyped-call]
+    event.listen(registered_models, "after_create", _ddl)
 Index("ix_registered_models_model_id", registered_models.c.model_id, unique=True)
 # What a thing was before an event, and everything that happened to it.
 Index(

@@ -169,7 +169,7 @@ class Maker:
             connection.run(self._sql.add_event, values | noted)
             return noted
         common = events.author_values(by, now) | {"name": name, "model_id": model_id}
-        listed = events.events_value(effects, first=last - len(effects) + 1)
+        listed = events.events_value(effects, by, now, first=last - len(effects) + 1)
         connection.run(self._sql.add_events, common | {"events": listed})
         return noted
 
