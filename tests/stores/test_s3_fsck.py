@@ -35,9 +35,13 @@ def store(s3_url: str) -> Iterator[S3Store]:
 
 
 def problems(store: S3Store, **options: Any) -> list[tuple[str, bool, bool]]:
-    """Kind, whether repairable, whether repaired."""
+    """Kind, whether repairable, whether repaired, of what is wrong with the objects.
+
+    A history tells of most changes that were made behind its back, too.
+    """
     report = store.fsck(**{"grace_seconds": 0, **options})
-    return [(each.problem, each.repairable, each.repaired) for each in report.findings]
+    objects = [each for each in report.findings if each.problem != "untrue-history"]
+    return [(each.problem, each.repairable, each.repaired) for each in objects]
 
 
 def test_a_healthy_registry_is_clean(store: S3Store) -> None:
@@ -55,6 +59,8 @@ def test_a_healthy_registry_is_clean(store: S3Store) -> None:
         "large_texts": 2,
         "tombstones": 1,
         "event_chunks": 0,
+        "histories": 2,
+        "events": 7,
     }
 
 

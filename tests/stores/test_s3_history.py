@@ -81,7 +81,7 @@ def sequences(events: list[Event]) -> list[int]:
 def problems(store: S3Store, *, repair: bool = True) -> list[tuple[str, str]]:
     report = store.fsck(repair=repair, grace_seconds=0)
     assert not any(each.repaired for each in report.findings)
-    return [(each.problem, each.subject.split("/", 1)[1]) for each in report.findings]
+    return [(each.problem, each.subject.split("/", 1)[-1]) for each in report.findings]
 
 
 def beside(keys: Keys) -> list[str]:
@@ -266,6 +266,28 @@ def test_a_damaged_event_costs_its_model_nothing_else(store: S3Store, keys: Keys
     assert problems(store) == [("unreadable-event", "models/m.json")]
 
 
+def test_every_history_is_played_back(store: S3Store, keys: Keys) -> None:
+    """Those of deleted models, too, with the events beside their documents."""
+    tagged(store, "m", 70)
+    tagged(store, "gone", 70)
+    store.delete_registered_model("gone")
+    report = store.fsck()
+    assert (report.clean, report.checked["histories"]) == (True, 2)
+    assert report.checked["events"] == 2 * 71 + 1 - 2
+    for key in ("models/m.json", "models/gone.json"):
+        (tag, *_) = (e for e in json.loads(keys.get(key))["events"] if e["sequence"] == 40)
+        damaged = keys.get(key).replace(
+            f'"sequence":40,"time":{tag["time"]}'.encode(),
+            f'"sequence":40,"time":{tag["time"] + 1}'.encode(),
+        )
+        keys.put(key, damaged)
+    found = [(each.problem, each.subject, each.detail) for each in store.fsck().findings]
+    detail = "event 40 is damaged: its checksum does not fit"
+    assert [(problem, told) for problem, _, told in found] == [("untrue-history", detail)] * 2
+    assert found[0][1] == "m"
+    assert found[1][1].endswith("models/gone.json")
+
+
 def test_events_of_no_model_are_found_and_left_alone(store: S3Store, keys: Keys) -> None:
     """Somebody has removed a document: they are the last that is left of it."""
     tagged(store, "m", 70)
@@ -290,7 +312,7 @@ def test_a_text_of_events_that_cannot_be_read_is_kept(
         store.set_registered_model_tag("m", "k", str(number))
     (chunk,) = beside(keys)
     keys.put(chunk, b"damaged")
-    assert problems(other) == []
+    assert problems(other) == [("untrue-history", "m")]
     assert len(keys.texts()) == 1
 
 

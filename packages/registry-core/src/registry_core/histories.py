@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import chain, takewhile
 from typing import overload
@@ -42,8 +42,13 @@ def iterate(store: Store, query: EventQuery) -> Iterator[Event]:
     Raises:
         RegisteredModelNotFoundError: The query names a model that does not exist.
     """
+    return pages(store.events, query)
+
+
+def pages(read: Callable[[EventQuery], list[Event]], query: EventQuery) -> Iterator[Event]:
+    """Yield every wanted event, of which `read` gives a page."""
     while True:
-        events = store.events(query)
+        events = read(query)
         yield from events
         if len(events) < query.max_results:
             return

@@ -106,7 +106,7 @@ class EventChunks:
         self._keep(chunk.key, events)
         return events
 
-    def read_deleted(self, model_id: str) -> EventLines:
+    def read_deleted(self, model_id: str) -> EventLog:
         """The last events of a deleted model. One GET.
 
         Raises:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import attrs
 
@@ -26,15 +26,42 @@ from registry_core.stores.s3.blobs import Blobs, UnreadableTextsError
 from registry_core.stores.s3.damage import DamageLog
 from registry_core.stores.s3.event_chunks import ChunkKey
 from registry_core.stores.s3.event_format import event_of, texts_in
-from registry_core.stores.s3.event_log import CHUNK_EVENTS, EventLines, Span, chunk_start
+from registry_core.stores.s3.event_log import (
+    CHUNK_EVENTS,
+    EventLines,
+    EventLog,
+    Span,
+    chunk_start,
+)
 from registry_core.stores.s3.large_text import LargeText
 from registry_core.stores.s3.objects import LIST_PAGE_KEYS
 from registry_core.stores.s3.prefix import PARALLEL_REQUESTS, Prefix
-from registry_core.stores.s3.record import Model
 
 LISTED_CHUNKS = 100
 """Chunks that are listed at a time for a page of one model's events. A listing takes longer the
 more keys it gives, and most pages need a few chunks."""
+
+
+class HasLog(Protocol):
+    """A model, or what is left of one."""
+
+    @property
+    def model_id(self) -> str:
+        """The model's id."""
+        ...
+
+    @property
+    def log(self) -> EventLog:
+        """What was done to it."""
+        ...
+
+
+@attrs.frozen
+class DeletedModel:
+    """What is left of a model that was deleted."""
+
+    model_id: str
+    log: EventLog
 
 
 @attrs.frozen(kw_only=True)
@@ -67,7 +94,7 @@ class EventPages:
         self._pool = prefix.pool
         self._damage = damage
 
-    def page(self, models: Iterable[Model], query: EventQuery) -> list[Event]:
+    def page(self, models: Iterable[HasLog], query: EventQuery) -> list[Event]:
         """The wanted events of these models.
 
         Of one model that is asked for by name, all must be readable. Of all models, what cannot be
@@ -89,7 +116,7 @@ class EventPages:
                 lost.update(error.reasons)
 
     def _found(
-        self, models: Sequence[Model], query: EventQuery, lost: set[LargeText]
+        self, models: Sequence[HasLog], query: EventQuery, lost: set[LargeText]
     ) -> list[Event]:
         waiting, found, rounds = _Waiting(_Order(query)), list[Event](), 0
         for model in models:
@@ -166,7 +193,7 @@ def _of_events(events: Sequence[Event], error: UnreadableTextsError) -> StoreCor
     return StoreCorruptedError(f"Event {listed} is damaged. {error}")
 
 
-def _pieces(model: Model, query: EventQuery) -> Iterator[_Piece]:
+def _pieces(model: HasLog, query: EventQuery) -> Iterator[_Piece]:
     log = model.log
     if log.lines:
         yield _Piece(model_id=model.model_id, first=log.first, end=log.end, span=log.span, held=log)

@@ -14,7 +14,7 @@ it cannot read: the bucket's own versions, or a person, may still save it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TypeAlias
 
@@ -22,11 +22,14 @@ import attrs
 
 from registry_core.errors import RegistryError
 from registry_core.fsck import Finding, Report
+from registry_core.history import Event, EventQuery
+from registry_core.history_fsck import Deleted
 from registry_core.models import Webhook
 from registry_core.stores.s3 import invariants
 from registry_core.stores.s3.blobs import references
 from registry_core.stores.s3.capabilities import Capabilities
 from registry_core.stores.s3.event_checks import EventChecks, EventProblem, inline_references
+from registry_core.stores.s3.event_pages import DeletedModel, HasLog
 from registry_core.stores.s3.inventory import Document, Inventory, Item, Stocktaker
 from registry_core.stores.s3.journal import Entry
 from registry_core.stores.s3.large_text import LargeText
@@ -55,9 +58,17 @@ class Problem:
 class Fsck:
     """Checks, and repairs, the registry under one prefix."""
 
-    def __init__(self, prefix: Prefix, bucket: Capabilities) -> None:
+    def __init__(
+        self,
+        prefix: Prefix,
+        bucket: Capabilities,
+        page: Callable[[Iterable[HasLog], EventQuery], list[Event]],
+        histories: Callable[[Iterable[str], Iterable[Deleted]], Report],
+    ) -> None:
         self._prefix = prefix
         self._bucket = bucket
+        self._page = page
+        self._histories = histories
         self._layout = prefix.layout
         self._pool = prefix.pool
         self._repairs = _Repairs(prefix, bucket)
@@ -76,12 +87,34 @@ class Fsck:
         notes = check.notes()
         if repair:
             notes.extend(self._repairs.remove_tombstones(check.old_tombstones()))
-        return Report(
+        objects = Report(
             findings=tuple(findings),
             checked=check.counts(),
             not_checked=check.not_checked(),
             notes=tuple(notes),
         )
+        played_back = self._histories(check.sound_histories(), self._deleted(inventory))
+        return Report.of([objects, played_back])
+
+    def _deleted(self, inventory: Inventory) -> Iterator[Deleted]:
+        """The histories of deleted models: in their tombstones, or put away."""
+        seen = set[str]()
+        for document in inventory.models:
+            content = None if document.entry is None else document.entry.content
+            if isinstance(content, Tombstone) and content.model_id and content.log.lines:
+                seen.add(content.model_id)
+                yield Deleted(
+                    document.item.key,
+                    partial(self._page, [DeletedModel(content.model_id, content.log)]),
+                )
+        for item in inventory.events:
+            model_id = self._layout.parse_deleted_events(item.key)
+            if model_id is not None and model_id not in seen:
+                yield Deleted(item.key, partial(self._put_away, model_id))
+
+    def _put_away(self, model_id: str, query: EventQuery) -> list[Event]:
+        log = self._prefix.chunks.read_deleted(model_id)
+        return self._page([DeletedModel(model_id, log)], query)
 
     def _marker(self, inventory: Inventory) -> Iterator[Problem]:
         if not inventory.models and not inventory.webhooks:
@@ -118,6 +151,12 @@ class _Check:
         self._models = [e.content for e in self._entries if isinstance(e.content, Model)]
         self._stored = {item.key: item for item in inventory.values}
         self._in_history: dict[str, set[str] | None] = {}
+        self._with_findings = set[str]()
+
+    def sound_histories(self) -> list[str]:
+        """The names of the models of whose events nothing was found to be wrong."""
+        names = (model.document.name for model in self._models)
+        return [name for name in names if self._layout.model(name) not in self._with_findings]
 
     def findings(self) -> Iterator[Problem]:
         """Everything that is wrong."""
@@ -184,7 +223,9 @@ class _Check:
         if entry is not None and isinstance(entry.content, Model):
             yield from self._model(key, entry.content)
         if entry is not None and isinstance(entry.content, Model | Tombstone):
-            yield from map(_beyond_repair, self._events.of_document(key, entry.content))
+            for problem in self._events.of_document(key, entry.content):
+                self._with_findings.add(key)
+                yield _beyond_repair(problem)
             yield from self._texts(key, entry.content)
 
     def _arrival(self, entry: Entry) -> Iterator[Problem]:

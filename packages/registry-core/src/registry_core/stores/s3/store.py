@@ -28,6 +28,7 @@ from registry_core.errors import (
 )
 from registry_core.fsck import GRACE_SECONDS, Report
 from registry_core.history import Event, EventQuery
+from registry_core.history_fsck import Deleted, check_histories
 from registry_core.models import (
     ModelVersion,
     NewWebhook,
@@ -105,7 +106,7 @@ class S3Store:
         self._queueing = Queueing(self._prefix, self._webhooks.all, self._values.whole)
         self._models = Models(self._prefix, self._values, self._queueing, self._outbox.unchanged)
         self._events = EventPages(self._prefix, self._values, self._damage)
-        self._fsck = Fsck(self._prefix, self._bucket)
+        self._fsck = Fsck(self._prefix, self._bucket, self._events.page, self._histories)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.location}>"
@@ -185,8 +186,11 @@ class S3Store:
         return self._outbox
 
     def fsck(self, *, repair: bool = False, grace_seconds: float = GRACE_SECONDS) -> Report:
-        """See `registry_core.fsck.Fsck`. Reads every document, and lists everything else."""
+        """See `registry_core.fsck.Fsck`. Reads every document and event, and lists the rest."""
         return self._fsck.run(repair=repair, grace_seconds=grace_seconds)
+
+    def _histories(self, names: Iterable[str], deleted: Iterable[Deleted]) -> Report:
+        return check_histories(self, names, deleted)
 
     def observe(self, observer: Observer | None) -> None:
         """Call `observer` with the operation and the key of every request before it is sent.

@@ -257,7 +257,7 @@ def page(dialect: Dialect, query: EventQuery) -> Statement:
     )
     ordered = [key.desc() if query.newest_first else key for key in keys]
     statement = (
-        select(*(event.c[name] for name in COLUMNS), *_around(event))
+        select(*(event.c[name] for name in COLUMNS), *around(event))
         .join(model, model.c.model_id == event.c.model_id)
         .where(*_conditions(query, event, model))
         .order_by(*ordered)
@@ -336,8 +336,8 @@ def _beyond(query: EventQuery, event: FromClause) -> ColumnElement[bool]:
     return beyond
 
 
-def _around(event: FromClause) -> Iterable[ColumnElement[Any]]:
-    """What the thing became by the event before, and what its owner was created with."""
+def around(event: FromClause) -> Iterable[ColumnElement[Any]]:
+    """What `event_of` needs besides: the thing before, and what its owner was created with."""
     owner = _version_subject(event.c.version)
     for subject_ in (event.c.subject, owner, literal_column("'model'")):
         before = model_events.alias()

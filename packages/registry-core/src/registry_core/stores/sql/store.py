@@ -24,6 +24,7 @@ from registry_core.errors import (
 )
 from registry_core.fsck import GRACE_SECONDS, Report
 from registry_core.history import Event, EventQuery
+from registry_core.history_fsck import check_histories
 from registry_core.inloop import LoopReads
 from registry_core.models import (
     ModelVersion,
@@ -40,6 +41,7 @@ from registry_core.stores.sql import events, rows, searches
 from registry_core.stores.sql.database import Database
 from registry_core.stores.sql.driver import Connection
 from registry_core.stores.sql.fsck import SqlFsck
+from registry_core.stores.sql.histories import Histories
 from registry_core.stores.sql.makers import Making, version_key
 from registry_core.stores.sql.operations import settled
 from registry_core.stores.sql.outbox import SqlOutbox
@@ -184,7 +186,9 @@ class SqlStore:
         A transaction leaves nothing behind that a period of grace would be for.
         """
         del grace_seconds
-        return SqlFsck(self._database).run(repair=repair)
+        rows_ = SqlFsck(self._database).run(repair=repair)
+        listed = Histories(self._database)
+        return Report.of([rows_, check_histories(self, listed.names(), listed.deleted())])
 
     def ping(self) -> None:
         """See `Store`."""
