@@ -436,17 +436,12 @@ def _to_the_end(pgconn: PGconn) -> Generator[Wait, Ready | int, None]:
             return
 
 
-def _adapters() -> AdaptersMap:
-    adapters = AdaptersMap(psycopg.adapters)
-    # One type for all integers, so that a statement is prepared once and not per size of number.
-    adapters.register_dumper(int, Int8Dumper)
-    # `rows` parses JSON, as it does for SQLite. Some engines have no JSON but `jsonb`.
-    adapters.register_loader("json", TextLoader)
-    adapters.register_loader("jsonb", TextLoader)
-    return adapters
-
-
-_ADAPTERS = _adapters()
+_ADAPTERS = AdaptersMap(psycopg.adapters)
+# One type for all integers, so that a statement is prepared once and not per size of number.
+_ADAPTERS.register_dumper(int, Int8Dumper)
+# `rows` parses JSON, as it does for SQLite. Some engines have no JSON but `jsonb`.
+_ADAPTERS.register_loader("json", TextLoader)
+_ADAPTERS.register_loader("jsonb", TextLoader)
 
 
 def _translated(error: BaseException | None) -> Exception:
