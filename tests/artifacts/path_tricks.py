@@ -11,10 +11,10 @@ TRICKS: dict[str, tuple[bytes, ...]] = {
     "NUL and controls": (b"%00", b"a%00b", b"a%00/../secret", b"a%0ab", b"a%0d%0ab", b"a%7f", b"a%09", b"a%2500"),
     "absolute": (b"/etc/hostname", b"//proc/self/root", b"%2fetc%2fhostname", b"%252fetc", b"/proc/self/cwd"),
     "file:": (b"file:/etc/hostname", b"file:///etc/hostname", b"file%3a///etc", b"FILE:%2f%2fetc", b"file%253a/etc"),
-    "other schemes": (b"http://h/x", b"s3://b/x", b"data:x", b"mlflow-artifacts:/x"),
-    "fragment": (b"a%23b", b"%23", b"%23/../secret", b"a%2523b", b"x%23/../../secret"),
+    "other schemes": (b"http://h/x", b"s3://b/x", b"a/s3:/x", b"mlflow-artifacts:/x"),
+    "fragment": (b"%23", b"a/%23b", b"%23/../secret", b"%2523b", b"..%23/secret", b"a/..%2523x", b"x%23/../../secret"),
     "parameters": (b"..;/secret", b"..%3b/secret", b"a/..;x=y/secret", b";/secret", b"..%3f/secret", b"a/..%3fx/b", b"%3fx"),
-    "drive": (b"C:/x", b"c:x", b"C%3a%5cx", b"C:%5Cwindows", b"z%3a"),
+    "drive": (b"C:/x", b"c:x", b"C%3a%5cx", b"C:%5Cwindows", b"z%3a", b"a/c:x", b"a/C%253a"),
     "not normal": (b".", b"./a", b"a/./b", b"a/.", b"a//b", b"a%2f/b", b"a/%20/b", b"%20", b"a/.%20/b", b"..%20/secret"),
     "ours": (b".registry", b".registry/manifests/x", b"%2eregistry/collectors/x", b".Registry/x", b".REGISTRY/writers/y"),
     "other forms": (b"e%CC%81", b"%E2%84%AB", b"a/%E1%84%80%E1%85%A1"),
@@ -27,5 +27,6 @@ TRICKS: dict[str, tuple[bytes, ...]] = {
 HARMLESS = (
     b"a", b"a/b.txt", b"a%20b", b"a%3fb", b"a?b", b"a;b", b"a%3Bb=c", b"~", b"~root", b"...", b"a..b",
     b"%C3%A9", b"%E6%97%A5", b"100%25", b"a%2fb", b"a%2Fb%2Fc", b"-rf", b"a+b", b"x" * 255, b".hidden",
+    b"a%23b", b"a%2523b", b"x%23", b"data:x", b"12:30.log", b"a/bb:c", b"a%2541", b"50%25%20off", b"a%25zz", b"%25ff",
 )  # fmt: skip
 """What looks odd, and is a name."""

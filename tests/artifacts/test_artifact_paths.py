@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import posixpath
+import re
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,7 +85,7 @@ def test_tricks_are_refused_on_every_route(served: tuple[int, Path], route: str,
 
 @pytest.mark.parametrize(
     "name",
-    ["..", ".", "a/..", "a/", "..\\..", "C:\\", "x#", "%2e%2e", "a%2fb", "\x00", "e\u0301", "/tmp/a\n"],
+    ["..", ".", "a/..", "a/", "..\\..", "C:\\", "#x", "%2e%2e", "a%2fb", "\x00", "e\u0301", "/tmp/a\n"],
 )  # fmt: skip
 def test_names_in_the_body_of_multipart_calls_are_refused(
     served: tuple[int, Path], name: str
@@ -189,9 +190,16 @@ def test_accepted_paths_have_one_spelling(text: str) -> None:
         return
     if path == "":
         return
-    assert path == text == posixpath.normpath(path) == unquote(path)
+    assert path == text == posixpath.normpath(path)
+    assert unquote(path).count("/") == path.count("/")
     assert path == unicodedata.normalize("NFC", path)
-    for tidy in (unquote, lambda text: unicodedata.normalize("NFKC", text), str.strip):
+    for tidy in (
+        unquote,
+        lambda text: unquote(unquote(text)),
+        lambda text: unicodedata.normalize("NFKC", text),
+        lambda text: unicodedata.normalize("NFKC", unquote(text)),
+        str.strip,
+    ):
         inside = posixpath.normpath(posixpath.join("/within", tidy(path)))
         assert inside.startswith("/within/")
-    assert posixpath.normpath("/".join(s.split(";")[0].split("?")[0] for s in path.split("/"))) not in (".", "..")  # fmt: skip
+    assert posixpath.normpath("/".join(re.split("[;?#]", s)[0] for s in path.split("/"))) not in (".", "..")  # fmt: skip

@@ -1,10 +1,11 @@
 """Which paths may name an artifact: the one rule that every route, command and store applies.
 
 Strategy: a path is refused unless it is already in its one normal form, so that no two spellings
-name one file and nothing below has to normalise. Its transport decodes it exactly once; a path
-that decoding once more would change is refused as well, because somebody downstream (MLflow's
-client among them) may do that. So is one that other rules would read as a climb: Unicode's
-compatibility form, and segments cut at the `;` of parameters or the `?` of a query.
+name one file and nothing below has to normalise. Its transport decodes it exactly once. Somebody
+downstream may decode it again (MLflow's client is one of them), so a `%` is a character like others
+only while no further decoding leads to another folder. The same goes for other rules that would
+read a climb in a name: Unicode's compatibility form, and segments cut at the `;` of parameters, the
+`?` of a query or the `#` of a fragment. Every segment is held to the rule, at whatever depth.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import re
 import unicodedata
 import urllib.parse
+from collections.abc import Iterator
 
 from registry_core.errors import InvalidArgumentError
 
@@ -24,21 +26,24 @@ SEGMENT_MAX_LENGTH = 255
 RESERVED = ".registry"
 """The folder under an artifact root where manifests are kept; not reachable as an artifact."""
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
-"""A drive is one, too."""
+_DECODINGS_MAX = 20
+"""How often a path is decoded on trial; one that still changes then is refused. Nobody decodes more
+than twice, and each trial reads the whole path."""
 
-_FORBIDDEN = re.compile("[\x00-\x1f\x7f\\\\#\ud800-\udfff]")
-_PARAMETERS = re.compile("[;?]")
+_DRIVE = re.compile("[A-Za-z]:")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\Z")
+_FORBIDDEN = re.compile("[\x00-\x1f\x7f\\\\]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_CUT = re.compile("[;?#]")
 
 
 def artifact_path(text: str) -> str:
     """Accept the relative path of an artifact or folder: `a/b.txt`; the empty text is the root.
 
     Raises:
-        InvalidArgumentError: the path is absolute, climbs, is not in normal form, or holds a
-            control character, a backslash or `#`.
+        InvalidArgumentError: `path_problem` has something to say about it.
     """
-    if text != "" and not _is_normal(text):
+    if text != "" and path_problem(text) is not None:
         raise InvalidArgumentError("Invalid path")
     return text
 
@@ -50,23 +55,55 @@ def file_path(text: str) -> str:
     return artifact_path(text)
 
 
-def _is_normal(text: str) -> bool:
-    segments = text.split("/")
-    return (
-        _FORBIDDEN.search(text) is None
-        and _SCHEME.match(text) is None
-        and len(text.encode()) <= PATH_MAX_LENGTH
-        and unicodedata.normalize("NFC", text) == text
-        and urllib.parse.unquote(text) == text
-        and segments[0].casefold() != RESERVED
-        and all(_is_segment(segment) for segment in segments)
+def path_problem(text: str) -> str | None:
+    """Return why a text cannot be the path of an artifact, to follow its name; None if it can."""
+    if _SURROGATE.search(text) is not None:
+        return "is not UTF-8"
+    if len(text.encode()) > PATH_MAX_LENGTH:
+        return f"is longer than {PATH_MAX_LENGTH} bytes"
+    if unicodedata.normalize("NFC", text) != text:
+        return "is not in Unicode's composed form"
+    problems = (_problem_of_spelling(spelling) for spelling in _spellings(text))
+    return next((problem for problem in problems if problem is not None), None) or (
+        None if _keeps_folders(text) else "means another path when it is decoded"
     )
 
 
-def _is_segment(segment: str) -> bool:
+def _spellings(text: str) -> Iterator[str]:
+    """The text, and what it becomes when it is decoded again and again."""
+    for _ in range(_DECODINGS_MAX):
+        yield text
+        if (decoded := urllib.parse.unquote(text)) == text:
+            return
+        text = decoded
+
+
+def _keeps_folders(text: str) -> bool:
+    *_, last = _spellings(text)
+    return urllib.parse.unquote(last) == last and last.count("/") == text.count("/")
+
+
+def _problem_of_spelling(text: str) -> str | None:
+    if _FORBIDDEN.search(text) is not None:
+        return "has a backslash or a control character"
+    *folders, _ = segments = text.split("/")
+    if segments[0].casefold() == RESERVED:
+        return f"is in '{RESERVED}', which the registry keeps for itself"
+    if any(_SCHEME.match(folder) for folder in folders):
+        return "has a folder that reads like the scheme of a URL"
+    problems = (_problem_of_segment(segment) for segment in segments)
+    return next((problem for problem in problems if problem is not None), None)
+
+
+def _problem_of_segment(segment: str) -> str | None:
     compatible = unicodedata.normalize("NFKC", segment)
-    return (
-        len(segment.encode()) <= SEGMENT_MAX_LENGTH
-        and "/" not in compatible
-        and _PARAMETERS.split(compatible, maxsplit=1)[0].strip() not in ("", ".", "..")
-    )
+    if len(segment.encode(errors="replace")) > SEGMENT_MAX_LENGTH:
+        return f"has a part that is longer than {SEGMENT_MAX_LENGTH} bytes"
+    if _DRIVE.match(segment):
+        return "has a part that reads like a drive of Windows"
+    if "/" in compatible or _CUT.split(compatible, maxsplit=1)[0].strip() in ("", ".", ".."):
+        return (
+            "has a part that is empty, '.' or '..', or is one to a program that cuts names at ';', "
+            "'?' and '#' or takes characters for others that look alike"
+        )
+    return None
