@@ -83,8 +83,8 @@ def escape(model: Path) -> None:
     (model / "a%2fb").write_bytes(b"")
 
 
-def fragment(model: Path) -> None:
-    (model / "a#b").write_bytes(b"")
+def drive(model: Path) -> None:
+    (model / "data/c:x").write_bytes(b"")
 
 
 def no_utf8(model: Path) -> None:
@@ -104,13 +104,56 @@ def nothing(model: Path) -> None:
 @pytest.mark.parametrize(
     "spoil",
     [link_to_file, link_to_folder, link_inside, dangling_link, loop, pipe, backslash, newline,
-     escape, fragment, no_utf8, same_when_composed, nothing],
+     escape, drive, no_utf8, same_when_composed, nothing],
 )  # fmt: skip
 def test_what_is_no_plain_file_is_refused(model: Path, spoil: Callable[[Path], None]) -> None:
     """Nothing is skipped in silence, and no link is followed."""
     spoil(model)
     with pytest.raises(InvalidArgumentError):
         paths(model)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [(dangling_link, "'link' is a link that leads nowhere"), (pipe, "'pipe' is a pipe"),
+     (loop, "'loop' is a link to a folder that it lies in"), (escape, "'a%2fb' cannot"),
+     (newline, "control character"), (no_utf8, "is not UTF-8"), (drive, "'data/c:x' cannot")],
+)  # fmt: skip
+def test_what_cannot_be_a_file_is_named(
+    model: Path, spoil: Callable[[Path], None], told: str
+) -> None:
+    """With the reason, also where links are followed."""
+    spoil(model)
+    with pytest.raises(InvalidArgumentError, match=told), open_tree(model, follow_links=True):
+        pass
+
+
+def test_links_are_followed_where_they_are_the_users(model: Path, tmp_path: Path) -> None:
+    """To files and folders; those that lead out are counted, and a folder is met more than once."""
+    outside = write_tree(tmp_path / "blobs", {"abc": b"weights", "more/x": b"x"})
+    (model / "weights").symlink_to("../blobs/abc")
+    (model / "more").symlink_to(outside / "more")
+    (model / "again").symlink_to("data")
+    with open_tree(model, follow_links=True) as tree:
+        found = {file.path: b"".join(tree.read(file)) for file in tree.manifest.files}
+        assert tree.links_out == 2
+    again = {path.replace("data", "again"): body for path, body in MODEL.items() if "data" in path}
+    assert found == {**MODEL, **again, "weights": b"weights", "more/x": b"x"}
+
+
+def test_circle_of_links_is_refused(model: Path) -> None:
+    """Named by where it was met."""
+    (model / "one").symlink_to("two")
+    (model / "two").symlink_to("one")
+    with pytest.raises(InvalidArgumentError, match=r"'(one|two)' is a link that leads nowhere"):
+        open_tree(model, follow_links=True).__enter__()
+
+
+def test_link_to_one_file_has_its_own_name(model: Path) -> None:
+    """A blob's name says nothing."""
+    (model / "named").symlink_to("MLmodel")
+    with open_tree(model / "named", follow_links=True) as tree:
+        assert [file.path for file in tree.manifest.files] == ["named"]
 
 
 @pytest.mark.parametrize("name", ["none", "MLmodel/below"])

@@ -16,6 +16,7 @@ from registry_cli import store as store_commands
 from registry_cli.errors import ExitCode, exit_code, message
 from registry_cli.options import artifacts_option, output_option, store_option
 from registry_cli.session import Session
+from registry_core.errors import PushInterrupted
 
 
 class Regctl(click.Group):
@@ -48,6 +49,8 @@ class Regctl(click.Group):
 
 def _report(error: BaseException, session: Session | None) -> ExitCode:
     if _interrupted(error):
+        if isinstance(error, PushInterrupted):
+            output.notice(str(error))
         return ExitCode.INTERRUPTED
     if isinstance(error, BrokenPipeError):
         return ExitCode.BROKEN_PIPE

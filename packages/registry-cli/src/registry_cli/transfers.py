@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -18,7 +17,7 @@ from registry_cli.options import (
     tag_option,
     version_argument,
 )
-from registry_cli.output import progress
+from registry_cli.output import notice, progress
 from registry_cli.session import Session, pass_session
 
 Target = tuple[VersionRef, tuple[str, ...]]
@@ -38,6 +37,18 @@ Target = tuple[VersionRef, tuple[str, ...]]
 @click.option("--run-id", metavar="ID", help="The run that made the model.")
 @click.option("--description", metavar="TEXT", help="What is new in this version.")
 @tag_option
+@click.option(
+    "--if-changed",
+    is_flag=True,
+    help="Push nothing if the newest version has the same files.",
+)
+@click.option(
+    "--no-follow-links",
+    "follow_links",
+    flag_value=False,
+    default=True,
+    help="Refuse links, instead of pushing the files that they lead to.",
+)
 @on_artifacts
 @reason_option
 @shows_results
@@ -52,25 +63,32 @@ def push(
     run_id: str | None,
     description: str | None,
     tags: tuple[tuple[str, str], ...],
+    if_changed: bool,
+    follow_links: bool,
 ) -> None:
     """Upload a directory, or one file, as the next version of a registered model.
 
     Its files cannot be changed from then on. Run it again after an interruption:
-    what is already there is not sent twice.
+    what is already there is not sent twice. Nothing is created if the push
+    cannot succeed.
     """
     registry = session.registry
     _check(session, aliases)
-    if create:
-        _create(session, name)
+    newest = _newest(session, name) if if_changed else None
     with progress(f"Pushing {directory}") as report:
-        version = registry.create_model_version(
+        version = registry.push_model_version(
             name,
-            source=str(directory.absolute()),
+            directory,
             run_id=run_id,
             description=description,
             tags=dict(tags),
+            create=create,
+            if_changed=if_changed,
+            follow_links=follow_links,
             progress=report,
         )
+    if version.version == newest:
+        notice(f"models:/{name}/{newest} has the same files: nothing was pushed.")
     for alias in aliases:
         registry.set_registered_model_alias(name, alias, version.version)
     session.output.version(registry.get_model_version(name, version.version))
@@ -117,6 +135,12 @@ def _check(session: Session, aliases: tuple[str, ...]) -> None:
         registry_core.validation.new_alias(alias)
 
 
-def _create(session: Session, name: str) -> None:
-    with suppress(registry_core.AlreadyExistsError):
-        session.registry.create_registered_model(name)
+def _newest(session: Session, name: str) -> int | None:
+    """The number of the newest READY version; a push that uploads something never returns it."""
+    search = registry_core.search
+    of_model = search.Comparison(search.AttributeRef("name"), search.Op.EQ, name)
+    versions = session.registry.iter_model_versions(
+        search.render_filter((of_model,)), order_by=("version_number DESC",)
+    )
+    ready = registry_core.Status.READY
+    return next((version.version for version in versions if version.status is ready), None)

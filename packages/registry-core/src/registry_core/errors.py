@@ -292,3 +292,18 @@ class SchemaOutOfDateError(BackendError):
 
 class UnsupportedBackendError(BackendError):
     """The backend lacks something that the promises of a `Store` rest on."""
+
+
+class PushInterrupted(KeyboardInterrupt):
+    """Ctrl-C came while the files of a version were pushed; the version is pending.
+
+    The same call continues the push.
+    """
+
+    def __init__(self, name: str, version: int) -> None:
+        super().__init__(
+            f"models:/{name}/{version} is pending: the same push again continues it, and sends no "
+            "file twice"
+        )
+        self.name = name
+        self.version = version

@@ -1,8 +1,9 @@
 """A directory on this machine, as the files of a model version.
 
-Strategy: the directory is opened once, and everything in it is opened from there, name by name,
-never following a link. So what is uploaded is what lies in the directory, also when somebody
-swaps a folder for a link meanwhile.
+Strategy: the directory is opened once, and everything in it is opened from there, name by name. A
+server follows no link on the way, so what it uploads is what lies in the directory, also when
+somebody swaps a folder for a link meanwhile. A user's own links are followed, as MLflow's client
+does: every snapshot in the cache of Hugging Face is made of them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import threading
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ from typing import TypeAlias
 import attrs
 
 from registry_core.artifacts.manifest import Manifest, ManifestFile, make_manifest
+from registry_core.artifacts.paths import path_problem
 from registry_core.artifacts.store import CHUNK_SIZE
 from registry_core.errors import InvalidArgumentError, UnsupportedBackendError
 from registry_core.thread_pool import ThreadPool
@@ -36,9 +39,32 @@ IS_POSIX = os.open in os.supports_dir_fd
 """Whether folders can be opened and locked. Not on Windows, where a registry has no files."""
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC if IS_POSIX else os.O_RDONLY
-_INNER_FOLDER = _FOLDER | os.O_NOFOLLOW if IS_POSIX else _FOLDER
 # Not waiting for the other end of what turns out to be a pipe.
-_FILE = _INNER_FOLDER & ~os.O_DIRECTORY | os.O_NONBLOCK if IS_POSIX else os.O_RDONLY
+_FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK if IS_POSIX else os.O_RDONLY
+
+_Identity: TypeAlias = tuple[int, int]
+"""The device and the number of a folder, by which it is known wherever a link leads to it."""
+
+
+@attrs.frozen(eq=False)
+class _Base:
+    """An opened directory, and whether links are followed from there on."""
+
+    descriptor: int
+    follow_links: bool
+
+    def open(self, location: Location, flags: int) -> int:
+        """Return a descriptor of what is there; each name is opened in its folder."""
+        stay = 0 if self.follow_links else os.O_NOFOLLOW
+        folder = os.dup(self.descriptor)
+        for position, name in enumerate(location, 1):
+            try:
+                wanted = flags if position == len(location) else _FOLDER
+                inner = os.open(name, wanted | stay, dir_fd=folder)
+            finally:
+                os.close(folder)
+            folder = inner
+        return folder
 
 
 @attrs.frozen(eq=False)
@@ -46,7 +72,9 @@ class Tree:
     """The files of an opened directory, by the paths that they have in a version."""
 
     manifest: Manifest
-    _base: int
+    links_out: int
+    """Links that lead out of the directory, and whose files are in the manifest all the same."""
+    _base: _Base
     _locations: Mapping[str, Location]
 
     def read(self, file: ManifestFile) -> Iterator[bytes]:
@@ -69,28 +97,32 @@ class Tree:
 
 
 @contextmanager
-def open_tree(source: Path, *, within: Path | None = None) -> Iterator[Tree]:
+def open_tree(
+    source: Path, *, within: Path | None = None, follow_links: bool = False
+) -> Iterator[Tree]:
     """The files of a directory, or one file.
 
     `source` may itself be reached by links, unless it has to lie `within` a directory: then no
-    link is followed from there on. File names are taken in Unicode's composed form (NFC), so that
-    they mean one file everywhere.
+    link is followed from there on. Links inside of it are files and folders like others where
+    `follow_links` is set. File names are taken in Unicode's composed form (NFC), so that they mean
+    one file everywhere.
 
     Raises:
-        InvalidArgumentError: there is no file, or a link, a special file, an illegal name or two
-            names that mean the same.
+        InvalidArgumentError: there is no file, or an illegal name, two names that mean the same, a
+            pipe, socket or device, or a link that is not followed or leads nowhere or in a circle.
         UnsupportedBackendError: the system is not POSIX.
     """
     require_posix()
-    start, location = _starting_point(source, within)
+    follow_links = follow_links and within is None
+    start, location = _starting_point(source, within, follow_links=follow_links)
     with _readable(source):
-        base = os.open(start, _FOLDER)
+        base = _Base(os.open(start, _FOLDER), follow_links)
     try:
         with _readable(source):
-            tree = _scan(base, location, source)
+            tree = _scan(base, start, location, source)
         yield tree
     finally:
-        os.close(base)
+        os.close(base.descriptor)
 
 
 def require_posix() -> None:
@@ -111,9 +143,14 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _starting_point(source: Path, within: Path | None) -> tuple[Path, Location]:
+def _starting_point(
+    source: Path, within: Path | None, *, follow_links: bool
+) -> tuple[Path, Location]:
     if within is None:
         resolved = source.resolve()
+        if follow_links and source.name not in ("", "..") and not source.is_dir():
+            # A link to a file gives it its name.
+            return source.parent.resolve(), (source.name,)
         return resolved.parent, (resolved.name,) if resolved.name else ()
     for root in (within, within.resolve()):
         if source.is_relative_to(root) and ".." not in source.parts:
@@ -121,75 +158,110 @@ def _starting_point(source: Path, within: Path | None) -> tuple[Path, Location]:
     raise InvalidArgumentError(f"'{source}' is not in '{within}'")
 
 
-def _scan(base: int, location: Location, source: Path) -> Tree:
+def _scan(base: _Base, start: Path, location: Location, source: Path) -> Tree:
+    walk = _Walk(base, start.joinpath(*location), location)
     locations: dict[str, Location] = {}
-    for relative in _files(base, location):
+    for relative in walk.files():
         name = unicodedata.normalize("NFC", "/".join(relative or location[-1:]))
+        if (problem := path_problem(name)) is not None:
+            raise InvalidArgumentError(
+                f"{_quoted(name)} cannot be in a model version: it {problem}"
+            )
         if name in locations:
             raise InvalidArgumentError(f"'{source}' has two files that are named '{name}'")
         locations[name] = (*location, *relative)
-    # Illegal names are found before anything is read.
+    # What only the sum of them shows is found before anything is read, too.
     make_manifest(ManifestFile(path=name, size=0, sha256="") for name in locations)
+    return Tree(make_manifest(_entries(base, locations)), walk.links_out, base, locations)
+
+
+def _entries(base: _Base, locations: Mapping[str, Location]) -> list[ManifestFile]:
+    stop = threading.Event()
     with ThreadPool(_HASH_THREADS, name="hash") as pool:
-        entries = pool.map(lambda name: _entry(base, name, locations[name]), locations)
-    return Tree(make_manifest(entries), base, locations)
-
-
-def _files(base: int, start: Location) -> Iterator[Location]:
-    """Where files are, relative to `start`; the empty location if `start` is a file itself."""
-    if start and not _is_folder(base, start):
-        yield ()
-        return
-    folders: list[Location] = [()]
-    while folders:
-        folder = folders.pop()
-        descriptor = _opened(base, (*start, *folder), _INNER_FOLDER)
         try:
-            with os.scandir(descriptor) as entries:
-                for entry in entries:
-                    location = (*folder, entry.name)
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(location)
-                    elif entry.is_file(follow_symlinks=False):
-                        yield location
-                    else:
-                        raise _not_a_file(location)
+            return pool.map(lambda name: _entry(base, name, locations[name], stop), locations)
         finally:
-            os.close(descriptor)
+            # Of an error or Ctrl-C: large files are not read to their ends.
+            stop.set()
 
 
-def _is_folder(base: int, location: Location) -> bool:
-    folder = _opened(base, location[:-1], _INNER_FOLDER)
-    try:
-        status = os.stat(location[-1], dir_fd=folder, follow_symlinks=False)
-    finally:
-        os.close(folder)
-    if stat.S_ISLNK(status.st_mode):
-        raise _not_a_file(location)
-    return stat.S_ISDIR(status.st_mode)
+class _Walk:
+    """The files below a starting point, and the links that were met on the way."""
 
+    def __init__(self, base: _Base, top: Path, start: Location) -> None:
+        self.links_out = 0
+        self._base = base
+        self._top = top
+        self._start = start
 
-def _opened(base: int, location: Location, flags: int) -> int:
-    """A descriptor of what is there. Each name is opened in its folder, following no link."""
-    folder = os.dup(base)
-    for position, name in enumerate(location, 1):
+    def files(self) -> Iterator[Location]:
+        """Where files are, relative to the start; the empty location if it is a file itself."""
+        if self._start and not self._is_folder():
+            yield ()
+            return
+        folders: list[tuple[Location, frozenset[_Identity]]] = [((), frozenset())]
+        while folders:
+            location, around = folders.pop()
+            descriptor = self._base.open((*self._start, *location), _FOLDER)
+            try:
+                inside = around | {self._identity(descriptor, location, around)}
+                with os.scandir(descriptor) as entries:
+                    for entry in entries:
+                        inner = (*location, entry.name)
+                        if self._leads_to_folder(entry, inner):
+                            folders.append((inner, inside))
+                        else:
+                            yield inner
+            finally:
+                os.close(descriptor)
+
+    def _is_folder(self) -> bool:
+        folder = self._base.open(self._start[:-1], _FOLDER)
+        follow = self._base.follow_links
         try:
-            inner = os.open(
-                name, flags if position == len(location) else _INNER_FOLDER, dir_fd=folder
-            )
+            status = os.stat(self._start[-1], dir_fd=folder, follow_symlinks=follow)
         finally:
             os.close(folder)
-        folder = inner
-    return folder
+        if stat.S_ISLNK(status.st_mode):
+            raise _refused(self._start, "a link, and none is followed here")
+        return stat.S_ISDIR(status.st_mode)
+
+    def _leads_to_folder(self, entry: os.DirEntry[str], location: Location) -> bool:
+        """Whether an entry is a folder, and not a file; anything else is refused by its name."""
+        follow = self._base.follow_links
+        if entry.is_symlink():
+            if not follow:
+                raise _refused(location, "a link, and none is followed here")
+            self._count(location)
+        try:
+            status = entry.stat(follow_symlinks=follow)
+        except OSError as error:
+            raise _refused(location, f"a link that leads nowhere ({error.strerror})") from None
+        if stat.S_ISDIR(status.st_mode):
+            return True
+        if not stat.S_ISREG(status.st_mode):
+            raise _refused(location, "a pipe, a socket or a device")
+        return False
+
+    def _identity(self, folder: int, location: Location, around: frozenset[_Identity]) -> _Identity:
+        status = os.fstat(folder)
+        identity = (status.st_dev, status.st_ino)
+        if identity in around:
+            raise _refused(location, "a link to a folder that it lies in")
+        return identity
+
+    def _count(self, location: Location) -> None:
+        target = Path(os.path.realpath(self._top.joinpath(*location)))
+        self.links_out += not target.is_relative_to(self._top)
 
 
-def _pieces(base: int, location: Location) -> Iterator[bytes]:
+def _pieces(base: _Base, location: Location) -> Iterator[bytes]:
     """The bytes of a file, and at most one more than it had when it was opened."""
-    descriptor = _opened(base, location, _FILE)
+    descriptor = base.open(location, _FILE)
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise _not_a_file(location)
+            raise _refused(location, "no file")
         # One byte more than there should be tells whether it grows: it may do so for ever.
         left = status.st_size + 1
         while piece := os.read(descriptor, min(CHUNK_SIZE, left)):
@@ -199,9 +271,11 @@ def _pieces(base: int, location: Location) -> Iterator[bytes]:
         os.close(descriptor)
 
 
-def _entry(base: int, name: str, location: Location) -> ManifestFile:
+def _entry(base: _Base, name: str, location: Location, stop: threading.Event) -> ManifestFile:
     digest, size = hashlib.sha256(), 0
     for piece in _pieces(base, location):
+        if stop.is_set():
+            break
         digest.update(piece)
         size += len(piece)
     return ManifestFile(path=name, size=size, sha256=digest.hexdigest())
@@ -215,7 +289,11 @@ def _readable(what: object) -> Iterator[None]:
         raise InvalidArgumentError(f"'{what}' cannot be read: {error.strerror}") from error
 
 
-def _not_a_file(location: Location) -> InvalidArgumentError:
+def _refused(location: Location, what: str) -> InvalidArgumentError:
     return InvalidArgumentError(
-        f"'{'/'.join(location)}' is a link or a special file; a model version holds only files"
+        f"{_quoted('/'.join(location))} is {what}; a model version holds only files"
     )
+
+
+def _quoted(name: str) -> str:
+    return f"'{name.encode(errors='backslashreplace').decode()}'"

@@ -112,12 +112,15 @@ class RegistryBase:
         Raises:
             InvalidArgumentError: the registry has no artifact store.
         """
+        return self._files(None)
+
+    def _files(self, reason: str | None) -> ModelArtifacts:
         if self.artifacts is None:
             raise InvalidArgumentError(
                 "This registry has no artifact root; name one with REGISTRY_ARTIFACTS or "
                 "--artifacts"
             )
-        return ModelArtifacts(self._writer(None), self.artifacts)
+        return ModelArtifacts(self._writer(reason), self.artifacts)
 
     @property
     def _sources(self) -> SourceResolver:

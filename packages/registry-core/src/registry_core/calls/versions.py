@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from urllib.parse import quote
 
 from registry_core import sources, uris, validation
 from registry_core.artifacts.trees import Progress
-from registry_core.artifacts.versions import ModelArtifacts
+from registry_core.artifacts.versions import ModelArtifacts, PushOptions
 from registry_core.calls.base import RegistryBase
 from registry_core.calls.queries import ITERATION_PAGE_SIZE, check_max_results, query_of
 from registry_core.changes import (
@@ -29,6 +31,7 @@ from registry_core.search import (
     Page,
     all_pages,
 )
+from registry_core.source_resolver import Resolved
 from registry_core.validation import (
     MODEL_VERSIONS_MAX_RESULTS,
 )
@@ -63,7 +66,107 @@ class VersionCalls(RegistryBase):
         Raises:
             RegisteredModelNotFoundError: the registered model does not exist.
         """
-        resolved = self._sources.resolve(
+        resolved = self._resolved(
+            name,
+            source,
+            run_id=run_id,
+            run_link=run_link,
+            description=description,
+            tags=tags,
+            model_id=model_id,
+            user_id=user_id,
+        )
+        writer, draft = self._writer(reason), resolved.draft
+        if self.artifacts is None or validation.is_prompt(draft.tags):
+            return writer.apply(CreateVersion(draft))
+        files = ModelArtifacts(writer, self.artifacts)
+        if resolved.is_upload:
+            options = PushOptions(within=self._sources.upload_root, progress=progress)
+            return files.push(draft, sources.local_path(draft.source), options)
+        return files.register(draft, origin=resolved.origin)
+
+    def push_model_version(
+        self,
+        name: str,
+        source: str | os.PathLike[str],
+        *,
+        run_id: str | None = None,
+        run_link: str | None = None,
+        description: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        model_id: str | None = None,
+        user_id: str | None = None,
+        create: bool = False,
+        if_changed: bool = False,
+        follow_links: bool = True,
+        progress: Progress | None = None,
+        reason: str | None = None,
+    ) -> ModelVersion:
+        """Upload a directory, or one file, of this disk as the next version of a registered model.
+
+        The version is READY, and its files are sealed: nothing changes them from then on. The same
+        call again continues one that was interrupted, and sends no file twice.
+
+        Args:
+            name: The registered model.
+            source: The directory or file.
+            run_id: Kept as given, as `run_link`, `description`, `tags`, `model_id` and `user_id`.
+            run_link: See `run_id`.
+            description: See `run_id`.
+            tags: See `run_id`.
+            model_id: See `run_id`.
+            user_id: See `run_id`.
+            create: Make the registered model if there is none, when nothing else stands in the way.
+            if_changed: Return the newest version, and push nothing, if it has the same files.
+            follow_links: Take links in the directory for what they lead to, as MLflow does. A link
+                that leads nowhere or in a circle is refused in any case.
+            progress: Called with the bytes done and the bytes in all.
+            reason: Why, for the history.
+
+        Raises:
+            InvalidArgumentError: The directory cannot be a model version, which the error explains,
+                or the registry has no artifact root.
+            RegisteredModelNotFoundError: The registered model does not exist.
+            ConflictError: Others changed or removed the files meanwhile; safe to repeat.
+            PushInterrupted: On Ctrl-C, when there is a pending version.
+
+        Example:
+            >>> version = registry.push_model_version("churn", "model_dir", create=True)
+            >>> registry.set_registered_model_alias("churn", "champion", version.version)
+        """
+        path = Path(source).absolute()
+        resolved = self._resolved(
+            name,
+            path.as_uri(),
+            run_id=run_id,
+            run_link=run_link,
+            description=description,
+            tags=tags,
+            model_id=model_id,
+            user_id=user_id,
+        )
+        options = PushOptions(
+            within=self._sources.upload_root,
+            follow_links=follow_links,
+            create=create,
+            if_changed=if_changed,
+            progress=progress,
+        )
+        return self._files(reason).push(resolved.draft, path, options)
+
+    def _resolved(
+        self,
+        name: str,
+        source: str,
+        *,
+        run_id: str | None,
+        run_link: str | None,
+        description: str | None,
+        tags: Mapping[str, str] | None,
+        model_id: str | None,
+        user_id: str | None,
+    ) -> Resolved:
+        return self._sources.resolve(
             name,
             source,
             run_id=run_id,
@@ -73,14 +176,6 @@ class VersionCalls(RegistryBase):
             description=description or "",
             user_id=user_id or None,
         )
-        writer, draft = self._writer(reason), resolved.draft
-        if self.artifacts is None or validation.is_prompt(draft.tags):
-            return writer.apply(CreateVersion(draft))
-        files = ModelArtifacts(writer, self.artifacts)
-        if resolved.is_upload:
-            path = sources.local_path(draft.source)
-            return files.push(draft, path, within=self._sources.upload_root, progress=progress)
-        return files.register(draft, origin=resolved.origin)
 
     def get_model_version(self, name: str, version: int | str) -> ModelVersion:
         """The model version with its tags and aliases.

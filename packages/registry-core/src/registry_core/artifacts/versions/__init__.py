@@ -64,10 +64,12 @@ sees the other, and waits or steps back.
 from registry_core.artifacts.versions.context import DIGEST_TAG
 from registry_core.artifacts.versions.facade import ModelArtifacts
 from registry_core.artifacts.versions.gc import DEFAULT_GRACE_SECONDS, Garbage
+from registry_core.artifacts.versions.push import PushOptions
 
 __all__ = [
     "DEFAULT_GRACE_SECONDS",
     "DIGEST_TAG",
     "Garbage",
     "ModelArtifacts",
+    "PushOptions",
 ]

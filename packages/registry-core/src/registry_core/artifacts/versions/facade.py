@@ -63,22 +63,20 @@ class ModelArtifacts:
         self,
         draft: NewModelVersion,
         source: Path,
-        *,
-        within: Path | None = None,
-        progress: Progress | None = None,
+        options: push.PushOptions,
     ) -> ModelVersion:
         """Create a READY version of the files below `source`; see the package for the steps.
 
         A push that was interrupted is continued by the same call: the same bytes and the same
-        fields of the draft. Such calls at the same time make one version. With `within`, the source
-        lies in that directory, and no link leads out of it.
+        fields of the draft. Such calls at the same time make one version.
 
         Raises:
             InvalidArgumentError: the files cannot be a model version.
             RegisteredModelNotFoundError: the registered model does not exist.
             ConflictError: others changed or removed the files meanwhile; safe to repeat.
+            PushInterrupted: on Ctrl-C, when there is a pending version.
         """
-        return push.push(self._context, draft, source, within=within, progress=progress)
+        return push.push(self._context, draft, source, options)
 
     def register(
         self, draft: NewModelVersion, *, origin: ModelVersion | None = None

@@ -87,7 +87,7 @@ def pull(
     meter = Meter(sealed.manifest.size, progress)
     with _destination(destination, sealed.manifest) as partial:
         download = _Download(context.artifacts, sealed.files, destination, partial, meter)
-        problems = in_parallel(download.fetch, sealed.manifest.files)
+        problems = in_parallel(download.fetch, sealed.manifest.files, meter=meter)
     _raise_for(version, [problem for problem in problems if problem])
     return sealed.manifest
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import attrs
@@ -15,19 +16,21 @@ from registry_core.artifacts.versions.context import DIGEST_TAG, Context, subjec
 from registry_core.artifacts.versions.layout import contents, folder_of, own_path, stored_path
 from registry_core.artifacts.versions.pull import digest_of
 from registry_core.artifacts.versions.transfer import Meter, in_parallel
-from registry_core.changes import CreateVersion, FinalizeVersion, SetVersionTag
+from registry_core.changes import CreateModel, CreateVersion, FinalizeVersion, SetVersionTag
 from registry_core.errors import (
+    AlreadyExistsError,
     ArtifactImmutableError,
     ArtifactNotFoundError,
     ConflictError,
     ContentionError,
     InvalidArgumentError,
     NotFoundError,
+    PushInterrupted,
     RegistryError,
     StoreBusyError,
     StoreUnavailableError,
 )
-from registry_core.models import ModelVersion, NewModelVersion, Status
+from registry_core.models import ModelVersion, NewModelVersion, NewRegisteredModel, Status
 from registry_core.search import AttributeRef, Comparison, Op, TagRef
 
 _MESSAGE_MAX_LENGTH = 500
@@ -37,32 +40,93 @@ _PUSH_ATTEMPTS = 3
 """How often a push makes a version when another process gave up the one it was making."""
 
 
+_logger = logging.getLogger(__name__)
+
+
+@attrs.frozen(kw_only=True)
+class PushOptions:
+    """How a directory is pushed."""
+
+    within: Path | None = None
+    """The directory that the source has to lie in; no link leads out of it then."""
+    follow_links: bool = True
+    """Whether links in the source are the files that they lead to; not `within` a directory."""
+    create: bool = False
+    """Whether a registered model is made if there is none, once nothing else stands in the way."""
+    if_changed: bool = False
+    """Whether the newest version is enough if it has the same files."""
+    progress: Progress | None = None
+
+
 class _GivenUpError(ConflictError):
     """Another process ended the pending version."""
 
 
 def push(
-    context: Context,
-    draft: NewModelVersion,
-    source: Path,
-    *,
-    within: Path | None = None,
-    progress: Progress | None = None,
+    context: Context, draft: NewModelVersion, source: Path, options: PushOptions
 ) -> ModelVersion:
     """See `ModelArtifacts.push`."""
-    with open_tree(source, within=within) as tree:
+    with opened(source, options) as tree:
         folder = folder_of(draft.name, tree.manifest)
-        draft = attrs.evolve(
-            draft,
-            source=f"{context.artifacts.root}/{folder}",
-            tags={**draft.tags, DIGEST_TAG: tree.manifest.digest},
-            status=Status.PENDING_REGISTRATION,
-        )
+        draft = reserving(draft, f"{context.artifacts.root}/{folder}", tree.manifest)
+        if options.if_changed and (newest := unchanged(context, draft)) is not None:
+            return newest
+        if options.create:
+            # A root that cannot be reached is found out before there is a model.
+            context.artifacts.list(folder)
+            create_model(context, draft.name)
         for _ in range(_PUSH_ATTEMPTS):
-            version = _interrupted(context, draft) or context.writer.apply(CreateVersion(draft))
+            version = reserve(context, draft)
             with suppress(_GivenUpError):
-                return _ending(context, version, lambda: _deliver(context, folder, tree, progress))
+                return _ending(
+                    context, version, lambda: _deliver(context, folder, tree, options.progress)
+                )
     raise ConflictError(f"others keep ending what this push of '{draft.name}' begins")
+
+
+@contextmanager
+def opened(source: Path, options: PushOptions) -> Iterator[Tree]:
+    """The files to push; links that lead out of their directory are counted in the log."""
+    tree_of = open_tree(source, within=options.within, follow_links=options.follow_links)
+    with tree_of as tree:
+        if tree.links_out:
+            _logger.warning(
+                "%d links in '%s' lead out of it; the files that they lead to are pushed",
+                tree.links_out,
+                source,
+            )
+        yield tree
+
+
+def reserving(draft: NewModelVersion, source: str, manifest: Manifest) -> NewModelVersion:
+    """Return the draft of a pending version that is to have these files at its source."""
+    return attrs.evolve(
+        draft,
+        source=source,
+        tags={**draft.tags, DIGEST_TAG: manifest.digest},
+        status=Status.PENDING_REGISTRATION,
+    )
+
+
+def reserve(context: Context, draft: NewModelVersion) -> ModelVersion:
+    """Return the pending version of a draft: one that an interrupted push left, or a new one."""
+    return _interrupted(context, draft) or context.writer.apply(CreateVersion(draft))
+
+
+def unchanged(context: Context, draft: NewModelVersion) -> ModelVersion | None:
+    """Return the newest READY version of a draft's model if it has the draft's files."""
+    name = Comparison(AttributeRef("name"), Op.EQ, draft.name)
+    for version in context.versions(name):
+        if version.status is Status.READY:
+            has_them = version.tags.get(DIGEST_TAG) == draft.tags[DIGEST_TAG]
+            return version if has_them else None
+    return None
+
+
+def create_model(context: Context, name: str) -> None:
+    """Make a registered model if there is none."""
+    with suppress(AlreadyExistsError):
+        context.writer.apply(CreateModel(NewRegisteredModel(name=name)))
 
 
 def register(
@@ -153,6 +217,8 @@ def _ending(context: Context, version: ModelVersion, deliver: Callable[[], objec
             _fail(context, version, error)
             raise
         return _finish(context, version)
+    except KeyboardInterrupt as interrupt:
+        raise PushInterrupted(version.name, version.version) from interrupt
     except (ContentionError, StoreBusyError) as error:
         # They say that nothing was written, and there is a version by now.
         raise StoreUnavailableError(f"{subject(version)} was not finished: {error}") from error
@@ -199,7 +265,7 @@ def _deliver(context: Context, folder: str, tree: Tree, progress: Progress | Non
     context.seals.close(folder, digest=tree.manifest.digest)
     context.writers.wait(folder)
     _upload(context, folder, tree, Meter(tree.manifest.size, progress))
-    _check_complete(context, folder, tree.manifest)
+    check_complete(context, folder, tree.manifest)
     context.seals.seal(folder, tree.manifest)
 
 
@@ -215,7 +281,7 @@ def _upload(context: Context, folder: str, tree: Tree, meter: Meter) -> None:
 
     names = {file.path for file in tree.manifest.files}
     context.artifacts.remove(info.path for name, info in there.items() if name not in names)
-    in_parallel(send, tree.manifest.files)
+    in_parallel(send, tree.manifest.files, meter=meter)
 
 
 def _is_there(
@@ -229,7 +295,8 @@ def _is_there(
     return False
 
 
-def _check_complete(context: Context, folder: str, manifest: Manifest) -> None:
+def check_complete(context: Context, folder: str, manifest: Manifest) -> None:
+    """Return if exactly the files of a manifest are in a folder, by names and sizes."""
     sizes = {name: info.size for name, info in contents(context.artifacts, folder).items()}
     if sizes != {file.path: file.size for file in manifest.files}:
         raise ConflictError(f"somebody else changed the files at '{folder}' during the upload")
