@@ -139,9 +139,14 @@ def present(doc: ModelDocument | None, name: str, version: int | None = None) ->
 
 def taken(existing: ModelDocument, new: NewRegisteredModel) -> AlreadyExistsError:
     """Return the error for creating `new` where `existing` has the name."""
+    return taken_by(existing, new)
+
+
+def taken_by(existing: ModelFields, new: ModelFields | NewRegisteredModel) -> AlreadyExistsError:
+    """As `taken`, of a model that is no document."""
     return AlreadyExistsError(
         new.name,
-        existing_is_prompt=existing.is_marked_prompt,
+        existing_is_prompt=validation.PROMPT_TAG in existing.tags,
         wanted_prompt=validation.PROMPT_TAG in new.tags,
     )
 

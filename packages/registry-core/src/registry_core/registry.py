@@ -6,9 +6,10 @@ from registry_core.calls.artifacts import ArtifactCalls
 from registry_core.calls.history import HistoryCalls
 from registry_core.calls.models import ModelCalls
 from registry_core.calls.parts import PartCalls
+from registry_core.calls.snapshots import SnapshotCalls
 
 
-class Registry(ModelCalls, ArtifactCalls, PartCalls, HistoryCalls):
+class Registry(ModelCalls, ArtifactCalls, PartCalls, HistoryCalls, SnapshotCalls):
     """A model registry on any store.
 
     Every method checks its arguments, so that all stores accept and refuse the same, and raises a

@@ -8,6 +8,7 @@ look at changes (a store, a history, a permission, a webhook) looks at their cla
 | --- | --- |
 | `CreateModel`, `UpdateModel`, `RenameModel`, `DeleteModel` | a registered model |
 | `CreateVersion`, `UpdateVersion`, `FinalizeVersion`, `TransitionVersion`, `DeleteVersion` | a model version |
+| `RestoreModel` | a registered model with everything that belongs to it |
 | `SetAlias`, `DeleteAlias` | an alias |
 | `SetModelTag`, `DeleteModelTag`, `SetVersionTag`, `DeleteVersionTag` | a tag |
 
@@ -24,6 +25,7 @@ from registry_core.changes.parts import (
     SetModelTag,
     SetVersionTag,
 )
+from registry_core.changes.restores import RestoreModel
 from registry_core.changes.versions import (
     CreateVersion,
     DeleteVersion,
@@ -43,6 +45,7 @@ __all__ = [
     "DeleteVersionTag",
     "FinalizeVersion",
     "RenameModel",
+    "RestoreModel",
     "SetAlias",
     "SetModelTag",
     "SetVersionTag",

@@ -15,9 +15,9 @@ import attrs
 
 from registry_core import documents, history
 from registry_core.authors import BASELINE_AUTHOR, Author
-from registry_core.changes import Change
+from registry_core.changes import Change, RestoreModel
 from registry_core.documents import ModelDocument
-from registry_core.errors import AlreadyExistsError, WebhookNotFoundError
+from registry_core.errors import AlreadyExistsError, ConflictError, WebhookNotFoundError
 from registry_core.history import Event, EventQuery
 from registry_core.models import (
     ModelVersion,
@@ -91,6 +91,8 @@ class MappingStore(ABC):
         with self._writing() as content:
             now = self._clock()
             before = content.models.get(change.model)
+            if isinstance(change, RestoreModel):
+                _make_room(change, content, before)
             after = commit(change, content.models, now)
             if after is not before:
                 events = events_of(
@@ -214,6 +216,8 @@ def events_of(
     Their numbers follow `last`. Without any before them, as in a model of an earlier release, they
     begin with what there was.
     """
+    if isinstance(change, RestoreModel):
+        return change.history(now, by)
     model = before or after
     assert model is not None, "a change has a model before or after it"
     done = [(effect, by) for effect in change.effects(before, after)]
@@ -227,6 +231,26 @@ def events_of(
         )
         for number, (effect, who) in enumerate(done, last + 1)
     ]
+
+
+def refuse_id(change: RestoreModel, other: str) -> ConflictError:
+    """Return the error for a snapshot whose id another model of the store has."""
+    return ConflictError(
+        f"Model '{change.model}' cannot be restored under the id {change.model_id}: that is the id "
+        f"of model '{other}'"
+    )
+
+
+def _make_room(change: RestoreModel, content: Content, before: ModelDocument | None) -> None:
+    """Forget the history that a restored model replaces, if it may be restored."""
+    change.make(before, 0)
+    if change.model_id in content.events:
+        for other in content.models.values():
+            if other.model_id == change.model_id and other.name != change.model:
+                raise refuse_id(change, other.name)
+        del content.events[change.model_id]
+    if before is not None:
+        content.events.pop(before.model_id, None)
 
 
 def _last(kept: Mapping[str, MutableSequence[Event]], document: ModelDocument | None) -> int:

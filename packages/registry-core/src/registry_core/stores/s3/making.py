@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from registry_core.authors import Author
-from registry_core.changes import Change, SetModelTag, SetVersionTag
+from registry_core.changes import Change, RestoreModel, SetModelTag, SetVersionTag
 from registry_core.documents import ModelDocument
 from registry_core.store import Clock
 from registry_core.stores.document_store import events_of
@@ -48,6 +48,9 @@ class Making:
         assert after is not None, "the change does not delete the model"
         if after is before:
             return None
+        if isinstance(self.change, RestoreModel):
+            # It has nothing of the model whose place it takes: not even a text.
+            model = before = None
         log = NO_EVENTS if model is None else self.chunks.spill(model.model_id, model.log)
         events = events_of(self.change, before, after, now=now, by=self.by, last=log.last)
         document, kept = self.values.spill(after, before, events, operation=self.operation)

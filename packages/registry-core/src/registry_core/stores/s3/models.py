@@ -7,7 +7,13 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from registry_core.authors import Author
-from registry_core.changes import Change, CreateModel, DeleteModel, RenameModel
+from registry_core.changes import (
+    Change,
+    CreateModel,
+    DeleteModel,
+    RenameModel,
+    RestoreModel,
+)
 from registry_core.documents import ModelDocument
 from registry_core.errors import (
     AlreadyExistsError,
@@ -62,7 +68,7 @@ class Models:
         """
         self._queueing.look(change)
         match change:
-            case CreateModel():
+            case CreateModel() | RestoreModel():
                 return self._create(change, by)
             case RenameModel() if change.new_name != change.name:
                 return self._rename(change, by)
@@ -71,7 +77,7 @@ class Models:
                 return None
         return self._change(change, by)
 
-    def _create(self, change: CreateModel, by: Author) -> ModelDocument:
+    def _create(self, change: CreateModel | RestoreModel, by: Author) -> ModelDocument:
         making = self._making(change, by)
 
         def created(entry: Entry) -> Content:

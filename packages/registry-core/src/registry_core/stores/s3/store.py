@@ -17,7 +17,7 @@ import attrs
 
 from registry_core import documents, validation
 from registry_core.authors import Author
-from registry_core.changes import Change
+from registry_core.changes import Change, RestoreModel
 from registry_core.documents import ModelDocument
 from registry_core.errors import (
     InvalidArgumentError,
@@ -42,6 +42,7 @@ from registry_core.s3_location import METADATA, Location, connect, parse
 from registry_core.search import Page, Query, TagRef
 from registry_core.search.evaluate import names, search
 from registry_core.store import Clock, system_clock
+from registry_core.stores.document_store import refuse_id
 from registry_core.stores.s3.blobs import Blobs, UnreadableTextsError, refers_to
 from registry_core.stores.s3.capabilities import Capabilities
 from registry_core.stores.s3.damage import DamageLog
@@ -114,7 +115,16 @@ class S3Store:
     def apply(self, change: Change[ResultT], *, by: Author) -> ResultT:
         """See `Store`."""
         self._bucket.ready_to_write()
+        if isinstance(change, RestoreModel):
+            self._refuse_known_id(change)
         return self._complete(change.result(self._models.commit(change, by)))
+
+    def _refuse_known_id(self, change: RestoreModel) -> None:
+        """Refuse a snapshot whose id another model has. A listing says it: one LIST per thousand."""
+        if change.snapshot.document.model_id:
+            for model in self._index.all().models:
+                if model.model_id == change.model_id and model.document.name != change.model:
+                    raise refuse_id(change, model.document.name)
 
     def events(self, query: EventQuery) -> list[Event]:
         """See `Store`. Of all models, what cannot be read is left out and logged."""

@@ -209,6 +209,32 @@ def event_values(effect: Effect, by: Author, now: int) -> dict[str, Any]:
     return values
 
 
+def row_values(event: Event) -> dict[str, Any]:
+    """The values of the row of an event, by the names of its columns.
+
+    What is known to be damaged gets no checksum, lest it look as if it were not.
+    """
+    values = {
+        "model_id": event.model_id,
+        "sequence": event.sequence,
+        "name": event.name,
+        "time": event.time,
+        "actor": event.actor,
+        "is_authenticated": int(event.is_authenticated),
+        "origin": event.origin.value,
+        "reason": event.reason,
+        "action": event.action.value,
+        "subject": event.subject,
+        "version": event.version,
+        "key": event.key,
+        "before": _dumped(event.before),
+        "after": _dumped(event.after),
+    }
+    named = {f"event_{column}": value for column, value in values.items()}
+    is_damaged = event.is_intact is False
+    return values | {"checksum": None if is_damaged else checksum(event.action, named)}
+
+
 def events_value(effects: Iterable[Effect], by: Author, now: int, *, first: int) -> str:
     """The value `events` of `add_events`."""
     listed = [

@@ -20,6 +20,7 @@ from registry_core.documents import FIRST_VERSION
 from registry_core.errors import StoreCorruptedError
 from registry_core.fields import define, scalars_of
 from registry_core.models import (
+    ModelFields,
     ModelVersion,
     NewModelVersion,
     NewRegisteredModel,
@@ -202,8 +203,14 @@ def new_version(new: NewModelVersion, now: int) -> dict[str, Any]:
 
 def _values(entity: RegisteredModel | ModelVersion) -> dict[str, Any]:
     """The values of all columns of an entity, and its tags."""
-    values: dict[str, Any] = {"tags": tag_rows(entity.tags)}
-    for field in scalars_of(type(entity)):
+    return {"tags": tag_rows(entity.tags), **values_of(entity)}
+
+
+def values_of(entity: ModelFields | ModelVersion) -> dict[str, Any]:
+    """The values of all columns of an entity."""
+    values: dict[str, Any] = {}
+    fields = scalars_of(ModelVersion if isinstance(entity, ModelVersion) else ModelFields)
+    for field in fields:
         value = getattr(entity, field.name)
         values[field.column] = value.value if field.is_word else value
         if field.about.is_folded:

@@ -46,6 +46,7 @@ from registry_core.stores.sql.creations import (
 )
 from registry_core.stores.sql.driver import Insert
 from registry_core.stores.sql.parts import is_version, writing_parts
+from registry_core.stores.sql.restoring import restoring
 from registry_core.stores.sql.tables import (
     model_version_tags,
     model_versions,
@@ -208,6 +209,14 @@ class Statements:
     queue_event: Statement
     add_event: Statement
     add_events: Statement
+    remove_history: Statement
+    replace_model: Statement
+    restore_model: Statement
+    restore_versions: Statement
+    restore_model_tags: Statement
+    restore_version_tags: Statement
+    restore_aliases: Statement
+    restore_events: Statement
     set_alias: Statement
     delete_alias: Statement
     set_model_tag: Statement
@@ -249,6 +258,7 @@ def statements(dialect: Dialect, insert_into: Insert) -> Statements:
         **writing_parts(insert_into),
         **_writing_webhooks(),
         **operations(),
+        **restoring(insert_into),
         **events.statements(outbox.has_webhooks()),
         **outbox.statements(),
     }

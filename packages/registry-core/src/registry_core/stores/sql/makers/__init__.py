@@ -22,6 +22,7 @@ from registry_core.changes import (
     DeleteVersionTag,
     FinalizeVersion,
     RenameModel,
+    RestoreModel,
     SetAlias,
     SetModelTag,
     SetVersionTag,
@@ -33,6 +34,7 @@ from registry_core.errors import UnsupportedBackendError
 from registry_core.stores.sql.makers.base import version_key
 from registry_core.stores.sql.makers.models import ModelMaker
 from registry_core.stores.sql.makers.parts import PartMaker
+from registry_core.stores.sql.makers.restores import RestoreMaker
 from registry_core.stores.sql.makers.versions import VersionMaker
 
 __all__ = ["Making", "version_key"]
@@ -40,7 +42,7 @@ __all__ = ["Making", "version_key"]
 ResultT = TypeVar("ResultT")
 
 
-class Making(ModelMaker, VersionMaker, PartMaker):
+class Making(ModelMaker, VersionMaker, PartMaker, RestoreMaker):
     """Makes changes, and notes them as events."""
 
     def make(self, change: Change[ResultT], by: Author) -> ResultT:
@@ -68,5 +70,6 @@ MAKERS: Mapping[type[Change[Any]], Callable[[Any, Any, Author], Any]] = {
     DeleteModelTag: PartMaker.delete_model_tag,
     SetVersionTag: PartMaker.set_version_tag,
     DeleteVersionTag: PartMaker.delete_version_tag,
+    RestoreModel: RestoreMaker.restore_model,
 }
 """What makes each class of change."""

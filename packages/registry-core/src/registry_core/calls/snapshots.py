@@ -1,0 +1,72 @@
+"""Calls that move whole registered models."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from registry_core import snapshot_reading, validation
+from registry_core.calls.base import RegistryBase
+from registry_core.changes import RestoreModel
+from registry_core.errors import AlreadyExistsError
+from registry_core.models import RegisteredModel
+from registry_core.snapshots import ModelSnapshot
+
+OnConflict: TypeAlias = Literal["fail", "skip", "replace"]
+"""What becomes of a model that has the name of one to restore."""
+
+
+class SnapshotCalls(RegistryBase):
+    """Calls that move whole registered models."""
+
+    def snapshot(self, name: str) -> ModelSnapshot:
+        """Return a registered model with all versions and its history, as of one moment.
+
+        From a server of MLflow's it has no history, and its next version follows the highest that
+        there is: MLflow tells nobody of deleted ones.
+
+        Raises:
+            ConflictError: Others changed the model each time that it was read.
+            RegisteredModelNotFoundError: There is no such model.
+
+        Example:
+            >>> backup = registry.snapshot("churn")
+            >>> elsewhere.restore(backup)
+        """
+        return snapshot_reading.take(self.store, validation.model_name(name))
+
+    def restore(
+        self,
+        snapshot: ModelSnapshot,
+        *,
+        on_conflict: OnConflict = "fail",
+        reason: str | None = None,
+    ) -> RegisteredModel:
+        """Write a registered model as a snapshot has it, with all versions and its history.
+
+        Numbers, gaps, times, stages, statuses and the id stay as they are. The restoring itself is
+        no event of the model's history, so that two registries can have the very same model.
+
+        Args:
+            snapshot: The model.
+            on_conflict: What to do if there is a model of that name: `fail` with an error, `skip`
+                and leave it as it is, or `replace` it with its versions and its history, in one
+                atomic step.
+            reason: Why, for observers.
+
+        Returns:
+            The model as it is afterwards.
+
+        Raises:
+            AlreadyExistsError: There is a model of that name, and `on_conflict` is `fail`.
+            ConflictError: A model of another name has the id of the snapshot.
+            InvalidArgumentError: The snapshot is illegal; the message says where.
+            UnsupportedBackendError: The store is a server of MLflow's.
+        """
+        validation.one_of(on_conflict, allowed=("fail", "skip", "replace"), parameter="on_conflict")
+        change = RestoreModel(snapshot=snapshot, replaces=on_conflict == "replace")
+        try:
+            return self._writer(reason).apply(change)
+        except AlreadyExistsError:
+            if on_conflict == "fail":
+                raise
+            return self.store.get_registered_model(snapshot.name)

@@ -1,0 +1,93 @@
+"""The change that writes a whole registered model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+
+from registry_core import documents, history, snapshots
+from registry_core.authors import BASELINE_AUTHOR, Author
+from registry_core.changes.base import ModelChange
+from registry_core.documents import ModelDocument
+from registry_core.history import Effect, Event, new_model_id
+from registry_core.requirements import Requirement
+from registry_core.snapshots import ModelSnapshot
+
+
+@attrs.frozen(kw_only=True)
+class RestoreModel(ModelChange):
+    """Write a whole registered model: all that its snapshot says, and nothing else.
+
+    Times, numbers and history are those of the snapshot, and the restoring itself is no event. The
+    model keeps the id that the snapshot has, and gets a new one if it has none. Without a history
+    it gets one that begins with what it is.
+
+    Raises:
+        InvalidArgumentError: The snapshot is illegal; raised when the change is made.
+        AlreadyExistsError: The name is taken, and `replaces` is not set.
+        ConflictError: Another model of the store has the id.
+    """
+
+    snapshot: ModelSnapshot = attrs.field(
+        validator=lambda _, __, value: snapshots.check(value), repr=lambda value: value.name
+    )
+    replaces: bool = False
+    """Whether a model of that name goes, with its versions and its history, in the same step."""
+    also: tuple[Effect, ...] = ()
+    """What the history gets after the events of the snapshot, by the author and now."""
+    requires: tuple[Requirement, ...] = ()
+    model_id: str = attrs.field()
+
+    @model_id.default
+    def _model_id(self) -> str:
+        return self.snapshot.document.model_id or new_model_id()
+
+    @property
+    def model(self) -> str:
+        """See `Change`."""
+        return self.snapshot.name
+
+    @property
+    def document(self) -> ModelDocument:
+        """The model as it is after the change."""
+        return attrs.evolve(self.snapshot.document, model_id=self.model_id)
+
+    def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
+        """See `Change`."""
+        if document is not None and not self.replaces:
+            raise documents.taken_by(document, self.snapshot.document)
+        return self.document
+
+    def effects(
+        self,
+        before: ModelDocument | None = None,
+        after: ModelDocument | None = None,
+    ) -> tuple[Effect, ...]:
+        """See `Change`. The events of the snapshot are not among them; see `history`."""
+        return self.also
+
+    def history(self, now: int, by: Author) -> list[Event]:
+        """Return every event that the model has after the change, oldest first.
+
+        Args:
+            now: Milliseconds since the epoch, for the events that the snapshot does not have.
+            by: Who makes the change.
+        """
+        kept = [attrs.evolve(each, model_id=self.model_id) for each in self.snapshot.events]
+        if self.model_id == self.snapshot.document.model_id:
+            kept = [*self.snapshot.events]
+        added = [] if kept else [(effect, BASELINE_AUTHOR) for effect in self._baseline()]
+        added += [(effect, by) for effect in self.also]
+        numbered = enumerate(added, len(kept) + 1)
+        return kept + [
+            Event.of(
+                effect, model_id=self.model_id, name=self.model, sequence=number, time=now, by=who
+            )
+            for number, (effect, who) in numbered
+        ]
+
+    def _baseline(self) -> Iterator[Effect]:
+        document = self.snapshot.document
+        listed = document.versions.values()
+        return history.baseline(document, listed, next_version=document.next_version)

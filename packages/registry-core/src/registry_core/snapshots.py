@@ -1,0 +1,209 @@
+"""`ModelSnapshot`: a registered model with all its versions and its history, as one value.
+
+It is what moves a model: out of one registry and into another, into a file and back. Nothing is left
+out: numbers with their gaps, times, stages, statuses, aliases, tags, the counter of versions, and
+every event. `check` says what a legal snapshot is, once, and nothing writes one that has not passed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import attrs
+
+from registry_core import documents, validation
+from registry_core.documents import FIRST_VERSION, ModelDocument
+from registry_core.errors import InvalidArgumentError
+from registry_core.fields import fields_of
+from registry_core.history import Action, Event
+from registry_core.models import (
+    ModelFields,
+    ModelVersion,
+    NewModelVersion,
+    NewRegisteredModel,
+    RegisteredModel,
+)
+
+MODEL_ID_MAX_LENGTH = 64
+"""Characters of a model's id. Ours; ids are parts of keys in a bucket."""
+
+TIME_MAX = 2**63 - 1
+"""The latest time that a store can keep: milliseconds since the epoch."""
+
+_MODEL_ID = re.compile(rf"[0-9A-Za-z_-]{{0,{MODEL_ID_MAX_LENGTH}}}\Z")
+
+
+@attrs.frozen(kw_only=True)
+class ModelSnapshot:
+    """A registered model as it is at one moment, with its versions and its history."""
+
+    document: ModelDocument
+    """The model. Its `model_id` is empty if it comes from where models have none."""
+    events: tuple[Event, ...] = ()
+    """Its whole history, oldest first; none if it comes from where none is kept."""
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.document.name
+
+    @property
+    def model(self) -> RegisteredModel:
+        """The model, as `Registry.get_registered_model` returns it."""
+        return documents.registered_model(self.document)
+
+    @property
+    def versions(self) -> Mapping[int, ModelVersion]:
+        """The model's versions by number, in ascending order."""
+        return self.document.versions
+
+    def without_history(self) -> ModelSnapshot:
+        """Return the snapshot of the same model with neither events nor an id."""
+        document = attrs.evolve(self.document, model_id="")
+        return ModelSnapshot(document=document)
+
+    def with_id(self, model_id: str) -> ModelSnapshot:
+        """Return the snapshot of the same model under another id."""
+        return ModelSnapshot(
+            document=attrs.evolve(self.document, model_id=model_id),
+            events=tuple(attrs.evolve(event, model_id=model_id) for event in self.events),
+        )
+
+    def is_ahead_of(self, other: ModelSnapshot) -> bool:
+        """Whether `other` is an earlier state of this very model, by its history alone."""
+        known = len(other.events)
+        return (
+            0 < known <= len(self.events)
+            and self.document.model_id == other.document.model_id
+            and self.events[known - 1] == other.events[-1]
+            and self.events[:known] == other.events
+        )
+
+
+def model_of(
+    model: ModelFields,
+    versions: Iterable[ModelVersion],
+    *,
+    next_version: int,
+    model_id: str = "",
+    events: Iterable[Event] = (),
+) -> ModelSnapshot:
+    """Return the snapshot of a model that was read in parts; these may come in any order."""
+    fields = {field.name: getattr(model, field.name) for field in fields_of(ModelFields)}
+    document = ModelDocument(**fields, model_id=model_id, next_version=next_version)
+    return ModelSnapshot(document=documents.build(document, versions), events=tuple(events))
+
+
+def next_version_of(events: Iterable[Event]) -> int:
+    """Return the number of the next version of a model with this history."""
+    number = FIRST_VERSION
+    for event in events:
+        if event.action is Action.CREATE_MODEL and isinstance(event.after, Mapping):
+            number = max(number, event.after.get("next_version", FIRST_VERSION))
+        elif event.action is Action.CREATE_VERSION and event.version is not None:
+            number = max(number, event.version + 1)
+    return number
+
+
+# What is legal
+
+
+def check(snapshot: ModelSnapshot) -> ModelSnapshot:
+    """Accept a snapshot that every store can keep.
+
+    Raises:
+        InvalidArgumentError: Something in it is illegal; the message says what, and of which model.
+    """
+    try:
+        _check_model(snapshot.document)
+        for number, version in snapshot.versions.items():
+            _check_version(snapshot.document, number, version)
+        _check_events(snapshot)
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(
+            f"The snapshot of model '{snapshot.name}' is illegal: {error}"
+        ) from error
+    return snapshot
+
+
+def _check_model(document: ModelDocument) -> None:
+    NewRegisteredModel(
+        name=document.name,
+        description=document.description,
+        tags=document.tags,
+        deployment_job_id=document.deployment_job_id,
+    )
+    _short(document.deployment_job_state, "deployment_job_state")
+    if not _MODEL_ID.match(document.model_id):
+        raise InvalidArgumentError(f"'{document.model_id}' cannot be the id of a model")
+    _check_times(document)
+    highest = max(document.versions, default=FIRST_VERSION - 1)
+    if not highest < document.next_version <= validation.VERSION_MAX + 1:
+        raise InvalidArgumentError(
+            f"the next version cannot be {document.next_version} after version {highest}"
+        )
+    validation.aliases_together(document.aliases)
+    for alias, number in document.aliases.items():
+        validation.new_alias(alias)
+        if number not in document.versions:
+            raise InvalidArgumentError(f"alias '{alias}' points at version {number}, which is none")
+
+
+def _check_version(document: ModelDocument, number: int, version: ModelVersion) -> None:
+    if (version.name, version.version) != (document.name, number) or number < FIRST_VERSION:
+        raise InvalidArgumentError(f"{number} is no number of a version of the model")
+    drafted = {field.name: getattr(version, field.name) for field in attrs.fields(NewModelVersion)}
+    try:
+        NewModelVersion(**drafted)
+        _short(version.status_message, "status_message")
+        _check_times(version)
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(f"version {number}: {error}") from error
+
+
+def _short(text: str | None, parameter: str) -> None:
+    validation.optional_text(
+        text, parameter=parameter, max_length=validation.DESCRIPTION_MAX_LENGTH
+    )
+
+
+def _check_times(entity: ModelFields | ModelVersion) -> None:
+    for time in (entity.creation_timestamp, entity.last_updated_timestamp):
+        if not 0 <= time <= TIME_MAX:
+            raise InvalidArgumentError(f"{time} is no time: milliseconds since the epoch")
+
+
+def _check_events(snapshot: ModelSnapshot) -> None:
+    for number, event in enumerate(snapshot.events, 1):
+        if event.sequence != number or event.model_id != snapshot.document.model_id:
+            raise InvalidArgumentError(
+                f"event {event.sequence} of '{event.model_id}' is not event {number} of the model"
+            )
+        if not 0 <= event.time <= TIME_MAX:
+            raise InvalidArgumentError(f"event {number}: {event.time} is no time")
+        validation.model_name(event.name)
+        validation.actor(event.actor)
+        validation.reason(event.reason)
+        _check_value(event.before, number)
+        _check_value(event.after, number)
+    if snapshot.events and not snapshot.document.model_id:
+        raise InvalidArgumentError("a model with a history has an id")
+
+
+def _check_value(value: Any, number: int) -> None:
+    match value:
+        case None | bool() | int():
+            return
+        case str():
+            validation.text(value, parameter=f"event {number}", max_length=_VALUE_MAX_LENGTH)
+        case Mapping():
+            for key, each in value.items():
+                _check_value(key, number)
+                _check_value(each, number)
+        case _:
+            raise InvalidArgumentError(f"event {number} has a value that no event has")
+
+
+_VALUE_MAX_LENGTH = max(validation.DESCRIPTION_MAX_LENGTH, validation.TAG_VALUE_MAX_LENGTH)

@@ -1,0 +1,120 @@
+"""What restores registered models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from sqlalchemy import Table
+
+from registry_core import documents
+from registry_core.authors import Author
+from registry_core.changes import RestoreModel
+from registry_core.documents import ModelDocument
+from registry_core.errors import ConflictError
+from registry_core.history import Event
+from registry_core.models import ModelVersion, RegisteredModel
+from registry_core.stores.sql import events, restoring, rows
+from registry_core.stores.sql.compiling import Statement
+from registry_core.stores.sql.driver import Connection
+from registry_core.stores.sql.errors import DuplicateError
+from registry_core.stores.sql.makers.base import Maker
+from registry_core.stores.sql.tables import (
+    model_events,
+    model_version_tags,
+    model_versions,
+    registered_model_aliases,
+    registered_model_tags,
+    registered_models,
+)
+
+
+class RestoreMaker(Maker):
+    """Makes the change that writes a whole model, in one transaction."""
+
+    def restore_model(self, change: RestoreModel, by: Author) -> RegisteredModel:
+        """See `Making`."""
+        history = change.history(self._clock(), by)
+
+        def restore(connection: Connection) -> None:
+            if change.replaces or change.requires:
+                self._make_room(connection, change)
+            document = change.document
+            values = {**rows.values_of(document), "next_version": document.next_version}
+            values |= {"model_id": document.model_id, "last_event": len(history)}
+            if not connection.run(self._sql.restore_model, values):
+                existing = self._model(connection, change.model)
+                raise documents.taken_by(existing, document)
+            # Of a model of this id that is gone; the events are all in the snapshot.
+            connection.run(self._sql.remove_history, {"model_id": document.model_id})
+            for statement, listed in self._parts(document, history):
+                for batch in restoring.batches(listed):
+                    connection.run(statement, {"rows": batch})
+
+        try:
+            self._database.transaction(restore, model=change.model)
+        except DuplicateError as error:
+            raise ConflictError(
+                f"Model '{change.model}' cannot be restored under the id {change.model_id}: that "
+                "is the id of another model"
+            ) from error
+        return documents.registered_model(change.document)
+
+    def _make_room(self, connection: Connection, change: RestoreModel) -> None:
+        if not connection.run(self._sql.lock_model, {"name": change.model}):
+            if change.requires:
+                documents.present(None, change.model)
+            return
+        self._check(connection, change.requires)
+        if change.replaces:
+            replaced = connection.run(self._sql.replace_model, {"name": change.model})
+            for (model_id,) in replaced:
+                connection.run(self._sql.remove_history, {"model_id": model_id})
+
+    def _parts(
+        self, document: ModelDocument, history: Iterable[Event]
+    ) -> Iterator[tuple[Statement, Iterable[tuple[Any, ...]]]]:
+        versions = document.versions.values()
+        yield self._sql.restore_model_tags, _model_tags(document)
+        yield self._sql.restore_versions, map(_version, versions)
+        yield self._sql.restore_version_tags, _version_tags(versions)
+        yield self._sql.restore_aliases, _aliases(document)
+        yield self._sql.restore_events, map(_event, history)
+
+
+def _row(table: Table, values: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(values[name] for name in restoring.columns_of(table))
+
+
+def _version(version: ModelVersion) -> tuple[Any, ...]:
+    return _row(model_versions, rows.values_of(version))
+
+
+def _model_tags(document: ModelDocument) -> Iterator[tuple[Any, ...]]:
+    for key, value in document.tags.items():
+        tag = {"name": document.name, "key": key, **rows.tag_value(value)}
+        yield _row(registered_model_tags, tag)
+
+
+def _version_tags(versions: Iterable[ModelVersion]) -> Iterator[tuple[Any, ...]]:
+    for version in versions:
+        owner = {
+            "name": version.name,
+            "version": version.version,
+            "last_updated_time": version.last_updated_timestamp,
+        }
+        for key, value in version.tags.items():
+            yield _row(model_version_tags, {**owner, "key": key, **rows.tag_value(value)})
+
+
+def _aliases(document: ModelDocument) -> Iterator[tuple[Any, ...]]:
+    for alias, version in document.aliases.items():
+        values = {"name": document.name, "alias": alias, "version": version}
+        yield _row(registered_model_aliases, values)
+
+
+def _event(event: Event) -> tuple[Any, ...]:
+    return _row(model_events, events.row_values(event))
+
+
+assert registered_models.c.keys()[-3:] == ["next_version", "model_id", "last_event"]

@@ -1,0 +1,85 @@
+"""The statements that write a whole registered model: any number of rows of a table at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Table, Text, cast, delete, insert, literal_column, select
+from sqlalchemy.sql.elements import ClauseElement
+
+from registry_core.stores.sql.compiling import element, elements, given, param
+from registry_core.stores.sql.driver import Insert
+from registry_core.stores.sql.tables import (
+    model_events,
+    model_version_tags,
+    model_versions,
+    registered_model_aliases,
+    registered_model_tags,
+    registered_models,
+)
+
+ROWS_AT_ONCE = 500
+"""Rows that one statement inserts. More save few round trips, and cost memory on both sides."""
+
+BYTES_AT_ONCE = 4 * 1024 * 1024
+"""Characters of JSON after which a statement gets no further row. A row alone may have more."""
+
+
+def columns_of(table: Table) -> tuple[str, ...]:
+    """Return the columns of a table, in the order in which rows to insert have them."""
+    return tuple(column.name for column in table.c)
+
+
+def restoring(insert_into: Insert) -> dict[str, ClauseElement]:
+    """The steps of restoring a model: remove what it replaces, then insert all that it has."""
+    model, event = registered_models, model_events
+    names = columns_of(model)
+    return {
+        "remove_history": delete(event).where(event.c.model_id == param("model_id")),
+        "replace_model": delete(model)
+        .where(model.c.name == param("name"))
+        .returning(model.c.model_id),
+        "restore_model": insert_into(model)
+        .from_select(names, select(*(given(name) for name in names)), include_defaults=False)
+        .on_conflict_do_nothing(index_elements=["name"])
+        .returning(model.c.model_id),
+        "restore_versions": _insert_rows(model_versions),
+        "restore_model_tags": _insert_rows(registered_model_tags),
+        "restore_version_tags": _insert_rows(model_version_tags),
+        "restore_aliases": _insert_rows(registered_model_aliases),
+        "restore_events": _insert_rows(model_events),
+    }
+
+
+def _insert_rows(table: Table) -> ClauseElement:
+    """Insert the rows in the JSON array `rows`, each an array of the values of all columns."""
+    row = elements(param("rows"))
+    values = [element(row.c.value, literal_column(str(index))) for index in range(len(table.c))]
+    selected = [
+        value.label(column.name)
+        if isinstance(column.type, Text)
+        else cast(value, column.type).label(column.name)
+        for column, value in zip(table.c, values, strict=True)
+    ]
+    return insert(table).from_select(
+        list(columns_of(table)), select(*selected), include_defaults=False
+    )
+
+
+def batches(rows: Iterable[Sequence[Any]]) -> Iterator[str]:
+    """Yield the rows as values of the parameter `rows`, each of a bounded size."""
+    batch: list[str] = []
+    size = 0
+    for row in rows:
+        batch.append(_encode(row))
+        size += len(batch[-1])
+        if len(batch) == ROWS_AT_ONCE or size >= BYTES_AT_ONCE:
+            yield f"[{','.join(batch)}]"
+            batch, size = [], 0
+    if batch:
+        yield f"[{','.join(batch)}]"
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

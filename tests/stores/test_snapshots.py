@@ -1,0 +1,232 @@
+"""Snapshots: the same model, whichever store it comes from and goes to, history included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import attrs
+import pytest
+
+from registry_core import Registry, documents, histories, open_store, snapshots
+from registry_core.errors import AlreadyExistsError, ConflictError, InvalidArgumentError
+from registry_core.models import ModelVersion, Stage, Status
+from registry_core.snapshots import ModelSnapshot
+from registry_core.stores.memory import MemoryStore
+from registry_core.testing import ManualClock
+from services.stores import store_url
+
+LARGE = "Grüße\n" * 1_000
+"""A text that a bucket keeps beside its document."""
+
+KINDS = ("memory", "sqlite", "postgresql", "s3")
+
+
+def filled(registry: Registry) -> ModelSnapshot:
+    """A model that has been through everything: gaps, stages, tags, aliases, a rename."""
+    ann = registry.acting_as("ann", reason="because")
+    ann.create_registered_model("früher", description=LARGE, tags={"k": "v", "large": LARGE})
+    for number in range(1, 6):
+        ann.create_model_version(
+            "früher", source=f"s3://bucket/{number}", tags={"n": str(number)}, run_id=f"run{number}"
+        )
+    bob = registry.acting_as("bob", is_authenticated=True)
+    bob.transition_model_version_stage("früher", 2, stage="Production")
+    bob.transition_model_version_stage(
+        "früher", 4, stage="Production", archive_existing_versions=True
+    )
+    bob.set_registered_model_alias("früher", "champion", 4)
+    bob.set_registered_model_alias("früher", "champion", 2)
+    bob.set_registered_model_alias("früher", "gone", 5)
+    bob.update_model_version("früher", 1, description=LARGE)
+    bob.update_model_version("früher", 1, description="short")
+    bob.set_model_version_tag("früher", 1, "n", LARGE)
+    bob.delete_model_version_tag("früher", 2, "n")
+    bob.delete_model_version("früher", 3)
+    bob.delete_model_version("früher", 5)
+    bob.rename_registered_model("früher", new_name="größe")
+    bob.set_registered_model_tag("größe", "k", "")
+    bob.update_registered_model("größe", description=None)
+    return registry.snapshot("größe")
+
+
+@pytest.fixture(scope="module")
+def snapshot() -> ModelSnapshot:
+    return filled(Registry(MemoryStore(ManualClock())))
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def shared(request: pytest.FixtureRequest) -> Iterator[Registry]:
+    with store_url(request.param, request) as url, Registry(open_store(url)) as registry:
+        yield registry
+
+
+@pytest.fixture
+def registry(shared: Registry) -> Registry:
+    """An empty registry of each kind."""
+    for model in shared.search_registered_models().items:
+        shared.delete_registered_model(model.name)
+    return shared
+
+
+def test_a_restored_model_is_the_same_in_everything(
+    registry: Registry, snapshot: ModelSnapshot
+) -> None:
+    assert snapshot.document.next_version == 6
+    assert list(snapshot.versions) == [1, 2, 4]
+
+    restored = registry.restore(snapshot)
+
+    assert restored == snapshot.model
+    assert registry.get_registered_model("größe") == snapshot.model
+    assert registry.snapshot("größe") == snapshot
+    assert registry.get_model_version_by_alias("größe", "champion") == snapshot.versions[2]
+    assert registry.verify_history("größe") == []
+    found = registry.search_model_versions("tags.n = '4'").items
+    assert found == [snapshot.versions[4]]
+
+
+def test_a_model_goes_on_where_it_was(registry: Registry, snapshot: ModelSnapshot) -> None:
+    registry.restore(snapshot)
+    created = registry.create_model_version("größe", source="s3://bucket/new")
+    registry.set_registered_model_alias("größe", "champion", created.version)
+
+    assert created.version == 6
+    events = registry.snapshot("größe").events
+    assert events[: len(snapshot.events)] == snapshot.events
+    assert [event.sequence for event in events] == [*range(1, len(events) + 1)]
+    assert events[-1].before == 2
+    assert registry.verify_history("größe") == []
+    assert registry.snapshot("größe").is_ahead_of(snapshot)
+    assert not snapshot.is_ahead_of(registry.snapshot("größe"))
+
+
+def test_what_a_store_gives_is_what_the_next_one_takes(registry: Registry) -> None:
+    taken = filled(registry)
+    elsewhere = Registry(MemoryStore())
+    elsewhere.restore(taken)
+
+    assert snapshots.check(taken) is taken
+    assert elsewhere.snapshot("größe") == taken
+    assert elsewhere.verify_history("größe") == []
+
+    registry.delete_registered_model("größe")
+    registry.restore(elsewhere.snapshot("größe"))
+    assert registry.snapshot("größe") == taken
+
+
+def test_a_model_without_history_gets_one_that_begins_with_what_it_is(
+    registry: Registry, snapshot: ModelSnapshot
+) -> None:
+    registry.restore(snapshot.without_history())
+
+    found = registry.snapshot("größe")
+    assert found.document == attrs.evolve(snapshot.document, model_id=found.document.model_id)
+    assert {event.origin.value for event in found.events} == {"baseline"}
+    assert registry.verify_history("größe") == []
+
+
+def test_a_taken_name_is_refused_skipped_or_replaced(
+    registry: Registry, snapshot: ModelSnapshot
+) -> None:
+    there = registry.create_registered_model("größe", tags={"mine": LARGE})
+    registry.create_model_version("größe", source="s3://bucket/mine", tags={"mine": "yes"})
+    before = registry.snapshot("größe")
+
+    with pytest.raises(AlreadyExistsError):
+        registry.restore(snapshot)
+    assert registry.restore(snapshot, on_conflict="skip").creation_timestamp == (
+        there.creation_timestamp
+    )
+    assert registry.snapshot("größe") == before
+
+    registry.restore(snapshot, on_conflict="replace")
+    assert registry.snapshot("größe") == snapshot
+    assert registry.search_model_versions("tags.mine = 'yes'").items == []
+
+    registry.set_registered_model_tag("größe", "later", LARGE)
+    registry.restore(snapshot, on_conflict="replace")
+    assert registry.snapshot("größe") == snapshot
+
+
+def test_an_id_belongs_to_one_model(registry: Registry, snapshot: ModelSnapshot) -> None:
+    registry.restore(snapshot)
+    document = attrs.evolve(snapshot.document, name="other")
+    other = ModelSnapshot(
+        document=documents.build(document, document.versions.values()), events=snapshot.events
+    )
+    with pytest.raises(ConflictError):
+        registry.restore(other)
+    assert [model.name for model in registry.search_registered_models().items] == ["größe"]
+    assert registry.snapshot("größe") == snapshot
+
+    registry.restore(other.without_history())
+    assert registry.verify_history("other") == []
+
+
+def test_thousands_of_versions_and_events_are_restored(registry: Registry) -> None:
+    source = Registry(MemoryStore(ManualClock()))
+    source.create_registered_model("many")
+    for number in range(1_203):
+        source.create_model_version("many", source=f"s3://bucket/{number}", tags={"n": str(number)})
+    taken = source.snapshot("many")
+    registry.restore(taken)
+    assert registry.snapshot("many") == taken
+    assert registry.create_model_version("many", source="s3://bucket/next").version == 1_204
+    assert len([*histories.iterate(registry.store, histories.query("many"))]) == 1_205
+
+
+def _version(snapshot: ModelSnapshot, **fields: object) -> ModelSnapshot:
+    document = snapshot.document
+    version: ModelVersion = attrs.evolve(document.versions[1], **fields)
+    changed = attrs.evolve(document, versions={**document.versions, 1: version})
+    return attrs.evolve(snapshot, document=changed)
+
+
+def _document(snapshot: ModelSnapshot, **fields: object) -> ModelSnapshot:
+    return attrs.evolve(snapshot, document=attrs.evolve(snapshot.document, **fields))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda each: _document(each, name="a/b"),
+        lambda each: _document(each, next_version=4),
+        lambda each: _document(each, next_version=2**31 + 1),
+        lambda each: _document(each, aliases={"champion": 3}),
+        lambda each: _document(each, aliases={"latest": 1}),
+        lambda each: _document(each, tags={"k" * 251: ""}),
+        lambda each: _document(each, model_id="../x"),
+        lambda each: _document(each, model_id=""),
+        lambda each: _document(each, creation_timestamp=-1),
+        lambda each: _document(each, description="\x00"),
+        lambda each: _version(each, source="x" * 4_097),
+        lambda each: _version(each, version=2),
+        lambda each: _version(each, tags={"k": "v" * 100_001}),
+        lambda each: _version(each, status_message="\ud800"),
+        lambda each: attrs.evolve(each, events=each.events[1:]),
+        lambda each: attrs.evolve(each, events=(*each.events, each.events[0])),
+        lambda each: attrs.evolve(each, events=(attrs.evolve(each.events[0], after="\x00"),)),
+    ],
+)
+def test_an_illegal_snapshot_is_refused_and_changes_nothing(
+    snapshot: ModelSnapshot, spoil: Callable[[ModelSnapshot], ModelSnapshot]
+) -> None:
+    registry = Registry(MemoryStore())
+    with pytest.raises(InvalidArgumentError, match="snapshot of model"):
+        registry.restore(spoil(snapshot))
+    assert registry.search_registered_models().items == []
+
+
+def test_stage_and_status_survive(registry: Registry, snapshot: ModelSnapshot) -> None:
+    pending = _version(
+        snapshot.without_history(),
+        status=Status.FAILED_REGISTRATION,
+        status_message="lost",
+        current_stage=Stage.STAGING,
+        storage_location="s3://elsewhere/1",
+        user_id="ann",
+        model_id="m-1",
+    )
+    registry.restore(pending)
+    found = registry.get_model_version("größe", 1)
+    assert found == pending.versions[1]
