@@ -1,9 +1,9 @@
 """Reading a registered model as a snapshot, from any store, as of one moment.
 
 Strategy. A store gives a model in parts: its fields, its versions page by page, its events page by
-page. Every change is an event, so if no event has come while the parts were read, all of them are of
-one moment; otherwise they are read again. A server of MLflow's keeps no history: what it gives is
-read until two looks at the model agree.
+page. Every change is an event, so if no event has come while the parts were read, all of them are
+of one moment; otherwise they are read again. A server of MLflow's keeps no history: what it gives
+is read until two looks at the model agree.
 """
 
 from __future__ import annotations

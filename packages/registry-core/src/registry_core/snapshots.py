@@ -1,8 +1,8 @@
 """`ModelSnapshot`: a registered model with all its versions and its history, as one value.
 
-It is what moves a model: out of one registry and into another, into a file and back. Nothing is left
-out: numbers with their gaps, times, stages, statuses, aliases, tags, the counter of versions, and
-every event. `check` says what a legal snapshot is, once, and nothing writes one that has not passed.
+It is what moves a model: out of one registry and into another, into a file and back. It has all:
+numbers with their gaps, times, stages, statuses, aliases, tags, the counter of versions, and every
+event. `check` says what a legal snapshot is, once, and nothing writes one that has not passed.
 """
 
 from __future__ import annotations

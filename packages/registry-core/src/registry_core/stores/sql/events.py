@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Select, Text, cast, func, insert, literal_column, or_, select, true, update
@@ -21,10 +21,8 @@ from sqlalchemy.sql.elements import ClauseElement, ColumnElement
 from sqlalchemy.sql.selectable import CTE, FromClause
 
 from registry_core import validation
-from registry_core.authors import Author, Origin
-from registry_core.errors import StoreCorruptedError
-from registry_core.history import Action, Effect, Event, EventQuery, Value, subject
-from registry_core.models import Stage
+from registry_core.authors import Author
+from registry_core.history import Action, Effect, EventQuery, Value, subject
 from registry_core.stores.sql.compiling import (
     Statement,
     compiled,
@@ -203,36 +201,10 @@ def event_values(effect: Effect, by: Author, now: int) -> dict[str, Any]:
     values["event_subject"] = subject(action, version, key)
     values["event_version"] = None if version is None else stored_version(version)
     values["event_key"] = key
-    values["event_before"] = _dumped(effect.before)
-    values["event_after"] = _dumped(effect.after)
+    values["event_before"] = dumped(effect.before)
+    values["event_after"] = dumped(effect.after)
     values["event_checksum"] = checksum(action, values)
     return values
-
-
-def row_values(event: Event) -> dict[str, Any]:
-    """The values of the row of an event, by the names of its columns.
-
-    What is known to be damaged gets no checksum, lest it look as if it were not.
-    """
-    values = {
-        "model_id": event.model_id,
-        "sequence": event.sequence,
-        "name": event.name,
-        "time": event.time,
-        "actor": event.actor,
-        "is_authenticated": int(event.is_authenticated),
-        "origin": event.origin.value,
-        "reason": event.reason,
-        "action": event.action.value,
-        "subject": event.subject,
-        "version": event.version,
-        "key": event.key,
-        "before": _dumped(event.before),
-        "after": _dumped(event.after),
-    }
-    named = {f"event_{column}": value for column, value in values.items()}
-    is_damaged = event.is_intact is False
-    return values | {"checksum": None if is_damaged else checksum(event.action, named)}
 
 
 def events_value(effects: Iterable[Effect], by: Author, now: int, *, first: int) -> str:
@@ -260,7 +232,8 @@ def _as_text(value: str | int | None) -> str | None:
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
-def _dumped(value: Value) -> str | None:
+def dumped(value: Value) -> str | None:
+    """What a thing was or is, as its column holds it."""
     # The usual kinds, without the encoder's long way.
     if value is None:
         return None
@@ -386,82 +359,3 @@ def around(event: FromClause) -> Iterable[ColumnElement[Any]]:
 def _version_subject(version: ColumnElement[Any]) -> ColumnElement[str]:
     """The subject of the creation and deletion of a version."""
     return literal_column("'version:'").op("||")(cast(version, Text))
-
-
-def event_of(row: tuple[Any, ...]) -> Event:
-    """The event in a row of `page`.
-
-    Raises:
-        StoreCorruptedError: no call can have written the row.
-    """
-    *own, previous, version, model = row
-    fields = dict(zip(COLUMNS, own, strict=True))
-    try:
-        action = Action(fields["action"])
-        is_intact = _is_intact(action, fields)
-        for name in ("action", "subject", "checksum"):
-            del fields[name]
-        before, after = _loaded(fields.pop("before")), _loaded(fields.pop("after"))
-        if before is None and action in _LEFT_OUT:
-            before = _before(action, fields["key"], previous, version, model)
-        return Event(
-            action=action,
-            origin=Origin(fields.pop("origin")),
-            is_authenticated=bool(fields.pop("is_authenticated")),
-            before=before,
-            after=after,
-            is_intact=is_intact,
-            **fields,
-        )
-    except (ValueError, TypeError, AttributeError) as error:
-        raise StoreCorruptedError(
-            f"The row of event {own[1]} of model {own[2]!r} cannot be read: {error}"
-        ) from error
-
-
-_LEFT_OUT = frozenset(
-    {
-        Action.UPDATE_MODEL,
-        Action.UPDATE_VERSION,
-        Action.TRANSITION_VERSION,
-        Action.SET_ALIAS,
-        Action.SET_MODEL_TAG,
-        Action.SET_VERSION_TAG,
-    }
-)
-"""Events of which what was before is not written; the event before them says it."""
-
-
-def _before(
-    action: Action, key: str | None, previous: str | None, version: str | None, model: str | None
-) -> Value:
-    value: Value
-    if previous is not None:
-        value = _loaded(previous)
-        return value
-    owner: dict[str, Any] = {}
-    if action is Action.UPDATE_MODEL or action is Action.SET_MODEL_TAG:
-        owner = _loaded(model) or {}
-    elif action is not Action.SET_ALIAS:
-        owner = _loaded(version) or {}
-    if action is Action.TRANSITION_VERSION:
-        value = owner.get("current_stage", Stage.NONE.value)
-    elif action in (Action.UPDATE_MODEL, Action.UPDATE_VERSION):
-        value = owner.get("description")
-    else:
-        value = owner.get("tags", {}).get(key)
-    return value
-
-
-def _is_intact(action: Action, row: Mapping[str, Any]) -> bool | None:
-    """Whether a row is what was written, by its checksum and by what its columns repeat."""
-    if row["checksum"] is None:
-        return None
-    is_same: bool = row["checksum"] == checksum(
-        action, {f"event_{name}": row[name] for name in row}
-    )
-    return is_same and row["subject"] == subject(action, row["version"], row["key"])
-
-
-def _loaded(text: str | None) -> Any:
-    return None if text is None else json.loads(text)

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Dialect
 from registry_core.errors import StoreCorruptedError
 from registry_core.history import Event, EventQuery
 from registry_core.history_fsck import Deleted
-from registry_core.stores.sql import events
+from registry_core.stores.sql import event_rows, events
 from registry_core.stores.sql.compiling import Statement, compiled, param
 from registry_core.stores.sql.database import Database
 from registry_core.stores.sql.tables import model_events, registered_models
@@ -51,7 +51,7 @@ class Histories:
         values: dict[str, Any] = {"model_id": model_id, "after_sequence": sequence}
         values["most"] = query.max_results
         rows = self._database.read(_page_of_id(self._dialect), values)
-        return [events.event_of(row) for row in rows]
+        return [event_rows.event_of(row) for row in rows]
 
 
 def _names(dialect: Dialect) -> Statement:

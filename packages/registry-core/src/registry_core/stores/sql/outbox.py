@@ -53,7 +53,7 @@ from registry_core.outbox import (
     oldest_kept,
 )
 from registry_core.store import Clock
-from registry_core.stores.sql import events
+from registry_core.stores.sql import event_rows, events
 from registry_core.stores.sql.compiling import (
     Statement,
     compiled,
@@ -402,7 +402,7 @@ def _delivery(row: Row) -> QueuedDelivery:
     return QueuedDelivery(
         webhook_id=webhook_id,
         # What the thing was before is nothing that a webhook of MLflow's is told.
-        event=events.event_of((*event, None, None, None)),
+        event=event_rows.event_of((*event, None, None, None)),
         is_prompt=bool(is_prompt),
         details=None if details is None else json.loads(details),
         failures=failures,

@@ -37,7 +37,7 @@ from registry_core.models import (
 from registry_core.outbox import Outbox
 from registry_core.search import Page, Query, paging
 from registry_core.store import Clock, system_clock
-from registry_core.stores.sql import events, rows, searches
+from registry_core.stores.sql import event_rows, events, rows, searches
 from registry_core.stores.sql.database import Database
 from registry_core.stores.sql.driver import Connection
 from registry_core.stores.sql.fsck import SqlFsck
@@ -77,7 +77,7 @@ class SqlStore:
             values = {"name": query.name}
             if not self._database.read(self._sql.model_exists, values):
                 raise RegisteredModelNotFoundError(query.name)
-        return [events.event_of(row) for row in found]
+        return [event_rows.event_of(row) for row in found]
 
     def get_registered_model(self, name: str) -> RegisteredModel:
         """See `Store`."""

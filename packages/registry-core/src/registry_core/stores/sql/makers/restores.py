@@ -14,7 +14,7 @@ from registry_core.documents import ModelDocument
 from registry_core.errors import ConflictError
 from registry_core.history import Event
 from registry_core.models import ModelVersion, RegisteredModel
-from registry_core.stores.sql import events, restoring, rows
+from registry_core.stores.sql import event_rows, restoring, rows
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.driver import Connection
 from registry_core.stores.sql.errors import DuplicateError
@@ -114,7 +114,7 @@ def _aliases(document: ModelDocument) -> Iterator[tuple[Any, ...]]:
 
 
 def _event(event: Event) -> tuple[Any, ...]:
-    return _row(model_events, events.row_values(event))
+    return _row(model_events, event_rows.row_values(event))
 
 
 assert registered_models.c.keys()[-3:] == ["next_version", "model_id", "last_event"]
