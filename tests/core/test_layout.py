@@ -16,7 +16,7 @@ SHORT_SHARE = 0.9
 
 LONG_FUNCTIONS = {
     "registry_server/artifacts/description.py:paths": "a table of routes",
-    "registry_server/webhooks/operations.py:webhook_operations": "a table of routes",
+    "registry_server/webhooks/operations.py:_mlflow_operations": "a table of routes",
     "registry_core/stores/sql/statements.py:_writing_versions": "a list of statements",
     "registry_core/source_resolver.py:SourceResolver.resolve": "a list of a draft's fields",
 }

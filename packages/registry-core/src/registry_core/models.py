@@ -271,6 +271,8 @@ class WebhookEntity(enum.StrEnum):
     PROMPT_VERSION_TAG = "prompt_version_tag"
     PROMPT_ALIAS = "prompt_alias"
     BUDGET_POLICY = "budget_policy"
+    # Ours come last: MLflow numbers its own (contract 6.1).
+    REGISTERED_MODEL_TAG = "registered_model_tag"
 
 
 class WebhookAction(enum.StrEnum):
@@ -281,6 +283,11 @@ class WebhookAction(enum.StrEnum):
     DELETED = "deleted"
     SET = "set"
     EXCEEDED = "exceeded"
+    # Ours, as above.
+    RENAMED = "renamed"
+    TRANSITIONED = "transitioned"
+    FINALIZED = "finalized"
+    RESTORED = "restored"
 
 
 @attrs.frozen(order=True)

@@ -25,12 +25,18 @@ from registry_core.changes import (
     CreateModel,
     CreateVersion,
     DeleteAlias,
+    DeleteModel,
     DeleteModelTag,
+    DeleteVersion,
     DeleteVersionTag,
     FinalizeVersion,
+    RenameModel,
     SetAlias,
     SetModelTag,
     SetVersionTag,
+    TransitionVersion,
+    UpdateModel,
+    UpdateVersion,
 )
 from registry_core.errors import UnsupportedBackendError
 from registry_core.history import Event
@@ -63,28 +69,74 @@ _CREATED, _DELETED, _SET = WebhookAction.CREATED, WebhookAction.DELETED, Webhook
 
 @attrs.frozen
 class Topics:
-    """The webhook events that a change is: one of a model, or none, and one of a prompt."""
+    """The webhook events that a change is: of a model and of a prompt, MLflow's and ours."""
 
-    of_model: WebhookEvent | None
-    of_prompt: WebhookEvent
+    of_model: WebhookEvent | None = None
+    of_prompt: WebhookEvent | None = None
+    own_of_model: WebhookEvent | None = None
+    own_of_prompt: WebhookEvent | None = None
 
     def topic(self, *, is_prompt: bool) -> WebhookEvent | None:
-        """Return the webhook event that the change is, if it is one, for a model or a prompt."""
+        """Return the event of MLflow's that the change is, if any, for a model or a prompt."""
         return self.of_prompt if is_prompt else self.of_model
 
+    def topics(self, *, is_prompt: bool) -> tuple[WebhookEvent, ...]:
+        """Return the events that the change is, for a model or a prompt; MLflow's is the first.
 
-def _topics(model: WebhookEntity | None, prompt: WebhookEntity, action: WebhookAction) -> Topics:
-    return Topics(
-        None if model is None else WebhookEvent(model, action), WebhookEvent(prompt, action)
+        A webhook that asks for both is told of the first.
+        """
+        own = self.own_of_prompt if is_prompt else self.own_of_model
+        return tuple(each for each in (self.topic(is_prompt=is_prompt), own) if each is not None)
+
+    @property
+    def all(self) -> tuple[WebhookEvent, ...]:
+        """All of them."""
+        return (*self.topics(is_prompt=False), *self.topics(is_prompt=True))
+
+
+def _event(entity: WebhookEntity | None, action: WebhookAction) -> WebhookEvent | None:
+    return None if entity is None else WebhookEvent(entity, action)
+
+
+def _topics(
+    model: WebhookEntity | None, prompt: WebhookEntity | None, action: WebhookAction
+) -> Topics:
+    return Topics(of_model=_event(model, action), of_prompt=_event(prompt, action))
+
+
+def _with_own(
+    topics: Topics,
+    model: WebhookEntity | None,
+    prompt: WebhookEntity | None,
+    action: WebhookAction,
+) -> Topics:
+    return attrs.evolve(
+        topics, own_of_model=_event(model, action), own_of_prompt=_event(prompt, action)
     )
 
 
+_MODEL, _PROMPT = WebhookEntity.REGISTERED_MODEL, WebhookEntity.PROMPT
+_VERSION, _PROMPT_VERSION = WebhookEntity.MODEL_VERSION, WebhookEntity.PROMPT_VERSION
+_MODEL_TAG, _PROMPT_TAG = WebhookEntity.REGISTERED_MODEL_TAG, WebhookEntity.PROMPT_TAG
+_NONE = Topics()
+
 TOPICS: Final[Mapping[type[Change[Any]], Topics]] = {
-    CreateModel: _topics(WebhookEntity.REGISTERED_MODEL, WebhookEntity.PROMPT, _CREATED),
-    CreateVersion: _topics(WebhookEntity.MODEL_VERSION, WebhookEntity.PROMPT_VERSION, _CREATED),
-    FinalizeVersion: _topics(WebhookEntity.MODEL_VERSION, WebhookEntity.PROMPT_VERSION, _CREATED),
-    SetModelTag: _topics(None, WebhookEntity.PROMPT_TAG, _SET),
-    DeleteModelTag: _topics(None, WebhookEntity.PROMPT_TAG, _DELETED),
+    CreateModel: _topics(_MODEL, _PROMPT, _CREATED),
+    UpdateModel: _with_own(_NONE, _MODEL, _PROMPT, WebhookAction.UPDATED),
+    RenameModel: _with_own(_NONE, _MODEL, _PROMPT, WebhookAction.RENAMED),
+    DeleteModel: _with_own(_NONE, _MODEL, _PROMPT, _DELETED),
+    CreateVersion: _topics(_VERSION, _PROMPT_VERSION, _CREATED),
+    UpdateVersion: _with_own(_NONE, _VERSION, _PROMPT_VERSION, WebhookAction.UPDATED),
+    FinalizeVersion: _with_own(
+        _topics(_VERSION, _PROMPT_VERSION, _CREATED),
+        _VERSION,
+        _PROMPT_VERSION,
+        WebhookAction.FINALIZED,
+    ),
+    TransitionVersion: _with_own(_NONE, _VERSION, _PROMPT_VERSION, WebhookAction.TRANSITIONED),
+    DeleteVersion: _with_own(_NONE, _VERSION, _PROMPT_VERSION, _DELETED),
+    SetModelTag: _with_own(_topics(None, _PROMPT_TAG, _SET), _MODEL_TAG, None, _SET),
+    DeleteModelTag: _with_own(_topics(None, _PROMPT_TAG, _DELETED), _MODEL_TAG, None, _DELETED),
     SetVersionTag: _topics(WebhookEntity.MODEL_VERSION_TAG, WebhookEntity.PROMPT_VERSION_TAG, _SET),
     DeleteVersionTag: _topics(
         WebhookEntity.MODEL_VERSION_TAG, WebhookEntity.PROMPT_VERSION_TAG, _DELETED
@@ -92,9 +144,28 @@ TOPICS: Final[Mapping[type[Change[Any]], Topics]] = {
     SetAlias: _topics(WebhookEntity.MODEL_VERSION_ALIAS, WebhookEntity.PROMPT_ALIAS, _CREATED),
     DeleteAlias: _topics(WebhookEntity.MODEL_VERSION_ALIAS, WebhookEntity.PROMPT_ALIAS, _DELETED),
 }
-"""The changes that webhooks hear of, by class, and as which events. No other is one (contract 6.1):
-no update, rename, stage transition, or deletion of a model or version, and no tag of a registered
-model that is not a prompt."""
+"""The changes that webhooks hear of, by class, and as which events. MLflow's are those of contract
+6.1. The others are ours, which a webhook gets only if it was created through our own route."""
+
+OWN_EVENTS: Final = frozenset(
+    event
+    for topics in TOPICS.values()
+    for event in (topics.own_of_model, topics.own_of_prompt)
+    if event is not None
+) | frozenset(
+    WebhookEvent(entity, WebhookAction.RESTORED)
+    for entity in (_MODEL, _PROMPT, _VERSION, _PROMPT_VERSION)
+)
+"""The events that MLflow does not know."""
+
+
+def tells_every_event(change: Change[Any]) -> bool:
+    """Whether webhooks hear of each event of a change, and not of the last one only.
+
+    A transition archives other versions, each of which has an event of its own. The aliases that go
+    with a version are said by its deletion.
+    """
+    return isinstance(change, TransitionVersion)
 
 
 @attrs.frozen
@@ -116,21 +187,16 @@ def audience(change: Change[Any], version: ModelVersion | None = None) -> Audien
         version: The result of a `FinalizeVersion`.
     """
     topics = TOPICS.get(type(change))
-    if topics is None or not _is_told(change, version):
-        return None
-    if isinstance(change, FinalizeVersion) and version is not None:
-        is_prompt = validation.is_prompt(version.tags)
-        return Audience(topics, is_prompt, history.version_fields(version))
-    return Audience(topics, _is_prompt(change))
-
-
-def _is_told(change: Change[Any], version: ModelVersion | None) -> bool:
     match change:
-        case CreateVersion():
-            return is_announced(change.new.status)
-        case FinalizeVersion():
-            return version is not None and is_announced(version.status)
-    return True
+        case CreateVersion() if not is_announced(change.new.status):
+            return None
+        case FinalizeVersion() if version is not None:
+            assert topics is not None, "it is in the table"
+            if not is_announced(version.status):
+                topics = attrs.evolve(topics, of_model=None, of_prompt=None)
+            is_prompt = validation.is_prompt(version.tags)
+            return Audience(topics, is_prompt, history.version_fields(version))
+    return None if topics is None else Audience(topics, _is_prompt(change))
 
 
 def is_announced(status: Status) -> bool:

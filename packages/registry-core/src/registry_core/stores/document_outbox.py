@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
 from contextlib import AbstractContextManager
 from operator import attrgetter
 from typing import Any, Protocol, TypeAlias
@@ -22,6 +30,7 @@ from registry_core.outbox import (
     Watchers,
     audience,
     oldest_kept,
+    tells_every_event,
 )
 from registry_core.store import Clock
 
@@ -47,24 +56,32 @@ class Queues(Protocol):
 
 
 def deliveries_of(
-    change: Change[Any], after: ModelDocument | None, event: Event, hooks: Iterable[Webhook]
+    change: Change[Any],
+    document: ModelDocument | None,
+    events: Sequence[Event],
+    hooks: Iterable[Webhook],
 ) -> Iterator[QueuedDelivery]:
-    """Yield what webhooks are to be told of the last event of a change.
+    """Yield what webhooks are to be told of a change.
 
     Args:
         change: The change.
-        after: The document that it has led to.
-        event: Its last event, with its number.
+        document: The model after it; before it where it was deleted.
+        events: The events of the change, with their numbers.
         hooks: All webhooks.
     """
-    version = change.result(after) if isinstance(change, FinalizeVersion) else None
+    version = change.result(document) if isinstance(change, FinalizeVersion) else None
     told = audience(change, version)
-    if told is None or after is None:
+    if told is None or document is None:
         return
-    is_prompt = validation.is_prompt(after.tags) if told.is_prompt is None else told.is_prompt
-    topic = told.topics.topic(is_prompt=is_prompt)
-    for hook in hooks:
-        if hook.status is WebhookStatus.ACTIVE and topic in hook.events:
+    is_prompt = validation.is_prompt(document.tags) if told.is_prompt is None else told.is_prompt
+    topics = frozenset(told.topics.topics(is_prompt=is_prompt))
+    listeners = [
+        hook
+        for hook in hooks
+        if hook.status is WebhookStatus.ACTIVE and not topics.isdisjoint(hook.events)
+    ]
+    for event in events if tells_every_event(change) else events[-1:]:
+        for hook in listeners:
             yield QueuedDelivery(
                 webhook_id=hook.webhook_id,
                 event=event,

@@ -98,9 +98,9 @@ class MappingStore(ABC):
                 events = events_of(
                     change, before, after, now=now, by=by, last=_last(content.events, before)
                 )
-                last = record(content.events, events)
+                record(content.events, events)
                 hooks = content.webhooks.values()
-                for delivery in deliveries_of(change, after, last, hooks) if last else ():
+                for delivery in deliveries_of(change, after or before, events, hooks):
                     content.queued[key_of(delivery)] = delivery
         if after is before:
             self._outbox.unchanged(change)
@@ -257,13 +257,10 @@ def _last(kept: Mapping[str, MutableSequence[Event]], document: ModelDocument | 
     return 0 if document is None else len(kept.get(document.model_id, ()))
 
 
-def record(
-    kept: MutableMapping[str, MutableSequence[Event]], events: Sequence[Event]
-) -> Event | None:
-    """Add events to those of their model, and return the last one."""
+def record(kept: MutableMapping[str, MutableSequence[Event]], events: Sequence[Event]) -> None:
+    """Add events to those of their model."""
     for event in events:
         kept.setdefault(event.model_id, []).append(event)
-    return events[-1] if events else None
 
 
 def search_models(query: Query, models: Mapping[str, ModelDocument]) -> Page[RegisteredModel]:

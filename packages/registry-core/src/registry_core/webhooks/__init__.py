@@ -2,12 +2,15 @@
 
 from registry_core.webhooks.addresses import why_not_public
 from registry_core.webhooks.events import (
+    MLFLOW_SAMPLES,
     SAMPLES,
     Notification,
     notification_of,
     notification_of_event,
+    told,
 )
 from registry_core.webhooks.facade import DEFAULT_PAGE_SIZE, Webhooks
+from registry_core.webhooks.mlflow_view import MlflowView
 from registry_core.webhooks.signing import KEY_VARIABLES, SecretBox, sign
 from registry_core.webhooks.urls import (
     SystemResolver,
@@ -19,7 +22,9 @@ from registry_core.webhooks.urls import (
 __all__ = [
     "DEFAULT_PAGE_SIZE",
     "KEY_VARIABLES",
+    "MLFLOW_SAMPLES",
     "SAMPLES",
+    "MlflowView",
     "Notification",
     "SecretBox",
     "SystemResolver",
@@ -30,5 +35,6 @@ __all__ = [
     "notification_of",
     "notification_of_event",
     "sign",
+    "told",
     "why_not_public",
 ]

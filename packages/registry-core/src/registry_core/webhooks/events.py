@@ -6,7 +6,7 @@ receivers get of each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final, TypeAlias, cast
 
 import attrs
@@ -33,7 +33,8 @@ from registry_core.models import (
     WebhookEntity,
     WebhookEvent,
 )
-from registry_core.outbox import TOPICS, Topics, is_announced
+from registry_core.outbox import OWN_EVENTS, TOPICS, Topics, is_announced
+from registry_core.webhooks import own_events
 
 Data: TypeAlias = Mapping[str, object]
 """What a receiver gets for an event, as JSON."""
@@ -70,7 +71,7 @@ _TAG_SAMPLE: Final[Data] = {**_KEY_SAMPLE, "value": "example_value"}
 _TAGS_SAMPLE: Final[Data] = {"tags": {"example_key": "example_value"}}
 _ALIAS_SAMPLE: Final[Data] = {"alias": "example_alias"}
 
-SAMPLES: Final[Mapping[WebhookEvent, Data]] = {
+MLFLOW_SAMPLES: Final[Mapping[WebhookEvent, Data]] = {
     _MODEL_CREATED: {
         **_MODEL_SAMPLE,
         **_TAGS_SAMPLE,
@@ -114,16 +115,24 @@ SAMPLES: Final[Mapping[WebhookEvent, Data]] = {
         "window_start": 1704067200000,
     },
 }
-"""Every event a webhook may ask for, with the data of a test delivery (contract 6.4)."""
+"""Every event of MLflow's, with the data of a test delivery (contract 6.4)."""
+
+SAMPLES: Final[Mapping[WebhookEvent, Data]] = {
+    **MLFLOW_SAMPLES,
+    **{event: own_events.sample(event) for event in sorted(OWN_EVENTS)},
+}
+"""Every event a webhook may ask for, with the data of a test delivery."""
 
 
-def check_events(events: Iterable[WebhookEvent]) -> tuple[WebhookEvent, ...]:
+def check_events(
+    events: Iterable[WebhookEvent], known: Collection[WebhookEvent] = SAMPLES
+) -> tuple[WebhookEvent, ...]:
     """Return the events without duplicates, in the order in which they are stored and shown.
 
     Raises:
         InvalidArgumentError: there are none, or one never happens.
     """
-    checked = tuple(sorted({check_event(event) for event in events}))
+    checked = tuple(sorted({check_event(event, known) for event in events}))
     if not checked:
         raise InvalidArgumentError(
             "Webhook events must be a non-empty list of WebhookEvent objects: []."
@@ -131,14 +140,14 @@ def check_events(events: Iterable[WebhookEvent]) -> tuple[WebhookEvent, ...]:
     return checked
 
 
-def check_event(event: WebhookEvent) -> WebhookEvent:
-    """Accept an event that can happen.
+def check_event(event: WebhookEvent, known: Collection[WebhookEvent] = SAMPLES) -> WebhookEvent:
+    """Accept an event that can happen, and that is known where it is asked for.
 
     Raises:
         InvalidArgumentError: the entity has no such action.
     """
-    if event not in SAMPLES:
-        valid = sorted(known.action.value for known in SAMPLES if known.entity is event.entity)
+    if event not in known:
+        valid = sorted(each.action.value for each in known if each.entity is event.entity)
         raise InvalidArgumentError(
             f"Invalid action '{event.action}' for entity '{event.entity}'. "
             f"Valid actions are: {valid}"
@@ -320,6 +329,29 @@ def notification_of_event(
     """
     tell = _OF_EVENTS.get(event.action)
     return None if tell is None else tell(event, details)
+
+
+def told(
+    event: Event,
+    *,
+    is_prompt: bool,
+    details: Mapping[str, Any] | None,
+    wanted: Collection[WebhookEvent],
+) -> tuple[WebhookEvent, Data] | None:
+    """Return what a webhook that wants some events gets of an event of a model's history.
+
+    Of MLflow's event and ours it is MLflow's if the webhook wants both. None where it wants
+    neither any more.
+    """
+    for topic in own_events.topics_of(event).topics(is_prompt=is_prompt):
+        if topic not in wanted:
+            continue
+        if topic in OWN_EVENTS:
+            return topic, own_events.data_of(event)
+        notification = notification_of_event(event, details=details)
+        assert notification is not None, "MLflow's events have notifications"
+        return topic, notification.data
+    return None
 
 
 def _created_model(event: Event, _: Mapping[str, Any] | None) -> Notification:

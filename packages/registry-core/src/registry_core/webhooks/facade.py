@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TypeVar
 
 import attrs
@@ -21,7 +21,7 @@ from registry_core.models import (
     WebhookStatus,
 )
 from registry_core.search import Page, paging
-from registry_core.webhooks.events import check_event, check_events
+from registry_core.webhooks.events import SAMPLES, check_event, check_events
 from registry_core.webhooks.signing import KEY_VARIABLES, SECRET_MAX_LENGTH, SecretBox
 from registry_core.webhooks.urls import UrlPolicy
 
@@ -48,7 +48,7 @@ class Webhooks:
 
     Checks its arguments and raises subclasses of `RegistryError`, as `Registry` does. Secrets go
     to the store encrypted; without `secrets` a webhook cannot have one. Thread-safe. Checking a
-    URL may take `urls.RESOLUTION_TIMEOUT_SECONDS`.
+    URL may take `urls.RESOLUTION_TIMEOUT_SECONDS`. `known` are the events that may be asked for.
     """
 
     def __init__(
@@ -58,7 +58,9 @@ class Webhooks:
         urls: UrlPolicy | None = None,
         secrets: SecretBox | None = None,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+        known: Collection[WebhookEvent] = SAMPLES,
     ) -> None:
+        self._known = known
         self.urls = urls or UrlPolicy()
         self.store = webhooks
         self._secrets = secrets
@@ -79,7 +81,7 @@ class Webhooks:
             NewWebhook(
                 webhook_id=self._new_id(),
                 name=check_name(name),
-                events=check_events(events),
+                events=self._check_events(events),
                 description=_description(description),
                 secret=self._seal(secret),
                 status=status,
@@ -122,7 +124,7 @@ class Webhooks:
         checked = attrs.evolve(
             changes,
             name=_if_set(check_name)(changes.name),
-            events=_if_set(check_events)(changes.events),
+            events=_if_set(self._check_events)(changes.events),
             description=_if_set(_description)(changes.description),
             secret=_if_set(self._seal)(changes.secret),
             url=_if_set(self.urls.check)(changes.url),
@@ -154,7 +156,10 @@ class Webhooks:
 
     def test_event(self, webhook: Webhook, event: WebhookEvent | None = None) -> WebhookEvent:
         """Return the event of a test delivery: the given one, or else the webhook's first."""
-        return webhook.events[0] if event is None else check_event(event)
+        return webhook.events[0] if event is None else check_event(event, self._known)
+
+    def _check_events(self, events: Iterable[WebhookEvent]) -> tuple[WebhookEvent, ...]:
+        return check_events(events, self._known)
 
     def _seal(self, secret: str | None) -> str | None:
         validation.optional_text(secret, parameter="secret", max_length=SECRET_MAX_LENGTH)

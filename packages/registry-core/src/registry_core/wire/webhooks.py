@@ -47,6 +47,17 @@ class CreateWebhook:
     status: WebhookStatus = WebhookStatus.ACTIVE
 
 
+class AnyWebhookEvent(WebhookEvent):
+    """In a request of our own routes: an event of MLflow's or ours. What is read is the latter."""
+
+
+@attrs.frozen(kw_only=True)
+class CreateAnyWebhook(CreateWebhook):
+    """A webhook to create, which may ask for our events as well."""
+
+    events: tuple[AnyWebhookEvent, ...]
+
+
 @attrs.frozen(kw_only=True)
 class ListWebhooks:
     """The wanted page of webhooks; `max_results` 0 means the usual size."""
@@ -87,6 +98,13 @@ class UpdateWebhook:
 
 
 @attrs.frozen(kw_only=True)
+class UpdateAnyWebhook(UpdateWebhook):
+    """New values for some fields of a webhook, which may ask for our events as well."""
+
+    events: tuple[AnyWebhookEvent, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
 class DeleteWebhook:
     """The webhook to delete."""
 
@@ -104,6 +122,13 @@ class TestWebhook:
 
 
 @attrs.frozen(kw_only=True)
+class TestAnyWebhook(TestWebhook):
+    """The webhook to send a sample to, which may be of our events as well."""
+
+    event: AnyWebhookEvent | None = None
+
+
+@attrs.frozen(kw_only=True)
 class TestResult:
     """How a test delivery went."""
 
@@ -117,8 +142,18 @@ class TestResult:
 
 # Enumerations
 
-_ENTITY_NUMBERS = dict(enumerate(WebhookEntity, start=1))
-_ACTION_NUMBERS = dict(enumerate(WebhookAction, start=1))
+_ANY_ENTITY = dict(enumerate(WebhookEntity, start=1))
+_ANY_ACTION = dict(enumerate(WebhookAction, start=1))
+
+
+def _until(last: EnumT, numbers: Mapping[int, EnumT]) -> Mapping[int, EnumT]:
+    """The members up to one of them: those of MLflow come first."""
+    end = next(number for number, member in numbers.items() if member is last)
+    return {number: member for number, member in numbers.items() if number <= end}
+
+
+_ENTITY_NUMBERS = _until(WebhookEntity.BUDGET_POLICY, _ANY_ENTITY)
+_ACTION_NUMBERS = _until(WebhookAction.EXCEEDED, _ANY_ACTION)
 _STATUS_NUMBERS = dict(enumerate(WebhookStatus, start=1))
 """MLflow's numbers, which follow the order of the members (contract 6.1)."""
 
@@ -138,29 +173,33 @@ def _status(value: object, _: object) -> WebhookStatus:
     return _read(value, _STATUS_NUMBERS, parameter="status")
 
 
-def _event(value: object, _: object) -> WebhookEvent:
+def _event(value: object, wanted: object) -> WebhookEvent:
+    is_any = wanted is AnyWebhookEvent
     if type(value) is not dict:
         raise WrongTypeError
     for part in ("entity", "action"):
         if value.get(part) is None:
             raise validation.missing(part)
     return WebhookEvent(
-        _read(value["entity"], _ENTITY_NUMBERS, parameter="entity"),
-        _read(value["action"], _ACTION_NUMBERS, parameter="action"),
+        _read(value["entity"], _ANY_ENTITY if is_any else _ENTITY_NUMBERS, parameter="entity"),
+        _read(value["action"], _ANY_ACTION if is_any else _ACTION_NUMBERS, parameter="action"),
     )
 
 
 def _events(value: object, annotation: object) -> tuple[WebhookEvent, ...]:
     if type(value) is not list:
         raise WrongTypeError
-    return tuple(_event(item, annotation) for item in value)
+    wanted = AnyWebhookEvent if annotation == tuple[AnyWebhookEvent, ...] else WebhookEvent
+    return tuple(_event(item, wanted) for item in value)
 
 
 # Not by a predicate: a hook for `str`, which it is a subclass of, would go first.
 converter.register_structure_hook(WebhookStatus, _status)
-converter.register_structure_hook_func(lambda wanted: wanted is WebhookEvent, _event)
 converter.register_structure_hook_func(
-    lambda wanted: bool(wanted == tuple[WebhookEvent, ...]), _events
+    lambda wanted: wanted is WebhookEvent or wanted is AnyWebhookEvent, _event
+)
+converter.register_structure_hook_func(
+    lambda wanted: wanted in (tuple[WebhookEvent, ...], tuple[AnyWebhookEvent, ...]), _events
 )
 
 
@@ -214,7 +253,7 @@ def decode_webhook(raw: object) -> Webhook:
             webhook_id=fields["webhook_id"],
             name=fields["name"],
             url=fields["url"],
-            events=_events(fields["events"], None),
+            events=_events(fields["events"], tuple[AnyWebhookEvent, ...]),
             description=fields.get("description") or None,
             status=_status(fields["status"], None),
             creation_timestamp=int(fields["creation_timestamp"]),

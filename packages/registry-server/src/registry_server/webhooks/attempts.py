@@ -76,6 +76,8 @@ class Delivery:
     webhook: Webhook
     body: bytes
     retries: Retries
+    cloud_event: Mapping[str, str] = attrs.field(factory=dict)
+    """The headers that say it to receivers of CloudEvents; see `cloud_events.attributes`."""
     delivery_id: str = attrs.field(factory=lambda: str(uuid.uuid4()))
     timestamp: str = attrs.field(factory=lambda: str(int(time.time())))
     failures: int = 0
@@ -114,6 +116,8 @@ class Delivery:
             "X-MLflow-Delivery-Id": self.delivery_id,
             "X-MLflow-Timestamp": self.timestamp,
         }
+        if self.cloud_event:
+            headers |= {**self.cloud_event, "ce-id": self.delivery_id}
         secret = webhooks.signing_secret(self.webhook)
         if secret:
             headers["X-MLflow-Signature"] = sign(

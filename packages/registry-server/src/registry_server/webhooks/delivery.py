@@ -31,6 +31,7 @@ from registry_core.models import Webhook, WebhookEvent
 from registry_core.outbox import Topics
 from registry_core.webhooks import SAMPLES, Notification, Webhooks, notification_of
 from registry_core.wire.webhooks import TestResult
+from registry_server.webhooks import cloud_events
 from registry_server.webhooks.attempts import ACCEPTED, REDIRECTS, Delivery, Retries, body_of
 from registry_server.webhooks.outbox import Outbox, OutboxFullError
 from registry_server.webhooks.sender import ReceiverResponse, Sender
@@ -159,7 +160,7 @@ class Deliveries:
             return True
         # Most registries have no webhook at all, and events are slow to hash.
         wanted = known.of_event
-        return bool(wanted) and (topics.of_model in wanted or topics.of_prompt in wanted)
+        return bool(wanted) and any(each in wanted for each in topics.all)
 
     def listeners(self) -> Sequence[Webhook]:
         """The webhooks to deliver to, as of `cache_seconds` ago or later."""
@@ -208,9 +209,11 @@ class Deliveries:
                 self._tested.remove(webhook_id)
 
     def _test(self, webhook: Webhook, event: WebhookEvent) -> TestResult:
+        at, sample = _now(), SAMPLES[event]
         delivery = Delivery(
             webhook=webhook,
-            body=body_of(event, _now(), SAMPLES[event]),
+            body=body_of(event, at, sample),
+            cloud_event=cloud_events.attributes(event, at, sample),
             retries=attrs.evolve(self.retries, lifetime_seconds=TEST_LIFETIME_SECONDS),
         )
         try:
@@ -264,8 +267,12 @@ class Deliveries:
         if event is None or event not in known.of_event:
             return
         body = body_of(event, timestamp, notification.data)
+        cloud_event = cloud_events.attributes(event, timestamp, notification.data)
         for webhook in known.of_event[event]:
-            self._submit(Delivery(webhook=webhook, body=body, retries=self.retries), event)
+            delivery = Delivery(
+                webhook=webhook, body=body, cloud_event=cloud_event, retries=self.retries
+            )
+            self._submit(delivery, event)
 
     def _concerns_prompt(self, notification: Notification) -> bool:
         if notification.is_prompt is not None:

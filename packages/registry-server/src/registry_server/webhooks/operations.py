@@ -6,10 +6,12 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
+import attrs
+
 from registry_core import Page
 from registry_core.models import Webhook, WebhookAction, WebhookEntity, WebhookStatus
 from registry_core.outbox import delivery_log_of
-from registry_core.webhooks import DEFAULT_PAGE_SIZE, Webhooks
+from registry_core.webhooks import DEFAULT_PAGE_SIZE, MLFLOW_SAMPLES, Webhooks
 from registry_core.wire import Json
 from registry_core.wire import deliveries as wire_deliveries
 from registry_core.wire import webhooks as wire
@@ -22,9 +24,34 @@ from registry_server.webhooks.delivery import Deliveries, TestsUnderWayError
 _TEST_AGAIN_SECONDS = 5
 """When to ask again for a test that has to wait for others."""
 
+
+def _webhook_schema(event: str) -> Json:
+    """The schema of a webhook, by the name of the schema of its events."""
+    fields: Json = {
+        name: {"type": "string"} for name in ("webhook_id", "name", "description", "url")
+    }
+    fields |= {
+        "events": {"type": "array", "items": {"$ref": f"#/components/schemas/{event}"}},
+        "status": {"$ref": "#/components/schemas/WebhookStatus"},
+        "creation_timestamp": {"type": "integer", "format": "int64"},
+        "last_updated_timestamp": {"type": "integer", "format": "int64"},
+    }
+    required = [name for name in fields if name != "description"]
+    return {"type": "object", "properties": fields, "required": required}
+
+
 SCHEMAS: Json = {
     "WebhookEvent": {
         "type": "object",
+        "properties": {
+            "entity": {"enum": sorted({event.entity.name for event in MLFLOW_SAMPLES})},
+            "action": {"enum": sorted({event.action.name for event in MLFLOW_SAMPLES})},
+        },
+        "required": ["entity", "action"],
+    },
+    "AnyWebhookEvent": {
+        "type": "object",
+        "description": "An event of MLflow's, or one of ours.",
         "properties": {
             "entity": {"enum": [entity.name for entity in WebhookEntity]},
             "action": {"enum": [action.name for action in WebhookAction]},
@@ -32,28 +59,8 @@ SCHEMAS: Json = {
         "required": ["entity", "action"],
     },
     "WebhookStatus": {"enum": [status.name for status in WebhookStatus]},
-    "Webhook": {
-        "type": "object",
-        "properties": {
-            "webhook_id": {"type": "string"},
-            "name": {"type": "string"},
-            "description": {"type": "string"},
-            "url": {"type": "string"},
-            "events": {"type": "array", "items": {"$ref": "#/components/schemas/WebhookEvent"}},
-            "status": {"$ref": "#/components/schemas/WebhookStatus"},
-            "creation_timestamp": {"type": "integer", "format": "int64"},
-            "last_updated_timestamp": {"type": "integer", "format": "int64"},
-        },
-        "required": [
-            "webhook_id",
-            "name",
-            "url",
-            "events",
-            "status",
-            "creation_timestamp",
-            "last_updated_timestamp",
-        ],
-    },
+    "Webhook": _webhook_schema("WebhookEvent"),
+    "AnyWebhook": _webhook_schema("AnyWebhookEvent"),
     "Delivery": {
         "type": "object",
         "description": "An event that a webhook is to be told of; `due` is when, or, where there "
@@ -70,22 +77,31 @@ SCHEMAS: Json = {
 }
 """What requests and answers about webhooks are made of."""
 
-_WEBHOOK_REF: Json = {"$ref": "#/components/schemas/Webhook"}
 
-WEBHOOK: ResponseShape[Webhook] = ResponseShape(
-    "WebhookAnswer", wire.webhook, {"webhook": _WEBHOOK_REF}, required=("webhook",)
-)
-WEBHOOKS: ResponseShape[Page[Webhook]] = ResponseShape(
-    "WebhooksAnswer",
-    wire.webhooks,
-    {
-        "webhooks": {"type": "array", "items": _WEBHOOK_REF},
-        "next_page_token": {
-            "type": "string",
-            "description": "Present if there is a further page.",
+def _one(name: str, webhook: str) -> ResponseShape[Webhook]:
+    reference = {"$ref": f"#/components/schemas/{webhook}"}
+    return ResponseShape(name, wire.webhook, {"webhook": reference}, required=("webhook",))
+
+
+def _page(name: str, webhook: str) -> ResponseShape[Page[Webhook]]:
+    reference = {"$ref": f"#/components/schemas/{webhook}"}
+    return ResponseShape(
+        name,
+        wire.webhooks,
+        {
+            "webhooks": {"type": "array", "items": reference},
+            "next_page_token": {
+                "type": "string",
+                "description": "Present if there is a further page.",
+            },
         },
-    },
-)
+    )
+
+
+WEBHOOK = _one("WebhookAnswer", "Webhook")
+WEBHOOKS = _page("WebhooksAnswer", "Webhook")
+ANY_WEBHOOK = _one("AnyWebhookAnswer", "AnyWebhook")
+ANY_WEBHOOKS = _page("AnyWebhooksAnswer", "AnyWebhook")
 TEST_RESULT: ResponseShape[wire.TestResult] = ResponseShape(
     "WebhookTestAnswer",
     wire.test_result,
@@ -200,8 +216,13 @@ class Handlers:
             ) from None
 
 
-def webhook_operations(handlers: Handlers) -> tuple[Operation[Any, Any], ...]:
-    """The rows of contract 2.22, and our own."""
+def webhook_operations(handlers: Handlers, own: Handlers) -> tuple[Operation[Any, Any], ...]:
+    """The rows of contract 2.22, and our own, which know all events."""
+    return (*_mlflow_operations(handlers), *_own_operations(own), *_delivery_operations(own))
+
+
+def _mlflow_operations(handlers: Handlers) -> tuple[Operation[Any, Any], ...]:
+    """The rows of contract 2.22."""
     return (
         Operation(
             id="createWebhook",
@@ -262,6 +283,35 @@ def webhook_operations(handlers: Handlers) -> tuple[Operation[Any, Any], ...]:
             summary="Send a sample of an event to a webhook now.",
             work=Work.WAITING,
         ),
+    )
+
+
+def _own_operations(handlers: Handlers) -> tuple[Operation[Any, Any], ...]:
+    """The same under our own prefix, with all events."""
+    requests = {
+        wire.CreateWebhook: wire.CreateAnyWebhook,
+        wire.UpdateWebhook: wire.UpdateAnyWebhook,
+        wire.TestWebhook: wire.TestAnyWebhook,
+    }
+    answers: dict[str, ResponseShape[Any]] = {
+        WEBHOOK.name: ANY_WEBHOOK,
+        WEBHOOKS.name: ANY_WEBHOOKS,
+    }
+    return tuple(
+        attrs.evolve(
+            each,
+            id=each.id.replace("Webhook", "AnyWebhook"),
+            prefix=OWN_API,
+            request=requests.get(each.request, each.request),
+            answer=answers.get(each.answer.name, each.answer),
+        )
+        for each in _mlflow_operations(handlers)
+    )
+
+
+def _delivery_operations(handlers: Handlers) -> tuple[Operation[Any, Any], ...]:
+    """What a webhook is still to be told, and what it could not be told."""
+    return (
         Operation(
             id="getWebhookDeliveries",
             prefix=OWN_API,

@@ -27,7 +27,8 @@ from registry_core.errors import RegistryError
 from registry_core.models import Webhook
 from registry_core.outbox import TOPICS, QueuedDelivery
 from registry_core.outbox import Outbox as StoredOutbox
-from registry_core.webhooks import notification_of, notification_of_event
+from registry_core.webhooks import notification_of, told
+from registry_server.webhooks import cloud_events
 from registry_server.webhooks.attempts import Delivery, body_of, moment
 from registry_server.webhooks.delivery import Deliveries
 from registry_server.webhooks.outbox import OutboxFullError
@@ -164,19 +165,23 @@ class Relay:
         self._woken.set()
 
     def _deliver(self, hook: Webhook, queued: QueuedDelivery) -> None:
-        told = notification_of_event(queued.event, details=queued.details)
-        topic = None if told is None else told.event(is_prompt=queued.is_prompt)
-        if told is None or topic is None or topic not in hook.events:
+        what = told(
+            queued.event, is_prompt=queued.is_prompt, details=queued.details, wanted=hook.events
+        )
+        if what is None:
             self._outbox.done(queued)  # The webhook does not want it any more.
             return
+        topic, data = what
         now = round(self._clock() * 1000)
         first = queued.first_attempt
         if first is None or now - first >= self._deliveries.retries.lifetime_seconds * 1000:
             # Receivers refuse what was signed long ago, such as before a server died.
             first = now
+        at = moment(queued.event.time)
         delivery = Delivery(
             webhook=hook,
-            body=body_of(topic, moment(queued.event.time), told.data),
+            body=body_of(topic, at, data),
+            cloud_event=cloud_events.attributes(topic, at, data),
             retries=self._deliveries.retries,
             delivery_id=queued.delivery_id,
             timestamp=str(first // 1000),

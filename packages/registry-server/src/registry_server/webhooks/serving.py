@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from registry_core import Registry
 from registry_core.outbox import outbox_of
-from registry_core.webhooks import SecretBox, UrlPolicy, Webhooks
+from registry_core.webhooks import MLFLOW_SAMPLES, MlflowView, SecretBox, UrlPolicy, Webhooks
 from registry_server.http.parts import Part
 from registry_server.process.settings import Settings
 from registry_server.webhooks.attempts import Retries
@@ -26,7 +26,7 @@ def webhook_part(settings: Settings) -> Part:
     """
     serving = _WebhookServing(settings)
     return Part(
-        operations=webhook_operations(serving.handlers),
+        operations=webhook_operations(serving.handlers, serving.own_handlers),
         schemas=SCHEMAS,
         start=serving.start,
         on_exit=(serving.close,),
@@ -41,6 +41,7 @@ class _WebhookServing:
         self._deliveries: Deliveries | None = None
         self._relay: Relay | None = None
         self.handlers = Handlers()
+        self.own_handlers = Handlers()
 
     def start(self, registry: Registry) -> None:
         """Serve the webhooks of a registry, which from now on hear of its changes.
@@ -61,7 +62,14 @@ class _WebhookServing:
             registry.observe(self._relay.observe)
             changed = self._relay.webhooks_changed
             self._relay.start()
-        self.handlers.start(webhooks, deliveries, changed)
+        self.own_handlers.start(webhooks, deliveries, changed)
+        as_mlflow_sees = Webhooks(
+            MlflowView(registry.store),
+            urls=webhooks.urls,
+            secrets=self._secrets,
+            known=MLFLOW_SAMPLES,
+        )
+        self.handlers.start(as_mlflow_sees, deliveries, changed)
 
     def close(self) -> None:
         """End the deliveries. What is queued in the store stays there."""

@@ -11,7 +11,7 @@ import attrs
 from registry_core import wire
 from registry_core.errors import StoreCorruptedError, UnsupportedBackendError, WebhookNotFoundError
 from registry_core.models import NewWebhook, Unset, Webhook, WebhookChanges, WebhookEvent
-from registry_core.outbox import QueuedDelivery
+from registry_core.outbox import OWN_EVENTS, QueuedDelivery
 from registry_core.search import Page, all_pages
 from registry_core.stores.rest.transport import Transport
 from registry_core.wire import webhooks as messages
@@ -38,6 +38,7 @@ class RestWebhooks:
 
     def __init__(self, transport: Transport) -> None:
         self._http = transport
+        self._has_own_routes = True  # Until the server has none.
 
     def create_webhook(self, new: NewWebhook) -> Webhook:
         """The webhook as stored, under an id that the server chose."""
@@ -49,15 +50,20 @@ class RestWebhooks:
             description=new.description,
             status=new.status,
         )
-        return self._send("POST", "/webhooks", request, _webhook)
+        api = "" if OWN_EVENTS.isdisjoint(new.events) else OWN_API
+        return self._send("POST", f"{api}/webhooks", request, _webhook)
 
     def get_webhook(self, webhook_id: str) -> Webhook:
         """See `Store`."""
-        return self._http.read(_path(webhook_id), {}, _webhook)
+        return self._ours_or_mlflows(
+            lambda api: self._http.read(f"{api}{_path(webhook_id)}", {}, _webhook)
+        )
 
     def list_webhooks(self) -> list[Webhook]:
         """See `Store`."""
-        found = all_pages(self._page_of_webhooks)
+        found = self._ours_or_mlflows(
+            lambda api: all_pages(lambda token: self._page_of_webhooks(api, token))
+        )
         return sorted(found, key=lambda item: (-item.creation_timestamp, item.webhook_id))
 
     def update_webhook(self, webhook_id: str, changes: WebhookChanges) -> Webhook:
@@ -72,25 +78,42 @@ class RestWebhooks:
             secret=_erased(changes.secret),
             status=_given(changes.status),
         )
-        return self._send("PATCH", _path(webhook_id), request, _webhook)
+        return self._ours_or_mlflows(
+            lambda api: self._send("PATCH", f"{api}{_path(webhook_id)}", request, _webhook)
+        )
 
     def delete_webhook(self, webhook_id: str) -> None:
         """See `Store`."""
         request = messages.DeleteWebhook(webhook_id=webhook_id)
-        self._send("DELETE", _path(webhook_id), request, lambda _: None)
+        self._ours_or_mlflows(
+            lambda api: self._send("DELETE", f"{api}{_path(webhook_id)}", request, lambda _: None)
+        )
 
     def test_webhook(self, webhook_id: str, event: WebhookEvent | None) -> messages.TestResult:
         """How it went when the server sent a sample to the webhook just now."""
         request = messages.TestWebhook(webhook_id=webhook_id, event=event)
-        return self._send("POST", f"{_path(webhook_id)}/test", request, messages.decode_test_result)
+        path, decode = f"{_path(webhook_id)}/test", messages.decode_test_result
+        return self._ours_or_mlflows(
+            lambda api: self._send("POST", f"{api}{path}", request, decode)
+        )
 
     def delivery_log(self) -> RestDeliveryLog:
         """See `registry_core.outbox.delivery_log_of`."""
         return RestDeliveryLog(self._http)
 
-    def _page_of_webhooks(self, token: str | None) -> Page[Webhook]:
+    def _page_of_webhooks(self, api: str, token: str | None) -> Page[Webhook]:
         request = messages.ListWebhooks(max_results=PAGE_SIZE, page_token=token)
-        return self._http.read("/webhooks", messages.encode_webhook_request(request), _webhooks)
+        fields = messages.encode_webhook_request(request)
+        return self._http.read(f"{api}/webhooks", fields, _webhooks)
+
+    def _ours_or_mlflows(self, call: Callable[[str], T]) -> T:
+        """The answer of our own route, which knows more events, or else of MLflow's."""
+        if self._has_own_routes:
+            try:
+                return call(OWN_API)
+            except UnsupportedBackendError:
+                self._has_own_routes = False
+        return call("")
 
     def _send(
         self,

@@ -55,7 +55,8 @@ class Making:
         events = events_of(self.change, before, after, now=now, by=self.by, last=log.last)
         document, kept = self.values.spill(after, before, events, operation=self.operation)
         lines = list(map(line_of, kept))
-        self.queueing.queue(self.change, document, events, lines[-1][1], self.operation)
+        said = [line for _, line in lines]
+        self.queueing.queue(self.change, document, events, said, self.operation)
         return Model(document=document, log=log.then(lines))
 
     def gone(self, entry: Entry) -> Tombstone:
@@ -69,11 +70,10 @@ class Making:
         assert model is not None, "only an existing model can be deleted"
         log = self.chunks.spill(model.model_id, model.log)
         events = events_of(self.change, before, after, now=now, by=self.by, last=log.last)
-        return Tombstone(
-            name=model.document.name,
-            model_id=model.model_id,
-            log=log.then(map(line_of, events)),
-        )
+        lines = list(map(line_of, events))
+        said = [line for _, line in lines]
+        self.queueing.queue(self.change, model.document, events, said, self.operation)
+        return Tombstone(name=model.document.name, model_id=model.model_id, log=log.then(lines))
 
     def _made(self, before: ModelDocument | None, now: int) -> ModelDocument | None:
         change = self.change if before is None else _with_known_text(self.change, before)

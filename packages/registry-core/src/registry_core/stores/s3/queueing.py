@@ -23,7 +23,7 @@ import attrs
 
 from registry_core.changes import Change
 from registry_core.documents import ModelDocument
-from registry_core.errors import NotPermittedError
+from registry_core.errors import NotPermittedError, StoreCorruptedError
 from registry_core.history import Event
 from registry_core.models import Webhook, WebhookStatus
 from registry_core.outbox import TOPICS
@@ -79,30 +79,36 @@ class Queueing:
     def queue(
         self,
         change: Change[Any],
-        after: ModelDocument,
+        document: ModelDocument,
         events: Sequence[Event],
-        line: str,
+        lines: Sequence[str],
         operation: str,
     ) -> None:
         """Write what may have to be delivered of a change; one PUT for each webhook.
 
         Args:
             change: The change.
-            after: The model after it; its large texts may be references.
+            document: The model after it, or before its deletion; its large texts may be
+                references.
             events: The events of the change, with their texts.
-            line: The last one's line, as it will be in the document.
+            lines: The line of each, as it will be in the document.
             operation: The operation that makes the change.
         """
         if not self._active or not events:
             return
-        deliveries = deliveries_of(change, after, events[-1], self._active)
+        digests = {event.sequence: digest(line) for event, line in zip(events, lines, strict=True)}
+        deliveries = deliveries_of(change, document, events, self._active)
         self._pool.map(
             self._write,
             [
                 StoredDelivery(
-                    delivery=attrs.evolve(each, details=self._complete(each.details)),
+                    delivery=attrs.evolve(
+                        each,
+                        event=self._whole_event(each.event),
+                        details=self._complete(each.details),
+                    ),
                     operation=operation,
-                    line=digest(line),
+                    line=digests[each.event.sequence],
                 )
                 for each in deliveries
             ],
@@ -113,6 +119,15 @@ class Queueing:
         end = self._layout.delivery(event.model_id, event.sequence, stored.operation)
         key = f"{self._layout.outbox_of(stored.delivery.webhook_id)}{end}"
         self._objects.put_always(key, encode(stored), content_type=CONTENT_TYPE)
+
+    def _whole_event(self, event: Event) -> Event:
+        """The event with the text that was there before, as far as it can be read."""
+        try:
+            return attrs.evolve(
+                event, before=self._text(event.before), after=self._text(event.after)
+            )
+        except StoreCorruptedError:  # It must not keep anybody from putting another text there.
+            return attrs.evolve(event, before=None)
 
     def _complete(self, details: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
         if details is None:

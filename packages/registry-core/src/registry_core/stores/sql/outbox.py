@@ -30,6 +30,7 @@ from sqlalchemy import (
     insert,
     literal_column,
     null,
+    or_,
     select,
     tuple_,
     update,
@@ -46,6 +47,7 @@ from registry_core.outbox import (
     MOST_LISTED,
     TOPICS,
     QueuedDelivery,
+    Topics,
     Unchanged,
     Watchers,
     audience,
@@ -94,17 +96,22 @@ def _spelled(event: WebhookEvent | None) -> str | None:
     return None if event is None else json.dumps([event.entity.value, event.action.value])
 
 
-_TOPICS = {
-    change: (_spelled(topics.of_model), _spelled(topics.of_prompt))
-    for change, topics in TOPICS.items()
+_TOPIC_VALUES = {
+    "topic_of_model": "of_model",
+    "topic_of_prompt": "of_prompt",
+    "own_topic_of_model": "own_of_model",
+    "own_topic_of_prompt": "own_of_prompt",
 }
+"""The values for `queueing` that say which events a change is."""
 
-NO_TOPICS: dict[str, Any] = {
-    "topic_of_model": None,
-    "topic_of_prompt": None,
-    "is_prompt": None,
-    "details": None,
-}
+
+def _topic_values(topics: Topics) -> dict[str, Any]:
+    return {value: _spelled(getattr(topics, name)) for value, name in _TOPIC_VALUES.items()}
+
+
+_TOPICS = {change: _topic_values(topics) for change, topics in TOPICS.items()}
+
+NO_TOPICS: dict[str, Any] = _topic_values(Topics()) | {"is_prompt": None, "details": None}
 """The values for `queueing` of a change that webhooks do not hear of."""
 
 
@@ -113,13 +120,17 @@ def values_of(change: Change[Any], version: ModelVersion | None = None) -> dict[
     target = audience(change, version)
     if target is None:
         return NO_TOPICS
-    of_model, of_prompt = _TOPICS[type(change)]
-    return {
-        "topic_of_model": of_model,
-        "topic_of_prompt": of_prompt,
+    known = TOPICS[type(change)]
+    topics = _TOPICS[type(change)] if target.topics is known else _topic_values(target.topics)
+    return topics | {
         "is_prompt": None if target.is_prompt is None else int(target.is_prompt),
         "details": None if target.details is None else json.dumps(target.details),
     }
+
+
+def is_told(values: Mapping[str, Any]) -> bool:
+    """Whether webhooks hear of the change whose values these are."""
+    return any(values[name] is not None for name in _TOPIC_VALUES)
 
 
 def queueing(numbered: FromClause) -> Insert:
@@ -157,12 +168,24 @@ def _listeners() -> ColumnElement[bool]:
 
 def statements() -> dict[str, ClauseElement]:
     """The step that queues the event of a change of several statements."""
-    model_id, sequence = param("model_id"), param("sequence")
-    return {"queue_event": _queueing(model_id.label("model_id"), sequence.label("sequence"))}
+    model_id, sequence, event = param("model_id"), param("sequence"), model_events
+    one = _queueing(model_id.label("model_id"), sequence.label("sequence"))
+    several = _queueing(
+        event.c.model_id,
+        event.c.sequence,
+        event,
+        event.c.model_id == model_id,
+        event.c.sequence > param("after_sequence"),
+        event.c.sequence <= sequence,
+    )
+    return {"queue_event": one, "queue_events": several}
 
 
 def _queueing(
-    model_id: ColumnElement[Any], sequence: ColumnElement[Any], from_: FromClause | None = None
+    model_id: ColumnElement[Any],
+    sequence: ColumnElement[Any],
+    from_: FromClause | None = None,
+    *of_event: ColumnElement[bool],
 ) -> Insert:
     hook, tag = webhooks, registered_model_tags
     is_tagged = (
@@ -178,10 +201,20 @@ def _queueing(
     is_prompt = func.coalesce(
         cast(param("is_prompt"), BigInteger), case((is_tagged, _ONE), else_=_ZERO)
     )
-    topic = case((is_prompt == _ONE, param("topic_of_prompt")), else_=param("topic_of_model"))
+    is_wanted = [
+        position_of(
+            hook.c.events,
+            case(
+                (is_prompt == _ONE, param(f"{whose}topic_of_prompt")),
+                else_=param(f"{whose}topic_of_model"),
+            ),
+        )
+        > _ZERO
+        for whose in ("", "own_")
+    ]
     columns = [hook.c.webhook_id, model_id, sequence, is_prompt.label("is_prompt")]
     columns += [given("details"), _ZERO.label("failures"), given("event_time").label("due")]
-    selected = select(*columns).where(_IS_ACTIVE, position_of(hook.c.events, topic) > _ZERO)
+    selected = select(*columns).where(_IS_ACTIVE, or_(*is_wanted), *of_event)
     if from_ is not None:
         selected = selected.select_from(from_, hook)
     return insert(webhook_outbox).from_select(list(_DELIVERY), selected, include_defaults=False)
@@ -370,6 +403,7 @@ def _reading(table: Table) -> Select[Any]:
     )
     return select(
         *(event.c[name] for name in events.COLUMNS),
+        *events.around(event),
         *(table.c[name] for name in ("webhook_id", "is_prompt", "details", "failures", "due")),
         *last,
     ).join_from(
@@ -401,8 +435,7 @@ def _delivery(row: Row) -> QueuedDelivery:
     *event, webhook_id, is_prompt, details, failures, due, problem, first_attempt, lease = row
     return QueuedDelivery(
         webhook_id=webhook_id,
-        # What the thing was before is nothing that a webhook of MLflow's is told.
-        event=event_rows.event_of((*event, None, None, None)),
+        event=event_rows.event_of(tuple(event)),
         is_prompt=bool(is_prompt),
         details=None if details is None else json.loads(details),
         failures=failures,

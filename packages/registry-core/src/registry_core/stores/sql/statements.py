@@ -207,6 +207,7 @@ class Statements:
     take_numbers: Statement
     note_event: Statement
     queue_event: Statement
+    queue_events: Statement
     add_event: Statement
     add_events: Statement
     remove_history: Statement
@@ -236,6 +237,7 @@ class Statements:
     delete_version_tag_at_once: Statement
     delete_version_tag_queueing: Statement
     delete_model_at_once: Statement
+    delete_model_queueing: Statement
     create_webhook: Statement
     get_webhook: Statement
     list_webhooks: Statement
@@ -320,19 +322,25 @@ def _writing_models(insert_into: Insert) -> dict[str, ClauseElement]:
         "delete_model": delete(model)
         .where(named, waits_for_locks_briefly())
         .returning(model.c.name),
-        "delete_model_at_once": _deleting_model(),
+        "delete_model_at_once": _deleting_model(queues=False),
+        "delete_model_queueing": _deleting_model(queues=True),
     }
 
 
-def _deleting_model() -> ClauseElement:
+def _deleting_model(*, queues: bool) -> ClauseElement:
     model = registered_models
     gone = (
         delete(model)
-        .where(model.c.name == param("name"), waits_for_locks_briefly())
+        .where(
+            model.c.name == param("name"),
+            *outbox.without_webhooks(queues=queues),
+            waits_for_locks_briefly(),
+        )
         .returning(model.c.model_id, (model.c.last_event + _ONE).label("last_event"), model.c.name)
         .cte("gone")
     )
-    return events.noted_as(select(gone.c.model_id, gone.c.last_event, gone.c.name))
+    event = events.noted_as(select(gone.c.model_id, gone.c.last_event, gone.c.name))
+    return outbox.queued(event, gone, queues=queues)
 
 
 def _writing_versions() -> dict[str, ClauseElement]:

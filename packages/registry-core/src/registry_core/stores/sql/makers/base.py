@@ -22,7 +22,7 @@ from registry_core.models import ModelVersion, RegisteredModel
 from registry_core.outbox import Unchanged
 from registry_core.requirements import AliasIs, Requirement, StageIs, TagIs
 from registry_core.store import Clock
-from registry_core.stores.sql import events, rows
+from registry_core.stores.sql import events, outbox, rows
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.database import Database
 from registry_core.stores.sql.driver import Connection, Values
@@ -183,8 +183,16 @@ class Maker:
     ) -> None:
         """Queue an event of this transaction for each webhook that wants it."""
         values = {**noted, **topics}
-        if values["has_webhooks"] and values["topic_of_prompt"] is not None:
+        if values["has_webhooks"] and outbox.is_told(values):
             connection.run(self._sql.queue_event, values)
+
+    def _queue_all(
+        self, connection: Connection, noted: dict[str, Any], count: int, topics: Mapping[str, Any]
+    ) -> None:
+        """Queue so many events of this transaction, of which the last one was noted."""
+        if noted["has_webhooks"]:
+            after = {"after_sequence": noted["sequence"] - count}
+            connection.run(self._sql.queue_events, {**noted, **topics, **after})
 
     def _model(self, connection: Connection, name: str) -> RegisteredModel:
         return rows.registered_model(connection.run(self._sql.get_model, {"name": name})[0])

@@ -77,7 +77,8 @@ class ModelMaker(Maker):
             if not connection.run(self._sql.update_model, values):
                 raise RegisteredModelNotFoundError(change.name)
             self._check(connection, change.requires)
-            self._note(connection, change.name, [effect], by, now)
+            noted = self._note(connection, change.name, [effect], by, now)
+            self._queue(connection, noted, outbox.values_of(change))
             return self._model(connection, change.name)
 
         return self._database.transaction(update, model=change.name)
@@ -94,11 +95,12 @@ class ModelMaker(Maker):
 
         def rename(connection: Connection) -> RegisteredModel:
             # The event has the name that the model had.
-            self._note(connection, name, change.effects(), by, now)
+            noted = self._note(connection, name, change.effects(), by, now)
             self._check(connection, change.requires)
             if not connection.run(self._sql.rename_model, values):
                 raise RegisteredModelNotFoundError(name)
             connection.run(self._sql.touch_versions, {"name": new_name, "now": now})
+            self._queue(connection, noted | {"name": new_name}, outbox.values_of(change))
             return self._model(connection, new_name)
 
         try:
@@ -110,15 +112,16 @@ class ModelMaker(Maker):
         """See `Making`."""
         values, now = {"name": change.name}, self._clock()
         (effect,) = change.effects()
+        topics = outbox.values_of(change)
         if self._database.driver.writes_at_once and not change.requires:
-            event = events.event_values(effect, by, now)
-            if not self._database.write(self._sql.delete_model_at_once, values | event):
-                raise RegisteredModelNotFoundError(change.name)
-            return
+            either = (self._sql.delete_model_at_once, self._sql.delete_model_queueing)
+            if self._wrote(either, values | events.event_values(effect, by, now) | topics):
+                return
 
         def delete(connection: Connection) -> None:
-            self._note(connection, change.name, [effect], by, now)
+            noted = self._note(connection, change.name, [effect], by, now)
             self._check(connection, change.requires)
+            self._queue(connection, noted, topics)  # While it has tags that say what it is.
             connection.run(self._sql.delete_model, values)
 
         self._database.transaction(delete, model=change.name)

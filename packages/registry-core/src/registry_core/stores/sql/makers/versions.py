@@ -81,8 +81,9 @@ class VersionMaker(Maker):
         )
 
         def update(connection: Connection) -> ModelVersion:
-            self._note_version(connection, change, [effect], by, now)
+            noted = self._note_version(connection, change, [effect], by, now)
             connection.run(self._sql.update_version, values)
+            self._queue(connection, noted, outbox.values_of(change))
             return self._version(connection, values)
 
         return self._database.transaction(update, model=change.name)
@@ -123,7 +124,9 @@ class VersionMaker(Maker):
             self._check(connection, change.requires)
             moved = sorted(version for (version,) in connection.run(move, values))
             found = self._version(connection, values)
-            self._note(connection, change.name, _moves(change, moved), by, now)
+            effects = _moves(change, moved)
+            noted = self._note(connection, change.name, effects, by, now)
+            self._queue_all(connection, noted, len(effects), outbox.values_of(change))
             return found
 
         return self._database.transaction(transition, model=change.name)
@@ -139,7 +142,8 @@ class VersionMaker(Maker):
             self._check(connection, change.requires)
             effects = change.removes(self._version(connection, values))
             connection.run(self._sql.delete_version, values)
-            self._note(connection, change.name, effects, by, now)
+            noted = self._note(connection, change.name, effects, by, now)
+            self._queue(connection, noted, outbox.values_of(change))
 
         self._database.transaction(delete, model=change.name)
 

@@ -1,0 +1,119 @@
+"""The webhook events that MLflow does not know: which of them an event is, and what is told of it.
+
+A receiver gets what the model's history says of it: what was before and is afterwards, who did it,
+why, and under which number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+
+from registry_core import changes
+from registry_core.authors import Origin
+from registry_core.changes import Change
+from registry_core.history import Action, Event, Value
+from registry_core.models import Stage, Status, WebhookAction, WebhookEntity, WebhookEvent
+from registry_core.outbox import TOPICS, Topics, is_announced
+
+_CHANGES: Final[Mapping[Action, type[Change[Any]]]] = {
+    Action.CREATE_MODEL: changes.CreateModel,
+    Action.UPDATE_MODEL: changes.UpdateModel,
+    Action.RENAME_MODEL: changes.RenameModel,
+    Action.DELETE_MODEL: changes.DeleteModel,
+    Action.CREATE_VERSION: changes.CreateVersion,
+    Action.UPDATE_VERSION: changes.UpdateVersion,
+    Action.FINALIZE_VERSION: changes.FinalizeVersion,
+    Action.TRANSITION_VERSION: changes.TransitionVersion,
+    Action.DELETE_VERSION: changes.DeleteVersion,
+    Action.SET_ALIAS: changes.SetAlias,
+    Action.DELETE_ALIAS: changes.DeleteAlias,
+    Action.SET_MODEL_TAG: changes.SetModelTag,
+    Action.DELETE_MODEL_TAG: changes.DeleteModelTag,
+    Action.SET_VERSION_TAG: changes.SetVersionTag,
+    Action.DELETE_VERSION_TAG: changes.DeleteVersionTag,
+}
+"""The change that an event comes from, where webhooks hear of it."""
+
+
+def topics_of(event: Event) -> Topics:
+    """Return the webhook events that an event of a model's history is."""
+    topics = TOPICS[_CHANGES[event.action]]
+    if event.action is Action.FINALIZE_VERSION and not _is_ready(event.after):
+        return attrs.evolve(topics, of_model=None, of_prompt=None)
+    return topics
+
+
+def _is_ready(after: Value) -> bool:
+    return isinstance(after, Mapping) and is_announced(Status(after["status"]))
+
+
+def data_of(event: Event) -> Mapping[str, object]:
+    """Return what a receiver gets of an event as one of ours."""
+    return {
+        "name": event.name,
+        "model_id": event.model_id,
+        "sequence": event.sequence,
+        "version": event.version,
+        "key": event.key,
+        "before": event.before,
+        "after": event.after,
+        "actor": event.actor,
+        "is_authenticated": event.is_authenticated,
+        "origin": event.origin.value,
+        "reason": event.reason,
+    }
+
+
+def sample(event: WebhookEvent) -> Mapping[str, object]:
+    """Return the data of a test delivery of one of our events."""
+    is_of_version = event.entity in (WebhookEntity.MODEL_VERSION, WebhookEntity.PROMPT_VERSION)
+    is_of_prompt = event.entity in (WebhookEntity.PROMPT, WebhookEntity.PROMPT_VERSION)
+    action, before, after = _SAMPLES[is_of_version, event.action]
+    if event.entity is WebhookEntity.REGISTERED_MODEL_TAG:
+        is_set = event.action is WebhookAction.SET
+        action = Action.SET_MODEL_TAG if is_set else Action.DELETE_MODEL_TAG
+        before, after = "old value", "new value" if is_set else None
+    return data_of(
+        Event(
+            model_id="0123456789abcdef",
+            name="example_prompt" if is_of_prompt else "example_model",
+            sequence=7,
+            time=1_700_000_000_000,
+            actor="example_user",
+            is_authenticated=True,
+            origin=Origin.HTTP,
+            reason="an example",
+            action=action,
+            version=1 if is_of_version else None,
+            key="example_key" if event.entity is WebhookEntity.REGISTERED_MODEL_TAG else None,
+            before=before,
+            after=after,
+        )
+    )
+
+
+_PENDING = {"status": Status.PENDING_REGISTRATION.value}
+_SAMPLES: Final[Mapping[tuple[bool, WebhookAction], tuple[Action, Value, Value]]] = {
+    (False, WebhookAction.UPDATED): (Action.UPDATE_MODEL, "an old text", "a new text"),
+    (False, WebhookAction.RENAMED): (Action.RENAME_MODEL, "example_model", "renamed_model"),
+    (False, WebhookAction.SET): (Action.SET_MODEL_TAG, "old value", "new value"),
+    (False, WebhookAction.DELETED): (Action.DELETE_MODEL, None, None),
+    (False, WebhookAction.RESTORED): (Action.CREATE_MODEL, None, {"name": "example_model"}),
+    (True, WebhookAction.UPDATED): (Action.UPDATE_VERSION, "an old text", "a new text"),
+    (True, WebhookAction.TRANSITIONED): (
+        Action.TRANSITION_VERSION,
+        Stage.STAGING.value,
+        Stage.PRODUCTION.value,
+    ),
+    (True, WebhookAction.FINALIZED): (
+        Action.FINALIZE_VERSION,
+        _PENDING,
+        {"status": Status.READY.value},
+    ),
+    (True, WebhookAction.DELETED): (Action.DELETE_VERSION, {"source": "models:/123"}, None),
+    (True, WebhookAction.RESTORED): (Action.CREATE_VERSION, None, {"source": "models:/123"}),
+}
+"""Action, before and after of the samples: of models and of versions, by what happened."""
