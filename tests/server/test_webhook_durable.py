@@ -134,9 +134,10 @@ def test_server_that_dies_while_it_delivers_loses_nothing(url):
     assert [got.told["data"]["value"] for got in (again, following)] == ["0", "1"]
 
 
-def test_servers_that_are_killed_at_any_moment_lose_nothing(url):
+@pytest.mark.parametrize("kills", [3, pytest.param(100, marks=pytest.mark.long)])
+def test_servers_that_are_killed_at_any_moment_lose_nothing(url, kills):
     """Each event comes, those of a model in order, and what comes twice has one id and body."""
-    models, count, chance = ("a", "b", "c"), 30, random.Random(5)
+    models, count, chance = ("a", "b", "c"), 10 * kills, random.Random(5)
     with Receiver() as receiver, open_registry(url) as registry:
         server = RegistryServer(url, environment=SETTINGS)
         with server:
@@ -147,7 +148,7 @@ def test_servers_that_are_killed_at_any_moment_lose_nothing(url):
                 tag(registry, name, value) for value in range(count) for name in models
             ])  # fmt: skip
             writer.start()
-            for _ in range(3):
+            for _ in range(kills):
                 time.sleep(chance.random() / 2)
                 server.kill()
                 server.start()
