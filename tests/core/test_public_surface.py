@@ -38,6 +38,7 @@ PUBLIC = {
     "ConflictError",
     "ContentionError",
     "Event",
+    "ModelSnapshot",
     "FilterSyntaxError",
     "InvalidArgumentError",
     "InvalidUrlError",

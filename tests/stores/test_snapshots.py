@@ -7,18 +7,24 @@ from collections.abc import Callable, Iterator
 import attrs
 import pytest
 
-from registry_core import Registry, documents, histories, open_store, snapshots
+from registry_core import Registry, documents, histories, open_store, snapshot_format, snapshots
 from registry_core.errors import AlreadyExistsError, ConflictError, InvalidArgumentError
 from registry_core.models import ModelVersion, Stage, Status
 from registry_core.snapshots import ModelSnapshot
 from registry_core.stores.memory import MemoryStore
 from registry_core.testing import ManualClock
+from services.live_server import LiveServer
 from services.stores import store_url
 
 LARGE = "Grüße\n" * 1_000
 """A text that a bucket keeps beside its document."""
 
-KINDS = ("memory", "sqlite", "postgresql", "s3")
+_LINE = (
+    '{"format_version":1,"kind":"model_snapshot","name":"m","creation_timestamp":1,'
+    '"last_updated_timestamp":1,"next_version":2,%s}'
+)
+
+KINDS = ("memory", "sqlite", "postgresql", "s3", "http")
 
 
 def filled(registry: Registry) -> ModelSnapshot:
@@ -56,6 +62,11 @@ def snapshot() -> ModelSnapshot:
 
 @pytest.fixture(scope="module", params=KINDS)
 def shared(request: pytest.FixtureRequest) -> Iterator[Registry]:
+    if request.param == "http":
+        with LiveServer() as server, Registry(open_store(server.url)) as registry:
+            server.serve(MemoryStore())
+            yield registry
+        return
     with store_url(request.param, request) as url, Registry(open_store(url)) as registry:
         yield registry
 
@@ -173,6 +184,39 @@ def test_thousands_of_versions_and_events_are_restored(registry: Registry) -> No
     assert registry.snapshot("many") == taken
     assert registry.create_model_version("many", source="s3://bucket/next").version == 1_204
     assert len([*histories.iterate(registry.store, histories.query("many"))]) == 1_205
+
+
+def test_a_snapshot_is_one_line_and_comes_back(registry: Registry) -> None:
+    taken = filled(registry)
+    line = snapshot_format.dumps(taken)
+    assert "\n" not in line
+    assert snapshot_format.loads(line) == taken
+    assert snapshot_format.dumps(snapshot_format.loads(line)) == line
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "[]",
+        "[" * 100_000,
+        "{}",
+        '{"format_version":1,"kind":"other"}',
+        '{"format_version":2,"kind":"model_snapshot"}',
+        '{"format_version":1,"kind":"model_snapshot","name":"m"}',
+        _LINE % '"unknown":1',
+        _LINE % '"tags":{"k":1}',
+        _LINE % '"description":1',
+        _LINE % '"aliases":{"k":"1"}',
+        _LINE % '"versions":[{"version":1,"creation_timestamp":1}]',
+        _LINE % '"versions":[{"version":1,"creation_timestamp":1,"source":"","current_stage":"x"}]',
+        _LINE % '"events":[{"sequence":1,"time":1,"name":"m","actor":"a","action":"x"}]',
+        _LINE % '"events":[{"sequence":true,"time":1,"name":"m","actor":"a","action":"set_alias"}]',
+    ],
+)
+def test_what_is_no_snapshot_is_refused(line: str) -> None:
+    with pytest.raises(InvalidArgumentError):
+        snapshot_format.loads(line)
 
 
 def _version(snapshot: ModelSnapshot, **fields: object) -> ModelSnapshot:

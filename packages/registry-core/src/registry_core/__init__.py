@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from registry_core.models import ModelVersion, RegisteredModel, Stage, Status
     from registry_core.registry import Registry
     from registry_core.search import Page
+    from registry_core.snapshots import ModelSnapshot
     from registry_core.store import Store
     from registry_core.uris import ModelUri, parse_model_uri
 
@@ -77,6 +78,7 @@ __all__ = [
     "FilterSyntaxError",
     "InvalidArgumentError",
     "InvalidUrlError",
+    "ModelSnapshot",
     "ModelUri",
     "ModelVersion",
     "ModelVersionNotFoundError",
@@ -123,6 +125,7 @@ _HOMES = {
     "store_url": "backends",
     "upgrade_store": "backends",
     "Event": "history",
+    "ModelSnapshot": "snapshots",
     "ModelVersion": "models",
     "RegisteredModel": "models",
     "Stage": "models",

@@ -180,6 +180,8 @@ def _document(store: Store, name: str) -> ModelDocument:
         filter=(Comparison(AttributeRef("name"), Op.EQ, name),),
         order_by=parse_order_by((), Entity.MODEL_VERSION),
         max_results=_VERSIONS_AT_A_TIME,
+        # What a server with MLflow's API can be asked; it changes nothing elsewhere.
+        exclude_prompts=not model.is_prompt,
     )
     versions = all_pages(
         lambda token: store.search_model_versions(attrs.evolve(of_model, page_token=token))

@@ -8,16 +8,17 @@ is read until two looks at the model agree.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import attrs
 
-from registry_core import histories, snapshots
+from registry_core import histories, snapshots, validation
 from registry_core.errors import ConflictError, NotFoundError, UnsupportedBackendError
 from registry_core.history import EVENTS_MAX_RESULTS, Event, EventQuery
-from registry_core.models import ModelVersion, RegisteredModel
-from registry_core.search import AttributeRef, Comparison, Entity, Op, Query, all_pages
+from registry_core.models import ModelFields, ModelVersion, RegisteredModel
+from registry_core.search import AttributeRef, Comparison, Entity, Op, Query, TagRef, all_pages
 from registry_core.search.ordering import parse_order_by
 from registry_core.snapshots import ModelSnapshot
 from registry_core.store import Store
@@ -50,11 +51,15 @@ def take(store: Store, name: str) -> ModelSnapshot:
     return read(store, name)
 
 
-def read(store: Store, name: str) -> ModelSnapshot:
-    """As `take`, by the methods that every store has."""
+Parts: TypeAlias = Callable[[str], tuple[ModelFields, Sequence[ModelVersion]]]
+"""Gives a model and all of its versions."""
+
+
+def read(store: Store, name: str, parts: Parts | None = None) -> ModelSnapshot:
+    """As `take`, by the methods that every store has, and the parts as `parts` gives them."""
     for _ in range(ATTEMPTS):
         try:
-            found = _read_once(store, name)
+            found = _read_once(store, name, parts or partial(_parts, store))
         except UnsupportedBackendError:
             return _without_history(store, name)
         if found is not None:
@@ -62,12 +67,15 @@ def read(store: Store, name: str) -> ModelSnapshot:
     raise ConflictError(f"Model '{name}' was changed each time that it was read")
 
 
-def _read_once(store: Store, name: str) -> ModelSnapshot | None:
+def _parts(store: Store, name: str) -> tuple[RegisteredModel, list[ModelVersion]]:
+    return store.get_registered_model(name), [*versions_of(store, name)]
+
+
+def _read_once(store: Store, name: str, parts: Parts) -> ModelSnapshot | None:
     """The snapshot, or None if the model was changed meanwhile."""
     oldest_first = EventQuery(name=name, newest_first=False, max_results=EVENTS_MAX_RESULTS)
     events = [*histories.iterate(store, oldest_first)]
-    model = store.get_registered_model(name)
-    versions = [*versions_of(store, name)]
+    model, versions = parts(name)
     newest = store.events(EventQuery(name=name, max_results=1))
     if _last(newest) != _last(events):
         return None
@@ -89,7 +97,7 @@ def _last(events: list[Event]) -> tuple[str, int] | None:
 def _without_history(store: Store, name: str) -> ModelSnapshot:
     model = store.get_registered_model(name)
     for _ in range(ATTEMPTS):
-        versions = [*versions_of(store, name)]
+        versions = [*versions_of(store, name, model.tags)]
         again = store.get_registered_model(name)
         if again == model:
             return _of(model, versions)
@@ -97,26 +105,47 @@ def _without_history(store: Store, name: str) -> ModelSnapshot:
     raise ConflictError(f"Model '{name}' was changed each time that it was read")
 
 
-def _of(model: RegisteredModel, versions: list[ModelVersion]) -> ModelSnapshot:
+def _of(model: ModelFields, versions: Sequence[ModelVersion]) -> ModelSnapshot:
     # The number of a version that was deleted last is not known; nobody can see it.
     highest = max((version.version for version in versions), default=0)
     return snapshots.model_of(model, versions, next_version=highest + 1)
 
 
-def versions_of(store: Store, name: str, *, after: int | None = None) -> Iterator[ModelVersion]:
-    """Yield the versions of a model by number, read page by page, those after a number if given."""
-    query = Query(
-        entity=Entity.MODEL_VERSION,
-        filter=(Comparison(AttributeRef("name"), Op.EQ, name),),
-        order_by=parse_order_by(("version_number ASC",), Entity.MODEL_VERSION),
-        max_results=VERSIONS_AT_A_TIME,
-    )
-    if after is not None:
+def versions_after(store: Store, name: str, after: int, *, most: int) -> list[ModelVersion]:
+    """Return versions of a model by number, those after a number, at most so many."""
+    query = _of_model(name, most)
+    if after:
         beyond = Comparison(AttributeRef("version"), Op.GT, after)
         query = attrs.evolve(query, filter=(*query.filter, beyond))
+    return [*store.search_model_versions(query).items]
+
+
+def versions_of(
+    store: Store, name: str, tags: Mapping[str, str] | None = None
+) -> Iterator[ModelVersion]:
+    """Yield the versions of a model by number, read page by page.
+
+    With the model's tags the search is one that a server of MLflow's understands: it looks among
+    prompts only when it is told to.
+    """
+    query = _of_model(name, VERSIONS_AT_A_TIME)
+    if tags is not None and tags.get(validation.PROMPT_TAG) == "true":
+        is_prompt = Comparison(TagRef(validation.PROMPT_TAG), Op.EQ, "true")
+        query = attrs.evolve(query, filter=(*query.filter, is_prompt))
+    elif tags is not None:
+        query = attrs.evolve(query, exclude_prompts=True)
     try:
         yield from all_pages(
             lambda token: store.search_model_versions(attrs.evolve(query, page_token=token))
         )
     except NotFoundError:
         return
+
+
+def _of_model(name: str, most: int) -> Query:
+    return Query(
+        entity=Entity.MODEL_VERSION,
+        filter=(Comparison(AttributeRef("name"), Op.EQ, name),),
+        order_by=parse_order_by(("version_number ASC",), Entity.MODEL_VERSION),
+        max_results=most,
+    )

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from registry_core import InvalidArgumentError, Page, histories
+from registry_core import (
+    InvalidArgumentError,
+    Page,
+    RegisteredModel,
+    histories,
+    snapshot_format,
+    snapshot_reading,
+)
 from registry_core.history import Event
-from registry_core.wire import Json
+from registry_core.wire import Json, snapshots
 from registry_core.wire import history as wire
 from registry_core.wire.prefixes import OWN_API
 from registry_server.http.compare_and_set import COMPARE_AND_SET_OPERATIONS
-from registry_server.http.operations import REGISTRY_OPERATIONS, Operation, RequestContext, Work
-from registry_server.http.response_shapes import ResponseShape
+from registry_server.http.operations import (
+    LONG_BODY_BYTES,
+    REGISTRY_OPERATIONS,
+    Operation,
+    RequestContext,
+    Work,
+)
+from registry_server.http.response_shapes import REGISTERED_MODEL, ResponseShape
 
 SCHEMAS: Json = {
     "Event": {
@@ -96,6 +109,41 @@ def _activity(context: RequestContext, request: wire.GetActivity) -> Page[Event]
     return histories.page(context.registry.store, query, request.page_token)
 
 
+SNAPSHOT_PIECE: ResponseShape[Json] = ResponseShape(
+    "SnapshotPiece",
+    lambda piece: piece,
+    {
+        "model": {"type": "object", "description": "The fields of the registered model."},
+        "versions": {
+            "type": "array",
+            "items": {"type": "object"},
+            "description": "Versions by number; as many as asked for if there may be further ones.",
+        },
+    },
+    required=("model", "versions"),
+)
+
+
+def _get_snapshot(context: RequestContext, request: snapshots.GetModelSnapshot) -> Json:
+    model = context.registry.get_registered_model(request.name)
+    versions = snapshot_reading.versions_after(
+        context.registry.store, request.name, request.after_version, most=request.max_results
+    )
+    return {
+        "model": snapshot_format.encode_fields(model),
+        "versions": snapshot_format.encode_versions(versions),
+    }
+
+
+def _put_snapshot(context: RequestContext, request: snapshots.PutModelSnapshot) -> RegisteredModel:
+    snapshot = snapshot_format.loads(request.snapshot)
+    if snapshot.name != request.name:
+        raise InvalidArgumentError(
+            f"The snapshot is of model '{snapshot.name}', and not of '{request.name}'"
+        )
+    return context.registry.restore(snapshot, on_conflict="replace" if request.replaces else "fail")
+
+
 OWN_OPERATIONS: tuple[Operation[Any, Any], ...] = (
     Operation(
         id="getModelHistory",
@@ -118,6 +166,28 @@ OWN_OPERATIONS: tuple[Operation[Any, Any], ...] = (
         answer=EVENTS,
         summary="Get what was done to all registered models.",
         work=Work.SEARCHING,
+    ),
+    Operation(
+        id="getModelSnapshot",
+        prefix=OWN_API,
+        method="GET",
+        path="/models/{name}/snapshot",
+        request=snapshots.GetModelSnapshot,
+        call=_get_snapshot,
+        answer=SNAPSHOT_PIECE,
+        summary="Get a piece of a registered model with all that the registry keeps of it.",
+        work=Work.SEARCHING,
+    ),
+    Operation(
+        id="putModelSnapshot",
+        prefix=OWN_API,
+        method="PUT",
+        path="/models/{name}/snapshot",
+        request=snapshots.PutModelSnapshot,
+        call=_put_snapshot,
+        answer=REGISTERED_MODEL,
+        summary="Write a registered model as a snapshot has it, with its versions and history.",
+        max_body_bytes=LONG_BODY_BYTES,
     ),
 )
 

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import attrs
 
-from registry_core import uris, wire
+from registry_core import snapshot_format, uris, wire
 from registry_core.changes import (
     Change,
     CreateModel,
@@ -19,6 +19,7 @@ from registry_core.changes import (
     DeleteVersionTag,
     FinalizeVersion,
     RenameModel,
+    RestoreModel,
     SetAlias,
     SetModelTag,
     SetVersionTag,
@@ -26,11 +27,13 @@ from registry_core.changes import (
     UpdateModel,
     UpdateVersion,
 )
+from registry_core.documents import registered_model
 from registry_core.errors import UnsupportedBackendError
 from registry_core.models import ModelVersion, Status
 from registry_core.stores.rest import compare_and_set
 from registry_core.stores.rest.answers import model_of, version_of
-from registry_core.wire import requests
+from registry_core.wire import requests, snapshots
+from registry_core.wire.prefixes import OWN_API
 
 
 @attrs.frozen
@@ -189,6 +192,8 @@ def route_of(change: Change[Any]) -> Route:
     Raises:
         UnsupportedBackendError: There is none.
     """
+    if isinstance(change, RestoreModel):
+        return _route_that_restores(change)
     if change.requires:
         body = compare_and_set.body_of(change)
         if body is None:
@@ -198,6 +203,19 @@ def route_of(change: Change[Any]) -> Route:
     if route is None:
         refuse(f"make the change {type(change).__name__}")
     return route
+
+
+def _route_that_restores(change: RestoreModel) -> Route:
+    """A route of our own server; MLflow's has no way to say a number, a time or a history."""
+    if change.requires or change.also:
+        refuse("restore a model only where something holds, or with further events")
+    body = snapshots.PutModelSnapshot(
+        name=change.model,
+        snapshot=snapshot_format.dumps(change.snapshot.with_id(change.model_id)),
+        replaces=change.replaces,
+    )
+    path = f"{OWN_API}/models/{quote(change.model, safe='')}/snapshot"
+    return Route("PUT", path, lambda _: body, lambda _, __: registered_model(change.document))
 
 
 def _own_route(change: Change[Any], body: compare_and_set.Body) -> Route:

@@ -11,12 +11,12 @@ from urllib.parse import quote
 
 import attrs
 
-from registry_core import wire
+from registry_core import snapshot_format, snapshot_reading, wire
 from registry_core.authors import Author
 from registry_core.changes import Change
 from registry_core.errors import InvalidArgumentError, NotFoundError, StoreCorruptedError
 from registry_core.history import EVENTS_MAX_RESULTS, Event, EventQuery, place_of
-from registry_core.models import ModelVersion, RegisteredModel
+from registry_core.models import ModelFields, ModelVersion, RegisteredModel
 from registry_core.search import (
     AttributeRef,
     Comparison,
@@ -30,6 +30,7 @@ from registry_core.search import (
     render_order_by,
     split_prompts,
 )
+from registry_core.snapshots import ModelSnapshot
 from registry_core.store import Clock, system_clock
 from registry_core.stores.rest.address import parse_address
 from registry_core.stores.rest.answers import aliased, complete, model_of, version_of
@@ -43,6 +44,7 @@ from registry_core.stores.rest.webhooks import RestWebhooks, next_page, wire_lis
 from registry_core.wire import requests
 from registry_core.wire.history import decode_event
 from registry_core.wire.prefixes import OWN_API
+from registry_core.wire.snapshots import VERSIONS_MAX_RESULTS
 
 SMALLER_PAGE = 10
 """How many times smaller the page is that is asked for when one was too much for an answer."""
@@ -121,6 +123,22 @@ class RestStore(RestWebhooks):
             if len(found) < most or len(events) >= query.max_results:
                 return events
             query = attrs.evolve(query, after=place_of(found[-1]))
+
+    def snapshot(self, name: str) -> ModelSnapshot:
+        """See `snapshot_reading.take`. Of our server, with all that a store keeps."""
+        return snapshot_reading.read(self, name, self._parts)
+
+    def _parts(self, name: str) -> tuple[ModelFields, list[ModelVersion]]:
+        path = f"{OWN_API}/models/{quote(name, safe='')}/snapshot"
+        found: list[ModelVersion] = []
+        after = 0
+        while True:
+            asked = {"after_version": after, "max_results": VERSIONS_MAX_RESULTS}
+            model, versions = self._http.read(path, asked, _piece, name=name)
+            found += versions
+            if len(versions) < VERSIONS_MAX_RESULTS:
+                return model, found
+            after = versions[-1].version
 
     def get_registered_model(self, name: str) -> RegisteredModel:
         """See `Store`."""
@@ -271,6 +289,13 @@ def _event_fields(query: EventQuery) -> dict[str, Any]:
 
 def _events(answer: wire.Json) -> list[Event]:
     return [decode_event(item) for item in wire_list(answer, "events")]
+
+
+def _piece(answer: wire.Json) -> tuple[ModelFields, list[ModelVersion]]:
+    try:
+        return snapshot_format.decode_parts(answer.get("model"), answer.get("versions"))
+    except InvalidArgumentError as error:
+        raise StoreCorruptedError(str(error)) from error
 
 
 def _artifact_uri(answer: wire.Json) -> str | None:

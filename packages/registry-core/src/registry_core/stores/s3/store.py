@@ -120,7 +120,7 @@ class S3Store:
         return self._complete(change.result(self._models.commit(change, by)))
 
     def _refuse_known_id(self, change: RestoreModel) -> None:
-        """Refuse a snapshot whose id another model has, by a listing: a LIST per thousand."""
+        """Refuse a snapshot whose id another model has: one LIST per thousand models."""
         if change.snapshot.document.model_id:
             for model in self._index.all().models:
                 if model.model_id == change.model_id and model.document.name != change.model:

@@ -1,0 +1,259 @@
+"""Snapshots as JSON: what a backup, an export and our own routes carry.
+
+- One object for a model: its fields, then `versions`, then `events`, named as in the documents of a
+  bucket. `format_version` is the lowest that a reader has to know; a higher one is refused, and so
+  is a field that this release does not know, rather than drop what a newer one wrote.
+- What has its default is left out; `last_updated_timestamp` of a version too, while it is the
+  creation's. A version has neither its name nor its aliases, an event not the model's id: all of
+  them are the model's.
+- The order of everything is fixed, so that equal snapshots are equal bytes.
+- Types are checked and nothing is coerced. What is legal, `snapshots.check` says.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias, TypeVar
+
+import attrs
+
+from registry_core import documents
+from registry_core.authors import Origin
+from registry_core.documents import ModelDocument
+from registry_core.errors import InvalidArgumentError
+from registry_core.fields import Field, fields_of
+from registry_core.history import Action, Event
+from registry_core.models import ModelFields, ModelVersion
+from registry_core.snapshots import ModelSnapshot
+
+Json: TypeAlias = dict[str, Any]
+
+T = TypeVar("T")
+
+FORMAT_VERSION = 1
+"""What this release writes, and the highest that it reads."""
+
+KIND = "model_snapshot"
+"""What the object of a model calls itself."""
+
+_MODEL = fields_of(ModelFields)
+_VERSION = tuple(
+    field for field in fields_of(ModelVersion) if field.name not in ("name", "aliases")
+)
+_UPDATED = "last_updated_timestamp"
+
+
+# Writing
+
+
+def encode(snapshot: ModelSnapshot) -> Json:
+    """Return a snapshot as a JSON object."""
+    return {
+        **encode_model(snapshot.document),
+        "versions": encode_versions(snapshot.versions.values()),
+        "events": [_encode_event(event) for event in snapshot.events],
+    }
+
+
+def dumps(snapshot: ModelSnapshot) -> str:
+    """Return a snapshot as one line of JSON, without its end; equal snapshots are equal lines."""
+    return _line(encode(snapshot))
+
+
+_line = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def encode_model(document: ModelDocument) -> Json:
+    """Return a model without its versions as a JSON object."""
+    fields = {"format_version": FORMAT_VERSION, "kind": KIND, "name": document.name}
+    if document.model_id:
+        fields["model_id"] = document.model_id
+    return fields | encode_fields(document) | {"next_version": document.next_version}
+
+
+def encode_fields(model: ModelFields) -> Json:
+    """Return the fields that a model has of its own as a JSON object."""
+    return {field.name: _plain(field, model) for field in _MODEL if _is_given(field, model)}
+
+
+def encode_versions(versions: Iterable[ModelVersion]) -> list[Json]:
+    """Return versions as JSON objects."""
+    return [_encode_version(version) for version in versions]
+
+
+def _encode_version(version: ModelVersion) -> Json:
+    fields = {field.name: _plain(field, version) for field in _VERSION if _is_given(field, version)}
+    if version.last_updated_timestamp == version.creation_timestamp:
+        del fields[_UPDATED]
+    return fields
+
+
+def _is_given(field: Field, entity: object) -> bool:
+    value = getattr(entity, field.name)
+    if isinstance(value, Mapping):
+        return bool(value)
+    return value is not None if field.is_optional else bool(value != field.default)
+
+
+def _plain(field: Field, entity: object) -> Any:
+    value = getattr(entity, field.name)
+    if isinstance(value, Mapping):
+        return dict(value)
+    return value.value if isinstance(value, enum.Enum) else value
+
+
+def _encode_event(event: Event) -> Json:
+    given = (
+        (attribute.name, attribute.default, getattr(event, attribute.name))
+        for attribute in attrs.fields(Event)
+        if attribute.name != "model_id"
+    )
+    return {
+        name: value.value if isinstance(value, enum.Enum) else value
+        for name, default, value in given
+        if value != default or default is attrs.NOTHING
+    }
+
+
+# Reading
+
+
+def loads(line: str | bytes) -> ModelSnapshot:
+    """Return the snapshot in a line of JSON.
+
+    Raises:
+        InvalidArgumentError: It is none.
+    """
+    try:
+        return decode(json.loads(line))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, InvalidArgumentError):
+            raise
+        raise InvalidArgumentError(f"This is no snapshot of a model: {error}") from error
+
+
+def decode(fields: object) -> ModelSnapshot:
+    """Return the snapshot in a JSON object.
+
+    Raises:
+        InvalidArgumentError: It is none, or one of a newer release.
+    """
+    match fields:
+        case {"format_version": int(version)} if version > FORMAT_VERSION:
+            raise InvalidArgumentError(
+                f"The snapshot has format_version {version}, and this release reads up to "
+                f"{FORMAT_VERSION}; use a newer release"
+            )
+        case {"format_version": int(), "kind": "model_snapshot"}:
+            return _read(lambda: _snapshot(_object(fields)))
+    raise InvalidArgumentError(f"This is no snapshot of a model: its kind is not '{KIND}'")
+
+
+def _read(read: Callable[[], T]) -> T:
+    try:
+        return read()
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, InvalidArgumentError):
+            raise
+        what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
+        raise InvalidArgumentError(f"The snapshot cannot be read: {what}") from error
+
+
+def _snapshot(fields: Json) -> ModelSnapshot:
+    del fields["format_version"], fields["kind"]
+    events = _list(fields.pop("events", []))
+    versions = _list(fields.pop("versions", []))
+    model_id = _text(fields.pop("model_id", ""))
+    next_version = _integer(fields.pop("next_version"))
+    document = ModelDocument(
+        model_id=model_id, next_version=next_version, **_values(fields, _MODEL)
+    )
+    built = documents.build(document, (_decode_version(each, document) for each in versions))
+    if len(built.versions) < len(versions):
+        raise ValueError("two of its versions have one number")
+    decoded = tuple(_decode_event(each, model_id) for each in events)
+    return ModelSnapshot(document=built, events=decoded)
+
+
+def decode_parts(fields: object, versions: object) -> tuple[ModelFields, list[ModelVersion]]:
+    """Return the fields of a model in a JSON object, and its versions in an array.
+
+    Raises:
+        InvalidArgumentError: They are none.
+    """
+
+    def parts() -> tuple[ModelFields, list[ModelVersion]]:
+        model = ModelFields(**_values(_object(fields), _MODEL))
+        return model, [_decode_version(each, model) for each in _list(versions)]
+
+    return _read(parts)
+
+
+def _decode_version(fields: object, document: ModelFields) -> ModelVersion:
+    known = _object(fields)
+    known.setdefault(_UPDATED, known.get("creation_timestamp"))
+    return ModelVersion(name=document.name, **_values(known, _VERSION))
+
+
+def _decode_event(fields: object, model_id: str) -> Event:
+    known = _object(fields)
+    for name in ("sequence", "time"):
+        _integer(known[name])
+    for name in ("name", "actor"):
+        _text(known[name])
+    for name in ("reason", "key"):
+        known[name] = None if known.get(name) is None else _text(known[name])
+    if known.get("version") is not None:
+        _integer(known["version"])
+    known["action"] = Action(known["action"])
+    known["origin"] = Origin(known.get("origin", Origin.LIBRARY))
+    if type(known.get("is_authenticated", False)) is not bool:
+        raise TypeError("is_authenticated is no boolean")
+    return Event(model_id=model_id, **known)
+
+
+def _values(fields: Json, expected: Iterable[Field]) -> Json:
+    values: Json = {}
+    for field in expected:
+        if field.name in fields:
+            values[field.name] = _value(field, fields.pop(field.name))
+    if fields:
+        raise ValueError(f"it has a field that this release does not know: {min(fields)!r}")
+    return values
+
+
+def _value(field: Field, value: object) -> Any:
+    if field.type is int:
+        return _integer(value)
+    if field.type is str:
+        return _text(value)
+    if field.is_word:
+        return field.type(value)
+    check = _integer if field.type == Mapping[str, int] else _text
+    return {key: check(each) for key, each in sorted(_object(value).items())}
+
+
+def _text(value: object) -> str:
+    if type(value) is not str:
+        raise TypeError(f"{json.dumps(value)[:100]} is no text")
+    return value
+
+
+def _integer(value: object) -> int:
+    if type(value) is not int:
+        raise TypeError(f"{json.dumps(value)[:100]} is no whole number")
+    return value
+
+
+def _object(value: object) -> Json:
+    if type(value) is not dict:
+        raise TypeError(f"{json.dumps(value)[:100]} is no object")
+    return dict(value)
+
+
+def _list(value: object) -> list[Any]:
+    if type(value) is not list:
+        raise TypeError(f"{json.dumps(value)[:100]} is no list")
+    return value
