@@ -52,7 +52,7 @@ def _alias(change: SetAlias | DeleteAlias, wanted: AliasIs) -> Body | None:
     if (wanted.name, wanted.alias) != (change.name, change.alias):
         return None
     given: dict[str, Any] = {"name": change.name, "alias": change.alias, **_expected(wanted)}
-    path = f"{_model(change.name)}/aliases/{quote(change.alias, safe='')}"
+    path = f"{path_of(change.name)}/aliases/{quote(change.alias, safe='')}"
     if isinstance(change, DeleteAlias):
         return Body("DELETE", path, wire.RemoveAlias(**given))
     return Body("PUT", path, wire.PutAlias(version=str(change.version), **given))
@@ -62,7 +62,7 @@ def _model_tag(change: SetModelTag | DeleteModelTag, wanted: TagIs) -> Body | No
     if (wanted.name, wanted.version, wanted.key) != (change.name, None, change.key):
         return None
     given: dict[str, Any] = {"name": change.name, "key": change.key, **_expected(wanted)}
-    path = f"{_model(change.name)}/tags"
+    path = f"{path_of(change.name)}/tags"
     if isinstance(change, DeleteModelTag):
         return Body("DELETE", path, wire.RemoveModelTag(**given))
     return Body("PUT", path, wire.PutModelTag(value=change.value, **given))
@@ -77,7 +77,7 @@ def _version_tag(change: SetVersionTag | DeleteVersionTag, wanted: TagIs) -> Bod
         "key": change.key,
         **_expected(wanted),
     }
-    path = f"{_model(change.name)}/versions/{change.version}/tags"
+    path = f"{path_of(change.name)}/versions/{change.version}/tags"
     if isinstance(change, DeleteVersionTag):
         return Body("DELETE", path, wire.RemoveVersionTag(**given))
     return Body("PUT", path, wire.PutVersionTag(value=change.value, **given))
@@ -93,7 +93,7 @@ def _stage(change: TransitionVersion, wanted: StageIs) -> Body | None:
         archive_existing_versions=change.archive_existing_versions,
         if_current=wanted.stage,
     )
-    return Body("PUT", f"{_model(change.name)}/versions/{change.version}/stage", request)
+    return Body("PUT", f"{path_of(change.name)}/versions/{change.version}/stage", request)
 
 
 def _expected(wanted: Requirement) -> dict[str, Any]:
@@ -101,5 +101,5 @@ def _expected(wanted: Requirement) -> dict[str, Any]:
     return {"if_current": value, "if_absent": value is None}
 
 
-def _model(name: str) -> str:
+def path_of(name: str) -> str:
     return f"{OWN_API}/models/{quote(name, safe='')}"

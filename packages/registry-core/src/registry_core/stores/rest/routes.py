@@ -33,7 +33,6 @@ from registry_core.models import ModelVersion, Status
 from registry_core.stores.rest import compare_and_set
 from registry_core.stores.rest.answers import model_of, version_of
 from registry_core.wire import requests, snapshots
-from registry_core.wire.prefixes import OWN_API
 
 
 @attrs.frozen
@@ -214,7 +213,7 @@ def _route_that_restores(change: RestoreModel) -> Route:
         snapshot=snapshot_format.dumps(change.snapshot.with_id(change.model_id)),
         replaces=change.replaces,
     )
-    path = f"{OWN_API}/models/{quote(change.model, safe='')}/snapshot"
+    path = f"{compare_and_set.path_of(change.model)}/snapshot"
     return Route("PUT", path, lambda _: body, lambda _, __: registered_model(change.document))
 
 
