@@ -91,6 +91,9 @@ class Pair:
             outcome(lambda store=store: walk(store, query))
             for store in (self.reference, self.store)
         )
+        if isinstance(found, list):
+            # One database serves many examples, and keeps the events of deleted models.
+            found = [each for each in found if each.model_id in self.reference._content.events]
         assert found == expected
 
     def verify(self, name: str) -> None:

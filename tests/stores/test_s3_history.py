@@ -189,7 +189,7 @@ def test_a_deleted_model_keeps_its_events(store: S3Store, keys: Keys) -> None:
     assert sequences(store.events(EventQuery(name="m"))) == [1]
     kept, last = beside(keys)
     assert kept == chunk
-    assert last == f"events/{gone['model_id']}/deleted.json"
+    assert last == f"events/{gone['model_id']}/deleted-0000000071.json"
     put_away = json.loads(keys.get(last))
     for field in ("name", "model_id", "events", "spilled_events"):
         assert put_away[field] == gone[field]

@@ -14,12 +14,13 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import takewhile
 
 import attrs
 
 from registry_core import histories
-from registry_core.errors import InvalidArgumentError, RegisteredModelNotFoundError
-from registry_core.history import EVENTS_MAX_RESULTS, Action, Event, EventQuery, place_of
+from registry_core.errors import InvalidArgumentError
+from registry_core.history import EVENTS_MAX_RESULTS, Event, EventQuery, place_of
 from registry_core.store import Clock, Store, system_clock
 
 LATE_SECONDS = 900
@@ -126,22 +127,15 @@ class Feed:
 
     def _missing(self, events: dict[int, Event], first: int) -> dict[int, Event]:
         newest = events[max(events)]
-        name = newest.after if newest.action is Action.RENAME_MODEL else newest.name
         query = EventQuery(
-            name=str(name),
+            model_id=newest.model_id,
             newest_first=False,
             after=(0, "", first - 1),
             max_results=EVENTS_MAX_RESULTS,
         )
-        try:
-            listed = [
-                each
-                for each in histories.iterate(self._store, query)
-                if each.model_id == newest.model_id and each.sequence < newest.sequence
-            ]
-        except RegisteredModelNotFoundError:
-            return {}  # It has gone, or has another name, since.
-        return {each.sequence: each for each in listed}
+        listed = histories.iterate(self._store, query)
+        earlier = takewhile(lambda each: each.sequence < newest.sequence, listed)
+        return {each.sequence: each for each in earlier}
 
 
 def _parsed(cursor: str) -> tuple[int, int, dict[str, _Mark]]:

@@ -82,6 +82,7 @@ def _place(parsed: object) -> tuple[int, str, int]:
 def query(
     name: str | None,
     *,
+    model_id: str | None = None,
     alias: str | None = None,
     version: int | str | None = None,
     actions: Iterable[Action | str] | None = None,
@@ -103,6 +104,7 @@ def query(
         )
     return EventQuery(
         name=name,
+        model_id=model_id,
         alias=None if alias is None else validation.alias(alias),
         version=None if version is None else validation.version(version),
         actions=frozenset(map(_action, actions or ())),

@@ -134,12 +134,14 @@ class Event:
 class EventQuery:
     """Which events are wanted, newest first unless it says otherwise.
 
-    With a model they are in the order of their numbers. Without one they are those of all models
-    that exist, in the order of their times; of one moment, by model and number.
+    With a model they are in the order of their numbers. Without one they are those of all models,
+    deleted ones included, in the order of their times; of one moment, by model and number.
     """
 
     name: str | None = None
-    """The registered model; None for all."""
+    """The registered model that has this name now."""
+    model_id: str | None = None
+    """The registered model by its id, in place of its name; also one that was deleted."""
     alias: str | None = None
     version: int | None = None
     actions: frozenset[Action] = frozenset()
@@ -152,6 +154,11 @@ class EventQuery:
     max_results: int = 100
     after: tuple[int, str, int] | None = None
     """The time, model id and number of the event that the page starts after."""
+
+    @property
+    def is_of_one_model(self) -> bool:
+        """Whether the events of one model are wanted, and not those of all."""
+        return self.name is not None or self.model_id is not None
 
     def matches(self, event: Event) -> bool:
         """Whether an event of the model, or of any, is wanted."""
@@ -176,7 +183,7 @@ class EventQuery:
         return self._place(place_of(event))
 
     def _place(self, place: tuple[int, str, int]) -> tuple[Any, ...]:
-        return place if self.name is None else place[2:]
+        return place[2:] if self.is_of_one_model else place
 
     def _is_beyond(self, position: tuple[Any, ...], start: tuple[Any, ...]) -> bool:
         return position < start if self.newest_first else position > start

@@ -80,7 +80,8 @@ class Histories(Protocol):
         """The wanted events, at most `query.max_results` of them.
 
         Raises:
-            RegisteredModelNotFoundError: the query names a model that does not exist.
+            RegisteredModelNotFoundError: the query names a model that does not exist. Of an id
+                that no model has or had there are simply no events.
         """
         ...
 

@@ -10,6 +10,7 @@ from registry_core.calls.base import RegistryBase
 from registry_core.changes import (
     SetAlias,
 )
+from registry_core.errors import InvalidArgumentError
 from registry_core.history import Action, Event
 from registry_core.models import (
     RegisteredModel,
@@ -22,8 +23,9 @@ class HistoryCalls(RegistryBase):
 
     def history(
         self,
-        name: str,
+        name: str | None = None,
         *,
+        model_id: str | None = None,
         alias: str | None = None,
         version: int | str | None = None,
         actions: Iterable[Action | str] | None = None,
@@ -35,6 +37,8 @@ class HistoryCalls(RegistryBase):
 
         Args:
             name: The registered model, by the name that it has now.
+            model_id: The registered model by its id, in place of its name; also one that was
+                deleted.
             alias: Only events about this alias.
             version: Only events about this version.
             actions: Only events of these kinds; see `registry_core.history.Action`.
@@ -44,14 +48,19 @@ class HistoryCalls(RegistryBase):
             newest_first: Whether the newest event comes first.
 
         Raises:
-            RegisteredModelNotFoundError: The model does not exist; raised by the first event.
+            InvalidArgumentError: There is neither a name nor an id, or both.
+            RegisteredModelNotFoundError: The model does not exist; raised by the first event. Of an
+                id that no model has or had there are no events.
 
         Example:
             >>> for event in registry.history("churn", alias="champion"):
             ...     print(event.time, event.actor, event.before, event.after, event.reason)
         """
+        if (name is None) == (model_id is None):
+            raise InvalidArgumentError("A history is that of a name or of a model id, not of both")
         query = histories.query(
             name,
+            model_id=model_id,
             alias=alias,
             version=version,
             actions=actions,
@@ -69,7 +78,7 @@ class HistoryCalls(RegistryBase):
         until: int | datetime | None = None,
         newest_first: bool = True,
     ) -> Iterator[Event]:
-        """Return what was done to all registered models that exist, in the order of time.
+        """Return what was done to all registered models, deleted ones included, by time.
 
         The arguments are those of `history`.
         """

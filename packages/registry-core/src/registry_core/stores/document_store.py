@@ -112,7 +112,9 @@ class MappingStore(ABC):
         if query.name is not None:
             model_id = self._document(query.name).model_id
             return query.page(tuple(content.events.get(model_id, ())))
-        listed = [content.events.get(doc.model_id, ()) for doc in tuple(content.models.values())]
+        if query.model_id is not None:
+            return query.page(tuple(content.events.get(query.model_id, ())))
+        listed = tuple(content.events.values())
         return query.page([event for events in listed for event in tuple(events)])
 
     def get_registered_model(self, name: str) -> RegisteredModel:

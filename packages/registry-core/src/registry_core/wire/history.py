@@ -81,8 +81,9 @@ class GetModelHistory:
 
 @attrs.frozen(kw_only=True)
 class GetActivity:
-    """The events of all registered models that are wanted."""
+    """The events of all registered models that are wanted, or of the one with `model_id`."""
 
+    model_id: str | None = None
     action: tuple[str, ...] = ()
     since: int | None = None
     until: int | None = None

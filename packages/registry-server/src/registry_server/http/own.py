@@ -100,6 +100,7 @@ def _history(context: RequestContext, request: wire.GetModelHistory) -> Page[Eve
 def _activity(context: RequestContext, request: wire.GetActivity) -> Page[Event]:
     query = histories.query(
         None,
+        model_id=request.model_id,
         actions=request.action,
         since=request.since,
         until=request.until,
@@ -164,7 +165,7 @@ OWN_OPERATIONS: tuple[Operation[Any, Any], ...] = (
         request=wire.GetActivity,
         call=_activity,
         answer=EVENTS,
-        summary="Get what was done to all registered models.",
+        summary="Get what was done to all registered models, deleted ones included.",
         work=Work.SEARCHING,
     ),
     Operation(

@@ -102,4 +102,5 @@ def _expected(wanted: Requirement) -> dict[str, Any]:
 
 
 def path_of(name: str) -> str:
+    """Return the path of a model's own routes."""
     return f"{OWN_API}/models/{quote(name, safe='')}"

@@ -275,6 +275,7 @@ _VERSIONS = "model_versions"
 
 def _event_fields(query: EventQuery) -> dict[str, Any]:
     fields = {
+        "model_id": query.model_id,
         "alias": query.alias,
         "version": query.version,
         "action": sorted(query.actions),

@@ -84,7 +84,7 @@ class EventChecks:
             if owner is not None and owner not in self._known:
                 owned.setdefault(owner, []).append(item.key)
         for model_id, keys in owned.items():
-            if self._layout.deleted_events(model_id) in keys or self._was_deleted(model_id):
+            if any(map(self._layout.parse_deleted_events, keys)) or self._was_deleted(model_id):
                 continue
             for key in keys:
                 yield EventProblem("orphaned-events", key, "the document of their model is gone")

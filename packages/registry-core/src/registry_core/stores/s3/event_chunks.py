@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 from functools import partial
 
 import attrs
@@ -18,7 +19,7 @@ from registry_core.stores.s3.event_format import (
 from registry_core.stores.s3.event_log import CHUNK_EVENTS, EventLines, EventLog, Span
 from registry_core.stores.s3.layout import Layout
 from registry_core.stores.s3.objects import Listed, MissingObjectError, Objects
-from registry_core.stores.s3.record import Tombstone
+from registry_core.stores.s3.record import Deleted, Tombstone
 from registry_core.thread_pool import ThreadPool
 
 CACHED_CHUNKS = 512
@@ -61,7 +62,7 @@ class EventChunks:
         if gone.model_id is None or not gone.log.lines:
             return
         body = encode_deleted(gone.name, gone.model_id, gone.log)
-        key = self._layout.deleted_events(gone.model_id)
+        key = self._layout.deleted_events(gone.model_id, gone.log.last)
         self._objects.put_always(key, body, content_type=CONTENT_TYPE)
 
     def listed(self, model_id: str, first: int, end: int, *, limit: int) -> list[ChunkKey]:
@@ -107,18 +108,44 @@ class EventChunks:
         return events
 
     def read_deleted(self, model_id: str) -> EventLog:
-        """The last events of a deleted model. One GET.
+        """The last events of a deleted model. One LIST and one GET.
 
         Raises:
             StoreCorruptedError: They are missing or damaged.
         """
-        key = self._layout.deleted_events(model_id)
+        key = self._deleted_key(model_id) or self._layout.deleted_from(model_id)
         return decode_deleted(key, self._body(key))
 
     def has_deleted(self, model_id: str) -> bool:
         """Whether the last events of a deleted model are beside the documents. One LIST."""
-        key = self._layout.deleted_events(model_id)
-        return any(each.key == key for each in self._objects.list_page(key).objects)
+        return self._deleted_key(model_id) is not None
+
+    def deleted(self) -> Iterator[Deleted]:
+        """Yield the deleted models whose last events are beside the documents.
+
+        One LIST per thousand objects with events, and one GET per deleted model. A model may have
+        been restored since. What cannot be read is left out.
+        """
+        newest: dict[str, str] = {}
+        for page in self._objects.pages(self._layout.events):
+            for each in page.objects:
+                model_id = self._layout.parse_deleted_events(each.key)
+                if model_id is not None:
+                    newest[model_id] = max(each.key, newest.get(model_id, ""))
+        bodies = self._pool.map(self._deleted_log, newest.values())
+        for model_id, log in zip(newest, bodies, strict=True):
+            if log is not None:
+                yield Deleted(model_id=model_id, log=log)
+
+    def _deleted_log(self, key: str) -> EventLog | None:
+        try:
+            return decode_deleted(key, self._body(key))
+        except StoreCorruptedError:
+            return None
+
+    def _deleted_key(self, model_id: str) -> str | None:
+        listed = self._objects.list_page(self._layout.deleted_from(model_id)).objects
+        return max((each.key for each in listed), default=None)
 
     def _write(self, model_id: str, chunk: EventLines) -> None:
         key = self._layout.chunk(model_id, chunk.first, chunk.span.earliest, chunk.span.latest)

@@ -109,7 +109,7 @@ class EventPages:
             try:
                 return self._values.load_events(found)
             except UnreadableTextsError as error:
-                if query.name is not None:
+                if query.is_of_one_model:
                     raise _of_events(found, error) from error
                 for reference, why in error.reasons.items():
                     self._damage.note(reference, reference, why)
@@ -167,8 +167,8 @@ class EventPages:
 
     def _events(self, piece: _Piece, opened: EventLines, query: EventQuery) -> Iterator[Event]:
         """The wanted events of a piece; of one model no more than fill the page."""
-        backwards = query.name is not None and query.newest_first
-        left = len(opened.lines) if query.name is None else query.max_results
+        backwards = query.is_of_one_model and query.newest_first
+        left = len(opened.lines) if not query.is_of_one_model else query.max_results
         for line in reversed(opened.lines) if backwards else opened.lines:
             try:
                 event = event_of(line, piece.model_id)
@@ -182,7 +182,7 @@ class EventPages:
                 return
 
     def _left_out(self, key: str, why: str, query: EventQuery) -> None:
-        if query.name is not None:
+        if query.is_of_one_model:
             raise StoreCorruptedError(why)
         self._damage.note(key, why, why)
 
@@ -200,7 +200,7 @@ def _pieces(model: HasLog, query: EventQuery) -> Iterator[_Piece]:
     if log.spilled is None:
         return
     first, end = 1, log.first
-    if query.name is not None and query.after is not None:
+    if query.is_of_one_model and query.after is not None:
         sequence = query.after[2]
         if query.newest_first:
             end = min(end, chunk_start(max(1, sequence - 1)) + CHUNK_EVENTS)
@@ -220,7 +220,7 @@ def _side_by_side(query: EventQuery, found: Sequence[Event], rounds: int) -> int
 
 def _windows(first: int, end: int, query: EventQuery) -> Iterator[tuple[int, int]]:
     """The numbers to list chunks of at a time, from the side where the page begins."""
-    size = CHUNK_EVENTS * (LIST_PAGE_KEYS if query.name is None else LISTED_CHUNKS)
+    size = CHUNK_EVENTS * (LIST_PAGE_KEYS if not query.is_of_one_model else LISTED_CHUNKS)
     if query.newest_first:
         for stop in range(end, first, -size):
             yield max(first, stop - size), stop
@@ -245,19 +245,19 @@ class _Order:
         if query.after is None:
             return True
         time, _, sequence = query.after
-        if query.name is None:
+        if not query.is_of_one_model:
             return span.earliest <= time if query.newest_first else span.latest >= time
         return piece.first < sequence if query.newest_first else piece.end - 1 > sequence
 
     def nearness(self, piece: _Piece) -> int:
         """How early its first event can be in the order; the least is the nearest."""
-        if self.query.name is None:
+        if not self.query.is_of_one_model:
             return -piece.span.latest if self.query.newest_first else piece.span.earliest
         return -(piece.end - 1) if self.query.newest_first else piece.first
 
     def may_precede(self, nearness: int, event: Event) -> bool:
         """Whether a piece may have an event that belongs before this one."""
-        place = event.time if self.query.name is None else event.sequence
+        place = event.time if not self.query.is_of_one_model else event.sequence
         return nearness <= (-place if self.query.newest_first else place)
 
 

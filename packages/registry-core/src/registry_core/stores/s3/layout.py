@@ -6,8 +6,9 @@
     {prefix}/events/{model id}/{number}-{earliest}-{latest}.json
                                                    events of a model from that number on, and their
                                                    earliest and latest time
-    {prefix}/events/{model id}/deleted.json        the last events of a deleted model whose name is
-                                                   in use again
+    {prefix}/events/{model id}/deleted-{number}.json
+                                                   the last events of a deleted model, up to that
+                                                   number, whose name is in use again
     {prefix}/webhooks/{id}.json                    one webhook
     {prefix}/outbox/{webhook id}/{model id}/{number}-{operation}.json
                                                    an event that the webhook is still to be told of,
@@ -36,6 +37,7 @@ PREFIX_MAX_BYTES = 700
 
 _SUFFIX = ".json"
 _NUMBER_DIGITS = 10
+_DELETED = re.compile(r"([^/]+)/deleted-\d{10,}\.json")
 _CHUNK = re.compile(r"([^/]+)/(\d{10,})-(-?\d+)-(-?\d+)\.json")
 
 
@@ -141,9 +143,16 @@ class Layout:
         """The key of a chunk of events."""
         return f"{self.events_from(model_id, first)}-{earliest}-{latest}{_SUFFIX}"
 
-    def deleted_events(self, model_id: str) -> str:
-        """The key of the last events of a deleted model."""
-        return f"{self.events_of(model_id)}deleted{_SUFFIX}"
+    def deleted_from(self, model_id: str) -> str:
+        """What the keys of the last events of a deleted model begin with."""
+        return f"{self.events_of(model_id)}deleted-"
+
+    def deleted_events(self, model_id: str, last: int) -> str:
+        """The key of the last events of a deleted model; `last` is the number of the deletion.
+
+        A model may be restored and deleted again, so that each deletion has a key of its own.
+        """
+        return f"{self.deleted_from(model_id)}{last:0{_NUMBER_DIGITS}}{_SUFFIX}"
 
     def parse_chunk(self, key: str) -> tuple[str, int, int, int] | None:
         """The model id, first number, earliest and latest time in the key of a chunk, or None."""
@@ -156,7 +165,5 @@ class Layout:
 
     def parse_deleted_events(self, key: str) -> str | None:
         """The model id in the key of the last events of a deleted model, or None."""
-        match key.removeprefix(self.events).split("/"):
-            case [model_id, "deleted.json"]:
-                return model_id
-        return None
+        match = _DELETED.fullmatch(key.removeprefix(self.events))
+        return None if match is None else match[1]

@@ -29,7 +29,7 @@ from registry_core.errors import ContentionError, StoreCorruptedError
 from registry_core.stores.s3.journal import Entry
 from registry_core.stores.s3.objects import Listed, Objects
 from registry_core.stores.s3.prefix import Prefix
-from registry_core.stores.s3.record import Model, Moved, Record, RenameIntent
+from registry_core.stores.s3.record import Deleted, Model, Moved, Record, RenameIntent, Tombstone
 from registry_core.thread_pool import ThreadPool
 
 TORN_ATTEMPTS = 5
@@ -41,6 +41,8 @@ class Listing:
     """What was found."""
 
     models: tuple[Model, ...]
+    deleted: tuple[Deleted, ...] = ()
+    """Models that were deleted, and whose name nobody has used since."""
     damaged: tuple[Entry, ...] = ()
     """What cannot be read, as `Entry.damage` says."""
 
@@ -68,7 +70,7 @@ class Lister:
         listing = self._consistent(lambda _: self._pool.map(self._read, keys))
         models = (model for model in listing.models if model.document.name in requested)
         damaged = (entry for entry in listing.damaged if entry.key in keys)
-        return Listing(tuple(models), tuple(damaged))
+        return Listing(tuple(models), damaged=tuple(damaged))
 
     def _consistent(self, read: Callable[[Mapping[str, Entry]], list[Entry]]) -> Listing:
         twice: frozenset[tuple[str, str | None]] = frozenset()
@@ -186,6 +188,14 @@ def _list_range(
     return [each for each in listed if until is None or each.key <= until]
 
 
+def deleted_at(entry: Entry) -> Deleted | None:
+    """The model that was deleted at a key, if nothing has come there since."""
+    match entry.content:
+        case Tombstone(model_id=str(model_id), renamed_to=None, log=log) if log.lines:
+            return Deleted(model_id=model_id, log=log)
+    return None
+
+
 def _found_twice(entries: Iterable[Entry]) -> frozenset[tuple[str, str | None]]:
     """The keys and ETags under which one model was found more than once.
 
@@ -209,4 +219,5 @@ def _listing(entries: Iterable[Entry]) -> Listing:
         by_key[entry.key] = entry
     models = [entry.content for entry in by_key.values() if isinstance(entry.content, Model)]
     damaged = [entry for entry in by_key.values() if entry.damage is not None]
-    return Listing(tuple(models), tuple(damaged))
+    deleted = [gone for entry in by_key.values() if (gone := deleted_at(entry)) is not None]
+    return Listing(tuple(models), deleted=tuple(deleted), damaged=tuple(damaged))

@@ -88,6 +88,14 @@ class Tombstone:
     """What was done to a model that was deleted, the deletion included."""
 
 
+@attrs.frozen(kw_only=True)
+class Deleted:
+    """What is kept of a model that was deleted: its events, the deletion last."""
+
+    model_id: str
+    log: EventLog
+
+
 Content: TypeAlias = Model | RenameIntent | Tombstone | Webhook
 
 

@@ -56,6 +56,7 @@ from registry_core.stores.s3.objects import Objects, Observer
 from registry_core.stores.s3.outbox import S3Outbox
 from registry_core.stores.s3.prefix import Prefix
 from registry_core.stores.s3.queueing import Queueing
+from registry_core.stores.s3.record import Deleted, Model
 from registry_core.stores.s3.webhooks import Webhooks
 
 VALUE_ATTEMPTS = 4
@@ -129,12 +130,24 @@ class S3Store:
     def events(self, query: EventQuery) -> list[Event]:
         """See `Store`. Of all models, what cannot be read is left out and logged."""
         self._bucket.ready_to_read()
-        if query.name is None:
-            return self._events.page(self._listing(None).models, query)
-        model = self._models.find(query.name)
-        if model is None:
-            raise RegisteredModelNotFoundError(query.name)
-        return self._events.page([model], query)
+        if query.name is not None:
+            model = self._models.find(query.name)
+            if model is None:
+                raise RegisteredModelNotFoundError(query.name)
+            return self._events.page([model], query)
+        listed = self._with_events()
+        if query.model_id is not None:
+            of_id = listed.get(query.model_id)
+            return [] if of_id is None else self._events.page([of_id], query)
+        return self._events.page(listed.values(), query)
+
+    def _with_events(self) -> dict[str, Model | Deleted]:
+        """All models by their ids, and those that were deleted."""
+        # Before the documents: what leaves a document meanwhile is seen twice, and not never.
+        aside = {each.model_id: each for each in self._prefix.chunks.deleted()}
+        listing = self._listing(None)
+        deleted = {each.model_id: each for each in listing.deleted}
+        return {**aside, **deleted, **{each.model_id: each for each in listing.models}}
 
     def get_registered_model(self, name: str) -> RegisteredModel:
         """See `Store`."""

@@ -251,14 +251,15 @@ def page(dialect: Dialect, query: EventQuery) -> Statement:
     event, model = model_events.alias("e"), registered_models.alias("m")
     keys = (
         [event.c.sequence]
-        if query.name is not None
+        if query.is_of_one_model
         else [event.c.time, event.c.model_id, event.c.sequence]
     )
     ordered = [key.desc() if query.newest_first else key for key in keys]
+    selected = select(*(event.c[name] for name in COLUMNS), *around(event))
+    if query.name is not None:
+        selected = selected.join(model, model.c.model_id == event.c.model_id)
     statement = (
-        select(*(event.c[name] for name in COLUMNS), *around(event))
-        .join(model, model.c.model_id == event.c.model_id)
-        .where(*_conditions(query, event, model))
+        selected.where(*_conditions(query, event, model))
         .order_by(*ordered)
         .limit(param("most"))
         .offset(literal_column("0"))
@@ -270,6 +271,7 @@ def shape(query: EventQuery) -> EventQuery:
     """The query with nothing in it that does not change its statement."""
     return EventQuery(
         name=None if query.name is None else "",
+        model_id=None if query.model_id is None else "",
         alias=None if query.alias is None else "",
         version=None if query.version is None else 0,
         actions=query.actions,
@@ -285,6 +287,7 @@ def page_values(query: EventQuery) -> dict[str, Any]:
     time, model_id, sequence = query.after or (0, "", 0)
     return {
         "name": query.name,
+        "model_id": query.model_id,
         "subject": None if query.alias is None else subject(Action.SET_ALIAS, None, query.alias),
         "version": None if query.version is None else stored_version(query.version),
         "since": query.since,
@@ -301,6 +304,8 @@ def _conditions(
 ) -> Iterable[ColumnElement[bool]]:
     if query.name is not None:
         yield model.c.name == param("name")
+    if query.model_id is not None:
+        yield event.c.model_id == param("model_id")
     if query.alias is not None:
         yield event.c.subject == param("subject")
     if query.version is not None:
@@ -321,7 +326,7 @@ def _beyond(query: EventQuery, event: FromClause) -> ColumnElement[bool]:
     place: list[tuple[ColumnElement[Any], ColumnElement[Any]]] = [
         (event.c.sequence, param("after_sequence"))
     ]
-    if query.name is None:
+    if not query.is_of_one_model:
         place = [
             (event.c.time, param("after_time")),
             (event.c.model_id, param("after_model")),
