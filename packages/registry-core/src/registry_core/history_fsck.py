@@ -31,7 +31,7 @@ MOST_FINDINGS = 1_000
 
 
 @attrs.frozen
-class Deleted:
+class DeletedHistory:
     """The history of a model that is there no more."""
 
     name: str
@@ -48,7 +48,9 @@ class _Outcome:
     """Why it was not played back, where it was not."""
 
 
-def check_histories(store: Store, models: Iterable[str], deleted: Iterable[Deleted] = ()) -> Report:
+def check_histories(
+    store: Store, models: Iterable[str], deleted: Iterable[DeletedHistory] = ()
+) -> Report:
     """Play back the histories of these models, and of those that were deleted.
 
     Memory is bounded, whatever there is: events are read page by page, and forgotten.
@@ -111,7 +113,7 @@ def _of_model(store: Store, name: str) -> _Outcome:
         return _Outcome(name, left_out="histories_of_damaged_models")
 
 
-def _of_deleted(deleted: Deleted) -> _Outcome:
+def _of_deleted(deleted: DeletedHistory) -> _Outcome:
     query = EventQuery(name="", newest_first=False, max_results=EVENTS_MAX_RESULTS)
     verifier = Verifier()
     try:

@@ -23,7 +23,7 @@ import attrs
 from registry_core.errors import RegistryError
 from registry_core.fsck import Finding, Report
 from registry_core.history import Event, EventQuery
-from registry_core.history_fsck import Deleted
+from registry_core.history_fsck import DeletedHistory
 from registry_core.models import Webhook
 from registry_core.stores.s3 import invariants
 from registry_core.stores.s3.blobs import references
@@ -63,7 +63,7 @@ class Fsck:
         prefix: Prefix,
         bucket: Capabilities,
         page: Callable[[Iterable[HasLog], EventQuery], list[Event]],
-        histories: Callable[[Iterable[str], Iterable[Deleted]], Report],
+        histories: Callable[[Iterable[str], Iterable[DeletedHistory]], Report],
     ) -> None:
         self._prefix = prefix
         self._bucket = bucket
@@ -96,21 +96,21 @@ class Fsck:
         played_back = self._histories(check.sound_histories(), self._deleted(inventory))
         return Report.of([objects, played_back])
 
-    def _deleted(self, inventory: Inventory) -> Iterator[Deleted]:
+    def _deleted(self, inventory: Inventory) -> Iterator[DeletedHistory]:
         """The histories of deleted models: in their tombstones, or put away."""
         seen = set[str]()
         for document in inventory.models:
             content = None if document.entry is None else document.entry.content
             if isinstance(content, Tombstone) and content.model_id and content.log.lines:
                 seen.add(content.model_id)
-                yield Deleted(
+                yield DeletedHistory(
                     document.item.key,
                     partial(self._page, [DeletedModel(content.model_id, content.log)]),
                 )
         for item in inventory.events:
             model_id = self._layout.parse_deleted_events(item.key)
             if model_id is not None and model_id not in seen:
-                yield Deleted(item.key, partial(self._put_away, model_id))
+                yield DeletedHistory(item.key, partial(self._put_away, model_id))
 
     def _put_away(self, model_id: str, query: EventQuery) -> list[Event]:
         log = self._prefix.chunks.read_deleted(model_id)

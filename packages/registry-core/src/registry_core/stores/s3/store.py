@@ -28,7 +28,7 @@ from registry_core.errors import (
 )
 from registry_core.fsck import GRACE_SECONDS, Report
 from registry_core.history import Event, EventQuery
-from registry_core.history_fsck import Deleted, check_histories
+from registry_core.history_fsck import DeletedHistory, check_histories
 from registry_core.models import (
     ModelVersion,
     NewWebhook,
@@ -212,7 +212,7 @@ class S3Store:
         """See `registry_core.fsck.Fsck`. Reads every document and event, and lists the rest."""
         return self._fsck.run(repair=repair, grace_seconds=grace_seconds)
 
-    def _histories(self, names: Iterable[str], deleted: Iterable[Deleted]) -> Report:
+    def _histories(self, names: Iterable[str], deleted: Iterable[DeletedHistory]) -> Report:
         return check_histories(self, names, deleted)
 
     def observe(self, observer: Observer | None) -> None:

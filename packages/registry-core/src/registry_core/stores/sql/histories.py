@@ -11,7 +11,7 @@ from sqlalchemy.engine import Dialect
 
 from registry_core.errors import StoreCorruptedError
 from registry_core.history import Event, EventQuery
-from registry_core.history_fsck import Deleted
+from registry_core.history_fsck import DeletedHistory
 from registry_core.stores.sql import event_rows, events
 from registry_core.stores.sql.compiling import Statement, compiled, param
 from registry_core.stores.sql.database import Database
@@ -32,10 +32,12 @@ class Histories:
         """Yield the names of all models. A table that cannot be read has none."""
         return self._all(_names(self._dialect))
 
-    def deleted(self) -> Iterator[Deleted]:
+    def deleted(self) -> Iterator[DeletedHistory]:
         """Yield the histories of models that are there no more."""
         for model_id in self._all(_deleted_ids(self._dialect)):
-            yield Deleted(f"model_events(model_id={model_id!r})", partial(self._page, model_id))
+            yield DeletedHistory(
+                f"model_events(model_id={model_id!r})", partial(self._page, model_id)
+            )
 
     def _all(self, statement: Statement) -> Iterator[str]:
         after = ""
