@@ -11,6 +11,7 @@ from registry_cli.errors import ExitCode
 from registry_cli.options import Moment, name_argument, on_store, reason_option, shows_results
 from registry_cli.output import notice
 from registry_cli.session import Session, pass_session
+from registry_core import NotFoundError
 
 _since_option = click.option(
     "--since", type=Moment(), metavar="TIME", help="Only events since then: 2h, 7d, 2026-01-31."
@@ -33,6 +34,12 @@ _oldest_option = click.option("--oldest-first", is_flag=True, help="Begin with t
 
 @click.command()
 @name_argument
+@click.option(
+    "--deleted",
+    is_flag=True,
+    help="The deleted model of that name; the one deleted last, or that of --id.",
+)
+@click.option("--id", "model_id", metavar="MODEL_ID", help="The deleted model with this id.")
 @click.option("--alias", metavar="ALIAS", help="Only events about this alias.")
 @click.option("--version", metavar="VERSION", help="Only events about this version.")
 @_action_option
@@ -53,6 +60,8 @@ def history(
     session: Session,
     name: str,
     *,
+    deleted: bool,
+    model_id: str | None,
     alias: str | None,
     version: str | None,
     actions: tuple[str, ...],
@@ -69,8 +78,11 @@ def history(
     if verify:
         _verify(ctx, session, name)
         return
+    if deleted or model_id is not None:
+        model_id = _deleted_model(session, name, model_id)
     events = session.registry.history(
-        name,
+        None if model_id else name,
+        model_id=model_id,
         alias=alias,
         version=version,
         actions=actions,
@@ -79,6 +91,13 @@ def history(
         newest_first=not oldest_first,
     )
     session.output.events(islice(events, limit))
+
+
+def _deleted_model(session: Session, name: str, model_id: str | None) -> str:
+    for found in session.registry.deleted_registered_models(name):
+        if model_id in (None, found.model_id):
+            return found.model_id
+    raise NotFoundError(f"There is no such deleted registered model '{name}'")
 
 
 def _verify(ctx: click.Context, session: Session, name: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from registry_cli import artifacts as artifact_commands
-from registry_cli import db, events, history, models, output, transfers, versions, webhooks
+from registry_cli import db, events, history, models, output, transfers, trash, versions, webhooks
 from registry_cli import store as store_commands
 from registry_cli.errors import ExitCode, exit_code, message
 from registry_cli.options import artifacts_option, output_option, store_option
@@ -100,6 +100,10 @@ def regctl(
 models.models.add_command(transfers.push)
 models.models.add_command(transfers.pull)
 models.models.add_command(history.rollback)
+models.models.add_command(trash.deleted_models)
+models.models.add_command(trash.restore_model)
+versions.versions.add_command(trash.deleted_versions)
+versions.versions.add_command(trash.restore_version)
 for group in (
     history.history,
     history.activity,

@@ -136,7 +136,8 @@ def as_of(store: Store, name: str, moment: int | datetime) -> ModelDocument:
         begins = "is empty" if first is None else f"begins at {_iso(first.time)}"
         raise InvalidArgumentError(f"The history of model '{name}' {begins}, and not before")
     document = replay(takewhile(lambda event: event.time <= at, chain([first], events)))
-    assert document is not None, "the model exists, so nothing before now has deleted it"
+    if document is None:
+        raise InvalidArgumentError(f"Model '{name}' was deleted at {_iso(at)}, and restored later")
     return document
 
 

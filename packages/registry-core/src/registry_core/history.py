@@ -44,11 +44,13 @@ class Action(enum.StrEnum):
     UPDATE_MODEL = "update_model"
     RENAME_MODEL = "rename_model"
     DELETE_MODEL = "delete_model"
+    RESTORE_MODEL = "restore_model"
     CREATE_VERSION = "create_version"
     UPDATE_VERSION = "update_version"
     FINALIZE_VERSION = "finalize_version"
     TRANSITION_VERSION = "transition_version"
     DELETE_VERSION = "delete_version"
+    RESTORE_VERSION = "restore_version"
     SET_ALIAS = "set_alias"
     DELETE_ALIAS = "delete_alias"
     SET_MODEL_TAG = "set_model_tag"
@@ -196,11 +198,13 @@ _SUBJECTS = {
     Action.UPDATE_MODEL: "description",
     Action.RENAME_MODEL: "name",
     Action.DELETE_MODEL: "model",
+    Action.RESTORE_MODEL: "name",
     Action.CREATE_VERSION: "version:{version}",
     Action.UPDATE_VERSION: "version:{version}/description",
     Action.FINALIZE_VERSION: "version:{version}/status",
     Action.TRANSITION_VERSION: "version:{version}/stage",
     Action.DELETE_VERSION: "version:{version}",
+    Action.RESTORE_VERSION: "version:{version}",
     Action.SET_ALIAS: "alias:{key}",
     Action.DELETE_ALIAS: "alias:{key}",
     Action.SET_MODEL_TAG: "tag:{key}",
@@ -246,9 +250,12 @@ def created_version(new: NewModelVersion) -> Mapping[str, Any]:
 
 
 def version_fields(version: ModelVersion) -> Mapping[str, Any]:
-    """Return what an event says of a model version: all fields that are given but number and times."""  # noqa: E501
+    """Return what an event says of a model version: all fields that are given but number and times.
+
+    An empty text is one that was given.
+    """
     stage, status = version.current_stage, version.status
-    return _given(
+    return _not_absent(
         {
             "source": version.source,
             "storage_location": version.storage_location,
@@ -263,6 +270,11 @@ def version_fields(version: ModelVersion) -> Mapping[str, Any]:
             "tags": dict(version.tags),
         }
     )
+
+
+def version_as_it_is(version: ModelVersion) -> Mapping[str, Any]:
+    """Return what an event says of a version that has been there before: its times, too."""
+    return {**version_fields(version), **_times(version)}
 
 
 def baseline(
@@ -285,7 +297,7 @@ def baseline(
         yield Effect(
             action=Action.CREATE_VERSION,
             version=version.version,
-            after={**version_fields(version), **_times(version)},
+            after=version_as_it_is(version),
         )
     for alias, number in model.aliases.items():
         yield Effect(action=Action.SET_ALIAS, version=number, key=alias, after=number)
@@ -302,7 +314,7 @@ def finalized(
     status: Status, message: str | None, source: str | None, location: str | None
 ) -> Mapping[str, Any]:
     """Return what the event of a version's finalization says."""
-    return _given(
+    return _not_absent(
         {
             "status": status.value,
             "status_message": message,
@@ -310,6 +322,10 @@ def finalized(
             "storage_location": location,
         }
     )
+
+
+def _not_absent(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value not in (None, {})}
 
 
 def _given(fields: dict[str, Any]) -> dict[str, Any]:

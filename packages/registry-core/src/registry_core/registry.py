@@ -7,9 +7,10 @@ from registry_core.calls.history import HistoryCalls
 from registry_core.calls.models import ModelCalls
 from registry_core.calls.parts import PartCalls
 from registry_core.calls.snapshots import SnapshotCalls
+from registry_core.calls.trash import TrashCalls
 
 
-class Registry(ModelCalls, ArtifactCalls, PartCalls, HistoryCalls, SnapshotCalls):
+class Registry(ModelCalls, ArtifactCalls, PartCalls, HistoryCalls, SnapshotCalls, TrashCalls):
     """A model registry on any store.
 
     Every method checks its arguments, so that all stores accept and refuse the same, and raises a

@@ -13,6 +13,7 @@ import attrs
 
 from registry_core import documents
 from registry_core.authors import Origin
+from registry_core.changes.versions import put_back
 from registry_core.documents import FIRST_VERSION, ModelDocument
 from registry_core.errors import RegistryError, StoreCorruptedError
 from registry_core.fields import fields_of
@@ -30,25 +31,40 @@ def replay(events: Iterable[Event]) -> ModelDocument | None:
         StoreCorruptedError: No model can have this history: the first event does not make a model,
             or one is about something that does not exist.
     """
-    document: ModelDocument | None = None
+    player = Player()
     for event in events:
-        document = play(document, event)
-    return document
+        player.play(event)
+    return player.document
 
 
-def play(document: ModelDocument | None, event: Event) -> ModelDocument | None:
-    """Return what a model is after one more event.
+class Player:
+    """Plays the events of one model back, one after the other, oldest first."""
 
-    Raises:
-        StoreCorruptedError: As `replay`.
-    """
-    try:
-        return _PLAY[event.action](document, event)
-    except _IMPOSSIBLE as error:
-        raise StoreCorruptedError(
-            f"Event {event.sequence} of model '{event.name}' ({event.action.value}) does not "
-            f"follow from those before it: {error!r}"
-        ) from error
+    def __init__(self) -> None:
+        self.document: ModelDocument | None = None
+        """What the model is after the events so far; None before the first, and when deleted."""
+        self._deleted: ModelDocument | None = None
+
+    def before(self, event: Event) -> ModelDocument | None:
+        """Return what the next event changes: of a restoring, the model that was deleted."""
+        return self._deleted if event.action is Action.RESTORE_MODEL else self.document
+
+    def play(self, event: Event) -> None:
+        """Make the model what it is after one more event.
+
+        Raises:
+            StoreCorruptedError: As `replay`.
+        """
+        before = self.before(event)
+        if event.action is Action.DELETE_MODEL:
+            self._deleted = before
+        try:
+            self.document = _PLAY[event.action](before, event)
+        except _IMPOSSIBLE as error:
+            raise StoreCorruptedError(
+                f"Event {event.sequence} of model '{event.name}' ({event.action.value}) does not "
+                f"follow from those before it: {error!r}"
+            ) from error
 
 
 _IMPOSSIBLE = (KeyError, TypeError, ValueError, AssertionError, AttributeError, RegistryError)
@@ -152,18 +168,9 @@ def _created(_: ModelDocument | None, event: Event) -> ModelDocument:
 
 
 def _version_created(before: ModelDocument | None, event: Event) -> ModelDocument:
-    document, fields, number = _present(before), _mapping(event), _number(event)
-    texts: dict[str, Any] = {name: fields.get(name) for name in _TEXTS}
-    version = ModelVersion(
-        name=document.name,
-        version=number,
-        current_stage=Stage(fields.get("current_stage", Stage.NONE.value)),
-        source=fields.get("source", ""),
-        status=Status(fields.get("status", Status.READY.value)),
-        tags=dict(sorted(fields.get("tags", {}).items())),
-        **texts,
-        **_times(fields, event),
-    )
+    document, fields = _present(before), _mapping(event)
+    version = _version(document, event)
+    number = version.version
     is_there = "creation_timestamp" in fields
     # In place: nobody else has seen the mapping, and a copy for each of many versions takes long.
     versions = document.versions if isinstance(document.versions, dict) else {**document.versions}
@@ -173,6 +180,22 @@ def _version_created(before: ModelDocument | None, event: Event) -> ModelDocumen
         versions=versions,
         next_version=max(document.next_version, number + 1),
         last_updated_timestamp=document.last_updated_timestamp if is_there else event.time,
+    )
+
+
+def _version(document: ModelDocument, event: Event) -> ModelVersion:
+    """The version that an event creates or restores."""
+    fields, number = _mapping(event), _number(event)
+    texts: dict[str, Any] = {name: fields.get(name) for name in _TEXTS}
+    return ModelVersion(
+        name=document.name,
+        version=number,
+        current_stage=Stage(fields.get("current_stage", Stage.NONE.value)),
+        source=fields.get("source", ""),
+        status=Status(fields.get("status", Status.READY.value)),
+        tags=dict(sorted(fields.get("tags", {}).items())),
+        **texts,
+        **_times(fields, event),
     )
 
 
@@ -186,6 +209,11 @@ _TEXTS = (
     "model_id",
 )
 """The texts of a version that may be absent."""
+
+
+def _restored(deleted: ModelDocument | None, event: Event) -> ModelDocument:
+    document = attrs.evolve(_present(deleted), name=_text(event))
+    return documents.build(document, document.versions.values())
 
 
 def _finalized(before: ModelDocument | None, event: Event) -> ModelDocument:
@@ -257,6 +285,7 @@ _PLAY: Mapping[Action, Callable[[ModelDocument | None, Event], ModelDocument | N
         _present(doc), new_name=_text(event), now=event.time
     ),
     Action.DELETE_MODEL: lambda _, __: None,
+    Action.RESTORE_MODEL: _restored,
     Action.CREATE_VERSION: _version_created,
     Action.UPDATE_VERSION: lambda doc, event: documents.update_version(
         _present(doc), _number(event), description=_optional(event), now=event.time
@@ -265,6 +294,9 @@ _PLAY: Mapping[Action, Callable[[ModelDocument | None, Event], ModelDocument | N
     Action.TRANSITION_VERSION: _transitioned,
     Action.DELETE_VERSION: lambda doc, event: documents.delete_version(
         _present(doc), _number(event), now=event.time
+    ),
+    Action.RESTORE_VERSION: lambda doc, event: put_back(
+        _present(doc), _version(_present(doc), event), now=event.time
     ),
     Action.SET_ALIAS: lambda doc, event: documents.set_alias(
         _present(doc), _key(event), version=_number(event)

@@ -14,7 +14,7 @@ import attrs
 from registry_core.documents import ModelDocument
 from registry_core.errors import StoreCorruptedError
 from registry_core.history import Event
-from registry_core.replay import contradictions, differences, play
+from registry_core.replay import Player, contradictions, differences
 
 MOST_PROBLEMS = 100
 """Problems of one model that are told. An event that is missing may make all later ones wrong."""
@@ -41,7 +41,7 @@ class Verifier:
     """Sees the events of one model, oldest first."""
 
     def __init__(self) -> None:
-        self._document: ModelDocument | None = None
+        self._player = Player()
         self._has_lost_thread = False
         self._events = 0
         self._unchecked = 0
@@ -90,20 +90,20 @@ class Verifier:
             yield f"an event has the number {sequence} and comes after event {self._last}"
 
     def _play(self, event: Event) -> None:
-        found = contradictions(self._document, event)
+        found = contradictions(self._player.before(event), event)
         self._problems.extend(f"event {event.sequence}: {each}" for each in found)
         try:
-            self._document = play(self._document, event)
+            self._player.play(event)
         except StoreCorruptedError as error:
             self._problems.append(str(error))
             self._has_lost_thread = True
 
     def _differences(self, document: ModelDocument | None) -> Iterator[str]:
         if document is None:
-            if self._document is not None:
+            if self._player.document is not None:
                 yield "the history does not end with a deletion, and there is no model"
             return
-        found = [*differences(self._document, document)]
+        found = [*differences(self._player.document, document)]
         yield from found
         if found and not self._problems:
             yield f"event {self._last + 1} may be missing, or the model was changed without one"

@@ -8,7 +8,8 @@ look at changes (a store, a history, a permission, a webhook) looks at their cla
 | --- | --- |
 | `CreateModel`, `UpdateModel`, `RenameModel`, `DeleteModel` | a registered model |
 | `CreateVersion`, `UpdateVersion`, `FinalizeVersion`, `TransitionVersion`, `DeleteVersion` | a model version |
-| `RestoreModel` | a registered model with everything that belongs to it |
+| `RestoreModel`, `RestoreDeletedModel` | a registered model with everything that belongs to it |
+| `RestoreVersion` | a model version that was deleted |
 | `SetAlias`, `DeleteAlias` | an alias |
 | `SetModelTag`, `DeleteModelTag`, `SetVersionTag`, `DeleteVersionTag` | a tag |
 
@@ -25,11 +26,12 @@ from registry_core.changes.parts import (
     SetModelTag,
     SetVersionTag,
 )
-from registry_core.changes.restores import RestoreModel
+from registry_core.changes.restores import RestoreDeletedModel, RestoreModel
 from registry_core.changes.versions import (
     CreateVersion,
     DeleteVersion,
     FinalizeVersion,
+    RestoreVersion,
     TransitionVersion,
     UpdateVersion,
 )
@@ -45,7 +47,9 @@ __all__ = [
     "DeleteVersionTag",
     "FinalizeVersion",
     "RenameModel",
+    "RestoreDeletedModel",
     "RestoreModel",
+    "RestoreVersion",
     "SetAlias",
     "SetModelTag",
     "SetVersionTag",

@@ -1,4 +1,4 @@
-"""The change that writes a whole registered model."""
+"""Changes that write a whole registered model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from registry_core import documents, history, snapshots
 from registry_core.authors import BASELINE_AUTHOR, Author
 from registry_core.changes.base import ModelChange
 from registry_core.documents import ModelDocument
-from registry_core.history import Effect, Event, new_model_id
+from registry_core.errors import ConflictError
+from registry_core.history import Action, Effect, Event, new_model_id
 from registry_core.requirements import Requirement
 from registry_core.snapshots import ModelSnapshot
 
@@ -91,3 +92,33 @@ class RestoreModel(ModelChange):
         document = self.snapshot.document
         listed = document.versions.values()
         return history.baseline(document, listed, next_version=document.next_version)
+
+
+@attrs.frozen(kw_only=True)
+class RestoreDeletedModel(RestoreModel):
+    """Bring a deleted model back: all that its snapshot says, and an event that says so.
+
+    Raises:
+        AlreadyExistsError: The name is taken.
+        ConflictError: The model has been restored already, or its history went on.
+    """
+
+    was_named: str
+    """The name that the model had when it was deleted."""
+    also: tuple[Effect, ...] = attrs.field(init=False)
+
+    @also.default
+    def _also(self) -> tuple[Effect, ...]:
+        restored = Effect(
+            action=Action.RESTORE_MODEL, before=self.was_named, after=self.snapshot.name
+        )
+        return (restored,)
+
+    @property
+    def follows(self) -> int:
+        """The number of the event that the restoring has to follow: that of the deletion."""
+        return self.snapshot.events[-1].sequence
+
+    def overtaken(self) -> ConflictError:
+        """Return the error for a model whose history went on after that event."""
+        return ConflictError(f"Registered model '{self.was_named}' was restored by somebody else")

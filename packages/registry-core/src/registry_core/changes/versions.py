@@ -13,6 +13,7 @@ from registry_core.changes.base import (
     VersionChange,
 )
 from registry_core.documents import ModelDocument
+from registry_core.errors import ConflictError
 from registry_core.history import Action, Effect
 from registry_core.models import (
     ModelVersion,
@@ -84,8 +85,8 @@ class UpdateVersion(VersionChange):
         return Effect(
             action=Action.UPDATE_VERSION,
             version=self.version,
-            before=before.description or None,
-            after=self.description or None,
+            before=before.description,
+            after=self.description,
         )
 
 
@@ -201,6 +202,51 @@ class DeleteVersion(ModelPartChange):
             *aliases,
             Effect(action=Action.DELETE_VERSION, version=self.version, before=fields),
         ]
+
+
+@attrs.frozen(kw_only=True)
+class RestoreVersion(VersionChange):
+    """Bring a deleted version back, with its number and times; the model is updated now.
+
+    Raises:
+        ConflictError: The version exists.
+        RegisteredModelNotFoundError: The model does not exist.
+    """
+
+    restored: ModelVersion = attrs.field(repr=lambda version: str(version.version))
+    """The version as it was, without aliases; its name does not matter."""
+
+    def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
+        """See `Change`."""
+        before = documents.present(document, self.name)
+        return put_back(before, self.restored, now=now)
+
+    def effects(
+        self, before: ModelDocument | None = None, after: ModelDocument | None = None
+    ) -> list[Effect]:
+        """See `Change`. They are known beforehand."""
+        fields = history.version_as_it_is(self.restored)
+        return [Effect(action=Action.RESTORE_VERSION, version=self.version, after=fields)]
+
+
+def put_back(document: ModelDocument, version: ModelVersion, *, now: int) -> ModelDocument:
+    """Return the model with a version that was deleted.
+
+    Raises:
+        ConflictError: there is a version of that number.
+    """
+    if version.version in document.versions:
+        raise version_exists(version)
+    restored = attrs.evolve(version, name=document.name, aliases=())
+    versions = dict(sorted({**document.versions, version.version: restored}.items()))
+    return attrs.evolve(document, versions=versions, last_updated_timestamp=now)
+
+
+def version_exists(version: ModelVersion) -> ConflictError:
+    """Return the error for restoring a version that has been restored."""
+    return ConflictError(
+        f"Model Version (name={version.name}, version={version.version}) exists already"
+    )
 
 
 def _moved(version: ModelVersion, stage: Stage) -> Effect:

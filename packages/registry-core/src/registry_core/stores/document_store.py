@@ -15,7 +15,7 @@ import attrs
 
 from registry_core import documents, history
 from registry_core.authors import BASELINE_AUTHOR, Author
-from registry_core.changes import Change, RestoreModel
+from registry_core.changes import Change, RestoreDeletedModel, RestoreModel
 from registry_core.documents import ModelDocument
 from registry_core.errors import AlreadyExistsError, ConflictError, WebhookNotFoundError
 from registry_core.history import Event, EventQuery
@@ -246,6 +246,10 @@ def refuse_id(change: RestoreModel, other: str) -> ConflictError:
 def _make_room(change: RestoreModel, content: Content, before: ModelDocument | None) -> None:
     """Forget the history that a restored model replaces, if it may be restored."""
     change.make(before, 0)
+    if isinstance(change, RestoreDeletedModel):
+        kept = content.events.get(change.model_id, ())
+        if not kept or kept[-1].sequence != change.follows:
+            raise change.overtaken()
     if change.model_id in content.events:
         for other in content.models.values():
             if other.model_id == change.model_id and other.name != change.model:

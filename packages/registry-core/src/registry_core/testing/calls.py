@@ -16,6 +16,9 @@ from registry_core.changes import (
     DeleteVersionTag,
     FinalizeVersion,
     RenameModel,
+    RestoreDeletedModel,
+    RestoreModel,
+    RestoreVersion,
     SetAlias,
     SetModelTag,
     SetVersionTag,
@@ -35,6 +38,7 @@ from registry_core.models import (
     WebhookChanges,
 )
 from registry_core.search import Page, Query
+from registry_core.snapshots import ModelSnapshot
 from registry_core.store import Store
 
 ResultT = TypeVar("ResultT")
@@ -172,6 +176,20 @@ class Calls:
     def delete_model_version(self, name: str, version: int) -> None:
         """See `DeleteVersion`."""
         self.apply(DeleteVersion(name=name, version=version))
+
+    def restore(self, snapshot: ModelSnapshot) -> RegisteredModel:
+        """See `RestoreModel`."""
+        return self.apply(RestoreModel(snapshot=snapshot))
+
+    def restore_registered_model(
+        self, snapshot: ModelSnapshot, *, was_named: str
+    ) -> RegisteredModel:
+        """See `RestoreDeletedModel`."""
+        return self.apply(RestoreDeletedModel(snapshot=snapshot, was_named=was_named))
+
+    def restore_model_version(self, name: str, version: ModelVersion) -> ModelVersion:
+        """See `RestoreVersion`."""
+        return self.apply(RestoreVersion(name=name, version=version.version, restored=version))
 
     def set_registered_model_alias(self, name: str, alias: str, *, version: int) -> None:
         """See `SetAlias`."""

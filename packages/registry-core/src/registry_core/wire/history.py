@@ -90,3 +90,20 @@ class GetActivity:
     order: str = "newest_first"
     max_results: Annotated[int, AtMost(EVENTS_MAX_RESULTS)] = DEFAULT_PAGE_SIZE
     page_token: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class RestoreDeletedModel:
+    """A deleted registered model to bring back, by default the one deleted last, as `new_name`."""
+
+    name: str
+    model_id: str | None = None
+    new_name: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class RestoreDeletedVersion:
+    """A deleted model version to bring back."""
+
+    name: str
+    version: str

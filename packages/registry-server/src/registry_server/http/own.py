@@ -24,7 +24,11 @@ from registry_server.http.operations import (
     RequestContext,
     Work,
 )
-from registry_server.http.response_shapes import REGISTERED_MODEL, ResponseShape
+from registry_server.http.response_shapes import (
+    MODEL_VERSION,
+    REGISTERED_MODEL,
+    ResponseShape,
+)
 
 SCHEMAS: Json = {
     "Event": {
@@ -167,6 +171,30 @@ OWN_OPERATIONS: tuple[Operation[Any, Any], ...] = (
         answer=EVENTS,
         summary="Get what was done to all registered models, deleted ones included.",
         work=Work.SEARCHING,
+    ),
+    Operation(
+        id="restoreDeletedModel",
+        prefix=OWN_API,
+        method="POST",
+        path="/deleted-models/restore",
+        request=wire.RestoreDeletedModel,
+        call=lambda context, request: context.registry.restore_registered_model(
+            request.name, new_name=request.new_name, model_id=request.model_id
+        ),
+        answer=REGISTERED_MODEL,
+        summary="Bring a deleted registered model back, as it was.",
+    ),
+    Operation(
+        id="restoreDeletedVersion",
+        prefix=OWN_API,
+        method="POST",
+        path="/deleted-versions/restore",
+        request=wire.RestoreDeletedVersion,
+        call=lambda context, request: context.registry.restore_model_version(
+            request.name, request.version
+        ),
+        answer=MODEL_VERSION,
+        summary="Bring a deleted model version back, as it was, without its aliases.",
     ),
     Operation(
         id="getModelSnapshot",

@@ -19,7 +19,9 @@ from registry_core.changes import (
     DeleteVersionTag,
     FinalizeVersion,
     RenameModel,
+    RestoreDeletedModel,
     RestoreModel,
+    RestoreVersion,
     SetAlias,
     SetModelTag,
     SetVersionTag,
@@ -136,6 +138,21 @@ ROUTES: Mapping[type[Change[Any]], Route] = {
         "/model-versions/delete",
         lambda change: requests.DeleteModelVersion(name=change.name, version=str(change.version)),
         _nothing,
+    ),
+    RestoreModel: Route("", "", lambda _: refuse("write a whole model"), _nothing),
+    RestoreDeletedModel: Route(
+        "POST",
+        f"{OWN_API}/deleted-models/restore",
+        lambda change: history.RestoreDeletedModel(
+            name=change.was_named, model_id=change.model_id, new_name=change.model
+        ),
+        lambda _, answer: model_of(answer),
+    ),
+    RestoreVersion: Route(
+        "POST",
+        f"{OWN_API}/deleted-versions/restore",
+        lambda change: history.RestoreDeletedVersion(name=change.name, version=str(change.version)),
+        lambda _, answer: version_of(answer),
     ),
     SetAlias: Route(
         "POST",

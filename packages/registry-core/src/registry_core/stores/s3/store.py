@@ -17,7 +17,7 @@ import attrs
 
 from registry_core import documents, validation
 from registry_core.authors import Author
-from registry_core.changes import Change, RestoreModel
+from registry_core.changes import Change, RestoreDeletedModel, RestoreModel
 from registry_core.documents import ModelDocument
 from registry_core.errors import (
     InvalidArgumentError,
@@ -118,7 +118,14 @@ class S3Store:
         self._bucket.ready_to_write()
         if isinstance(change, RestoreModel):
             self._refuse_known_id(change)
+        if isinstance(change, RestoreDeletedModel):
+            self._refuse_overtaken(change)
         return self._complete(change.result(self._models.commit(change, by)))
+
+    def _refuse_overtaken(self, change: RestoreDeletedModel) -> None:
+        kept = self._with_events().get(change.model_id)
+        if not isinstance(kept, Deleted) or kept.log.last != change.follows:
+            raise change.overtaken()
 
     def _refuse_known_id(self, change: RestoreModel) -> None:
         """Refuse a snapshot whose id another model has: one LIST per thousand models."""

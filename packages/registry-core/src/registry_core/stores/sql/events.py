@@ -352,6 +352,7 @@ def around(event: FromClause) -> Iterable[ColumnElement[Any]]:
                 before.c.model_id == event.c.model_id,
                 before.c.subject == subject_,
                 before.c.sequence < event.c.sequence,
+                *([before.c.after.is_not(None)] if subject_ is not event.c.subject else []),
             )
             .order_by(before.c.sequence.desc())
             .limit(_ONE)

@@ -38,6 +38,11 @@ def restoring(insert_into: Insert) -> dict[str, ClauseElement]:
     names = columns_of(model)
     return {
         "remove_history": delete(event).where(event.c.model_id == param("model_id")),
+        "newest_event": select(event.c.sequence)
+        .where(event.c.model_id == param("model_id"))
+        .order_by(event.c.sequence.desc())
+        .limit(literal_column("1"))
+        .offset(literal_column("0")),
         "replace_model": delete(model)
         .where(model.c.name == param("name"))
         .returning(model.c.model_id),

@@ -211,6 +211,7 @@ class Statements:
     add_event: Statement
     add_events: Statement
     remove_history: Statement
+    newest_event: Statement
     replace_model: Statement
     restore_model: Statement
     restore_versions: Statement

@@ -22,7 +22,9 @@ from registry_core.changes import (
     DeleteVersionTag,
     FinalizeVersion,
     RenameModel,
+    RestoreDeletedModel,
     RestoreModel,
+    RestoreVersion,
     SetAlias,
     SetModelTag,
     SetVersionTag,
@@ -71,5 +73,7 @@ MAKERS: Mapping[type[Change[Any]], Callable[[Any, Any, Author], Any]] = {
     SetVersionTag: PartMaker.set_version_tag,
     DeleteVersionTag: PartMaker.delete_version_tag,
     RestoreModel: RestoreMaker.restore_model,
+    RestoreDeletedModel: RestoreMaker.restore_model,
+    RestoreVersion: RestoreMaker.restore_version,
 }
 """What makes each class of change."""

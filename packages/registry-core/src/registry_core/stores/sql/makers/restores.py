@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import attrs
 from sqlalchemy import Table
 
 from registry_core import documents
 from registry_core.authors import Author
-from registry_core.changes import RestoreModel
+from registry_core.changes import RestoreDeletedModel, RestoreModel, RestoreVersion
+from registry_core.changes.versions import version_exists
 from registry_core.documents import ModelDocument
-from registry_core.errors import ConflictError
+from registry_core.errors import ConflictError, RegisteredModelNotFoundError
 from registry_core.history import Event
 from registry_core.models import ModelVersion, RegisteredModel
 from registry_core.stores.sql import event_rows, restoring, rows
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.driver import Connection
 from registry_core.stores.sql.errors import DuplicateError
-from registry_core.stores.sql.makers.base import Maker
+from registry_core.stores.sql.makers.base import Maker, version_key
 from registry_core.stores.sql.tables import (
     model_events,
     model_version_tags,
@@ -45,11 +47,15 @@ class RestoreMaker(Maker):
             if not connection.run(self._sql.restore_model, values):
                 existing = self._model(connection, change.model)
                 raise documents.taken_by(existing, document)
+            if isinstance(change, RestoreDeletedModel):
+                # Nobody else can restore it from here on: no two models have one id.
+                newest = connection.run(self._sql.newest_event, {"model_id": change.model_id})
+                if newest != [(change.follows,)]:
+                    raise change.overtaken()
             # Of a model of this id that is gone; the events are all in the snapshot.
             connection.run(self._sql.remove_history, {"model_id": document.model_id})
             for statement, listed in self._parts(document, history):
-                for batch in restoring.batches(listed):
-                    connection.run(statement, {"rows": batch})
+                self._insert(connection, statement, listed)
 
         try:
             self._database.transaction(restore, model=change.model)
@@ -59,6 +65,30 @@ class RestoreMaker(Maker):
                 "is the id of another model"
             ) from error
         return documents.registered_model(change.document)
+
+    def restore_version(self, change: RestoreVersion, by: Author) -> ModelVersion:
+        """See `Making`."""
+        now, version = self._clock(), attrs.evolve(change.restored, name=change.name)
+
+        def restore(connection: Connection) -> None:
+            if not connection.run(self._sql.touch_model, {"name": change.name, "now": now}):
+                raise RegisteredModelNotFoundError(change.name)
+            self._check(connection, change.requires)
+            values = version_key(change.name, change.version)
+            if connection.run(self._sql.version_exists, values):
+                raise version_exists(version)
+            self._insert(connection, self._sql.restore_versions, [_version(version)])
+            self._insert(connection, self._sql.restore_version_tags, _version_tags([version]))
+            self._note(connection, change.name, change.effects(), by, now)
+
+        self._database.transaction(restore, model=change.name)
+        return version
+
+    def _insert(
+        self, connection: Connection, statement: Statement, listed: Iterable[tuple[Any, ...]]
+    ) -> None:
+        for batch in restoring.batches(listed):
+            connection.run(statement, {"rows": batch})
 
     def _make_room(self, connection: Connection, change: RestoreModel) -> None:
         if not connection.run(self._sql.lock_model, {"name": change.model}):

@@ -77,7 +77,7 @@ class VersionMaker(Maker):
         now = self._clock()
         values = key_of(change) | {"description": change.description, "now": now}
         effect = Effect(
-            action=Action.UPDATE_VERSION, version=change.version, after=change.description or None
+            action=Action.UPDATE_VERSION, version=change.version, after=change.description
         )
 
         def update(connection: Connection) -> ModelVersion:

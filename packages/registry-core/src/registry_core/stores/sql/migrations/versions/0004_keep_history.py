@@ -173,9 +173,9 @@ def _version(dialect: str) -> str:
     return _GIVEN[dialect].format(
         ", ".join(
             [
-                *(f"'{text}', nullif(v.{text}, '')" for text in texts),
+                *(f"'{text}', v.{text}" for text in texts),
                 *(f"'{word}', nullif(v.{word}, '{value}')" for word, value in usual.items()),
-                *(f"'{text}', nullif(v.{text}, '')" for text in others),
+                *(f"'{text}', v.{text}" for text in others),
                 f"'tags', {_NO_TAGS[dialect].format(tags)}",
                 "'creation_timestamp', v.creation_time",
                 "'last_updated_timestamp', v.last_updated_time",

@@ -1,0 +1,203 @@
+"""What was deleted and can be restored.
+
+Strategy. Nothing is put aside when something is deleted: the events of a model stay under its id
+when it goes, and playing them back up to the deletion gives the model as it was, field for field.
+So a deletion costs what it did, however many versions there are; what is restored pays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from registry_core import documents, histories
+from registry_core.changes import RestoreDeletedModel, RestoreVersion
+from registry_core.errors import ConflictError, NotFoundError
+from registry_core.history import EVENTS_MAX_RESULTS, Action, Event
+from registry_core.replay import replay
+from registry_core.retention import retention
+from registry_core.snapshots import ModelSnapshot
+from registry_core.store import Clock, Store, system_clock
+
+
+@attrs.frozen(kw_only=True)
+class DeletedModel:
+    """A registered model that was deleted, and has not been restored since."""
+
+    name: str
+    """The name that it had."""
+    model_id: str
+    deleted_at: int
+    """Milliseconds since the epoch."""
+    deleted_by: str
+    reason: str | None
+    sequence: int
+    """The number of the event that is its deletion."""
+    kept_until: int
+    """Milliseconds since the epoch: it can be restored before then."""
+
+
+@attrs.frozen(kw_only=True)
+class DeletedVersion:
+    """A version of a registered model that was deleted, and has not been restored since."""
+
+    name: str
+    """The name of its model."""
+    version: int
+    deleted_at: int
+    """Milliseconds since the epoch."""
+    deleted_by: str
+    reason: str | None
+    sequence: int
+    """The number of the event that is its deletion."""
+    fields: Mapping[str, Any]
+    """What the event says of it: its source, its tags, and so on."""
+    kept_until: int
+    """Milliseconds since the epoch: it can be restored before then."""
+
+
+def deleted_models(store: Store, name: str | None = None) -> list[DeletedModel]:
+    """Return the deleted models, or those that had this name last, newest deletion first.
+
+    Raises:
+        InvalidArgumentError: The setting of the retention is illegal.
+        UnsupportedBackendError: The store keeps no history.
+    """
+    kept = retention()
+    about = histories.query(
+        None, actions=_COMING_AND_GOING, max_results=EVENTS_MAX_RESULTS, newest_first=False
+    )
+    newest: dict[str, Event] = {}
+    for event in histories.iterate(store, about):
+        # By their numbers: the times of a model go back when a clock does.
+        if event.model_id not in newest or newest[event.model_id].sequence < event.sequence:
+            newest[event.model_id] = event
+    found = [
+        DeletedModel(
+            name=event.name,
+            model_id=event.model_id,
+            deleted_at=event.time,
+            deleted_by=event.actor,
+            reason=event.reason,
+            sequence=event.sequence,
+            kept_until=event.time + kept,
+        )
+        for event in newest.values()
+        if event.action is Action.DELETE_MODEL and name in (None, event.name)
+    ]
+    return sorted(found, key=lambda each: (-each.deleted_at, each.model_id))
+
+
+_COMING_AND_GOING = (Action.DELETE_MODEL, Action.RESTORE_MODEL)
+
+
+def deleted_model(
+    store: Store, name: str, model_id: str | None = None, *, clock: Clock = system_clock
+) -> DeletedModel:
+    """Return the deleted model of a name: that of the id, or else the one deleted last.
+
+    Raises:
+        NotFoundError: There is none, or it is kept no longer.
+    """
+    for found in deleted_models(store, name):
+        if model_id in (None, found.model_id):
+            _check_kept(f"Registered model '{name}'", found, clock)
+            return found
+    of_id = "" if model_id is None else f" with the id '{model_id}'"
+    raise NotFoundError(f"There is no deleted registered model '{name}'{of_id}")
+
+
+def restoring_model(
+    store: Store,
+    name: str,
+    *,
+    new_name: str | None = None,
+    model_id: str | None = None,
+    clock: Clock = system_clock,
+) -> RestoreDeletedModel:
+    """Return the change that brings a deleted model back.
+
+    Raises:
+        ConflictError: Somebody else has restored it meanwhile.
+        NotFoundError: There is no such deleted model, or it is kept no longer.
+        StoreCorruptedError: Its history cannot be played back.
+    """
+    gone = deleted_model(store, name, model_id, clock=clock)
+    of_id = histories.query(
+        None, model_id=gone.model_id, newest_first=False, max_results=EVENTS_MAX_RESULTS
+    )
+    events = tuple(histories.iterate(store, of_id))
+    if not events or events[-1].sequence != gone.sequence:
+        raise ConflictError(f"Registered model '{name}' was restored by somebody else")
+    before = replay(events[:-1])
+    assert before is not None, "only an existing model is deleted"
+    name = new_name or before.name
+    document = documents.build(attrs.evolve(before, name=name), before.versions.values())
+    return RestoreDeletedModel(
+        snapshot=ModelSnapshot(document=document, events=events), was_named=before.name
+    )
+
+
+def deleted_versions(store: Store, name: str) -> list[DeletedVersion]:
+    """Return the deleted versions of a model, newest deletion first.
+
+    Raises:
+        RegisteredModelNotFoundError: The model does not exist.
+    """
+    kept = retention()
+    about = histories.query(
+        name, actions=_VERSIONS_COMING_AND_GOING, max_results=EVENTS_MAX_RESULTS
+    )
+    return [*_deleted(histories.iterate(store, about), kept)]
+
+
+_VERSIONS_COMING_AND_GOING = (Action.DELETE_VERSION, Action.RESTORE_VERSION)
+
+
+def _deleted(newest_first: Iterable[Event], kept: int) -> Iterator[DeletedVersion]:
+    seen: set[int] = set()
+    for event in newest_first:
+        assert event.version is not None, "the event is about a version"
+        if event.version not in seen and event.action is Action.DELETE_VERSION:
+            yield DeletedVersion(
+                name=event.name,
+                version=event.version,
+                deleted_at=event.time,
+                deleted_by=event.actor,
+                reason=event.reason,
+                sequence=event.sequence,
+                fields=event.before if isinstance(event.before, Mapping) else {},
+                kept_until=event.time + kept,
+            )
+        seen.add(event.version)
+
+
+def restoring_version(
+    store: Store, name: str, version: int, *, clock: Clock = system_clock
+) -> RestoreVersion:
+    """Return the change that brings a deleted version back.
+
+    Raises:
+        NotFoundError: There is no such deleted version, or it is kept no longer.
+        RegisteredModelNotFoundError: The model does not exist.
+        StoreCorruptedError: The history of the model cannot be played back.
+    """
+    found = next((each for each in deleted_versions(store, name) if each.version == version), None)
+    if found is None:
+        raise NotFoundError(f"There is no deleted version {version} of registered model '{name}'")
+    _check_kept(f"Version {version} of registered model '{name}'", found, clock)
+    everything = histories.query(name, newest_first=False, max_results=EVENTS_MAX_RESULTS)
+    events = histories.iterate(store, everything)
+    before = replay(each for each in events if each.sequence < found.sequence)
+    assert before is not None, "the model exists"
+    restored = attrs.evolve(documents.model_version(before, version), aliases=())
+    return RestoreVersion(name=name, version=version, restored=restored)
+
+
+def _check_kept(what: str, found: DeletedModel | DeletedVersion, clock: Clock) -> None:
+    if clock() >= found.kept_until:
+        raise NotFoundError(
+            f"{what} was deleted too long ago to be restored: its files may be gone"
+        )
