@@ -34,7 +34,8 @@ from registry_core.errors import UnsupportedBackendError
 from registry_core.models import ModelVersion, Status
 from registry_core.stores.rest import compare_and_set
 from registry_core.stores.rest.answers import model_of, version_of
-from registry_core.wire import requests, snapshots
+from registry_core.wire import history, requests, snapshots
+from registry_core.wire.prefixes import OWN_API
 
 
 @attrs.frozen
