@@ -31,6 +31,7 @@ from registry_core.changes import (
     UpdateModel,
     UpdateVersion,
 )
+from registry_core.documents import ModelDocument
 from registry_core.errors import (
     InvalidArgumentError,
     RegistryError,
@@ -44,7 +45,7 @@ from registry_core.models import (
     Stage,
     Status,
 )
-from registry_core.replay import differences, replay
+from registry_core.replay import differences, play, replay
 from registry_core.requirements import AliasIs, StageIs, TagIs
 from registry_core.store import Store
 from registry_core.stores import s3, sql
@@ -76,6 +77,7 @@ class Pair:
     def __init__(self, store: Store, clock: ManualClock) -> None:
         self.store, self.clock = store, clock
         self.reference = MemoryStore(clock)
+        self.recorded: dict[tuple[str, int], ModelDocument] = {}
 
     def apply(self, change: Change[Any], by: Author = AUTHORS[0]) -> None:
         """Make the change on both; their outcomes are the same."""
@@ -84,6 +86,10 @@ class Pair:
             for store in (self.reference, self.store)
         )
         assert found == expected
+        content = self.reference._content
+        for document in content.models.values():
+            key = (document.model_id, len(content.events[document.model_id]))
+            self.recorded.setdefault(key, document)
 
     def restore(self) -> None:
         """Bring back what was deleted last, of the reference, under a name that may be taken."""
@@ -118,6 +124,16 @@ class Pair:
             assert [*differences(replayed, document)] == []
             assert replayed is not None
             assert replayed.next_version == document.next_version
+            self.play_to_every_number(events)
+
+    def play_to_every_number(self, events: Sequence[Event]) -> None:
+        """Whatever was there after an event is what the events up to it lead to."""
+        document: ModelDocument | None = None
+        for event in events:
+            document = play(document, event)
+            then = self.recorded.get((event.model_id, event.sequence))
+            if then is not None:  # The last event of a change.
+                assert [*differences(document, then)] == []
 
     def clear(self) -> None:
         """Delete all models, so that one store serves many examples."""
@@ -280,15 +296,30 @@ def queries(draw: st.DrawFn, start: int, end: int) -> EventQuery:
     )
 
 
+CHECKS = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+
+
 @pytest.mark.usefixtures("small_chunks")
 @given(data=st.data())
-@settings(
-    max_examples=25,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@settings(max_examples=25, suppress_health_check=CHECKS)
 def test_generated_changes_leave_the_same_events(pair: Pair, data: st.DataObject) -> None:
     """Renames, deletions, archived stages, sets that change nothing, a clock that is set back."""
+    generated(pair, data)
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("small_chunks")
+@given(data=st.data())
+@settings(max_examples=10_000, suppress_health_check=CHECKS)
+def test_ten_thousand_generated_histories_are_the_same(pair: Pair, data: st.DataObject) -> None:
+    """As above, of each store."""
+    generated(pair, data)
+
+
+def generated(pair: Pair, data: st.DataObject) -> None:
+    """Generate a history, and compare it with the reference in every way."""
     pair.clear()
+    pair.recorded.clear()
     pair.clock.now = START
     start = end = pair.clock()
     for name in NAMES[:2]:

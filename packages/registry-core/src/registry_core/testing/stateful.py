@@ -24,8 +24,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from registry_core import validation
+from registry_core import histories, validation
 from registry_core.errors import RegisteredModelNotFoundError, RegistryError
+from registry_core.history import EVENTS_MAX_RESULTS, Event, EventQuery
 from registry_core.models import (
     UNSET,
     NewWebhook,
@@ -60,8 +61,9 @@ _entity = st.sampled_from(list(Entity))
 class StoreMachine(RuleBasedStateMachine):
     """See the module."""
 
-    def __init__(self, make_store: MakeStore) -> None:
+    def __init__(self, make_store: MakeStore, *, keeps_history: bool = True) -> None:
         super().__init__()
+        self._keeps_history = keeps_history
         self._clock = ManualClock()
         self._reference = Calls(MemoryStore(self._clock))
         self._subject = Calls(make_store(self._clock))
@@ -366,6 +368,8 @@ class StoreMachine(RuleBasedStateMachine):
         self._page(self._standing[self._steps % len(self._standing)])
         for name in self._touched:
             self._compare_reads(name)
+            if self._keeps_history:
+                self._compare_histories(name)
         self._touched.clear()
 
     def _compare_reads(self, name: str) -> None:
@@ -374,6 +378,12 @@ class StoreMachine(RuleBasedStateMachine):
             assert self._compare(lambda store, n=number: store.get_model_version(name, n))
         for alias in self._aliases:
             assert self._compare(lambda store, a=alias: store.get_model_version_by_alias(name, a))
+
+    def _compare_histories(self, name: str) -> None:
+        """The events are the same but for the id of their model, and lead to what there is."""
+        assert self._compare(lambda store: [*map(_told, events_of(store, name))])
+        if _model_if_any(self._reference, name) is not None:
+            assert histories.verify(self._subject.backend, name).problems == ()
 
     def _both(self, call: Callable[[Calls], object], *indices: int) -> None:
         """One step: the call at one moment on both stores, about the models of those indices."""
@@ -417,6 +427,17 @@ def _outcome(call: Callable[[Calls], object], store: Calls) -> Sequence[object]:
         return ("error", type(error).__name__, str(error))
 
 
+def events_of(store: Calls, name: str) -> list[Event]:
+    """Return all events of a model, oldest first."""
+    wanted = EventQuery(name=name, newest_first=False, max_results=EVENTS_MAX_RESULTS)
+    return [*histories.iterate(store.backend, wanted)]
+
+
+def _told(event: Event) -> object:
+    """What an event says, in whichever store: models get their ids by chance."""
+    return plain(attrs.evolve(event, model_id="", is_intact=None))
+
+
 def _model_if_any(store: Calls, name: str) -> RegisteredModel | None:
     try:
         return store.get_registered_model(name)
@@ -424,12 +445,14 @@ def _model_if_any(store: Calls, name: str) -> RegisteredModel | None:
         return None
 
 
-def store_machine(make_store: MakeStore) -> type[RuleBasedStateMachine]:
+def store_machine(
+    make_store: MakeStore, *, keeps_history: bool = True
+) -> type[RuleBasedStateMachine]:
     """The machine for stores of this kind. Hypothesis runs it; its `TestCase` is a test class."""
 
     class Machine(StoreMachine):
         def __init__(self) -> None:
-            super().__init__(make_store)
+            super().__init__(make_store, keeps_history=keeps_history)
 
     return Machine
 
@@ -443,6 +466,9 @@ class StatefulTests:
     steps: ClassVar[int] = 30
     """Steps of a run."""
 
+    keeps_history: ClassVar[bool] = True
+    """Whether the store keeps events; a store that says False is not asked for them."""
+
     @pytest.fixture
     def make_store(self) -> MakeStore:
         """Opens a fresh, empty store that goes by the clock it is given."""
@@ -451,7 +477,7 @@ class StatefulTests:
     def test_store_does_what_the_memory_store_does(self, make_store: MakeStore) -> None:
         """Any steps, any arguments: the same results, errors and contents."""
         run_state_machine_as_test(
-            store_machine(make_store),
+            store_machine(make_store, keeps_history=self.keeps_history),
             settings=settings(
                 max_examples=self.max_examples,
                 stateful_step_count=self.steps,
