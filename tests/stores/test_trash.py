@@ -8,12 +8,15 @@ import attrs
 import pytest
 
 from registry_core import Registry, open_store, retention, trash
+from registry_core.authors import Origin
 from registry_core.errors import (
     ConflictError,
     NotFoundError,
     RegisteredModelNotFoundError,
 )
 from registry_core.history import Action
+from registry_core.stores.memory import MemoryStore
+from services.live_server import LiveServer
 from services.stores import store_url
 
 LARGE = "Grüße\n" * 1_000
@@ -106,14 +109,14 @@ def test_a_model_may_be_deleted_and_restored_again_and_again(registry: Registry)
         registry.delete_registered_model("r")
         registry.restore_registered_model("r")
     registry.delete_registered_model("r")
+    (one,) = registry.deleted_registered_models("r")
     registry.create_registered_model("r", description="two")
     registry.delete_registered_model("r")
 
-    two, one = registry.deleted_registered_models("r")
-    assert registry.restore_registered_model("r").description == "two"
-    assert two.model_id != one.model_id
+    assert len(registry.deleted_registered_models("r")) == 2
     restored = registry.restore_registered_model("r", model_id=one.model_id, new_name="one")
     assert restored.description == "one"
+    assert registry.restore_registered_model("r").description == "two"
     assert [event.sequence for event in registry.history("one")] == [*range(9, 0, -1)]
 
 
@@ -166,3 +169,29 @@ def test_what_was_deleted_long_ago_is_not_restored(
         registry.restore_registered_model("w")
     with pytest.raises(NotFoundError, match="no deleted"):
         registry.restore_registered_model("never")
+
+
+def test_a_server_restores_what_was_deleted_on_it() -> None:
+    behind = Registry(MemoryStore())
+    fill(behind, "m")
+    before = behind.snapshot("m")
+    with LiveServer() as server, Registry(open_store(server.url)) as registry:
+        server.serve(behind.store)
+        registry.delete_model_version("m", 2)
+        assert [each.version for each in registry.deleted_model_versions("m")] == [2, 4]
+        assert registry.restore_model_version("m", 2, reason="a slip").version == 2
+        registry.delete_registered_model("m")
+        with pytest.raises(NotFoundError):
+            registry.restore_registered_model("never")
+        behind.create_registered_model("m")
+        with pytest.raises(ConflictError, match="--as"):
+            registry.restore_registered_model("m")
+        restored = registry.restore_registered_model("m", new_name="n", reason="found out")
+
+    assert restored == behind.get_registered_model("n")
+    after = behind.snapshot("n")
+    assert list(after.versions) == [1, 2, 3]
+    assert after.document.model_id == before.document.model_id
+    assert after.events[-1].reason == "found out"
+    assert after.events[-1].origin is Origin.HTTP
+    assert behind.verify_history("n") == []
