@@ -10,6 +10,7 @@ import pytest
 from registry_core import Registry
 from registry_core.artifacts import ArtifactStore
 from registry_core.backends import open_artifacts
+from registry_core.retention import RETENTION_VARIABLE
 from services.artifacts import KINDS, artifact_url, memory_registry, serving, write_tree
 
 
@@ -46,3 +47,9 @@ def port(registry: Registry) -> Iterator[int]:
     """Where our server answers for the registry."""
     with serving(registry) as port:
         yield port
+
+
+@pytest.fixture(autouse=True)
+def no_trash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is deleted cannot be restored, so that its files are garbage at once."""
+    monkeypatch.setenv(RETENTION_VARIABLE, "0")

@@ -97,11 +97,13 @@ def told(before: bytes | None, after: bytes | None) -> str:
 
 
 @pytest.mark.parametrize("pushed", ["local"], indirect=True)
-def test_gc_only_says_what_it_would_do(pushed: Regctl) -> None:
+def test_gc_only_says_what_it_would_do(pushed: Regctl, monkeypatch: pytest.MonkeyPatch) -> None:
     """Unless it is told to delete; what is alive and what is young stays."""
     command = ("artifacts", "gc", "--grace", "0s")
     assert pushed.json(*command)["folders"] == []
     assert pushed.run("versions", "delete", "churn", "1", "--yes").exit_code == 0
+    assert pushed.json(*command)["folders"] == [], "the version can be restored"
+    monkeypatch.setenv("REGISTRY_TRASH_DAYS", "0")
     for more, removed, left in (
         ((), False, 1),
         (("--dry-run",), False, 1),

@@ -16,9 +16,10 @@ import attrs
 from registry_core.artifacts import FileInfo
 from registry_core.artifacts.versions import leases
 from registry_core.artifacts.versions.context import Context
-from registry_core.artifacts.versions.layout import Needed, is_reserved, needed_paths
+from registry_core.artifacts.versions.layout import Needed, is_reserved, needed_paths, paths_of
 from registry_core.artifacts.versions.leases import FOLDERS, Lease
 from registry_core.artifacts.versions.seals import is_seal, sealed_path
+from registry_core.artifacts.versions.trashed import trashed_uris
 from registry_core.errors import ConflictError
 from registry_core.models import Status
 
@@ -72,13 +73,14 @@ def collect(context: Context, *, grace_seconds: float, dry_run: bool) -> Garbage
 
 
 def _needed(context: Context) -> Needed:
-    """What some version refers to. One that failed needs nothing."""
+    """What some version refers to, or one that can be restored. One that failed needs nothing."""
     alive = (
         version
         for version in context.versions()
         if version.status is not Status.FAILED_REGISTRATION
     )
-    return Needed(needed_paths(context.artifacts.root, alive))
+    paths = needed_paths(context.artifacts.root, alive)
+    return Needed(paths | paths_of(context.artifacts.root, trashed_uris(context)))
 
 
 def _is_kept(needed: Needed, info: FileInfo) -> bool:

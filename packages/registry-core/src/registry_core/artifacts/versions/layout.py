@@ -59,6 +59,11 @@ def needed_paths(root: str, versions: Iterable[ModelVersion]) -> set[str]:
     uris = {
         uri for version in versions for uri in (version.source, version.storage_location) if uri
     }
+    return paths_of(root, uris)
+
+
+def paths_of(root: str, uris: Iterable[str]) -> set[str]:
+    """Return the paths below the root that the URIs are of; the empty one is the root."""
     return {path for uri in uris for path in _paths_of(root, uri)}
 
 
