@@ -208,7 +208,7 @@ def test_files_stay_sealed_while_any_version_has_them(registry: Registry) -> Non
 def test_model_cannot_be_registered_with_names_that_cannot_be_kept(registry: Registry) -> None:
     """Nor what is ours."""
     register(registry)
-    registry.artifacts.write("odd/a#b", [b"1"])
+    registry.artifacts.write("odd/#b", [b"1"])
     registry.artifacts.write("manifest.json/x", [b"1"])
     for source in ("/odd", "/.registry/manifests", "/manifest.json"):
         with pytest.raises(InvalidArgumentError):

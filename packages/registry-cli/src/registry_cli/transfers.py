@@ -73,7 +73,9 @@ def push(
     cannot succeed.
     """
     registry = session.registry
-    _check(session, aliases)
+    for alias in aliases:
+        # What would fail only after the upload.
+        registry_core.validation.new_alias(alias)
     newest = _newest(session, name) if if_changed else None
     with progress(f"Pushing {directory}") as report:
         version = registry.push_model_version(
@@ -126,13 +128,6 @@ def pull(session: Session, target: Target, directory: Path) -> None:
             "bytes": manifest.size,
         }
     )
-
-
-def _check(session: Session, aliases: tuple[str, ...]) -> None:
-    """Refuse what would fail only after the upload."""
-    _ = session.registry.files
-    for alias in aliases:
-        registry_core.validation.new_alias(alias)
 
 
 def _newest(session: Session, name: str) -> int | None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
+from registry_core import validation
 from registry_core.artifacts import Manifest
 from registry_core.artifacts.trees import Progress
-from registry_core.artifacts.versions import DEFAULT_GRACE_SECONDS
+from registry_core.artifacts.versions import DEFAULT_GRACE_SECONDS, Begun, remote
 from registry_core.calls.versions import VersionCalls
 from registry_core.errors import StoreCorruptedError
 from registry_core.fsck import GRACE_SECONDS, Fsck, Report
+from registry_core.models import ModelVersion
 
 
 class ArtifactCalls(VersionCalls):
@@ -32,8 +35,11 @@ class ArtifactCalls(VersionCalls):
             ArtifactMismatchError: something is not what was registered.
             InvalidArgumentError: the files are not kept by this registry.
         """
+        served, target = self._served, Path(destination)
+        if served is not None:
+            return remote.pull(served, name, version, target, progress=progress)
         found = self.get_model_version(name, version)
-        return self.files.pull(found, Path(destination), progress=progress)
+        return self.files.pull(found, target, progress=progress)
 
     def get_model_version_manifest(self, name: str, version: int | str) -> Manifest:
         """What the files of a version were when it was registered.
@@ -42,6 +48,8 @@ class ArtifactCalls(VersionCalls):
             ArtifactMismatchError: the manifest itself is missing or damaged.
             InvalidArgumentError: the files are not kept by this registry.
         """
+        if self._served is not None:
+            return self._served.version_files(*validation.version_key(name, version))[2]
         return self.files.manifest_of(self.get_model_version(name, version))
 
     def verify_model_version(self, name: str, version: int | str) -> Manifest:
@@ -51,7 +59,54 @@ class ArtifactCalls(VersionCalls):
             ArtifactMismatchError: naming each path with the expected and the found digest.
             InvalidArgumentError: the files are not kept by this registry.
         """
+        if self._served is not None:
+            return remote.verify(self._served, name, version)
         return self.files.verify(self.get_model_version(name, version))
+
+    # A push whose files others send
+
+    def begin_push(
+        self,
+        name: str,
+        manifest: Manifest,
+        *,
+        run_id: str | None = None,
+        run_link: str | None = None,
+        description: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        model_id: str | None = None,
+        create: bool = False,
+        if_changed: bool = False,
+    ) -> Begun:
+        """The next version, PENDING_REGISTRATION, and which of its files have still to come.
+
+        What a server does for a client; see `push_model_version`. The files come by
+        `ModelArtifacts.write`, each with its digest. The same call again continues the push.
+        """
+        resolved = self._resolved(
+            name,
+            f"{self.files.root}/{self.files.folder(name, manifest)}",
+            run_id=run_id,
+            run_link=run_link,
+            description=description,
+            tags=tags,
+            model_id=model_id,
+            user_id=None,
+        )
+        return self.files.begin(resolved.draft, manifest, create=create, if_changed=if_changed)
+
+    def finish_push(
+        self, name: str, version: int | str, *, failed_because: str | None = None
+    ) -> ModelVersion:
+        """The version that `begin_push` began, READY; or FAILED_REGISTRATION with a message.
+
+        Raises:
+            ConflictError: Files are missing, or others have ended the push.
+        """
+        found = self.get_model_version(name, version)
+        if failed_because is not None:
+            return self.files.give_up(found, failed_because)
+        return self.files.finish(found)
 
     def fsck(self, *, repair: bool = False, grace_seconds: float | None = None) -> Report:
         """What is wrong with the stored metadata and artifacts; a repair loses nothing.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import attrs
 
 from registry_core.artifacts import ArtifactStore
 from registry_core.artifacts.versions import ModelArtifacts
+from registry_core.artifacts.versions.remote import ServesFiles
 from registry_core.authors import Author, Origin, process_actor
 from registry_core.errors import InvalidArgumentError
 from registry_core.source_resolver import SourceResolver
@@ -97,13 +98,16 @@ class RegistryBase:
         self._observers.append(observer)
 
     def _writer(self, reason: str | None) -> Writer:
+        return Writer(self.store, self._by(reason), tuple(self._observers))
+
+    def _by(self, reason: str | None) -> Author:
         author = self._author
         if author is None:
             # The system is asked for its user's name once.
             author = self._author = Author(actor=process_actor())
         if reason is not None:
             author = attrs.evolve(author, reason=reason)
-        return Writer(self.store, author, tuple(self._observers))
+        return author
 
     @property
     def files(self) -> ModelArtifacts:
@@ -121,6 +125,12 @@ class RegistryBase:
                 "--artifacts"
             )
         return ModelArtifacts(self._writer(reason), self.artifacts)
+
+    @property
+    def _served(self) -> ServesFiles | None:
+        """The store, if it is a server that has the artifact root, and this registry has none."""
+        is_served = self.artifacts is None and isinstance(self.store, ServesFiles)
+        return cast("ServesFiles", self.store) if is_served else None
 
     @property
     def _sources(self) -> SourceResolver:

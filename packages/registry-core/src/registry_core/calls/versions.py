@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from registry_core import sources, uris, validation
 from registry_core.artifacts.trees import Progress
-from registry_core.artifacts.versions import ModelArtifacts, PushOptions
+from registry_core.artifacts.versions import ModelArtifacts, PushOptions, remote
 from registry_core.calls.base import RegistryBase
 from registry_core.calls.queries import ITERATION_PAGE_SIZE, check_max_results, query_of
 from registry_core.changes import (
@@ -152,6 +152,8 @@ class VersionCalls(RegistryBase):
             if_changed=if_changed,
             progress=progress,
         )
+        if self._served is not None:
+            return remote.push(self._served, resolved.draft, path, options, by=self._by(reason))
         return self._files(reason).push(resolved.draft, path, options)
 
     def _resolved(

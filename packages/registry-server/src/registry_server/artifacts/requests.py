@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from http import HTTPStatus
@@ -21,6 +22,8 @@ two such pieces."""
 
 JSON_BODY_MAX_BYTES = 8 * 1024 * 1024
 """Bytes of a JSON body: ten thousand parts with their URLs and ETags fit."""
+
+_SHA256_BYTES = 32
 
 _ROUTES = (b"artifacts", b"presigned", b"mpu/create", b"mpu/complete", b"mpu/abort")
 _METHODS = {"artifacts": b"GET, HEAD, PUT, DELETE", "presigned": b"GET, HEAD"}
@@ -61,6 +64,28 @@ class ArtifactRequest:
         """The length of the body that the client announced; None if it did not."""
         length = self.header("content-length") or ""
         return int(length) if length.isdecimal() else None
+
+    @property
+    def content_sha256(self) -> str | None:
+        """The digest of the body that the client announced, in hex; None if it did not.
+
+        RFC 9530, section 2; digests by other algorithms than SHA-256 say nothing here.
+
+        Raises:
+            InvalidArgumentError: it is none.
+        """
+        for item in (self.header("content-digest") or "").split(","):
+            algorithm, _, value = item.strip().partition("=")
+            if algorithm.lower() != "sha-256":
+                continue
+            try:
+                digest = b64decode(value.strip(":"), validate=True)
+            except ValueError:
+                digest = b""
+            if len(digest) != _SHA256_BYTES or value != f":{value.strip(':')}:":
+                raise InvalidArgumentError("Invalid Content-Digest")
+            return digest.hex()
+        return None
 
     async def json(self) -> Mapping[str, Any]:
         """The JSON object in the body."""

@@ -202,19 +202,25 @@ class ArtifactService:
             )
         file_path(path)
         files, body = self._registry.files, request.body
-        length = request.content_length
+        length, sha256 = request.content_length, request.content_sha256
         if length is None or length > _EARLY_CHECK_BYTES:
-            await self._call(lambda: files.check_open(path))
+            await self._call(lambda: self._check_open(path, sha256))
         first = await body.read(_SHORT_BYTES)
         if body.is_complete:
-            await self._move(lambda: files.write(path, [first]))
+            await self._move(lambda: files.write(path, [first], sha256=sha256))
         else:
             async with self._uploads.place(request.connection):
-                await self._upload(path, first, body)
+                await self._upload(path, first, body, sha256)
         return Response(HTTPStatus.OK, b"", ())
 
-    async def _upload(self, path: str, first: bytes, body: Body) -> None:
-        writer = await self._move(lambda: self._registry.files.writer(path))
+    def _check_open(self, path: str, sha256: str | None) -> None:
+        files = self._registry.files
+        if sha256 is None or not files.awaits(path, sha256):
+            files.check_open(path)
+
+    async def _upload(self, path: str, first: bytes, body: Body, sha256: str | None) -> None:
+        files = self._registry.files
+        writer = await self._move(lambda: files.writer(path, sha256=sha256))
         try:
             piece = first
             while piece:

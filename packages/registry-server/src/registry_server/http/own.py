@@ -17,6 +17,7 @@ from registry_core.wire import Json, snapshots
 from registry_core.wire import history as wire
 from registry_core.wire.prefixes import OWN_API
 from registry_server.http.compare_and_set import COMPARE_AND_SET_OPERATIONS
+from registry_server.http.files import PUSH_OPERATIONS
 from registry_server.http.operations import (
     LONG_BODY_BYTES,
     REGISTRY_OPERATIONS,
@@ -220,5 +221,10 @@ OWN_OPERATIONS: tuple[Operation[Any, Any], ...] = (
     ),
 )
 
-ALL_OPERATIONS = (*REGISTRY_OPERATIONS, *OWN_OPERATIONS, *COMPARE_AND_SET_OPERATIONS)
+ALL_OPERATIONS = (
+    *REGISTRY_OPERATIONS,
+    *OWN_OPERATIONS,
+    *COMPARE_AND_SET_OPERATIONS,
+    *PUSH_OPERATIONS,
+)
 """What every application serves, beside the operations of its other parts."""

@@ -58,6 +58,7 @@ sees the other, and waits or steps back.
 - `push`: pushes, and registering what is there      - `pull`: pull and verify
 - `unsealed`: what no version has may be changed      - `gc`: what no version has is removed
 - `check`: what is wrong, and its repair
+- `uploads`: a push whose files others send          - `remote`: the other end of one
 - `layout`, `seals`, `leases`: where things are, what may not change, who is at work
 """  # noqa: E501 a table
 
@@ -65,10 +66,12 @@ from registry_core.artifacts.versions.context import DIGEST_TAG
 from registry_core.artifacts.versions.facade import ModelArtifacts
 from registry_core.artifacts.versions.gc import DEFAULT_GRACE_SECONDS, Garbage
 from registry_core.artifacts.versions.push import PushOptions
+from registry_core.artifacts.versions.uploads import Begun
 
 __all__ = [
     "DEFAULT_GRACE_SECONDS",
     "DIGEST_TAG",
+    "Begun",
     "Garbage",
     "ModelArtifacts",
     "PushOptions",

@@ -13,7 +13,15 @@ from registry_core.artifacts import (
     PresigningArtifactStore,
 )
 from registry_core.artifacts.trees import Progress
-from registry_core.artifacts.versions import check, gc, layout, pull, push, unsealed
+from registry_core.artifacts.versions import (
+    check,
+    gc,
+    layout,
+    pull,
+    push,
+    unsealed,
+    uploads,
+)
 from registry_core.artifacts.versions.context import Context
 from registry_core.artifacts.versions.gc import DEFAULT_GRACE_SECONDS, Garbage
 from registry_core.fsck import GRACE_SECONDS, Report
@@ -31,6 +39,11 @@ class ModelArtifacts:
         self._context = Context(writer, artifacts, clock)
 
     # Where things are
+
+    @property
+    def root(self) -> str:
+        """The URI of the artifact root."""
+        return self._context.artifacts.root
 
     def folder(self, name: str, manifest: Manifest) -> str:
         """Return the path of the folder that holds these files for a model."""
@@ -78,6 +91,41 @@ class ModelArtifacts:
         """
         return push.push(self._context, draft, source, options)
 
+    def begin(
+        self,
+        draft: NewModelVersion,
+        manifest: Manifest,
+        *,
+        create: bool = False,
+        if_changed: bool = False,
+    ) -> uploads.Begun:
+        """Begin a push whose files others will write, by `write` with their digests.
+
+        The same call again continues it. `create` and `if_changed` are as for `PushOptions`.
+
+        Raises:
+            RegisteredModelNotFoundError: the registered model does not exist.
+            ConflictError: others changed or removed the files meanwhile; safe to repeat.
+        """
+        return uploads.begin(self._context, draft, manifest, create=create, if_changed=if_changed)
+
+    def finish(self, version: ModelVersion) -> ModelVersion:
+        """Seal the files of a version that `begin` reserved, and return it READY.
+
+        Raises:
+            ConflictError: files are missing, or others ended the push.
+            InvalidArgumentError: no push of this version was begun.
+        """
+        return uploads.finish(self._context, version)
+
+    def give_up(self, version: ModelVersion, message: str) -> ModelVersion:
+        """Return a pending version as FAILED_REGISTRATION.
+
+        Raises:
+            ConflictError: it is no longer pending.
+        """
+        return uploads.give_up(self._context, version, message)
+
     def register(
         self, draft: NewModelVersion, *, origin: ModelVersion | None = None
     ) -> ModelVersion:
@@ -118,6 +166,13 @@ class ModelArtifacts:
         """
         return pull.manifest_of(self._context, version)[1]
 
+    def located_manifest(self, version: ModelVersion) -> tuple[str, Manifest]:
+        """Return where below the root the files of a version are, and its manifest.
+
+        Raises as `manifest_of`.
+        """
+        return pull.manifest_of(self._context, version)
+
     def verify(self, version: ModelVersion) -> Manifest:
         """Read every byte of a version, compare it with the manifest, and return that.
 
@@ -137,18 +192,25 @@ class ModelArtifacts:
         """
         unsealed.check_open(self._context, path)
 
-    def write(self, path: str, chunks: Iterable[bytes]) -> FileInfo:
+    def awaits(self, path: str, sha256: str) -> bool:
+        """Return whether a push awaits a file with this digest at the path."""
+        return unsealed.awaits(self._context, path, sha256)
+
+    def write(self, path: str, chunks: Iterable[bytes], *, sha256: str | None = None) -> FileInfo:
         """Write a file of the chunks and return it.
+
+        With its digest it may also be one that a push awaits; see `begin`.
 
         Raises:
             ArtifactImmutableError: a version has the path, also if it was registered meanwhile.
             ConflictError: a collection of garbage removed the file; it may be written again.
+            InvalidArgumentError: the chunks have another digest than `sha256`, if that is given.
         """
-        return unsealed.write(self._context, path, chunks)
+        return unsealed.write(self._context, path, chunks, sha256=sha256)
 
-    def writer(self, path: str) -> FileWriter:
+    def writer(self, path: str, *, sha256: str | None = None) -> FileWriter:
         """As `write`, for bytes that come piece by piece; `commit` raises what `write` does."""
-        return unsealed.writer(self._context, path)
+        return unsealed.writer(self._context, path, sha256=sha256)
 
     def complete_multipart(
         self,

@@ -10,10 +10,11 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import attrs
 
-from registry_core.artifacts import ArtifactStore, FileInfo, Manifest, ManifestFile
+from registry_core.artifacts import ArtifactStore, FileInfo, Manifest, ManifestFile, Reading
 from registry_core.artifacts.trees import Progress, require_posix, sha256_file
 from registry_core.artifacts.versions.context import DIGEST_TAG, Context, subject
 from registry_core.artifacts.versions.layout import contents
@@ -34,6 +35,14 @@ _NO_FILE = "no such file"
 
 _PARTIAL = ".registry-partial-"
 """How the folder in a destination is called where a pull keeps files that are not complete."""
+
+
+class Readable(Protocol):
+    """What has files: an artifact store, or a server that has one."""
+
+    def read(self, path: str, *, start: int = 0, stop: int | None = None) -> Reading:
+        """As of an artifact store."""
+        ...
 
 
 @attrs.frozen
@@ -82,11 +91,18 @@ def pull(
     progress: Progress | None = None,
 ) -> Manifest:
     """See `ModelArtifacts.pull`."""
-    sealed = _sealed(context, version)
+    return pull_sealed(context.artifacts, _sealed(context, version), destination, progress=progress)
+
+
+def pull_sealed(
+    artifacts: Readable, sealed: Sealed, destination: Path, *, progress: Progress | None = None
+) -> Manifest:
+    """As `pull`, from whatever has the files."""
+    version = sealed.version
     _raise_for(version, sealed.problems())
     meter = Meter(sealed.manifest.size, progress)
     with _destination(destination, sealed.manifest) as partial:
-        download = _Download(context.artifacts, sealed.files, destination, partial, meter)
+        download = _Download(artifacts, sealed.files, destination, partial, meter)
         problems = in_parallel(download.fetch, sealed.manifest.files, meter=meter)
     _raise_for(version, [problem for problem in problems if problem])
     return sealed.manifest
@@ -94,14 +110,20 @@ def pull(
 
 def verify(context: Context, version: ModelVersion) -> Manifest:
     """See `ModelArtifacts.verify`."""
-    sealed = _sealed(context, version)
+    return verify_sealed(context.artifacts, _sealed(context, version))
+
+
+def verify_sealed(artifacts: Readable, sealed: Sealed) -> Manifest:
+    """As `verify`, of whatever has the files."""
 
     def check(file: ManifestFile) -> str | None:
-        return _compare(context.artifacts, sealed.files[file.path].path, file)
+        return _compare(artifacts, sealed.files[file.path].path, file)
 
     wrong = sealed.problems()
     sized = filter(sealed.has_size, sealed.present())
-    _raise_for(version, [*wrong, *(problem for problem in in_parallel(check, sized) if problem)])
+    _raise_for(
+        sealed.version, [*wrong, *(problem for problem in in_parallel(check, sized) if problem)]
+    )
     return sealed.manifest
 
 
@@ -144,7 +166,7 @@ def manifest_of(context: Context, version: ModelVersion) -> tuple[str, Manifest]
 
 
 def _compare(
-    artifacts: ArtifactStore,
+    artifacts: Readable,
     path: str,
     file: ManifestFile,
     take: Callable[[bytes], object] = lambda _: None,
@@ -294,7 +316,7 @@ def _has(target: Path, file: ManifestFile) -> bool:
 class _Download:
     """Files on their way to a destination."""
 
-    artifacts: ArtifactStore
+    artifacts: Readable
     files: Mapping[str, FileInfo]
     destination: Path
     partial: Path

@@ -211,12 +211,9 @@ def _is_of(draft: NewModelVersion, version: ModelVersion) -> bool:
 def _ending(context: Context, version: ModelVersion, deliver: Callable[[], object]) -> ModelVersion:
     """The version, READY after its files were delivered, or FAILED and the error raised."""
     try:
-        try:
+        with failing(context, version):
             deliver()
-        except (RegistryError, OSError) as error:
-            _fail(context, version, error)
-            raise
-        return _finish(context, version)
+        return finish(context, version)
     except KeyboardInterrupt as interrupt:
         raise PushInterrupted(version.name, version.version) from interrupt
     except (ContentionError, StoreBusyError) as error:
@@ -224,7 +221,8 @@ def _ending(context: Context, version: ModelVersion, deliver: Callable[[], objec
         raise StoreUnavailableError(f"{subject(version)} was not finished: {error}") from error
 
 
-def _finish(context: Context, version: ModelVersion) -> ModelVersion:
+def finish(context: Context, version: ModelVersion) -> ModelVersion:
+    """Return a version whose files are sealed, READY."""
     stored = context.store.get_model_version(version.name, version.version)
     if stored.creation_timestamp != version.creation_timestamp or stored.source != version.source:
         # The model was deleted, and another one made under its name.
@@ -243,37 +241,53 @@ def _finish(context: Context, version: ModelVersion) -> ModelVersion:
         raise _GivenUpError from None
 
 
-def _fail(context: Context, version: ModelVersion, error: Exception) -> None:
-    with suppress(RegistryError):
-        context.writer.apply(
-            FinalizeVersion(
-                name=version.name,
-                version=version.version,
-                status=Status.FAILED_REGISTRATION,
-                status_message=f"upload failed: {error}"[:_MESSAGE_MAX_LENGTH],
-            )
+@contextmanager
+def failing(context: Context, version: ModelVersion) -> Iterator[None]:
+    """Have an error of the block end the version as FAILED_REGISTRATION, and raise it."""
+    try:
+        yield
+    except (RegistryError, OSError) as error:
+        with suppress(RegistryError):
+            fail(context, version, str(error))
+        raise
+
+
+def fail(context: Context, version: ModelVersion, message: str) -> ModelVersion:
+    """Return a pending version as FAILED_REGISTRATION, with what was wrong."""
+    return context.writer.apply(
+        FinalizeVersion(
+            name=version.name,
+            version=version.version,
+            status=Status.FAILED_REGISTRATION,
+            status_message=f"upload failed: {message}"[:_MESSAGE_MAX_LENGTH],
         )
+    )
 
 
 # The files
 
 
 def _deliver(context: Context, folder: str, tree: Tree, progress: Progress | None) -> None:
-    context.collectors.wait(folder)
-    if (sealed_ancestor := context.seals.sealed_ancestor(folder)) is not None:
-        raise ArtifactImmutableError(sealed_ancestor)
-    context.seals.close(folder, digest=tree.manifest.digest)
-    context.writers.wait(folder)
+    close(context, folder, tree.manifest)
     _upload(context, folder, tree, Meter(tree.manifest.size, progress))
     check_complete(context, folder, tree.manifest)
     context.seals.seal(folder, tree.manifest)
+
+
+def close(context: Context, folder: str, manifest: Manifest) -> None:
+    """Have nothing but a push of these files change a folder from now on."""
+    context.collectors.wait(folder)
+    if (sealed_ancestor := context.seals.sealed_ancestor(folder)) is not None:
+        raise ArtifactImmutableError(sealed_ancestor)
+    context.seals.close(folder, digest=manifest.digest)
+    context.writers.wait(folder)
 
 
 def _upload(context: Context, folder: str, tree: Tree, meter: Meter) -> None:
     there = contents(context.artifacts, folder)
 
     def send(file: ManifestFile) -> None:
-        if _is_there(context, folder, file, there):
+        if is_there(context, folder, file, there):
             meter.add(file.size)
             return
         pieces = meter.count(tree.read(file))
@@ -284,9 +298,10 @@ def _upload(context: Context, folder: str, tree: Tree, meter: Meter) -> None:
     in_parallel(send, tree.manifest.files, meter=meter)
 
 
-def _is_there(
+def is_there(
     context: Context, folder: str, file: ManifestFile, there: Mapping[str, FileInfo]
 ) -> bool:
+    """Return whether a file is in a folder, by its size and the digest of its bytes."""
     path = f"{folder}/{file.path}"
     if file.path in there and there[file.path].size == file.size:
         with suppress(ArtifactNotFoundError):

@@ -3,7 +3,9 @@
 A seal is a file apart from the files that it seals, at
 `<root>/.registry/manifests/<path>/manifest.json`. It is first written as a mark that the path is
 closed, `{"format_version": 1, "closing": "sha256:…"}` with the digest that is expected (null where
-the files are there already), and replaced by the manifest when all files are in place.
+the files are there already), and replaced by the manifest when all files are in place. A push
+through a server writes another mark in between, which has the `files` of the manifest, too: each of
+them may still be put there, by whoever has its bytes, and nothing else.
 """
 
 from __future__ import annotations
@@ -28,6 +30,9 @@ from registry_core.errors import (
 
 _FOLDER = f"{RESERVED}/manifests"
 _NAME = "manifest.json"
+_CLOSING = b'{"format_version": 1, "closing": '
+"""How a mark begins."""
+
 _CLOSED_MAX_BYTES = 1_000
 """Bytes up to which a seal may be a mark; a larger one is parsed once, as a manifest."""
 
@@ -37,9 +42,13 @@ _CLOSE_ATTEMPTS = 10
 
 @attrs.frozen
 class Closed:
-    """A seal of a path whose files are not all in place; `digest` is the one they will have."""
+    """A seal of a path whose files are not all in place; `digest` is the one they will have.
+
+    With a manifest, those that are there have been compared with it.
+    """
 
     digest: str | None
+    manifest: Manifest | None = None
 
 
 class Seals:
@@ -79,20 +88,35 @@ class Seals:
                 return
         raise ConflictError(f"'{path}' is being sealed and unsealed by others")
 
+    def fill(self, path: str, manifest: Manifest) -> None:
+        """Say which files may still come to a closed path, after those there were compared with it.
+
+        Raises:
+            ConflictError: as `seal`.
+        """
+        if isinstance(self._closed_for(path, manifest), Closed):
+            self._write(path, _filling(manifest), overwrite=True)
+
+    def filling(self, path: str) -> Manifest | None:
+        """Return the manifest of the files that may still come to a path; None where none may."""
+        try:
+            seal = self._read(path)
+        except ArtifactNotFoundError:
+            return None
+        return seal.manifest if isinstance(seal, Closed) else None
+
+    def expected(self, path: str) -> Manifest | None:
+        """Return the manifest of the files that are at a sealed path or may still come there."""
+        seal = self._read(path)
+        return seal.manifest if isinstance(seal, Closed) else seal
+
     def seal(self, path: str, manifest: Manifest) -> None:
         """Keep the manifest of a closed path.
 
         Raises:
             ConflictError: others seal other files there, or the seal was taken away.
         """
-        try:
-            seal = self._read(path)
-        except ArtifactNotFoundError:
-            raise ConflictError(f"the seal of '{path}' was removed by somebody else") from None
-        digest = seal.digest
-        if digest not in (None, manifest.digest):
-            raise ConflictError(f"other files are being kept at '{path}' by somebody else")
-        if isinstance(seal, Closed):
+        if isinstance(self._closed_for(path, manifest), Closed):
             self._write(path, manifest.to_json(), overwrite=True)
 
     def conflicting(self, path: str) -> str | None:
@@ -125,6 +149,16 @@ class Seals:
     def remove(self, paths: Iterable[str]) -> None:
         """Unseal paths."""
         self._artifacts.remove(_seal_of(path) for path in paths)
+
+    def _closed_for(self, path: str, manifest: Manifest) -> Manifest | Closed:
+        try:
+            seal = self._read(path)
+        except ArtifactNotFoundError:
+            raise ConflictError(f"the seal of '{path}' was removed by somebody else") from None
+        digest = seal.digest
+        if digest not in (None, manifest.digest):
+            raise ConflictError(f"other files are being kept at '{path}' by somebody else")
+        return seal
 
     def _joins(self, path: str, digest: str | None) -> bool:
         """Whether a seal that is already there will do; a digest that it lacks is added."""
@@ -163,6 +197,11 @@ def _closed(digest: str | None) -> bytes:
     return json.dumps({"format_version": FORMAT_VERSION, "closing": digest}).encode() + b"\n"
 
 
+def _filling(manifest: Manifest) -> bytes:
+    # The manifest's own JSON, under another key for its digest.
+    return _CLOSING + manifest.to_json().partition(b'"digest": ')[2]
+
+
 def _parse(raw: bytes) -> Manifest | Closed:
     if len(raw) <= _CLOSED_MAX_BYTES:
         try:
@@ -170,6 +209,10 @@ def _parse(raw: bytes) -> Manifest | Closed:
         except (ValueError, RecursionError):
             document = None
         match document:
-            case {"format_version": 1, "closing": str() | None as digest}:
+            case {"format_version": 1, "closing": str() | None as digest, **more} if not more:
                 return Closed(digest)
+    if raw.startswith(_CLOSING):
+        head = b'{"format_version": 1, "digest": '
+        manifest = parse_manifest(head + raw.removeprefix(_CLOSING))
+        return Closed(manifest.digest, manifest)
     return parse_manifest(raw)

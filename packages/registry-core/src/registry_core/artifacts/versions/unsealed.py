@@ -1,18 +1,44 @@
 """Changing files that no version has: what the artifact routes of a server may do.
 
+A file whose digest is known beforehand may also come to a folder that is closed for a push, if it
+is one of those that are awaited there (`seals.Seals.fill`). Such a folder is named by its content,
+so whoever sends the file, and whenever, it is the one that belongs there.
+
 Strategy: rule 1 of the package. A change takes its lease when it is about to become visible, and
 looks afterwards whether a collection of garbage took its file for an old one.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 
-from registry_core.artifacts import FileInfo, FileWriter, PresigningArtifactStore, write_all
+from registry_core.artifacts import (
+    ArtifactStore,
+    FileInfo,
+    FileWriter,
+    ManifestFile,
+    PresigningArtifactStore,
+    write_all,
+)
 from registry_core.artifacts.store import Steps
 from registry_core.artifacts.versions.context import Context
-from registry_core.errors import ArtifactImmutableError, ArtifactNotFoundError, ConflictError
+from registry_core.artifacts.versions.seals import Seals
+from registry_core.errors import (
+    ArtifactImmutableError,
+    ArtifactNotFoundError,
+    ConflictError,
+    InvalidArgumentError,
+)
+
+_PUSHES_KNOWN = 8
+"""Pushes whose lists of awaited files a process keeps in memory; those of others are read again for
+each of their files."""
+
+_FOLDER_DEPTH = 2
+"""Segments in the path of the folder of a push: the model and the digest."""
 
 
 def check_open(context: Context, path: str) -> None:
@@ -25,19 +51,59 @@ def check_open(context: Context, path: str) -> None:
         raise ArtifactImmutableError(path)
 
 
-def write(context: Context, path: str, chunks: Iterable[bytes]) -> FileInfo:
+def awaits(context: Context, path: str, sha256: str) -> bool:
+    """Return whether a push awaits a file with this digest at the path."""
+    folder = "/".join(path.split("/")[:_FOLDER_DEPTH])
+    if folder == path or not context.seals.is_sealed(folder):
+        return False
+    awaited = _awaited(context.artifacts, folder)  # type: ignore[arg-type]  # stores are hashable
+    file = awaited.get(path.removeprefix(f"{folder}/"))
+    return file is not None and file.sha256 == sha256
+
+
+@lru_cache(maxsize=_PUSHES_KNOWN)
+def _awaited(artifacts: ArtifactStore, folder: str) -> Mapping[str, ManifestFile]:
+    """The files that a push awaits in a folder, which is named by them: they never change."""
+    manifest = Seals(artifacts).expected(folder)
+    if manifest is None:
+        # Raised, and so not kept: a push may begin there yet.
+        raise ArtifactImmutableError(folder)
+    return {file.path: file for file in manifest.files}
+
+
+def write(
+    context: Context, path: str, chunks: Iterable[bytes], *, sha256: str | None = None
+) -> FileInfo:
     """Write a file of the chunks and return it.
 
     Raises:
         ArtifactImmutableError: a version has the path, also if it was registered meanwhile.
         ConflictError: a collection of garbage removed the file; it may be written again.
+        InvalidArgumentError: the chunks have another digest than `sha256`, if that is given.
     """
-    return write_all(writer(context, path), chunks)
+    return write_all(writer(context, path, sha256=sha256), chunks)
 
 
-def writer(context: Context, path: str) -> FileWriter:
+def writer(context: Context, path: str, *, sha256: str | None = None) -> FileWriter:
     """As `write`, for bytes that come piece by piece; `commit` raises what `write` does."""
-    return FileWriter(_writing(context, path))
+    if sha256 is None:
+        return FileWriter(_writing(context, path))
+    return FileWriter(_verifying(context, path, sha256))
+
+
+def _verifying(context: Context, path: str, sha256: str) -> Steps:
+    is_awaited = awaits(context, path, sha256)
+    file = context.artifacts.writer(path, sha256=sha256) if is_awaited else writer(context, path)
+    digest = hashlib.sha256()
+    try:
+        while (piece := (yield)) is not None:
+            digest.update(piece)
+            file.write(piece)
+        if (found := digest.hexdigest()) != sha256:
+            raise InvalidArgumentError(f"'{path}': expected sha256 {sha256}, received {found}")
+        return file.commit()
+    finally:
+        file.abort()
 
 
 def _writing(context: Context, path: str) -> Steps:

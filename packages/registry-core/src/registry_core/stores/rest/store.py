@@ -34,13 +34,14 @@ from registry_core.snapshots import ModelSnapshot
 from registry_core.store import Clock, system_clock
 from registry_core.stores.rest.address import parse_address
 from registry_core.stores.rest.answers import aliased, complete, model_of, version_of
+from registry_core.stores.rest.files import RestFiles
 from registry_core.stores.rest.routes import refuse, route_of
 from registry_core.stores.rest.transport import (
     AnswerTooLargeError,
     Transport,
     call_end,
 )
-from registry_core.stores.rest.webhooks import RestWebhooks, next_page, wire_list
+from registry_core.stores.rest.webhooks import next_page, wire_list
 from registry_core.wire import requests
 from registry_core.wire.history import decode_event
 from registry_core.wire.prefixes import OWN_API
@@ -71,7 +72,7 @@ def open_store(url: str, *, clock: Clock = system_clock) -> RestStore:  # noqa: 
     return RestStore(Transport(parse_address(url, os.environ)))
 
 
-class RestStore(RestWebhooks):
+class RestStore(RestFiles):
     """A `Store` on a server, with what the wire can carry.
 
     It keeps the promises that its server keeps; MLflow's server breaks some under concurrency.

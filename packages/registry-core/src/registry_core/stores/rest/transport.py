@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar
@@ -46,7 +47,11 @@ from registry_core.stores.rest.bodies import (
     json_object,
     read_body,
 )
-from registry_core.stores.rest.connections import CONNECT_TIMEOUT_SECONDS, open_pool
+from registry_core.stores.rest.connections import (
+    CONNECT_TIMEOUT_SECONDS,
+    READ_TIMEOUT_SECONDS,
+    open_pool,
+)
 from registry_core.wire.prefixes import API, OWN_API
 
 RETRY_SECONDS = 3.0
@@ -60,6 +65,9 @@ time over 10 Mbit/s."""
 
 PING_SECONDS = 10.0
 """As `CALL_SECONDS`, for the question whether the server is well: its answer is a few bytes."""
+
+STREAM_SECONDS = 86_400.0
+"""Seconds that one file may take. Within them, `READ_TIMEOUT_SECONDS` limits each silence."""
 
 BACKOFF = Backoff(first_seconds=0.2, longest_seconds=1.0)
 """Before each repetition: a proxy that lost its server for a moment has it back within about one
@@ -170,6 +178,39 @@ class Transport:
             method, path, "", fields, decode, name=name, end=call_end(), headers=headers
         )
 
+    def stream(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        *,
+        body: Iterable[bytes] | None = None,
+    ) -> urllib3.BaseHTTPResponse:
+        """Return the answer to a request that moves a file, sent once; its caller reads the body.
+
+        An answer that is no success is raised as an error.
+
+        Raises:
+            StoreUnavailableError: there was no answer.
+        """
+        try:
+            response = self._pool.request(
+                method,
+                self.url + target,
+                body=body,
+                headers={**self._headers, **headers},
+                # The first is that of each piece that is sent, too.
+                timeout=urllib3.Timeout(connect=READ_TIMEOUT_SECONDS, read=STREAM_SECONDS),
+                redirect=False,
+                preload_content=False,
+            )
+            if response.status < HTTPStatus.MULTIPLE_CHOICES:
+                return response
+            body_of_error = _error_body(response)
+        except HTTPError as error:
+            self._raise_unavailable(error, unclear=True, end=math.inf)
+        raise self._error(_Reply(response.status, response.headers, body_of_error), "")
+
     def ping(self) -> None:
         """Returns when the server answers that it is well."""
         reply = self._request("GET", "/health", end=time.monotonic() + PING_SECONDS)
@@ -272,10 +313,7 @@ class Transport:
         if response.status == HTTPStatus.OK:
             found = read_body(response, most=ANSWER_MAX_BYTES)
         else:
-            try:
-                found = read_body(response, most=ERROR_MAX_BYTES)
-            except (TooLargeError, UnreadableError):
-                found = b""
+            found = _error_body(response)
         return _Reply(response.status, response.headers, found)
 
     def _error(self, reply: _Reply, name: str) -> Exception:
@@ -295,8 +333,8 @@ class Transport:
         if not isinstance(error, UnsupportedBackendError):
             return error
         return UnsupportedBackendError(
-            f"The server at {self.url} keeps no history, and compares nothing before it changes "
-            "it. MLflow's own server does neither."
+            f"The server at {self.url} keeps no history, compares nothing before it changes "
+            "it, and lets nobody push files through it. MLflow's own server does none of these."
         )
 
     def _plain_error(self, reply: _Reply) -> Exception:
@@ -343,6 +381,14 @@ class Transport:
             f"The registry at {self.url} is unavailable: {reason}.",
             retry_after_seconds=retry_after_seconds,
         )
+
+
+def _error_body(response: urllib3.BaseHTTPResponse) -> bytes:
+    """The body of an answer that is an error; empty if it is of no use."""
+    try:
+        return read_body(response, most=ERROR_MAX_BYTES)
+    except (TooLargeError, UnreadableError):
+        return b""
 
 
 def _retry_after(headers: Mapping[str, str], *, otherwise: int = 1) -> int:

@@ -1,0 +1,157 @@
+"""Pushing and pulling through a server: what a client does that has no key to the artifact root."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from registry_core import validation
+from registry_core.artifacts import FileInfo, Manifest, ManifestFile, Reading
+from registry_core.artifacts.trees import Progress, Tree
+from registry_core.artifacts.versions.pull import Sealed, pull_sealed, verify_sealed
+from registry_core.artifacts.versions.push import PushOptions, opened
+from registry_core.artifacts.versions.transfer import Meter, in_parallel
+from registry_core.artifacts.versions.uploads import Begun
+from registry_core.authors import Author
+from registry_core.errors import (
+    ConflictError,
+    PushInterrupted,
+    RegistryError,
+    StoreUnavailableError,
+)
+from registry_core.models import ModelVersion, NewModelVersion, Status
+
+
+@runtime_checkable
+class ServesFiles(Protocol):
+    """A store whose server has an artifact root, and lets clients push to it and pull from it."""
+
+    def begin_push(
+        self,
+        draft: NewModelVersion,
+        manifest: Manifest,
+        *,
+        create: bool,
+        if_changed: bool,
+        by: Author,
+    ) -> Begun:
+        """See `Registry.begin_push`; of the draft its source does not count."""
+        ...
+
+    def finish_push(self, version: ModelVersion, *, by: Author) -> ModelVersion:
+        """See `Registry.finish_push`."""
+        ...
+
+    def give_up_push(self, version: ModelVersion, message: str, *, by: Author) -> ModelVersion:
+        """See `Registry.finish_push`, with a message why it failed."""
+        ...
+
+    def version_files(self, name: str, version: int) -> tuple[ModelVersion, str, Manifest]:
+        """Return a version, the path of its files below the artifact root, and their manifest."""
+        ...
+
+    def write_file(
+        self,
+        path: str,
+        pieces: Callable[[], Iterable[bytes]],
+        *,
+        size: int,
+        sha256: str,
+        retreat: Callable[[], object],
+    ) -> None:
+        """Send a file. `pieces` gives its bytes from the beginning, again after each `retreat`."""
+        ...
+
+    def read(self, path: str, *, start: int = 0, stop: int | None = None) -> Reading:
+        """As of an artifact store."""
+        ...
+
+
+def push(
+    server: ServesFiles,
+    draft: NewModelVersion,
+    source: Path,
+    options: PushOptions,
+    *,
+    by: Author,
+) -> ModelVersion:
+    """See `ModelArtifacts.push`. A server that cannot be reached leaves the version pending."""
+    with opened(source, options) as tree:
+        begun = server.begin_push(
+            draft, tree.manifest, create=options.create, if_changed=options.if_changed, by=by
+        )
+        version = begun.version
+        if version.status is Status.READY:
+            return version
+        try:
+            _send(server, begun, tree, options.progress)
+            return server.finish_push(version, by=by)
+        except KeyboardInterrupt as interrupt:
+            raise PushInterrupted(version.name, version.version) from interrupt
+        except (StoreUnavailableError, ConflictError):
+            raise
+        except (RegistryError, OSError) as error:
+            with suppress(RegistryError):
+                server.give_up_push(version, str(error), by=by)
+            raise
+
+
+def _send(server: ServesFiles, begun: Begun, tree: Tree, progress: Progress | None) -> None:
+    meter = Meter(tree.manifest.size, progress)
+    awaited = frozenset(begun.missing)
+
+    def send(file: ManifestFile) -> None:
+        if file.path not in awaited:
+            meter.add(file.size)
+            return
+        sent = 0
+
+        def pieces() -> Iterable[bytes]:
+            nonlocal sent
+            for piece in tree.read(file):
+                yield piece
+                sent += len(piece)
+                meter.add(len(piece))
+
+        def retreat() -> None:
+            nonlocal sent
+            meter.add(-sent)
+            sent = 0
+
+        server.write_file(
+            f"{begun.path}/{file.path}",
+            pieces,
+            size=file.size,
+            sha256=file.sha256,
+            retreat=retreat,
+        )
+
+    in_parallel(send, tree.manifest.files, meter=meter)
+
+
+def pull(
+    server: ServesFiles,
+    name: str,
+    version: int | str,
+    destination: Path,
+    *,
+    progress: Progress | None = None,
+) -> Manifest:
+    """See `ModelArtifacts.pull`."""
+    return pull_sealed(server, _sealed(server, name, version), destination, progress=progress)
+
+
+def verify(server: ServesFiles, name: str, version: int | str) -> Manifest:
+    """See `ModelArtifacts.verify`. All bytes are read over the network."""
+    return verify_sealed(server, _sealed(server, name, version))
+
+
+def _sealed(server: ServesFiles, name: str, version: int | str) -> Sealed:
+    found, path, manifest = server.version_files(*validation.version_key(name, version))
+    # Which are there, and of which size, is found out as each of them is read.
+    files = {
+        file.path: FileInfo(path=f"{path}/{file.path}", size=file.size) for file in manifest.files
+    }
+    return Sealed(found, manifest, files)

@@ -1,0 +1,134 @@
+"""A push whose files others send: what a server does for a client that has no key to its bucket.
+
+Strategy: the steps are those of `push.push`, with the client between them. `begin` reserves the
+version, closes the folder, compares what is there with the manifest, and keeps the manifest in the
+seal. From then on a file comes to the folder only if it is one of the manifest's, byte for byte
+(`unsealed`), so nothing is read again: `finish` compares names and sizes, seals the folder and
+makes the version READY. Everything that is known is in the two stores: each call may reach another
+process, and any of them may die.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+import attrs
+
+from registry_core.artifacts import FileInfo, Manifest, ManifestFile
+from registry_core.artifacts.versions.context import DIGEST_TAG, Context, subject
+from registry_core.artifacts.versions.layout import contents, folder_of
+from registry_core.artifacts.versions.push import (
+    check_complete,
+    close,
+    create_model,
+    fail,
+    failing,
+    is_there,
+    reserve,
+    reserving,
+    unchanged,
+)
+from registry_core.artifacts.versions.push import finish as finalize
+from registry_core.artifacts.versions.transfer import in_parallel
+from registry_core.errors import ArtifactNotFoundError, ConflictError, InvalidArgumentError
+from registry_core.models import ModelVersion, NewModelVersion, Status
+
+
+@attrs.frozen(kw_only=True)
+class Begun:
+    """A push that waits for files; none if the version is READY."""
+
+    version: ModelVersion
+    path: str
+    """The folder below the artifact root that the files belong in."""
+    missing: Sequence[str]
+    """The paths in it of the files that are not there."""
+
+
+def begin(
+    context: Context,
+    draft: NewModelVersion,
+    manifest: Manifest,
+    *,
+    create: bool,
+    if_changed: bool,
+) -> Begun:
+    """See `ModelArtifacts.begin`."""
+    folder = folder_of(draft.name, manifest)
+    draft = reserving(draft, f"{context.artifacts.root}/{folder}", manifest)
+    if if_changed and (newest := unchanged(context, draft)) is not None:
+        return Begun(version=newest, path=folder, missing=())
+    if create:
+        context.artifacts.list(folder)
+        create_model(context, draft.name)
+    version = reserve(context, draft)
+    with failing(context, version):
+        missing = _prepared(context, folder, manifest)
+    return Begun(version=version, path=folder, missing=missing)
+
+
+def finish(context: Context, version: ModelVersion) -> ModelVersion:
+    """See `ModelArtifacts.finish`."""
+    path = context.path_of(version)
+    if not path or DIGEST_TAG not in version.tags:
+        raise InvalidArgumentError(f"No push of {subject(version)} was begun.")
+    if version.status is not Status.PENDING_REGISTRATION:
+        if version.status is Status.READY:
+            return version
+        raise ConflictError(f"{subject(version)} is {version.status}: {version.status_message}")
+    if not _is_sealed(context, path):
+        manifest = context.seals.filling(path)
+        if manifest is None:
+            raise ConflictError(f"the push of {subject(version)} has to begin again")
+        missing = _missing(manifest, contents(context.artifacts, path))
+        if missing:
+            raise ConflictError(f"{len(missing)} files of {subject(version)} are missing")
+        check_complete(context, path, manifest)
+        context.seals.seal(path, manifest)
+    return finalize(context, version)
+
+
+def give_up(context: Context, version: ModelVersion, message: str) -> ModelVersion:
+    """See `ModelArtifacts.give_up`."""
+    return fail(context, version, message)
+
+
+def _prepared(context: Context, folder: str, manifest: Manifest) -> list[str]:
+    """Which files a folder lacks that is closed for them from now on."""
+    close(context, folder, manifest)
+    if _is_sealed(context, folder):
+        return []
+    if context.seals.filling(folder) is None:
+        _drop_strangers(context, folder, manifest)
+        context.seals.fill(folder, manifest)
+    return _missing(manifest, contents(context.artifacts, folder))
+
+
+def _is_sealed(context: Context, folder: str) -> bool:
+    with suppress(ArtifactNotFoundError):
+        context.seals.manifest(folder)
+        return True
+    return False
+
+
+def _drop_strangers(context: Context, folder: str, manifest: Manifest) -> None:
+    """Remove what is in a folder and is none of the manifest's files, byte for byte."""
+    there = contents(context.artifacts, folder)
+    present = [file for file in manifest.files if file.path in there]
+
+    def right(file: ManifestFile) -> bool:
+        return is_there(context, folder, file, there)
+
+    kept = {
+        file.path for file, good in zip(present, in_parallel(right, present), strict=True) if good
+    }
+    context.artifacts.remove(info.path for name, info in there.items() if name not in kept)
+
+
+def _missing(manifest: Manifest, there: Mapping[str, FileInfo]) -> list[str]:
+    return [
+        file.path
+        for file in manifest.files
+        if file.path not in there or there[file.path].size != file.size
+    ]

@@ -1,0 +1,118 @@
+"""The files of versions behind our own server: the routes by which a client pushes and pulls."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable, Iterable
+from urllib.parse import quote
+
+from registry_core import wire
+from registry_core.artifacts import FileInfo, Manifest, Reading, parse_manifest
+from registry_core.artifacts.versions.uploads import Begun
+from registry_core.authors import Author
+from registry_core.errors import StoreCorruptedError
+from registry_core.models import ModelVersion, NewModelVersion
+from registry_core.stores.rest.answers import version_of
+from registry_core.stores.rest.transfers import Transfers
+from registry_core.stores.rest.webhooks import RestWebhooks
+from registry_core.wire import uploads
+from registry_core.wire.prefixes import OWN_API
+
+
+class RestFiles(RestWebhooks):
+    """The part of a `RestStore` that moves files; see `ServesFiles`."""
+
+    def begin_push(
+        self,
+        draft: NewModelVersion,
+        manifest: Manifest,
+        *,
+        create: bool,
+        if_changed: bool,
+        by: Author,
+    ) -> Begun:
+        """See `ServesFiles`."""
+        asked = uploads.BeginPush(
+            name=draft.name,
+            manifest=manifest.to_json().decode(),
+            run_id=draft.run_id or None,
+            run_link=draft.run_link or None,
+            description=draft.description or None,
+            tags=draft.tags,
+            model_id=draft.model_id,
+            create=create,
+            if_changed=if_changed,
+        )
+        path = f"{_model(draft.name)}/pushes"
+        fields = wire.encode_request(asked)
+        return self._http.write("POST", path, fields, _begun, name=draft.name, reason=by.reason)
+
+    def finish_push(self, version: ModelVersion, *, by: Author) -> ModelVersion:
+        """See `ServesFiles`."""
+        return self._finish(version, None, by)
+
+    def give_up_push(self, version: ModelVersion, message: str, *, by: Author) -> ModelVersion:
+        """See `ServesFiles`."""
+        return self._finish(version, message, by)
+
+    def _finish(self, version: ModelVersion, message: str | None, by: Author) -> ModelVersion:
+        asked = uploads.FinishPush(
+            name=version.name, version=str(version.version), failed_because=message
+        )
+        path = f"{_version(version.name, version.version)}/finish"
+        fields = wire.encode_request(asked)
+        return self._http.write(
+            "POST", path, fields, version_of, name=version.name, reason=by.reason
+        )
+
+    def version_files(self, name: str, version: int) -> tuple[ModelVersion, str, Manifest]:
+        """See `ServesFiles`."""
+        return self._http.read(f"{_version(name, version)}/files", {}, _files, name=name)
+
+    def write_file(
+        self,
+        path: str,
+        pieces: Callable[[], Iterable[bytes]],
+        *,
+        size: int,
+        sha256: str,
+        retreat: Callable[[], object],
+    ) -> None:
+        """See `ServesFiles`."""
+        digest = b64encode(bytes.fromhex(sha256)).decode()
+        headers = {
+            "Content-Length": str(size),
+            "Content-Type": "application/octet-stream",
+            "Content-Digest": f"sha-256=:{digest}:",
+        }
+        Transfers(self._http).put(path, pieces, headers, retreat=retreat)
+
+    def read(self, path: str, *, start: int = 0, stop: int | None = None) -> Reading:
+        """See `ServesFiles`."""
+        response, size = Transfers(self._http).get(path, start=start, stop=stop)
+        info = FileInfo(path=path, size=size)
+        return Reading(info, Transfers.pieces(response), close=response.close)
+
+
+def _model(name: str) -> str:
+    return f"{OWN_API}/models/{quote(name, safe='')}"
+
+
+def _version(name: str, version: int) -> str:
+    return f"{_model(name)}/versions/{version}"
+
+
+def _begun(answer: wire.Json) -> Begun:
+    match answer:
+        case {"path": str(path), "missing": list(missing)} if all(
+            isinstance(each, str) for each in missing
+        ):
+            return Begun(version=version_of(answer), path=path, missing=missing)
+    raise StoreCorruptedError("The answer is no push that has begun.")
+
+
+def _files(answer: wire.Json) -> tuple[ModelVersion, str, Manifest]:
+    match answer:
+        case {"path": str(path), "manifest": str(manifest)}:
+            return version_of(answer), path, parse_manifest(manifest.encode())
+    raise StoreCorruptedError("The answer has no manifest.")

@@ -1,0 +1,42 @@
+"""Pushes through a server on the wire of our own routes: what asks for them.
+
+A manifest is sent as the text that it is kept as, since its digest is over that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+
+@attrs.frozen(kw_only=True)
+class BeginPush:
+    """A version to reserve for files that are to come; `manifest` is their manifest's JSON."""
+
+    name: str
+    manifest: str
+    run_id: str | None = None
+    run_link: str | None = None
+    description: str | None = None
+    tags: Mapping[str, str] = attrs.field(factory=dict)
+    model_id: str | None = None
+    create: bool = False
+    if_changed: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class FinishPush:
+    """A version whose files have come; or, with `failed_because`, will not."""
+
+    name: str
+    version: str
+    failed_because: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class GetVersionFiles:
+    """A version whose files are wanted."""
+
+    name: str
+    version: str

@@ -1,0 +1,296 @@
+"""Push and pull through our server: by a client that has no key to the artifact root."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import itertools
+import json
+from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+
+from artifacts.test_artifact_folders import ODD, snapshot
+from cli.invoking import Regctl
+from registry_core import Registry, open_registry
+from registry_core.artifacts import ManifestFile, make_manifest
+from registry_core.artifacts.versions import DIGEST_TAG
+from registry_core.errors import (
+    ArtifactImmutableError,
+    ArtifactMismatchError,
+    ConflictError,
+    InvalidArgumentError,
+    PushInterrupted,
+    RegisteredModelNotFoundError,
+    StoreUnavailableError,
+)
+from registry_core.models import Status
+from registry_core.stores.rest import RestStore
+from services.artifacts import (
+    KINDS,
+    MODEL,
+    PREFIX,
+    all_bytes,
+    artifact_url,
+    memory_registry,
+    read_tree,
+    serving,
+    write_tree,
+)
+
+
+@attrs.frozen
+class Served:
+    """A registry, the port of its server, and a client of that."""
+
+    registry: Registry
+    port: int
+    client: Registry
+
+
+@pytest.fixture(params=KINDS)
+def served(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    """A server without models on each kind of artifact root."""
+    monkeypatch.delenv("REGISTRY_ARTIFACTS", raising=False)
+    with (
+        memory_registry(artifact_url(request.param, request), local_sources=False) as registry,
+        serving(registry) as port,
+        open_registry(f"http://127.0.0.1:{port}") as client,
+    ):
+        yield Served(registry, port, client)
+
+
+on_a_disk = pytest.mark.parametrize("served", ["local"], indirect=True)
+
+
+def test_push_and_pull_pass_through_the_server(served: Served, tmp_path: Path) -> None:
+    """The version is as if it had been pushed beside the root, and can be verified from both ends."""
+    seen: list[tuple[int, int]] = []
+    version = served.client.push_model_version(
+        "m",
+        write_tree(tmp_path / "model"),
+        create=True,
+        description="new",
+        tags={"k": "v"},
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    stored = served.registry.get_model_version("m", 1)
+    assert (version.version, version.status, stored.status) == (1, Status.READY, Status.READY)
+    assert (stored.description, stored.tags["k"]) == ("new", "v")
+    assert stored.source.startswith(served.registry.files.root)
+    size = sum(map(len, MODEL.values()))
+    assert seen[-1] == (size, size)
+    assert served.registry.verify_model_version("m", 1) == served.client.verify_model_version(
+        "m", 1
+    )
+    assert (
+        served.client.pull_model_version("m", 1, tmp_path / "out").digest == stored.tags[DIGEST_TAG]
+    )
+    assert read_tree(tmp_path / "out") == MODEL
+    assert not served.registry.fsck(grace_seconds=0).findings
+
+
+def test_folders_as_people_have_them_pass(served: Served, tmp_path: Path) -> None:
+    """Links of the cache of Hugging Face, and every odd name."""
+    served.client.push_model_version("links", snapshot(tmp_path), create=True)
+    served.client.push_model_version("odd", write_tree(tmp_path / "odd", ODD), create=True)
+    served.client.pull_model_version("links", 1, tmp_path / "a")
+    served.client.pull_model_version("odd", 1, tmp_path / "b")
+    assert read_tree(tmp_path / "a") == {"config.json": b"{}", "onnx/model.onnx": b"weights" * 1000}
+    assert read_tree(tmp_path / "b") == ODD
+
+
+@on_a_disk
+def test_refused_push_makes_nothing(served: Served, tmp_path: Path) -> None:
+    """No model, no version, no file."""
+    model = write_tree(tmp_path / "model")
+    with pytest.raises(RegisteredModelNotFoundError):
+        served.client.push_model_version("m", model)
+    with pytest.raises(InvalidArgumentError):
+        served.client.push_model_version("m", tmp_path / "none", create=True)
+    with pytest.raises(InvalidArgumentError):
+        served.client.push_model_version("m", model, create=True, tags={"x" * 999: "x"})
+    assert not served.registry.search_registered_models().items
+    assert all_bytes(served.registry.artifacts) == {}
+
+
+@on_a_disk
+def test_unchanged_files_are_not_pushed_again(served: Served, tmp_path: Path) -> None:
+    """Nor are files sent that another version has."""
+    model = write_tree(tmp_path / "model")
+    push = served.client.push_model_version
+    assert [push("m", model, create=True).version, push("m", model, if_changed=True).version] == [
+        1,
+        1,
+    ]
+    assert push("m", model).version == 2
+
+
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), StoreUnavailableError("the server is away")]
+)
+def test_push_that_breaks_off_goes_on(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    """The same version, and no file is sent twice."""
+    model, sent = write_tree(tmp_path / "model"), []
+    write_file = RestStore.write_file
+
+    def recorded(self: RestStore, path: str, *args: object, **kwargs: object) -> None:
+        if next(calls) == 2:
+            raise error
+        write_file(self, path, *args, **kwargs)  # type: ignore[arg-type]
+        sent.append(path)
+
+    calls = itertools.count()
+    monkeypatch.setattr(RestStore, "write_file", recorded)
+    with pytest.raises((PushInterrupted, StoreUnavailableError)):
+        served.client.push_model_version("m", model, create=True)
+    assert served.registry.get_model_version("m", 1).status is Status.PENDING_REGISTRATION
+    assert served.client.push_model_version("m", model).version == 1
+    assert len(sent) == len(set(sent)) == len(MODEL)
+    served.registry.verify_model_version("m", 1)
+
+
+def test_file_that_changes_meanwhile_ends_the_push(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The version failed, and says why."""
+    model = write_tree(tmp_path / "model")
+    begin = RestStore.begin_push
+
+    def then_change(self: RestStore, *args: object, **kwargs: object) -> object:
+        begun = begin(self, *args, **kwargs)  # type: ignore[arg-type]
+        (model / "MLmodel").write_bytes(b"flavors: []\n")
+        return begun
+
+    monkeypatch.setattr(RestStore, "begin_push", then_change)
+    with pytest.raises(InvalidArgumentError, match="'MLmodel' changed"):
+        served.client.push_model_version("m", model, create=True)
+    failed = served.registry.get_model_version("m", 1)
+    assert failed.status is Status.FAILED_REGISTRATION
+    assert "'MLmodel' changed" in (failed.status_message or "")
+
+
+# What a client could do that is not ours
+
+
+def put(served: Served, path: str, body: bytes, digest_of: bytes | None = None) -> int:
+    headers = {}
+    if digest_of is not None:
+        digest = b64encode(hashlib.sha256(digest_of).digest()).decode()
+        headers["Content-Digest"] = f"sha-256=:{digest}:"
+    return request(served, "PUT", f"{PREFIX}/artifacts/{path}", body, headers)
+
+
+def request(served: Served, method: str, path: str, body: bytes, headers: dict[str, str]) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)
+    connection.request(method, path, body, headers)
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return answer.status
+
+
+def manifest_of(files: dict[str, bytes]):
+    return make_manifest(
+        ManifestFile(path=path, size=len(body), sha256=hashlib.sha256(body).hexdigest())
+        for path, body in files.items()
+    )
+
+
+def test_only_what_is_awaited_comes_to_a_begun_push(served: Served) -> None:
+    """Byte for byte, whoever sends it; what was there before and is another file goes."""
+    served.registry.create_registered_model("m")
+    files = {"a": b"right", "b/c": b"more", "there": b"same"}
+    folder = served.registry.files.folder("m", manifest_of(files))
+    for name, body in {"a": b"wrong", "stranger": b"x", "there": b"same"}.items():
+        assert put(served, f"{folder}/{name}", body) == 200
+    begun = served.registry.begin_push("m", manifest_of(files))
+    assert (begun.path, sorted(begun.missing)) == (folder, ["a", "b/c"])
+    assert put(served, f"{folder}/a", b"right") == 403
+    assert put(served, f"{folder}/a", b"wrong", b"wrong") == 403
+    assert put(served, f"{folder}/a", b"wrong", b"right") == 400
+    assert put(served, f"{folder}/x", b"right", b"right") == 403
+    with pytest.raises(ConflictError, match="2 files"):
+        served.registry.finish_push("m", 1)
+    assert put(served, f"{folder}/a", b"right", b"right") == 200
+    assert put(served, f"{folder}/b/c", b"more", b"more") == 200
+    assert served.registry.finish_push("m", 1).status is Status.READY
+    assert served.registry.finish_push("m", 1).status is Status.READY
+    served.registry.verify_model_version("m", 1)
+    assert put(served, f"{folder}/a", b"wrong", b"wrong") == 403
+    with pytest.raises(ArtifactImmutableError):
+        served.registry.files.delete(folder)
+
+
+@on_a_disk
+def test_digest_is_checked_wherever_a_file_is_put(served: Served) -> None:
+    """Beside pushes, too; one that is none is refused."""
+    assert put(served, "loose/a", b"body", b"body") == 200
+    assert put(served, "loose/b", b"body", b"other") == 400
+    for value in ("sha-256=:e30=:", "sha-256=x", "sha-256=::", "sha-256=:*:"):
+        headers = {"Content-Digest": value}
+        assert request(served, "PUT", f"{PREFIX}/artifacts/loose/c", b"x", headers) == 400
+    assert sorted(all_bytes(served.registry.artifacts, "loose")) == ["loose/a"]
+
+
+@on_a_disk
+@pytest.mark.parametrize(
+    "manifest",
+    ["", "{}", "[]", '{"format_version": 1, "digest": "x", "files": []}', "\ud800",
+     manifest_of({"a": b""}).to_json().decode().replace('"a"', '"../a"')],
+)  # fmt: skip
+def test_manifest_that_is_none_is_refused(served: Served, manifest: str) -> None:
+    """With 400, before there is a version."""
+    served.registry.create_registered_model("m")
+    body = json.dumps({"manifest": manifest}).encode()
+    headers = {"Content-Type": "application/json"}
+    assert request(served, "POST", "/api/registry/v1/models/m/pushes", body, headers) == 400
+    assert not served.registry.search_model_versions().items
+
+
+def test_garbage_of_a_push_that_nobody_ends_is_collected(served: Served) -> None:
+    """Once its version is given up; while it is pending, its files stay."""
+    served.registry.create_registered_model("m")
+    begun = served.registry.begin_push("m", manifest_of({"a": b"1", "b": b"2"}))
+    assert put(served, f"{begun.path}/a", b"1", b"1") == 200
+    files = served.registry.files
+    assert files.collect_garbage(grace_seconds=0, dry_run=False).files == 0
+    served.registry.finish_push("m", 1, failed_because="the client gave up")
+    with pytest.raises(ConflictError):
+        served.registry.finish_push("m", 1)
+    served.registry.delete_model_version("m", 1)
+    assert files.collect_garbage(grace_seconds=0, dry_run=False).files > 0
+    again = served.registry.begin_push("m", manifest_of({"a": b"1", "b": b"2"}))
+    assert sorted(again.missing) == ["a", "b"]
+
+
+def test_changed_file_is_not_pulled(served: Served, tmp_path: Path) -> None:
+    """What the server sends is compared with the manifest, at the client."""
+    served.client.push_model_version("m", write_tree(tmp_path / "model"), create=True)
+    folder = served.registry.files.own_path(served.registry.get_model_version("m", 1).source)
+    assert served.registry.artifacts is not None
+    served.registry.artifacts.write(f"{folder}/MLmodel", [b"flavors: {!\n"])
+    with pytest.raises(ArtifactMismatchError, match="MLmodel"):
+        served.client.pull_model_version("m", 1, tmp_path / "out")
+    served.registry.artifacts.remove([f"{folder}/MLmodel"])
+    with pytest.raises(ArtifactMismatchError, match="MLmodel"):
+        served.client.pull_model_version("m", 1, tmp_path / "out")
+    assert "MLmodel" not in read_tree(tmp_path / "out")
+
+
+@on_a_disk
+def test_command_pushes_and_pulls_through_the_server(served: Served, tmp_path: Path) -> None:
+    """With nothing but the URL of the server."""
+    cli = Regctl(f"http://127.0.0.1:{served.port}")
+    model = str(write_tree(tmp_path / "model"))
+    cli.ok("models", "push", "m", model, "--create", "--alias", "champion")
+    again = cli.run("models", "push", "m", model, "--if-changed")
+    assert "models:/m/1 has the same files: nothing was pushed." in again.stderr
+    cli.ok("models", "pull", "models:/m@champion", "-o", str(tmp_path / "out"))
+    assert read_tree(tmp_path / "out") == MODEL
+    cli.ok("artifacts", "verify", "models:/m/1")
