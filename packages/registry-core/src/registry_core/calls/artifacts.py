@@ -10,6 +10,7 @@ from registry_core import validation
 from registry_core.artifacts import Manifest
 from registry_core.artifacts.trees import Progress
 from registry_core.artifacts.versions import DEFAULT_GRACE_SECONDS, Begun, remote
+from registry_core.artifacts.versions.push import MESSAGE_MAX_LENGTH
 from registry_core.calls.versions import VersionCalls
 from registry_core.errors import StoreCorruptedError
 from registry_core.fsck import GRACE_SECONDS, Fsck, Report
@@ -105,7 +106,9 @@ class ArtifactCalls(VersionCalls):
         """
         found = self.get_model_version(name, version)
         if failed_because is not None:
-            return self.files.give_up(found, failed_because)
+            parameter, most = "failed_because", MESSAGE_MAX_LENGTH
+            message = validation.text(failed_because, parameter=parameter, max_length=most)
+            return self.files.give_up(found, message)
         return self.files.finish(found)
 
     def fsck(self, *, repair: bool = False, grace_seconds: float | None = None) -> Report:

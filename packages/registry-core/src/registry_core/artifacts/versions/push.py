@@ -33,7 +33,7 @@ from registry_core.errors import (
 from registry_core.models import ModelVersion, NewModelVersion, NewRegisteredModel, Status
 from registry_core.search import AttributeRef, Comparison, Op, TagRef
 
-_MESSAGE_MAX_LENGTH = 500
+MESSAGE_MAX_LENGTH = 500
 """Characters of the message that a failed version keeps."""
 
 _PUSH_ATTEMPTS = 3
@@ -259,7 +259,7 @@ def fail(context: Context, version: ModelVersion, message: str) -> ModelVersion:
             name=version.name,
             version=version.version,
             status=Status.FAILED_REGISTRATION,
-            status_message=f"upload failed: {message}"[:_MESSAGE_MAX_LENGTH],
+            status_message=f"upload failed: {message}"[:MESSAGE_MAX_LENGTH],
         )
     )
 

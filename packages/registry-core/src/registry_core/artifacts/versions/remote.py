@@ -11,7 +11,7 @@ from registry_core import validation
 from registry_core.artifacts import FileInfo, Manifest, ManifestFile, Reading
 from registry_core.artifacts.trees import Progress, Tree
 from registry_core.artifacts.versions.pull import Sealed, pull_sealed, verify_sealed
-from registry_core.artifacts.versions.push import PushOptions, opened
+from registry_core.artifacts.versions.push import MESSAGE_MAX_LENGTH, PushOptions, opened
 from registry_core.artifacts.versions.transfer import Meter, in_parallel
 from registry_core.artifacts.versions.uploads import Begun
 from registry_core.authors import Author
@@ -94,7 +94,8 @@ def push(
             raise
         except (RegistryError, OSError) as error:
             with suppress(RegistryError):
-                server.give_up_push(version, str(error), by=by)
+                message = str(error).encode(errors="replace").decode()[:MESSAGE_MAX_LENGTH]
+                server.give_up_push(version, message, by=by)
             raise
 
 
