@@ -28,6 +28,7 @@ NEED_MLFLOW = (
     "tests/acceptance/",
     "tests/differential/",
     "tests/search/test_search_everywhere.py",
+    "tests/stores/test_moves_mlflow.py",
     "tests/stores/test_rest_mlflow.py",
 )
 """The beginnings of their paths."""

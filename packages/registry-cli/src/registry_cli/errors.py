@@ -18,6 +18,7 @@ class ExitCode(enum.IntEnum):
     NOT_PERMITTED = 4
     CONFLICT = 5
     DAMAGED = 6
+    INCOMPLETE = 8
     UNAVAILABLE = 9
     INTERRUPTED = 130
     BROKEN_PIPE = 141

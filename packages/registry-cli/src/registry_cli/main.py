@@ -11,7 +11,18 @@ from typing import Any
 import click
 
 from registry_cli import artifacts as artifact_commands
-from registry_cli import db, events, history, models, output, transfers, trash, versions, webhooks
+from registry_cli import (
+    db,
+    events,
+    history,
+    models,
+    moves,
+    output,
+    transfers,
+    trash,
+    versions,
+    webhooks,
+)
 from registry_cli import store as store_commands
 from registry_cli.errors import ExitCode, exit_code, message
 from registry_cli.options import artifacts_option, output_option, store_option
@@ -114,6 +125,7 @@ for group in (
     artifact_commands.artifacts,
     store_commands.store,
     db.db,
+    *moves.COMMANDS,
 ):
     regctl.add_command(group)
 

@@ -1,0 +1,209 @@
+"""`regctl copy`, `diff`, `export` and `import`: whole registries, and back."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+import registry_core
+from registry_cli.errors import ExitCode
+from registry_cli.options import on_store, reason_option
+from registry_cli.output import notice
+from registry_cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from registry_core import Registry
+    from registry_core.moves.copying import Copied
+    from registry_core.moves.sources import SnapshotSource
+
+PROGRESS_SECONDS = 0.5
+"""How often a terminal is shown how far a copy is."""
+
+filter_option = click.option(
+    "--filter", "filter_text", metavar="TEXT", help="Only models that match, as in a search."
+)
+conflict_option = click.option(
+    "--on-conflict",
+    type=click.Choice(("fail", "skip", "replace")),
+    default="fail",
+    show_default=True,
+    help="What becomes of a model of the target that others have changed.",
+)
+dry_option = click.option("--dry-run", is_flag=True, help="Write nothing, and say what would be.")
+
+
+@contextmanager
+def _source(url: str) -> Iterator[SnapshotSource]:
+    from registry_core.moves import sources  # noqa: PLC0415 not for every command
+
+    source, close = sources.open_source(url)
+    try:
+        yield source
+    finally:
+        close()
+
+
+@contextmanager
+def _target(session: Session, url: str) -> Iterator[Registry]:
+    with closing(registry_core.open_registry(url)) as registry:
+        yield registry.acting_as(reason=session.reason, origin=registry_core.Origin.REGCTL)
+
+
+@click.command("copy")
+@click.argument("source_url", metavar="SRC")
+@click.argument("target_url", metavar="DST")
+@filter_option
+@dry_option
+@conflict_option
+@reason_option
+@pass_session
+@click.pass_context
+def copy(
+    ctx: click.Context,
+    session: Session,
+    *,
+    source_url: str,
+    target_url: str,
+    filter_text: str | None,
+    dry_run: bool,
+    on_conflict: str,
+) -> None:
+    """Copy registered models and prompts from one registry into another.
+
+    SRC is the URL of a store, of a server of MLflow's, or of the database of
+    one: mlflow+sqlite:///mlflow.db, mlflow+postgresql://... DST is the URL of
+    a store. Numbers, gaps, times, stages, aliases, tags and histories stay.
+
+    Run it again as often as you like: what is there already is not written,
+    and what the source has changed since is brought up to date. Files of
+    versions and webhooks are not copied. Exits with 8 if a model was not
+    copied, or the two differ at the end.
+    """
+    from registry_core.moves import copying, sources  # noqa: PLC0415 not for every command
+
+    with _source(source_url) as source, _target(session, target_url) as target:
+        complete = _copied(
+            copying.copy(
+                source,
+                target,
+                filter_text=filter_text,
+                on_conflict=on_conflict,
+                dry_run=dry_run,
+            ),
+            dry_run=dry_run,
+        )
+        if not dry_run:
+            there = sources.StoreSource(target.store)
+            complete &= _compared(
+                each
+                for each in copying.compare(source, there, filter_text=filter_text)
+                if each.difference != "only in the second"
+            )
+    if not complete:
+        ctx.exit(ExitCode.INCOMPLETE)
+
+
+def _copied(outcomes: Iterable[Copied], *, dry_run: bool) -> bool:
+    counts: Counter[str] = Counter()
+    versions, started, shown = 0, time.monotonic(), time.monotonic()
+    for each in outcomes:
+        counts[each.outcome.value] += 1
+        versions += each.versions if each.outcome.is_written else 0
+        if not each.outcome.is_complete:
+            notice(f"{each.outcome.value}: {each.name}: {each.detail}")
+        if sys.stderr.isatty() and time.monotonic() - shown > PROGRESS_SECONDS:
+            shown = time.monotonic()
+            click.echo(f"\r{counts.total()} models, {versions} versions", nl=False, err=True)
+    if sys.stderr.isatty():
+        click.echo("\r", nl=False, err=True)
+    said = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
+    seconds = time.monotonic() - started
+    would = "Would be: " if dry_run else ""
+    notice(
+        f"{would}{counts.total()} models ({said or 'none'}), {versions} versions in {seconds:.1f} s"
+    )
+    return not (counts["failed"] or counts["skipped"])
+
+
+def _compared(found: Iterable[object]) -> bool:
+    count = 0
+    for each in found:
+        count += 1
+        notice(f"differs: {each.name}: {each.difference}")  # type: ignore[attr-defined]  # a Difference
+    notice("Source and target are the same." if not count else f"{count} differences.")
+    return not count
+
+
+@click.command("diff")
+@click.argument("source_url", metavar="SRC")
+@click.argument("target_url", metavar="DST")
+@filter_option
+@click.pass_context
+def diff(ctx: click.Context, *, source_url: str, target_url: str, filter_text: str | None) -> None:
+    """Show where two registries differ; exits with 1 if they do.
+
+    SRC and DST are URLs as for `regctl copy`. Histories are compared where
+    both sides keep one.
+    """
+    from registry_core.moves import copying  # noqa: PLC0415 not for every command
+
+    differs = False
+    with _source(source_url) as source, _source(target_url) as target:
+        for each in copying.compare(source, target, filter_text=filter_text):
+            differs = True
+            click.echo(f"{each.name}: {each.difference}")
+    if differs:
+        ctx.exit(ExitCode.ERROR)
+
+
+@click.command("export")
+@click.argument("file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
+@filter_option
+@on_store
+@pass_session
+def export(session: Session, *, file: Path, filter_text: str | None) -> None:
+    """Write all registered models and prompts into a file, history included.
+
+    One line of JSON for each, in the order of their names; compressed if FILE
+    ends in .gz. Equal registries are equal files.
+    """
+    from registry_core.moves import copying, sources  # noqa: PLC0415 not for every command
+
+    with _source(session.store_url) as source:
+        count = sources.write(file, copying.snapshots(source, filter_text))
+    notice(f"Exported {count} models to {file}.")
+
+
+@click.command("import")
+@click.argument("file", metavar="FILE", type=click.Path(exists=True, path_type=Path))
+@dry_option
+@conflict_option
+@on_store
+@reason_option
+@pass_session
+@click.pass_context
+def import_(
+    ctx: click.Context, session: Session, *, file: Path, dry_run: bool, on_conflict: str
+) -> None:
+    """Write the registered models of an exported file into the registry.
+
+    What is there already is not written. Exits with 8 if a model was not.
+    """
+    from registry_core.moves import copying, sources  # noqa: PLC0415 not for every command
+
+    outcomes = copying.copy(
+        sources.FileSource(file), session.registry, on_conflict=on_conflict, dry_run=dry_run
+    )
+    if not _copied(outcomes, dry_run=dry_run):
+        ctx.exit(ExitCode.INCOMPLETE)
+
+
+COMMANDS = (copy, diff, export, import_)
+"""The commands of this module."""

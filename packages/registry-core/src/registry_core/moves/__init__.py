@@ -1,0 +1,1 @@
+"""Moving registered models between registries: sources of snapshots, copying, comparing."""

@@ -1,0 +1,67 @@
+"""Whether two snapshots are the same model, and in words where they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+
+from registry_core.authors import Origin
+from registry_core.fields import fields_of
+from registry_core.models import ModelFields, ModelVersion
+from registry_core.snapshots import ModelSnapshot
+
+
+def differences(one: ModelSnapshot, other: ModelSnapshot) -> Iterator[str]:
+    """Yield where two snapshots differ, in words.
+
+    Histories and ids are compared where both come from where a history is kept. A text that is
+    absent is the same as an empty one, which MLflow's API does not tell apart.
+    """
+    yield from _fields("", one.document, other.document, ModelFields)
+    if one.document.next_version != other.document.next_version:
+        yield f"next version: {one.document.next_version} and {other.document.next_version}"
+    for number in sorted({*one.versions, *other.versions}):
+        left, right = one.versions.get(number), other.versions.get(number)
+        if left is None or right is None:
+            yield f"version {number}: only in the {'second' if left is None else 'first'}"
+        elif left != right:
+            yield from _fields(f"version {number}: ", left, right, ModelVersion)
+    if one.events and other.events:
+        yield from _histories(one, other)
+
+
+def _fields(
+    prefix: str, one: object, other: object, entity: type[attrs.AttrsInstance]
+) -> Iterator[str]:
+    for field in fields_of(entity):
+        left, right = getattr(one, field.name), getattr(other, field.name)
+        if (left or None) != (right or None):
+            yield f"{prefix}{field.label}: {left!r} and {right!r}"
+
+
+def _histories(one: ModelSnapshot, other: ModelSnapshot) -> Iterator[str]:
+    if one.document.model_id != other.document.model_id:
+        yield f"id: {one.document.model_id} and {other.document.model_id}"
+    elif one.events != other.events:
+        pairs = enumerate(zip(one.events, other.events, strict=False), 1)
+        shorter = min(len(one.events), len(other.events))
+        number = next((number for number, (a, b) in pairs if a != b), shorter + 1)
+        counts = f"{len(one.events)} and {len(other.events)}"
+        yield f"history: {counts} events, which differ from {number} on"
+
+
+def is_same(one: ModelSnapshot, other: ModelSnapshot) -> bool:
+    """Whether two snapshots have no differences."""
+    return next(differences(one, other), None) is None
+
+
+def is_behind(there: ModelSnapshot, source: ModelSnapshot) -> bool:
+    """Whether a model is an earlier copy of a source, in which nobody has changed anything since.
+
+    A source without a history has nothing that says so; then it is whether the copy's own history
+    has nothing but its beginning.
+    """
+    if source.events:
+        return source.is_ahead_of(there)
+    return bool(there.events) and all(event.origin is Origin.BASELINE for event in there.events)

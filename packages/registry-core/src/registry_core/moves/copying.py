@@ -1,0 +1,212 @@
+"""Copying registered models into a registry, so that it can be done again and again.
+
+Strategy. A model is one snapshot, and written in one atomic step. So whatever dies in between, a
+model is there as it was or as it is to be, and the next run goes on: it compares every model, and
+writes those that differ. A copy that is merely behind its source, because nobody has changed it
+since, is brought up to date; one that was changed by others is a conflict, and the caller has said
+what becomes of it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import attrs
+
+from registry_core.calls.snapshots import OnConflict
+from registry_core.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    InvalidArgumentError,
+    RegisteredModelNotFoundError,
+    StoreCorruptedError,
+)
+from registry_core.moves.comparing import differences, is_behind
+from registry_core.moves.sources import Item, SnapshotSource
+from registry_core.registry import Registry
+from registry_core.snapshots import ModelSnapshot
+
+PARALLEL = 8
+"""Models on their way at a time: what a round trip to a bucket or a server takes is waited for."""
+
+T = TypeVar("T")
+
+
+class Outcome(enum.StrEnum):
+    """What became of a model."""
+
+    COPIED = "copied"
+    UPDATED = "updated"
+    REPLACED = "replaced"
+    UNCHANGED = "unchanged"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    GONE = "gone"
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the target has the model as the source has it."""
+        return self not in (Outcome.SKIPPED, Outcome.FAILED)
+
+    @property
+    def is_written(self) -> bool:
+        """Whether something was written."""
+        return self in (Outcome.COPIED, Outcome.UPDATED, Outcome.REPLACED)
+
+
+@attrs.frozen(kw_only=True)
+class Copied:
+    """A model, and what became of it."""
+
+    name: str
+    outcome: Outcome
+    versions: int = 0
+    detail: str = ""
+    """Why it was not copied."""
+
+
+def copy(
+    source: SnapshotSource,
+    target: Registry,
+    *,
+    filter_text: str | None = None,
+    on_conflict: OnConflict = "fail",
+    dry_run: bool = False,
+) -> Iterator[Copied]:
+    """Copy models, and yield what became of each, in the order of their names.
+
+    What cannot be copied is said, and the rest is copied.
+    """
+
+    def one(item: Item) -> Copied:
+        name, read = item
+        try:
+            return _copy(read(), target, on_conflict, dry_run=dry_run)
+        except RegisteredModelNotFoundError:
+            return Copied(name=name, outcome=Outcome.GONE)
+        except (
+            InvalidArgumentError,
+            ConflictError,
+            AlreadyExistsError,
+            StoreCorruptedError,
+        ) as error:
+            return Copied(name=name, outcome=Outcome.FAILED, detail=str(error))
+
+    yield from in_parallel(one, source.items(filter_text))
+
+
+def _copy(
+    snapshot: ModelSnapshot, target: Registry, on_conflict: OnConflict, *, dry_run: bool
+) -> Copied:
+    there = _there(target, snapshot.name)
+    outcome, detail = _decide(snapshot, there, on_conflict)
+    if outcome.is_written and not dry_run:
+        if there is not None and not snapshot.events:
+            snapshot = snapshot.with_id(there.document.model_id)
+        target.restore(snapshot, on_conflict="fail" if there is None else "replace")
+    return Copied(
+        name=snapshot.name, outcome=outcome, versions=len(snapshot.versions), detail=detail
+    )
+
+
+def _there(target: Registry, name: str) -> ModelSnapshot | None:
+    try:
+        return target.snapshot(name)
+    except RegisteredModelNotFoundError:
+        return None
+
+
+def _decide(
+    snapshot: ModelSnapshot, there: ModelSnapshot | None, on_conflict: OnConflict
+) -> tuple[Outcome, str]:
+    if there is None:
+        return Outcome.COPIED, ""
+    difference = next(differences(snapshot, there), None)
+    if difference is None:
+        return Outcome.UNCHANGED, ""
+    if is_behind(there, snapshot):
+        return Outcome.UPDATED, ""
+    if on_conflict == "replace":
+        return Outcome.REPLACED, ""
+    outcome = Outcome.SKIPPED if on_conflict == "skip" else Outcome.FAILED
+    return outcome, f"the target has another model of that name: {difference}"
+
+
+@attrs.frozen(kw_only=True)
+class Difference:
+    """A model that is not the same on both sides."""
+
+    name: str
+    difference: str
+
+
+def compare(
+    one: SnapshotSource, other: SnapshotSource, *, filter_text: str | None = None
+) -> Iterator[Difference]:
+    """Yield where two registries differ, in the order of the models' names."""
+    pairs = _paired(one.items(filter_text), other.items(filter_text))
+    for found in in_parallel(_compared, pairs):
+        yield from found
+
+
+def _compared(pair: tuple[Item | None, Item | None]) -> list[Difference]:
+    left, right = pair
+    if left is None or right is None:
+        present, side = (right, "second") if left is None else (left, "first")
+        assert present is not None, "a name is on one side at least"
+        return [Difference(name=present[0], difference=f"only in the {side}")]
+    found = differences(left[1](), right[1]())
+    return [Difference(name=left[0], difference=each) for each in found]
+
+
+def _paired(
+    one: Iterator[Item], other: Iterator[Item]
+) -> Iterator[tuple[Item | None, Item | None]]:
+    """Yield the models of both sides by name, as a merge of two lists in order."""
+    left, right = next(one, None), next(other, None)
+    while left is not None or right is not None:
+        if right is None or (left is not None and left[0] < right[0]):
+            yield left, None
+            left = next(one, None)
+        elif left is None or right[0] < left[0]:
+            yield None, right
+            right = next(other, None)
+        else:
+            yield left, right
+            left, right = next(one, None), next(other, None)
+
+
+def snapshots(source: SnapshotSource, filter_text: str | None = None) -> Iterator[ModelSnapshot]:
+    """Yield the snapshots of a source, in the order of names; a model that goes is left out."""
+
+    def read(item: Item) -> ModelSnapshot | None:
+        try:
+            return item[1]()
+        except RegisteredModelNotFoundError:
+            return None
+
+    found = in_parallel(read, source.items(filter_text))
+    return (snapshot for snapshot in found if snapshot is not None)
+
+
+S = TypeVar("S")
+
+
+def in_parallel(work: Callable[[S], T], items: Iterator[S]) -> Iterator[T]:
+    """Yield what `work` makes of the items, in their order, with `PARALLEL` of them at a time."""
+    waiting: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(PARALLEL, thread_name_prefix="registry-copy") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) >= 2 * PARALLEL:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for each in waiting:
+                each.cancel()

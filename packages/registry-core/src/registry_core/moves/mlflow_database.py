@@ -1,0 +1,260 @@
+"""The registry in a database of MLflow's, read without MLflow and without its server.
+
+Nothing is written. Only schemas that are known are read: every release of MLflow has its revision,
+and the tables of one that this release does not know may mean something else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Self
+
+import attrs
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import QueuePool
+
+from registry_core import snapshots
+from registry_core.errors import (
+    InvalidArgumentError,
+    InvalidUrlError,
+    RegisteredModelNotFoundError,
+    SchemaOutOfDateError,
+    StoreCorruptedError,
+    StoreUnavailableError,
+)
+from registry_core.models import ModelFields, ModelVersion, Stage, Status
+from registry_core.moves.sources import Item
+from registry_core.redaction import redacted
+from registry_core.snapshots import ModelSnapshot
+
+DELETED_STAGE = "Deleted_Internal"
+"""The stage of the row that MLflow leaves of a deleted version. Its number is not used again."""
+
+REVISIONS = [
+    "3500859a5d39",
+    "7f2a7d5fae7d",
+    "2d6e25af4d3e",
+    "acf3f17fdcc7",
+    "867495a8f9d4",
+    "5b0e9adcef9c",
+    "4465047574b1",
+    "f5a4f2784254",
+    "0584bdc529eb",
+    "400f98739977",
+    "6953534de441",
+    "bda7b8c39065",
+    "cbc13b556ace",
+    "770bee3ae1dd",
+    "a1b2c3d4e5f6",
+    "de4033877273",
+    "1a0cddfcaa16",
+    "534353b11cbc",
+    "71994744cf8e",
+    "3da73c924c2f",
+    "bf29a5ff90ea",
+    "1bd49d398cd23",
+    "b7c8d9e0f1a2",
+    "5d2d30f0abce",
+    "c9d4e5f6a7b8",
+    "2c33131f4dae",
+    "d3e4f5a6b7c8",
+    "d0e1f2a3b4c5",
+    "c8d9e0f1a2b3",
+    "1b5f0d9ad7c1",
+    "e1f2a3b4c5d6",
+    "76601a5f987d",
+    "c3d6457b6d8a",
+    "a5b4c3d2e1f0",
+    "ae8bbe7743c9",
+    "7d34483879f0",
+    "da6fb0208061",
+    "89d3d66ed43f",
+    "b7e4c1a90f23",
+    "a8b9c0d1e2f3",
+    "c1d2e3f4a5b6",
+    "c3d9e7f1a2b4",
+    "6f8d9c3b2a1e",
+    "1971f2d9a75b",
+    "17e22815139b",
+    "b7e2c1a4d9f3",
+    "75868b020152",
+    "dc11669786a5",
+    "f4a9b2c7d1e6",
+]
+"""The revisions of MLflow's database with aliases (2.3) and later that are read, oldest first; the
+last one is of 3.18."""
+
+_STORAGE_LOCATION = REVISIONS.index("acf3f17fdcc7")
+_WORKSPACES = REVISIONS.index("1b5f0d9ad7c1")
+
+_SCHEME = re.compile(r"(sqlite|postgresql|postgres)(\+\w+)?:", re.IGNORECASE)
+
+
+@attrs.frozen
+class MlflowDatabase:
+    """See the module. A `SnapshotSource`; its models have no history, as MLflow keeps none."""
+
+    _engine: Engine
+    _revision: int
+
+    @classmethod
+    def open(cls, url: str) -> Self:
+        """Return the registry in a database.
+
+        Raises:
+            InvalidUrlError: It is neither SQLite nor PostgreSQL.
+            SchemaOutOfDateError: It is none of MLflow's, or of a release that is not known.
+            StoreUnavailableError: It does not answer, or there is no such file.
+        """
+        engine = _engine(url)
+        try:
+            with engine.connect() as connection:
+                rows = connection.execute(text("SELECT version_num FROM alembic_version")).all()
+        except DBAPIError as error:
+            engine.dispose()
+            raise StoreUnavailableError(
+                f"'{redacted(url)}' cannot be read as a database of MLflow's: {error.orig}"
+            ) from error
+        found = [str(row[0]) for row in rows]
+        if len(found) != 1 or found[0] not in REVISIONS:
+            engine.dispose()
+            raise SchemaOutOfDateError(
+                f"The database is at revision {', '.join(found) or 'none'} of MLflow's schema, and "
+                f"this release reads {REVISIONS[0]} (MLflow 2.3) to {REVISIONS[-1]} (3.18)"
+            )
+        return cls(engine, REVISIONS.index(found[0]))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._engine.dispose()
+
+    def items(self, filter_text: str | None = None) -> Iterator[Item]:
+        """See `SnapshotSource`. Of workspaces only `default` is read.
+
+        Raises:
+            InvalidArgumentError: There is a filter, which only a server or a store understands.
+        """
+        if filter_text:
+            raise InvalidArgumentError("A database of MLflow's takes no filter")
+        names = sorted(row["name"] for row in self._rows("registered_models"))
+        for name in names:
+            yield name, lambda name=name: self.snapshot(name)
+
+    def snapshot(self, name: str) -> ModelSnapshot:
+        """Return a model, as of one moment.
+
+        Raises:
+            RegisteredModelNotFoundError: There is no such model.
+            StoreCorruptedError: A row means nothing.
+        """
+        with self._engine.connect() as connection:
+            rows = {table: self._of_model(connection, table, name) for table in _TABLES}
+        if not rows["registered_models"]:
+            raise RegisteredModelNotFoundError(name)
+        try:
+            return _snapshot(rows)
+        except (ValueError, TypeError) as error:
+            raise StoreCorruptedError(f"Model '{name}' cannot be read: {error}") from error
+
+    def _rows(self, table: str) -> list[Any]:
+        with self._engine.connect() as connection:
+            return [*connection.execute(text(self._select(table, "name"))).mappings()]
+
+    def _of_model(self, connection: Connection, table: str, name: str) -> list[Any]:
+        columns = _TABLES[table]
+        if table == "model_versions" and self._revision < _STORAGE_LOCATION:
+            columns = columns.replace(", storage_location", "")
+        condition = " AND " if self._revision >= _WORKSPACES else " WHERE "
+        statement = text(f"{self._select(table, columns)}{condition}name = :name")
+        return [*connection.execute(statement, {"name": name}).mappings()]
+
+    def _select(self, table: str, columns: str) -> str:
+        has_workspaces = self._revision >= _WORKSPACES
+        condition = " WHERE workspace = 'default'" if has_workspaces else ""
+        return f"SELECT {columns} FROM {table}{condition}"  # noqa: S608 names of ours
+
+
+_TABLES = {
+    "registered_models": "name, creation_time, last_updated_time, description",
+    "model_versions": "version, creation_time, last_updated_time, description, user_id, "
+    "current_stage, source, run_id, status, status_message, run_link, storage_location",
+    "registered_model_tags": "key, value",
+    "model_version_tags": "version, key, value",
+    "registered_model_aliases": "alias, version",
+}
+"""What is read of each table, of one model."""
+
+
+def _engine(url: str) -> Engine:
+    match = _SCHEME.match(url)
+    if match is None:
+        raise InvalidUrlError(
+            f"A database of MLflow's is mlflow+sqlite:///PATH or mlflow+postgresql://..., and not "
+            f"'mlflow+{redacted(url)}'"
+        )
+    if match[1].lower() == "sqlite":
+        path = url.partition("///")[2]
+        # A file that is not there would be created.
+        read_only = f"sqlite:///file:{path}?mode=ro&uri=true"
+        return create_engine(read_only, poolclass=QueuePool, connect_args={"timeout": 30})
+    rest = url[match.end() :]
+    return create_engine(
+        f"postgresql+psycopg:{rest}",
+        isolation_level="REPEATABLE READ",
+        execution_options={"postgresql_readonly": True},
+    )
+
+
+def _snapshot(rows: dict[str, list[Any]]) -> ModelSnapshot:
+    (model,) = rows["registered_models"]
+    there = [row for row in rows["model_versions"] if row["current_stage"] != DELETED_STAGE]
+    tags: dict[int, dict[str, str]] = {}
+    for row in rows["model_version_tags"]:
+        tags.setdefault(row["version"], {})[row["key"]] = row["value"] or ""
+    numbers = {row["version"] for row in there}
+    highest = max((row["version"] for row in rows["model_versions"]), default=0)
+    # Very old data has aliases of deleted versions.
+    aliases = {
+        row["alias"]: int(row["version"])
+        for row in rows["registered_model_aliases"]
+        if int(row["version"]) in numbers
+    }
+    created, updated = _times(model)
+    fields = ModelFields(
+        name=model["name"],
+        creation_timestamp=created,
+        last_updated_timestamp=updated,
+        description=model["description"],
+        tags={row["key"]: row["value"] or "" for row in rows["registered_model_tags"]},
+        aliases=aliases,
+    )
+    versions = (_version(model["name"], row, tags.get(row["version"], {})) for row in there)
+    return snapshots.model_of(fields, versions, next_version=highest + 1)
+
+
+def _version(name: str, row: Any, tags: dict[str, str]) -> ModelVersion:
+    created, updated = _times(row)
+    source, location = row["source"] or "", row.get("storage_location")
+    return ModelVersion(
+        name=name,
+        version=row["version"],
+        creation_timestamp=created,
+        last_updated_timestamp=updated,
+        current_stage=Stage(row["current_stage"] or Stage.NONE.value),
+        source=source,
+        storage_location=None if location in (None, "", source) else location,
+        run_id=row["run_id"],
+        run_link=row["run_link"],
+        status=Status(row["status"] or Status.READY.value),
+        status_message=row["status_message"],
+        description=row["description"],
+        user_id=row["user_id"],
+        tags=tags,
+    )
+
+
+def _times(row: Any) -> tuple[int, int]:
+    created = row["creation_time"] or 0
+    return created, row["last_updated_time"] or created

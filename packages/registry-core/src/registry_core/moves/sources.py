@@ -1,0 +1,149 @@
+"""Where snapshots come from: stores, files, and the databases of MLflow."""
+
+from __future__ import annotations
+
+import gzip
+import heapq
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import IO, Protocol, TypeAlias
+
+import attrs
+
+from registry_core import backends, snapshot_format, snapshot_reading, validation
+from registry_core.errors import InvalidArgumentError
+from registry_core.search import Comparison, Entity, Filter, Op, Query, TagRef, all_pages
+from registry_core.search.language import parse_filter
+from registry_core.search.ordering import parse_order_by
+from registry_core.snapshots import ModelSnapshot
+from registry_core.store import Store
+
+NAMES_AT_A_TIME = 1_000
+"""Registered models of one page of names."""
+
+Item: TypeAlias = tuple[str, Callable[[], ModelSnapshot]]
+"""The name of a model, and what reads its snapshot; that raises
+`RegisteredModelNotFoundError` if the model has gone meanwhile."""
+
+
+class SnapshotSource(Protocol):
+    """Gives the models of a registry, one after the other, in the order of their names."""
+
+    def items(self, filter_text: str | None = None) -> Iterator[Item]:
+        """Yield the models and prompts that match a filter, as that of a search."""
+        ...
+
+
+@attrs.frozen
+class StoreSource:
+    """The models of a store."""
+
+    store: Store
+
+    def items(self, filter_text: str | None = None) -> Iterator[Item]:
+        """See `SnapshotSource`."""
+        for name in self.names(filter_text):
+            yield name, lambda name=name: snapshot_reading.take(self.store, name)
+
+    def names(self, filter_text: str | None = None) -> Iterator[str]:
+        """Yield the names of the models and prompts that match, in order."""
+        wanted = parse_filter(filter_text, Entity.REGISTERED_MODEL)
+        # A server with MLflow's API cannot be asked for both at once.
+        prompts = (*wanted, Comparison(TagRef(validation.PROMPT_TAG), Op.EQ, "true"))
+        yield from heapq.merge(
+            self._names(wanted, exclude_prompts=True), self._names(prompts, exclude_prompts=False)
+        )
+
+    def _names(self, wanted: Filter, *, exclude_prompts: bool) -> Iterator[str]:
+        query = Query(
+            entity=Entity.REGISTERED_MODEL,
+            filter=wanted,
+            order_by=parse_order_by(("name",), Entity.REGISTERED_MODEL),
+            max_results=NAMES_AT_A_TIME,
+            exclude_prompts=exclude_prompts,
+        )
+        found = all_pages(
+            lambda token: self.store.search_registered_models(attrs.evolve(query, page_token=token))
+        )
+        return (model.name for model in found)
+
+
+END_KIND = "end_of_export"
+"""What the last line of a file calls itself: without it the file was cut off."""
+
+
+@attrs.frozen
+class FileSource:
+    """The models in a file that `write` has written."""
+
+    path: Path
+
+    def items(self, filter_text: str | None = None) -> Iterator[Item]:
+        """See `SnapshotSource`.
+
+        Raises:
+            InvalidArgumentError: The file is damaged or was cut off; raised where that is.
+        """
+        if filter_text:
+            raise InvalidArgumentError("A file takes no filter")
+        count = 0
+        with _opened(self.path, "rb") as file:
+            for number, line in enumerate(file, 1):
+                if b'"kind":"end_of_export"' in line[:40] and _end(line) == count:
+                    return
+                try:
+                    snapshot = snapshot_format.loads(line)
+                except InvalidArgumentError as error:
+                    raise InvalidArgumentError(f"Line {number} of {self.path}: {error}") from error
+                count += 1
+                yield snapshot.name, lambda snapshot=snapshot: snapshot
+        raise InvalidArgumentError(f"{self.path} ends after {count} models: it was cut off")
+
+
+def _end(line: bytes) -> int | None:
+    models: int | None = json.loads(line).get("models")
+    return models
+
+
+def write(path: Path, snapshots: Iterator[ModelSnapshot]) -> int:
+    """Write a file with snapshots, one a line; gzip if its name ends so. Return how many.
+
+    The file appears under its name when all of it is written.
+    """
+    partial, count = path.with_name(f"{path.name}.partial"), 0
+    with _opened(partial, "wb", is_gzip=path.suffix == ".gz") as file:
+        for snapshot in snapshots:
+            file.write(f"{snapshot_format.dumps(snapshot)}\n".encode())
+            count += 1
+        file.write(f'{{"kind":"{END_KIND}","models":{count}}}\n'.encode())
+    partial.replace(path)
+    return count
+
+
+def _opened(
+    path: Path, mode: str, *, is_gzip: bool | None = None
+) -> AbstractContextManager[IO[bytes]]:
+    if is_gzip if is_gzip is not None else path.suffix == ".gz":
+        # Without a time, so that equal registries are equal files.
+        return gzip.GzipFile(path, mode, mtime=0)  # type: ignore[return-value]  # IO[bytes] in use
+    return path.open(mode)  # type: ignore[return-value]  # a binary mode
+
+
+def open_source(url: str) -> tuple[SnapshotSource, Callable[[], None]]:
+    """Return the source that a URL names, and what closes it.
+
+    It is the URL of a store, or `mlflow+` and that of a database of MLflow's.
+
+    Raises:
+        InvalidUrlError: The URL means nothing.
+        SchemaOutOfDateError: The database is of a release that this one does not know.
+    """
+    if url.startswith("mlflow+"):
+        from registry_core.moves.mlflow_database import MlflowDatabase  # noqa: PLC0415 a driver
+
+        database = MlflowDatabase.open(url.removeprefix("mlflow+"))
+        return database, database.close
+    store = backends.open_store(url)
+    return StoreSource(store), store.close

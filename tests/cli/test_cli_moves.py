@@ -1,0 +1,140 @@
+"""Whole registries between stores, into files and back."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cli.invoking import Regctl
+from registry_cli.errors import ExitCode
+from registry_core import Registry, open_registry
+from registry_core.stores.memory import MemoryStore
+from services.live_server import LiveServer
+from services.stores import store_url
+
+MODELS = 12
+
+
+def fill(registry: Registry, models: int = MODELS) -> None:
+    """Models with gaps, stages, aliases and tags, one of them large, and a prompt."""
+    ann = registry.acting_as("ann", reason="because")
+    for number in range(models):
+        name = f"größe {number}"
+        ann.create_registered_model(name, tags={"n": str(number), "large": "ü" * 3_000})
+        for version in range(1, 5):
+            ann.create_model_version(name, source=f"s3://b/{version}", tags={"v": str(version)})
+        ann.delete_model_version(name, 2)
+        ann.delete_model_version(name, 4)
+        ann.transition_model_version_stage(name, 3, stage="Staging")
+        ann.set_registered_model_alias(name, "champion", 3)
+    ann.create_registered_model("prompt", tags={"mlflow.prompt.is_prompt": "true"})
+    ann.create_model_version(
+        "prompt", source="dummy-source", tags={"mlflow.prompt.is_prompt": "true"}
+    )
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> str:
+    url = f"sqlite:///{tmp_path}/source.db"
+    with open_registry(url) as registry:
+        fill(registry)
+    return url
+
+
+def test_a_round_through_all_stores_is_byte_identical(
+    request: pytest.FixtureRequest, source: str, tmp_path: Path
+) -> None:
+    exported = tmp_path / "first.jsonl"
+    Regctl(source).says("export", str(exported))
+    with (
+        store_url("postgresql", request) as postgresql,
+        store_url("s3", request) as bucket,
+        LiveServer() as server,
+    ):
+        server.serve(MemoryStore())
+        urls = [source, bucket, server.url, postgresql]
+        for one, other in itertools.pairwise(urls):
+            done = Regctl(source).run("copy", one, other)
+            assert done.exit_code == ExitCode.OK, done.stderr
+            assert f"{MODELS + 1} copied" in done.stderr
+            again = Regctl(source).run("copy", one, other)
+            assert f"{MODELS + 1} unchanged" in again.stderr
+        for number, url in enumerate(urls[1:]):
+            file = tmp_path / f"{number}.jsonl"
+            Regctl(url).says("export", str(file))
+            assert file.read_bytes() == exported.read_bytes()
+        with open_registry(postgresql) as registry:
+            assert registry.verify_history("größe 3") == []
+
+
+def test_a_backup_is_restored(source: str, tmp_path: Path) -> None:
+    backup, restored = tmp_path / "backup.jsonl.gz", f"sqlite:///{tmp_path}/restored.db"
+    Regctl(source).says("export", str(backup))
+    result = Regctl(restored).run("import", str(backup))
+    assert (result.exit_code, f"{MODELS + 1} copied" in result.stderr) == (0, True)
+    assert Regctl(source).run("diff", source, restored).exit_code == ExitCode.OK
+    again = Regctl(restored).run("import", str(backup))
+    assert f"{MODELS + 1} unchanged" in again.stderr
+
+
+def test_a_file_that_was_cut_off_is_refused(source: str, tmp_path: Path) -> None:
+    backup, cut = tmp_path / "backup.jsonl.gz", tmp_path / "cut.jsonl"
+    Regctl(source).says("export", str(backup))
+    lines = gzip.decompress(backup.read_bytes()).splitlines(keepends=True)
+    cut.write_bytes(b"".join(lines[:-1]))
+    result = Regctl(f"sqlite:///{tmp_path}/restored.db").run("import", str(cut))
+    assert result.exit_code == ExitCode.USAGE
+    assert "cut off" in result.stderr
+
+
+def test_a_target_that_others_have_changed_is_kept_unless_told(source: str, tmp_path: Path) -> None:
+    target = f"sqlite:///{tmp_path}/target.db"
+    regctl = Regctl(source)
+    assert regctl.run("copy", "--dry-run", source, target).exit_code == ExitCode.OK
+    assert regctl.run("diff", source, target).exit_code == ExitCode.ERROR
+    regctl.run("copy", source, target)
+    with open_registry(target) as registry:
+        registry.set_registered_model_tag("größe 1", "mine", "yes")
+    for policy, word in (("fail", "failed"), ("skip", "skipped")):
+        result = regctl.run("copy", "--on-conflict", policy, source, target)
+        assert result.exit_code == ExitCode.INCOMPLETE
+        assert f"{word}: größe 1: the target has another model" in result.stderr
+    with open_registry(target) as registry:
+        assert registry.get_registered_model("größe 1").tags["mine"] == "yes"
+    assert regctl.run("copy", "--on-conflict", "replace", source, target).exit_code == 0
+    assert regctl.run("diff", source, target).exit_code == ExitCode.OK
+
+
+def test_a_source_that_goes_on_is_followed(source: str, tmp_path: Path) -> None:
+    target = f"sqlite:///{tmp_path}/target.db"
+    Regctl(source).run("copy", source, target)
+    with open_registry(source) as registry:
+        registry.create_model_version("größe 1", source="s3://b/later")
+        registry.create_registered_model("new")
+    result = Regctl(source).run("copy", source, target)
+    assert result.exit_code == ExitCode.OK
+    assert "1 copied, 12 unchanged, 1 updated" in result.stderr
+
+
+def test_killed_at_any_point_a_copy_goes_on(source: str, tmp_path: Path) -> None:
+    target = f"sqlite:///{tmp_path}/target.db"
+    command = [sys.executable, "-m", "registry_cli", "copy", source, target]
+    began = time.monotonic()
+    subprocess.run([*command[:-1], f"sqlite:///{tmp_path}/whole.db"], check=True)
+    whole = time.monotonic() - began
+    for part in (0.5, 0.7, 0.8, 0.9):
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as copying:
+            try:
+                copying.wait(whole * part)
+            except subprocess.TimeoutExpired:
+                copying.kill()
+    subprocess.run(command, check=True)
+    assert Regctl(source).run("diff", source, target).exit_code == ExitCode.OK
+    again = Regctl(source).run("copy", source, target)
+    assert f"{MODELS + 1} unchanged" in again.stderr
