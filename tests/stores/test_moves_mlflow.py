@@ -18,6 +18,8 @@ from registry_core.errors import SchemaOutOfDateError
 from registry_core.moves import sources
 from services.live_server import LiveServer
 
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
+
 MODELS = 4
 
 

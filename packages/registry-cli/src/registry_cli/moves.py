@@ -20,7 +20,8 @@ from registry_cli.session import Session, pass_session
 
 if TYPE_CHECKING:
     from registry_core import Registry
-    from registry_core.moves.copying import Copied
+    from registry_core.calls.snapshots import OnConflict
+    from registry_core.moves.copying import Copied, Difference
     from registry_core.moves.sources import SnapshotSource
 
 PROGRESS_SECONDS = 0.5
@@ -73,7 +74,7 @@ def copy(
     target_url: str,
     filter_text: str | None,
     dry_run: bool,
-    on_conflict: str,
+    on_conflict: OnConflict,
 ) -> None:
     """Copy registered models and prompts from one registry into another.
 
@@ -132,11 +133,11 @@ def _copied(outcomes: Iterable[Copied], *, dry_run: bool) -> bool:
     return not (counts["failed"] or counts["skipped"])
 
 
-def _compared(found: Iterable[object]) -> bool:
+def _compared(found: Iterable[Difference]) -> bool:
     count = 0
     for each in found:
         count += 1
-        notice(f"differs: {each.name}: {each.difference}")  # type: ignore[attr-defined]  # a Difference
+        notice(f"differs: {each.name}: {each.difference}")
     notice("Source and target are the same." if not count else f"{count} differences.")
     return not count
 
@@ -190,7 +191,7 @@ def export(session: Session, *, file: Path, filter_text: str | None) -> None:
 @pass_session
 @click.pass_context
 def import_(
-    ctx: click.Context, session: Session, *, file: Path, dry_run: bool, on_conflict: str
+    ctx: click.Context, session: Session, *, file: Path, dry_run: bool, on_conflict: OnConflict
 ) -> None:
     """Write the registered models of an exported file into the registry.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Self
 
 import attrs
@@ -140,7 +141,7 @@ class MlflowDatabase:
             raise InvalidArgumentError("A database of MLflow's takes no filter")
         names = sorted(row["name"] for row in self._rows("registered_models"))
         for name in names:
-            yield name, lambda name=name: self.snapshot(name)
+            yield name, partial(self.snapshot, name)
 
     def snapshot(self, name: str) -> ModelSnapshot:
         """Return a model, as of one moment.

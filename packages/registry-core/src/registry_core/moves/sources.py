@@ -7,6 +7,7 @@ import heapq
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import IO, Protocol, TypeAlias
 
@@ -45,7 +46,7 @@ class StoreSource:
     def items(self, filter_text: str | None = None) -> Iterator[Item]:
         """See `SnapshotSource`."""
         for name in self.names(filter_text):
-            yield name, lambda name=name: snapshot_reading.take(self.store, name)
+            yield name, partial(snapshot_reading.take, self.store, name)
 
     def names(self, filter_text: str | None = None) -> Iterator[str]:
         """Yield the names of the models and prompts that match, in order."""
@@ -98,8 +99,12 @@ class FileSource:
                 except InvalidArgumentError as error:
                     raise InvalidArgumentError(f"Line {number} of {self.path}: {error}") from error
                 count += 1
-                yield snapshot.name, lambda snapshot=snapshot: snapshot
+                yield snapshot.name, partial(_itself, snapshot)
         raise InvalidArgumentError(f"{self.path} ends after {count} models: it was cut off")
+
+
+def _itself(snapshot: ModelSnapshot) -> ModelSnapshot:
+    return snapshot
 
 
 def _end(line: bytes) -> int | None:
@@ -112,13 +117,13 @@ def write(path: Path, snapshots: Iterator[ModelSnapshot]) -> int:
 
     The file appears under its name when all of it is written.
     """
-    partial, count = path.with_name(f"{path.name}.partial"), 0
-    with _opened(partial, "wb", is_gzip=path.suffix == ".gz") as file:
+    unfinished, count = path.with_name(f"{path.name}.partial"), 0
+    with _opened(unfinished, "wb", is_gzip=path.suffix == ".gz") as file:
         for snapshot in snapshots:
             file.write(f"{snapshot_format.dumps(snapshot)}\n".encode())
             count += 1
         file.write(f'{{"kind":"{END_KIND}","models":{count}}}\n'.encode())
-    partial.replace(path)
+    unfinished.replace(path)
     return count
 
 
@@ -128,7 +133,7 @@ def _opened(
     if is_gzip if is_gzip is not None else path.suffix == ".gz":
         # Without a time, so that equal registries are equal files.
         return gzip.GzipFile(path, mode, mtime=0)  # type: ignore[return-value]  # IO[bytes] in use
-    return path.open(mode)  # type: ignore[return-value]  # a binary mode
+    return path.open(mode)
 
 
 def open_source(url: str) -> tuple[SnapshotSource, Callable[[], None]]:
