@@ -83,7 +83,7 @@ class Topics:
     def topics(self, *, is_prompt: bool) -> tuple[WebhookEvent, ...]:
         """Return the events that the change is, for a model or a prompt; MLflow's is the first.
 
-        A webhook that asks for both is told of the first.
+        A webhook that asks for both gets the first.
         """
         own = self.own_of_prompt if is_prompt else self.own_of_model
         return tuple(each for each in (self.topic(is_prompt=is_prompt), own) if each is not None)

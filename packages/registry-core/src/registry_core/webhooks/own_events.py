@@ -1,4 +1,4 @@
-"""The webhook events that MLflow does not know: which of them an event is, and what is told of it.
+"""The webhook events that MLflow does not know: which of them an event is, and what its data is.
 
 A receiver gets what the model's history says of it: what was before and is afterwards, who did it,
 why, and under which number.
