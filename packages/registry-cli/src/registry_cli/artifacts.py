@@ -84,8 +84,9 @@ def gc(session: Session, *, dry_run: bool, grace: float) -> None:
     """Remove files that no model version refers to.
 
     Files of deleted models and versions stay for as long as these can be
-    restored: REGISTRY_TRASH_DAYS, or 30 days. Safe beside pushes and servers:
-    what a version refers to is never removed.
+    restored: REGISTRY_TRASH_DAYS, or 30 days.
+
+    Safe beside pushes and servers: what a version refers to is never removed.
     """
     garbage = session.registry.files.collect_garbage(grace_seconds=grace, dry_run=dry_run)
     session.output.records(

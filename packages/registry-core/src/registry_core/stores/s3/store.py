@@ -128,7 +128,7 @@ class S3Store:
             raise change.overtaken()
 
     def _refuse_known_id(self, change: RestoreModel) -> None:
-        """Refuse a snapshot whose id another model has: one LIST per thousand models."""
+        """Refuse a snapshot whose id another model has. One LIST per thousand models."""
         if change.snapshot.document.model_id:
             for model in self._index.all().models:
                 if model.model_id == change.model_id and model.document.name != change.model:
