@@ -29,6 +29,8 @@ files that others have put there (`push.register`):
     no version          a push begins                       OPEN or ABSENT
     PENDING_REGISTRATION  `CreateVersion`; then `Seals.close` -> CLOSED; then the files (a
                         registration: their digests); then `Seals.seal` -> SEALED
+                        A push through a server (`uploads`) has `Seals.fill` after `close`, and its
+                        client sends the files, each with its digest
     READY               `FinalizeVersion`, last; from here on readers take it for a model
     FAILED_REGISTRATION  `FinalizeVersion` after an error; the folder is garbage
 

@@ -42,7 +42,7 @@ class Transfers:
         pauses: Iterator[float] | None = None
         while True:
             try:
-                self._http.stream("PUT", _target(path), headers, body=pieces()).close()
+                response = self._http.stream("PUT", _target(path), headers, body=pieces())
             except StoreUnavailableError as error:
                 # A time limit that begins with the first failure: files may be large.
                 pauses = pauses or _BACKOFF.pauses(until=time.monotonic() + RETRY_SECONDS)
@@ -52,6 +52,9 @@ class Transfers:
                 retreat()
                 time.sleep(max(pause, min(error.retry_after_seconds, RETRY_SECONDS)))
             else:
+                # Empty, and its connection good for the next file.
+                response.drain_conn()
+                response.release_conn()
                 return
 
     def get(
