@@ -41,8 +41,8 @@ def prefix(mlflow_url: str) -> Iterator[str]:
         client.transition_model_version_stage(name, "3", "Archived")
         client.set_registered_model_alias(name, "champion", "3")
     client.create_registered_model(f"{begin} empty")
-    client.register_prompt(f"{begin} prompt", "Grüße, {{name}}")
-    client.register_prompt(f"{begin} prompt", "x" * 6_000, tags={"author": "ann"})
+    client.register_prompt(f"{begin[:13]}-prompt", "Grüße, {{name}}")
+    client.register_prompt(f"{begin[:13]}-prompt", "x" * 6_000, tags={"author": "ann"})
     yield begin
     for model in client.search_registered_models(f"name LIKE '{begin}%'"):
         client.delete_registered_model(model.name)
@@ -81,9 +81,9 @@ def test_everything_of_a_server_comes_along(
             )
             for version in ("1", "3", "4"):
                 assert _shown(ours, name, version) == _shown(theirs, name, version)
-        prompt = ours.get_prompt_version(f"{prefix} prompt", "2")
+        prompt = ours.get_prompt_version(f"{prefix[:13]}-prompt", "2")
         assert prompt.template == "x" * 6_000
-        assert ours.get_prompt_version(f"{prefix} prompt", 1).template == "Grüße, {{name}}"
+        assert ours.get_prompt_version(f"{prefix[:13]}-prompt", 1).template == "Grüße, {{name}}"
         # Over REST nobody knows of a deleted version with the highest number.
         new = ours.create_model_version(f"{prefix} 0", "s3://bucket/new")
         assert int(new.version) == (6 if origin == "sqlite" else 5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -27,6 +28,7 @@ BYTES_AT_ONCE = 4 * 1024 * 1024
 """Characters of JSON after which a statement gets no further row. A row alone may have more."""
 
 
+@functools.cache
 def columns_of(table: Table) -> tuple[str, ...]:
     """Return the columns of a table, in the order in which rows to insert have them."""
     return tuple(column.name for column in table.c)
