@@ -9,7 +9,7 @@ import pytest
 
 from registry_core import Registry, changes
 from registry_core.authors import Author, Origin, process_actor
-from registry_core.changes import Change, SetAlias
+from registry_core.changes import Change, RestoreModel, SetAlias
 from registry_core.errors import InvalidArgumentError, RegisteredModelNotFoundError
 from registry_core.stores.memory import MemoryStore
 from registry_core.stores.rest.routes import ROUTES
@@ -45,7 +45,7 @@ def test_there_are_eighteen_changes():
     assert len(CLASSES) == 18
 
 
-@pytest.mark.parametrize("table", [MAKERS, ROUTES], ids=["sql", "rest"])
+@pytest.mark.parametrize("table", [MAKERS, {*ROUTES, RestoreModel}], ids=["sql", "rest"])
 def test_every_store_that_dispatches_knows_every_change(table):
     """A class that a store forgot would only be noticed when somebody uses it."""
     assert set(table) == CLASSES

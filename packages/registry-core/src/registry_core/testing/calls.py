@@ -124,6 +124,12 @@ class Calls:
         """See `RenameModel`."""
         return self.apply(RenameModel(name=name, new_name=new_name))
 
+    def restore_registered_model(
+        self, snapshot: ModelSnapshot, *, replaces: bool = False
+    ) -> RegisteredModel:
+        """Write a whole model; see `RestoreModel`."""
+        return self.apply(RestoreModel(snapshot=snapshot, replaces=replaces))
+
     def delete_registered_model(self, name: str) -> None:
         """See `DeleteModel`."""
         self.apply(DeleteModel(name=name))
