@@ -14,6 +14,7 @@ from registry_core.errors import (
     ArtifactMismatchError,
     ArtifactNotFoundError,
     FilterSyntaxError,
+    IdempotencyKeyReusedError,
     InvalidArgumentError,
     ModelVersionNotFoundError,
     NoModelVersionsError,
@@ -61,6 +62,9 @@ EVERY = {
     ),
     FilterSyntaxError("wrong", source="name", span=(0, 4)): "wrong",
     StaleValueError("moved", current=5): "moved",
+    IdempotencyKeyReusedError("k"): (
+        "The idempotency key 'k' was used for another request; give every request a key of its own"
+    ),
     StoreUnavailableError("down", retry_after_seconds=7): "down",
     SearchTooSlowError(30.0): (
         "The search has taken more than 30 seconds and was given up. Narrow it, by an equality on a "

@@ -40,6 +40,7 @@ PUBLIC = {
     "Event",
     "ModelSnapshot",
     "FilterSyntaxError",
+    "IdempotencyKeyReusedError",
     "InvalidArgumentError",
     "InvalidUrlError",
     "ModelUri",

@@ -108,6 +108,7 @@ def test_server_info_has_what_clients_look_at(server, prefix):
         "presigned_upload_run_id_supported": False,
         "presigned_upload_model_id_supported": False,
         "features_enabled": {"gateway": False},
+        "idempotency_keys": True,
     }
 
 

@@ -32,8 +32,9 @@ METHODS: dict[type[changes.Change[Any]], tuple[str, tuple[str, ...]]] = {
 }
 """The method of each change, and which fields it takes by position; the others go by name."""
 
-UNNAMED = {"requires", "model_id"}
-"""Fields that no method takes: nothing is required, and a new model gets an id by chance."""
+UNNAMED = {"requires", "model_id", "idempotency"}
+"""Fields that no method takes: nothing is required, a new model gets an id by chance, and no method
+is called twice for one change."""
 
 
 class MethodStore(MemoryStore):

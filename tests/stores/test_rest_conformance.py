@@ -43,9 +43,8 @@ class _WithinTheWire(RestStore):
         if isinstance(change, CreateVersion):
             new = change.new
             source = "prompt-template" if validation.is_prompt(new.tags) else new.source
-            change = CreateVersion(
-                attrs.evolve(new, source=source, status=Status.READY, storage_location=None)
-            )
+            new = attrs.evolve(new, source=source, status=Status.READY, storage_location=None)
+            change = attrs.evolve(change, new=new)
         return super().apply(change, by=by)
 
 

@@ -32,6 +32,7 @@ from registry_core.errors import (
     UnsupportedBackendError,
 )
 from registry_core.stores.rest import connections, open_store, transport
+from registry_core.wire.prefixes import IDEMPOTENCY_FEATURE
 from services.registry_server import free_port
 from services.scripted_server import Answer, HangUp, ScriptedServer
 
@@ -82,11 +83,32 @@ def test_a_read_is_repeated_until_it_succeeds(trouble: Answer | HangUp) -> None:
 
 @pytest.mark.parametrize("trouble", [HangUp(), BUSY, Answer(502)])
 def test_a_write_is_sent_once(trouble: Answer | HangUp) -> None:
-    """A write whose answer is lost may have happened; it is never sent a second time."""
-    with ScriptedServer(trouble, MODEL) as server:
+    """A write whose answer is lost may have happened; MLflow's server does not get it again."""
+    info = Answer(200, {"workspaces_enabled": False}, {"Content-Type": "application/json"})
+    with ScriptedServer(trouble, info) as server:
         with pytest.raises(StoreUnavailableError) as caught:
             _create(server.url)
         assert not isinstance(caught.value, StoreBusyError)
+        assert [each.method for each in server.received] == ["POST", "GET"]
+
+
+@pytest.mark.parametrize("trouble", [HangUp(), BUSY, Answer(502)])
+def test_a_creation_is_repeated_where_its_key_is_kept(trouble: Answer | HangUp) -> None:
+    """The same key each time; the server is asked once, and only when an answer was lost."""
+    info = Answer(200, {IDEMPOTENCY_FEATURE: True}, {"Content-Type": "application/json"})
+    with ScriptedServer(trouble, info, trouble, MODEL) as server:
+        assert _create(server.url).name == "m"
+        assert [each.method for each in server.received] == ["POST", "GET", "POST", "POST"]
+        keys = {each.headers.get("idempotency-key") for each in server.received if each.body}
+        assert len(keys) == 1
+        assert None not in keys
+
+
+def test_nothing_but_a_creation_is_repeated() -> None:
+    """A server keeps no key of it."""
+    with ScriptedServer(HangUp()) as server, open_registry(server.url) as registry:
+        with pytest.raises(StoreUnavailableError):
+            registry.set_registered_model_tag("m", "k", "v")
         assert len(server.received) == 1
 
 

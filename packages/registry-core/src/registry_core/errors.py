@@ -19,6 +19,7 @@ a client sees the same sentence on every path.
       NotPermittedError                the backend refused the credentials
       ConflictError                    others changed what the call is about; nothing was written
         StaleValueError                a value is not as the caller expects; carries what it is
+        IdempotencyKeyReusedError      the key was used for another request; nothing was written
         ContentionError                lost a race more often than we retry; nothing was written
       StoreUnavailableError            the database or bucket did not answer
         UnexpectedAnswerError          what answered is not, or not like, what the store asks
@@ -230,6 +231,17 @@ class StaleValueError(ConflictError):
     def __init__(self, message: str, *, current: str | int | None) -> None:
         self.current = current
         super().__init__(message)
+
+
+class IdempotencyKeyReusedError(ConflictError):
+    """An idempotency key was used for another request before; nothing was written."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(
+            f"The idempotency key '{key}' was used for another request; give every request a key "
+            "of its own"
+        )
 
 
 class ContentionError(ConflictError):

@@ -95,7 +95,10 @@ class Writes(Protocol):
         Each class of `registry_core.changes` documents what it does and raises; its method `apply`
         is the rule. A change that is about a version raises `ModelVersionNotFoundError` when the
         version or its model does not exist, any other `RegisteredModelNotFoundError` when its model
-        does not exist. A store that cannot make a class of change raises `UnsupportedBackendError`.
+        does not exist. A change with an idempotency key that the store has made within
+        `idempotency.KEEP_SECONDS` is not made again: its caller gets what `Change.repeated` says.
+        The key is kept in the same atomic step. A store that cannot make a class of change raises
+        `UnsupportedBackendError`.
 
         Args:
             change: What to do; its values are valid.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+import attrs
+
 from registry_core import validation
 from registry_core.calls.base import RegistryBase
 from registry_core.calls.queries import ITERATION_PAGE_SIZE, check_max_results, query_of
@@ -13,6 +15,7 @@ from registry_core.changes import (
     RenameModel,
     UpdateModel,
 )
+from registry_core.idempotency import Idempotency
 from registry_core.models import (
     ModelVersion,
     NewRegisteredModel,
@@ -40,12 +43,17 @@ class ModelCalls(RegistryBase):
         description: str | None = None,
         tags: Mapping[str, str] | None = None,
         deployment_job_id: str | None = None,
+        idempotency_key: str | None = None,
         reason: str | None = None,
     ) -> RegisteredModel:
         """The new registered model.
 
+        `idempotency_key` makes the call safe to repeat: within a day the same call under the same
+        key creates nothing more, and gets what the first one has made.
+
         Raises:
             AlreadyExistsError: a model or prompt of that name exists.
+            IdempotencyKeyReusedError: the key was used for another call about this name.
         """
         new = NewRegisteredModel(
             name=name,
@@ -53,7 +61,11 @@ class ModelCalls(RegistryBase):
             tags=dict(tags or {}),
             deployment_job_id=deployment_job_id,
         )
-        return self._writer(reason).apply(CreateModel(new))
+        recognised = None
+        if idempotency_key is not None:
+            asked = attrs.asdict(new)
+            recognised = Idempotency.of(idempotency_key, what="create model", asked=asked)
+        return self._writer(reason).apply(CreateModel(new, idempotency=recognised))
 
     def get_registered_model(self, name: str) -> RegisteredModel:
         """The registered model with its tags, aliases and latest versions.

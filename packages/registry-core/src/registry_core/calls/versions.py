@@ -19,6 +19,7 @@ from registry_core.changes import (
     UpdateVersion,
 )
 from registry_core.errors import InvalidArgumentError
+from registry_core.idempotency import Idempotency
 from registry_core.models import (
     UNSET,
     ModelVersion,
@@ -52,6 +53,7 @@ class VersionCalls(RegistryBase):
         model_id: str | None = None,
         user_id: str | None = None,
         progress: Progress | None = None,
+        idempotency_key: str | None = None,
         reason: str | None = None,
     ) -> ModelVersion:
         """The next version of a registered model.
@@ -63,9 +65,26 @@ class VersionCalls(RegistryBase):
         A `models:/` source is resolved now: the stored source names the version it stands for, and
         its run id is inherited unless given. Every other source is kept as it is given.
 
+        `idempotency_key` makes the call safe to repeat: within a day the same call under the same
+        key creates nothing more, and gets the version that the first one has made, as it is by
+        now. An upload takes none: it is continued by the same call as it is.
+
         Raises:
             RegisteredModelNotFoundError: the registered model does not exist.
+            IdempotencyKeyReusedError: the key was used for another call about this name.
         """
+        recognised = None
+        if idempotency_key is not None:
+            # As the caller has it: an alias in the source may stand for another version by now.
+            asked = {
+                "source": source,
+                "run_id": run_id or None,
+                "run_link": run_link or None,
+                "description": description or None,
+                "tags": dict(tags or {}),
+                "model_id": model_id,
+            }
+            recognised = Idempotency.of(idempotency_key, what="create version", asked=asked)
         resolved = self._resolved(
             name,
             source,
@@ -78,12 +97,14 @@ class VersionCalls(RegistryBase):
         )
         writer, draft = self._writer(reason), resolved.draft
         if self.artifacts is None or validation.is_prompt(draft.tags):
-            return writer.apply(CreateVersion(draft))
+            return writer.apply(CreateVersion(draft, idempotency=recognised))
         files = ModelArtifacts(writer, self.artifacts)
         if resolved.is_upload:
+            if recognised is not None:
+                raise InvalidArgumentError("An upload takes no idempotency key.")
             options = PushOptions(within=self._sources.upload_root, progress=progress)
             return files.push(draft, sources.local_path(draft.source), options)
-        return files.register(draft, origin=resolved.origin)
+        return files.register(draft, origin=resolved.origin, idempotency=recognised)
 
     def push_model_version(
         self,

@@ -9,8 +9,10 @@ from typing import Any, Generic, TypeVar
 import attrs
 
 from registry_core import documents
+from registry_core.authors import Author
 from registry_core.documents import ModelDocument
 from registry_core.history import Effect
+from registry_core.idempotency import Idempotency, KeptKey
 from registry_core.models import (
     ModelVersion,
     RegisteredModel,
@@ -29,6 +31,9 @@ class Change(ABC, Generic[ResultT]):
 
     requires: tuple[Requirement, ...] = ()
     """What must hold for the change to happen."""
+
+    idempotency: Idempotency | None = None
+    """By what a store recognises that it has made the change already, and makes it only once."""
 
     @property
     @abstractmethod
@@ -79,6 +84,30 @@ class Change(ABC, Generic[ResultT]):
     @abstractmethod
     def result(self, document: ModelDocument | None) -> ResultT:
         """Return what the caller gets, from the document that `apply` returned."""
+
+    def kept(self, document: ModelDocument, by: Author) -> KeptKey | None:
+        """Return what to keep of the change, from the document after it; None without a key."""
+        if self.idempotency is None:
+            return None
+        made: Any = self.result(document)
+        return KeptKey(
+            id=self.idempotency.id(model=self.model, by=by),
+            request=self.idempotency.request,
+            time=made.creation_timestamp,
+            version=getattr(made, "version", None),
+        )
+
+    def repeated(self, kept: KeptKey, document: ModelDocument | None) -> ResultT:
+        """Return what the caller gets of a change that was made before, under the same key.
+
+        Args:
+            kept: What was kept of it.
+            document: The model as it is; None where there is none.
+
+        Raises:
+            IdempotencyKeyReusedError: The key was used for another change.
+        """
+        raise NotImplementedError(f"a {type(self).__name__} has no idempotency key")
 
     @abstractmethod
     def effects(

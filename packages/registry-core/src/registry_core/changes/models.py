@@ -12,7 +12,8 @@ from registry_core.changes.base import (
 )
 from registry_core.documents import ModelDocument
 from registry_core.history import Action, Effect, new_model_id
-from registry_core.models import NewRegisteredModel
+from registry_core.idempotency import Idempotency, KeptKey
+from registry_core.models import NewRegisteredModel, RegisteredModel
 
 
 @attrs.frozen
@@ -26,6 +27,7 @@ class CreateModel(ModelChange):
 
     new: NewRegisteredModel
     model_id: str = attrs.field(factory=new_model_id, kw_only=True)
+    idempotency: Idempotency | None = attrs.field(default=None, kw_only=True)
 
     @property
     def model(self) -> str:
@@ -37,6 +39,19 @@ class CreateModel(ModelChange):
         if document is not None:
             raise documents.taken(document, self.new)
         return documents.create_document(self.new, now, model_id=self.model_id)
+
+    def repeated(self, kept: KeptKey, document: ModelDocument | None) -> RegisteredModel:
+        """See `Change`: the model as it is, or as it was made if it was deleted since."""
+        there = None if document is None else documents.registered_model(document)
+        return self.made_before(kept, there)
+
+    def made_before(self, kept: KeptKey, there: RegisteredModel | None) -> RegisteredModel:
+        """As `repeated`, of the model of that name, if there is one."""
+        assert self.idempotency is not None, "nothing else is recognised"
+        self.idempotency.check(kept)
+        if there is not None and there.creation_timestamp == kept.time:
+            return there
+        return self.new.created(now=kept.time)
 
     def effects(
         self, before: ModelDocument | None = None, after: ModelDocument | None = None

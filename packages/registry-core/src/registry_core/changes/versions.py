@@ -15,6 +15,7 @@ from registry_core.changes.base import (
 from registry_core.documents import ModelDocument
 from registry_core.errors import ConflictError
 from registry_core.history import Action, Effect
+from registry_core.idempotency import Idempotency, KeptKey
 from registry_core.models import (
     ModelVersion,
     NewModelVersion,
@@ -34,6 +35,7 @@ class CreateVersion(Change[ModelVersion]):
     """
 
     new: NewModelVersion
+    idempotency: Idempotency | None = attrs.field(default=None, kw_only=True)
 
     @property
     def model(self) -> str:
@@ -54,6 +56,23 @@ class CreateVersion(Change[ModelVersion]):
         """See `Change`."""
         assert after is not None, "the change keeps the model"
         return [self.effect(after.next_version - 1)]
+
+    def repeated(self, kept: KeptKey, document: ModelDocument | None) -> ModelVersion:
+        """See `Change`: the version as it is, or as it was made if it was deleted since."""
+        there = None
+        number = kept.version
+        if document is not None and number is not None and number in document.versions:
+            there = documents.model_version(document, number)
+        return self.made_before(kept, there)
+
+    def made_before(self, kept: KeptKey, there: ModelVersion | None) -> ModelVersion:
+        """As `repeated`, of the version of that number, if there is one."""
+        assert self.idempotency is not None, "nothing else is recognised"
+        self.idempotency.check(kept)
+        assert kept.version is not None, "the same request has made a version"
+        if there is not None and there.creation_timestamp == kept.time:
+            return there
+        return self.new.created(kept.version, now=kept.time)
 
     def effect(self, version: int) -> Effect:
         """Return what the change has done, when the version has got its number."""

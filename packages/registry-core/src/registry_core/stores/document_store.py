@@ -7,7 +7,7 @@ can say what it holds, as two mappings, for reading and for writing under a lock
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, MutableMapping, MutableSequence, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, MutableSequence, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from registry_core.changes import Change, RestoreDeletedModel, RestoreModel
 from registry_core.documents import ModelDocument
 from registry_core.errors import AlreadyExistsError, ConflictError, WebhookNotFoundError
 from registry_core.history import Event, EventQuery
+from registry_core.idempotency import KEEP_SECONDS, KeptKey
 from registry_core.models import (
     ModelVersion,
     NewWebhook,
@@ -57,6 +58,8 @@ class Content:
     """What webhooks are still to be told."""
     dead_letters: MutableMapping[Key, QueuedDelivery] = attrs.field(factory=dict)
     """What they could not be told."""
+    kept_keys: MutableMapping[str, KeptKey] = attrs.field(factory=dict)
+    """What was made under idempotency keys, by id, oldest first."""
 
 
 class MappingStore(ABC):
@@ -66,6 +69,9 @@ class MappingStore(ABC):
     reach, `close` and `ping`. A change applies to the content as a pure function, so that a method
     is as atomic and as durable as the subclass makes `_writing`.
     """
+
+    keeps_idempotency_keys = True
+    """See `registry_core.idempotency`."""
 
     def __init__(self, clock: Clock = system_clock) -> None:
         self._clock = clock
@@ -91,6 +97,8 @@ class MappingStore(ABC):
         with self._writing() as content:
             now = self._clock()
             before = content.models.get(change.model)
+            if (kept := kept_of(change, by, content.kept_keys.get)) is not None:
+                return change.repeated(kept, before)
             if isinstance(change, RestoreModel):
                 _make_room(change, content, before)
             after = commit(change, content.models, now)
@@ -99,6 +107,7 @@ class MappingStore(ABC):
                     change, before, after, now=now, by=by, last=_last(content.events, before)
                 )
                 record(content.events, events)
+                keep(content.kept_keys, change, after, by=by, now=now)
                 hooks = content.webhooks.values()
                 for delivery in deliveries_of(change, after or before, events, hooks):
                     content.queued[key_of(delivery)] = delivery
@@ -257,6 +266,33 @@ def _make_room(change: RestoreModel, content: Content, before: ModelDocument | N
         del content.events[change.model_id]
     if before is not None:
         content.events.pop(before.model_id, None)
+
+
+def kept_of(
+    change: Change[Any], by: Author, kept_keys: Callable[[str], KeptKey | None]
+) -> KeptKey | None:
+    """Return what was kept of the change, if it has been made under its idempotency key before."""
+    if change.idempotency is None:
+        return None
+    return kept_keys(change.idempotency.id(model=change.model, by=by))
+
+
+def keep(
+    kept_keys: MutableMapping[str, KeptKey],
+    change: Change[Any],
+    after: ModelDocument | None,
+    *,
+    by: Author,
+    now: int,
+) -> None:
+    """Keep what a change has made under its idempotency key, and forget what was kept too long."""
+    kept = None if after is None else change.kept(after, by)
+    if kept is None:
+        return
+    oldest = now - KEEP_SECONDS * 1000
+    for each in [each for each in kept_keys.values() if each.time < oldest]:
+        del kept_keys[each.id]
+    kept_keys[kept.id] = kept
 
 
 def _last(kept: Mapping[str, MutableSequence[Event]], document: ModelDocument | None) -> int:

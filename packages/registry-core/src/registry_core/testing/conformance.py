@@ -5,6 +5,7 @@ from __future__ import annotations
 from registry_core.testing.ages import AgeTests
 from registry_core.testing.aliases import AliasTests
 from registry_core.testing.concurrency import ConcurrencyTests
+from registry_core.testing.idempotency import IdempotencyTests
 from registry_core.testing.lifecycle import LifecycleTests
 from registry_core.testing.limits import LimitTests
 from registry_core.testing.model_versions import ModelVersionTests
@@ -25,6 +26,7 @@ class StoreTests(
     SearchTests,
     PagingTests,
     ConcurrencyTests,
+    IdempotencyTests,
     LifecycleTests,
     AgeTests,
 ):

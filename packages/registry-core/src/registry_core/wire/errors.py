@@ -175,6 +175,10 @@ _MESSAGES: tuple[tuple[re.Pattern[str], Callable[[dict[str, Any], str], Registry
         lambda found, _: errors.WebhookNotFoundError(found["id"]),
     ),
     (
+        re.compile(r"The idempotency key '(?P<key>[!-~]{1,255})' was used for another request; "),
+        lambda found, _: errors.IdempotencyKeyReusedError(found["key"]),
+    ),
+    (
         # MLflow appends the database's own message when a rename hits an existing name.
         re.compile(
             r"(?P<kind>Registered Model|Prompt) \(name=(?P<name>.*?)\) already exists\.", re.DOTALL

@@ -9,3 +9,9 @@ API: Final = "/api/2.0/mlflow"
 
 OWN_API: Final = "/api/registry/v1"
 """The prefix of the routes that our own server has beside MLflow's."""
+
+SERVER_INFO: Final = "/api/3.0/mlflow/server-info"
+"""Where a server says what it can."""
+
+IDEMPOTENCY_FEATURE: Final = "idempotency_keys"
+"""What our server says there if it keeps idempotency keys; MLflow's says nothing of it."""

@@ -19,6 +19,7 @@ from http import HTTPStatus
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
+from registry_core.wire import prefixes
 from registry_server.access.callers import Caller
 from registry_server.access.users import Users
 from registry_server.http.metrics import Metrics
@@ -29,7 +30,7 @@ from registry_server.process.settings import Network, is_loopback
 PROBES = frozenset({"/health", "/ready", "/version"})
 """Paths that answer without credentials: a load balancer has no credentials and any Host."""
 
-SERVER_INFO = frozenset({"/api/3.0/mlflow/server-info", "/ajax-api/3.0/mlflow/server-info"})
+SERVER_INFO = frozenset({prefixes.SERVER_INFO, "/ajax-api/3.0/mlflow/server-info"})
 """Paths that clients ask before they know anything about the server."""
 
 OPERATION = "operation"

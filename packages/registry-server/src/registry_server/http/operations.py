@@ -62,6 +62,8 @@ class RequestContext:
     registry: Registry
     user: str | None = None
     """The authenticated name, when the server authenticates."""
+    idempotency_key: str | None = None
+    """Under which the client asks for a creation, so that it may ask again."""
 
 
 @attrs.frozen(kw_only=True)
@@ -123,7 +125,10 @@ def _create_registered_model(
     context: RequestContext, request: requests.CreateRegisteredModel
 ) -> RegisteredModel:
     return context.registry.create_registered_model(
-        request.name, description=request.description, tags=request.tags
+        request.name,
+        description=request.description,
+        tags=request.tags,
+        idempotency_key=context.idempotency_key,
     )
 
 
@@ -150,6 +155,7 @@ def _create_model_version(
         tags=request.tags,
         model_id=request.model_id,
         user_id=context.user,
+        idempotency_key=context.idempotency_key,
     )
 
 

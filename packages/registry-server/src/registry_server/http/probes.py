@@ -14,7 +14,9 @@ from litestar.types import ASGIApp
 
 from registry_core import Registry, RegistryError
 from registry_core.artifacts import PresigningArtifactStore
+from registry_core.idempotency import keeps_idempotency_keys
 from registry_core.wire import Json
+from registry_core.wire.prefixes import IDEMPOTENCY_FEATURE
 from registry_server.http import responses
 from registry_server.http.metrics import Metrics
 from registry_server.http.middleware import SERVER_INFO
@@ -88,6 +90,7 @@ class _Probes:
                 **SERVER_INFO_BODY,
                 "multipart_uploads_enabled": is_multipart,
                 "multipart_downloads_enabled": is_multipart,
+                IDEMPOTENCY_FEATURE: keeps_idempotency_keys(registry.store),
             }
         )
 

@@ -18,6 +18,7 @@ from litestar.types import HTTPScope, Receive
 
 from registry_core import Registry, StoreBusyError, wire
 from registry_core.authors import REASON_HEADER, Origin
+from registry_core.idempotency import IDEMPOTENCY_HEADER
 from registry_core.inloop import TooLargeError, WouldBlockError
 from registry_core.interest import wanted_while
 from registry_server.http import outages, responses
@@ -43,14 +44,16 @@ _MOST_BYTES_AT_ONCE = 2 * 1024
 5 KiB, takes longer than most reads."""
 
 _REASON = REASON_HEADER.lower().encode()
+_IDEMPOTENCY = IDEMPOTENCY_HEADER.lower().encode()
 
 
 @attrs.frozen
 class Requester:
-    """Who makes a request, as far as the server knows it, and why."""
+    """Who makes a request, as far as the server knows it, why, and by what it is recognised."""
 
     user: str | None = None
     reason: str | None = None
+    idempotency_key: str | None = None
 
 
 class Lanes:
@@ -131,7 +134,11 @@ class Runner:
         """The answer to a request."""
         operation = self._operation
         try:
-            call = RequestContext(registry=self._acting(requester), user=requester.user)
+            call = RequestContext(
+                registry=self._acting(requester),
+                user=requester.user,
+                idempotency_key=requester.idempotency_key,
+            )
             result = operation.call(call, request)
             reply = responses.success(operation.answer.encode(result))
             if self._changes_nothing:
@@ -188,7 +195,11 @@ class Served:
         if not self._has_query:
             headers = _headers_beside_a_body(scope["headers"])
             query, content_type = b"", headers.get(b"content-type")
-            requester = attrs.evolve(requester, reason=headers.get(_REASON))
+            requester = attrs.evolve(
+                requester,
+                reason=headers.get(_REASON),
+                idempotency_key=headers.get(_IDEMPOTENCY),
+            )
         if query:
             body: Sequence[bytes] = ()
             size = len(query)
@@ -285,7 +296,7 @@ def _headers_beside_a_body(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes
     return {
         name: value.decode("utf-8", "replace")
         for name, value in headers
-        if name in (b"content-type", _REASON)
+        if name in (b"content-type", _REASON, _IDEMPOTENCY)
     }
 
 

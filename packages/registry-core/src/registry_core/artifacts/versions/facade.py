@@ -25,6 +25,7 @@ from registry_core.artifacts.versions import (
 from registry_core.artifacts.versions.context import Context
 from registry_core.artifacts.versions.gc import DEFAULT_GRACE_SECONDS, Garbage
 from registry_core.fsck import GRACE_SECONDS, Report
+from registry_core.idempotency import Idempotency
 from registry_core.models import ModelVersion, NewModelVersion
 from registry_core.store import Clock, system_clock
 from registry_core.writer import Writer
@@ -127,18 +128,23 @@ class ModelArtifacts:
         return uploads.give_up(self._context, version, message)
 
     def register(
-        self, draft: NewModelVersion, *, origin: ModelVersion | None = None
+        self,
+        draft: NewModelVersion,
+        *,
+        origin: ModelVersion | None = None,
+        idempotency: Idempotency | None = None,
     ) -> ModelVersion:
         """Create a version whose source is a URI; what it names below the root is sealed first.
 
         For that all its bytes are read, unless they are sealed already. `origin` is the version
-        that this one is a copy of.
+        that this one is a copy of. Under an idempotency key the same call makes one version, and
+        continues what was interrupted.
 
         Raises:
             RegisteredModelNotFoundError: the registered model does not exist.
             ConflictError: others changed or removed the files meanwhile; safe to repeat.
         """
-        return push.register(self._context, draft, origin=origin)
+        return push.register(self._context, draft, origin=origin, idempotency=idempotency)
 
     # Checking and leaving
 

@@ -30,6 +30,7 @@ from registry_core.errors import (
     StoreBusyError,
     StoreUnavailableError,
 )
+from registry_core.idempotency import Idempotency
 from registry_core.models import ModelVersion, NewModelVersion, NewRegisteredModel, Status
 from registry_core.search import AttributeRef, Comparison, Op, TagRef
 
@@ -130,12 +131,16 @@ def create_model(context: Context, name: str) -> None:
 
 
 def register(
-    context: Context, draft: NewModelVersion, *, origin: ModelVersion | None = None
+    context: Context,
+    draft: NewModelVersion,
+    *,
+    origin: ModelVersion | None = None,
+    idempotency: Idempotency | None = None,
 ) -> ModelVersion:
     """See `ModelArtifacts.register`."""
     path = own_path(context.artifacts.root, draft.storage_location or draft.source)
     if path is None:
-        return context.writer.apply(CreateVersion(draft))
+        return context.writer.apply(CreateVersion(draft, idempotency=idempotency))
     if path == "":
         raise InvalidArgumentError("The artifact root itself cannot be a model version.")
     there = contents(context.artifacts, path)
@@ -144,20 +149,22 @@ def register(
         artifact_path(path)
         make_manifest(ManifestFile(path=name, size=0, sha256="") for name in there)
     elif origin is None:
-        return _register_nothing(context, draft)
+        _check_nothing(context, draft)
+        return context.writer.apply(CreateVersion(draft, idempotency=idempotency))
     draft = attrs.evolve(draft, status=Status.PENDING_REGISTRATION)
-    version = context.writer.apply(CreateVersion(draft))
+    version = context.writer.apply(CreateVersion(draft, idempotency=idempotency))
+    if version.status is not Status.PENDING_REGISTRATION or version.source != draft.source:
+        return version  # made before under the key, and maybe as a copy of something else
     return _ending(context, version, lambda: _adopt(context, path, version, set(there), origin))
 
 
-def _register_nothing(context: Context, draft: NewModelVersion) -> ModelVersion:
+def _check_nothing(context: Context, draft: NewModelVersion) -> None:
     # Only a proxy's server knows whether there is something at its URL.
     if stored_path(context.artifacts.root, draft.source) is not None:
         raise InvalidArgumentError(
             f"Invalid model version source: '{draft.source}'. There are no files there; upload "
             "them first."
         )
-    return context.writer.apply(CreateVersion(draft))
 
 
 def seal_present(context: Context, path: str) -> Manifest | None:

@@ -13,9 +13,10 @@ import attrs
 
 from registry_core import snapshot_format, snapshot_reading, wire
 from registry_core.authors import Author
-from registry_core.changes import Change
+from registry_core.changes import Change, CreateModel, CreateVersion
 from registry_core.errors import InvalidArgumentError, NotFoundError, StoreCorruptedError
 from registry_core.history import EVENTS_MAX_RESULTS, Event, EventQuery, place_of
+from registry_core.idempotency import new_key
 from registry_core.models import ModelFields, ModelVersion, RegisteredModel
 from registry_core.search import (
     AttributeRef,
@@ -96,12 +97,22 @@ class RestStore(RestFiles):
         self._http.close()
 
     def apply(self, change: Change[ResultT], *, by: Author) -> ResultT:
-        """See `Store`. The reason is sent along; who makes the change, the server says."""
+        """See `Store`. The reason is sent along; who makes the change, the server says.
+
+        A creation always has an idempotency key, so that it can be sent again when its answer is
+        lost, if the server keeps such keys.
+        """
         route = route_of(change)
         fields = wire.encode_request(route.request(change))
         result = partial(route.result, change)
         made: ResultT = self._http.write(
-            route.method, route.path, fields, result, name=change.model, reason=by.reason
+            route.method,
+            route.path,
+            fields,
+            result,
+            name=change.model,
+            reason=by.reason,
+            idempotency_key=_key_of(change),
         )
         return made
 
@@ -268,6 +279,12 @@ class RestStore(RestFiles):
             yield self._read("/registered-models/get", request, model_of, end=end)
         except NotFoundError:
             return
+
+
+def _key_of(change: Change[Any]) -> str | None:
+    if change.idempotency is not None:
+        return change.idempotency.key
+    return new_key() if isinstance(change, CreateModel | CreateVersion) else None
 
 
 _MODELS = "registered_models"

@@ -31,6 +31,7 @@ from registry_core.errors import (
     UnexpectedAnswerError,
     UnsupportedBackendError,
 )
+from registry_core.idempotency import IDEMPOTENCY_HEADER
 from registry_core.redaction import redacted
 from registry_core.stores.rest.address import (
     PASSWORD_VARIABLE,
@@ -52,7 +53,7 @@ from registry_core.stores.rest.connections import (
     READ_TIMEOUT_SECONDS,
     open_pool,
 )
-from registry_core.wire.prefixes import API, OWN_API
+from registry_core.wire.prefixes import API, IDEMPOTENCY_FEATURE, OWN_API, SERVER_INFO
 
 RETRY_SECONDS = 3.0
 """Seconds after its start within which a request may be repeated; then the store is unavailable. A
@@ -118,7 +119,8 @@ class Transport:
     server is busy. What writes is repeated only if the connection was never made, or the server
     says that it did nothing: a write whose answer is lost may have happened, and MLflow has no way
     to say "the same one again". So it is reported as unavailable, and the caller, who can look,
-    decides.
+    decides. Our own server has a way: what has an idempotency key is repeated as what reads is. The
+    server is asked whether it keeps such keys when the first answer is lost, and not before.
 
     Whoever answers is not trusted: every call is over by one moment, no answer is larger than
     memory should hold, and what is not the JSON object that was asked for is refused.
@@ -127,6 +129,7 @@ class Transport:
     def __init__(self, address: Address) -> None:
         self.url = address.url
         self._pool = open_pool(address.url)
+        self._has_kept_keys = False
         self._headers = {"Accept": wire.JSON_CONTENT_TYPE, "User-Agent": "registry-core"}
         if address.authorization is not None:
             self._headers["Authorization"] = address.authorization
@@ -168,12 +171,16 @@ class Transport:
         *,
         name: str = "",
         reason: str | None = None,
+        idempotency_key: str | None = None,
     ) -> T:
         """What `decode` makes of the answer to a request that changes something; see `read`.
 
-        `reason` is why it is made.
+        `reason` is why it is made, and `idempotency_key` has a server that knows such keys make it
+        once, however often it is sent.
         """
-        headers = _NO_HEADERS if reason is None else {REASON_HEADER: _header(reason)}
+        headers = {} if reason is None else {REASON_HEADER: _header(reason)}
+        if idempotency_key is not None:
+            headers[IDEMPOTENCY_HEADER] = idempotency_key
         return self._call(
             method, path, "", fields, decode, name=name, end=call_end(), headers=headers
         )
@@ -277,7 +284,6 @@ class Transport:
             payload = wire.dumps(body)
         last_moment = min(time.monotonic() + RETRY_SECONDS, end)
         failures = 0
-        passing = _PASSING if method == "GET" else _REFUSED
         while True:
             pause = BACKOFF.pause(failures + 1)
             may_repeat = time.monotonic() + pause < last_moment
@@ -285,16 +291,34 @@ class Transport:
                 reply = self._exchange(method, target, payload, headers, end)
             except HTTPError as error:
                 sent = not isinstance(error, _NEVER_SENT)
-                if not may_repeat or isinstance(error, SSLError) or (sent and method != "GET"):
+                gives_up = not may_repeat or isinstance(error, SSLError)
+                if gives_up or (sent and not self._is_harmless(method, headers, end)):
                     self._raise_unavailable(error, unclear=sent and method != "GET", end=end)
             else:
-                if reply.status not in passing:
+                if reply.status not in _PASSING:
+                    return reply
+                if reply.status not in _REFUSED and not self._is_harmless(method, headers, end):
                     return reply
                 pause = max(pause, _retry_after(reply.headers, otherwise=0))
                 if not may_repeat or time.monotonic() + pause > last_moment:
                     return reply
             time.sleep(pause)
             failures += 1
+
+    def _is_harmless(self, method: str, headers: Mapping[str, str], end: float) -> bool:
+        """Whether a request that may have been carried out may be sent again."""
+        return method == "GET" or (IDEMPOTENCY_HEADER in headers and self._keeps_keys(end))
+
+    def _keeps_keys(self, end: float) -> bool:
+        """Whether the server keeps idempotency keys. It stays so once it was heard."""
+        if not self._has_kept_keys:
+            try:
+                reply = self._request("GET", SERVER_INFO, end=end)
+                info = json_object(reply.body, reply.headers.get("content-type"))
+            except (StoreUnavailableError, TooLargeError, UnreadableError):
+                return False
+            self._has_kept_keys = info.get(IDEMPOTENCY_FEATURE) is True
+        return self._has_kept_keys
 
     def _exchange(
         self, method: str, target: str, body: bytes | None, headers: Mapping[str, str], end: float

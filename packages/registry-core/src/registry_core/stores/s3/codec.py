@@ -1,6 +1,7 @@
 """Records as JSON objects: the format of the bucket, which is read by people too.
 
-- `format_version` is the lowest that a reader must know: 2 of what has events, 1 of anything else.
+- `format_version` is the lowest that a reader must know: 2 of what has events or idempotency keys,
+  1 of anything else.
   A reader refuses a higher one, and any key it does not know, rather than drop what a newer release
   wrote. The types are checked as strictly: nothing is coerced.
 - One field per line, one version per line, one event per line: a document can be read, compared and
@@ -8,6 +9,8 @@
 - `events` are the newest events of a model, numbered without a gap. Those before them are in
   objects of their own (`event_log`), and `spilled_events` has the earliest and latest time of
   these. A document without both is of a model that nobody has changed since events are kept.
+- `idempotency_keys` has what was made under such keys within the last day, whatever the object
+  holds by now.
 - An event has neither the id of its model nor what has its default; of it, a document's reader
   checks the number and the time only (`event_format`).
 - What has its default is left out; `last_updated_timestamp` of a version too, while it is the
@@ -77,20 +80,24 @@ def encode(record: Record) -> bytes:
     assert record.content is not None, "what is not there has no bytes"
     kind, fields = _fields(record.content)
     envelope = Envelope(
-        format_version=_format_version(record.content),
+        format_version=_format_version(record),
         kind=kind,
         revision=record.revision,
         operations=record.operations,
         departures=record.departures,
+        idempotency_keys=record.kept_keys,
     )
     return render({**to_plain(envelope), **fields})
 
 
-def _format_version(content: Content) -> int:
+def _format_version(record: Record) -> int:
+    content = record.content
+    if record.kept_keys:
+        return EVENTS_FORMAT_VERSION
     # The events of a webhook are others, which every release knows.
-    if isinstance(content, Webhook) or not (content.log.lines or content.log.spilled):
+    if content is None or isinstance(content, Webhook):
         return FORMAT_VERSION
-    return EVENTS_FORMAT_VERSION
+    return EVENTS_FORMAT_VERSION if content.log.lines or content.log.spilled else FORMAT_VERSION
 
 
 def decode(key: str, body: bytes) -> Record:
@@ -153,6 +160,7 @@ def _record(plain: dict[str, Any], body: bytes) -> Record:
         revision=envelope.revision,
         operations=envelope.operations,
         departures=envelope.departures,
+        kept_keys=envelope.idempotency_keys,
     )
 
 

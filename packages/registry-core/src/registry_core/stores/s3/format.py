@@ -17,6 +17,7 @@ from cattrs.gen import make_dict_unstructure_fn
 from registry_core.authors import Origin
 from registry_core.fields import Field, fields_of
 from registry_core.history import Action
+from registry_core.idempotency import KeptKey
 from registry_core.models import ModelFields, ModelVersion, Stage, Status, WebhookStatus
 from registry_core.stores.s3.large_text import LargeText
 from registry_core.stores.s3.record import Moved
@@ -143,6 +144,7 @@ class Envelope:
     revision: int
     operations: tuple[str, ...]
     departures: tuple[Moved, ...] = ()
+    idempotency_keys: tuple[KeptKey, ...] = ()
 
 
 def render(fields: Mapping[str, Any]) -> bytes:

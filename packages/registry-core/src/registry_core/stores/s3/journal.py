@@ -36,6 +36,7 @@ from registry_core.errors import (
     StoreCorruptedError,
     StoreUnavailableError,
 )
+from registry_core.idempotency import KeptKey
 from registry_core.models import Webhook
 from registry_core.store import Clock
 from registry_core.stores.s3 import codec
@@ -90,6 +91,9 @@ class Entry:
 
 Change: TypeAlias = Callable[[Entry], Content | None]
 """The new content for a key, or None to leave it as it is; raises what the caller is to see."""
+
+Keeping: TypeAlias = Callable[[Content], KeptKey | None]
+"""What to keep under an idempotency key of a write, from what it has written."""
 
 Settle: TypeAlias = Callable[[Entry], Entry]
 """See `renames.RenameResolver.settle`: all that is read passes through it first."""
@@ -205,14 +209,18 @@ class Journal:
         settle: Settle,
         first: Entry | None = None,
         operation: str | None = None,
+        keeping: Keeping | None = None,
     ) -> Entry:
         """The key after the change. `first` is what it probably holds, to begin without a read.
+
+        What `keeping` makes of the new content is kept under its idempotency key.
 
         Raises:
             ContentionError: the race was lost for `RACE_SECONDS`.
             StoreUnavailableError: the service does not answer, or did not say what happened.
         """
-        attempt = _Commit(self, key, change, settle, operation or self.new_operation())
+        operation = operation or self.new_operation()
+        attempt = _Commit(self, key, change, settle, operation, keeping)
         return attempt.run(first)
 
     def write(self, entry: Entry, record: Record, body: bytes) -> Entry:
@@ -235,6 +243,7 @@ class _Commit:
     _change: Change
     _settle: Settle
     _operation: str
+    _keeping: Keeping | None = None
     _budget: RetryBudget = attrs.field(factory=RetryBudget)
     _unanswered: tuple[str | None, Record, bytes] | None = None
     """The state of the key, record and bytes of a PUT that may still arrive."""
@@ -272,7 +281,8 @@ class _Commit:
             return None
         if content is None:
             return _KEEP if known else None
-        record = entry.record.then(self._operation, content)
+        kept = None if self._keeping is None else self._keeping(content)
+        record = entry.record.then(self._operation, content, kept)
         return record, codec.encode(record)
 
     def _send(self, entry: Entry, record: Record, body: bytes) -> tuple[Entry | None, Entry]:

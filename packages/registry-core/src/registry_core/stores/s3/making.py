@@ -9,8 +9,9 @@ import attrs
 from registry_core.authors import Author
 from registry_core.changes import Change, RestoreModel, SetModelTag, SetVersionTag
 from registry_core.documents import ModelDocument
+from registry_core.idempotency import KeptKey
 from registry_core.store import Clock
-from registry_core.stores.document_store import events_of
+from registry_core.stores.document_store import events_of, kept_of
 from registry_core.stores.s3.blobs import Blobs
 from registry_core.stores.s3.event_chunks import EventChunks
 from registry_core.stores.s3.event_format import line_of
@@ -18,7 +19,7 @@ from registry_core.stores.s3.event_log import NO_EVENTS
 from registry_core.stores.s3.journal import Entry
 from registry_core.stores.s3.large_text import stands_for
 from registry_core.stores.s3.queueing import Queueing
-from registry_core.stores.s3.record import Model, Tombstone
+from registry_core.stores.s3.record import Content, Model, Tombstone
 
 
 @attrs.frozen(kw_only=True)
@@ -34,8 +35,16 @@ class Making:
     queueing: Queueing
     clock: Clock
 
+    def kept(self, entry: Entry) -> KeptKey | None:
+        """Return what was made under the change's idempotency key before, if anything was."""
+        return kept_of(self.change, self.by, entry.record.kept_key)
+
+    def keeping(self, content: Content) -> KeptKey | None:
+        """Return what to keep of the change under its idempotency key."""
+        return self.change.kept(content.document, self.by) if isinstance(content, Model) else None
+
     def made(self, entry: Entry) -> Model | None:
-        """Return the model after the change; None if nothing changes.
+        """Return the model after the change; None if nothing changes, or it was made before.
 
         Its large texts, its older events, and what webhooks may have to be told are in the bucket
         by now.
@@ -43,6 +52,8 @@ class Making:
         Raises:
             RegistryError: As the change.
         """
+        if self.kept(entry) is not None:
+            return None
         model, before, now = model_of(entry), document_of(entry), self.clock()
         after = self._made(before, now)
         assert after is not None, "the change does not delete the model"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar, cast
 
 from registry_core.authors import Author
 from registry_core.changes import (
@@ -23,8 +23,8 @@ from registry_core.errors import (
 )
 from registry_core.outbox import Unchanged
 from registry_core.stores.s3.blobs import Blobs
-from registry_core.stores.s3.journal import RACE_SECONDS, Entry, StaleEntryError
-from registry_core.stores.s3.making import Making, model_of
+from registry_core.stores.s3.journal import RACE_SECONDS, Entry, Keeping, StaleEntryError
+from registry_core.stores.s3.making import Making, document_of, model_of
 from registry_core.stores.s3.prefix import Prefix
 from registry_core.stores.s3.queueing import Queueing
 from registry_core.stores.s3.record import Content, Model, RenameIntent, Tombstone
@@ -33,6 +33,8 @@ from registry_core.stores.s3.retry import RetryBudget
 
 PENDING_LOOKS = 3
 """Looks at a pending arrival before it is made void: a renamer at work is done by then."""
+
+ResultT = TypeVar("ResultT")
 
 KeyChange: TypeAlias = Callable[[Entry], Content | None]
 """What that does to the key that holds the document."""
@@ -58,8 +60,8 @@ class Models:
         entry = self._renames.settle(self._records.read(self._layout.model(name)))
         return model_of(self._renames.finish(entry))
 
-    def commit(self, change: Change[Any], by: Author) -> ModelDocument | None:
-        """Make a change, and return the model's document after it; None when it was deleted.
+    def commit(self, change: Change[ResultT], by: Author) -> ResultT:
+        """Make a change, and return its result; see `registry_core.store.Writes`.
 
         Its events are in the same PUT. For each webhook that wants to be told there is one more.
 
@@ -67,39 +69,37 @@ class Models:
         any other change one GET and one PUT, or one PUT if the key was seen just now.
         """
         self._queueing.look(change)
-        match change:
-            case CreateModel() | RestoreModel():
-                return self._create(change, by)
-            case RenameModel() if change.new_name != change.name:
-                return self._rename(change, by)
-            case DeleteModel():
-                self._delete(change, by)
-                return None
+        if isinstance(change, RenameModel) and change.new_name != change.name:
+            return cast("ResultT", change.result(self._rename(change, by)))
+        if isinstance(change, DeleteModel):
+            self._delete(change, by)
+            return cast("ResultT", None)
         return self._change(change, by)
 
-    def _create(self, change: CreateModel | RestoreModel, by: Author) -> ModelDocument:
+    def _change(self, change: Change[ResultT], by: Author) -> ResultT:
         making = self._making(change, by)
+        key = self._layout.model(change.model)
 
-        def created(entry: Entry) -> Content:
-            made = making.made(entry)
-            assert made is not None, "a creation changes something"
-            self._renames.make_way(entry)
+        def created(entry: Entry) -> Content | None:
+            if (made := making.made(entry)) is not None:
+                self._renames.make_way(entry)
             return made
 
-        key = self._layout.model(change.model)
-        recent = self._records.recent(key)
+        is_creation = isinstance(change, CreateModel | RestoreModel)
+        make = created if is_creation else making.made
+        keeping = None if change.idempotency is None else making.keeping
         with self._records.queued(key):
-            return _written(self._commit(key, created, making.operation, recent or Entry(key=key)))
-
-    def _change(self, change: Change[Any], by: Author) -> ModelDocument:
-        making = self._making(change, by)
-        key = self._layout.model(change.model)
-        with self._records.queued(key):
-            recent = self._records.recent(key)
-            written = self._commit(key, making.made, making.operation, recent)
-        if making.operation not in written.record.operations:
-            self._unchanged(change)
-        return _written(written)
+            first = self._records.recent(key)
+            if first is None and is_creation:
+                # Most names are free, and the condition of the PUT finds out the others.
+                first = Entry(key=key)
+            written = self._commit(key, make, making.operation, first, keeping)
+        if making.operation in written.record.operations:
+            return change.result(_written(written))
+        if (kept := making.kept(written)) is not None:
+            return change.repeated(kept, document_of(written))
+        self._unchanged(change)
+        return change.result(_written(written))
 
     def _delete(self, change: DeleteModel, by: Author) -> None:
         # The model's key becomes a tombstone. Its events stay, and the texts they refer to.
@@ -201,13 +201,25 @@ class Models:
         except RegistryError:
             return
 
-    def _commit(self, key: str, change: KeyChange, operation: str, first: Entry | None) -> Entry:
+    def _commit(
+        self,
+        key: str,
+        change: KeyChange,
+        operation: str,
+        first: Entry | None,
+        keeping: Keeping | None = None,
+    ) -> Entry:
         budget, deadline = RetryBudget(), time.monotonic() + RACE_SECONDS
         looks = 0
         while time.monotonic() < deadline:
             try:
                 return self._records.commit(
-                    key, change, settle=self._renames.settle, first=first, operation=operation
+                    key,
+                    change,
+                    settle=self._renames.settle,
+                    first=first,
+                    operation=operation,
+                    keeping=keeping,
                 )
             except PendingRenameError as pending:
                 looks += 1

@@ -21,6 +21,7 @@ from typing import TypeAlias
 import attrs
 
 from registry_core.documents import ModelDocument
+from registry_core.idempotency import KEEP_SECONDS, KeptKey
 from registry_core.models import Webhook
 from registry_core.store import Clock
 from registry_core.stores.s3.event_log import NO_EVENTS, EventLog
@@ -35,6 +36,10 @@ their ids. Longer than any writer tries to find its own, and than the clocks of 
 
 JOURNAL_MAX_ENTRIES = 512
 """Operations a journal never exceeds, about 12 kB, however hot the key."""
+
+KEPT_KEYS_MAX_COUNT = 2_000
+"""Idempotency keys that an object keeps, about 250 kB. Whoever creates more versions of one model
+in a day under keys finds the oldest of them forgotten before the day is over."""
 
 _TIME_DIGITS = 11
 
@@ -119,9 +124,15 @@ class Record:
     """The ids of the latest operations; the last one made this revision."""
     departures: tuple[Moved, ...] = ()
     """Those of them that took a model away, so that who lists the bucket can go after it."""
+    kept_keys: tuple[KeptKey, ...] = ()
+    """What was made under idempotency keys, oldest first. It belongs to the key, as the journal."""
 
-    def then(self, operation: str, content: Content) -> Record:
-        """The record after one more write."""
+    def kept_key(self, key_id: str) -> KeptKey | None:
+        """What was made under an idempotency key, if anything was."""
+        return next((each for each in self.kept_keys if each.id == key_id), None)
+
+    def then(self, operation: str, content: Content, kept: KeptKey | None = None) -> Record:
+        """The record after one more write, which has made something under an idempotency key."""
         operations = (*_kept(self.operations, operation), operation)
         departures = tuple(each for each in self.departures if each.operation in operations)
         if isinstance(content, Tombstone) and content.model_id is not None:
@@ -134,6 +145,7 @@ class Record:
             revision=self.revision + 1,
             operations=operations,
             departures=departures,
+            kept_keys=_young(self.kept_keys, operation) + (() if kept is None else (kept,)),
         )
 
     def has(self, operation: str, *, revision: int) -> bool | None:
@@ -168,6 +180,14 @@ def began(operation: str) -> int:
         ValueError: it is not the id of an operation.
     """
     return int(operation[:_TIME_DIGITS], 16)
+
+
+def _young(kept_keys: tuple[KeptKey, ...], operation: str) -> tuple[KeptKey, ...]:
+    """What is still kept under idempotency keys when `operation` writes."""
+    if not kept_keys:
+        return kept_keys
+    oldest = began(operation) - KEEP_SECONDS * 1000
+    return tuple(each for each in kept_keys if each.time >= oldest)[1 - KEPT_KEYS_MAX_COUNT :]
 
 
 def _kept(operations: tuple[str, ...], operation: str) -> tuple[str, ...]:

@@ -90,6 +90,9 @@ def open_store(url: str, *, clock: Clock = system_clock) -> S3Store:
 class S3Store:
     """A `Store` in a bucket, for any number of processes at a time, with nothing else running."""
 
+    keeps_idempotency_keys = True
+    """See `registry_core.idempotency`."""
+
     def __init__(
         self,
         location: Location,
@@ -120,7 +123,7 @@ class S3Store:
             self._refuse_known_id(change)
         if isinstance(change, RestoreDeletedModel):
             self._refuse_overtaken(change)
-        return self._complete(change.result(self._models.commit(change, by)))
+        return self._complete(self._models.commit(change, by))
 
     def _refuse_overtaken(self, change: RestoreDeletedModel) -> None:
         kept = self._with_events().get(change.model_id)

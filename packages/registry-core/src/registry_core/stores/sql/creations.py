@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import delete, insert, literal_column, select, update
+from sqlalchemy import delete, insert, literal_column, or_, select, update
 from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.sql.elements import ClauseElement, ColumnElement
 from sqlalchemy.sql.selectable import FromClause
@@ -166,9 +166,13 @@ def _version_at_once(names: list[str], *, queues: bool) -> dict[str, ClauseEleme
 def operations() -> dict[str, ClauseElement]:
     """What is done with operations that have been noted."""
     operation = applied_operations
+    kept = select(*_kept_columns())
     return {
-        "get_operation": select(operation.c.version).where(
-            operation.c.operation_id == param("operation_id")
+        "get_operation": kept.where(operation.c.operation_id == param("operation_id")),
+        "get_kept_key": kept.where(operation.c.idempotency_key == param("idempotency_key")),
+        "keep_key": insert(operation).values(
+            {name: param(name) for name in ("operation_id", "version")}
+            | {column: param(name) for column, name in _KEPT.items()}
         ),
         # A second one breaks the key, as every copy of the operation does from now on.
         "void_operation": insert(operation).from_select(
@@ -179,20 +183,37 @@ def operations() -> dict[str, ClauseElement]:
             include_defaults=False,
         ),
         "prune_operations": delete(operation).where(
-            operation.c.operation_id < param("operation_id"), waits_for_locks_briefly()
+            operation.c.operation_id < param("operation_id"),
+            or_(
+                operation.c.idempotency_key.is_(None),
+                operation.c.operation_id < param("kept_operation_id"),
+            ),
+            waits_for_locks_briefly(),
         ),
     }
 
 
+_KEPT = {"idempotency_key": "idempotency_key", "request": "request", "time": "kept_time"}
+"""The columns of an operation that has an idempotency key, and their parameters."""
+
+
+def _kept_columns() -> list[ColumnElement[Any]]:
+    operation = applied_operations
+    return [operation.c.version, operation.c.request, operation.c.time]
+
+
 def _noted(created: FromClause, version: ColumnElement[Any] | None = None) -> ReturningInsert[Any]:
     """Notes the operation of a statement that has created something; see `operations`."""
-    operation = applied_operations
-    names = ["operation_id"] if version is None else ["operation_id", "version"]
-    values = [given("operation_id")] if version is None else [given("operation_id"), version]
+    names, values = ["operation_id"], [given("operation_id")]
+    if version is not None:
+        names.append("version")
+        values.append(version)
+    names += _KEPT
+    values += [given(name) for name in _KEPT.values()]
     return (
-        insert(operation)
+        insert(applied_operations)
         .from_select(names, select(*values).select_from(created), include_defaults=False)
-        .returning(operation.c.version)
+        .returning(*_kept_columns())
     )
 
 

@@ -12,6 +12,10 @@ caller hears so, and the first copy may still be on its way, to find something e
 then noted as void, which undoes whatever copy arrives later.
 
 It costs no round trip while replies arrive. SQLite needs none of this: it runs in this process.
+
+An idempotency key is noted with the operation, and stays for a day: so it is the database that lets
+one creation happen under it, whichever server or process was asked, and however often. Whoever is
+refused for it, or finds that there is nothing to do, looks what was made under the key.
 """
 
 from __future__ import annotations
@@ -22,12 +26,13 @@ import random
 import time
 from collections.abc import Callable
 
+from registry_core import idempotency
 from registry_core.backoff import Backoff
 from registry_core.errors import ContentionError, RegistryError, StoreUnavailableError
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.creations import VOID
 from registry_core.stores.sql.database import Database
-from registry_core.stores.sql.driver import Values
+from registry_core.stores.sql.driver import Connection, Values
 from registry_core.stores.sql.errors import DuplicateError, InDoubtError
 from registry_core.stores.sql.results import Row
 from registry_core.stores.sql.statements import Statements
@@ -62,29 +67,56 @@ class Operations:
     def run(self, statement: Statement, values: Values) -> list[Row]:
         """One row of the version that was created, or of None; no row if nothing was.
 
+        After the version come the request and the time, if it was created under an idempotency key.
+        That may have been somebody else's operation, under the same key.
+
         `values` are those of the statement, but for `operation_id`.
 
         Raises:
+            DuplicateError: something was created under the idempotency key before.
             InDoubtError: the database was away for too long, and it may or may not have been done.
         """
         values = {**values, "operation_id": operation_id(time.time())}
+        look = self._sql.get_operation
+        if values["idempotency_key"] is not None:
+            look = self._sql.get_kept_key
         rows = settled(
             lambda: self._database.write(statement, values),
-            lambda: self._database.read(self._sql.get_operation, values),
+            lambda: self._database.read(look, values),
             lambda: self._database.write(self._sql.void_operation, values),
         )
         if rows and rows[0][0] == VOID:
             rows = []
-        if time.monotonic() > self._prune_at:
-            self._prune()
+        self.prune()
         return rows
 
-    def _prune(self) -> None:
+    def kept(self, values: Values) -> list[Row]:
+        """The row, as of `run`, of what was created under an idempotency key; none if nothing."""
+        return self._database.read(self._sql.get_kept_key, values)
+
+    def keep(self, connection: Connection, version: int | None, values: Values) -> Row:
+        """Note in a transaction what it has created under an idempotency key; the row of that.
+
+        Raises:
+            DuplicateError: something was created under the key before.
+        """
+        noted = {**values, "operation_id": operation_id(time.time()), "version": version}
+        connection.run(self._sql.keep_key, noted)
+        return (version, values["request"], values["kept_time"])
+
+    def prune(self) -> None:
+        """Remove what has been noted for long enough, once in a while."""
+        if time.monotonic() <= self._prune_at:
+            return
         self._prune_at = _next_pruning()
+        now = time.time()
+        oldest = {
+            "operation_id": operation_id(now - KEEP_SECONDS),
+            "kept_operation_id": operation_id(now - idempotency.KEEP_SECONDS),
+        }
         # What is not removed now is removed the next time.
         with contextlib.suppress(RegistryError):
-            oldest = operation_id(time.time() - KEEP_SECONDS)
-            self._database.write(self._sql.prune_operations, {"operation_id": oldest})
+            self._database.write(self._sql.prune_operations, oldest)
 
 
 def operation_id(seconds: float) -> str:

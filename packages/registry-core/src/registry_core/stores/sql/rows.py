@@ -189,6 +189,10 @@ def tag_rows(tags: Mapping[str, str]) -> str:
     )
 
 
+NO_TAGS = tag_rows({})
+"""The parameter `tags` where there are none."""
+
+
 def new_model(new: NewRegisteredModel, now: int) -> dict[str, Any]:
     """The values of a model to create."""
     return _values(new.created(now=now)) | {"now": now}

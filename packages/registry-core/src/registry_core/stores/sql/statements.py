@@ -246,6 +246,8 @@ class Statements:
     update_webhook: Statement
     delete_webhook: Statement
     get_operation: Statement
+    get_kept_key: Statement
+    keep_key: Statement
     void_operation: Statement
     prune_operations: Statement
 

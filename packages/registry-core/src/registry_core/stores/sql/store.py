@@ -54,6 +54,9 @@ ResultT = TypeVar("ResultT")
 class SqlStore:
     """See `registry_core.store.Store`."""
 
+    keeps_idempotency_keys = True
+    """See `registry_core.idempotency`."""
+
     def __init__(self, database: Database, *, clock: Clock = system_clock) -> None:
         self._database = database
         self._clock = clock

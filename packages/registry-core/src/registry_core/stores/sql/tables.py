@@ -302,10 +302,22 @@ applied_operations = Table(
     metadata,
     Column("operation_id", Uuid, nullable=False),
     Column("version", BigInteger, nullable=True),
+    _optional("idempotency_key"),
+    _optional("request"),
+    Column("time", BigInteger, nullable=True),
     PrimaryKeyConstraint("operation_id", name="pk_applied_operations"),
 )
 """What was done lately, by the id of the operation: see `operations`. Nothing refers to it, because
-it outlives what the operation created."""
+it outlives what the operation created. The last three are of what was created under an idempotency
+key."""
+
+Index(
+    "ix_applied_operations_idempotency_key",
+    applied_operations.c.idempotency_key,
+    unique=True,
+    postgresql_where=applied_operations.c.idempotency_key.is_not(None),
+    sqlite_where=applied_operations.c.idempotency_key.is_not(None),
+)
 
 # Orders of a search, each with its tie-breakers; read backwards for the other direction.
 Index(

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeAlias
 
 from registry_core.authors import Author
 from registry_core.changes import (
+    Change,
     FinalizeVersion,
     UpdateVersion,
 )
@@ -18,6 +19,7 @@ from registry_core.errors import (
     UnsupportedBackendError,
 )
 from registry_core.history import Effect
+from registry_core.idempotency import KeptKey
 from registry_core.models import ModelVersion, RegisteredModel
 from registry_core.outbox import Unchanged
 from registry_core.requirements import AliasIs, Requirement, StageIs, TagIs
@@ -26,7 +28,7 @@ from registry_core.stores.sql import events, outbox, rows
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.database import Database
 from registry_core.stores.sql.driver import Connection, Values
-from registry_core.stores.sql.errors import ChangedMeanwhileError
+from registry_core.stores.sql.errors import ChangedMeanwhileError, DuplicateError
 from registry_core.stores.sql.operations import Operations
 from registry_core.stores.sql.results import Row
 from registry_core.stores.sql.statements import Statements
@@ -39,6 +41,10 @@ there is one, and have to be followed by them or by a transaction."""
 AtOnce: TypeAlias = tuple[Statement, Statement]
 """PostgreSQL's statements for one change: the first does nothing where there is an active webhook,
 the second queues the event."""
+
+
+NO_KEY: dict[str, Any] = dict.fromkeys(("idempotency_key", "request", "kept_time"))
+"""The values of what is created without an idempotency key."""
 
 
 class Maker:
@@ -75,6 +81,39 @@ class Maker:
             # What the other form did not make, and this one did, was for a webhook.
             self._remember_webhooks(has_webhooks=bool(created))
         return created
+
+    def _once(
+        self,
+        change: Change[Any],
+        create: Callable[[Values], list[Row]],
+        values: dict[str, Any],
+        by: Author,
+        now: int,
+    ) -> KeptKey | list[Row]:
+        """The rows of what `create` has created, or what was kept of an earlier one.
+
+        `create` is given the values, and those of the change's idempotency key.
+        """
+        key = change.idempotency
+        if key is None:
+            return create(values | NO_KEY)
+        key_id = key.id(model=change.model, by=by)
+        values |= {"idempotency_key": key_id, "request": key.request, "kept_time": now}
+        refusal: DuplicateError | None = None
+        try:
+            created = create(values)
+        except DuplicateError as error:
+            created, refusal = [], error
+        self._operations.prune()
+        found = created or self._operations.kept(values)
+        if not found:
+            if refusal is not None:
+                raise refusal
+            return []
+        version, request, time_ = found[0]
+        if created and (request, time_) == (key.request, now):
+            return created
+        return KeptKey(id=key_id, request=request, time=time_, version=version)
 
     def _expects_webhooks(self) -> bool:
         """Whether there was an active webhook lately: a guess, of which nothing is wrong."""

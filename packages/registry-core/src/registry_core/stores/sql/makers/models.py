@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from registry_core import validation
 from registry_core.authors import Author
 from registry_core.changes import (
@@ -17,9 +15,10 @@ from registry_core.errors import (
     RegisteredModelNotFoundError,
 )
 from registry_core.history import Action, Effect
+from registry_core.idempotency import KeptKey
 from registry_core.models import NewRegisteredModel, RegisteredModel
 from registry_core.stores.sql import events, outbox, rows
-from registry_core.stores.sql.driver import Connection
+from registry_core.stores.sql.driver import Connection, Values
 from registry_core.stores.sql.errors import DuplicateError
 from registry_core.stores.sql.makers.base import Maker
 from registry_core.stores.sql.results import Row
@@ -34,20 +33,29 @@ class ModelMaker(Maker):
         (effect,) = change.effects()
         values = rows.new_model(new, now) | {"model_id": change.model_id}
         event = events.event_values(effect, by, now) | outbox.values_of(change)
-        if not self._insert_model(values, event, new):
+        made = self._once(
+            change,
+            lambda keyed: self._insert_model(keyed, has_tags=bool(new.tags)),
+            values | event,
+            by,
+            now,
+        )
+        if isinstance(made, KeptKey):
+            found = self._database.read(self._sql.get_model, {"name": new.name})
+            there = rows.registered_model(found[0]) if found else None
+            return change.made_before(made, there)
+        if not made:
             raise self._taken(new)
         return new.created(now=now)
 
-    def _insert_model(
-        self, values: dict[str, Any], event: dict[str, Any], new: NewRegisteredModel
-    ) -> list[Row]:
+    def _insert_model(self, values: Values, *, has_tags: bool) -> list[Row]:
         """A row if the name was free."""
-        sql, has_tags = self._sql, bool(new.tags)
+        sql = self._sql
         if self._database.driver.writes_at_once:
             either = (sql.create_model_at_once, sql.create_model_queueing)
             if has_tags:
                 either = (sql.create_tagged_model_at_once, sql.create_tagged_model_queueing)
-            return self._created(either, values | event)
+            return self._created(either, values)
 
         def create(connection: Connection) -> list[Row]:
             created = connection.run(sql.create_model, values)
@@ -55,7 +63,9 @@ class ModelMaker(Maker):
                 if has_tags:
                     connection.run(sql.create_model_tags, values)
                 noted = {"sequence": 1, "has_webhooks": created[0][-1]}
-                self._add_event(connection, values | event | noted)
+                self._add_event(connection, {**values, **noted})
+                if values["idempotency_key"] is not None:
+                    return [self._operations.keep(connection, None, values)]
             return created
 
         return self._database.transaction(create)

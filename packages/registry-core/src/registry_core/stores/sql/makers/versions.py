@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from registry_core import documents
 from registry_core.authors import Author
 from registry_core.changes import (
@@ -18,12 +16,14 @@ from registry_core.errors import (
     RegisteredModelNotFoundError,
 )
 from registry_core.history import Action, Effect
+from registry_core.idempotency import KeptKey
 from registry_core.models import ModelVersion, Stage, Status
 from registry_core.stores.sql import events, outbox, rows
-from registry_core.stores.sql.driver import Connection
+from registry_core.stores.sql.driver import Connection, Values
 from registry_core.stores.sql.makers.base import (
     Maker,
     key_of,
+    version_key,
 )
 from registry_core.stores.sql.results import Row
 
@@ -36,40 +36,42 @@ class VersionMaker(Maker):
         new, now = change.new, self._clock()
         values = rows.new_version(new, now)
         event = events.event_values(change.effect(0), by, now) | outbox.values_of(change)
+        made = self._once(change, self._insert_version, values | event, by, now)
+        if isinstance(made, KeptKey):
+            return change.made_before(made, self._version_if_any(new.name, made.version))
+        if not made:
+            raise RegisteredModelNotFoundError(new.name)
+        return new.created(made[0][0], now=now)
+
+    def _version_if_any(self, name: str, version: int | None) -> ModelVersion | None:
+        if version is None:
+            return None
+        found = self._database.read(self._sql.get_version, version_key(name, version))
+        return rows.model_version(found[0]) if found else None
+
+    def _insert_version(self, values: Values) -> list[Row]:
+        """A row with its number if there is the model."""
         if self._database.driver.writes_at_once:
             either = (self._sql.create_version_at_once, self._sql.create_version_queueing)
-            created = self._created(either, values | event)
-        else:
-            created = self._database.transaction(
-                lambda connection: self._insert_version(
-                    connection, values, event, has_tags=bool(new.tags)
-                ),
-                model=new.name,
-            )
-        if not created:
-            raise RegisteredModelNotFoundError(new.name)
-        return new.created(created[0][0], now=now)
+            return self._created(either, values)
+        return self._database.transaction(
+            lambda connection: self._insert_in_steps(connection, values), model=values["name"]
+        )
 
-    def _insert_version(
-        self,
-        connection: Connection,
-        values: dict[str, Any],
-        event: dict[str, Any],
-        *,
-        has_tags: bool,
-    ) -> list[Row]:
+    def _insert_in_steps(self, connection: Connection, values: Values) -> list[Row]:
         taken = connection.run(self._sql.take_version, values)
         if not taken:
             return []
         _, version, model_id, sequence, has_webhooks = taken[0]
-        numbered = values | {"version": version}
+        numbered = {**values, "version": version}
         connection.run(self._sql.create_version, numbered)
-        if has_tags:
+        if values["tags"] != rows.NO_TAGS:
             connection.run(self._sql.create_version_tags, numbered)
         about = {"event_version": version, "event_subject": f"version:{version}"}
-        noted = {"name": values["name"], "model_id": model_id, "sequence": sequence}
-        noted["has_webhooks"] = has_webhooks
-        self._add_event(connection, event | about | noted)
+        noted = {"model_id": model_id, "sequence": sequence, "has_webhooks": has_webhooks}
+        self._add_event(connection, {**values, **about, **noted})
+        if values["idempotency_key"] is not None:
+            return [self._operations.keep(connection, version, values)]
         return [(version,)]
 
     def update_version(self, change: UpdateVersion, by: Author) -> ModelVersion:
