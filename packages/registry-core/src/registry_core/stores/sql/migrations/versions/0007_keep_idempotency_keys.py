@@ -14,9 +14,9 @@ _TABLE = "applied_operations"
 
 
 _PRESENT = {
-    "sqlite": f"SELECT name FROM pragma_table_info('{_TABLE}')",
+    "sqlite": "SELECT name FROM pragma_table_info('applied_operations')",
     "postgresql": "SELECT attname FROM pg_attribute "
-    f"WHERE attrelid = '{_TABLE}'::regclass AND attnum > 0 AND NOT attisdropped",
+    "WHERE attrelid = 'applied_operations'::regclass AND attnum > 0 AND NOT attisdropped",
 }
 """The columns that the table has."""
 
