@@ -170,3 +170,14 @@ def test_a_damaged_event_is_named_though_nothing_shows_it(churn: Regctl, tmp_pat
     assert damaged.exit_code == 6
     assert "event 4 is damaged" in damaged.stdout
     assert damaged.stderr == "verified: no, events: 5, unchecked: 0\n"
+
+
+def test_a_job_that_is_run_again_creates_nothing_more(churn: Regctl) -> None:
+    create = ("versions", "create", "churn", "s3://bucket/4", "--idempotency-key", "build-4")
+    assert churn.names(*create) == churn.names(*create) == ["models:/churn/4"]
+    other = churn.run(
+        "versions", "create", "churn", "s3://bucket/5", "--idempotency-key", "build-4"
+    )
+    assert (other.exit_code, "was used for another request" in other.stderr) == (5, True)
+    model = ("models", "create", "new", "--idempotency-key", "build-4")
+    assert churn.names(*model) == churn.names(*model) == ["new"]

@@ -18,6 +18,7 @@ from registry_cli.expectations import (
 from registry_cli.options import (
     Moment,
     description_option,
+    idempotency_option,
     list_options,
     name_argument,
     on_store,
@@ -41,16 +42,22 @@ def models() -> None:
 @name_argument
 @click.option("--description", metavar="TEXT", help="What the model is for.")
 @tag_option
+@idempotency_option
 @reason_option
 @shows_results
 @pass_session
 def create(
-    session: Session, name: str, description: str | None, tags: tuple[tuple[str, str], ...]
+    session: Session,
+    name: str,
+    description: str | None,
+    tags: tuple[tuple[str, str], ...],
+    idempotency_key: str | None,
 ) -> None:
     """Create a registered model, without versions."""
-    session.output.model(
-        session.registry.create_registered_model(name, description=description, tags=dict(tags))
+    created = session.registry.create_registered_model(
+        name, description=description, tags=dict(tags), idempotency_key=idempotency_key
     )
+    session.output.model(created)
 
 
 @models.command()

@@ -188,6 +188,13 @@ reason_option = click.option(
 )
 """`--reason` of every command that changes the registry."""
 
+idempotency_option = click.option(
+    "--idempotency-key",
+    metavar="KEY",
+    help="Create it once under this key, however often the same command is run within a day.",
+)
+"""`--idempotency-key` of every command that creates a model or a version."""
+
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 
 

@@ -11,6 +11,7 @@ from registry_cli.expectations import Expectation, expects_some_value, expects_s
 from registry_cli.options import (
     VersionRef,
     description_option,
+    idempotency_option,
     list_options,
     name_argument,
     of_model,
@@ -45,6 +46,7 @@ def versions() -> None:
 @click.option("--model-id", metavar="ID", help="The logged model that this is.")
 @click.option("--description", metavar="TEXT", help="What is new in this version.")
 @tag_option
+@idempotency_option
 @reason_option
 @shows_results
 @pass_session
@@ -58,6 +60,7 @@ def create(
     model_id: str | None,
     description: str | None,
     tags: tuple[tuple[str, str], ...],
+    idempotency_key: str | None,
 ) -> None:
     """Create the next version of a registered model from the URI of its artifacts.
 
@@ -72,6 +75,7 @@ def create(
         model_id=model_id,
         description=description,
         tags=dict(tags),
+        idempotency_key=idempotency_key,
     )
     session.output.version(created)
 

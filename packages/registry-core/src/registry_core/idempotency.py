@@ -53,7 +53,7 @@ class Idempotency:
     @classmethod
     def of(cls, key: str, *, what: str, asked: Mapping[str, Any]) -> Idempotency:
         """Return what recognises a request to do `what`, with the arguments `asked`."""
-        written = json.dumps([what, asked], sort_keys=True, ensure_ascii=True)
+        written = json.dumps([what, asked], sort_keys=True, default=dict)
         return cls(key=key, request=hashlib.sha256(written.encode()).hexdigest()[:32])
 
     def id(self, *, model: str, by: Author) -> str:

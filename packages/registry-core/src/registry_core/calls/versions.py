@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from registry_core import sources, uris, validation
@@ -73,18 +74,10 @@ class VersionCalls(RegistryBase):
             RegisteredModelNotFoundError: the registered model does not exist.
             IdempotencyKeyReusedError: the key was used for another call about this name.
         """
-        recognised = None
-        if idempotency_key is not None:
-            # As the caller has it: an alias in the source may stand for another version by now.
-            asked = {
-                "source": source,
-                "run_id": run_id or None,
-                "run_link": run_link or None,
-                "description": description or None,
-                "tags": dict(tags or {}),
-                "model_id": model_id,
-            }
-            recognised = Idempotency.of(idempotency_key, what="create version", asked=asked)
+        given = {"run_id": run_id, "run_link": run_link, "description": description}
+        recognised = _recognised(
+            idempotency_key, {**given, "source": source, "tags": tags, "model_id": model_id}
+        )
         resolved = self._resolved(
             name,
             source,
@@ -308,3 +301,11 @@ class VersionCalls(RegistryBase):
             return uri
         path = self.files.stored_path(uri)
         return uri if path is None else f"{self._public_artifacts_url}/{quote(path)}"
+
+
+def _recognised(key: str | None, asked: Mapping[str, Any]) -> Idempotency | None:
+    # As the caller has it: an alias in the source may stand for another version by now.
+    if key is None:
+        return None
+    given = {name: value for name, value in asked.items() if value}
+    return Idempotency.of(key, what="create version", asked=given)
