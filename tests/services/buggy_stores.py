@@ -32,9 +32,11 @@ from registry_core.models import (
     Status,
 )
 from registry_core.search import Comparison, Op, Page, TagRef
+from registry_core.stores.memory import MemoryStore
 from registry_core.testing import aliases as alias_tests
 from registry_core.testing import (
     concurrency,
+    idempotency,
     lifecycle,
     limits,
     model_versions,
@@ -1218,3 +1220,13 @@ class ReadsWhatItSawBefore(PickledStore):
         if (method, args) not in seen:
             seen[method, args] = super()._call(method, *args, **kwargs)
         return seen[method, args]
+
+
+@caught_by(idempotency.IdempotencyTests)
+class ForgetsIdempotencyKeys(MemoryStore):
+    """It makes a creation as often as it is asked."""
+
+    def apply(self, change, *, by):
+        if change.idempotency is not None:
+            change = attrs.evolve(change, idempotency=None)
+        return super().apply(change, by=by)
