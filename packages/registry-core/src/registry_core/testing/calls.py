@@ -124,9 +124,7 @@ class Calls:
         """See `RenameModel`."""
         return self.apply(RenameModel(name=name, new_name=new_name))
 
-    def restore_registered_model(
-        self, snapshot: ModelSnapshot, *, replaces: bool = False
-    ) -> RegisteredModel:
+    def restore(self, snapshot: ModelSnapshot, *, replaces: bool = False) -> RegisteredModel:
         """Write a whole model; see `RestoreModel`."""
         return self.apply(RestoreModel(snapshot=snapshot, replaces=replaces))
 
@@ -182,10 +180,6 @@ class Calls:
     def delete_model_version(self, name: str, version: int) -> None:
         """See `DeleteVersion`."""
         self.apply(DeleteVersion(name=name, version=version))
-
-    def restore(self, snapshot: ModelSnapshot) -> RegisteredModel:
-        """See `RestoreModel`."""
-        return self.apply(RestoreModel(snapshot=snapshot))
 
     def restore_registered_model(
         self, snapshot: ModelSnapshot, *, was_named: str
