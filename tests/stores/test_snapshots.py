@@ -8,7 +8,12 @@ import attrs
 import pytest
 
 from registry_core import Registry, documents, histories, open_store, snapshot_format, snapshots
-from registry_core.errors import AlreadyExistsError, ConflictError, InvalidArgumentError
+from registry_core.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    InvalidArgumentError,
+    NotPermittedError,
+)
 from registry_core.models import ModelVersion, Stage, Status
 from registry_core.snapshots import ModelSnapshot
 from registry_core.stores.memory import MemoryStore
@@ -274,3 +279,14 @@ def test_stage_and_status_survive(registry: Registry, snapshot: ModelSnapshot) -
     registry.restore(pending)
     found = registry.get_model_version("größe", 1)
     assert found == pending.versions[1]
+
+
+def test_nobody_who_was_authenticated_writes_what_others_have_done() -> None:
+    """A server would vouch for a history that its client made up."""
+    registry = Registry(MemoryStore())
+    registry.create_registered_model("m")
+    snapshot = registry.snapshot("m")
+    ann = registry.acting_as("ann", is_authenticated=True)
+    with pytest.raises(NotPermittedError, match="takes no snapshot"):
+        ann.restore(snapshot, on_conflict="replace")
+    assert registry.snapshot("m") == snapshot

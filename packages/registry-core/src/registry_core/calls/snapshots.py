@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 from registry_core import snapshot_reading, validation
 from registry_core.calls.base import RegistryBase
 from registry_core.changes import RestoreModel
-from registry_core.errors import AlreadyExistsError
+from registry_core.errors import AlreadyExistsError, NotPermittedError
 from registry_core.models import RegisteredModel
 from registry_core.snapshots import ModelSnapshot
 
@@ -60,9 +60,16 @@ class SnapshotCalls(RegistryBase):
             AlreadyExistsError: There is a model of that name, and `on_conflict` is `fail`.
             ConflictError: A model of another name has the id of the snapshot.
             InvalidArgumentError: The snapshot is illegal; the message says where.
+            NotPermittedError: A server has authenticated who restores it.
             UnsupportedBackendError: The store is a server of MLflow's.
         """
         validation.one_of(on_conflict, allowed=("fail", "skip", "replace"), parameter="on_conflict")
+        if self._by(reason).is_authenticated:
+            # Every event names an actor; nobody may put words into the mouths of others.
+            raise NotPermittedError(
+                "A server that authenticates its users takes no snapshot, because its history says "
+                "what others did: restore it with the URL of the registry's own store"
+            )
         change = RestoreModel(snapshot=snapshot, replaces=on_conflict == "replace")
         try:
             return self._writer(reason).apply(change)
