@@ -221,7 +221,7 @@ def _model_version_created(name: str, version: int, fields: Mapping[str, Any]) -
         tags = _user_tags(tags)
         about = {"template": tags.pop(validation.PROMPT_TEXT_TAG, None)}
     else:
-        about = {"source": fields.get("source", ""), "run_id": fields.get("run_id")}
+        about = {"source": fields.get("source", ""), "run_id": fields.get("run_id") or None}
     return Notification(
         name=name,
         topics=TOPICS[CreateVersion],
@@ -231,7 +231,7 @@ def _model_version_created(name: str, version: int, fields: Mapping[str, Any]) -
             "version": str(version),
             **about,
             "tags": tags,
-            "description": fields.get("description"),
+            "description": fields.get("description") or None,
         },
     )
 
