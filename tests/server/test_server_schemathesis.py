@@ -40,12 +40,18 @@ CHECKS = [
 
 
 OPERATIONS = [(operation.method, operation.documented_path) for operation in ALL_OPERATIONS] + [
-    ("POST", f"{API}/webhooks"),
-    ("GET", f"{API}/webhooks"),
-    ("GET", f"{API}/webhooks/{{webhook_id}}"),
-    ("PATCH", f"{API}/webhooks/{{webhook_id}}"),
-    ("DELETE", f"{API}/webhooks/{{webhook_id}}"),
-    ("POST", f"{API}/webhooks/{{webhook_id}}/test"),
+    *(
+        (method, f"{prefix}/webhooks{rest}")
+        for prefix in (API, OWN_API)
+        for method, rest in (
+            ("POST", ""),
+            ("GET", ""),
+            ("GET", "/{webhook_id}"),
+            ("PATCH", "/{webhook_id}"),
+            ("DELETE", "/{webhook_id}"),
+            ("POST", "/{webhook_id}/test"),
+        )
+    ),
     ("GET", f"{OWN_API}/webhooks/{{webhook_id}}/deliveries"),
     ("POST", f"{OWN_API}/webhooks/{{webhook_id}}/redeliver"),
     ("GET", f"{PREFIXES[0]}/artifacts"),

@@ -104,7 +104,7 @@ def query(
         )
     return EventQuery(
         name=name,
-        model_id=model_id,
+        model_id=None if model_id is None else validation.registered_model_id(model_id),
         alias=None if alias is None else validation.alias(alias),
         version=None if version is None else validation.version(version),
         actions=frozenset(map(_action, actions or ())),

@@ -7,7 +7,6 @@ event. `check` says what a legal snapshot is, once, and nothing writes one that 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -26,13 +25,8 @@ from registry_core.models import (
     RegisteredModel,
 )
 
-MODEL_ID_MAX_LENGTH = 64
-"""Characters of a model's id. Ours; ids are parts of keys in a bucket."""
-
 TIME_MAX = 2**63 - 1
 """The latest time that a store can keep: milliseconds since the epoch."""
-
-_MODEL_ID = re.compile(rf"[0-9A-Za-z_-]{{0,{MODEL_ID_MAX_LENGTH}}}\Z")
 
 
 @attrs.frozen(kw_only=True)
@@ -136,8 +130,8 @@ def _check_model(document: ModelDocument) -> None:
         deployment_job_id=document.deployment_job_id,
     )
     _short(document.deployment_job_state, "deployment_job_state")
-    if not _MODEL_ID.match(document.model_id):
-        raise InvalidArgumentError(f"'{document.model_id}' cannot be the id of a model")
+    if document.model_id:
+        validation.registered_model_id(document.model_id)
     _check_times(document)
     highest = max(document.versions, default=FIRST_VERSION - 1)
     if not highest < document.next_version <= validation.VERSION_MAX + 1:

@@ -133,9 +133,20 @@ def actor(value: str) -> str:
     return text(value, parameter="actor", max_length=ACTOR_MAX_LENGTH)
 
 
+_REGISTERED_MODEL_ID = re.compile(r"[0-9A-Za-z_-]{1,64}\Z")
+"""Ours have 16 digits."""
+
+
 def reason(value: str | None) -> str | None:
     """Accept the reason for a change."""
     return optional_text(value, parameter="reason", max_length=REASON_MAX_LENGTH)
+
+
+def registered_model_id(value: str) -> str:
+    """Accept what may be the id that a registered model keeps when it is renamed."""
+    if not _REGISTERED_MODEL_ID.match(value):
+        raise InvalidArgumentError(f"'{value}' cannot be the id of a registered model")
+    return value
 
 
 def model_name(value: str, *, parameter: str = "name") -> str:
