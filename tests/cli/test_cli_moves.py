@@ -70,7 +70,7 @@ def test_a_round_through_all_stores_is_byte_identical(
             Regctl(url).says("export", str(file))
             assert file.read_bytes() == exported.read_bytes()
         with open_registry(postgresql) as registry:
-            assert registry.verify_history("größe 3") == []
+            assert registry.verify_history("größe 3").is_true
 
 
 def test_a_backup_is_restored(source: str, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_webhook_is_created_shown_changed_and_deleted(regctl: Regctl) -> None:
     "arguments",
     [
         ("create", "ci", "--url", "http://127.0.0.1/", "--event", "nothing.created"),
-        ("create", "ci", "--url", "http://127.0.0.1/", "--event", "registered_model.deleted"),
+        ("create", "ci", "--url", "http://127.0.0.1/", "--event", "registered_model.melted"),
         ("create", "ci", "--url", "ftp://127.0.0.1/", *ALIASES),
         ("create", "ci", *ALIASES),
         ("redeliver", "x"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,7 +11,9 @@ from registry_cli.options import name_argument, on_store, reason_option, shows_r
 from registry_cli.output import notice
 from registry_cli.session import Session, pass_session
 from registry_cli.views import when
-from registry_core.trash import DeletedModel, DeletedVersion
+
+if TYPE_CHECKING:
+    from registry_core.trash import DeletedModel, DeletedVersion
 
 
 def _common(found: DeletedModel | DeletedVersion) -> Mapping[str, Any]:
