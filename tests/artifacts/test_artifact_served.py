@@ -238,6 +238,31 @@ def test_digest_is_checked_wherever_a_file_is_put(served: Served) -> None:
     assert sorted(all_bytes(served.registry.artifacts, "loose")) == ["loose/a"]
 
 
+@pytest.mark.parametrize("has_named_folder", [False, True])
+def test_digest_opens_no_folder_of_another_version(
+    served: Served, *, has_named_folder: bool
+) -> None:
+    """Not one that was registered where it was, nor one that has taken a collected push's place."""
+    registry, old = served.registry, manifest_of({"f": b"old"})
+    registry.create_registered_model("m")
+    folder = registry.files.folder("m", old) if has_named_folder else "runs/1"
+    if has_named_folder:
+        registry.begin_push("m", old)
+        assert put(served, f"{folder}/f", b"old", b"old") == 200
+        registry.finish_push("m", 1)
+    else:
+        assert put(served, f"{folder}/f", b"old") == 200
+        registry.create_model_version("m", source=f"{registry.files.root}/{folder}")
+    assert put(served, f"{folder}/f", b"old", b"old") == (200 if has_named_folder else 403)
+    registry.delete_registered_model("m")
+    registry.files.collect_garbage(grace_seconds=0, dry_run=False)
+    registry.create_registered_model("n")
+    assert put(served, f"{folder}/f", b"new") == 200
+    registry.create_model_version("n", source=f"{registry.files.root}/{folder}")
+    assert put(served, f"{folder}/f", b"old", b"old") == 403
+    registry.verify_model_version("n", 1)
+
+
 @on_a_disk
 @pytest.mark.parametrize(
     "manifest",

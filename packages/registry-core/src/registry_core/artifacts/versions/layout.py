@@ -24,8 +24,20 @@ _PROXIED = re.compile(
 
 def folder_of(name: str, manifest: Manifest) -> str:
     """Return the path of the folder that holds these files for a model."""
-    digest = manifest.digest.removeprefix("sha256:")[:_FOLDER_DIGITS]
-    return f"{FOLDER_NAMES.encode(name)}/{digest}"
+    return f"{FOLDER_NAMES.encode(name)}/{_folder_digits(manifest)}"
+
+
+def is_named_by(folder: str, manifest: Manifest) -> bool:
+    """Return whether a folder may be that of a push of these files: its name says which they are.
+
+    Of the folders of all other versions it says nothing: other files may come to be there.
+    """
+    model, _, digits = folder.partition("/")
+    return bool(model) and digits == _folder_digits(manifest)
+
+
+def _folder_digits(manifest: Manifest) -> str:
+    return manifest.digest.removeprefix("sha256:")[:_FOLDER_DIGITS]
 
 
 def stored_path(root: str, uri: str) -> str | None:

@@ -135,11 +135,14 @@ class Seals:
 
     def is_sealed(self, path: str) -> bool:
         """Return whether exactly this path is sealed or closed."""
+        return self.stat(path) is not None
+
+    def stat(self, path: str) -> FileInfo | None:
+        """Return the file that seals or closes exactly this path; None if there is none."""
         try:
-            self._artifacts.stat(_seal_of(path))
+            return self._artifacts.stat(_seal_of(path))
         except ArtifactNotFoundError:
-            return False
-        return True
+            return None
 
     def all(self) -> Iterator[tuple[str, FileInfo]]:
         """Each sealed path, and the file that seals it."""

@@ -25,6 +25,7 @@ from registry_core.artifacts import (
 )
 from registry_core.artifacts.store import Steps
 from registry_core.artifacts.versions.context import Context
+from registry_core.artifacts.versions.layout import is_named_by
 from registry_core.artifacts.versions.seals import Seals
 from registry_core.errors import (
     ArtifactImmutableError,
@@ -54,18 +55,26 @@ def check_open(context: Context, path: str) -> None:
 def awaits(context: Context, path: str, sha256: str) -> bool:
     """Return whether a push awaits a file with this digest at the path."""
     folder = "/".join(path.split("/")[:_FOLDER_DEPTH])
-    if folder == path or not context.seals.is_sealed(folder):
+    seal = None if folder == path else context.seals.stat(folder)
+    if seal is None:
         return False
-    awaited = _awaited(context.artifacts, folder)  # type: ignore[arg-type]  # stores are hashable
+    state = (seal.etag, seal.modified, seal.size)
+    try:
+        awaited = _awaited(context.artifacts, folder, state)  # type: ignore[arg-type]  # stores are hashable
+    except ArtifactNotFoundError:
+        return False  # Unsealed meanwhile.
     file = awaited.get(path.removeprefix(f"{folder}/"))
     return file is not None and file.sha256 == sha256
 
 
 @lru_cache(maxsize=_PUSHES_KNOWN)
-def _awaited(artifacts: ArtifactStore, folder: str) -> Mapping[str, ManifestFile]:
-    """The files that a push awaits in a folder, which is named by them: they never change."""
+def _awaited(artifacts: ArtifactStore, folder: str, _: object) -> Mapping[str, ManifestFile]:
+    """The files that a push awaits in a folder while its seal is in this state.
+
+    Once they were collected, files of another version may be sealed in the same folder.
+    """
     manifest = Seals(artifacts).expected(folder)
-    if manifest is None:
+    if manifest is None or not is_named_by(folder, manifest):
         # Raised, and so not kept: a push may begin there yet.
         raise ArtifactImmutableError(folder)
     return {file.path: file for file in manifest.files}
