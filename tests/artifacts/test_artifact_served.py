@@ -309,6 +309,25 @@ def test_changed_file_is_not_pulled(served: Served, tmp_path: Path) -> None:
 
 
 @on_a_disk
+def test_version_of_another_digest_is_no_failure_of_the_server(
+    served: Served, tmp_path: Path
+) -> None:
+    """A tag says so, which clients may set: the client learns what it would beside the root."""
+    served.client.push_model_version("m", write_tree(tmp_path / "model"), create=True)
+    served.client.set_model_version_tag("m", 1, DIGEST_TAG, "sha256:other")
+    path = "/api/registry/v1/models/m/versions/1/files"
+    assert request(served, "GET", path, b"", {}) == 409
+    with pytest.raises(ArtifactMismatchError) as beside:
+        served.registry.verify_model_version("m", 1)
+    with pytest.raises(ArtifactMismatchError) as through:
+        served.client.verify_model_version("m", 1)
+    assert (through.value.subject, through.value.problems) == (
+        beside.value.subject,
+        beside.value.problems,
+    )
+
+
+@on_a_disk
 def test_command_pushes_and_pulls_through_the_server(served: Served, tmp_path: Path) -> None:
     """With nothing but the URL of the server."""
     cli = Regctl(f"http://127.0.0.1:{served.port}")

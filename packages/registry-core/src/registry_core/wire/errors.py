@@ -73,6 +73,8 @@ CODE_OF_CLASS: Mapping[type[RegistryError], ErrorCode] = {
     errors.ConflictError: CODES["ABORTED"],
     errors.ContentionError: CODES["RESOURCE_EXHAUSTED"],
     errors.ArtifactExistsError: CODES["RESOURCE_CONFLICT"],
+    # Whoever may set tags can cause it: that of the manifest's digest is one.
+    errors.ArtifactMismatchError: CODES["RESOURCE_CONFLICT"],
     # What is registered stays as it is, for everybody.
     errors.ArtifactImmutableError: CODES["PERMISSION_DENIED"],
     errors.StoreUnavailableError: CODES["TEMPORARILY_UNAVAILABLE"],
@@ -177,6 +179,14 @@ _MESSAGES: tuple[tuple[re.Pattern[str], Callable[[dict[str, Any], str], Registry
     (
         re.compile(r"The idempotency key '(?P<key>[!-~]{1,255})' was used for another request; "),
         lambda found, _: errors.IdempotencyKeyReusedError(found["key"]),
+    ),
+    (
+        re.compile(
+            r"(?P<subject>models:/.*?) does not match its manifest: (?P<problems>.*)", re.DOTALL
+        ),
+        lambda found, _: errors.ArtifactMismatchError(
+            found["subject"], tuple(found["problems"].split("; "))
+        ),
     ),
     (
         # MLflow appends the database's own message when a rename hits an existing name.
