@@ -9,6 +9,7 @@ import json
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -17,7 +18,7 @@ from artifacts.test_artifact_folders import ODD, snapshot
 from cli.invoking import Regctl
 from registry_core import Registry, open_registry
 from registry_core.artifacts import ManifestFile, make_manifest
-from registry_core.artifacts.versions import DIGEST_TAG
+from registry_core.artifacts.versions import DIGEST_TAG, uploads
 from registry_core.errors import (
     ArtifactImmutableError,
     ArtifactMismatchError,
@@ -225,6 +226,30 @@ def test_only_what_is_awaited_comes_to_a_begun_push(served: Served) -> None:
     assert put(served, f"{folder}/a", b"wrong", b"wrong") == 403
     with pytest.raises(ArtifactImmutableError):
         served.registry.files.delete(folder)
+
+
+def test_push_that_begins_slowly_removes_nothing_that_came_meanwhile(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same push was begun again, and ended, while its first call read what was there."""
+    served.registry.create_registered_model("m")
+    files = {"a": b"right", "b": b"more"}
+    folder = served.registry.files.folder("m", manifest_of(files))
+    assert put(served, f"{folder}/a", b"wrong") == 200
+    compared = uploads.is_there
+
+    def slow(*arguments: Any) -> bool:
+        monkeypatch.setattr(uploads, "is_there", compared)
+        found = compared(*arguments)
+        begun = served.registry.begin_push("m", manifest_of(files))
+        for name in begun.missing:
+            assert put(served, f"{folder}/{name}", files[name], files[name]) == 200
+        served.registry.finish_push("m", begun.version.version)
+        return found
+
+    monkeypatch.setattr(uploads, "is_there", slow)
+    assert not served.registry.begin_push("m", manifest_of(files)).missing
+    served.registry.verify_model_version("m", 1)
 
 
 @on_a_disk

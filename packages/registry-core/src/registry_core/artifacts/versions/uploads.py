@@ -11,7 +11,7 @@ process, and any of them may die.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import attrs
 
@@ -81,6 +81,7 @@ def finish(context: Context, version: ModelVersion) -> ModelVersion:
         manifest = context.seals.filling(path)
         if manifest is None:
             raise ConflictError(f"the push of {subject(version)} has to begin again")
+        context.collectors.wait(path)
         missing = _missing(manifest, contents(context.artifacts, path))
         if missing:
             raise ConflictError(f"{len(missing)} files of {subject(version)} are missing")
@@ -100,8 +101,7 @@ def _prepared(context: Context, folder: str, manifest: Manifest) -> list[str]:
     if _is_sealed(context, folder):
         return []
     if context.seals.filling(folder) is None:
-        _drop_strangers(context, folder, manifest)
-        context.seals.fill(folder, manifest)
+        _fill(context, folder, manifest)
     return _missing(manifest, contents(context.artifacts, folder))
 
 
@@ -112,18 +112,31 @@ def _is_sealed(context: Context, folder: str) -> bool:
     return False
 
 
-def _drop_strangers(context: Context, folder: str, manifest: Manifest) -> None:
-    """Remove what is in a folder and is none of the manifest's files, byte for byte."""
+def _fill(context: Context, folder: str, manifest: Manifest) -> None:
+    """Remove what is in a folder and is none of the manifest's files; the others may come then."""
     there = contents(context.artifacts, folder)
+    names = {file.path for file in manifest.files}
+    context.artifacts.remove(info.path for name, info in there.items() if name not in names)
+    wrong = _wrong(context, folder, manifest, there)
+    # Comparing takes its time. Another call may have done all this meanwhile, and the right file
+    # have come in the place of the wrong one: it stays, also for `finish`, which waits for leases.
+    with context.collectors.hold([folder]) if wrong else nullcontext():
+        if wrong and context.seals.filling(folder) is None and not _is_sealed(context, folder):
+            context.artifacts.remove(wrong)
+        context.seals.fill(folder, manifest)
+
+
+def _wrong(
+    context: Context, folder: str, manifest: Manifest, there: Mapping[str, FileInfo]
+) -> list[str]:
+    """The paths of the files that have other bytes than the manifest says."""
     present = [file for file in manifest.files if file.path in there]
 
     def right(file: ManifestFile) -> bool:
         return is_there(context, folder, file, there)
 
-    kept = {
-        file.path for file, good in zip(present, in_parallel(right, present), strict=True) if good
-    }
-    context.artifacts.remove(info.path for name, info in there.items() if name not in kept)
+    found = zip(present, in_parallel(right, present), strict=True)
+    return [there[file.path].path for file, good in found if not good]
 
 
 def _missing(manifest: Manifest, there: Mapping[str, FileInfo]) -> list[str]:
