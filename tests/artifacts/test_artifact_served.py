@@ -27,6 +27,7 @@ from registry_core.errors import (
     PushInterrupted,
     RegisteredModelNotFoundError,
     StoreUnavailableError,
+    UnexpectedAnswerError,
 )
 from registry_core.models import Status
 from registry_core.stores.rest import RestStore
@@ -41,6 +42,7 @@ from services.artifacts import (
     serving,
     write_tree,
 )
+from services.scripted_server import Answer, ScriptedServer
 
 
 @attrs.frozen
@@ -286,6 +288,28 @@ def test_digest_opens_no_folder_of_another_version(
     registry.create_model_version("n", source=f"{registry.files.root}/{folder}")
     assert put(served, f"{folder}/f", b"old", b"old") == 403
     registry.verify_model_version("n", 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "manifest"),
+    [("../../../health", ""), ("a/\ud800", ""), ("m/1", "\ud800"), ("m/1", "{}"), (1, "")],
+)
+def test_answer_of_a_stranger_leads_nowhere(path: object, manifest: str, tmp_path: Path) -> None:
+    """It names no other route of the server, and is an error like others."""
+    version = {"name": "m", "version": "1", "source": "s", "status": "READY"}
+    version |= {"creation_timestamp": 1, "last_updated_timestamp": 1, "current_stage": "None"}
+    if path != "m/1":
+        manifest = manifest_of({"a": b""}).to_json().decode()
+    answer = {"model_version": version, "path": path, "manifest": manifest, "missing": []}
+    with (
+        ScriptedServer(Answer(200, answer)) as server,
+        open_registry(server.url) as registry,
+    ):
+        with pytest.raises(UnexpectedAnswerError):
+            registry.pull_model_version("m", 1, tmp_path / "out")
+        if path != "m/1":
+            with pytest.raises(UnexpectedAnswerError):
+                registry.push_model_version("m", write_tree(tmp_path / "model"))
 
 
 @on_a_disk

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from urllib.parse import quote
 
 from registry_core import wire
-from registry_core.artifacts import FileInfo, Manifest, Reading, parse_manifest
+from registry_core.artifacts import FileInfo, Manifest, Reading, file_path, parse_manifest
 from registry_core.artifacts.versions.uploads import Begun
 from registry_core.authors import Author
-from registry_core.errors import StoreCorruptedError
+from registry_core.errors import InvalidArgumentError, StoreCorruptedError
 from registry_core.models import ModelVersion, NewModelVersion
 from registry_core.stores.rest.answers import version_of
 from registry_core.stores.rest.transfers import Transfers
@@ -107,12 +107,22 @@ def _begun(answer: wire.Json) -> Begun:
         case {"path": str(path), "missing": list(missing)} if all(
             isinstance(each, str) for each in missing
         ):
-            return Begun(version=version_of(answer), path=path, missing=missing)
+            return Begun(version=version_of(answer), path=_path(path), missing=missing)
     raise StoreCorruptedError("The answer is no push that has begun.")
 
 
 def _files(answer: wire.Json) -> tuple[ModelVersion, str, Manifest]:
     match answer:
         case {"path": str(path), "manifest": str(manifest)}:
-            return version_of(answer), path, parse_manifest(manifest.encode())
+            # What cannot be in UTF-8 is in no manifest.
+            raw = manifest.encode(errors="replace")
+            return version_of(answer), _path(path), parse_manifest(raw)
     raise StoreCorruptedError("The answer has no manifest.")
+
+
+def _path(text: str) -> str:
+    """Accept where files are: below the artifact root, as everything else is refused there."""
+    try:
+        return file_path(text)
+    except InvalidArgumentError as error:
+        raise StoreCorruptedError("The answer has no path of files.") from error
