@@ -2,8 +2,13 @@
 
 import pytest
 
+from registry_core.changes import CreateModel
+from registry_core.idempotency import Idempotency, KeptKey
+from registry_core.models import NewRegisteredModel
+from registry_core.stores.document_store import keep
 from registry_core.stores.memory import MemoryStore
 from registry_core.testing import ManualClock, StatefulTests, StoreTests
+from registry_core.testing.calls import TESTER
 
 
 class TestMemoryStore(StoreTests):
@@ -23,3 +28,27 @@ class TestMemoryStoreMachine(StatefulTests):
     @pytest.fixture
     def make_store(self):
         return MemoryStore
+
+
+class CountedKeys(dict[str, KeptKey]):
+    """Kept keys that count how many of them are looked at."""
+
+    seen = 0
+
+    def values(self):
+        for each in super().values():
+            self.seen += 1
+            yield each
+
+
+def test_a_creation_looks_at_no_keys_that_stay():
+    """A day's keys are many, and a creation under a key must not take longer with each of them."""
+    keys, hour = CountedKeys(), 3_600_000
+    for number in range(100):
+        new = NewRegisteredModel(name=f"m{number}")
+        key = Idempotency.of(f"k{number}", what="create", asked={})
+        change = CreateModel(new, idempotency=key)
+        after = change.apply(None, number * hour)
+        keep(keys, change, after, by=TESTER, now=number * hour)
+    assert [each.time for each in dict.values(keys)] == [number * hour for number in range(75, 100)]
+    assert keys.seen <= 200

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, MutableSequence, Sequence
 from contextlib import AbstractContextManager
+from itertools import takewhile
 from typing import Any, TypeVar
 
 import attrs
@@ -290,7 +291,8 @@ def keep(
     if kept is None:
         return
     oldest = now - KEEP_SECONDS * 1000
-    for each in [each for each in kept_keys.values() if each.time < oldest]:
+    # The oldest are first: no creation looks at more than it forgets, however many there are.
+    for each in list(takewhile(lambda each: each.time < oldest, kept_keys.values())):
         del kept_keys[each.id]
     kept_keys[kept.id] = kept
 
