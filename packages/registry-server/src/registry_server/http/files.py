@@ -19,8 +19,9 @@ from registry_server.http.operations import Operation, RequestContext, Work
 from registry_server.http.response_shapes import MODEL_VERSION, ResponseShape
 
 MANIFEST_BODY_BYTES = 32 * 1024 * 1024
-"""The longest body of a request with a manifest: some 150,000 files with paths of usual length. The
-server has it in memory, several times over, while it answers."""
+"""The longest body of a request with a manifest, if the server's settings allow as much: some
+180,000 files with paths of usual length. The server has it in memory, several times over, while it
+answers."""
 
 _VERSION: Json = {"$ref": "#/components/schemas/ModelVersion"}
 _PATH: Json = {"type": "string", "description": "The files' folder below the artifact root."}
