@@ -14,6 +14,7 @@ from registry_core.errors import (
     InvalidArgumentError,
     NotPermittedError,
 )
+from registry_core.history import Action
 from registry_core.models import ModelVersion, Stage, Status
 from registry_core.snapshots import ModelSnapshot
 from registry_core.stores.memory import MemoryStore
@@ -224,6 +225,11 @@ def test_what_is_no_snapshot_is_refused(line: str) -> None:
         snapshot_format.loads(line)
 
 
+def _event(snapshot: ModelSnapshot, **fields: object) -> ModelSnapshot:
+    first, *others = snapshot.events
+    return attrs.evolve(snapshot, events=(attrs.evolve(first, **fields), *others))
+
+
 def _version(snapshot: ModelSnapshot, **fields: object) -> ModelSnapshot:
     document = snapshot.document
     version: ModelVersion = attrs.evolve(document.versions[1], **fields)
@@ -254,7 +260,17 @@ def _document(snapshot: ModelSnapshot, **fields: object) -> ModelSnapshot:
         lambda each: _version(each, status_message="\ud800"),
         lambda each: attrs.evolve(each, events=each.events[1:]),
         lambda each: attrs.evolve(each, events=(*each.events, each.events[0])),
-        lambda each: attrs.evolve(each, events=(attrs.evolve(each.events[0], after="\x00"),)),
+        lambda each: _event(each, after="\x00"),
+        lambda each: _event(each, after=2**63),
+        lambda each: _event(each, after={"next_version": "2"}),
+        lambda each: _event(each, key="\x00"),
+        lambda each: _event(each, key="\ud800"),
+        lambda each: _event(each, key="k" * 256),
+        lambda each: _event(each, version=0),
+        lambda each: _event(each, version=2**31),
+        lambda each: _event(each, action=Action.DELETE_VERSION),
+        lambda each: _event(each, action=Action.SET_VERSION_TAG, key="k"),
+        lambda each: _event(each, action=Action.SET_ALIAS, version=1, key="a", after="1"),
     ],
 )
 def test_an_illegal_snapshot_is_refused_and_changes_nothing(

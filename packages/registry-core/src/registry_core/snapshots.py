@@ -180,16 +180,45 @@ def _check_events(snapshot: ModelSnapshot) -> None:
         validation.model_name(event.name)
         validation.actor(event.actor)
         validation.reason(event.reason)
+        _check_subject(event)
         _check_value(event.before, number)
         _check_value(event.after, number)
     if snapshot.events and not snapshot.document.model_id:
         raise InvalidArgumentError("a model with a history has an id")
 
 
+def _check_subject(event: Event) -> None:
+    """Refuse what those who read histories do not expect of an event of its action."""
+    what, number = f"event {event.sequence}", event.version
+    if event.key is not None:
+        validation.text(event.key, parameter=what, max_length=_KEY_MAX_LENGTH)
+    if number is None and event.action in _OF_VERSIONS:
+        raise InvalidArgumentError(f"{what} is about no version")
+    if number is not None and not FIRST_VERSION <= number <= validation.VERSION_MAX:
+        raise InvalidArgumentError(f"{what} is about version {number}, which no model has")
+    if event.action in _OF_ALIASES:
+        for target in (event.before, event.after):
+            if target is not None and type(target) is not int:
+                raise InvalidArgumentError(f"{what}: an alias points at a number")
+    if event.action is Action.CREATE_MODEL and isinstance(event.after, Mapping):
+        following = event.after.get("next_version", FIRST_VERSION)
+        if type(following) is not int:
+            raise InvalidArgumentError(f"{what}: the next version is a number")
+
+
+_OF_VERSIONS = frozenset(action for action in Action if "_version" in action)
+_OF_ALIASES = frozenset((Action.SET_ALIAS, Action.DELETE_ALIAS))
+
+_KEY_MAX_LENGTH = max(validation.ALIAS_MAX_LENGTH, validation.TAG_KEY_MAX_LENGTH)
+
+
 def _check_value(value: Any, number: int) -> None:
     match value:
-        case None | bool() | int():
+        case None | bool():
             return
+        case int():
+            if not -TIME_MAX <= value <= TIME_MAX:
+                raise InvalidArgumentError(f"event {number} has a number that no store keeps")
         case str():
             validation.text(value, parameter=f"event {number}", max_length=_VALUE_MAX_LENGTH)
         case Mapping():
