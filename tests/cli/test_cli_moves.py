@@ -93,6 +93,24 @@ def test_a_file_that_was_cut_off_is_refused(source: str, tmp_path: Path) -> None
     assert "cut off" in result.stderr
 
 
+def test_a_damaged_file_is_refused(source: str, tmp_path: Path) -> None:
+    backup, damaged = tmp_path / "backup.jsonl.gz", tmp_path / "damaged.jsonl.gz"
+    Regctl(source).says("export", str(backup))
+    whole = backup.read_bytes()
+    spoilt = {
+        "cut": whole[:-100],
+        "changed": whole[:200] + bytes(200) + whole[400:],
+        "checksum": whole[:-8] + bytes(8),
+        "not compressed": gzip.decompress(whole),
+        "last line": gzip.compress(b'{"kind":"end_of_export","models":'),
+    }
+    for what, content in spoilt.items():
+        damaged.write_bytes(content)
+        result = Regctl(f"sqlite:///{tmp_path}/restored.db").run("import", str(damaged))
+        assert result.exit_code == ExitCode.USAGE, what
+        assert str(damaged) in result.stderr, what
+
+
 def test_a_target_that_others_have_changed_is_kept_unless_told(source: str, tmp_path: Path) -> None:
     target = f"sqlite:///{tmp_path}/target.db"
     regctl = Regctl(source)

@@ -14,7 +14,7 @@ from registry_core.errors import (
     InvalidArgumentError,
     NotPermittedError,
 )
-from registry_core.history import Action
+from registry_core.history import Action, Event
 from registry_core.models import ModelVersion, Stage, Status
 from registry_core.snapshots import ModelSnapshot
 from registry_core.stores.memory import MemoryStore
@@ -230,6 +230,10 @@ def _event(snapshot: ModelSnapshot, **fields: object) -> ModelSnapshot:
     return attrs.evolve(snapshot, events=(attrs.evolve(first, **fields), *others))
 
 
+def _deletion(event: Event) -> Event:
+    return attrs.evolve(event, action=Action.DELETE_MODEL, version=None, key=None)
+
+
 def _version(snapshot: ModelSnapshot, **fields: object) -> ModelSnapshot:
     document = snapshot.document
     version: ModelVersion = attrs.evolve(document.versions[1], **fields)
@@ -260,6 +264,7 @@ def _document(snapshot: ModelSnapshot, **fields: object) -> ModelSnapshot:
         lambda each: _version(each, status_message="\ud800"),
         lambda each: attrs.evolve(each, events=each.events[1:]),
         lambda each: attrs.evolve(each, events=(*each.events, each.events[0])),
+        lambda each: attrs.evolve(each, events=(*each.events[:-1], _deletion(each.events[-1]))),
         lambda each: _event(each, after="\x00"),
         lambda each: _event(each, after=2**63),
         lambda each: _event(each, after={"next_version": "2"}),

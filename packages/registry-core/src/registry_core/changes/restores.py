@@ -10,7 +10,7 @@ from registry_core import documents, history, snapshots
 from registry_core.authors import BASELINE_AUTHOR, Author
 from registry_core.changes.base import ModelChange
 from registry_core.documents import ModelDocument
-from registry_core.errors import ConflictError
+from registry_core.errors import ConflictError, InvalidArgumentError
 from registry_core.history import Action, Effect, Event, new_model_id
 from registry_core.requirements import Requirement
 from registry_core.snapshots import ModelSnapshot
@@ -43,6 +43,15 @@ class RestoreModel(ModelChange):
     @model_id.default
     def _model_id(self) -> str:
         return self.snapshot.document.model_id or new_model_id()
+
+    def __attrs_post_init__(self) -> None:
+        events = (*self.snapshot.events, *self.also)
+        if events and events[-1].action is Action.DELETE_MODEL:
+            # It would be in the trash, and exist.
+            raise InvalidArgumentError(
+                f"The snapshot of model '{self.model}' is illegal: its history ends with its "
+                "deletion"
+            )
 
     @property
     def model(self) -> str:

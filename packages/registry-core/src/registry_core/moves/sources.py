@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import heapq
 import json
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
@@ -91,8 +92,12 @@ class FileSource:
             raise InvalidArgumentError("A file takes no filter")
         count = 0
         with _opened(self.path, "rb") as file:
-            for number, line in enumerate(file, 1):
+            lines = self._lines(file)
+            for number, line in enumerate(lines, 1):
                 if b'"kind":"end_of_export"' in line[:40] and _end(line) == count:
+                    # What compressed it has a checksum at its very end.
+                    if next(lines, None) is not None:
+                        raise InvalidArgumentError(f"{self.path} goes on after its last line")
                     return
                 try:
                     snapshot = snapshot_format.loads(line)
@@ -102,14 +107,26 @@ class FileSource:
                 yield snapshot.name, partial(_itself, snapshot)
         raise InvalidArgumentError(f"{self.path} ends after {count} models: it was cut off")
 
+    def _lines(self, file: IO[bytes]) -> Iterator[bytes]:
+        try:
+            yield from file
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise InvalidArgumentError(
+                f"{self.path} is no gzip file, is damaged or was cut off: {error}"
+            ) from error
+
 
 def _itself(snapshot: ModelSnapshot) -> ModelSnapshot:
     return snapshot
 
 
 def _end(line: bytes) -> int | None:
-    models: int | None = json.loads(line).get("models")
-    return models
+    """The number of models in the last line of a file; None if it is another line."""
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return fields.get("models") if isinstance(fields, dict) else None
 
 
 def write(path: Path, snapshots: Iterator[ModelSnapshot]) -> int:
