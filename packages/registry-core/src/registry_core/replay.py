@@ -78,6 +78,8 @@ def contradictions(document: ModelDocument | None, event: Event) -> Iterator[str
     version an alias is about.
     """
     name = document.name if document is not None else _after(event, "name")
+    if event.action is Action.RESTORE_MODEL:
+        name = event.after  # It may be restored under another name.
     if event.name != name:
         yield f"it is about {event.name!r}, and the model is {name!r} by those before it"
     if event.action in (Action.SET_ALIAS, Action.DELETE_ALIAS):
@@ -110,6 +112,7 @@ def _of_version(document: ModelDocument, event: Event) -> ModelVersion:
 _BEFORE: Mapping[Action, Callable[[ModelDocument, Event], Value]] = {
     Action.UPDATE_MODEL: lambda doc, _: doc.description,
     Action.RENAME_MODEL: lambda doc, _: doc.name,
+    Action.RESTORE_MODEL: lambda doc, _: doc.name,
     Action.UPDATE_VERSION: lambda doc, event: _of_version(doc, event).description,
     Action.FINALIZE_VERSION: lambda doc, event: {"status": _of_version(doc, event).status.value},
     Action.TRANSITION_VERSION: lambda doc, event: _of_version(doc, event).current_stage.value,
