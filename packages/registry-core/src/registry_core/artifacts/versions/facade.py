@@ -82,7 +82,7 @@ class ModelArtifacts:
         """Create a READY version of the files below `source`; see the package for the steps.
 
         A push that was interrupted is continued by the same call: the same bytes and the same
-        fields of the draft. Such calls at the same time make one version, or several that are whole.
+        fields of the draft. Such calls at the same time make one version, or several whole ones.
 
         Raises:
             InvalidArgumentError: the files cannot be a model version.
