@@ -45,7 +45,7 @@ class RestoreModel(ModelChange):
         return self.snapshot.document.model_id or new_model_id()
 
     def __attrs_post_init__(self) -> None:
-        events = (*self.snapshot.events, *self.also)
+        events: tuple[Effect | Event, ...] = (*self.snapshot.events, *self.also)
         if events and events[-1].action is Action.DELETE_MODEL:
             # It would be in the trash, and exist.
             raise InvalidArgumentError(
