@@ -311,3 +311,20 @@ def test_nobody_who_was_authenticated_writes_what_others_have_done() -> None:
     with pytest.raises(NotPermittedError, match="takes no snapshot"):
         ann.restore(snapshot, on_conflict="replace")
     assert registry.snapshot("m") == snapshot
+
+
+def test_a_copy_replaces_nothing_that_was_changed_meanwhile(
+    registry: Registry, snapshot: ModelSnapshot, request: pytest.FixtureRequest
+) -> None:
+    if "http" in request.node.name:
+        pytest.skip("a server is not asked to look at what is replaced")
+    registry.restore(snapshot)
+    compared = registry.snapshot("größe")
+    registry.restore(snapshot, on_conflict="replace", replaced=compared)
+    registry.set_registered_model_tag("größe", "theirs", "yes")
+    changed = registry.snapshot("größe")
+
+    with pytest.raises(ConflictError, match="somebody else"):
+        registry.restore(snapshot, on_conflict="replace", replaced=compared)
+
+    assert registry.snapshot("größe") == changed

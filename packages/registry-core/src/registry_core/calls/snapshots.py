@@ -39,6 +39,7 @@ class SnapshotCalls(RegistryBase):
         snapshot: ModelSnapshot,
         *,
         on_conflict: OnConflict = "fail",
+        replaced: ModelSnapshot | None = None,
         reason: str | None = None,
     ) -> RegisteredModel:
         """Write a registered model as a snapshot has it, with all versions and its history.
@@ -51,6 +52,8 @@ class SnapshotCalls(RegistryBase):
             on_conflict: What to do if there is a model of that name: `fail` with an error, `skip`
                 and leave it as it is, or `replace` it with its versions and its history, in one
                 atomic step.
+            replaced: What `replace` may replace, if not everything: the model as it was when it was
+                looked at. A registry that a server serves does not look at it.
             reason: Why, for observers.
 
         Returns:
@@ -58,7 +61,8 @@ class SnapshotCalls(RegistryBase):
 
         Raises:
             AlreadyExistsError: There is a model of that name, and `on_conflict` is `fail`.
-            ConflictError: A model of another name has the id of the snapshot.
+            ConflictError: A model of another name has the id of the snapshot; or the model is not
+                `replaced` any more.
             InvalidArgumentError: The snapshot is illegal; the message says where.
             NotPermittedError: A server has authenticated who restores it.
             UnsupportedBackendError: The store is a server of MLflow's.
@@ -70,7 +74,10 @@ class SnapshotCalls(RegistryBase):
                 "A server that authenticates its users takes no snapshot, because its history says "
                 "what others did: restore it with the URL of the registry's own store"
             )
-        change = RestoreModel(snapshot=snapshot, replaces=on_conflict == "replace")
+        expected = None if replaced is None else (replaced.document.model_id, len(replaced.events))
+        change = RestoreModel(
+            snapshot=snapshot, replaces=on_conflict == "replace", expected=expected
+        )
         try:
             return self._writer(reason).apply(change)
         except AlreadyExistsError:

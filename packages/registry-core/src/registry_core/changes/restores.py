@@ -35,6 +35,9 @@ class RestoreModel(ModelChange):
     )
     replaces: bool = False
     """Whether a model of that name goes, with its versions and its history, in the same step."""
+    expected: tuple[str, int] | None = None
+    """The id of the model that it replaces and the number of that one's newest event, if it may
+    replace nothing newer. A server is not asked to look at it."""
     also: tuple[Effect, ...] = ()
     """What the history gets after the events of the snapshot, by the author and now."""
     requires: tuple[Requirement, ...] = ()
@@ -76,6 +79,17 @@ class RestoreModel(ModelChange):
     ) -> tuple[Effect, ...]:
         """See `Change`. The events of the snapshot are not among them; see `history`."""
         return self.also
+
+    def check_replaced(self, model_id: str, last: int) -> None:
+        """Accept the model that it replaces, by its id and the number of its newest event.
+
+        Raises:
+            ConflictError: It is not as expected.
+        """
+        if self.expected not in (None, (model_id, last)):
+            raise ConflictError(
+                f"Model '{self.model}' was changed by somebody else, and was not replaced"
+            )
 
     def history(self, now: int, by: Author) -> list[Event]:
         """Return every event that the model has after the change, oldest first.

@@ -107,7 +107,13 @@ def _copy(
     if outcome.is_written and not dry_run:
         if there is not None and not snapshot.events:
             snapshot = snapshot.with_id(there.document.model_id)
-        target.restore(snapshot, on_conflict="fail" if there is None else "replace")
+        if there is None:
+            target.restore(snapshot)
+        else:
+            # What others have changed since it was compared is not lost.
+            target.restore(
+                snapshot, on_conflict="replace", replaced=there if there.events else None
+            )
     return Copied(
         name=snapshot.name, outcome=outcome, versions=len(snapshot.versions), detail=detail
     )

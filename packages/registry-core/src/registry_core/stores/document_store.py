@@ -256,6 +256,8 @@ def refuse_id(change: RestoreModel, other: str) -> ConflictError:
 def _make_room(change: RestoreModel, content: Content, before: ModelDocument | None) -> None:
     """Forget the history that a restored model replaces, if it may be restored."""
     change.make(before, 0)
+    if before is not None:
+        change.check_replaced(before.model_id, _last(content.events, before))
     if isinstance(change, RestoreDeletedModel):
         kept = content.events.get(change.model_id, ())
         if not kept or kept[-1].sequence != change.follows:

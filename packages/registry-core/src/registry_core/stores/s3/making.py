@@ -60,6 +60,8 @@ class Making:
         if after is before:
             return None
         if isinstance(self.change, RestoreModel):
+            if model is not None:
+                self.change.check_replaced(model.model_id, model.log.last)
             # It has nothing of the model whose place it takes: not even a text.
             model = before = None
         log = NO_EVENTS if model is None else self.chunks.spill(model.model_id, model.log)

@@ -91,11 +91,16 @@ class RestoreMaker(Maker):
             connection.run(statement, {"rows": batch})
 
     def _make_room(self, connection: Connection, change: RestoreModel) -> None:
-        if not connection.run(self._sql.lock_model, {"name": change.model}):
+        locked = connection.run(self._sql.lock_model, {"name": change.model})
+        if not locked:
             if change.requires:
                 documents.present(None, change.model)
             return
         self._check(connection, change.requires)
+        if change.expected is not None:
+            ((model_id,),) = locked
+            newest = connection.run(self._sql.newest_event, {"model_id": model_id})
+            change.check_replaced(model_id, newest[0][0] if newest else 0)
         if change.replaces:
             replaced = connection.run(self._sql.replace_model, {"name": change.model})
             for (model_id,) in replaced:
