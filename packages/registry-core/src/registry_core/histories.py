@@ -10,6 +10,7 @@ from typing import overload
 import attrs
 
 from registry_core import documents, validation
+from registry_core.authors import Origin
 from registry_core.changes import DeleteAlias, SetAlias
 from registry_core.documents import ModelDocument
 from registry_core.errors import ConflictError, InvalidArgumentError, StoreCorruptedError
@@ -108,8 +109,8 @@ def query(
         alias=None if alias is None else validation.alias(alias),
         version=None if version is None else validation.version(version),
         actions=frozenset(map(_action, actions or ())),
-        since=_milliseconds(since),
-        until=_milliseconds(until),
+        since=milliseconds(since),
+        until=milliseconds(until),
         newest_first=newest_first,
         max_results=max_results,
     )
@@ -129,15 +130,15 @@ def as_of(store: Store, name: str, moment: int | datetime) -> ModelDocument:
         RegisteredModelNotFoundError: There is no such model now.
         StoreCorruptedError: The history cannot be played back.
     """
-    at = _milliseconds(moment)
+    at = milliseconds(moment)
     events = iterate(store, query(name, newest_first=False, max_results=EVENTS_MAX_RESULTS))
     first = next(events, None)
     if first is None or first.time > at:
-        begins = "is empty" if first is None else f"begins at {_iso(first.time)}"
+        begins = "is empty" if first is None else f"begins at {iso(first.time)}"
         raise InvalidArgumentError(f"The history of model '{name}' {begins}, and not before")
     document = replay(takewhile(lambda event: event.time <= at, chain([first], events)))
     if document is None:
-        raise InvalidArgumentError(f"Model '{name}' was deleted at {_iso(at)}, and restored later")
+        raise InvalidArgumentError(f"Model '{name}' was deleted at {iso(at)}, and restored later")
     return document
 
 
@@ -193,7 +194,8 @@ def _document(store: Store, name: str) -> ModelDocument:
     return documents.build(ModelDocument(**fields), versions)
 
 
-def _iso(time: int) -> str:
+def iso(time: int) -> str:
+    """Return a time in milliseconds since the epoch, for people."""
     return datetime.fromtimestamp(time / 1000, UTC).isoformat(timespec="seconds")
 
 
@@ -217,12 +219,29 @@ def rollback(store: Store, name: str, alias: str, *, to: int | None) -> SetAlias
             f"The history of model '{name}' says nothing of an alias '{alias}'"
         )
     if to is None:
-        target = newest.before
+        found, target = None if newest.origin is Origin.BASELINE else newest, newest.before
     else:
-        earlier = (each for each in (newest, *events) if each.sequence <= to)
-        found = next(earlier, None)
+        found = next((each for each in chain([newest], events) if each.sequence <= to), None)
         target = None if found is None else found.after
+    if found is None:
+        _check_begun(store, name, alias, newest.sequence - 1 if to is None else to)
     return _pointing(name, alias, target, expected=newest.after)
+
+
+def _check_begun(store: Store, name: str, alias: str, sequence: int) -> None:
+    """Refuse to say where an alias pointed that a history which was pruned does not know."""
+    first = next(iter(store.events(query(name, newest_first=False, max_results=1))), None)
+    if first is not None and first.sequence > 1 and sequence <= _last_of_beginning(store, name):
+        raise InvalidArgumentError(
+            f"The history of model '{name}' was pruned, and does not say where alias '{alias}' "
+            "pointed before"
+        )
+
+
+def _last_of_beginning(store: Store, name: str) -> int:
+    everything = query(name, newest_first=False, max_results=EVENTS_MAX_RESULTS)
+    begins = takewhile(lambda each: each.origin is Origin.BASELINE, iterate(store, everything))
+    return max((each.sequence for each in begins), default=0)
 
 
 def _pointing(
@@ -247,14 +266,19 @@ def _action(action: Action | str) -> Action:
 
 
 @overload
-def _milliseconds(moment: int | datetime) -> int: ...
+def milliseconds(moment: int | datetime) -> int: ...
 
 
 @overload
-def _milliseconds(moment: None) -> None: ...
+def milliseconds(moment: None) -> None: ...
 
 
-def _milliseconds(moment: int | datetime | None) -> int | None:
+def milliseconds(moment: int | datetime | None) -> int | None:
+    """Return a moment in milliseconds since the epoch.
+
+    Raises:
+        InvalidArgumentError: It is none, or has no time zone.
+    """
     if moment is None:
         return None
     if not isinstance(moment, datetime):

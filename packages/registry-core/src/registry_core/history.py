@@ -3,8 +3,8 @@
 Every change of a registered model that changes something is an event: who made it, when, why,
 through what, and what the changed thing was before and is afterwards. The events of one model are
 numbered 1, 2, 3 and so on, in the order in which the changes took effect; a number is never missing
-and never used again. They belong to the model's id, so that they follow a rename, and a later
-namesake begins with none.
+and never used again, but for the first ones, whose events `pruning` replaces. They belong to the
+model's id, so that they follow a rename, and a later namesake begins with none.
 
 An event is about one thing, its `subject`: an alias, a tag, the stage of a version. The state of a
 thing before an event is its state after the event before it, so stores need not keep it twice.
@@ -222,6 +222,18 @@ def subject(action: Action, version: int | None, key: str | None) -> str:
 def place_of(event: Event) -> tuple[int, str, int]:
     """Return the time, the model's id and the number of an event: its place among all events."""
     return event.time, event.model_id, event.sequence
+
+
+def is_new_beginning(first: Event) -> bool:
+    """Whether a history may begin with this event though its number is not 1.
+
+    Then those before it were pruned, and it begins what stands for them.
+    """
+    return (
+        first.action is Action.CREATE_MODEL
+        and first.origin is Origin.BASELINE
+        and first.sequence >= 1
+    )
 
 
 def new_model_id() -> str:

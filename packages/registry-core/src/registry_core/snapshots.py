@@ -16,7 +16,7 @@ from registry_core import documents, validation
 from registry_core.documents import FIRST_VERSION, ModelDocument
 from registry_core.errors import InvalidArgumentError
 from registry_core.fields import fields_of
-from registry_core.history import Action, Event
+from registry_core.history import Action, Event, is_new_beginning
 from registry_core.models import (
     ModelFields,
     ModelVersion,
@@ -170,7 +170,7 @@ def _check_times(entity: ModelFields | ModelVersion) -> None:
 
 
 def _check_events(snapshot: ModelSnapshot) -> None:
-    for number, event in enumerate(snapshot.events, 1):
+    for number, event in enumerate(snapshot.events, _first_number(snapshot)):
         if event.sequence != number or event.model_id != snapshot.document.model_id:
             raise InvalidArgumentError(
                 f"event {event.sequence} of '{event.model_id}' is not event {number} of the model"
@@ -210,6 +210,12 @@ _OF_VERSIONS = frozenset(action for action in Action if "_version" in action)
 _OF_ALIASES = frozenset((Action.SET_ALIAS, Action.DELETE_ALIAS))
 
 _KEY_MAX_LENGTH = max(validation.ALIAS_MAX_LENGTH, validation.TAG_KEY_MAX_LENGTH)
+
+
+def _first_number(snapshot: ModelSnapshot) -> int:
+    """The number that the first event has to have: a history may begin later with a baseline."""
+    first = snapshot.events[0] if snapshot.events else None
+    return first.sequence if first is not None and is_new_beginning(first) else 1
 
 
 def _check_value(value: Any, number: int) -> None:

@@ -13,7 +13,7 @@ import attrs
 
 from registry_core.documents import ModelDocument
 from registry_core.errors import StoreCorruptedError
-from registry_core.history import Event
+from registry_core.history import Event, is_new_beginning
 from registry_core.replay import Player, contradictions, differences
 
 MOST_PROBLEMS = 100
@@ -56,7 +56,7 @@ class Verifier:
     def see(self, event: Event) -> None:
         """Look at the next event."""
         self._events += 1
-        self._problems.extend(self._of_number(event.sequence))
+        self._problems.extend(self._of_number(event))
         self._last = max(self._last, event.sequence)
         if event.is_intact is None:
             self._unchecked += 1
@@ -80,8 +80,11 @@ class Verifier:
             problems=tuple(self._problems[:MOST_PROBLEMS]),
         )
 
-    def _of_number(self, sequence: int) -> Iterator[str]:
+    def _of_number(self, event: Event) -> Iterator[str]:
         due = self._last + 1
+        if self._events == 1 and is_new_beginning(event):
+            return
+        sequence = event.sequence
         if sequence == due + 1:
             yield f"event {due} is missing"
         elif sequence > due:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from registry_core import histories, validation
+from registry_core import histories, pruning, validation
 from registry_core.calls.base import RegistryBase
 from registry_core.changes import (
     SetAlias,
@@ -15,6 +15,7 @@ from registry_core.history import Action, Event
 from registry_core.models import (
     RegisteredModel,
 )
+from registry_core.pruning import Pruned
 from registry_core.verification import Verification
 
 
@@ -116,6 +117,47 @@ class HistoryCalls(RegistryBase):
             >>> registry.verify_history("churn").problems
         """
         return histories.verify(self.store, validation.model_name(name))
+
+    def prune_history(
+        self,
+        name: str,
+        *,
+        before: int | datetime,
+        dry_run: bool = False,
+        reason: str | None = None,
+    ) -> Pruned:
+        """Replace the oldest events of a registered model by what they have led to.
+
+        The new beginning says what the model, each version and each alias was after them, in events
+        with the origin `baseline`, with this author and reason, and with the number and time of the
+        last event that went. What stays keeps its number.
+
+        Args:
+            name: The registered model.
+            before: The events before the first one of this moment or later go: milliseconds since
+                the epoch, or a `datetime` with a time zone.
+            dry_run: Whether only to say what would be done.
+            reason: Why, for the history.
+
+        Raises:
+            ConflictError: Webhooks still have to be told one of the events, or the history was
+                replaced meanwhile; nothing was changed.
+            InvalidArgumentError: Something that was deleted since `before` can still be restored;
+                see `registry_core.retention`.
+            RegisteredModelNotFoundError: There is no such model.
+            StoreCorruptedError: The events cannot be played back.
+            UnsupportedBackendError: The registry is in a bucket, or behind MLflow's own server.
+
+        Example:
+            >>> registry.prune_history("churn", before=datetime(2025, 1, 1, tzinfo=UTC)).removed
+        """
+        return pruning.prune(
+            self.store,
+            validation.model_name(name),
+            before=before,
+            by=self._by(reason),
+            dry_run=dry_run,
+        )
 
     def rollback_registered_model_alias(
         self, name: str, alias: str, *, to: int | None = None, reason: str | None = None

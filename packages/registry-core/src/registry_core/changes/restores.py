@@ -103,7 +103,8 @@ class RestoreModel(ModelChange):
             kept = [*self.snapshot.events]
         added = [] if kept else [(effect, BASELINE_AUTHOR) for effect in self._baseline()]
         added += [(effect, by) for effect in self.also]
-        numbered = enumerate(added, len(kept) + 1)
+        # A history that was pruned begins with a later number than 1.
+        numbered = enumerate(added, kept[-1].sequence + 1 if kept else 1)
         return kept + [
             Event.of(
                 effect, model_id=self.model_id, name=self.model, sequence=number, time=now, by=who

@@ -188,6 +188,12 @@ def forget(content: Queues, webhook_id: str) -> None:
         del content.dead_letters[key_of(each)]
 
 
+def awaits(content: Queues, model_id: str, newest: int) -> bool:
+    """Whether a webhook still has to be told an event of a model up to a number, or never was."""
+    listed = (*content.queued.values(), *content.dead_letters.values())
+    return any(each.event.model_id == model_id and each.event.sequence <= newest for each in listed)
+
+
 def key_of(delivery: QueuedDelivery) -> Key:
     """Return what tells a delivery from all others."""
     return delivery.delivery_id

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from registry_core import documents, history
+from registry_core import documents, history, pruning
 from registry_core.authors import BASELINE_AUTHOR, Author
 from registry_core.changes import Change, RestoreDeletedModel, RestoreModel
 from registry_core.documents import ModelDocument
@@ -30,12 +30,14 @@ from registry_core.models import (
     WebhookStatus,
 )
 from registry_core.outbox import Outbox, QueuedDelivery
+from registry_core.pruning import NewBeginning
 from registry_core.search import Page, Query
 from registry_core.search.evaluate import search
 from registry_core.store import Clock, system_clock
 from registry_core.stores.document_outbox import (
     DocumentOutbox,
     Key,
+    awaits,
     deliveries_of,
     forget,
     forget_queued,
@@ -115,6 +117,17 @@ class MappingStore(ABC):
         if after is before:
             self._outbox.unchanged(change)
         return change.result(after)
+
+    def replace_beginning(self, beginning: NewBeginning) -> None:
+        """See `pruning.ReplacesBeginnings`."""
+        with self._writing() as content:
+            model_id = documents.present(
+                content.models.get(beginning.name), beginning.name
+            ).model_id
+            events = pruning.replaced(content.events.get(model_id, ()), beginning)
+            if awaits(content, model_id, beginning.newest.sequence):
+                raise beginning.awaited()
+            content.events[model_id] = events
 
     def events(self, query: EventQuery) -> list[Event]:
         """See `Store`."""
@@ -300,7 +313,8 @@ def keep(
 
 
 def _last(kept: Mapping[str, MutableSequence[Event]], document: ModelDocument | None) -> int:
-    return 0 if document is None else len(kept.get(document.model_id, ()))
+    events = None if document is None else kept.get(document.model_id)
+    return events[-1].sequence if events else 0
 
 
 def record(kept: MutableMapping[str, MutableSequence[Event]], events: Sequence[Event]) -> None:

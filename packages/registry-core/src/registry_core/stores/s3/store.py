@@ -25,6 +25,7 @@ from registry_core.errors import (
     StoreBusyError,
     StoreCorruptedError,
     StoreUnavailableError,
+    UnsupportedBackendError,
 )
 from registry_core.fsck import GRACE_SECONDS, Report
 from registry_core.history import Event, EventQuery
@@ -120,6 +121,7 @@ class S3Store:
         """See `Store`."""
         self._bucket.ready_to_write()
         if isinstance(change, RestoreModel):
+            _refuse_pruned(change)
             self._refuse_known_id(change)
         if isinstance(change, RestoreDeletedModel):
             self._refuse_overtaken(change)
@@ -339,6 +341,15 @@ class S3Store:
             return read()
         except UnreadableTextsError as error:
             raise StoreCorruptedError(str(error)) from error
+
+
+def _refuse_pruned(change: RestoreModel) -> None:
+    """Refuse a history that begins later: chunks of events are found by their numbers from 1 on."""
+    events = change.snapshot.events
+    if events and events[0].sequence > 1:
+        raise UnsupportedBackendError(
+            f"The history of model '{change.model}' was pruned: a bucket cannot keep it"
+        )
 
 
 def _few(listed: frozenset[str] | None) -> frozenset[str] | None:

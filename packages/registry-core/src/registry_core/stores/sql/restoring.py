@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Table, Text, cast, delete, insert, literal_column, select
+from sqlalchemy import Table, Text, cast, delete, insert, literal_column, select, union_all
 from sqlalchemy.sql.elements import ClauseElement
 
 from registry_core.stores.sql.compiling import element, elements, given, param
@@ -19,6 +19,8 @@ from registry_core.stores.sql.tables import (
     registered_model_aliases,
     registered_model_tags,
     registered_models,
+    webhook_dead_letters,
+    webhook_outbox,
 )
 
 ROWS_AT_ONCE = 500
@@ -40,6 +42,26 @@ def restoring(insert_into: Insert) -> dict[str, ClauseElement]:
     names = columns_of(model)
     return {
         "remove_history": delete(event).where(event.c.model_id == param("model_id")),
+        "remove_beginning": delete(event).where(
+            event.c.model_id == param("model_id"), event.c.sequence <= param("sequence")
+        ),
+        "beginning": select(event.c.sequence, event.c.time)
+        .where(
+            event.c.model_id == param("model_id"),
+            (event.c.sequence <= param("oldest")) | (event.c.sequence == param("sequence")),
+        )
+        .order_by(event.c.sequence)
+        .limit(literal_column("3"))
+        .offset(literal_column("0")),
+        # One statement, so that a delivery on its way from one to the other is seen.
+        "awaited": union_all(
+            *(
+                select(table.c.sequence).where(
+                    table.c.model_id == param("model_id"), table.c.sequence <= param("sequence")
+                )
+                for table in (webhook_outbox, webhook_dead_letters)
+            )
+        ),
         "newest_event": select(event.c.sequence)
         .where(event.c.model_id == param("model_id"))
         .order_by(event.c.sequence.desc())

@@ -211,6 +211,9 @@ class Statements:
     add_event: Statement
     add_events: Statement
     remove_history: Statement
+    remove_beginning: Statement
+    beginning: Statement
+    awaited: Statement
     newest_event: Statement
     replace_model: Statement
     restore_model: Statement

@@ -35,6 +35,7 @@ from registry_core.models import (
     WebhookStatus,
 )
 from registry_core.outbox import Outbox
+from registry_core.pruning import NewBeginning
 from registry_core.search import Page, Query, paging
 from registry_core.store import Clock, system_clock
 from registry_core.stores.sql import event_rows, events, rows, searches
@@ -71,6 +72,10 @@ class SqlStore:
     def apply(self, change: Change[ResultT], *, by: Author) -> ResultT:
         """See `Store`."""
         return self._making.make(change, by)
+
+    def replace_beginning(self, beginning: NewBeginning) -> None:
+        """See `pruning.ReplacesBeginnings`."""
+        self._making.replace_beginning(beginning)
 
     def events(self, query: EventQuery) -> list[Event]:
         """See `Store`."""

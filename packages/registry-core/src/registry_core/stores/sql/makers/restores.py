@@ -16,6 +16,7 @@ from registry_core.documents import ModelDocument
 from registry_core.errors import ConflictError, RegisteredModelNotFoundError
 from registry_core.history import Event
 from registry_core.models import ModelVersion, RegisteredModel
+from registry_core.pruning import NewBeginning
 from registry_core.stores.sql import event_rows, restoring, rows
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.driver import Connection
@@ -43,7 +44,7 @@ class RestoreMaker(Maker):
                 self._make_room(connection, change)
             document = change.document
             values = {**rows.values_of(document), "next_version": document.next_version}
-            values |= {"model_id": document.model_id, "last_event": len(history)}
+            values |= {"model_id": document.model_id, "last_event": history[-1].sequence}
             if not connection.run(self._sql.restore_model, values):
                 existing = self._model(connection, change.model)
                 raise documents.taken_by(existing, document)
@@ -83,6 +84,24 @@ class RestoreMaker(Maker):
 
         self._database.transaction(restore, model=change.name)
         return version
+
+    def replace_beginning(self, beginning: NewBeginning) -> None:
+        """See `pruning.ReplacesBeginnings`."""
+        oldest, newest = beginning.oldest.sequence, beginning.newest.sequence
+        values = {"model_id": beginning.oldest.model_id, "oldest": oldest, "sequence": newest}
+
+        def replace(connection: Connection) -> None:
+            locked = connection.run(self._sql.lock_model, {"name": beginning.name})
+            if not locked:
+                raise RegisteredModelNotFoundError(beginning.name)
+            ends = connection.run(self._sql.beginning, values)
+            beginning.check(locked[0][0], ((number, time) for number, time in ends))
+            if connection.run(self._sql.awaited, values):
+                raise beginning.awaited()
+            connection.run(self._sql.remove_beginning, values)
+            self._insert(connection, self._sql.restore_events, map(_event, beginning.events))
+
+        self._database.transaction(replace, model=beginning.name)
 
     def _insert(
         self, connection: Connection, statement: Statement, listed: Iterable[tuple[Any, ...]]
