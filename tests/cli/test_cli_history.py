@@ -181,3 +181,22 @@ def test_a_job_that_is_run_again_creates_nothing_more(churn: Regctl) -> None:
     assert (other.exit_code, "was used for another request" in other.stderr) == (5, True)
     model = ("models", "create", "new", "--idempotency-key", "build-4")
     assert churn.names(*model) == churn.names(*model) == ["new"]
+
+
+def test_prune_history_says_what_went(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGISTRY_TRASH_DAYS", "0")
+    cli = Regctl(f"sqlite:///{tmp_path}/registry.db")
+    cli.run("models", "create", "churn")
+    for text in "abc":
+        cli.run("models", "update", "churn", "--description", text)
+    before = ("--before", "0s")
+    would = cli.json("models", "prune-history", "churn", *before, "--dry-run")
+    assert len(cli.json("history", "churn")["events"]) == 4
+    done = cli.json("models", "prune-history", "churn", *before, "--reason", "old")
+    assert done["pruned"] == would["pruned"] == [{"removed": 4, "added": 1, "first": 4}]
+    (event,) = cli.json("history", "churn")["events"]
+    assert (event["sequence"], event["reason"], event["origin"]) == (4, "old", "baseline")
+    assert cli.run("history", "churn", "--verify").exit_code == 0
+    monkeypatch.delenv("REGISTRY_TRASH_DAYS")
+    refused = cli.run("models", "prune-history", "churn", *before)
+    assert (refused.exit_code, "can be restored" in refused.stderr) == (2, True)

@@ -22,6 +22,7 @@ from registry_core.store import Store
 from registry_core.stores import sql
 from registry_core.stores.memory import MemoryStore
 from registry_core.testing import ManualClock
+from services.live_server import LiveServer
 from services.stores import store_url
 
 KINDS = ("memory", "sqlite", "postgresql")
@@ -294,3 +295,23 @@ def test_a_bucket_says_that_it_cannot_prune(request: pytest.FixtureRequest) -> N
             with pytest.raises(UnsupportedBackendError, match="was pruned"):
                 bucket.restore(registry.snapshot("other"))
         assert [each.name for each in bucket.search_registered_models().items] == ["m"]
+
+
+def test_a_server_prunes_for_its_clients(clock: ManualClock) -> None:
+    """With the reason that they give; and it refuses what the library refuses."""
+    behind = Registry(MemoryStore(clock))
+    fill(behind)
+    tick(clock)
+    with LiveServer() as server, Registry(open_store(server.url)) as registry:
+        server.serve(behind.store)
+        would = registry.prune_history("m", before=clock.now, dry_run=True)
+        assert len(listed(behind)) == would.removed == 14
+        assert registry.prune_history("m", before=clock.now, reason="too long") == would
+        said = {(each.actor, each.reason) for each in listed(registry)}
+        assert said == {("anonymous", "too long")}
+        assert listed(registry) == listed(behind)
+        assert registry.verify_history("m").is_true
+        with pytest.raises(RegisteredModelNotFoundError):
+            registry.prune_history("absent", before=1)
+        with pytest.raises(InvalidArgumentError, match="can be restored"):
+            registry.prune_history("m", before=2**62)

@@ -1,4 +1,4 @@
-"""What was done to models, and undoing it: `history`, `activity` and `models rollback`."""
+"""What was done to models, and undoing it: `history`, `activity`, and commands of `models`."""
 
 from __future__ import annotations
 
@@ -164,3 +164,32 @@ def rollback(session: Session, name: str, *, alias: str, to: int | None) -> None
     """
     version = session.registry.rollback_registered_model_alias(name, alias, to=to)
     notice(f"{alias}: put back to {'nothing' if version is None else version}")
+
+
+@click.command("prune-history")
+@name_argument
+@click.option(
+    "--before",
+    type=Moment(),
+    metavar="TIME",
+    required=True,
+    help="The events before then go: 365d, 2025-01-31.",
+)
+@click.option("--dry-run", is_flag=True, help="Only show what would be done.")
+@reason_option
+@shows_results
+@pass_session
+def prune_history(session: Session, name: str, *, before: datetime, dry_run: bool) -> None:
+    """Replace the oldest events of a model by what they have led to.
+
+    The model and the events that stay are as before; who made the changes
+    before then is not known any more. Nothing is pruned that is younger than
+    what `models restore` and `versions restore` bring back.
+    """
+    done = session.registry.prune_history(name, before=before, dry_run=dry_run)
+    session.output.records(
+        "pruned",
+        ("removed", "added", "first"),
+        ({"removed": done.removed, "added": done.added, "first": done.first},),
+        summary={"name": name, "dry_run": dry_run},
+    )

@@ -111,6 +111,7 @@ def regctl(
 models.models.add_command(transfers.push)
 models.models.add_command(transfers.pull)
 models.models.add_command(history.rollback)
+models.models.add_command(history.prune_history)
 models.models.add_command(trash.deleted_models)
 models.models.add_command(trash.restore_model)
 versions.versions.add_command(trash.deleted_versions)

@@ -107,3 +107,15 @@ class RestoreDeletedVersion:
 
     name: str
     version: str
+
+
+@attrs.frozen(kw_only=True)
+class PruneModelHistory:
+    """A history whose events before a moment, milliseconds since the epoch, are to be pruned.
+
+    `dry_run` only asks what would be done.
+    """
+
+    name: str
+    before: int
+    dry_run: bool = False

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
+
 from registry_core import (
     InvalidArgumentError,
     Page,
@@ -13,6 +15,7 @@ from registry_core import (
     snapshot_reading,
 )
 from registry_core.history import Event
+from registry_core.pruning import Pruned
 from registry_core.wire import Json, snapshots
 from registry_core.wire import history as wire
 from registry_core.wire.prefixes import OWN_API
@@ -115,6 +118,18 @@ def _activity(context: RequestContext, request: wire.GetActivity) -> Page[Event]
     return histories.page(context.registry.store, query, request.page_token)
 
 
+PRUNED: ResponseShape[Pruned] = ResponseShape(
+    "PrunedAnswer",
+    attrs.asdict,
+    {
+        "removed": {"type": "integer", "description": "Events that were removed."},
+        "added": {"type": "integer", "description": "Events that begin the history now."},
+        "first": {"type": "integer", "description": "The number of the first event; 0 for none."},
+    },
+    required=("removed", "added", "first"),
+)
+
+
 SNAPSHOT_PIECE: ResponseShape[Json] = ResponseShape(
     "SnapshotPiece",
     lambda piece: piece,
@@ -172,6 +187,18 @@ OWN_OPERATIONS: tuple[Operation[Any, Any], ...] = (
         answer=EVENTS,
         summary="Get what was done to all registered models, deleted ones included.",
         work=Work.SEARCHING,
+    ),
+    Operation(
+        id="pruneModelHistory",
+        prefix=OWN_API,
+        method="POST",
+        path="/models/{name}/history/prune",
+        request=wire.PruneModelHistory,
+        call=lambda context, request: context.registry.prune_history(
+            request.name, before=request.before, dry_run=request.dry_run
+        ),
+        answer=PRUNED,
+        summary="Replace the oldest events of a registered model by what they have led to.",
     ),
     Operation(
         id="restoreDeletedModel",

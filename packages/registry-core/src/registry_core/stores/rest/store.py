@@ -18,6 +18,7 @@ from registry_core.errors import InvalidArgumentError, NotFoundError, StoreCorru
 from registry_core.history import EVENTS_MAX_RESULTS, Event, EventQuery, place_of
 from registry_core.idempotency import new_key
 from registry_core.models import ModelFields, ModelVersion, RegisteredModel
+from registry_core.pruning import Pruned
 from registry_core.search import (
     AttributeRef,
     Comparison,
@@ -44,7 +45,7 @@ from registry_core.stores.rest.transport import (
 )
 from registry_core.stores.rest.webhooks import next_page, wire_list
 from registry_core.wire import requests
-from registry_core.wire.history import decode_event
+from registry_core.wire.history import PruneModelHistory, decode_event
 from registry_core.wire.prefixes import OWN_API
 from registry_core.wire.snapshots import VERSIONS_MAX_RESULTS
 
@@ -135,6 +136,16 @@ class RestStore(RestFiles):
             if len(found) < most or len(events) >= query.max_results:
                 return events
             query = attrs.evolve(query, after=place_of(found[-1]))
+
+    def prune_history(self, name: str, *, before: int, dry_run: bool, by: Author) -> Pruned:
+        """See `pruning.prune`. The server says who does it.
+
+        Raises:
+            UnsupportedBackendError: the server is MLflow's, which keeps no history.
+        """
+        fields = wire.encode_request(PruneModelHistory(name=name, before=before, dry_run=dry_run))
+        path = f"{OWN_API}/models/{quote(name, safe='')}/history/prune"
+        return self._http.write("POST", path, fields, _pruned, name=name, reason=by.reason)
 
     def snapshot(self, name: str) -> ModelSnapshot:
         """See `snapshot_reading.take`. Of our server, with all that a store keeps."""
@@ -308,6 +319,13 @@ def _event_fields(query: EventQuery) -> dict[str, Any]:
 
 def _events(answer: wire.Json) -> list[Event]:
     return [decode_event(item) for item in wire_list(answer, "events")]
+
+
+def _pruned(answer: wire.Json) -> Pruned:
+    match answer:
+        case {"removed": int(removed), "added": int(added), "first": int(first)}:
+            return Pruned(removed=removed, added=added, first=first)
+    raise StoreCorruptedError("The answer does not say what was pruned.")
 
 
 def _piece(answer: wire.Json) -> tuple[ModelFields, list[ModelVersion]]:
