@@ -42,6 +42,30 @@ def restoring(insert_into: Insert) -> dict[str, ClauseElement]:
     names = columns_of(model)
     return {
         "remove_history": delete(event).where(event.c.model_id == param("model_id")),
+        "newest_event": select(event.c.sequence)
+        .where(event.c.model_id == param("model_id"))
+        .order_by(event.c.sequence.desc())
+        .limit(literal_column("1"))
+        .offset(literal_column("0")),
+        "replace_model": delete(model)
+        .where(model.c.name == param("name"))
+        .returning(model.c.model_id),
+        "restore_model": insert_into(model)
+        .from_select(names, select(*(given(name) for name in names)), include_defaults=False)
+        .on_conflict_do_nothing(index_elements=["name"])
+        .returning(model.c.model_id),
+        "restore_versions": _insert_rows(model_versions),
+        "restore_model_tags": _insert_rows(registered_model_tags),
+        "restore_version_tags": _insert_rows(model_version_tags),
+        "restore_aliases": _insert_rows(registered_model_aliases),
+        "restore_events": _insert_rows(model_events),
+    }
+
+
+def replacing_beginnings() -> dict[str, ClauseElement]:
+    """The steps of pruning a history, before its new first events are inserted."""
+    event = model_events
+    return {
         "remove_beginning": delete(event).where(
             event.c.model_id == param("model_id"), event.c.sequence <= param("sequence")
         ),
@@ -62,23 +86,6 @@ def restoring(insert_into: Insert) -> dict[str, ClauseElement]:
                 for table in (webhook_outbox, webhook_dead_letters)
             )
         ),
-        "newest_event": select(event.c.sequence)
-        .where(event.c.model_id == param("model_id"))
-        .order_by(event.c.sequence.desc())
-        .limit(literal_column("1"))
-        .offset(literal_column("0")),
-        "replace_model": delete(model)
-        .where(model.c.name == param("name"))
-        .returning(model.c.model_id),
-        "restore_model": insert_into(model)
-        .from_select(names, select(*(given(name) for name in names)), include_defaults=False)
-        .on_conflict_do_nothing(index_elements=["name"])
-        .returning(model.c.model_id),
-        "restore_versions": _insert_rows(model_versions),
-        "restore_model_tags": _insert_rows(registered_model_tags),
-        "restore_version_tags": _insert_rows(model_version_tags),
-        "restore_aliases": _insert_rows(registered_model_aliases),
-        "restore_events": _insert_rows(model_events),
     }
 
 

@@ -46,7 +46,7 @@ from registry_core.stores.sql.creations import (
 )
 from registry_core.stores.sql.driver import Insert
 from registry_core.stores.sql.parts import is_version, writing_parts
-from registry_core.stores.sql.restoring import restoring
+from registry_core.stores.sql.restoring import replacing_beginnings, restoring
 from registry_core.stores.sql.tables import (
     model_version_tags,
     model_versions,
@@ -267,6 +267,7 @@ def statements(dialect: Dialect, insert_into: Insert) -> Statements:
         **_writing_webhooks(),
         **operations(),
         **restoring(insert_into),
+        **replacing_beginnings(),
         **events.statements(outbox.has_webhooks()),
         **outbox.statements(),
     }
