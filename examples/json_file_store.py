@@ -18,6 +18,7 @@ import cattrs.preconf.json
 from registry_core.documents import ModelDocument
 from registry_core.errors import StoreUnavailableError
 from registry_core.history import Event, Value
+from registry_core.idempotency import KeptKey
 from registry_core.models import Webhook
 from registry_core.store import Clock, system_clock
 from registry_core.stores.document_store import Content, MappingStore
@@ -49,6 +50,7 @@ class JsonFileStore(MappingStore):
             models=_converter.structure(raw["models"], dict[str, ModelDocument]),
             events=_converter.structure(raw["events"], dict[str, MutableSequence[Event]]),
             webhooks=_converter.structure(raw["webhooks"], dict[str, Webhook]),
+            kept_keys=_converter.structure(raw["kept_keys"], dict[str, KeptKey]),
         )
 
     @contextmanager

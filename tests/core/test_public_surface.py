@@ -52,6 +52,7 @@ PUBLIC = {
     "NotPermittedError",
     "Origin",
     "Page",
+    "PushInterrupted",
     "RegisteredModel",
     "RegisteredModelNotFoundError",
     "Registry",

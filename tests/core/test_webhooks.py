@@ -86,8 +86,8 @@ def test_name_that_is_illegal_is_refused(webhooks, name):
         ({"url": "http://example.com"}, "Invalid webhook URL scheme"),
         ({"events": []}, "non-empty list"),
         (
-            {"events": [WebhookEvent(WebhookEntity.PROMPT, WebhookAction.UPDATED)]},
-            "Invalid action 'updated' for entity 'prompt'",
+            {"events": [WebhookEvent(WebhookEntity.PROMPT_TAG, WebhookAction.UPDATED)]},
+            "Invalid action 'updated' for entity 'prompt_tag'",
         ),
         ({"description": "x" * 100_001}, "'description' exceeds"),
         ({"description": "\x00"}, "U\\+0000"),

@@ -11,7 +11,7 @@ import pytest
 
 from registry_core import Registry, SchemaOutOfDateError, StoreUnavailableError
 from registry_core.stores.memory import MemoryStore
-from registry_core.wire.prefixes import OWN_API
+from registry_core.wire.prefixes import API, OWN_API
 from registry_server import Settings
 from registry_server.http import probes
 from registry_server.http.metrics import BUCKETS, Metrics
@@ -189,7 +189,11 @@ def test_document_describes_every_operation(server):
         assert set(found["responses"]) == {"200", "4XX", "5XX"}
     of_one = "/webhooks/{webhook_id}"
     assert {path for _, path in described} <= {
-        *(f"/api/2.0/mlflow{path}" for path in ("/webhooks", of_one, f"{of_one}/test")),
+        *(
+            f"{prefix}{path}"
+            for prefix in (API, OWN_API)
+            for path in ("/webhooks", of_one, f"{of_one}/test")
+        ),
         *(f"{OWN_API}{of_one}/{part}" for part in ("deliveries", "redeliver")),
     }
 

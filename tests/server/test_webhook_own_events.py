@@ -80,7 +80,7 @@ TOLD = [
     ("registered_model.updated", "m", 4, None, None, None, "new"),
     ("registered_model_tag.set", "m", 5, None, "k", LARGE, "w"),
     ("registered_model_tag.deleted", "m", 6, None, "k", "w", None),
-    ("model_version.updated", "m", 7, 1, None, None, "of version"),
+    ("model_version.updated", "m", 7, 1, None, "", "of version"),
     ("model_version.transitioned", "m", 8, 1, None, "None", "Production"),
     ("model_version.transitioned", "m", 9, 1, None, "Production", "Archived"),
     ("model_version.transitioned", "m", 10, 2, None, "None", "Production"),

@@ -193,7 +193,9 @@ def test_what_is_no_answer_is_no_empty_registry(
     with (
         ScriptedServer(Answer(200, body)) as server,
         open_registry(server.url) as registry,
-        pytest.raises(UnexpectedAnswerError, match=f"GET {server.url}/api/2.0/mlflow/"),
+        pytest.raises(
+            UnexpectedAnswerError, match=f"GET {server.url}/api/(2.0/mlflow|registry/v1)/"
+        ),
     ):
         search(registry)
 

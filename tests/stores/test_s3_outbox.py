@@ -206,7 +206,7 @@ def test_events_of_models_that_went_elsewhere_are_found(opened) -> None:
     store.apply(CreateModel(NewRegisteredModel(name="o")), by=ANN)
     told = drained(store, webhook_id)
     assert [sequence for name, sequence in told if name == "m"].count(1) == 2
-    assert len(told) == 84
+    assert len(told) == 87
     assert Action.CREATE_MODEL in [
         each.action for each in store.events(EventQuery(name="o", max_results=5))
     ]

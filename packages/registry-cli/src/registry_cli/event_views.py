@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from registry_cli.views import View, when
+from registry_cli.times import when
+from registry_cli.views import View
 from registry_core.history import Event
 from registry_core.wire.history import encode_event
 

@@ -7,11 +7,11 @@ from itertools import islice
 
 import click
 
+import registry_core
 from registry_cli.errors import ExitCode
 from registry_cli.options import Moment, name_argument, on_store, reason_option, shows_results
 from registry_cli.output import notice
 from registry_cli.session import Session, pass_session
-from registry_core import NotFoundError
 
 _since_option = click.option(
     "--since", type=Moment(), metavar="TIME", help="Only events since then: 2h, 7d, 2026-01-31."
@@ -97,7 +97,7 @@ def _deleted_model(session: Session, name: str, model_id: str | None) -> str:
     for found in session.registry.deleted_registered_models(name):
         if model_id in (None, found.model_id):
             return found.model_id
-    raise NotFoundError(f"There is no such deleted registered model '{name}'")
+    raise registry_core.NotFoundError(f"There is no such deleted registered model '{name}'")
 
 
 def _verify(ctx: click.Context, session: Session, name: str) -> None:

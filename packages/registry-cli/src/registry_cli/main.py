@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+import registry_core
 from registry_cli import artifacts as artifact_commands
 from registry_cli import (
     db,
@@ -27,7 +28,6 @@ from registry_cli import store as store_commands
 from registry_cli.errors import ExitCode, exit_code, message
 from registry_cli.options import artifacts_option, output_option, store_option
 from registry_cli.session import Session
-from registry_core.errors import PushInterrupted
 
 
 class Regctl(click.Group):
@@ -60,7 +60,7 @@ class Regctl(click.Group):
 
 def _report(error: BaseException, session: Session | None) -> ExitCode:
     if _interrupted(error):
-        if isinstance(error, PushInterrupted):
+        if isinstance(error, registry_core.PushInterrupted):
             output.notice(str(error))
         return ExitCode.INTERRUPTED
     if isinstance(error, BrokenPipeError):

@@ -10,7 +10,7 @@ import click
 from registry_cli.options import name_argument, on_store, reason_option, shows_results
 from registry_cli.output import notice
 from registry_cli.session import Session, pass_session
-from registry_cli.views import when
+from registry_cli.times import when
 
 if TYPE_CHECKING:
     from registry_core.trash import DeletedModel, DeletedVersion

@@ -7,10 +7,10 @@ sets.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import registry_core
+from registry_cli.times import when
 from registry_core import ModelUri, ModelVersion, RegisteredModel
 from registry_core.fields import Field, arranged, fields_of
 
@@ -30,15 +30,6 @@ class View(NamedTuple, Generic[T]):
     record: Callable[[T], Sequence[tuple[str, str]]]
     name: Callable[[T], str]
     wire: Callable[[T], Mapping[str, Any]]
-
-
-def when(timestamp: int) -> str:
-    """A moment in ISO 8601, UTC, to the second."""
-    try:
-        moment = datetime.fromtimestamp(timestamp // 1000, UTC)
-    except (ValueError, OverflowError, OSError):
-        return f"{timestamp} ms"  # beyond the year 9999
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _pairs(mapping: Mapping[str, object], separator: str = ", ") -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from registry_cli.event_views import what
-from registry_cli.views import View, when
+from registry_cli.times import when
+from registry_cli.views import View
 from registry_core.models import Webhook
 from registry_core.outbox import QueuedDelivery
 from registry_core.wire.deliveries import encode_delivery
