@@ -9,9 +9,11 @@ from collections.abc import Callable
 
 import attrs
 
+from registry_core.documents import ModelDocument
 from registry_core.errors import RegisteredModelNotFoundError, WebhookNotFoundError
 from registry_core.history import EventQuery
 from registry_core.models import (
+    ModelVersion,
     NewModelVersion,
     NewRegisteredModel,
     NewWebhook,
@@ -23,6 +25,7 @@ from registry_core.models import (
     WebhookEvent,
     WebhookStatus,
 )
+from registry_core.snapshots import ModelSnapshot
 from registry_core.store import Store
 from registry_core.stores.s3.event_log import INLINE_MAX_EVENTS
 from registry_core.testing.observing import plain
@@ -86,6 +89,12 @@ def eventful(store: Store, name: str) -> None:
         store.set_registered_model_tag(name, "team", str(number))
 
 
+def version_deleted(store: Store, name: str) -> None:
+    """As `furnish`, and then without its version 1."""
+    furnish(store, name)
+    store.delete_model_version(name, 1)
+
+
 def nothing(store: Store, name: str) -> None:
     """Nothing at all."""
 
@@ -132,7 +141,28 @@ def _finalize(store: Store, name: str) -> object:
     )
 
 
+def _restore_version(store: Store, name: str) -> object:
+    version = ModelVersion(
+        name=name,
+        version=1,
+        creation_timestamp=1,
+        last_updated_timestamp=1,
+        current_stage=Stage.PRODUCTION,
+        source="s3://b/1",
+    )
+    return store.restore_model_version(name, version)
+
+
+def _restore(store: Store, name: str) -> object:
+    document = ModelDocument(
+        name=name, creation_timestamp=1, last_updated_timestamp=1, description=LARGE
+    )
+    return store.restore(ModelSnapshot(document=document))
+
+
 MUTATIONS: dict[str, Mutation] = {
+    "restore model": Mutation(_restore, 0, 2, prepare=nothing),
+    "restore version": Mutation(_restore_version, 0, 1, prepare=version_deleted),
     "create model": Mutation(
         lambda s, n: s.create_registered_model(NewRegisteredModel(name=n)), 0, 1, prepare=nothing
     ),

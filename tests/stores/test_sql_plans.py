@@ -47,14 +47,14 @@ def fill(run: Callable[[str], object]) -> None:
     """Models and versions by the thousand, made inside of the database."""
     numbers = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < {}) "
     models = numbers.format(MODELS - 1)
-    name = "'model-' || i"
+    name, counted = "'model-' || i", "creation_time, last_updated_time, next_version"
     run(
-        f"INSERT INTO registered_models (name, creation_time, last_updated_time, next_version) "
-        f"{models} SELECT {name}, i, (i * 7919) % 100003, {VERSIONS + 1} FROM n"
+        f"INSERT INTO registered_models (name, model_id, {counted}) "
+        f"{models} SELECT {name}, 'id-' || i, i, (i * 7919) % 100003, {VERSIONS + 1} FROM n"
     )
     run(
-        "INSERT INTO registered_models (name, creation_time, last_updated_time, next_version) "
-        f"VALUES ('{BIG}', 0, 0, {BIG_VERSIONS + 1})"
+        f"INSERT INTO registered_models (name, model_id, {counted}) "
+        f"VALUES ('{BIG}', 'big', 0, 0, {BIG_VERSIONS + 1})"
     )
     fields = (
         "name, version, creation_time, last_updated_time, current_stage, source, run_id, status"
