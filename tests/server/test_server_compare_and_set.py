@@ -125,3 +125,12 @@ def test_mlflows_own_server_is_said_to_compare_nothing():
         ):
             with pytest.raises(UnsupportedBackendError, match="compares nothing"):
                 call()
+
+
+@pytest.mark.parametrize("body", [b'{"if_current": 1', b"\x00", b"null"])
+def test_an_expectation_that_cannot_be_read_is_not_taken_for_none(server, body):
+    """MLflow takes what is not JSON for an empty request; here that would drop a condition."""
+    server.registry.set_registered_model_alias("m", "champion", 1)
+    answer = server.send("DELETE", f"{MODEL}/aliases/champion".encode(), body, JSON)
+    assert (answer.status, answer.json["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+    assert server.registry.get_registered_model("m").aliases == {"champion": 1}

@@ -104,18 +104,25 @@ def _query_fields(cls: type[attrs.AttrsInstance]) -> tuple[tuple[str, bool], ...
     return tuple((field.name, field.type == tuple[str, ...]) for field in attrs.fields(cls))
 
 
-def fields_of_body(body: bytes, *, most_elements: int = MOST_ELEMENTS) -> Json:
+def fields_of_body(
+    body: bytes, *, most_elements: int = MOST_ELEMENTS, must_be_json: bool = False
+) -> Json:
     """The JSON object in a body.
 
     What is not JSON counts as an empty object, as on MLflow, so that the answer names the missing
-    field. A text that holds an object is decoded twice: very old clients encode twice.
+    field; with `must_be_json` it is refused, because no field may be missing, and what was not
+    understood may be an expectation. A text that holds an object is decoded twice: very old
+    clients encode twice.
 
     Raises:
-        InvalidArgumentError: the body is JSON but no object, or has more than `most_elements`.
+        InvalidArgumentError: the body is JSON but no object, is none and must be, or has more than
+            `most_elements`.
     """
     if not body:
         return {}
     value = _loads(body, most_elements)
+    if value is None and must_be_json:
+        raise InvalidArgumentError("The request body must be a JSON object.")
     if isinstance(value, str):
         value = _loads(value, most_elements)
     if value is None:

@@ -21,6 +21,7 @@ from registry_core.authors import REASON_HEADER, Origin
 from registry_core.idempotency import IDEMPOTENCY_HEADER
 from registry_core.inloop import TooLargeError, WouldBlockError
 from registry_core.interest import wanted_while
+from registry_core.wire.prefixes import OWN_API
 from registry_server.http import outages, responses
 from registry_server.http.operations import Operation, RequestContext, Work
 from registry_server.http.parts import ANONYMOUS, Backend
@@ -123,7 +124,8 @@ class Runner:
                 fields = wire.fields_of_query(operation.request, query)
             else:
                 wire.check_content_type(operation.method, content_type)
-                fields = wire.fields_of_body(b"".join(body))
+                is_ours = operation.prefix == OWN_API
+                fields = wire.fields_of_body(b"".join(body), must_be_json=is_ours)
             if path_fields:
                 fields = {**fields, **path_fields}
             return wire.decode_request(operation.request, fields)
