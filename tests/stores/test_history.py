@@ -45,7 +45,7 @@ from registry_core.models import (
     Stage,
     Status,
 )
-from registry_core.replay import differences, play, replay
+from registry_core.replay import Player, differences, replay
 from registry_core.requirements import AliasIs, StageIs, TagIs
 from registry_core.store import Store
 from registry_core.stores import s3, sql
@@ -128,12 +128,12 @@ class Pair:
 
     def play_to_every_number(self, events: Sequence[Event]) -> None:
         """Whatever was there after an event is what the events up to it lead to."""
-        document: ModelDocument | None = None
+        player = Player()
         for event in events:
-            document = play(document, event)
+            player.play(event)
             then = self.recorded.get((event.model_id, event.sequence))
             if then is not None:  # The last event of a change.
-                assert [*differences(document, then)] == []
+                assert [*differences(player.document, then)] == []
 
     def clear(self) -> None:
         """Delete all models, so that one store serves many examples."""

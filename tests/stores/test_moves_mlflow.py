@@ -57,17 +57,19 @@ def test_everything_of_a_server_comes_along(
     origin: str, mlflow_url: str, mlflow_directory: Path, prefix: str, tmp_path: Path
 ) -> None:
     source = mlflow_url
+    # A name with both kinds of quotes, which other tests make, is in no filter of MLflow's.
+    only = ("--filter", f"name LIKE '{prefix[:13]}%'") if origin == "rest" else ()
     if origin == "sqlite":
         (database,) = _databases(mlflow_directory)
         source = f"mlflow+sqlite:///{database}"
     target = f"sqlite:///{tmp_path}/registry.db"
     regctl = Regctl(target)
 
-    first = regctl.run("copy", source, target)
+    first = regctl.run("copy", *only, source, target)
     assert first.exit_code == ExitCode.OK, first.stderr
     assert "Source and target are the same." in first.stderr
-    assert regctl.run("diff", source, target).exit_code == ExitCode.OK
-    again = regctl.run("copy", source, target)
+    assert regctl.run("diff", *only, source, target).exit_code == ExitCode.OK
+    again = regctl.run("copy", *only, source, target)
     assert (again.exit_code, "0 versions in" in again.stderr) == (ExitCode.OK, True)
 
     theirs = MlflowClient(registry_uri=mlflow_url, tracking_uri=mlflow_url)
@@ -87,9 +89,9 @@ def test_everything_of_a_server_comes_along(
         # Over REST nobody knows of a deleted version with the highest number.
         new = ours.create_model_version(f"{prefix} 0", "s3://bucket/new")
         assert int(new.version) == (6 if origin == "sqlite" else 5)
-    changed = regctl.run("diff", source, target)
+    changed = regctl.run("diff", *only, source, target)
     assert (changed.exit_code, f"{prefix} 0: version" in changed.stdout) == (1, True)
-    refused = regctl.run("copy", source, target)
+    refused = regctl.run("copy", *only, source, target)
     assert refused.exit_code == ExitCode.INCOMPLETE
     assert f"failed: {prefix} 0: the target has another model" in refused.stderr
 

@@ -209,7 +209,7 @@ def route_of(change: Change[Any]) -> Route:
     Raises:
         UnsupportedBackendError: There is none.
     """
-    if isinstance(change, RestoreModel):
+    if isinstance(change, RestoreModel) and not isinstance(change, RestoreDeletedModel):
         return _route_that_restores(change)
     if change.requires:
         body = compare_and_set.body_of(change)
