@@ -178,7 +178,7 @@ def test_a_pruned_model_is_exported_and_imported(registry: Registry, clock: Manu
         other.set_registered_model_tag("m", "new", "1")
         assert listed(other)[-1].sequence == snapshot.events[-1].sequence + 1
         assert other.verify_history("m").is_true
-    registry.restore(snapshot, on_conflict="replace")
+    registry.restore(snapshot, on_conflict="replace", replaced=snapshot)
     registry.set_registered_model_tag("m", "new", "1")
     assert listed(registry)[-1].sequence == snapshot.events[-1].sequence + 1
     assert registry.verify_history("m").is_true

@@ -14,7 +14,7 @@ from registry_core.errors import (
     InvalidArgumentError,
     NotPermittedError,
 )
-from registry_core.history import Action, Event
+from registry_core.history import Action, Event, new_model_id
 from registry_core.models import ModelVersion, Stage, Status
 from registry_core.snapshots import ModelSnapshot
 from registry_core.stores.memory import MemoryStore
@@ -62,8 +62,14 @@ def filled(registry: Registry) -> ModelSnapshot:
 
 
 @pytest.fixture(scope="module")
-def snapshot() -> ModelSnapshot:
+def taken() -> ModelSnapshot:
     return filled(Registry(MemoryStore(ManualClock())))
+
+
+@pytest.fixture
+def snapshot(taken: ModelSnapshot) -> ModelSnapshot:
+    """Of a model that no registry has seen: what a test deletes stays in the trash."""
+    return taken.with_id(new_model_id())
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -127,7 +133,7 @@ def test_what_a_store_gives_is_what_the_next_one_takes(registry: Registry) -> No
     assert elsewhere.verify_history("größe").is_true
 
     registry.delete_registered_model("größe")
-    registry.restore(elsewhere.snapshot("größe"))
+    registry.restore(elsewhere.snapshot("größe"), on_conflict="replace")
     assert registry.snapshot("größe") == taken
 
 
@@ -300,6 +306,21 @@ def test_stage_and_status_survive(registry: Registry, snapshot: ModelSnapshot) -
     registry.restore(pending)
     found = registry.get_model_version("größe", 1)
     assert found == pending.versions[1]
+
+
+def test_an_old_backup_is_not_restored_over_what_was_done_since(registry: Registry) -> None:
+    """The model is in the trash, with a history that goes on: its last events would be lost."""
+    registry.create_registered_model("old")
+    backup = registry.snapshot("old")
+    registry.set_registered_model_tag("old", "k", "v")
+    registry.delete_registered_model("old")
+    with pytest.raises(ConflictError, match="its history goes on after this snapshot"):
+        registry.restore(backup)
+    assert registry.restore_registered_model("old").tags == {"k": "v"}
+    assert registry.verify_history("old").is_true
+    registry.delete_registered_model("old")
+    assert registry.restore(backup, on_conflict="replace").tags == {}
+    assert registry.snapshot("old") == backup
 
 
 def test_nobody_who_was_authenticated_writes_what_others_have_done() -> None:

@@ -11,6 +11,7 @@ from registry_core import Registry, open_store, retention, trash
 from registry_core.authors import Origin
 from registry_core.errors import (
     ConflictError,
+    InvalidArgumentError,
     NotFoundError,
     RegisteredModelNotFoundError,
 )
@@ -162,13 +163,19 @@ def test_what_was_deleted_long_ago_is_not_restored(
 ) -> None:
     fill(registry, "w")
     monkeypatch.setenv(retention.RETENTION_VARIABLE, "0")
-    with pytest.raises(NotFoundError, match="too long ago"):
+    with pytest.raises(NotFoundError, match="kept for 0 days"):
         registry.restore_model_version("w", 4)
     registry.delete_registered_model("w")
-    with pytest.raises(NotFoundError, match="too long ago"):
+    with pytest.raises(NotFoundError, match="kept for 0 days"):
         registry.restore_registered_model("w")
     with pytest.raises(NotFoundError, match="no deleted"):
         registry.restore_registered_model("never")
+
+
+@pytest.mark.parametrize("text", ["-1", "x", "36501", "0000009999999", "9" * 5000])
+def test_a_retention_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="a number of days from 0 to 36500"):
+        retention.retention({retention.RETENTION_VARIABLE: text})
 
 
 def test_a_server_restores_what_was_deleted_on_it() -> None:

@@ -16,7 +16,7 @@ import enum
 import functools
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, ParamSpec
 
 import attrs
@@ -134,6 +134,19 @@ def _field(attribute: attrs.Attribute[Any]) -> Field:
 def scalars_of(entity: type[attrs.AttrsInstance]) -> tuple[Field, ...]:
     """Return the fields of an entity that are one value each: what a row has a column for."""
     return tuple(field for field in fields_of(entity) if field.is_scalar)
+
+
+def differing(
+    one: object, other: object, entity: type[attrs.AttrsInstance]
+) -> Iterator[tuple[Field, Any, Any]]:
+    """Yield each field in which two entities differ, with both values.
+
+    A text that is absent is the same as an empty one: MLflow's API does not tell them apart.
+    """
+    for field in fields_of(entity):
+        left, right = getattr(one, field.name), getattr(other, field.name)
+        if (left or None) != (right or None):
+            yield field, left, right
 
 
 def arranged(

@@ -16,7 +16,7 @@ from registry_core.authors import Origin
 from registry_core.changes.versions import put_back
 from registry_core.documents import FIRST_VERSION, ModelDocument
 from registry_core.errors import RegistryError, StoreCorruptedError
-from registry_core.fields import fields_of
+from registry_core.fields import differing
 from registry_core.history import Action, Event, Value, version_fields
 from registry_core.models import ModelFields, ModelVersion, Stage, Status
 
@@ -130,7 +130,7 @@ _BEFORE: Mapping[Action, Callable[[ModelDocument, Event], Value]] = {
 def differences(replayed: ModelDocument | None, document: ModelDocument) -> Iterator[str]:
     """Yield, in words, where a model is not what its history says.
 
-    A text that is absent is the same as an empty one.
+    See `fields.differing` for what counts as the same.
     """
     if replayed is None:
         yield "the history ends with a deletion, and the model exists"
@@ -149,10 +149,8 @@ def differences(replayed: ModelDocument | None, document: ModelDocument) -> Iter
 def _fields_that_differ(
     thing: str, replayed: object, actual: object, cls: type[attrs.AttrsInstance]
 ) -> Iterator[str]:
-    for field in fields_of(cls):
-        by_history, is_ = getattr(replayed, field.name), getattr(actual, field.name)
-        if (by_history or None) != (is_ or None):
-            yield f"{thing}: {field.name} is {is_!r}, and {by_history!r} by the history"
+    for field, by_history, is_ in differing(replayed, actual, cls):
+        yield f"{thing}: {field.name} is {is_!r}, and {by_history!r} by the history"
 
 
 def _created(_: ModelDocument | None, event: Event) -> ModelDocument:

@@ -17,7 +17,7 @@ garbage, should have the same; 0 keeps nothing."""
 
 _RETENTION_MAX_DAYS = 36_500
 
-_DAY = 24 * 3600 * 1000
+DAY_MILLISECONDS = 24 * 3600 * 1000
 
 
 def retention(environ: Mapping[str, str] = os.environ) -> int:
@@ -27,9 +27,11 @@ def retention(environ: Mapping[str, str] = os.environ) -> int:
         InvalidArgumentError: The environment says something else than a number of days.
     """
     text = environ.get(RETENTION_VARIABLE) or str(RETENTION_DAYS)
-    if not text.isdecimal() or int(text[:6]) > _RETENTION_MAX_DAYS:
+    # Python refuses to read thousands of digits.
+    is_short = text.isdecimal() and len(text) <= len(str(_RETENTION_MAX_DAYS))
+    if not is_short or int(text) > _RETENTION_MAX_DAYS:
         raise InvalidArgumentError(
             f"{RETENTION_VARIABLE} must be a number of days from 0 to {_RETENTION_MAX_DAYS}, and "
             f"not '{text}'"
         )
-    return int(text) * _DAY
+    return int(text) * DAY_MILLISECONDS

@@ -53,13 +53,20 @@ class ModelSnapshot:
         """The model's versions by number, in ascending order."""
         return self.document.versions
 
+    @property
+    def last(self) -> int:
+        """The number of the newest event; 0 where there is none."""
+        return self.events[-1].sequence if self.events else 0
+
     def without_history(self) -> ModelSnapshot:
         """Return the snapshot of the same model with neither events nor an id."""
         document = attrs.evolve(self.document, model_id="")
         return ModelSnapshot(document=document)
 
     def with_id(self, model_id: str) -> ModelSnapshot:
-        """Return the snapshot of the same model under another id."""
+        """Return the snapshot of the same model under this id."""
+        if model_id == self.document.model_id:
+            return self
         return ModelSnapshot(
             document=attrs.evolve(self.document, model_id=model_id),
             events=tuple(attrs.evolve(event, model_id=model_id) for event in self.events),

@@ -17,7 +17,7 @@ from registry_core.changes import RestoreDeletedModel, RestoreVersion
 from registry_core.errors import ConflictError, NotFoundError
 from registry_core.history import EVENTS_MAX_RESULTS, Action, Event
 from registry_core.replay import replay
-from registry_core.retention import retention
+from registry_core.retention import DAY_MILLISECONDS, retention
 from registry_core.snapshots import ModelSnapshot
 from registry_core.store import Clock, Store, system_clock
 
@@ -58,8 +58,12 @@ class DeletedVersion:
     """Milliseconds since the epoch: it can be restored before then."""
 
 
-def deleted_models(store: Store, name: str | None = None) -> list[DeletedModel]:
+def deleted_models(
+    store: Store, name: str | None = None, *, clock: Clock = system_clock
+) -> list[DeletedModel]:
     """Return the deleted models, or those that had this name last, newest deletion first.
+
+    What cannot be restored any more is not among them, so that no older event is read.
 
     Raises:
         InvalidArgumentError: The setting of the retention is illegal.
@@ -67,7 +71,11 @@ def deleted_models(store: Store, name: str | None = None) -> list[DeletedModel]:
     """
     kept = retention()
     about = histories.query(
-        None, actions=_COMING_AND_GOING, max_results=EVENTS_MAX_RESULTS, newest_first=False
+        None,
+        actions=_COMING_AND_GOING,
+        since=clock() - kept + 1,
+        max_results=EVENTS_MAX_RESULTS,
+        newest_first=False,
     )
     newest: dict[str, Event] = {}
     for event in histories.iterate(store, about):
@@ -101,12 +109,11 @@ def deleted_model(
     Raises:
         NotFoundError: There is none, or it is kept no longer.
     """
-    for found in deleted_models(store, name):
+    for found in deleted_models(store, name, clock=clock):
         if model_id in (None, found.model_id):
-            _check_kept(f"Registered model '{name}'", found, clock)
             return found
     of_id = "" if model_id is None else f" with the id '{model_id}'"
-    raise NotFoundError(f"There is no deleted registered model '{name}'{of_id}")
+    raise _not_kept(f"registered model '{name}'{of_id}")
 
 
 def restoring_model(
@@ -140,15 +147,20 @@ def restoring_model(
     )
 
 
-def deleted_versions(store: Store, name: str) -> list[DeletedVersion]:
-    """Return the deleted versions of a model, newest deletion first.
+def deleted_versions(
+    store: Store, name: str, *, clock: Clock = system_clock
+) -> list[DeletedVersion]:
+    """Return the deleted versions of a model that can be restored, newest deletion first.
 
     Raises:
         RegisteredModelNotFoundError: The model does not exist.
     """
     kept = retention()
     about = histories.query(
-        name, actions=_VERSIONS_COMING_AND_GOING, max_results=EVENTS_MAX_RESULTS
+        name,
+        actions=_VERSIONS_COMING_AND_GOING,
+        since=clock() - kept + 1,
+        max_results=EVENTS_MAX_RESULTS,
     )
     return [*_deleted(histories.iterate(store, about), kept)]
 
@@ -184,10 +196,10 @@ def restoring_version(
         RegisteredModelNotFoundError: The model does not exist.
         StoreCorruptedError: The history of the model cannot be played back.
     """
-    found = next((each for each in deleted_versions(store, name) if each.version == version), None)
+    listed = deleted_versions(store, name, clock=clock)
+    found = next((each for each in listed if each.version == version), None)
     if found is None:
-        raise NotFoundError(f"There is no deleted version {version} of registered model '{name}'")
-    _check_kept(f"Version {version} of registered model '{name}'", found, clock)
+        raise _not_kept(f"version {version} of registered model '{name}'")
     everything = histories.query(name, newest_first=False, max_results=EVENTS_MAX_RESULTS)
     events = histories.iterate(store, everything)
     before = replay(each for each in events if each.sequence < found.sequence)
@@ -196,8 +208,8 @@ def restoring_version(
     return RestoreVersion(name=name, version=version, restored=restored)
 
 
-def _check_kept(what: str, found: DeletedModel | DeletedVersion, clock: Clock) -> None:
-    if clock() >= found.kept_until:
-        raise NotFoundError(
-            f"{what} was deleted too long ago to be restored: its files may be gone"
-        )
+def _not_kept(what: str) -> NotFoundError:
+    days = retention() // DAY_MILLISECONDS
+    return NotFoundError(
+        f"There is no deleted {what} that can be restored: what is deleted is kept for {days} days"
+    )

@@ -62,7 +62,8 @@ class SnapshotCalls(RegistryBase):
         Raises:
             AlreadyExistsError: There is a model of that name, and `on_conflict` is `fail`.
             ConflictError: A model of another name has the id of the snapshot; or the model is not
-                `replaced` any more.
+                `replaced` any more; or it was deleted after the snapshot, and `on_conflict` is not
+                `replace`, so that the last events of its history would be lost.
             InvalidArgumentError: The snapshot is illegal; the message says where.
             NotPermittedError: A server has authenticated who restores it.
             UnsupportedBackendError: The store is a server of MLflow's.
@@ -74,9 +75,10 @@ class SnapshotCalls(RegistryBase):
                 "A server that authenticates its users takes no snapshot, because its history says "
                 "what others did: restore it with the URL of the registry's own store"
             )
-        expected = None if replaced is None else (replaced.document.model_id, len(replaced.events))
         change = RestoreModel(
-            snapshot=snapshot, replaces=on_conflict == "replace", expected=expected
+            snapshot=snapshot,
+            replaces=on_conflict == "replace",
+            expected=None if replaced is None else (replaced.document.model_id, replaced.last),
         )
         try:
             return self._writer(reason).apply(change)

@@ -27,14 +27,16 @@ class RestoreModel(ModelChange):
     Raises:
         InvalidArgumentError: The snapshot is illegal; raised when the change is made.
         AlreadyExistsError: The name is taken, and `replaces` is not set.
-        ConflictError: Another model of the store has the id.
+        ConflictError: Another model of the store has the id; or `replaces` is not set, and a
+            deleted model of the id has a history that goes on after the snapshot's.
     """
 
     snapshot: ModelSnapshot = attrs.field(
         validator=lambda _, __, value: snapshots.check(value), repr=lambda value: value.name
     )
     replaces: bool = False
-    """Whether a model of that name goes, with its versions and its history, in the same step."""
+    """Whether a model of that name goes, with its versions and its history, in the same step; and
+    so the history of a deleted model of that id, where the snapshot does not have all of it."""
     expected: tuple[str, int] | None = None
     """The id of the model that it replaces and the number of that one's newest event, if it may
     replace nothing newer. A server is not asked to look at it."""
@@ -91,6 +93,28 @@ class RestoreModel(ModelChange):
                 f"Model '{self.model}' was changed by somebody else, and was not replaced"
             )
 
+    def check_kept(self, last: int) -> None:
+        """Accept what a store keeps of a deleted model under the id, unless it is replaced.
+
+        Args:
+            last: The number of its newest event; 0 where nothing is kept.
+
+        Raises:
+            ConflictError: It has events that are not in the snapshot, and would be lost.
+        """
+        if not self.replaces and last > self.snapshot.last > 0:
+            raise ConflictError(
+                f"Model '{self.model}' was deleted, and its history goes on after this snapshot: "
+                "restore the deleted model, or replace it with its history"
+            )
+
+    def id_taken(self) -> ConflictError:
+        """Return the error for a snapshot whose id another model of the store has."""
+        return ConflictError(
+            f"Model '{self.model}' cannot be restored under the id {self.model_id}: that is the id "
+            "of another model"
+        )
+
     def history(self, now: int, by: Author) -> list[Event]:
         """Return every event that the model has after the change, oldest first.
 
@@ -98,9 +122,7 @@ class RestoreModel(ModelChange):
             now: Milliseconds since the epoch, for the events that the snapshot does not have.
             by: Who makes the change.
         """
-        kept = [attrs.evolve(each, model_id=self.model_id) for each in self.snapshot.events]
-        if self.model_id == self.snapshot.document.model_id:
-            kept = [*self.snapshot.events]
+        kept = [*self.snapshot.with_id(self.model_id).events]
         added = [] if kept else [(effect, BASELINE_AUTHOR) for effect in self._baseline()]
         added += [(effect, by) for effect in self.also]
         # A history that was pruned begins with a later number than 1.
@@ -138,11 +160,9 @@ class RestoreDeletedModel(RestoreModel):
         )
         return (restored,)
 
-    @property
-    def follows(self) -> int:
-        """The number of the event that the restoring has to follow: that of the deletion."""
-        return self.snapshot.events[-1].sequence
-
-    def overtaken(self) -> ConflictError:
-        """Return the error for a model whose history went on after that event."""
-        return ConflictError(f"Registered model '{self.was_named}' was restored by somebody else")
+    def check_kept(self, last: int) -> None:
+        """See `RestoreModel`: the restoring has to follow the deletion, which nothing else does."""
+        if last != self.snapshot.last:
+            raise ConflictError(
+                f"Registered model '{self.was_named}' was restored by somebody else"
+            )

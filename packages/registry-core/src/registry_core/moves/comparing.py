@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import attrs
 
 from registry_core.authors import Origin
-from registry_core.fields import fields_of
+from registry_core.fields import differing
 from registry_core.models import ModelFields, ModelVersion
 from registry_core.snapshots import ModelSnapshot
 
@@ -15,8 +15,8 @@ from registry_core.snapshots import ModelSnapshot
 def differences(one: ModelSnapshot, other: ModelSnapshot) -> Iterator[str]:
     """Yield where two snapshots differ, in words.
 
-    Histories and ids are compared where both come from where a history is kept. A text that is
-    absent is the same as an empty one, which MLflow's API does not tell apart.
+    Histories and ids are compared where both come from where a history is kept; fields as
+    `fields.differing` does.
     """
     yield from _fields("", one.document, other.document, ModelFields)
     if one.document.next_version != other.document.next_version:
@@ -34,10 +34,8 @@ def differences(one: ModelSnapshot, other: ModelSnapshot) -> Iterator[str]:
 def _fields(
     prefix: str, one: object, other: object, entity: type[attrs.AttrsInstance]
 ) -> Iterator[str]:
-    for field in fields_of(entity):
-        left, right = getattr(one, field.name), getattr(other, field.name)
-        if (left or None) != (right or None):
-            yield f"{prefix}{field.label}: {left!r} and {right!r}"
+    for field, left, right in differing(one, other, entity):
+        yield f"{prefix}{field.label}: {left!r} and {right!r}"
 
 
 def _histories(one: ModelSnapshot, other: ModelSnapshot) -> Iterator[str]:

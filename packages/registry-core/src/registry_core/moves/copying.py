@@ -108,7 +108,7 @@ def _copy(
         if there is not None and not snapshot.events:
             snapshot = snapshot.with_id(there.document.model_id)
         if there is None:
-            target.restore(snapshot)
+            target.restore(snapshot, on_conflict="replace" if on_conflict == "replace" else "fail")
         else:
             # What others have changed since it was compared is not lost.
             target.restore(

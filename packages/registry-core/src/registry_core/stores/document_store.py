@@ -16,9 +16,9 @@ import attrs
 
 from registry_core import documents, history, pruning
 from registry_core.authors import BASELINE_AUTHOR, Author
-from registry_core.changes import Change, RestoreDeletedModel, RestoreModel
+from registry_core.changes import Change, RestoreModel
 from registry_core.documents import ModelDocument
-from registry_core.errors import AlreadyExistsError, ConflictError, WebhookNotFoundError
+from registry_core.errors import AlreadyExistsError, WebhookNotFoundError
 from registry_core.history import Event, EventQuery
 from registry_core.idempotency import KEEP_SECONDS, KeptKey
 from registry_core.models import (
@@ -258,30 +258,21 @@ def events_of(
     ]
 
 
-def refuse_id(change: RestoreModel, other: str) -> ConflictError:
-    """Return the error for a snapshot whose id another model of the store has."""
-    return ConflictError(
-        f"Model '{change.model}' cannot be restored under the id {change.model_id}: that is the id "
-        f"of model '{other}'"
-    )
-
-
 def _make_room(change: RestoreModel, content: Content, before: ModelDocument | None) -> None:
     """Forget the history that a restored model replaces, if it may be restored."""
     change.make(before, 0)
     if before is not None:
         change.check_replaced(before.model_id, _last(content.events, before))
-    if isinstance(change, RestoreDeletedModel):
+    if any(
+        other.model_id == change.model_id and other.name != change.model
+        for other in content.models.values()
+    ):
+        raise change.id_taken()
+    if before is None or before.model_id != change.model_id:
         kept = content.events.get(change.model_id, ())
-        if not kept or kept[-1].sequence != change.follows:
-            raise change.overtaken()
-    if change.model_id in content.events:
-        for other in content.models.values():
-            if other.model_id == change.model_id and other.name != change.model:
-                raise refuse_id(change, other.name)
-        del content.events[change.model_id]
-    if before is not None:
-        content.events.pop(before.model_id, None)
+        change.check_kept(kept[-1].sequence if kept else 0)
+    for gone in {change.model_id, change.model_id if before is None else before.model_id}:
+        content.events.pop(gone, None)
 
 
 def kept_of(

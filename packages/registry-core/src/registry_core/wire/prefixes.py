@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import quote
 
 API: Final = "/api/2.0/mlflow"
 """The prefix of MLflow's routes (contract 1.1)."""
@@ -15,3 +16,13 @@ SERVER_INFO: Final = "/api/3.0/mlflow/server-info"
 
 IDEMPOTENCY_FEATURE: Final = "idempotency_keys"
 """What our server says there if it keeps idempotency keys; MLflow's says nothing of it."""
+
+
+def own_path(name: str, *rest: str) -> str:
+    """Return the path of one of our own routes about a registered model, its parts quoted.
+
+    Example:
+        >>> own_path("my model", "aliases", "a/b")
+        '/api/registry/v1/models/my%20model/aliases/a%2Fb'
+    """
+    return "/".join((OWN_API, "models", *(quote(part, safe="") for part in (name, *rest))))

@@ -125,7 +125,7 @@ class ModelArtifacts:
         Raises:
             ConflictError: it is no longer pending.
         """
-        return uploads.give_up(self._context, version, message)
+        return push.fail(self._context, version, message)
 
     def register(
         self,

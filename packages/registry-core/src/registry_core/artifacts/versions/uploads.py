@@ -22,7 +22,6 @@ from registry_core.artifacts.versions.push import (
     check_complete,
     close,
     create_model,
-    fail,
     failing,
     is_there,
     reserve,
@@ -88,11 +87,6 @@ def finish(context: Context, version: ModelVersion) -> ModelVersion:
         check_complete(context, path, manifest)
         context.seals.seal(path, manifest)
     return finalize(context, version)
-
-
-def give_up(context: Context, version: ModelVersion, message: str) -> ModelVersion:
-    """See `ModelArtifacts.give_up`."""
-    return fail(context, version, message)
 
 
 def _prepared(context: Context, folder: str, manifest: Manifest) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
 
 import attrs
 
@@ -19,7 +18,7 @@ from registry_core.changes import (
 )
 from registry_core.requirements import AliasIs, Requirement, StageIs, TagIs
 from registry_core.wire import compare_and_set as wire
-from registry_core.wire.prefixes import OWN_API
+from registry_core.wire.prefixes import own_path
 
 
 @attrs.frozen
@@ -52,7 +51,7 @@ def _alias(change: SetAlias | DeleteAlias, wanted: AliasIs) -> Body | None:
     if (wanted.name, wanted.alias) != (change.name, change.alias):
         return None
     given: dict[str, Any] = {"name": change.name, "alias": change.alias, **_expected(wanted)}
-    path = f"{path_of(change.name)}/aliases/{quote(change.alias, safe='')}"
+    path = own_path(change.name, "aliases", change.alias)
     if isinstance(change, DeleteAlias):
         return Body("DELETE", path, wire.RemoveAlias(**given))
     return Body("PUT", path, wire.PutAlias(version=str(change.version), **given))
@@ -62,7 +61,7 @@ def _model_tag(change: SetModelTag | DeleteModelTag, wanted: TagIs) -> Body | No
     if (wanted.name, wanted.version, wanted.key) != (change.name, None, change.key):
         return None
     given: dict[str, Any] = {"name": change.name, "key": change.key, **_expected(wanted)}
-    path = f"{path_of(change.name)}/tags"
+    path = own_path(change.name, "tags")
     if isinstance(change, DeleteModelTag):
         return Body("DELETE", path, wire.RemoveModelTag(**given))
     return Body("PUT", path, wire.PutModelTag(value=change.value, **given))
@@ -77,7 +76,7 @@ def _version_tag(change: SetVersionTag | DeleteVersionTag, wanted: TagIs) -> Bod
         "key": change.key,
         **_expected(wanted),
     }
-    path = f"{path_of(change.name)}/versions/{change.version}/tags"
+    path = own_path(change.name, "versions", str(change.version), "tags")
     if isinstance(change, DeleteVersionTag):
         return Body("DELETE", path, wire.RemoveVersionTag(**given))
     return Body("PUT", path, wire.PutVersionTag(value=change.value, **given))
@@ -93,14 +92,9 @@ def _stage(change: TransitionVersion, wanted: StageIs) -> Body | None:
         archive_existing_versions=change.archive_existing_versions,
         if_current=wanted.stage,
     )
-    return Body("PUT", f"{path_of(change.name)}/versions/{change.version}/stage", request)
+    return Body("PUT", own_path(change.name, "versions", request.version, "stage"), request)
 
 
 def _expected(wanted: Requirement) -> dict[str, Any]:
     value = wanted.version if isinstance(wanted, AliasIs) else getattr(wanted, "value", None)
     return {"if_current": value, "if_absent": value is None}
-
-
-def path_of(name: str) -> str:
-    """Return the path of a model's own routes."""
-    return f"{OWN_API}/models/{quote(name, safe='')}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Iterable
-from urllib.parse import quote
 
 from registry_core import wire
 from registry_core.artifacts import FileInfo, Manifest, Reading, file_path, parse_manifest
@@ -16,7 +15,7 @@ from registry_core.stores.rest.answers import version_of
 from registry_core.stores.rest.transfers import Transfers
 from registry_core.stores.rest.webhooks import RestWebhooks
 from registry_core.wire import uploads
-from registry_core.wire.prefixes import OWN_API
+from registry_core.wire.prefixes import own_path
 
 
 class RestFiles(RestWebhooks):
@@ -43,7 +42,7 @@ class RestFiles(RestWebhooks):
             create=create,
             if_changed=if_changed,
         )
-        path = f"{_model(draft.name)}/pushes"
+        path = own_path(draft.name, "pushes")
         fields = wire.encode_request(asked)
         return self._http.write("POST", path, fields, _begun, name=draft.name, reason=by.reason)
 
@@ -59,7 +58,7 @@ class RestFiles(RestWebhooks):
         asked = uploads.FinishPush(
             name=version.name, version=str(version.version), failed_because=message
         )
-        path = f"{_version(version.name, version.version)}/finish"
+        path = own_path(version.name, "versions", asked.version, "finish")
         fields = wire.encode_request(asked)
         return self._http.write(
             "POST", path, fields, version_of, name=version.name, reason=by.reason
@@ -67,7 +66,9 @@ class RestFiles(RestWebhooks):
 
     def version_files(self, name: str, version: int) -> tuple[ModelVersion, str, Manifest]:
         """See `ServesFiles`."""
-        return self._http.read(f"{_version(name, version)}/files", {}, _files, name=name)
+        return self._http.read(
+            own_path(name, "versions", str(version), "files"), {}, _files, name=name
+        )
 
     def write_file(
         self,
@@ -92,14 +93,6 @@ class RestFiles(RestWebhooks):
         response, size = Transfers(self._http).get(path, start=start, stop=stop)
         info = FileInfo(path=path, size=size)
         return Reading(info, Transfers.pieces(response), close=response.close)
-
-
-def _model(name: str) -> str:
-    return f"{OWN_API}/models/{quote(name, safe='')}"
-
-
-def _version(name: str, version: int) -> str:
-    return f"{_model(name)}/versions/{version}"
 
 
 def _begun(answer: wire.Json) -> Begun:

@@ -35,7 +35,7 @@ from registry_core.models import ModelVersion, Status
 from registry_core.stores.rest import compare_and_set
 from registry_core.stores.rest.answers import model_of, version_of
 from registry_core.wire import history, requests, snapshots
-from registry_core.wire.prefixes import OWN_API
+from registry_core.wire.prefixes import OWN_API, own_path
 
 
 @attrs.frozen
@@ -231,7 +231,7 @@ def _route_that_restores(change: RestoreModel) -> Route:
         snapshot=snapshot_format.dumps(change.snapshot.with_id(change.model_id)),
         replaces=change.replaces,
     )
-    path = f"{compare_and_set.path_of(change.model)}/snapshot"
+    path = own_path(change.model, "snapshot")
     return Route("PUT", path, lambda _: body, lambda _, __: registered_model(change.document))
 
 

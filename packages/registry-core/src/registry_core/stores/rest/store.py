@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 import attrs
 
@@ -46,7 +45,7 @@ from registry_core.stores.rest.transport import (
 from registry_core.stores.rest.webhooks import next_page, wire_list
 from registry_core.wire import requests
 from registry_core.wire.history import PruneModelHistory, decode_event
-from registry_core.wire.prefixes import OWN_API
+from registry_core.wire.prefixes import OWN_API, own_path
 from registry_core.wire.snapshots import VERSIONS_MAX_RESULTS
 
 SMALLER_PAGE = 10
@@ -125,7 +124,7 @@ class RestStore(RestFiles):
         """
         path = f"{OWN_API}/activity"
         if query.name is not None:
-            path = f"{OWN_API}/models/{quote(query.name, safe='')}/history"
+            path = own_path(query.name, "history")
         events: list[Event] = []
         while True:
             # Who makes pages asks for one event more than the server gives at a time.
@@ -144,7 +143,7 @@ class RestStore(RestFiles):
             UnsupportedBackendError: the server is MLflow's, which keeps no history.
         """
         fields = wire.encode_request(PruneModelHistory(name=name, before=before, dry_run=dry_run))
-        path = f"{OWN_API}/models/{quote(name, safe='')}/history/prune"
+        path = own_path(name, "history", "prune")
         return self._http.write("POST", path, fields, _pruned, name=name, reason=by.reason)
 
     def snapshot(self, name: str) -> ModelSnapshot:
@@ -152,7 +151,7 @@ class RestStore(RestFiles):
         return snapshot_reading.read(self, name, self._parts)
 
     def _parts(self, name: str) -> tuple[ModelFields, list[ModelVersion]]:
-        path = f"{OWN_API}/models/{quote(name, safe='')}/snapshot"
+        path = own_path(name, "snapshot")
         found: list[ModelVersion] = []
         after = 0
         while True:

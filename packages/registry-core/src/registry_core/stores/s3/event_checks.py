@@ -84,7 +84,9 @@ class EventChecks:
             if owner is not None and owner not in self._known:
                 owned.setdefault(owner, []).append(item.key)
         for model_id, keys in owned.items():
-            if any(map(self._layout.parse_deleted_events, keys)) or self._was_deleted(model_id):
+            if any(map(self._layout.parse_deleted_events, keys)) or self._chunks.has_deleted(
+                model_id
+            ):
                 continue
             for key in keys:
                 yield EventProblem("orphaned-events", key, "the document of their model is gone")
@@ -97,17 +99,15 @@ class EventChecks:
         chunks = self._chunks.listed(model_id, 1, _NO_END, limit=LIST_PAGE_KEYS)
         try:
             kept = [self._chunks.read(chunk) for chunk in chunks]
-            if self._was_deleted(model_id):
-                kept.append(self._chunks.read_deleted(model_id))
+            deleted = self._chunks.find_deleted(model_id)
+            if deleted is not None:
+                kept.append(deleted)
             return {text for events in kept for text in references_in(events, model_id)}
         except StoreCorruptedError:
             return None
 
     def _is_there(self, model_id: str, first: int) -> bool:
         return bool(self._chunks.listed(model_id, first, first + CHUNK_EVENTS, limit=1))
-
-    def _was_deleted(self, model_id: str) -> bool:
-        return self._chunks.has_deleted(model_id)
 
     def _owner(self, item: Item) -> str | None:
         parsed = self._layout.parse_chunk(item.key)

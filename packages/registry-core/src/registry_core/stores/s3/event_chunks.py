@@ -116,6 +116,11 @@ class EventChunks:
         key = self._deleted_key(model_id) or self._layout.deleted_from(model_id)
         return decode_deleted(key, self._body(key))
 
+    def find_deleted(self, model_id: str) -> EventLog | None:
+        """As `read_deleted`; None where the events are not beside the documents."""
+        key = self._deleted_key(model_id)
+        return None if key is None else decode_deleted(key, self._body(key))
+
     def has_deleted(self, model_id: str) -> bool:
         """Whether the last events of a deleted model are beside the documents. One LIST."""
         return self._deleted_key(model_id) is not None

@@ -274,8 +274,9 @@ class S3Outbox:
             moves = [each for each in entry.record.departures if each.model_id == model_id]
             if moves and moves[-1].renamed_to is not None:
                 name = moves[-1].renamed_to
-        if self._chunks.has_deleted(model_id):
-            return self._chunks.read_deleted(model_id)
+        deleted = self._chunks.find_deleted(model_id)
+        if deleted is not None:
+            return deleted
         # Its name has been used so often since that nobody knows where it went.
         of_id = (each.log for each in self._models() if each.model_id == model_id)
         return next(of_id, None)

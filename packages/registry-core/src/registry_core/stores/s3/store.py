@@ -17,7 +17,7 @@ import attrs
 
 from registry_core import documents, validation
 from registry_core.authors import Author
-from registry_core.changes import Change, RestoreDeletedModel, RestoreModel
+from registry_core.changes import Change, RestoreModel
 from registry_core.documents import ModelDocument
 from registry_core.errors import (
     InvalidArgumentError,
@@ -43,7 +43,6 @@ from registry_core.s3_location import METADATA, Location, connect, parse
 from registry_core.search import Page, Query, TagRef
 from registry_core.search.evaluate import names, search
 from registry_core.store import Clock, system_clock
-from registry_core.stores.document_store import refuse_id
 from registry_core.stores.s3.blobs import Blobs, UnreadableTextsError, refers_to
 from registry_core.stores.s3.capabilities import Capabilities
 from registry_core.stores.s3.damage import DamageLog
@@ -122,22 +121,25 @@ class S3Store:
         self._bucket.ready_to_write()
         if isinstance(change, RestoreModel):
             _refuse_pruned(change)
-            self._refuse_known_id(change)
-        if isinstance(change, RestoreDeletedModel):
-            self._refuse_overtaken(change)
+            self._check_id(change)
         return self._complete(self._models.commit(change, by))
 
-    def _refuse_overtaken(self, change: RestoreDeletedModel) -> None:
-        kept = self._with_events().get(change.model_id)
-        if not isinstance(kept, Deleted) or kept.log.last != change.follows:
-            raise change.overtaken()
+    def _check_id(self, change: RestoreModel) -> None:
+        """Refuse a snapshot whose id another model has, or whose deleted model knows more of.
 
-    def _refuse_known_id(self, change: RestoreModel) -> None:
-        """Refuse a snapshot whose id another model has. One LIST per thousand models."""
-        if change.snapshot.document.model_id:
-            for model in self._index.all().models:
-                if model.model_id == change.model_id and model.document.name != change.model:
-                    raise refuse_id(change, model.document.name)
+        One LIST per thousand models; and one more with a GET, if the model's tombstone is gone.
+        """
+        model_id = change.snapshot.document.model_id
+        if not model_id:
+            return
+        listing = self._index.all()
+        names = {each.document.name for each in listing.models if each.model_id == model_id}
+        if names - {change.model}:
+            raise change.id_taken()
+        if not names:
+            logs = (each.log for each in listing.deleted if each.model_id == model_id)
+            log = next(logs, None) or self._prefix.chunks.find_deleted(model_id)
+            change.check_kept(0 if log is None else log.last)
 
     def events(self, query: EventQuery) -> list[Event]:
         """See `Store`. Of all models, what cannot be read is left out and logged."""

@@ -21,7 +21,7 @@ from registry_core.history import Action
 _DIGITS = 16
 """Hexadecimal digits of a checksum, 64 bits: chance hits one of 10^19 damaged rows."""
 
-_COLUMNS = (
+CHECKED_COLUMNS = (
     "time",
     "actor",
     "is_authenticated",
@@ -34,6 +34,7 @@ _COLUMNS = (
     "before",
     "after",
 )
+"""What a checksum is of: all columns that say what was done, by whom and why."""
 
 _FILLED_IN: Final[Mapping[Action, frozenset[str]]] = {
     Action.CREATE_VERSION: frozenset({"version", "subject"}),
@@ -45,7 +46,7 @@ _FILLED_IN: Final[Mapping[Action, frozenset[str]]] = {
 
 _NAMES: Final[Mapping[Action, tuple[str, ...]]] = {
     action: tuple(
-        f"event_{column}" for column in _COLUMNS if column not in _FILLED_IN.get(action, ())
+        f"event_{column}" for column in CHECKED_COLUMNS if column not in _FILLED_IN.get(action, ())
     )
     for action in Action
 }

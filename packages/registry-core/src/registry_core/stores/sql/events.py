@@ -32,28 +32,12 @@ from registry_core.stores.sql.compiling import (
     param,
     waits_for_locks_briefly,
 )
-from registry_core.stores.sql.event_checksums import checksum
+from registry_core.stores.sql.event_checksums import CHECKED_COLUMNS, checksum
 from registry_core.stores.sql.tables import model_events, registered_models
 
 _ONE: ColumnElement[int] = literal_column("1")
 
-COLUMNS = (
-    "model_id",
-    "sequence",
-    "name",
-    "time",
-    "actor",
-    "is_authenticated",
-    "origin",
-    "reason",
-    "action",
-    "subject",
-    "version",
-    "key",
-    "before",
-    "after",
-    "checksum",
-)
+COLUMNS = ("model_id", "sequence", "name", *CHECKED_COLUMNS, "checksum")
 """The columns of an event, in the order in which it is read."""
 
 _GIVEN = tuple(f"event_{name}" for name in COLUMNS[3:])

@@ -10,10 +10,10 @@ from sqlalchemy import Table
 
 from registry_core import documents
 from registry_core.authors import Author
-from registry_core.changes import RestoreDeletedModel, RestoreModel, RestoreVersion
+from registry_core.changes import RestoreModel, RestoreVersion
 from registry_core.changes.versions import version_exists
 from registry_core.documents import ModelDocument
-from registry_core.errors import ConflictError, RegisteredModelNotFoundError
+from registry_core.errors import RegisteredModelNotFoundError
 from registry_core.history import Event
 from registry_core.models import ModelVersion, RegisteredModel
 from registry_core.pruning import NewBeginning
@@ -28,7 +28,6 @@ from registry_core.stores.sql.tables import (
     model_versions,
     registered_model_aliases,
     registered_model_tags,
-    registered_models,
 )
 
 
@@ -48,11 +47,9 @@ class RestoreMaker(Maker):
             if not connection.run(self._sql.restore_model, values):
                 existing = self._model(connection, change.model)
                 raise documents.taken_by(existing, document)
-            if isinstance(change, RestoreDeletedModel):
-                # Nobody else can restore it from here on: no two models have one id.
-                newest = connection.run(self._sql.newest_event, {"model_id": change.model_id})
-                if newest != [(change.follows,)]:
-                    raise change.overtaken()
+            # Nobody else can restore it from here on: no two models have one id.
+            newest = connection.run(self._sql.newest_event, {"model_id": change.model_id})
+            change.check_kept(newest[0][0] if newest else 0)
             # Of a model of this id that is gone; the events are all in the snapshot.
             connection.run(self._sql.remove_history, {"model_id": document.model_id})
             for statement, listed in self._parts(document, history):
@@ -61,10 +58,7 @@ class RestoreMaker(Maker):
         try:
             self._database.transaction(restore, model=change.model)
         except DuplicateError as error:
-            raise ConflictError(
-                f"Model '{change.model}' cannot be restored under the id {change.model_id}: that "
-                "is the id of another model"
-            ) from error
+            raise change.id_taken() from error
         return documents.registered_model(change.document)
 
     def restore_version(self, change: RestoreVersion, by: Author) -> ModelVersion:
@@ -169,6 +163,3 @@ def _aliases(document: ModelDocument) -> Iterator[tuple[Any, ...]]:
 
 def _event(event: Event) -> tuple[Any, ...]:
     return _row(model_events, event_rows.row_values(event))
-
-
-assert registered_models.c.keys()[-3:] == ["next_version", "model_id", "last_event"]
