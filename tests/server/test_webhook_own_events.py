@@ -72,8 +72,10 @@ def change_everything(registry: Registry) -> None:
     ann.transition_model_version_stage("m", 1, stage="Production")
     ann.transition_model_version_stage("m", 2, stage="Production", archive_existing_versions=True)
     ann.delete_model_version("m", 1)
+    ann.restore_model_version("m", 1)
     ann.rename_registered_model("m", new_name="n ü")
     ann.delete_registered_model("n ü")
+    ann.restore_registered_model("n ü", new_name="o")
 
 
 TOLD = [
@@ -85,8 +87,10 @@ TOLD = [
     ("model_version.transitioned", "m", 9, 1, None, "Production", "Archived"),
     ("model_version.transitioned", "m", 10, 2, None, "None", "Production"),
     ("model_version.deleted", "m", 11, 1, None, {"source": "s3://b/1"}, None),
-    ("registered_model.renamed", "m", 12, None, None, "m", "n ü"),
-    ("registered_model.deleted", "n ü", 13, None, None, None, None),
+    ("model_version.restored", "m", 12, 1, None, None, {"source": "s3://b/1"}),
+    ("registered_model.renamed", "m", 13, None, None, "m", "n ü"),
+    ("registered_model.deleted", "n ü", 14, None, None, None, None),
+    ("registered_model.restored", "o", 15, None, None, "n ü", "o"),
 ]
 """Event, name, number, version, key, before and after of each, in the order of their numbers."""
 
@@ -108,8 +112,9 @@ def test_every_change_is_told_with_what_was_before_and_is_afterwards(url: str) -
             data = got.told["data"]
             assert (got.event, data["name"], data["sequence"]) == (event, name, sequence)
             assert (data["version"], data["key"]) == (version, key)
-            if isinstance(before, dict):
-                data["before"] = {each: data["before"][each] for each in before}
+            for side, expected in (("before", before), ("after", after)):
+                if isinstance(expected, dict):
+                    data[side] = {each: data[side][each] for each in expected}
             assert (data["before"], data["after"]) == (before, after)
             assert data["reason"] == "because"
             assert len(data["model_id"]) == 16

@@ -31,6 +31,8 @@ from registry_core.changes import (
     DeleteVersionTag,
     FinalizeVersion,
     RenameModel,
+    RestoreDeletedModel,
+    RestoreVersion,
     SetAlias,
     SetModelTag,
     SetVersionTag,
@@ -125,6 +127,7 @@ TOPICS: Final[Mapping[type[Change[Any]], Topics]] = {
     UpdateModel: _with_own(_NONE, _MODEL, _PROMPT, WebhookAction.UPDATED),
     RenameModel: _with_own(_NONE, _MODEL, _PROMPT, WebhookAction.RENAMED),
     DeleteModel: _with_own(_NONE, _MODEL, _PROMPT, _DELETED),
+    RestoreDeletedModel: _with_own(_NONE, _MODEL, _PROMPT, WebhookAction.RESTORED),
     CreateVersion: _topics(_VERSION, _PROMPT_VERSION, _CREATED),
     UpdateVersion: _with_own(_NONE, _VERSION, _PROMPT_VERSION, WebhookAction.UPDATED),
     FinalizeVersion: _with_own(
@@ -135,6 +138,7 @@ TOPICS: Final[Mapping[type[Change[Any]], Topics]] = {
     ),
     TransitionVersion: _with_own(_NONE, _VERSION, _PROMPT_VERSION, WebhookAction.TRANSITIONED),
     DeleteVersion: _with_own(_NONE, _VERSION, _PROMPT_VERSION, _DELETED),
+    RestoreVersion: _with_own(_NONE, _VERSION, _PROMPT_VERSION, WebhookAction.RESTORED),
     SetModelTag: _with_own(_topics(None, _PROMPT_TAG, _SET), _MODEL_TAG, None, _SET),
     DeleteModelTag: _with_own(_topics(None, _PROMPT_TAG, _DELETED), _MODEL_TAG, None, _DELETED),
     SetVersionTag: _topics(WebhookEntity.MODEL_VERSION_TAG, WebhookEntity.PROMPT_VERSION_TAG, _SET),
@@ -152,9 +156,6 @@ OWN_EVENTS: Final = frozenset(
     for topics in TOPICS.values()
     for event in (topics.own_of_model, topics.own_of_prompt)
     if event is not None
-) | frozenset(
-    WebhookEvent(entity, WebhookAction.RESTORED)
-    for entity in (_MODEL, _PROMPT, _VERSION, _PROMPT_VERSION)
 )
 """The events that MLflow does not know."""
 
@@ -209,6 +210,8 @@ def _is_prompt(change: Change[Any]) -> bool | None:
     match change:
         case CreateModel() | CreateVersion():
             return validation.is_prompt(change.new.tags)
+        case RestoreDeletedModel():
+            return validation.is_prompt(change.document.tags)
         case SetModelTag(key=validation.PROMPT_TAG):
             return validation.is_prompt({change.key: change.value})
         case DeleteModelTag(key=validation.PROMPT_TAG):

@@ -23,11 +23,13 @@ _CHANGES: Final[Mapping[Action, type[Change[Any]]]] = {
     Action.UPDATE_MODEL: changes.UpdateModel,
     Action.RENAME_MODEL: changes.RenameModel,
     Action.DELETE_MODEL: changes.DeleteModel,
+    Action.RESTORE_MODEL: changes.RestoreDeletedModel,
     Action.CREATE_VERSION: changes.CreateVersion,
     Action.UPDATE_VERSION: changes.UpdateVersion,
     Action.FINALIZE_VERSION: changes.FinalizeVersion,
     Action.TRANSITION_VERSION: changes.TransitionVersion,
     Action.DELETE_VERSION: changes.DeleteVersion,
+    Action.RESTORE_VERSION: changes.RestoreVersion,
     Action.SET_ALIAS: changes.SetAlias,
     Action.DELETE_ALIAS: changes.DeleteAlias,
     Action.SET_MODEL_TAG: changes.SetModelTag,
@@ -101,7 +103,11 @@ _SAMPLES: Final[Mapping[tuple[bool, WebhookAction], tuple[Action, Value, Value]]
     (False, WebhookAction.RENAMED): (Action.RENAME_MODEL, "example_model", "renamed_model"),
     (False, WebhookAction.SET): (Action.SET_MODEL_TAG, "old value", "new value"),
     (False, WebhookAction.DELETED): (Action.DELETE_MODEL, None, None),
-    (False, WebhookAction.RESTORED): (Action.CREATE_MODEL, None, {"name": "example_model"}),
+    (False, WebhookAction.RESTORED): (
+        Action.RESTORE_MODEL,
+        "example_model",
+        "example_model",
+    ),
     (True, WebhookAction.UPDATED): (Action.UPDATE_VERSION, "an old text", "a new text"),
     (True, WebhookAction.TRANSITIONED): (
         Action.TRANSITION_VERSION,
@@ -114,6 +120,6 @@ _SAMPLES: Final[Mapping[tuple[bool, WebhookAction], tuple[Action, Value, Value]]
         {"status": Status.READY.value},
     ),
     (True, WebhookAction.DELETED): (Action.DELETE_VERSION, {"source": "models:/123"}, None),
-    (True, WebhookAction.RESTORED): (Action.CREATE_VERSION, None, {"source": "models:/123"}),
+    (True, WebhookAction.RESTORED): (Action.RESTORE_VERSION, None, {"source": "models:/123"}),
 }
 """Action, before and after of the samples: of models and of versions, by what happened."""

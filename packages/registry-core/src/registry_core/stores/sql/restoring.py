@@ -12,6 +12,7 @@ from sqlalchemy.sql.elements import ClauseElement
 
 from registry_core.stores.sql.compiling import element, elements, given, param
 from registry_core.stores.sql.driver import Insert
+from registry_core.stores.sql.outbox import has_webhooks
 from registry_core.stores.sql.tables import (
     model_events,
     model_version_tags,
@@ -53,7 +54,7 @@ def restoring(insert_into: Insert) -> dict[str, ClauseElement]:
         "restore_model": insert_into(model)
         .from_select(names, select(*(given(name) for name in names)), include_defaults=False)
         .on_conflict_do_nothing(index_elements=["name"])
-        .returning(model.c.model_id),
+        .returning(has_webhooks()),
         "restore_versions": _insert_rows(model_versions),
         "restore_model_tags": _insert_rows(registered_model_tags),
         "restore_version_tags": _insert_rows(model_version_tags),

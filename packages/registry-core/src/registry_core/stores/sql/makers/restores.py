@@ -17,11 +17,11 @@ from registry_core.errors import RegisteredModelNotFoundError
 from registry_core.history import Event
 from registry_core.models import ModelVersion, RegisteredModel
 from registry_core.pruning import NewBeginning
-from registry_core.stores.sql import event_rows, restoring, rows
+from registry_core.stores.sql import event_rows, outbox, restoring, rows
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.driver import Connection
 from registry_core.stores.sql.errors import DuplicateError
-from registry_core.stores.sql.makers.base import Maker, version_key
+from registry_core.stores.sql.makers.base import Maker, noted_values, version_key
 from registry_core.stores.sql.tables import (
     model_events,
     model_version_tags,
@@ -44,7 +44,8 @@ class RestoreMaker(Maker):
             document = change.document
             values = {**rows.values_of(document), "next_version": document.next_version}
             values |= {"model_id": document.model_id, "last_event": history[-1].sequence}
-            if not connection.run(self._sql.restore_model, values):
+            restored = connection.run(self._sql.restore_model, values)
+            if not restored:
                 existing = self._model(connection, change.model)
                 raise documents.taken_by(existing, document)
             # Nobody else can restore it from here on: no two models have one id.
@@ -54,6 +55,11 @@ class RestoreMaker(Maker):
             connection.run(self._sql.remove_history, {"model_id": document.model_id})
             for statement, listed in self._parts(document, history):
                 self._insert(connection, statement, listed)
+            last = history[-1]
+            noted = noted_values(
+                document.name, document.model_id, last.sequence, last.time, restored[0][0]
+            )
+            self._queue(connection, noted, outbox.values_of(change))
 
         try:
             self._database.transaction(restore, model=change.model)
@@ -74,7 +80,8 @@ class RestoreMaker(Maker):
                 raise version_exists(version)
             self._insert(connection, self._sql.restore_versions, [_version(version)])
             self._insert(connection, self._sql.restore_version_tags, _version_tags([version]))
-            self._note(connection, change.name, change.effects(), by, now)
+            noted = self._note(connection, change.name, change.effects(), by, now)
+            self._queue(connection, noted, outbox.values_of(change))
 
         self._database.transaction(restore, model=change.name)
         return version
