@@ -157,6 +157,19 @@ def test_the_newest_events_of_all_models_cost_their_listing(store: S3Store, othe
     assert requests.take() == {"list": 3, "get": 1}
 
 
+def test_what_was_deleted_is_read_once(store: S3Store, other: S3Store) -> None:
+    """For the activity; from then on it costs its listing."""
+    for name in ("a", "b"):
+        store.create_registered_model(NewRegisteredModel(name=name))
+        store.delete_registered_model(name)
+        store.create_registered_model(NewRegisteredModel(name=name))  # moves its tombstone's events
+    requests = Requests(other)
+    assert len(other.events(EventQuery())) == 6
+    assert requests.take() == {"list": 2, "get": 4}
+    assert len(other.events(EventQuery())) == 6
+    assert requests.take() == {"list": 2}
+
+
 def test_a_tag_is_written_without_moving_large_texts(store: S3Store, other: S3Store) -> None:
     """Not even by a process that has to read the document first."""
     furnish(store, "m")

@@ -78,7 +78,9 @@ def _fields(*, required: bool) -> Callable[[Any], Any]:
             help="A file with the secret that signs deliveries; - reads it from stdin.",
         ),
         click.option(
-            "--enabled/--disabled", default=True if required else None, help="Whether deliveries are made to it."
+            "--enabled/--disabled",
+            default=True if required else None,
+            help="Whether deliveries are made to it.",
         ),
     )
 

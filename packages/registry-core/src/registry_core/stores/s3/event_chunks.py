@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from functools import partial
+from typing import Generic, TypeVar
 
 import attrs
 
@@ -23,9 +24,12 @@ from registry_core.stores.s3.record import Deleted, Tombstone
 from registry_core.thread_pool import ThreadPool
 
 CACHED_CHUNKS = 512
-"""Chunks that a process keeps, some 3 MB of usual events: they never change."""
+"""Chunks that a process keeps, some 3 MB of usual events: they never change. It keeps the last
+events of as many deleted models."""
 
 CONTENT_TYPE = "application/json"
+
+T = TypeVar("T")
 
 
 @attrs.frozen(kw_only=True)
@@ -38,6 +42,27 @@ class ChunkKey:
     span: Span
 
 
+class _Kept(Generic[T]):
+    """What was read last. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._items: OrderedDict[str, T] = OrderedDict()
+
+    def get(self, key: str) -> T | None:
+        with self._lock:
+            found = self._items.get(key)
+            if found is not None:
+                self._items.move_to_end(key)
+            return found
+
+    def put(self, key: str, item: T) -> None:
+        with self._lock:
+            self._items[key] = item
+            while len(self._items) > CACHED_CHUNKS:
+                self._items.popitem(last=False)
+
+
 class EventChunks:
     """The older events of one registry."""
 
@@ -45,8 +70,8 @@ class EventChunks:
         self._objects = objects
         self._layout = layout
         self._pool = pool
-        self._lock = threading.Lock()
-        self._cache: OrderedDict[str, EventLines] = OrderedDict()
+        self._chunks = _Kept[EventLines]()
+        self._deleted = _Kept[EventLog]()
 
     def spill(self, model_id: str, log: EventLog) -> EventLog:
         """The log of a model in the bucket, with room for more. One PUT per chunk moved out."""
@@ -94,7 +119,7 @@ class EventChunks:
         Raises:
             StoreCorruptedError: It is missing or damaged.
         """
-        cached = self._cached(chunk.key)
+        cached = self._chunks.get(chunk.key)
         if cached is not None:
             return cached
         events = decode_chunk(
@@ -104,7 +129,7 @@ class EventChunks:
             first=chunk.first,
             count=CHUNK_EVENTS,
         )
-        self._keep(chunk.key, events)
+        self._chunks.put(chunk.key, events)
         return events
 
     def read_deleted(self, model_id: str) -> EventLog:
@@ -128,25 +153,30 @@ class EventChunks:
     def deleted(self) -> Iterator[Deleted]:
         """Yield the deleted models whose last events are beside the documents.
 
-        One LIST per thousand objects with events, and one GET per deleted model. A model may have
-        been restored since. What cannot be read is left out.
+        One LIST per thousand objects with events, and one GET per deleted model that this process
+        has not read. A model may have been restored since. What cannot be read is left out.
         """
-        newest: dict[str, str] = {}
+        newest: dict[str, Listed] = {}
         for page in self._objects.pages(self._layout.events):
             for each in page.objects:
                 model_id = self._layout.parse_deleted_events(each.key)
                 if model_id is not None:
-                    newest[model_id] = max(each.key, newest.get(model_id, ""))
+                    newest[model_id] = each  # They come in the order of their numbers.
         bodies = self._pool.map(self._deleted_log, newest.values())
         for model_id, log in zip(newest, bodies, strict=True):
             if log is not None:
                 yield Deleted(model_id=model_id, log=log)
 
-    def _deleted_log(self, key: str) -> EventLog | None:
-        try:
-            return decode_deleted(key, self._body(key))
-        except StoreCorruptedError:
-            return None
+    def _deleted_log(self, item: Listed) -> EventLog | None:
+        version = f"{item.key} {item.etag}"
+        log = self._deleted.get(version)
+        if log is None:
+            try:
+                log = decode_deleted(item.key, self._body(item.key))
+            except StoreCorruptedError:
+                return None
+            self._deleted.put(version, log)
+        return log
 
     def _deleted_key(self, model_id: str) -> str | None:
         listed = self._objects.list_page(self._layout.deleted_from(model_id)).objects
@@ -154,10 +184,10 @@ class EventChunks:
 
     def _write(self, model_id: str, chunk: EventLines) -> None:
         key = self._layout.chunk(model_id, chunk.first, chunk.span.earliest, chunk.span.latest)
-        if self._cached(key) == chunk:
+        if self._chunks.get(key) == chunk:
             return  # a lost race: it is there already
         self._objects.put_always(key, encode_chunk(model_id, chunk), content_type=CONTENT_TYPE)
-        self._keep(key, chunk)
+        self._chunks.put(key, chunk)
 
     def _body(self, key: str) -> bytes:
         try:
@@ -177,16 +207,3 @@ class EventChunks:
             return None
         model_id, first, earliest, latest = parsed
         return ChunkKey(key=item.key, model_id=model_id, first=first, span=Span(earliest, latest))
-
-    def _cached(self, key: str) -> EventLines | None:
-        with self._lock:
-            found = self._cache.get(key)
-            if found is not None:
-                self._cache.move_to_end(key)
-            return found
-
-    def _keep(self, key: str, events: EventLines) -> None:
-        with self._lock:
-            self._cache[key] = events
-            while len(self._cache) > CACHED_CHUNKS:
-                self._cache.popitem(last=False)
