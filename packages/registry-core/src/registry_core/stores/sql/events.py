@@ -232,18 +232,16 @@ def dumped(value: Value) -> str | None:
 @functools.cache
 def page(dialect: Dialect, query: EventQuery) -> Statement:
     """The statement for queries of one shape; see `shape`."""
-    event, model = model_events.alias("e"), registered_models.alias("m")
+    event = model_events.alias("e")
     keys = (
         [event.c.sequence]
         if query.is_of_one_model
         else [event.c.time, event.c.model_id, event.c.sequence]
     )
     ordered = [key.desc() if query.newest_first else key for key in keys]
-    selected = select(*(event.c[name] for name in COLUMNS), *around(event))
-    if query.name is not None:
-        selected = selected.join(model, model.c.model_id == event.c.model_id)
     statement = (
-        selected.where(*_conditions(query, event, model))
+        select(*(event.c[name] for name in COLUMNS), *around(event))
+        .where(*_conditions(query, event))
         .order_by(*ordered)
         .limit(param("most"))
         .offset(literal_column("0"))
@@ -283,11 +281,12 @@ def page_values(query: EventQuery) -> dict[str, Any]:
     }
 
 
-def _conditions(
-    query: EventQuery, event: FromClause, model: FromClause
-) -> Iterable[ColumnElement[bool]]:
+def _conditions(query: EventQuery, event: FromClause) -> Iterable[ColumnElement[bool]]:
     if query.name is not None:
-        yield model.c.name == param("name")
+        # Not a join, for which PostgreSQL reads all events of a model that has most of them.
+        model = registered_models.alias("m")
+        named = select(model.c.model_id).where(model.c.name == param("name"))
+        yield event.c.model_id == named.scalar_subquery()
     if query.model_id is not None:
         yield event.c.model_id == param("model_id")
     if query.alias is not None:

@@ -241,6 +241,15 @@ Index(
     model_events.c.subject,
     model_events.c.sequence,
 )
+# What happened to one version, among the many events of a model.
+Index(
+    "ix_model_events_version",
+    model_events.c.model_id,
+    model_events.c.version,
+    model_events.c.sequence,
+    postgresql_where=model_events.c.version.is_not(None),
+    sqlite_where=model_events.c.version.is_not(None),
+)
 Index("ix_model_events_time", model_events.c.time, model_events.c.model_id, model_events.c.sequence)
 
 webhooks = Table(

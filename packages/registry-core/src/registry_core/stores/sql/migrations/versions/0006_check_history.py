@@ -1,4 +1,4 @@
-"""Keep a checksum with each event, and refuse models without an id."""
+"""Keep a checksum with each event, find those of a version, and refuse models without an id."""
 
 from __future__ import annotations
 
@@ -28,6 +28,11 @@ _IDS_REQUIRED = {
 """What refuses a model of a server that has not been stopped for the upgrade: its history would
 have no beginning."""
 
+_EVENTS_OF_VERSIONS = """
+    CREATE INDEX IF NOT EXISTS ix_model_events_version
+    ON model_events (model_id, version, sequence) WHERE version IS NOT NULL
+"""
+
 
 def _text() -> sa.types.TypeEngine[str]:
     return sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
@@ -43,3 +48,4 @@ def upgrade() -> None:
     if "checksum" not in present:
         op.add_column("model_events", sa.Column("checksum", _text(), nullable=True))
     op.execute(_IDS_REQUIRED[connection.dialect.name])
+    op.execute(_EVENTS_OF_VERSIONS)
