@@ -13,7 +13,10 @@ import pytest
 
 from cli.invoking import Regctl
 from registry_cli.errors import ExitCode
-from registry_core import Registry, open_registry
+from registry_core import Page, RegisteredModel, Registry, open_registry
+from registry_core.moves.copying import compare
+from registry_core.moves.sources import StoreSource
+from registry_core.search import Query
 from registry_core.stores.memory import MemoryStore
 from services.live_server import LiveServer
 from services.stores import store_url
@@ -156,3 +159,31 @@ def test_killed_at_any_point_a_copy_goes_on(source: str, tmp_path: Path) -> None
     assert Regctl(source).run("diff", source, target).exit_code == ExitCode.OK
     again = Regctl(source).run("copy", source, target)
     assert f"{MODELS + 1} unchanged" in again.stderr
+
+
+def test_a_difference_reaches_no_terminal_unescaped(tmp_path: Path) -> None:
+    one, other = f"sqlite:///{tmp_path}/one.db", f"sqlite:///{tmp_path}/other.db"
+    with open_registry(one) as registry, open_registry(other):
+        registry.create_registered_model("m\x1b[2J")
+    found = Regctl(one).run("diff", one, other)
+    assert (found.exit_code, "\x1b" in found.stdout) == (1, False)
+    assert "m\\x1b[2J: only in the first" in found.stdout
+
+
+class Backwards(MemoryStore):
+    """A store that gives models in another order than that of their characters.
+
+    It stands for a server of MLflow's whose database orders texts as a language does.
+    """
+
+    def search_registered_models(self, query: Query) -> Page[RegisteredModel]:
+        page = super().search_registered_models(query)
+        return Page(list(reversed(page.items)), page.next_page_token)
+
+
+def test_models_are_compared_by_name_in_whatever_order_they_come() -> None:
+    store, same = Backwards(), MemoryStore()
+    for each in (store, same):
+        fill(Registry(each), 3)
+    pairs = compare(StoreSource(store), StoreSource(same))
+    assert not [each for each in pairs if "only in" in each.difference]

@@ -7,7 +7,6 @@ from itertools import islice
 
 import click
 
-import registry_core
 from registry_cli.errors import ExitCode
 from registry_cli.options import Moment, name_argument, on_store, reason_option, shows_results
 from registry_cli.output import notice
@@ -79,7 +78,8 @@ def history(
         _verify(ctx, session, name)
         return
     if deleted or model_id is not None:
-        model_id = _deleted_model(session, name, model_id)
+        found = session.registry.deleted_registered_model(name, model_id=model_id)
+        model_id = found.model_id
     events = session.registry.history(
         None if model_id else name,
         model_id=model_id,
@@ -91,13 +91,6 @@ def history(
         newest_first=not oldest_first,
     )
     session.output.events(islice(events, limit))
-
-
-def _deleted_model(session: Session, name: str, model_id: str | None) -> str:
-    for found in session.registry.deleted_registered_models(name):
-        if model_id in (None, found.model_id):
-            return found.model_id
-    raise registry_core.NotFoundError(f"There is no such deleted registered model '{name}'")
 
 
 def _verify(ctx: click.Context, session: Session, name: str) -> None:

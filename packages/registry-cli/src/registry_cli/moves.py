@@ -17,6 +17,7 @@ from registry_cli.errors import ExitCode
 from registry_cli.options import on_store, reason_option
 from registry_cli.output import notice
 from registry_cli.session import Session, pass_session
+from registry_cli.tables import printable
 
 if TYPE_CHECKING:
     from registry_core import Registry
@@ -105,7 +106,7 @@ def copy(
             complete &= _compared(
                 each
                 for each in copying.compare(source, there, filter_text=filter_text)
-                if each.difference != "only in the second"
+                if not each.is_only_in_second
             )
     if not complete:
         ctx.exit(ExitCode.INCOMPLETE)
@@ -159,7 +160,7 @@ def diff(ctx: click.Context, *, source_url: str, target_url: str, filter_text: s
     with _source(source_url) as source, _source(target_url) as target:
         for each in copying.compare(source, target, filter_text=filter_text):
             differs = True
-            click.echo(f"{each.name}: {each.difference}")
+            click.echo(printable(f"{each.name}: {each.difference}"))
     if differs:
         ctx.exit(ExitCode.ERROR)
 

@@ -22,6 +22,14 @@ class TrashCalls(RegistryBase):
             self.store, None if name is None else validation.model_name(name)
         )
 
+    def deleted_registered_model(self, name: str, *, model_id: str | None = None) -> DeletedModel:
+        """Return the deleted registered model of a name: that of the id, or the one deleted last.
+
+        Raises:
+            NotFoundError: There is none that can be restored.
+        """
+        return trash.deleted_model(self.store, validation.model_name(name), model_id)
+
     def restore_registered_model(
         self,
         name: str,

@@ -148,6 +148,8 @@ class Difference:
 
     name: str
     difference: str
+    is_only_in_second: bool = False
+    """Whether the first side does not have the model."""
 
 
 def compare(
@@ -164,8 +166,17 @@ def _compared(pair: tuple[Item | None, Item | None]) -> list[Difference]:
     if left is None or right is None:
         present, side = (right, "second") if left is None else (left, "first")
         assert present is not None, "a name is on one side at least"
-        return [Difference(name=present[0], difference=f"only in the {side}")]
-    found = differences(left[1](), right[1]())
+        return [
+            Difference(
+                name=present[0],
+                difference=f"only in the {side}",
+                is_only_in_second=left is None,
+            )
+        ]
+    try:
+        found = [*differences(left[1](), right[1]())]
+    except RegisteredModelNotFoundError:
+        return []  # It has gone meanwhile, from one side at least.
     return [Difference(name=left[0], difference=each) for each in found]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import heapq
 import json
 import zlib
 from collections.abc import Callable, Iterator
@@ -50,13 +49,16 @@ class StoreSource:
             yield name, partial(snapshot_reading.take, self.store, name)
 
     def names(self, filter_text: str | None = None) -> Iterator[str]:
-        """Yield the names of the models and prompts that match, in order."""
+        """Yield the names of the models and prompts that match, in the order of their characters.
+
+        A server of MLflow's gives them in the order of its database, which may be that of a
+        language, so all are read before the first is given.
+        """
         wanted = parse_filter(filter_text, Entity.REGISTERED_MODEL)
         # A server with MLflow's API cannot be asked for both at once.
         prompts = (*wanted, Comparison(TagRef(validation.PROMPT_TAG), Op.EQ, "true"))
-        yield from heapq.merge(
-            self._names(wanted, exclude_prompts=True), self._names(prompts, exclude_prompts=False)
-        )
+        models = self._names(wanted, exclude_prompts=True)
+        yield from sorted({*models, *self._names(prompts, exclude_prompts=False)})
 
     def _names(self, wanted: Filter, *, exclude_prompts: bool) -> Iterator[str]:
         query = Query(
