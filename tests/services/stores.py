@@ -21,7 +21,8 @@ def store_url(kind: str, request: pytest.FixtureRequest) -> Iterator[str]:
         directory: Path = request.getfixturevalue("tmp_path_factory").mktemp("registry")
         yield f"sqlite:///{directory / 'registry.db'}"
     elif kind == "postgresql":
-        with postgres.fresh_database(request.getfixturevalue("postgres_server")) as url:
+        server, template = map(request.getfixturevalue, ("postgres_server", "postgres_template"))
+        with postgres.fresh_database(server, template=template) as url:
             yield url
     else:
         server = request.getfixturevalue("s3_server")

@@ -42,9 +42,11 @@ def nothing_said_yet() -> None:
 @pytest.mark.usefixtures("nothing_said_yet")
 @pytest.mark.parametrize("driver", ["psycopg2", "asyncpg", "pg8000", "psycopg2cffi"])
 @pytest.mark.parametrize("dialect", ["postgresql", "postgres"])
-def test_a_url_may_name_any_driver(postgres_url: str, caplog, dialect: str, driver: str) -> None:
+def test_a_url_may_name_any_driver(
+    empty_postgres_url: str, caplog, dialect: str, driver: str
+) -> None:
     """As the configurations of MLflow's users do. That it is not used is said once."""
-    url = postgres_url.replace("postgresql:", f"{dialect}+{driver}:")
+    url = empty_postgres_url.replace("postgresql:", f"{dialect}+{driver}:")
     for _ in range(3):
         with open_registry(url, artifacts="none") as registry:
             registry.ping()
@@ -54,8 +56,10 @@ def test_a_url_may_name_any_driver(postgres_url: str, caplog, dialect: str, driv
 
 @pytest.mark.usefixtures("nothing_said_yet")
 @pytest.mark.parametrize("scheme", ["postgresql", "postgresql+psycopg", "postgres", "PostgreSQL"])
-def test_nothing_is_said_of_the_driver_that_is_used(postgres_url: str, caplog, scheme) -> None:
-    open_store(postgres_url.replace("postgresql:", f"{scheme}:")).close()
+def test_nothing_is_said_of_the_driver_that_is_used(
+    empty_postgres_url: str, caplog, scheme
+) -> None:
+    open_store(empty_postgres_url.replace("postgresql:", f"{scheme}:")).close()
     assert not caplog.records
 
 
@@ -183,21 +187,21 @@ def without_rights(postgres_server: Postgres) -> None:
 @pytest.mark.parametrize("case", REFUSED.values(), ids=REFUSED)
 @pytest.mark.parametrize("action", [open_store, upgrade, current])
 def test_a_database_is_refused_before_anything_is_changed(
-    postgres_url: str, action: Callable[[str], object], case: Refused
+    empty_postgres_url: str, action: Callable[[str], object], case: Refused
 ) -> None:
     """By opening, by upgrading and by asking for its revision; the message says what is wrong."""
     if case.only_changes and action is current:
         pytest.skip("nothing is changed by it")
     if case.setup:
-        with psycopg.connect(postgres_url, autocommit=True) as connection:
+        with psycopg.connect(empty_postgres_url, autocommit=True) as connection:
             connection.execute(case.setup)
-    before = catalog(postgres_url)
+    before = catalog(empty_postgres_url)
     if case.error is SchemaOutOfDateError and action is current:
-        assert action(postgres_url) == "9999"
+        assert action(empty_postgres_url) == "9999"
     else:
         with pytest.raises(case.error, match=case.says):
-            action(postgres_url + case.parameters)
-    assert catalog(postgres_url) == before
+            action(empty_postgres_url + case.parameters)
+    assert catalog(empty_postgres_url) == before
 
 
 @pytest.mark.parametrize("action", [open_store, upgrade, current])
@@ -221,10 +225,12 @@ def test_a_database_in_another_encoding_is_refused_before_anything_is_changed(
         "PostgreSQL 11.2-YB-2.20.1.0-b0 on x86_64-pc-linux-gnu",
     ],
 )
-def test_what_calls_itself_postgresql_is_taken_at_its_word(postgres_url: str, announced) -> None:
-    with psycopg.connect(postgres_url, autocommit=True) as connection:
+def test_what_calls_itself_postgresql_is_taken_at_its_word(
+    empty_postgres_url: str, announced
+) -> None:
+    with psycopg.connect(empty_postgres_url, autocommit=True) as connection:
         connection.execute(announcing(announced))
-    open_store(postgres_url + ANNOUNCED).close()
+    open_store(empty_postgres_url + ANNOUNCED).close()
 
 
 @pytest.mark.parametrize("action", [open_store, upgrade, current])
@@ -249,10 +255,10 @@ def test_a_sqlite_file_is_refused_as_it_is(tmp_path: Path, action, setup, error,
 
 
 def test_opening_asks_what_the_engine_is_once_and_not_on_every_connection(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    empty_postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Connections are made all the time; what they lead to stays the same."""
-    open_store(postgres_url).close()
+    open_store(empty_postgres_url).close()
     asked: list[str] = []
     run = PostgresqlConnection.run
 
@@ -261,7 +267,7 @@ def test_opening_asks_what_the_engine_is_once_and_not_on_every_connection(
         return run(connection, statement, values)
 
     monkeypatch.setattr(PostgresqlConnection, "run", counted)
-    store = open_store(postgres_url)
+    store = open_store(empty_postgres_url)
     opening = asked.count("SELECT version()")
     asked.clear()
     race(*[store.ping] * 8)
@@ -281,13 +287,13 @@ CREATE AGGREGATE jsonb_only.json_object_agg("any", "any")
 """
 
 
-def test_an_engine_whose_json_is_jsonb_works(postgres_url: str) -> None:
+def test_an_engine_whose_json_is_jsonb_works(empty_postgres_url: str) -> None:
     """It comes under another type, with the keys in another order."""
-    with psycopg.connect(postgres_url, autocommit=True) as connection:
+    with psycopg.connect(empty_postgres_url, autocommit=True) as connection:
         connection.execute(JSONB)
     options = quote("-c search_path=jsonb_only,pg_catalog,public")
     tags = {"zz": "1", "a": 'with "quotes"', "ccc": "é"}
-    with contextlib.closing(open_store(f"{postgres_url}?options={options}")) as store:
+    with contextlib.closing(open_store(f"{empty_postgres_url}?options={options}")) as store:
         store.create_registered_model(NewRegisteredModel(name="m", tags=tags))
         store.create_model_version(NewModelVersion(name="m", source="s", tags=tags))
         store.set_registered_model_alias("m", "champion", version=1)
