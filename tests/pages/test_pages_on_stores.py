@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import urljoin
 
 import pytest
 
@@ -19,7 +20,7 @@ def registry(request: pytest.FixtureRequest) -> Iterator[Registry]:
 
 
 def test_journey_is_the_same_on_every_store(registry):
-    """See, register, tag, move, lose a race, put back, compare, look back, rename, delete."""
+    """See, register, tag, move, lose a race, put back, compare, look back, rename, delete, restore."""
     with InProcessServer(registry) as server:
         browser = Browser(server)
         assert "There are no models yet" in browser.page("/").text
@@ -56,3 +57,8 @@ def test_journey_is_the_same_on_every_store(registry):
         delete = browser.form("/models/churn%202/settings", "202/delete")
         assert browser.submit(delete, confirmed="churn 2").status == 303
         assert "There are no models yet" in browser.page("/").text
+        listed = browser.page("/trash")
+        link = urljoin(browser.url, listed.links["Restore"])
+        assert browser.submit(browser.form(link, ""), new_name="churn").status == 303
+        assert registry.get_registered_model("churn").aliases == {"champion": 1}
+        assert "renamed the model" in browser.page("/models/churn/history").text

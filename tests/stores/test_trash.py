@@ -158,6 +158,36 @@ def test_a_deleted_version_comes_back_without_its_aliases(registry: Registry) ->
     assert event.before == "2"
 
 
+def test_the_trash_has_models_and_versions_by_the_names_that_they_have_now(
+    registry: Registry,
+) -> None:
+    fill(registry, "renamed later")
+    registry.create_registered_model("gone")
+    registry.create_model_version("gone", source="s3://b/1")
+    registry.delete_model_version("gone", 1)
+    registry.delete_registered_model("gone", reason="why")
+    fill(registry, "back")
+    registry.delete_registered_model("back")
+    registry.restore_registered_model("back", new_name="back again")
+    registry.delete_model_version("back again", 3)
+    registry.restore_model_version("back again", 4)
+
+    trash = registry.trash()
+
+    assert (trash.models[0].name, trash.models[0].reason) == ("gone", "why")
+    assert trash.models == tuple(registry.deleted_registered_models())
+    here = [each for each in trash.versions if each.name in ("renamed later", "back again")]
+    assert [(each.name, each.version) for each in here] == [
+        ("back again", 3),
+        ("renamed later", 4),
+    ]
+    # Each can be restored by what the list says of it; those of deleted models are not in it.
+    assert "gone" not in {each.name for each in trash.versions}
+    for each in here:
+        registry.restore_model_version(each.name, each.version)
+    assert not trash.is_cut
+
+
 def test_what_was_deleted_long_ago_is_not_restored(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:

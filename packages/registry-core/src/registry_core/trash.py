@@ -58,6 +58,81 @@ class DeletedVersion:
     """Milliseconds since the epoch: it can be restored before then."""
 
 
+@attrs.frozen(kw_only=True)
+class Trash:
+    """What was deleted lately, and has not been restored since."""
+
+    models: tuple[DeletedModel, ...]
+    """The one deleted last first."""
+    versions: tuple[DeletedVersion, ...]
+    """Those of models that exist, by the names that they have now; the one deleted last first."""
+    is_cut: bool
+    """Whether `MOST_READ` ended the list before the retention did."""
+
+
+MOST_READ = EVENTS_MAX_RESULTS
+"""Events that are looked through for what was deleted lately: a page of them. More would make what
+people look at as slow as a registry is busy."""
+
+
+def lately(store: Store, *, clock: Clock = system_clock) -> Trash:
+    """Return what was deleted last in the whole registry, by one read of the store.
+
+    Raises:
+        InvalidArgumentError: The setting of the retention is illegal.
+        UnsupportedBackendError: The store keeps no history.
+    """
+    kept = retention()
+    actions = (*_COMING_AND_GOING, *_VERSIONS_COMING_AND_GOING, Action.RENAME_MODEL)
+    about = histories.query(None, actions=actions, since=clock() - kept + 1, max_results=MOST_READ)
+    page = histories.page(store, about, None)
+    newest: dict[str, Event] = {}
+    for event in page.items:
+        _keep_newest(newest, event)
+    versions = [event for event in page.items if event.action in _VERSIONS_COMING_AND_GOING]
+    return Trash(
+        models=_gone(newest.values(), kept),
+        versions=tuple(
+            attrs.evolve(found, name=name)
+            for model_id, found in _deleted(versions, kept)
+            if (name := _name_after(newest[model_id])) is not None
+        ),
+        is_cut=page.next_page_token is not None,
+    )
+
+
+def _keep_newest(newest: dict[str, Event], event: Event) -> None:
+    # By their numbers: the times of a model go back when a clock does.
+    if event.model_id not in newest or newest[event.model_id].sequence < event.sequence:
+        newest[event.model_id] = event
+
+
+def _name_after(event: Event) -> str | None:
+    """Return what a model is called after an event; None where that deleted it."""
+    if event.action is Action.DELETE_MODEL:
+        return None
+    renamed = event.action in (Action.RENAME_MODEL, Action.RESTORE_MODEL)
+    return str(event.after) if renamed else event.name
+
+
+def _gone(newest: Iterable[Event], kept: int) -> tuple[DeletedModel, ...]:
+    """Return the models whose newest event deleted them, newest deletion first."""
+    found = [
+        DeletedModel(
+            name=event.name,
+            model_id=event.model_id,
+            deleted_at=event.time,
+            deleted_by=event.actor,
+            reason=event.reason,
+            sequence=event.sequence,
+            kept_until=event.time + kept,
+        )
+        for event in newest
+        if event.action is Action.DELETE_MODEL
+    ]
+    return tuple(sorted(found, key=lambda each: (-each.deleted_at, each.model_id)))
+
+
 def deleted_models(
     store: Store, name: str | None = None, *, clock: Clock = system_clock
 ) -> list[DeletedModel]:
@@ -79,23 +154,9 @@ def deleted_models(
     )
     newest: dict[str, Event] = {}
     for event in histories.iterate(store, about):
-        # By their numbers: the times of a model go back when a clock does.
-        if event.model_id not in newest or newest[event.model_id].sequence < event.sequence:
-            newest[event.model_id] = event
-    found = [
-        DeletedModel(
-            name=event.name,
-            model_id=event.model_id,
-            deleted_at=event.time,
-            deleted_by=event.actor,
-            reason=event.reason,
-            sequence=event.sequence,
-            kept_until=event.time + kept,
-        )
-        for event in newest.values()
-        if event.action is Action.DELETE_MODEL and name in (None, event.name)
-    ]
-    return sorted(found, key=lambda each: (-each.deleted_at, each.model_id))
+        _keep_newest(newest, event)
+    found = _gone(newest.values(), kept)
+    return [each for each in found if name in (None, each.name)]
 
 
 _COMING_AND_GOING = (Action.DELETE_MODEL, Action.RESTORE_MODEL)
@@ -162,18 +223,20 @@ def deleted_versions(
         since=clock() - kept + 1,
         max_results=EVENTS_MAX_RESULTS,
     )
-    return [*_deleted(histories.iterate(store, about), kept)]
+    return [found for _, found in _deleted(histories.iterate(store, about), kept)]
 
 
 _VERSIONS_COMING_AND_GOING = (Action.DELETE_VERSION, Action.RESTORE_VERSION)
 
 
-def _deleted(newest_first: Iterable[Event], kept: int) -> Iterator[DeletedVersion]:
-    seen: set[int] = set()
+def _deleted(newest_first: Iterable[Event], kept: int) -> Iterator[tuple[str, DeletedVersion]]:
+    """Yield the versions whose newest event deleted them, each with the id of its model."""
+    seen: set[tuple[str, int]] = set()
     for event in newest_first:
         assert event.version is not None, "the event is about a version"
-        if event.version not in seen and event.action is Action.DELETE_VERSION:
-            yield DeletedVersion(
+        place = event.model_id, event.version
+        if place not in seen and event.action is Action.DELETE_VERSION:
+            found = DeletedVersion(
                 name=event.name,
                 version=event.version,
                 deleted_at=event.time,
@@ -183,7 +246,8 @@ def _deleted(newest_first: Iterable[Event], kept: int) -> Iterator[DeletedVersio
                 fields=event.before if isinstance(event.before, Mapping) else {},
                 kept_until=event.time + kept,
             )
-        seen.add(event.version)
+            yield event.model_id, found
+        seen.add(place)
 
 
 def restoring_version(

@@ -6,11 +6,19 @@ from registry_core import trash, validation
 from registry_core.calls.base import RegistryBase
 from registry_core.errors import AlreadyExistsError, ConflictError
 from registry_core.models import ModelVersion, RegisteredModel
-from registry_core.trash import DeletedModel, DeletedVersion
+from registry_core.trash import DeletedModel, DeletedVersion, Trash
 
 
 class TrashCalls(RegistryBase):
     """Calls about what was deleted."""
+
+    def trash(self) -> Trash:
+        """Return what was deleted lately: models, and versions of models that exist.
+
+        It is read at once, and ends after `registry_core.trash.MOST_READ` events; the lists of one
+        kind, `deleted_registered_models` and `deleted_model_versions`, go on to the retention.
+        """
+        return trash.lately(self.store)
 
     def deleted_registered_models(self, name: str | None = None) -> list[DeletedModel]:
         """Return the deleted registered models, newest deletion first.

@@ -39,18 +39,27 @@ def ago(milliseconds: int, now: int) -> str:
     if seconds < _A_MOMENT_SECONDS:
         return "just now"
     if seconds < _HOUR:
-        return _counted(max(1, round(seconds / _MINUTE)), "minute")
+        return _counted(max(1, round(seconds / _MINUTE)), "minute") + " ago"
     if seconds < _DAY:
-        return _counted(round(seconds / _HOUR), "hour")
+        return _counted(round(seconds / _HOUR), "hour") + " ago"
     if seconds < _SOME_DAYS * _DAY:
-        return _counted(round(seconds / _DAY), "day")
+        return _counted(round(seconds / _DAY), "day") + " ago"
     at, today = moment(milliseconds), moment(now)
     year = "" if at.year == today.year else f" {at.year}"
     return f"{at.day} {at:%B}{year}"
 
 
+def ahead(milliseconds: int, now: int) -> str:
+    """How long from now a time is."""
+    seconds = max(0, milliseconds - now) // 1000
+    for unit, size in (("day", _DAY), ("hour", _HOUR), ("minute", _MINUTE)):
+        if seconds >= size:
+            return _counted(round(seconds / size), unit)
+    return "less than a minute"
+
+
 def _counted(number: int, unit: str) -> str:
-    return f"{number} {unit}{'' if number == 1 else 's'} ago"
+    return f"{number} {unit}{'' if number == 1 else 's'}"
 
 
 def size(count: int) -> str:

@@ -51,6 +51,7 @@ def _environment() -> jinja2.Environment:
         static=statics.address,
         icon=statics.ICON,
         time=_time,
+        time_left=_time_left,
         LIST_TAGS=LIST_TAGS,
     )
     return environment
@@ -60,6 +61,13 @@ def _time(milliseconds: int, now: int) -> Markup:
     """A time as people say it, with the exact one in its title."""
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
         formats.iso(milliseconds), formats.exact(milliseconds), formats.ago(milliseconds, now)
+    )
+
+
+def _time_left(milliseconds: int, now: int) -> Markup:
+    """How long a time is away, with the exact one in its title."""
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        formats.iso(milliseconds), formats.exact(milliseconds), formats.ahead(milliseconds, now)
     )
 
 

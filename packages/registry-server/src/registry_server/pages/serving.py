@@ -35,7 +35,7 @@ READING_THREADS = 2
 CHANGING_THREADS = 2
 """Forms of one worker that are carried out at a time: each may have to wait for others."""
 
-MOUNTS = ("/models", "/prompts", "/activity", "/new", "/static")
+MOUNTS = ("/models", "/prompts", "/activity", "/trash", "/new", "/static")
 """Where pages are, beside the root."""
 
 NAME = "pages"

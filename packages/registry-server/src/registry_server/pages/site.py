@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 import attrs
@@ -23,32 +21,29 @@ from registry_server.pages import (
     requests,
     statics,
 )
-from registry_server.pages.answers import Answer, Headers, Redirect, View
+from registry_server.pages.answers import Headers, Redirect, View
 from registry_server.pages.requests import PageRequest
-from registry_server.pages.views import activity, aliases, compare, forms, model, models, versions
+from registry_server.pages.routes import Route, Routes
+from registry_server.pages.views import (
+    activity,
+    aliases,
+    compare,
+    forms,
+    model,
+    models,
+    trash,
+    versions,
+)
 from registry_server.process.settings import Settings
-
-Handler: TypeAlias = Callable[..., Answer]
-"""What answers: it is given the request, the registry and the variable segments of the path."""
-
-
-@attrs.frozen
-class Route:
-    """One address. `show` gives the page, `act` takes the form that is sent to it.
-
-    A form that is refused is shown again, on the page of `show`, with the reason.
-    """
-
-    path: str
-    show: Handler | None = None
-    act: Handler | None = None
-
 
 ROUTES = (
     Route("", models.show),
     Route("prompts", models.show_prompts),
     Route("new", forms.new_model, forms.create_model),
     Route("activity", activity.show),
+    Route("trash", trash.show),
+    Route("trash/models/*/*", trash.show_model, trash.restore_model),
+    Route("trash/versions/*/*", trash.show_version, trash.restore_version),
     Route("models/*", model.show_versions),
     Route("models/*/history", model.show_history),
     Route("models/*/settings", model.show_settings),
@@ -69,7 +64,7 @@ ROUTES = (
     Route("models/*/versions/*/stage", versions.show, forms.transition),
     Route("models/*/versions/*/delete", versions.show, forms.delete_version),
 )
-"""Every page; `*` is a segment that is given to the handlers."""
+"""Every page."""
 
 
 class Site:
@@ -80,7 +75,7 @@ class Site:
         self._is_read_only = settings.read_only_pages
         self._own_origin = _origin(settings.public_url)
         self._is_secure = (settings.public_url or "").startswith("https:")
-        self._routes = _Table(ROUTES)
+        self._routes = Routes(ROUTES)
 
     def answer(self, scope: HTTPScope, body: bytes, *, now: int) -> Response:
         """The answer to a request; failures are answers, too."""
@@ -179,44 +174,6 @@ class Site:
             return self._shown(route, given, again, status)
         except RegistryError:
             raise error from None
-
-
-class _Table:
-    """Finds the route of an address."""
-
-    def __init__(self, routes: tuple[Route, ...]) -> None:
-        self._routes: dict[int, list[tuple[tuple[str, ...], Route]]] = {}
-        for route in routes:
-            pattern = tuple(route.path.split("/")) if route.path else ()
-            self._routes.setdefault(len(pattern), []).append((pattern, route))
-
-    def find(self, request: PageRequest) -> tuple[Route, tuple[str, ...]]:
-        """The route, and what stands where it has a `*`.
-
-        Raises:
-            RequestRefusedError: there is none, or it does not take the method.
-        """
-        segments = request.segments
-        for pattern, route in self._routes.get(len(segments), ()):
-            if all(a in ("*", b) for a, b in zip(pattern, segments, strict=True)):
-                _check_method(route, request)
-                return route, tuple(b for a, b in zip(pattern, segments, strict=True) if a == "*")
-        address = "/" + "/".join(segments)
-        raise RequestRefusedError(
-            HTTPStatus.NOT_FOUND, "ENDPOINT_NOT_FOUND", f"There is no page at {address}"
-        )
-
-
-def _check_method(route: Route, request: PageRequest) -> None:
-    taken: Mapping[str, Any] = {"GET": route.show, "HEAD": route.show, "POST": route.act}
-    if taken.get(request.method) is None:
-        allowed = ", ".join(method for method, handler in taken.items() if handler is not None)
-        raise RequestRefusedError(
-            HTTPStatus.METHOD_NOT_ALLOWED,
-            "ENDPOINT_NOT_FOUND",
-            f"The page does not take {request.method}.",
-            headers=((b"allow", allowed.encode()),),
-        )
 
 
 def _origin(url: str | None) -> str | None:

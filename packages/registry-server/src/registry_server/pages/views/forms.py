@@ -74,7 +74,7 @@ def delete_model(request: PageRequest, registry: Registry, name: str) -> Redirec
             "Nothing was deleted: the name that was typed is not the name of the model."
         )
     registry.delete_registered_model(name)
-    return Redirect(to="", notice=f"{name} was deleted.")
+    return Redirect(to="", notice=f"{name} was deleted. The trash has it.")
 
 
 # Model versions
@@ -146,4 +146,4 @@ def delete_version(request: PageRequest, registry: Registry, name: str, number: 
             "Nothing was deleted: the number that was typed is not the number of the version."
         )
     registry.delete_model_version(name, number)
-    return Redirect(to=links.model(name), notice=f"Version {number} was deleted.")
+    return Redirect(to=links.model(name), notice=f"Version {number} was deleted. The trash has it.")

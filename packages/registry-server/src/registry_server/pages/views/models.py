@@ -148,7 +148,7 @@ def last_changes(registry: Registry, models: Sequence[RegisteredModel]) -> Mappi
     query = histories.query(None, since=since, max_results=CHANGES_READ)
     newest: dict[str, Event] = {}
     for event in histories.page(registry.store, query, None).items:
-        renamed = event.action is Action.RENAME_MODEL
+        renamed = event.action in (Action.RENAME_MODEL, Action.RESTORE_MODEL)
         newest.setdefault(str(event.after) if renamed else event.name, event)
     return {model.name: newest[model.name] for model in models if model.name in newest}
 

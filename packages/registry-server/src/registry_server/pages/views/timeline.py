@@ -28,6 +28,7 @@ KINDS = {
         Action.FINALIZE_VERSION,
         Action.TRANSITION_VERSION,
         Action.DELETE_VERSION,
+        Action.RESTORE_VERSION,
     ),
     "tags": (
         Action.SET_MODEL_TAG,
@@ -40,6 +41,7 @@ KINDS = {
         Action.UPDATE_MODEL,
         Action.RENAME_MODEL,
         Action.DELETE_MODEL,
+        Action.RESTORE_MODEL,
     ),
 }
 """What events may be about, as it stands in the address."""
