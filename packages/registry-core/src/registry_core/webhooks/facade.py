@@ -66,6 +66,11 @@ class Webhooks:
         self._secrets = secrets
         self._new_id = new_id
 
+    @property
+    def keeps_secrets(self) -> bool:
+        """Whether a webhook may have a secret: whether there is a key to encrypt it with."""
+        return self._secrets is not None
+
     def create_webhook(
         self,
         name: str,

@@ -35,7 +35,7 @@ from registry_server.http.serving import Lanes, Served
 from registry_server.pages.serving import page_part, told
 from registry_server.process.limits import Limits
 from registry_server.process.settings import Settings
-from registry_server.webhooks import webhook_part
+from registry_server.webhooks import WebhookServing
 
 
 def create_app(
@@ -64,10 +64,11 @@ def compose(
         SettingsError: as `create_app`.
         InvalidArgumentError: as `create_app`.
     """
-    webhooks = webhook_part(settings)
+    serving_webhooks = WebhookServing(settings)
+    webhooks = serving_webhooks.part
     artifacts = artifact_part(transfers=Limits.of(settings).transfers)
     operations = (*operations, *webhooks.operations)
-    pages = Part() if settings.no_pages else page_part(settings)
+    pages = Part() if settings.no_pages else page_part(settings, serving_webhooks.own_handlers)
     metrics = Metrics([*(operation.id for operation in operations), *probes.NAMES, *pages.names])
     probing = probes.probe_part(metrics, partial(_document, operations, (webhooks, artifacts)))
     serving, threads = _operation_parts(operations, settings, metrics)

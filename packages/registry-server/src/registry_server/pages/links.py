@@ -39,3 +39,8 @@ def version(name: str, number: int | str, *rest: str | int) -> str:
 def alias(name: str, key: str, *rest: str) -> str:
     """The page of an alias, or one below it."""
     return path("models", name, "aliases", key, *rest)
+
+
+def webhook(webhook_id: str, *rest: str) -> str:
+    """The page of a webhook, or one below it."""
+    return path("webhooks", webhook_id, *rest)

@@ -25,6 +25,7 @@ from registry_server.http.responses import Response
 from registry_server.http.serving import body_of
 from registry_server.process.lanes import ClientGoneError, HangUp, Lane
 from registry_server.process.settings import Settings
+from registry_server.webhooks.operations import Handlers
 
 if TYPE_CHECKING:
     from registry_server.pages.site import Site
@@ -35,16 +36,22 @@ READING_THREADS = 2
 CHANGING_THREADS = 2
 """Forms of one worker that are carried out at a time: each may have to wait for others."""
 
-MOUNTS = ("/models", "/prompts", "/activity", "/trash", "/new", "/static")
+WAITING_THREADS = 4
+"""Forms of one worker that wait for others than the store: for a name to be resolved, for the
+receiver of a webhook, of which two at most are tested at a time. So all other forms go on."""
+
+_WAITING_FORMS = ("/webhooks",)
+
+MOUNTS = ("/models", "/prompts", "/activity", "/trash", "/webhooks", "/new", "/static")
 """Where pages are, beside the root."""
 
 NAME = "pages"
 """What requests for pages are counted as."""
 
 
-def page_part(settings: Settings) -> Part:
-    """The pages of a registry."""
-    serving = _PageServing(settings)
+def page_part(settings: Settings, webhooks: Handlers) -> Part:
+    """The pages of a registry and of its webhooks."""
+    serving = _PageServing(settings, webhooks)
     root = asgi("/", name=f"{NAME}0", copy_scope=False)(serving)
     mounts = (
         asgi(path, is_mount=True, name=f"{NAME}{number}", copy_scope=False)(serving)
@@ -63,10 +70,12 @@ def told(scope: HTTPScope, failure: Response) -> Response:
 
 
 class _PageServing:
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, webhooks: Handlers) -> None:
         self._settings = settings
+        self._webhooks = webhooks
         self._reading = Lane(READING_THREADS, name="pages")
         self._changing = Lane(CHANGING_THREADS, name="page-forms")
+        self._waiting = Lane(WAITING_THREADS, name="page-waits")
         self._loading = threading.Lock()
         self._site: Site | None = None
 
@@ -76,6 +85,7 @@ class _PageServing:
     def close(self) -> None:
         self._reading.close()
         self._changing.close()
+        self._waiting.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == ScopeType.HTTP, "the server speaks nothing else"
@@ -93,12 +103,16 @@ class _PageServing:
         body = b""
         if is_form:
             body = b"".join(await body_of(scope["headers"], receive, SHORT_BODY_BYTES))
-        lane = self._changing if is_form else self._reading
+        lane = self._lane(scope) if is_form else self._reading
         client = HangUp(receive)
         try:
             return await lane.call(partial(self._made, scope, body), client=client, size=len(body))
         finally:
             client.close()
+
+    def _lane(self, scope: HTTPScope) -> Lane:
+        """The threads for a form."""
+        return self._waiting if scope["path"].startswith(_WAITING_FORMS) else self._changing
 
     def _made(self, scope: HTTPScope, body: bytes) -> Response:
         return self._loaded().answer(scope, body, now=time.time_ns() // 1_000_000)
@@ -108,5 +122,5 @@ class _PageServing:
             if self._site is None:
                 from registry_server.pages.site import Site  # noqa: PLC0415 see above
 
-                self._site = Site(self._registry, self._settings)
+                self._site = Site(self._registry, self._settings, self._webhooks)
             return self._site

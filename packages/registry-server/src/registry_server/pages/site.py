@@ -34,7 +34,9 @@ from registry_server.pages.views import (
     trash,
     versions,
 )
+from registry_server.pages.views.webhooks import WebhookPages
 from registry_server.process.settings import Settings
+from registry_server.webhooks.operations import Handlers
 
 ROUTES = (
     Route("", models.show),
@@ -70,12 +72,12 @@ ROUTES = (
 class Site:
     """The pages of a registry."""
 
-    def __init__(self, registry: Registry, settings: Settings) -> None:
+    def __init__(self, registry: Registry, settings: Settings, webhooks: Handlers) -> None:
         self._registry = registry
         self._is_read_only = settings.read_only_pages
         self._own_origin = _origin(settings.public_url)
         self._is_secure = (settings.public_url or "").startswith("https:")
-        self._routes = Routes(ROUTES)
+        self._routes = Routes((*ROUTES, *_webhook_routes(WebhookPages(webhooks))))
 
     def answer(self, scope: HTTPScope, body: bytes, *, now: int) -> Response:
         """The answer to a request; failures are answers, too."""
@@ -98,9 +100,12 @@ class Site:
         answer = route.show(request, self._registry, *given)
         if isinstance(answer, Redirect):
             return answers.redirect(request.root, answer.to)
+        return self._viewed(answer, request, status)
+
+    def _viewed(self, view: View, request: PageRequest, status: int) -> Response:
         if request.wants_json:
-            return responses.success(answer.data())
-        return self._page(answer, request, status)
+            return responses.success(view.data())
+        return self._page(view, request, status)
 
     def _page(self, view: View, request: PageRequest, status: int) -> Response:
         secret = forgery.secret_of(request.cookies.get(forgery.COOKIE))
@@ -144,9 +149,10 @@ class Site:
             done = route.act(request, self._acting(request), *given)
         except RegistryError as error:
             return self._refused(route, given, request, error)
-        assert isinstance(done, Redirect), "a form leads to a page"
         outages.end()
         models.forget_counts()
+        if isinstance(done, View):
+            return self._viewed(done, request, HTTPStatus.OK)
         headers: Headers = ()
         if done.notice:
             headers = (answers.notice_cookie(done.notice, is_secure=self._is_secure),)
@@ -174,6 +180,19 @@ class Site:
             return self._shown(route, given, again, status)
         except RegistryError:
             raise error from None
+
+
+def _webhook_routes(pages: WebhookPages) -> tuple[Route, ...]:
+    return (
+        Route("webhooks", pages.show_all),
+        Route("webhooks/new", pages.new, pages.create),
+        Route("webhooks/*", pages.show),
+        Route("webhooks/*/edit", pages.edit, pages.change),
+        Route("webhooks/*/status", pages.show, pages.switch),
+        Route("webhooks/*/test", pages.show, pages.test),
+        Route("webhooks/*/redeliver", pages.show, pages.redeliver),
+        Route("webhooks/*/delete", pages.show, pages.delete),
+    )
 
 
 def _origin(url: str | None) -> str | None:

@@ -1,5 +1,5 @@
 """Webhooks: their operations, and the delivery of events to them (contract 6)."""
 
-from registry_server.webhooks.serving import webhook_part
+from registry_server.webhooks.serving import WebhookServing
 
-__all__ = ["webhook_part"]
+__all__ = ["WebhookServing"]

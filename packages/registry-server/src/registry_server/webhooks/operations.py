@@ -149,6 +149,11 @@ class Handlers:
         self._deliveries = deliveries
         self._changed = changed
 
+    @property
+    def keeps_secrets(self) -> bool:
+        """Whether webhooks may have secrets: whether there is a key to keep them with."""
+        return self._webhooks.keeps_secrets
+
     def create(self, _: RequestContext, request: wire.CreateWebhook) -> Webhook:
         """Create a webhook."""
         created = self._webhooks.create_webhook(

@@ -17,31 +17,34 @@ from registry_server.webhooks.sender import Sender
 _OTHER_SERVERS = ("http:", "https:")
 
 
-def webhook_part(settings: Settings) -> Part:
-    """The operations on webhooks, and the delivery of a registry's changes to them.
+class WebhookServing:
+    """The operations on webhooks, and the delivery of a registry's changes to them."""
 
-    Raises:
-        InvalidArgumentError: the key for secrets is not one.
-        BackendNotInstalledError: there is a key, but no library to use it with.
-    """
-    serving = _WebhookServing(settings)
-    return Part(
-        operations=webhook_operations(serving.handlers, serving.own_handlers),
-        schemas=SCHEMAS,
-        start=serving.start,
-        on_exit=(serving.close,),
-    )
-
-
-class _WebhookServing:
     def __init__(self, settings: Settings) -> None:
+        """Serve nothing yet.
+
+        Raises:
+            InvalidArgumentError: the key for secrets is not one.
+            BackendNotInstalledError: there is a key, but no library to use it with.
+        """
         self._settings = settings
         key = settings.webhook_secret_key
         self._secrets = SecretBox(key) if key else None
         self._deliveries: Deliveries | None = None
         self._relay: Relay | None = None
-        self.handlers = Handlers()
+        self._handlers = Handlers()
         self.own_handlers = Handlers()
+        """What is done to webhooks that may ask for all events."""
+
+    @property
+    def part(self) -> Part:
+        """What it adds to an application."""
+        return Part(
+            operations=webhook_operations(self._handlers, self.own_handlers),
+            schemas=SCHEMAS,
+            start=self.start,
+            on_exit=(self.close,),
+        )
 
     def start(self, registry: Registry) -> None:
         """Serve the webhooks of a registry, which from now on hear of its changes.
@@ -69,7 +72,7 @@ class _WebhookServing:
             secrets=self._secrets,
             known=MLFLOW_SAMPLES,
         )
-        self.handlers.start(as_mlflow_sees, deliveries, changed)
+        self._handlers.start(as_mlflow_sees, deliveries, changed)
 
     def close(self) -> None:
         """End the deliveries. What is queued in the store stays there."""
