@@ -7,7 +7,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import pytest
 
-from registry_core import StoreBusyError, StoreUnavailableError
+from registry_core import StoreBusyError, StoreUnavailableError, open_registry
 from registry_core.authors import Origin
 from registry_server import Settings
 from services.in_process import InProcessServer, memory_registry
@@ -296,6 +296,26 @@ def test_form_that_is_refused_keeps_what_was_filled_in(browser, churn):
     assert "already exists" in page.text
     assert "a long text" in page.text
     assert page.forms[-1].fields["reason"] == "because"
+
+
+# The server itself
+
+
+def test_about_says_what_the_server_is_without_secrets(tmp_path):
+    store = f"sqlite:///{tmp_path}/hidden.db"
+    settings = Settings(threads=2, store=store, artifacts="s3://key:s3cret@b/x")
+    with InProcessServer(open_registry(store, artifacts=f"file://{tmp_path}/root"), settings) as it:
+        browser = Browser(it)
+        page = browser.page("/about")
+        assert "a SQLite database" in page.text
+        assert f"file://{tmp_path}/root" in page.text
+        assert "hidden" not in page.text
+        assert "s3cret" not in page.text
+        assert "30 days" in page.text
+        for name in ("OpenAPI document", "Metrics", "Ready", "Version"):
+            assert browser.get(urljoin(f"{ORIGIN}/about", page.links[name])).status == 200
+        data = browser.get("/about", accept="application/json").json
+        assert data["Software"]["speaks the API of MLflow"] == "3.17.2"
 
 
 # Who may send a form

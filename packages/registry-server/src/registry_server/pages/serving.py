@@ -42,7 +42,16 @@ receiver of a webhook, of which two at most are tested at a time. So all other f
 
 _WAITING_FORMS = ("/webhooks",)
 
-MOUNTS = ("/models", "/prompts", "/activity", "/trash", "/webhooks", "/new", "/static")
+MOUNTS = (
+    "/models",
+    "/prompts",
+    "/activity",
+    "/trash",
+    "/webhooks",
+    "/about",
+    "/new",
+    "/static",
+)
 """Where pages are, beside the root."""
 
 NAME = "pages"

@@ -34,6 +34,7 @@ from registry_server.pages.views import (
     trash,
     versions,
 )
+from registry_server.pages.views.about import AboutPage
 from registry_server.pages.views.webhooks import WebhookPages
 from registry_server.process.settings import Settings
 from registry_server.webhooks.operations import Handlers
@@ -77,7 +78,9 @@ class Site:
         self._is_read_only = settings.read_only_pages
         self._own_origin = _origin(settings.public_url)
         self._is_secure = (settings.public_url or "").startswith("https:")
-        self._routes = Routes((*ROUTES, *_webhook_routes(WebhookPages(webhooks))))
+        self._routes = Routes(
+            (*ROUTES, *_webhook_routes(webhooks), *_about_routes(settings, webhooks))
+        )
 
     def answer(self, scope: HTTPScope, body: bytes, *, now: int) -> Response:
         """The answer to a request; failures are answers, too."""
@@ -182,7 +185,13 @@ class Site:
             raise error from None
 
 
-def _webhook_routes(pages: WebhookPages) -> tuple[Route, ...]:
+def _about_routes(settings: Settings, webhooks: Handlers) -> tuple[Route, ...]:
+    page = AboutPage(settings, keeps_secrets=webhooks.keeps_secrets)
+    return (Route("about", page.show),)
+
+
+def _webhook_routes(webhooks: Handlers) -> tuple[Route, ...]:
+    pages = WebhookPages(webhooks)
     return (
         Route("webhooks", pages.show_all),
         Route("webhooks/new", pages.new, pages.create),
