@@ -373,6 +373,63 @@ def test_sighup_replaces_all_workers_and_loses_no_request(tmp_path):
         assert statuses == {200}
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_sighup_ends_no_process_and_has_each_read_its_files(tmp_path, workers):
+    """Neither the parent's nor a worker's: a terminal that closes sends it to all of them."""
+    script = tmp_path / "served.py"
+    script.write_text(RELOADING)
+    server = RegistryServer(f"sqlite:///{tmp_path / 'r.db'}", workers=workers)
+    server._command[1:3] = [str(script)]
+    with server:
+        everybody = {server.pid, *children(server.pid)}
+        assert len(everybody) == (1 if workers == 1 else 3)
+        os.kill(server.pid, signal.SIGHUP)
+        wait_for(lambda: all(f"{pid} read it again" in server.log for pid in everybody))
+        assert "what was to be read again is not used: broken" in server.log
+        wait_for(lambda: workers == 1 or len(set(children(server.pid)) - everybody) == 2)
+        for pid in children(server.pid):
+            os.kill(pid, signal.SIGHUP)
+            wait_for(lambda pid=pid: f"{pid} read it again" in server.log)
+        with WireClient(server.url) as client:
+            assert client.get("/registered-models/search").status == 200
+    assert "has died" not in server.log
+
+
+RELOADING = """
+import os, sys
+from registry_server.http import probes
+from registry_server.process.command import main
+import attrs
+
+def note():
+    print(os.getpid(), "read it again", file=sys.stderr, flush=True)
+
+def fail():
+    raise OSError("broken")
+
+probe_part = probes.probe_part
+probes.probe_part = lambda *args: attrs.evolve(probe_part(*args), on_reload=(fail, note))
+main()
+"""
+
+
+def test_log_says_what_starts_and_what_has_ended(tmp_path):
+    """As JSON every line is an object; no secret is in any of them."""
+    url = f"sqlite:///{tmp_path / 'r.db'}"
+    arguments = ("--log-format", "json", "--access-log")
+    with RegistryServer(url, arguments=arguments) as server:
+        with WireClient(server.url) as client:
+            client.get("/registered-models/search")
+        assert server.stop() == 0
+        started, *others = [json.loads(line) for line in server.log.splitlines()]
+    assert started["message"].startswith("the server starts: version ")
+    assert (started["store"], started["workers"], started["access"]) == (url, 1, "this machine")
+    assert started["artifacts"].endswith("registry-artifacts")
+    assert started["url"] == server.url
+    assert [one["target"] for one in others[:-1] if "search" in one["target"]]
+    assert others[-1]["message"].startswith("the server has ended after ")
+
+
 def test_workers_end_with_a_parent_that_is_killed(tmp_path):
     """They would else keep the address, and the server could not be started again."""
     server = RegistryServer(f"sqlite:///{tmp_path / 'r.db'}", workers=2)

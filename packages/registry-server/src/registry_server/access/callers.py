@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from litestar.types import HTTPScope, Receive
 
-from registry_server.process.settings import Network
+from registry_server.process.setting_values import Network
 
 
 class Caller:
     """The client behind one request.
 
-    `proxies` are the networks of the proxies that are believed; see `address`.
+    `proxies` are the networks of the proxies that are believed; see `address_of`.
     """
 
     __slots__ = ("_proxies", "_receive", "_scope")
@@ -25,21 +25,8 @@ class Caller:
 
     @property
     def address(self) -> str:
-        """The address that the request comes from; empty where there is none.
-
-        Every proxy adds the address that it was called from at the end of X-Forwarded-For, and what
-        stands before may be forged. So it is read from its end, for as long as the
-        address that wrote an entry is a proxy's.
-        """
-        client = self._scope.get("client")
-        address = client[0] if client else ""
-        hops = self._hops() if self._proxies else []
-        while hops and self._is_proxy(address):
-            hop = hops.pop()
-            if _parsed(hop) is None:
-                break
-            address = hop
-        return address
+        """The address that the request comes from; see `address_of`."""
+        return address_of(self._scope, self._proxies)
 
     def has_hung_up(self) -> bool:
         """Whether no client waits for the answer any more, as far as is known."""
@@ -47,13 +34,33 @@ class Caller:
         # receives belongs to the object that answers.
         return bool(getattr(getattr(self._receive, "__self__", None), "disconnected", False))
 
-    def _hops(self) -> list[str]:
-        values = [value for name, value in self._scope["headers"] if name == b"x-forwarded-for"]
-        return [hop.strip() for hop in b",".join(values).decode("latin-1").split(",")]
 
-    def _is_proxy(self, address: str) -> bool:
-        ip = _parsed(address)
-        return ip is not None and any(ip in network for network in self._proxies)
+def address_of(scope: HTTPScope, proxies: Sequence[Network] = ()) -> str:
+    """The address that a request comes from; empty where there is none.
+
+    Every proxy adds the address that it was called from at the end of X-Forwarded-For, and what
+    stands before may be forged. So it is read from its end, for as long as the address that wrote
+    an entry is a proxy's.
+    """
+    client = scope.get("client")
+    address = client[0] if client else ""
+    hops = _hops(scope) if proxies else []
+    while hops and _is_one_of(proxies, address):
+        hop = hops.pop()
+        if _parsed(hop) is None:
+            break
+        address = hop
+    return address
+
+
+def _hops(scope: HTTPScope) -> list[str]:
+    values = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    return [hop.strip() for hop in b",".join(values).decode("latin-1").split(",")]
+
+
+def _is_one_of(networks: Sequence[Network], address: str) -> bool:
+    ip = _parsed(address)
+    return ip is not None and any(ip in network for network in networks)
 
 
 def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -122,7 +122,7 @@ class ArtifactService:
             except ClientGoneError:
                 return
             except Exception as error:  # noqa: BLE001 the one place where errors become answers
-                answer = responses.failure(error)
+                answer = responses.failure(error, scope)
             await answer(scope, receive, send)
 
     def close(self) -> None:

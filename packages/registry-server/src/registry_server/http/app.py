@@ -6,6 +6,7 @@ way.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from http import HTTPStatus
@@ -20,7 +21,7 @@ from litestar.handlers.asgi_handlers import ASGIRouteHandler
 from litestar.response import Response as LitestarResponse
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
-from registry_core import Registry
+from registry_core import Registry, RegistryError
 from registry_core.wire import Json
 from registry_server.access.users import Users
 from registry_server.artifacts import artifact_part
@@ -34,8 +35,10 @@ from registry_server.http.responses import RequestRefusedError, Response
 from registry_server.http.serving import Lanes, Served
 from registry_server.pages.serving import page_part, told
 from registry_server.process.limits import Limits
-from registry_server.process.settings import Settings
+from registry_server.process.settings import Settings, SettingsError
 from registry_server.webhooks import WebhookServing
+
+_logger = logging.getLogger("registry_server")
 
 
 def create_app(
@@ -120,6 +123,19 @@ class Application(Litestar):
             self._metrics.share(counters)
         for part in self._parts:
             part.start(registry)
+
+    def reload(self) -> None:
+        """Has each part read its files again. One that cannot keeps what it had; the log says why.
+
+        To be called in the thread of the event loop, or where there is none.
+        """
+        for call in (call for part in self._parts for call in part.on_reload):
+            try:
+                call()
+            except (RegistryError, SettingsError, OSError) as error:
+                _logger.error("what was to be read again is not used: %s", error)  # noqa: TRY400 it says it all
+            except Exception:
+                _logger.exception("what was to be read again is not used")
 
     @staticmethod
     def _get_default_plugins(plugins: list[Any]) -> list[Any]:
@@ -242,8 +258,8 @@ class _FinishedResponse(LitestarResponse[bytes]):
         return self._reply
 
 
-def _failure(_: Request[Any, Any, Any], error: Exception) -> LitestarResponse[bytes]:
-    return _FinishedResponse(responses.failure(error))
+def _failure(request: Request[Any, Any, Any], error: Exception) -> LitestarResponse[bytes]:
+    return _FinishedResponse(responses.failure(error, request.scope))
 
 
 def _http_failure(

@@ -22,10 +22,14 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from registry_core.wire import prefixes
 from registry_server.access.callers import Caller
 from registry_server.access.users import Users
+from registry_server.http import request_ids
+from registry_server.http.access_log import AccessLog
 from registry_server.http.metrics import Metrics
 from registry_server.http.paths import merge_slashes
+from registry_server.http.request_ids import RequestIds
 from registry_server.http.responses import RequestRefusedError, Response, failure
-from registry_server.process.settings import Network, is_loopback
+from registry_server.process.setting_values import Network
+from registry_server.process.settings import is_loopback
 
 PROBES = frozenset({"/health", "/ready", "/version"})
 """Paths that answer without credentials: a load balancer has no credentials and any Host."""
@@ -83,6 +87,8 @@ class Middleware:
         self._metrics = metrics
         self._users = users
         self._proxies = trusted_proxies
+        self._ids = RequestIds()
+        self._access_log = AccessLog(trusted_proxies)
         self._knows_host = lru_cache(1024)(_host_rule(allowed_hosts))
         self._knows_origin = lru_cache(1024)(_origin_rule(allowed_origins, local=local_origins))
         # Whoever lets every page call has not meant its visitors' credentials.
@@ -100,33 +106,21 @@ class Middleware:
         if "//" in scope["path"]:
             merge_slashes(scope)
         headers = _headers(scope)
-        added = (*_HEADERS, *self._shared(headers))
-        status = 0
-        is_counted = False
-
-        def count() -> None:
-            nonlocal is_counted
-            is_counted = True
-            name = scope.get("state", {}).get(OPERATION)
-            name = name or getattr(scope.get("route_handler"), "name", None)
-            self._metrics.record(name, status, time.perf_counter() - started)
-
-        async def counted_send(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [*message["headers"], *added]
-            elif message["type"] == "http.response.body" and not message.get("more_body", False):
-                # Before the client has it: a client that got its answer finds the request counted.
-                count()
-            await send(message)
-
+        request_id = self._ids.of(headers.get(request_ids.HEADER))
+        request_ids.note(scope, request_id)
+        added = (*_HEADERS, *self._shared(headers), (request_ids.HEADER, request_id))
+        answer = _Counted(scope, send, added, started, self._count)
         try:
             app = await self._admit(scope, receive, headers)
-            await app(scope, receive, counted_send)
+            await app(scope, receive, answer.send)
         finally:
-            if not is_counted:
-                count()
+            answer.count()
+
+    def _count(self, scope: HTTPScope, status: int, sent: int, seconds: float) -> None:
+        name = scope["state"].get(OPERATION) or getattr(scope.get("route_handler"), "name", None)
+        self._metrics.record(name, status, seconds)
+        if self._access_log.is_on:
+            self._access_log.write(scope, operation=name, status=status, sent=sent, seconds=seconds)
 
     async def _admit(
         self, scope: HTTPScope, receive: Receive, headers: Mapping[bytes, bytes]
@@ -135,7 +129,7 @@ class Middleware:
         try:
             await self._check(scope, receive, headers)
         except Exception as error:  # noqa: BLE001 no handler of the application sees it
-            return self._told(scope, failure(error))
+            return self._told(scope, failure(error, scope))
         if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
             return _PREFLIGHT
         return self._app
@@ -189,6 +183,57 @@ class Middleware:
                 "Cross-origin request blocked. Pages of other sites may call when their origin is "
                 "in --allowed-origins.",
             )
+
+
+class _Counted:
+    """An answer as it goes out: it gets further headers, and is counted once."""
+
+    __slots__ = (
+        "_added",
+        "_count",
+        "_is_counted",
+        "_scope",
+        "_send",
+        "_sent",
+        "_started",
+        "_status",
+    )
+
+    def __init__(
+        self,
+        scope: HTTPScope,
+        send: Send,
+        added: tuple[tuple[bytes, bytes], ...],
+        started: float,
+        count: Callable[[HTTPScope, int, int, float], None],
+    ) -> None:
+        self._scope = scope
+        self._send = send
+        self._added = added
+        self._started = started
+        self._count = count
+        self._is_counted = False
+        self._status = 0
+        self._sent = 0
+
+    async def send(self, message: Message) -> None:
+        """Pass on one event of the answer."""
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            message["headers"] = [*message["headers"], *self._added]
+        elif message["type"] == "http.response.body":
+            self._sent += len(message["body"])
+            if not message.get("more_body", False):
+                # Before the client has it: a client that got its answer finds the request counted.
+                self.count()
+        await self._send(message)
+
+    def count(self) -> None:
+        """Count the request, if it is not yet."""
+        if not self._is_counted:
+            self._is_counted = True
+            seconds = time.perf_counter() - self._started
+            self._count(self._scope, self._status, self._sent, seconds)
 
 
 def _headers(scope: HTTPScope) -> dict[bytes, bytes]:

@@ -38,6 +38,10 @@ class Part:
     """Further paths of the OpenAPI document, once the part has started."""
     start: Callable[[Registry], object] = lambda _: None
     """Called once, by the process that serves, with the registry that it has opened."""
+    on_reload: tuple[Callable[[], object], ...] = ()
+    """Called when the operator asks by SIGHUP to read files again: in each worker, and before it in
+    the parent of several. It is called in the event loop, so it takes milliseconds or begins a
+    thread. What it raises is logged, and the server goes on with what it had."""
     on_exit: tuple[Callable[[], object], ...] = ()
     """Called in this order when the server ends. The caller closes the registry afterwards."""
 

@@ -10,6 +10,8 @@ from litestar.types import Receive, Scope, Send
 from registry_core import RegistryError, StoreCorruptedError, StoreUnavailableError
 from registry_core.wire import CODES, JSON_CONTENT_TYPE, Json, code_of, dumps, error_body
 from registry_server.http import outages
+from registry_server.http.request_ids import request_id_of
+from registry_server.process.logs import fields
 
 _logger = logging.getLogger("registry_server")
 
@@ -71,19 +73,23 @@ def success(value: Json) -> Response:
     return Response(HTTPStatus.OK, dumps(value))
 
 
-def failure(error: Exception) -> Response:
-    """The answer to a request that failed. What is not our error is logged and not sent."""
+def failure(error: Exception, scope: Scope | None = None) -> Response:
+    """The answer to a request that failed. What is not our error is logged and not sent.
+
+    What is logged names the request, as far as its scope is given.
+    """
     if isinstance(error, RequestRefusedError):
         return error.reply()
     code = code_of(error)
+    extra = fields(request_id=None if scope is None else request_id_of(scope))
     if not isinstance(error, RegistryError):
-        _logger.error("a request failed: %r", error, exc_info=error)
+        _logger.error("a request failed: %r", error, exc_info=error, extra=extra)
     if isinstance(error, StoreCorruptedError):
-        _logger.error("what is stored cannot be read: %s", error)
+        _logger.error("what is stored cannot be read: %s", error, extra=extra)
         return Response(code.status, dumps(code.body(CORRUPTED_MESSAGE)))
     headers: tuple[tuple[bytes, bytes], ...] = (_JSON,)
     if isinstance(error, StoreUnavailableError):
-        _logger.warning("the store is unavailable: %s", error)
+        _logger.warning("the store is unavailable: %s", error, extra=extra)
     if code.status in _PASSING:
         headers = (_JSON, (b"retry-after", b"%d" % outages.retry_after_seconds(error)))
     return Response(code.status, dumps(error_body(error)), headers)

@@ -55,6 +55,8 @@ class Requester:
     user: str | None = None
     reason: str | None = None
     idempotency_key: str | None = None
+    scope: HTTPScope | None = None
+    """Of the request, by which the log names it."""
 
 
 class Lanes:
@@ -150,7 +152,7 @@ class Runner:
         except WouldBlockError:
             raise
         except Exception as error:  # noqa: BLE001 the one place where errors become answers
-            return responses.failure(error)
+            return responses.failure(error, requester.scope)
         return reply
 
     def _acting(self, requester: Requester) -> Registry:
@@ -193,7 +195,11 @@ class Served:
         Raises:
             RequestRefusedError: it cannot be read.
         """
-        query, content_type, requester = scope["query_string"], None, Requester(scope.get("user"))
+        query, content_type, requester = (
+            scope["query_string"],
+            None,
+            Requester(scope.get("user"), scope=scope),
+        )
         if not self._has_query:
             headers = _headers_beside_a_body(scope["headers"])
             query, content_type = b"", headers.get(b"content-type")
@@ -249,7 +255,7 @@ class Served:
         except ClientGoneError:
             return _NOBODY_READS
         except StoreBusyError as error:
-            return responses.failure(error)
+            return responses.failure(error, requester.scope)
         finally:
             client.close()
 

@@ -104,7 +104,7 @@ class _PageServing:
         except ClientGoneError:
             return
         except Exception as error:  # noqa: BLE001 the one place where errors become answers
-            answer = told(scope, responses.failure(error))
+            answer = told(scope, responses.failure(error, scope))
         await answer(scope, receive, send)
 
     async def _answer(self, scope: HTTPScope, receive: Receive) -> Response:

@@ -94,7 +94,7 @@ class Site:
                 return self._acted(route, given, request, body)
             return self._shown(route, given, request, HTTPStatus.OK)
         except Exception as error:  # noqa: BLE001 the one place where errors become answers
-            return failures.told(scope, responses.failure(error))
+            return failures.told(scope, responses.failure(error, scope))
 
     def _shown(
         self, route: Route, given: tuple[str, ...], request: PageRequest, status: int

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING
 from registry_core import Registry, RegistryError, StoreUnavailableError, open_registry
 from registry_core.backends import artifacts_url
 from registry_core.webhooks import SecretBox
-from registry_server.process.logs import Formatter, escaped
+from registry_server.process import logs
+from registry_server.process.hangups import HANGUPS
+from registry_server.process.lifetime import Lifetime
 from registry_server.process.settings import Settings, SettingsError, from_arguments
 
 if TYPE_CHECKING:
-    from uvicorn import Config
-
     from registry_server.http.app import Application
+    from registry_server.process.listener import WorkerConfig
 
 FAILED = 1
 """The exit code of a server that could not start."""
@@ -51,12 +52,13 @@ class StartError(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the server until a signal ends it, then exit with 0; with 1 if it cannot start."""
+    HANGUPS.take()
     try:
         settings = from_arguments(sys.argv[1:] if arguments is None else arguments, os.environ)
         run(settings)
     except (StartError, SettingsError, RegistryError) as error:
         # Drivers speak in several lines.
-        reason = escaped(" ".join(str(error).split()))
+        reason = logs.escaped(" ".join(str(error).split()))
         print(f"registry-server: {reason}", file=sys.stderr)  # noqa: T201 a command says why
         sys.exit(FAILED)
 
@@ -79,14 +81,16 @@ def run(settings: Settings) -> None:
         raise StartError(f"--local-source-root {settings.local_source_root} is not a directory")
     _check_limits(settings)
     _check_store(settings)
-    configure_logging(settings)
+    logs.configure(settings.log_level, settings.log_format, access=settings.access_log)
     with _bound_socket(settings) as listener:
-        _announce(settings, listener)
+        lifetime = Lifetime(settings, _url(settings, listener))
+        lifetime.announce()
         settings = _with_own_url(settings, listener)
         if settings.workers == 1:
             _run_here(settings, listener)
         else:
             _run_workers(settings, listener)
+        lifetime.end()
 
 
 def start_in_worker(app: Application, settings: Settings, counters: Path) -> None:
@@ -111,15 +115,6 @@ def start_in_worker(app: Application, settings: Settings, counters: Path) -> Non
     _spare_collector()
 
 
-def configure_logging(settings: Settings) -> None:
-    """Send the log to stderr, one line per record."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(Formatter())
-    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
-    # Uvicorn logs every start and stop of each of its parts.
-    logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, logging.root.level))
-
-
 def _open(settings: Settings) -> Registry:
     from registry_server.artifacts import ARTIFACTS  # noqa: PLC0415 `--help` need not wait for it
 
@@ -141,7 +136,7 @@ def _spare_collector() -> None:
     gc.enable()
 
 
-def _config(settings: Settings, app: Application) -> Config:
+def _config(settings: Settings, app: Application) -> WorkerConfig:
     from registry_server.process.limits import Limits  # noqa: PLC0415 see `_open`
     from registry_server.process.listener import WorkerConfig  # noqa: PLC0415 see `_open`
 
@@ -160,6 +155,7 @@ def _config(settings: Settings, app: Application) -> Config:
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
     config.limits = Limits.of(settings)
+    config.reload_files = app.reload
     return config
 
 
@@ -257,7 +253,3 @@ def _with_own_url(settings: Settings, listener: socket.socket) -> Settings:
 def _url(settings: Settings, listener: socket.socket) -> str:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return f"http://{host}:{listener.getsockname()[1]}"
-
-
-def _announce(settings: Settings, listener: socket.socket) -> None:
-    print(f"Serving a model registry at {_url(settings, listener)}", file=sys.stderr)  # noqa: T201

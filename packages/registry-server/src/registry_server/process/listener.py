@@ -19,12 +19,14 @@ import errno
 import logging
 import socket
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Any, cast
 
 from uvicorn import Config, Server
 
 from registry_server.process.connections import Connections
+from registry_server.process.hangups import HANGUPS
 from registry_server.process.limits import Limits
 from registry_server.process.load_table import LoadTable, WorkerLoad
 from registry_server.process.protocol import RefusedError, RegistryProtocol
@@ -59,9 +61,11 @@ _logger = logging.getLogger("registry_server")
 
 
 class WorkerConfig(Config):
-    """Uvicorn's configuration, and the limits of a worker."""
+    """Uvicorn's configuration, the limits of a worker, and what SIGHUP has it do."""
 
     limits = Limits()
+    reload_files: Callable[[], object] = staticmethod(lambda: None)
+    """Called in the event loop at SIGHUP."""
 
 
 class WorkerServer(Server):
@@ -93,6 +97,8 @@ class WorkerServer(Server):
                 listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
             server = self.listener(listening, protocol, self._connections)
             self.servers.append(server)  # type: ignore[arg-type] # it has what uvicorn calls
+        if isinstance(self.config, WorkerConfig):
+            HANGUPS.obey(partial(_soon, asyncio.get_running_loop(), self.config.reload_files))
         self._share.beat()
         self._connections.on_sweep.append(self._share.beat)
         self._connections.start()
@@ -232,6 +238,12 @@ class Listener:
                 protocol.shutdown()
         finally:
             self._connections.end(protocol)
+
+
+def _soon(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
+    """Has an event loop call this, unless it has ended."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(call)
 
 
 def _refuse(taken: socket.socket) -> None:

@@ -25,9 +25,8 @@ from collections.abc import Callable, Iterator
 from multiprocessing.context import ForkProcess
 from types import FrameType
 
-from uvicorn import Config
-
-from registry_server.process.listener import WorkerServer
+from registry_server.process.hangups import HANGUPS
+from registry_server.process.listener import WorkerConfig, WorkerServer
 from registry_server.process.load_table import LoadTable, WorkerLoad
 
 CANNOT_START = 3
@@ -60,13 +59,14 @@ _logger = logging.getLogger("registry_server")
 class Prefork:
     """Keeps a number of workers that serve one socket, until a signal ends it.
 
-    Each worker calls `start` and then runs uvicorn's server as `config` says. SIGHUP has each
-    worker replaced by a new one, one after the other, once that serves.
+    Each worker calls `start` and then runs uvicorn's server as `config` says. SIGHUP has the parent
+    and each worker read their files again, and then each worker replaced by a new one, one after
+    the other, once that serves.
     """
 
     def __init__(
         self,
-        config: Config,
+        config: WorkerConfig,
         start: Callable[[], None],
         *,
         workers: int,
@@ -103,6 +103,11 @@ class Prefork:
         self._workers = [self._or_another(worker) for worker in self._workers]
         self._leaving = [worker for worker in self._leaving if not worker.has_ended()]
         if is_renewing:
+            # Those that are forked from now on have what is read here; the others may serve long
+            # requests for a while, and what was taken back must not hold for so long.
+            self._config.reload_files()
+            for worker in (*self._workers, *self._leaving):
+                worker.reload()
             self._to_renew = [*self._workers]
         self._renew()
 
@@ -217,6 +222,13 @@ class _Worker:
         self._beats, self._looked_at = beats, now
         return beats > 0 and self._still_seconds > HANGING_SECONDS
 
+    def reload(self) -> None:
+        """Has it read its files again."""
+        pid = self._process.pid
+        if pid is not None and self._process.is_alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, _RENEWING)
+
     def end(self) -> None:
         """Has it answer what it has begun, and end."""
         self._process.terminate()
@@ -289,8 +301,12 @@ def _signals() -> Iterator[_Received]:
 
 
 def _forget_signals() -> None:
-    """Has signals do in this process what they do in a new one, and not what its parent wants."""
+    """Has signals do in this process what they do in a new one, and not what its parent wants.
+
+    SIGHUP waits until the worker serves. A terminal sends it to the whole group, too.
+    """
     signal.set_wakeup_fd(-1)
-    for number in _SIGNALS:
+    for number in _ENDING:
         signal.signal(number, signal.SIG_DFL)
+    HANGUPS.take()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)

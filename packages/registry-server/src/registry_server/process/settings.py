@@ -7,12 +7,10 @@ beats the environment, the environment beats the default.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import ipaddress
-import re
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import attrs
 
@@ -20,10 +18,19 @@ from registry_core import store_url
 from registry_core.backends import CONNECTIONS_VARIABLE, MOST_DATABASE_CONNECTIONS
 from registry_core.redaction import redacted
 from registry_core.webhooks import KEY_VARIABLES
-
-Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+from registry_server.process.setting_values import (
+    Network,
+    choice,
+    flag,
+    networks,
+    number,
+    schemes,
+    url,
+    words,
+)
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("text", "json")
 
 
 class SettingsError(Exception):
@@ -41,6 +48,8 @@ class Settings:
     threads: int = 8
     database_connections: int = 16
     log_level: str = "info"
+    log_format: str = "text"
+    access_log: bool = False
     auth_file: str | None = None
     allow_unauthenticated: bool = False
     allowed_hosts: tuple[str, ...] = ()
@@ -95,55 +104,6 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _number(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not text.isascii() or not text.isdecimal() or not low <= int(text) <= high:
-            raise ValueError(f"must be a number from {low} to {high}")
-        return int(text)
-
-    return parse
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(",") if word.strip())
-
-
-def _networks(text: str) -> tuple[Network, ...]:
-    try:
-        return tuple(ipaddress.ip_network(word, strict=False) for word in _words(text))
-    except ValueError:
-        raise ValueError("must be addresses or networks, separated by commas") from None
-
-
-def _flag(text: str) -> bool:
-    if text.lower() not in ("1", "true", "yes", "0", "false", "no", ""):
-        raise ValueError("must be true or false")
-    return text.lower() in ("1", "true", "yes")
-
-
-def _schemes(text: str) -> tuple[str, ...]:
-    words = _words(text.lower())
-    if not words or not set(words) <= {"http", "https"}:
-        raise ValueError("must be https, http or both, separated by a comma")
-    return words
-
-
-def _url(text: str) -> str:
-    with contextlib.suppress(ValueError):  # whose words may repeat a password
-        parts = urllib.parse.urlsplit(text)
-        is_http = parts.scheme in ("http", "https") and parts.port != 0
-        # Every client gets this URL.
-        if is_http and parts.hostname and not re.search(r"[@?#]", text):
-            return text
-    raise ValueError("must be an http or https URL, without a user name or a password")
-
-
-def _log_level(text: str) -> str:
-    if text.lower() not in LOG_LEVELS:
-        raise ValueError(f"must be one of {', '.join(LOG_LEVELS)}")
-    return text.lower()
-
-
 @attrs.frozen
 class Option:
     """One setting: its field, its environment variables (the first wins), its meaning."""
@@ -167,23 +127,33 @@ OPTIONS: Sequence[Option] = (
         "URL of the store: sqlite:///registry.db, postgresql://..., s3://bucket/prefix, memory:",
     ),
     Option("host", ("HOST",), "address to listen on"),
-    Option("port", ("PORT",), "port to listen on; 0 takes a free one", _number(0, 65_535)),
-    Option("workers", ("REGISTRY_WORKERS",), "worker processes", _number(1, 256)),
+    Option("port", ("PORT",), "port to listen on; 0 takes a free one", number(0, 65_535)),
+    Option("workers", ("REGISTRY_WORKERS",), "worker processes", number(1, 256)),
     Option(
         "threads",
         ("REGISTRY_THREADS",),
         "threads of each worker for reads, as many for changes and half as many for searches",
-        _number(1, 256),
+        number(1, 256),
     ),
     Option(
         "database_connections",
         (CONNECTIONS_VARIABLE,),
         "most connections of each worker to a PostgreSQL server",
-        _number(1, MOST_DATABASE_CONNECTIONS),
+        number(1, MOST_DATABASE_CONNECTIONS),
     ),
     Option(
-        "log_level", ("LOG_LEVEL",), f"least severe log level: {', '.join(LOG_LEVELS)}", _log_level
+        "log_level",
+        ("LOG_LEVEL",),
+        f"least severe log level: {', '.join(LOG_LEVELS)}",
+        choice(*LOG_LEVELS),
     ),
+    Option(
+        "log_format",
+        ("REGISTRY_LOG_FORMAT",),
+        "form of the log: text for people, or json, one object a line",
+        choice(*LOG_FORMATS),
+    ),
+    Option("access_log", ("REGISTRY_ACCESS_LOG",), "log every request, too", flag),
     Option(
         "auth_file",
         ("REGISTRY_AUTH_FILE",),
@@ -193,31 +163,31 @@ OPTIONS: Sequence[Option] = (
         "allow_unauthenticated",
         ("REGISTRY_ALLOW_UNAUTHENTICATED",),
         "listen on a public address without an auth file",
-        _flag,
+        flag,
     ),
     Option(
         "allowed_hosts",
         ("REGISTRY_ALLOWED_HOSTS",),
         "further names in Host headers, separated by commas; * inside a name is a wildcard",
-        _words,
+        words,
     ),
     Option(
         "allowed_origins",
         ("REGISTRY_ALLOWED_ORIGINS",),
         "origins whose pages may call, separated by commas; * is any",
-        _words,
+        words,
     ),
     Option(
         "trusted_proxies",
         ("REGISTRY_TRUSTED_PROXIES",),
         "addresses or networks of proxies, separated by commas, whose X-Forwarded-For is believed",
-        _networks,
+        networks,
     ),
     Option(
         "public_url",
         ("REGISTRY_PUBLIC_URL",),
         "the URL under which clients reach this server",
-        _url,
+        url,
     ),
     Option("artifacts", ("REGISTRY_ARTIFACTS",), "URL of the artifact root"),
     Option(
@@ -229,79 +199,79 @@ OPTIONS: Sequence[Option] = (
         "max_body_bytes",
         ("REGISTRY_MAX_BODY_BYTES",),
         "longest request body of an operation with tags or a filter, in bytes; 2 MiB of others",
-        _number(1_024, 2**40),
+        number(1_024, 2**40),
     ),
     Option(
         "max_connections",
         ("REGISTRY_MAX_CONNECTIONS",),
         "connections of each worker; 0 is as many as it may open files for, and 4096 at most",
-        _number(0, 2**20),
+        number(0, 2**20),
     ),
     Option(
         "max_transfers",
         ("REGISTRY_MAX_TRANSFERS",),
         "uploads of artifacts that each worker takes at a time, and as many downloads",
-        _number(1, 2**16),
+        number(1, 2**16),
     ),
     Option(
         "max_waiting_bytes",
         ("REGISTRY_MAX_WAITING_BYTES",),
         "bytes of requests and answers of each worker that may wait for slow clients",
-        _number(2**20, 2**40),
+        number(2**20, 2**40),
     ),
     Option(
         "head_seconds",
         ("REGISTRY_HEAD_SECONDS",),
         "how long a client may take to send the head of a request, in seconds",
-        _number(1, 3_600),
+        number(1, 3_600),
     ),
     Option(
         "keep_alive_seconds",
         ("REGISTRY_KEEP_ALIVE_SECONDS",),
         "how long a connection may wait for its next request, in seconds",
-        _number(1, 3_600),
+        number(1, 3_600),
     ),
     Option(
         "stall_seconds",
         ("REGISTRY_STALL_SECONDS",),
         "over how long --min-bytes-per-second is measured, in seconds",
-        _number(1, 3_600),
+        number(1, 3_600),
     ),
     Option(
         "min_bytes_per_second",
         ("REGISTRY_MIN_BYTES_PER_SECOND",),
         "how fast a client has to send a body and to take an answer, in bytes a second",
-        _number(1, 2**30),
+        number(1, 2**30),
     ),
     Option(
         "shutdown_seconds",
         ("REGISTRY_SHUTDOWN_SECONDS",),
         "how long requests in flight may take after SIGTERM, in seconds",
-        _number(0, 3_600),
+        number(0, 3_600),
     ),
     Option(
         "no_pages",
         ("REGISTRY_NO_PAGES",),
         "serve the API alone, and no pages for browsers",
-        _flag,
+        flag,
     ),
     Option(
         "read_only_pages",
         ("REGISTRY_READ_ONLY_PAGES",),
         "have the pages show, and change nothing",
-        _flag,
+        flag,
     ),
     Option(
         "webhook_schemes",
         ("REGISTRY_WEBHOOK_SCHEMES", "MLFLOW_WEBHOOK_ALLOWED_SCHEMES"),
         "schemes that URLs of webhooks may have, separated by commas",
-        _schemes,
+        schemes,
     ),
     Option(
         "webhook_private_addresses",
         ("REGISTRY_WEBHOOK_PRIVATE_ADDRESSES", "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS"),
         "let webhooks reach loopback and private addresses",
-        _flag,
+        flag,
     ),
     Option(
         "webhook_secret_key",
@@ -313,25 +283,25 @@ OPTIONS: Sequence[Option] = (
         "webhook_cache_seconds",
         ("REGISTRY_WEBHOOK_CACHE_SECONDS", "MLFLOW_WEBHOOK_CACHE_TTL"),
         "how long a worker may not know of a webhook that another one changed, in seconds",
-        _number(0, 3_600),
+        number(0, 3_600),
     ),
     Option(
         "webhook_timeout_seconds",
         ("REGISTRY_WEBHOOK_TIMEOUT_SECONDS", "MLFLOW_WEBHOOK_REQUEST_TIMEOUT"),
         "how long the receiver of a webhook may take to answer, in seconds",
-        _number(1, 300),
+        number(1, 300),
     ),
     Option(
         "webhook_retries",
         ("REGISTRY_WEBHOOK_RETRIES", "MLFLOW_WEBHOOK_REQUEST_MAX_RETRIES"),
         "how often a delivery that failed is tried again",
-        _number(0, 10),
+        number(0, 10),
     ),
     Option(
         "webhook_threads",
         ("REGISTRY_WEBHOOK_THREADS", "MLFLOW_WEBHOOK_DELIVERY_MAX_WORKERS"),
         "threads of each worker that deliver to webhooks",
-        _number(1, 256),
+        number(1, 256),
     ),
 )
 """Every setting. Hidden is a key that belongs into the environment and on no command line."""
@@ -354,7 +324,7 @@ def from_arguments(arguments: Sequence[str], environ: Mapping[str, str]) -> Sett
             try:
                 values[option.field] = option.parse(text)
             except ValueError as error:
-                shown = redacted(text) if option.parse is _url else text
+                shown = redacted(text) if option.parse is url else text
                 raise SettingsError(f"{origin} {error}, not '{shown}'") from None
     return Settings(**values)
 
@@ -370,7 +340,7 @@ def _parser() -> argparse.ArgumentParser:
         default = defaults[option.field].default
         default_note = f" (default {default})" if isinstance(default, str | int) and default else ""
         text = f"{option.help}{default_note}; environment: {', '.join(option.variables)}"
-        if option.parse is _flag:
+        if option.parse is flag:
             parser.add_argument(option.flag, action="store_const", const="true", help=text)
         else:
             parser.add_argument(
