@@ -32,6 +32,7 @@ EDITABLE = [
     "--editable=packages/registry-core[sql,postgres,s3,artifacts,rest,webhooks]",
     "--editable=packages/registry-server",
     "--editable=packages/registry-cli",
+    "--editable=packages/registry-mlflow",
 ]
 OTHER_RELEASES = ["3.18.0"]  # what their clients repeat after a failure differs
 

@@ -217,15 +217,21 @@ def _command_line(pid: int) -> bytes:
 
 
 class MlflowServer(ServerProcess):
-    """MLflow's own server: tracking, registry and artifact proxy on SQLite in `directory`."""
+    """MLflow's own server: tracking, registry and artifact proxy on SQLite in `directory`.
 
-    def __init__(self, directory: Path) -> None:
+    Its registry is elsewhere where there is a `registry` URI.
+    """
+
+    def __init__(
+        self, directory: Path, *, registry: str | None = None, options: tuple[str, ...] = ()
+    ) -> None:
         port = free_port()
         self.database = directory / "mlflow.db"
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
-        command += ["--port", str(port), "--workers", "1", "--serve-artifacts"]
+        command += ["--port", str(port), *(options or ("--workers", "1")), "--serve-artifacts"]
         command += ["--backend-store-uri", f"sqlite:///{self.database}"]
         command += ["--artifacts-destination", str(directory / "artifacts")]
+        command += [] if registry is None else ["--registry-store-uri", registry]
         environment = {
             # Jobs are for its agents and scorers; their runner starts a second interpreter.
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",

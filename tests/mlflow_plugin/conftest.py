@@ -1,0 +1,74 @@
+"""Registries that MLflow reaches through the plug-in: by itself, and behind its own server."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.mlflow_client import (
+    calls,
+    client,
+    client_environment,
+    fluent,
+    let_foreign_warnings_pass,
+    name,
+    store,
+    url,
+)
+from services.registry_server import WEBHOOKS_ON_LOOPBACK, MlflowServer
+from services.stores import store_url
+
+__all__ = ["calls", "client", "client_environment", "fluent", "name", "store", "url"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    let_foreign_warnings_pass(items, Path(__file__).parent)
+
+
+DIRECT, SERVER = "direct", "server"
+"""The client itself has the plug-in, or MLflow's server has it and the client is as ever."""
+
+REGISTRIES = [
+    f"{DIRECT} sqlite",
+    f"{DIRECT} postgresql",
+    f"{DIRECT} s3",
+    f"{SERVER} sqlite",
+    pytest.param(f"{SERVER} postgresql", marks=pytest.mark.long),
+    pytest.param(f"{SERVER} s3", marks=pytest.mark.long),
+]
+
+
+@pytest.fixture(scope="session", params=REGISTRIES)
+def registry(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, str]]:
+    """How MLflow reaches the registry and where it is kept, and the URI that a client is given."""
+    kind: str = request.param
+    way, _, kept_in = kind.partition(" ")
+    with pytest.MonkeyPatch.context() as monkeypatch, store_url(kept_in, request) as where:
+        uri = f"registry+{where}"
+        if way == DIRECT:
+            for key, value in WEBHOOKS_ON_LOOPBACK.items():
+                monkeypatch.setenv(key, value)
+            yield kind, uri
+            return
+        with MlflowServer(tmp_path_factory.mktemp("mlflow"), registry=uri) as server:
+            yield kind, server.url
+
+
+@pytest.fixture(scope="session")
+def local_tracking(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path | None) -> str:
+    """The URL of tracking in a SQLite file, which is made once because its schema takes seconds."""
+    file = tmp_path_factory.mktemp("tracking") / "tracking.db"
+    if mlflow_database is not None:
+        shutil.copy(mlflow_database, file)
+    return f"sqlite:///{file}"
+
+
+@pytest.fixture
+def tracking_uri(store: str, url: str, request: pytest.FixtureRequest) -> str:
+    """Where the client tracks runs: on MLflow's server, or in a file."""
+    return url if store.startswith(SERVER) else request.getfixturevalue("local_tracking")
