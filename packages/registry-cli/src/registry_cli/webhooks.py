@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from registry_core.outbox import DeliveryLog
     from registry_core.webhooks import Webhooks
 
+_SCHEME_VARIABLES = ("REGISTRY_WEBHOOK_SCHEMES", "MLFLOW_WEBHOOK_ALLOWED_SCHEMES")
+_PRIVATE_VARIABLES = ("REGISTRY_WEBHOOK_PRIVATE_ADDRESSES", "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS")
+"""What tells a server which URLs are allowed, and regctl what to allow in its place."""
+
 _id_argument = click.argument("webhook_id", metavar="ID")
 
 
@@ -270,8 +274,17 @@ def _webhooks(session: Session) -> Webhooks:
         # The server has its own rules, and looks names up in its own network.
         urls = UrlPolicy(schemes=("https", "http"), allow_private_addresses=True)
         return Webhooks(session.registry.store, urls=urls)
-    # What tells a server which URLs are allowed tells regctl in its place.
-    urls = UrlPolicy.from_environ(os.environ)
+    schemes = _given(_SCHEME_VARIABLES) or "https"
+    is_private = _given(_PRIVATE_VARIABLES).lower() in ("1", "true", "yes", "on")
+    try:
+        urls = UrlPolicy(
+            schemes=tuple(each.strip().lower() for each in schemes.split(",")),
+            allow_private_addresses=is_private,
+        )
+    except ValueError:
+        raise registry_core.InvalidArgumentError(
+            f"{_SCHEME_VARIABLES[0]} must be https, http or both, and not '{schemes}'"
+        ) from None
     return Webhooks(session.registry.store, urls=urls, secrets=SecretBox.from_environ(os.environ))
 
 
@@ -280,6 +293,10 @@ def _log(session: Session, webhook_id: str) -> DeliveryLog:
 
     _webhooks(session).get_webhook(webhook_id)  # or it is not found
     return delivery_log_of(session.registry.store)
+
+
+def _given(variables: tuple[str, ...]) -> str:
+    return next((os.environ[each] for each in variables if os.environ.get(each)), "")
 
 
 def _status(enabled: bool) -> Any:  # noqa: FBT001 it is the whole argument

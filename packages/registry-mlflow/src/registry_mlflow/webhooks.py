@@ -6,7 +6,6 @@ server is not given any webhook to deliver to by itself, or they would be told t
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from functools import cached_property, partial
 from typing import Any
@@ -21,14 +20,8 @@ from mlflow.webhooks import delivery
 
 from registry_core import Registry, models
 from registry_core.models import UNSET, WebhookAction, WebhookChanges, WebhookEntity
-from registry_core.webhooks import (
-    DEFAULT_PAGE_SIZE,
-    MLFLOW_SAMPLES,
-    MlflowView,
-    SecretBox,
-    UrlPolicy,
-    Webhooks,
-)
+from registry_core.webhooks import DEFAULT_PAGE_SIZE, MlflowView, Webhooks
+from registry_core.webhooks.environment import webhooks_of
 
 
 class WebhookCalls:
@@ -46,14 +39,7 @@ class WebhookCalls:
 
     def _webhooks(self, call: Callable[[Webhooks], Any]) -> Any:
         def on(registry: Registry) -> Any:
-            return call(
-                Webhooks(
-                    MlflowView(registry.store),
-                    urls=UrlPolicy.from_environ(os.environ),
-                    secrets=SecretBox.from_environ(os.environ),
-                    known=MLFLOW_SAMPLES,
-                )
-            )
+            return call(webhooks_of(MlflowView(registry.store)))
 
         return self._call(on)
 

@@ -13,7 +13,7 @@ import re
 import socket
 import threading
 import urllib.parse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TypeAlias
@@ -31,12 +31,6 @@ _CONCURRENT_LOOKUPS = 8
 """Names resolved at a time. A lookup cannot be stopped, so those given up on must be bounded."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-
-SCHEME_VARIABLES = ("REGISTRY_WEBHOOK_SCHEMES", "MLFLOW_WEBHOOK_ALLOWED_SCHEMES")
-"""Environment variables that may name the schemes; the first that is set counts."""
-
-PRIVATE_VARIABLES = ("REGISTRY_WEBHOOK_PRIVATE_ADDRESSES", "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS")
-"""Environment variables that may allow private addresses; the first that is set counts."""
 
 Resolve: TypeAlias = Callable[[str, int], Sequence[str]]
 """The addresses of a host, as texts; raises `OSError` or `UnicodeError` when there are none."""
@@ -109,25 +103,6 @@ class UrlPolicy:
     who may create a webhook may reach the whole network anyway."""
     resolve: Resolve = attrs.field(factory=SystemResolver, repr=False)
 
-    @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> UrlPolicy:
-        """Return what the environment allows.
-
-        Raises:
-            InvalidArgumentError: it names a scheme that is neither https nor http.
-        """
-        schemes = _given(environ, SCHEME_VARIABLES) or "https"
-        is_private = _given(environ, PRIVATE_VARIABLES).lower() in ("1", "true", "yes", "on")
-        try:
-            return cls(
-                schemes=tuple(each.strip().lower() for each in schemes.split(",")),
-                allow_private_addresses=is_private,
-            )
-        except ValueError:
-            raise InvalidArgumentError(
-                f"{SCHEME_VARIABLES[0]} must be https, http or both, and not '{schemes}'"
-            ) from None
-
     def check(self, url: str) -> str:
         """Accept the URL, if a webhook may have it. Where any address is allowed none is looked up.
 
@@ -184,10 +159,6 @@ class UrlPolicy:
                     f"{host!r} resolves to {address}. Reason: {reason}."
                 )
         return tuple(addresses)
-
-
-def _given(environ: Mapping[str, str], variables: tuple[str, ...]) -> str:
-    return next((environ[each] for each in variables if environ.get(each)), "")
 
 
 def _split(url: str) -> urllib.parse.SplitResult:
