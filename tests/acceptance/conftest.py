@@ -22,7 +22,16 @@ from services.mlflow_client import (
 from services.registry_server import WEBHOOKS_ON_LOOPBACK, RegistryServer
 from services.stores import store_url
 
-__all__ = ["calls", "client", "client_environment", "fluent", "name", "store", "tracking_uri", "url"]
+__all__ = [
+    "calls",
+    "client",
+    "client_environment",
+    "fluent",
+    "name",
+    "store",
+    "tracking_uri",
+    "url",
+]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -19,12 +19,12 @@ from registry_core import Registry
 from registry_core.errors import RegisteredModelNotFoundError, StoreUnavailableError
 from registry_core.models import WebhookAction, WebhookEntity, WebhookEvent, WebhookStatus
 from registry_core.stores.memory import MemoryStore
+from registry_core.webhook_delivery import delivery as module
+from registry_core.webhook_delivery import outbox
+from registry_core.webhook_delivery.attempts import Retries
+from registry_core.webhook_delivery.delivery import Deliveries
+from registry_core.webhook_delivery.sender import Sender
 from registry_core.webhooks import SecretBox, UrlPolicy, Webhooks, events
-from registry_server.webhooks import delivery as module
-from registry_server.webhooks import outbox
-from registry_server.webhooks.attempts import Retries
-from registry_server.webhooks.delivery import Deliveries
-from registry_server.webhooks.sender import Sender
 from services.receivers import Receiver, Script, raw_receiver
 
 LOCAL = UrlPolicy(schemes=("https", "http"), allow_private_addresses=True)

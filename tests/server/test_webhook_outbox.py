@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from registry_server.webhooks import outbox as module
-from registry_server.webhooks.outbox import Outbox, OutboxFullError
+from registry_core.webhook_delivery import outbox as module
+from registry_core.webhook_delivery.outbox import Outbox, OutboxFullError
 
 SOON = 10
 

@@ -14,9 +14,9 @@ from litestar.testing import TestClient
 from registry_core import Registry
 from registry_core.errors import InvalidArgumentError
 from registry_core.stores.memory import MemoryStore
+from registry_core.webhook_delivery.delivery import TESTS_AT_A_TIME
 from registry_server import Settings, create_app
 from registry_server.process.settings import from_arguments
-from registry_server.webhooks.delivery import TESTS_AT_A_TIME
 from services.receivers import Receiver, Script
 
 API = "/api/2.0/mlflow"

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from registry_core.errors import InvalidArgumentError
+from registry_core.webhook_delivery.sender import ANSWER_MAX_BYTES, BlockedAddressError, Sender
 from registry_core.webhooks import UrlPolicy
-from registry_server.webhooks.sender import ANSWER_MAX_BYTES, BlockedAddressError, Sender
 from services.receivers import Receiver, Script, raw_receiver
 
 LOCAL = UrlPolicy(schemes=("https", "http"), allow_private_addresses=True)

@@ -49,7 +49,11 @@ class RegistryStore(WebhookCalls, AbstractStore):
         return _opened_anew, (self.store_url, self.tracking_uri, self.serving)
 
     def _open(self) -> Registry:
-        return open_registry(self.store_url, artifacts="none" if self.serving else None)
+        if not self.serving:
+            return open_registry(self.store_url)
+        registry = open_registry(self.store_url, artifacts="none")
+        self._start_delivering(registry)
+        return registry
 
     def _call(self, call: Callable[[Registry], Any]) -> Any:
         with mlflow_errors():
@@ -149,7 +153,9 @@ class RegistryStore(WebhookCalls, AbstractStore):
         Files on this disk are uploaded, where the registry keeps files: a directory named by
         `source`, and that of a logged model which is on this disk. MLflow's server uploads nothing.
         """
-        origin = logged_models.origin_of(source, model_id, self.tracking_uri, is_server=self.serving)
+        origin = logged_models.origin_of(
+            source, model_id, self.tracking_uri, is_server=self.serving
+        )
 
         def create(registry: Registry) -> Any:
             keeps_files = registry.artifacts is not None

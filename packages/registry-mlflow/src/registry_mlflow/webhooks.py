@@ -1,16 +1,24 @@
 """The calls about webhooks, and how MLflow's server has them told.
 
-A change queues what webhooks are to be told, in the same atomic step, whoever makes it. So MLflow's
-server is not given any webhook to deliver to by itself, or they would be told twice.
+A change queues what webhooks are to be told, in the same atomic step, whoever makes it. In MLflow's
+server each worker delivers what is queued, as a server of ours does; both may serve one registry.
+So MLflow is not given any webhook to deliver to by itself, or they would be told twice.
 """
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable, Iterable
 from functools import cached_property, partial
 from typing import Any
 
 from mlflow.entities.webhook import Webhook, WebhookEvent, WebhookStatus, WebhookTestResult
+from mlflow.environment_variables import (
+    MLFLOW_WEBHOOK_CACHE_TTL,
+    MLFLOW_WEBHOOK_DELIVERY_MAX_WORKERS,
+    MLFLOW_WEBHOOK_REQUEST_MAX_RETRIES,
+    MLFLOW_WEBHOOK_REQUEST_TIMEOUT,
+)
 from mlflow.exceptions import MlflowException, RestException
 from mlflow.protos.databricks_pb2 import ErrorCode
 from mlflow.store.entities.paged_list import PagedList
@@ -20,6 +28,11 @@ from mlflow.webhooks import delivery
 
 from registry_core import Registry, models
 from registry_core.models import UNSET, WebhookAction, WebhookChanges, WebhookEntity
+from registry_core.webhook_delivery.delivering import (
+    Delivering,
+    DeliveryOptions,
+    start_delivering,
+)
 from registry_core.webhooks import DEFAULT_PAGE_SIZE, MlflowView, Webhooks
 from registry_core.webhooks.environment import webhooks_of
 
@@ -30,6 +43,7 @@ class WebhookCalls:
     store_url: str
     serving: bool
     _call: Callable[[Callable[[Registry], Any]], Any]
+    _delivering: Delivering | None = None
 
     @cached_property
     def _server(self) -> _Server | None:
@@ -38,10 +52,19 @@ class WebhookCalls:
         return _Server(self.store_url) if is_server else None
 
     def _webhooks(self, call: Callable[[Webhooks], Any]) -> Any:
-        def on(registry: Registry) -> Any:
-            return call(webhooks_of(MlflowView(registry.store)))
+        return self._call(lambda registry: call(webhooks_of(MlflowView(registry.store))))
 
-        return self._call(on)
+    def _change(self, call: Callable[[Webhooks], Any]) -> Any:
+        result = self._webhooks(call)
+        if self._delivering is not None:
+            self._delivering.changed()
+        return result
+
+    def _start_delivering(self, registry: Registry) -> None:
+        """Have this process deliver what is queued in the registry it has opened."""
+        if self._server is None:
+            self._delivering = start_delivering(registry, webhooks_of(registry.store), _options())
+            atexit.register(self._delivering.close)
 
     def create_webhook(
         self,
@@ -55,7 +78,7 @@ class WebhookCalls:
         """See `AbstractStore`."""
         if self._server is not None:
             return self._server.create_webhook(name, url, events, description, secret, status)
-        made = self._webhooks(
+        made = self._change(
             lambda webhooks: webhooks.create_webhook(
                 name,
                 url=url,
@@ -125,13 +148,13 @@ class WebhookCalls:
             secret=_given(secret),
             status=UNSET if status is None else _status(status),
         )
-        return webhook(self._webhooks(lambda it: it.update_webhook(webhook_id, changes)))
+        return webhook(self._change(lambda it: it.update_webhook(webhook_id, changes)))
 
     def delete_webhook(self, webhook_id: str) -> None:
         """See `AbstractStore`."""
         if self._server is not None:
             return self._server.delete_webhook(webhook_id)
-        self._webhooks(lambda it: it.delete_webhook(webhook_id))
+        self._change(lambda it: it.delete_webhook(webhook_id))
         return None
 
     def test_webhook(self, webhook_id: str, event: WebhookEvent | None = None) -> WebhookTestResult:
@@ -139,6 +162,16 @@ class WebhookCalls:
         if self._server is not None:
             return self._server.test_webhook(webhook_id, event)
         return delivery.test_webhook(self._get(webhook_id, with_secret=True), event)
+
+
+def _options() -> DeliveryOptions:
+    """How MLflow's server is set to deliver; it knows of changes by others at least as soon."""
+    return DeliveryOptions(
+        attempt_seconds=MLFLOW_WEBHOOK_REQUEST_TIMEOUT.get(),
+        retries=MLFLOW_WEBHOOK_REQUEST_MAX_RETRIES.get(),
+        threads=MLFLOW_WEBHOOK_DELIVERY_MAX_WORKERS.get(),
+        cache_seconds=min(MLFLOW_WEBHOOK_CACHE_TTL.get(), DeliveryOptions().cache_seconds),
+    )
 
 
 class _Server:

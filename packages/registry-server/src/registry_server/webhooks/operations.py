@@ -11,6 +11,7 @@ import attrs
 from registry_core import Page
 from registry_core.models import Webhook, WebhookAction, WebhookEntity, WebhookStatus
 from registry_core.outbox import delivery_log_of
+from registry_core.webhook_delivery.delivery import Deliveries, TestsUnderWayError
 from registry_core.webhooks import DEFAULT_PAGE_SIZE, MLFLOW_SAMPLES, Webhooks
 from registry_core.wire import Json
 from registry_core.wire import deliveries as wire_deliveries
@@ -19,7 +20,6 @@ from registry_core.wire.prefixes import OWN_API
 from registry_server.http.operations import Operation, RequestContext, Work
 from registry_server.http.response_shapes import NOTHING, ResponseShape
 from registry_server.http.responses import RequestRefusedError
-from registry_server.webhooks.delivery import Deliveries, TestsUnderWayError
 
 _TEST_AGAIN_SECONDS = 5
 """When to ask again for a test that has to wait for others."""

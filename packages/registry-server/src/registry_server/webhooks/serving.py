@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from registry_core import Registry
-from registry_core.outbox import outbox_of
+from registry_core.webhook_delivery.delivering import (
+    Delivering,
+    DeliveryOptions,
+    start_delivering,
+)
 from registry_core.webhooks import MLFLOW_SAMPLES, MlflowView, SecretBox, UrlPolicy, Webhooks
 from registry_server.http.parts import Part
 from registry_server.process.settings import Settings
-from registry_server.webhooks.attempts import Retries
-from registry_server.webhooks.delivery import Deliveries
 from registry_server.webhooks.operations import SCHEMAS, Handlers, webhook_operations
-from registry_server.webhooks.outbox import Outbox
-from registry_server.webhooks.relay import Relay
-from registry_server.webhooks.sender import Sender
 
 _OTHER_SERVERS = ("http:", "https:")
 
@@ -30,8 +29,7 @@ class WebhookServing:
         self._settings = settings
         key = settings.webhook_secret_key
         self._secrets = SecretBox(key) if key else None
-        self._deliveries: Deliveries | None = None
-        self._relay: Relay | None = None
+        self._delivering: Delivering | None = None
         self._handlers = Handlers()
         self.own_handlers = Handlers()
         """What is done to webhooks that may ask for all events."""
@@ -53,18 +51,13 @@ class WebhookServing:
         webhooks hear only of the changes that this process makes.
         """
         webhooks = Webhooks(registry.store, urls=self._urls(), secrets=self._secrets)
-        deliveries = self._deliveries = self._delivering(webhooks, registry)
-        changed, outbox = deliveries.webhooks_changed, outbox_of(registry.store)
-        if self._settings.store.lower().startswith(_OTHER_SERVERS):
-            pass
-        elif outbox is None:
-            registry.observe(deliveries.observe)
-        else:
-            attempt_seconds = self._settings.webhook_timeout_seconds
-            self._relay = Relay(outbox, deliveries, attempt_seconds=attempt_seconds)
-            registry.observe(self._relay.observe)
-            changed = self._relay.webhooks_changed
-            self._relay.start()
+        delivering = self._delivering = start_delivering(
+            registry,
+            webhooks,
+            self._options(),
+            is_elsewhere=self._settings.store.lower().startswith(_OTHER_SERVERS),
+        )
+        deliveries, changed = delivering.deliveries, delivering.changed
         self.own_handlers.start(webhooks, deliveries, changed)
         as_mlflow_sees = Webhooks(
             MlflowView(registry.store),
@@ -76,10 +69,8 @@ class WebhookServing:
 
     def close(self) -> None:
         """End the deliveries. What is queued in the store stays there."""
-        if self._relay is not None:
-            self._relay.close()
-        if self._deliveries is not None:
-            self._deliveries.close()
+        if self._delivering is not None:
+            self._delivering.close()
 
     def _urls(self) -> UrlPolicy:
         return UrlPolicy(
@@ -87,13 +78,11 @@ class WebhookServing:
             allow_private_addresses=self._settings.webhook_private_addresses,
         )
 
-    def _delivering(self, webhooks: Webhooks, registry: Registry) -> Deliveries:
+    def _options(self) -> DeliveryOptions:
         settings = self._settings
-        return Deliveries(
-            webhooks,
-            is_prompt=lambda name: registry.get_registered_model(name).is_prompt,
-            sender=Sender(webhooks.urls, timeout_seconds=settings.webhook_timeout_seconds),
-            outbox=Outbox(threads=settings.webhook_threads),
-            retries=Retries(most=settings.webhook_retries),
+        return DeliveryOptions(
+            attempt_seconds=settings.webhook_timeout_seconds,
+            retries=settings.webhook_retries,
+            threads=settings.webhook_threads,
             cache_seconds=settings.webhook_cache_seconds,
         )

@@ -17,12 +17,12 @@ import attrs
 from registry_core.backoff import Backoff
 from registry_core.errors import RegistryError
 from registry_core.models import Webhook, WebhookEvent
+from registry_core.webhook_delivery.sender import BlockedAddressError, ReceiverResponse, Sender
 from registry_core.webhooks import (
     UnresolvedHostError,
     Webhooks,
     sign,
 )
-from registry_server.webhooks.sender import BlockedAddressError, ReceiverResponse, Sender
 
 _RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
 ACCEPTED = range(200, 300)

@@ -29,12 +29,12 @@ from registry_core.changes import Change
 from registry_core.errors import NotFoundError, RegistryError
 from registry_core.models import Webhook, WebhookEvent
 from registry_core.outbox import Topics
+from registry_core.webhook_delivery import cloud_events
+from registry_core.webhook_delivery.attempts import ACCEPTED, REDIRECTS, Delivery, Retries, body_of
+from registry_core.webhook_delivery.outbox import Outbox, OutboxFullError
+from registry_core.webhook_delivery.sender import ReceiverResponse, Sender
 from registry_core.webhooks import SAMPLES, Notification, Webhooks, notification_of
 from registry_core.wire.webhooks import TestResult
-from registry_server.webhooks import cloud_events
-from registry_server.webhooks.attempts import ACCEPTED, REDIRECTS, Delivery, Retries, body_of
-from registry_server.webhooks.outbox import Outbox, OutboxFullError
-from registry_server.webhooks.sender import ReceiverResponse, Sender
 
 _logger = logging.getLogger(__name__)
 

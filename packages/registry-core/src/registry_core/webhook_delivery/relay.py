@@ -27,11 +27,11 @@ from registry_core.errors import RegistryError
 from registry_core.models import Webhook
 from registry_core.outbox import TOPICS, QueuedDelivery
 from registry_core.outbox import Outbox as StoredOutbox
+from registry_core.webhook_delivery import cloud_events
+from registry_core.webhook_delivery.attempts import Delivery, body_of, moment
+from registry_core.webhook_delivery.delivery import Deliveries
+from registry_core.webhook_delivery.outbox import OutboxFullError
 from registry_core.webhooks import notification_of, told
-from registry_server.webhooks import cloud_events
-from registry_server.webhooks.attempts import Delivery, body_of, moment
-from registry_server.webhooks.delivery import Deliveries
-from registry_server.webhooks.outbox import OutboxFullError
 
 _logger = logging.getLogger(__name__)
 
