@@ -52,6 +52,8 @@ PUBLIC = {
     "NotPermittedError",
     "Origin",
     "Page",
+    "Prompt",
+    "PromptVersion",
     "PushInterrupted",
     "RegisteredModel",
     "RegisteredModelNotFoundError",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -25,6 +26,9 @@ from registry_cli.options import (
 )
 from registry_cli.output import confirm, notice
 from registry_cli.session import PAGE_SIZE, Session, pass_session
+
+if TYPE_CHECKING:
+    from registry_core.models import StageName
 
 Target = tuple[VersionRef, tuple[str, ...]]
 
@@ -167,7 +171,7 @@ def transition(
     ref, (stage,) = target
     moved = session.registry.transition_model_version_stage(
         *ref.key(session.registry),
-        stage=stage,
+        stage=cast("StageName", stage),
         archive_existing_versions=archive_existing_versions,
         **expected.keywords,
     )
@@ -236,4 +240,6 @@ def download_uri(session: Session, target: Target) -> None:
 @pass_session
 def latest(session: Session, name: str, stages: tuple[str, ...]) -> None:
     """List the newest version of each stage of a registered model."""
-    session.output.versions(session.registry.get_latest_versions(name, stages=stages))
+    session.output.versions(
+        session.registry.get_latest_versions(name, stages=cast("tuple[StageName, ...]", stages))
+    )

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     )
     from registry_core.history import Event
     from registry_core.models import ModelVersion, RegisteredModel, Stage, Status
+    from registry_core.prompts import Prompt, PromptVersion
     from registry_core.registry import Registry
     from registry_core.search import Page
     from registry_core.snapshots import ModelSnapshot
@@ -91,6 +92,8 @@ __all__ = [
     "NotPermittedError",
     "Origin",
     "Page",
+    "Prompt",
+    "PromptVersion",
     "PushInterrupted",
     "RegisteredModel",
     "RegisteredModelNotFoundError",
@@ -117,6 +120,9 @@ __all__ = [
     "upgrade_store",
 ]
 
+__version__: str
+"""The version of the distribution."""
+
 _MODULES = frozenset({"validation", "wire"})
 """Modules that are attributes without being imported first."""
 
@@ -134,6 +140,8 @@ _HOMES = {
     "RegisteredModel": "models",
     "Stage": "models",
     "Status": "models",
+    "Prompt": "prompts",
+    "PromptVersion": "prompts",
     "Registry": "registry",
     "Page": "search",
     "Store": "store",
@@ -149,6 +157,11 @@ that wants one module, does not pay for the others. Type checkers see the import
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
+        if name == "__version__":
+            from importlib.metadata import version  # noqa: PLC0415 slow, and rarely needed
+
+            globals()[name] = version("registry-core")
+            return globals()[name]
         if name in _MODULES:
             return importlib.import_module(f"{__name__}.{name}")
         if name not in __all__:
@@ -160,4 +173,4 @@ if not TYPE_CHECKING:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_MODULES})
+    return sorted({*globals(), *__all__, *_MODULES, "__version__"})

@@ -169,6 +169,7 @@ def open_registry(
     return Registry(
         open_store(where, database_connections=connection_limit(database_connections)),
         artifacts=None if root is None else open_artifacts(root),
+        url=where,
         public_artifacts_url=public_artifacts_url,
         local_sources=local_sources,
         local_source_root=None if local_source_root is None else Path(local_source_root).absolute(),

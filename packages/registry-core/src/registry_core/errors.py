@@ -182,22 +182,47 @@ class InvalidArgumentError(RegistryError, ValueError):
 class FilterSyntaxError(InvalidArgumentError):
     """A filter or order_by text cannot be understood.
 
-    `source` is the whole text and `span` the half-open range of characters at fault.
+    `source` is the whole text and `span` the half-open range of characters at fault. A traceback
+    shows the text with carets under the fault, as a note; the message is MLflow's alone.
     """
 
     def __init__(self, message: str, *, source: str, span: tuple[int, int]) -> None:
         self.source = source
         self.span = span
         super().__init__(message)
+        self.add_note(self.caret())
 
     def caret(self) -> str:
-        """Return the line of the source at fault, and below it carets under the fault."""
+        """Return the line of the source at fault, and below it carets under the fault.
+
+        Of a long line only the part around the fault.
+        """
         start, end = self.span
         line_start = self.source.rfind("\n", 0, start) + 1
         line_end = self.source.find("\n", start)
-        line = self.source[line_start : line_end if line_end >= 0 else len(self.source)]
-        width = max(1, min(end, line_start + len(line)) - start)
-        return f"{line}\n{' ' * (start - line_start)}{'^' * width}"
+        line_end = line_end if line_end >= 0 else len(self.source)
+        first = max(line_start, start - _SHOWN_BEFORE)
+        last = min(line_end, start + _SHOWN_AFTER)
+        before, after = "…" * (first > line_start), "…" * (last < line_end)
+        line = f"{before}{self.source[first:last]}{after}"
+        blank = " " * (len(before) + _columns(self.source[first:start]))
+        return f"{line}\n{blank}{'^' * max(1, _columns(self.source[start : min(end, last)]))}"
+
+
+_SHOWN_BEFORE, _SHOWN_AFTER = 50, 100
+"""Characters of a filter that an error shows before and after where the fault begins."""
+
+
+def _columns(text: str) -> int:
+    """The columns of a terminal that a text takes."""
+    if text.isascii():
+        return len(text)
+    import unicodedata  # noqa: PLC0415 rarely needed
+
+    return sum(
+        0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "WF")
+        for char in text
+    )
 
 
 class SearchTooSlowError(InvalidArgumentError):

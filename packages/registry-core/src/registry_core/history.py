@@ -15,11 +15,13 @@ from __future__ import annotations
 import enum
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeAlias
 
 import attrs
 
 from registry_core.authors import Author, Origin
+from registry_core.display import moment
 from registry_core.models import (
     ModelFields,
     ModelVersion,
@@ -109,6 +111,11 @@ class Event:
     def subject(self) -> str:
         """What the event is about; see `subject`."""
         return subject(self.action, self.version, self.key)
+
+    @property
+    def at(self) -> datetime:
+        """When it was, in UTC: `time`."""
+        return moment(self.time)
 
     @classmethod
     def of(

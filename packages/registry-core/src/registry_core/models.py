@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import attrs
 
 from registry_core import validation
+from registry_core.display import Shown, Timed
 from registry_core.errors import InvalidArgumentError
 from registry_core.fields import about, fields_of
+
+StageName: TypeAlias = Literal["None", "Staging", "Production", "Archived"]
+"""The stages by their names, for type checkers; at run time any case of letters will do."""
 
 
 class Stage(enum.StrEnum):
@@ -62,8 +66,8 @@ class Status(enum.StrEnum):
 # each: a page of models is hundreds of these.
 
 
-@attrs.frozen(kw_only=True, slots=False)
-class ModelVersion:
+@attrs.frozen(kw_only=True, slots=False, repr=False)
+class ModelVersion(Shown, Timed):
     """One version of a registered model."""
 
     name: str = attrs.field(
@@ -131,9 +135,17 @@ class ModelVersion:
         """Where the bytes of this version are."""
         return self.storage_location or self.source
 
+    def _facts(self) -> list[str]:
+        return [
+            repr(f"models:/{self.name}/{self.version}"),
+            "" if self.status is Status.READY else self.status.value,
+            "" if self.current_stage is Stage.NONE else self.current_stage.value,
+            f"aliases {', '.join(self.aliases)}" if self.aliases else "",
+        ]
 
-@attrs.frozen(kw_only=True, slots=False)
-class ModelFields:
+
+@attrs.frozen(kw_only=True, slots=False, repr=False)
+class ModelFields(Shown, Timed):
     """What a registered model has of its own: all but its versions."""
 
     name: str = attrs.field(
@@ -160,8 +172,12 @@ class ModelFields:
     tags: Mapping[str, str] = attrs.field(factory=dict)
     aliases: Mapping[str, int] = attrs.field(factory=dict)
 
+    def _facts(self) -> list[str]:
+        aliases = ", ".join(f"{alias} = {version}" for alias, version in self.aliases.items())
+        return [repr(self.name), f"aliases {aliases}" if aliases else ""]
 
-@attrs.frozen(kw_only=True, slots=False)
+
+@attrs.frozen(kw_only=True, slots=False, repr=False)
 class RegisteredModel(ModelFields):
     """A registered model, with the newest version of each stage it has versions in."""
 
@@ -172,6 +188,11 @@ class RegisteredModel(ModelFields):
     def is_prompt(self) -> bool:
         """Whether this is a prompt of MLflow's prompt registry (contract 5)."""
         return validation.is_prompt(self.tags)
+
+    def _facts(self) -> list[str]:
+        newest = max((each.version for each in self.latest_versions), default=None)
+        name, *others = super()._facts()
+        return [name, "no versions" if newest is None else f"newest version {newest}", *others]
 
 
 def _checked(check: Callable[[Any], object]) -> Callable[[object, Any, Any], None]:
@@ -306,7 +327,7 @@ class WebhookStatus(enum.StrEnum):
 
 
 @attrs.frozen(kw_only=True)
-class Webhook:
+class Webhook(Timed):
     """Where to send which events (contract 6)."""
 
     webhook_id: str

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from registry_core.calls.artifacts import ArtifactCalls
 from registry_core.calls.history import HistoryCalls
-from registry_core.calls.models import ModelCalls
-from registry_core.calls.parts import PartCalls
+from registry_core.calls.prompts import PromptCalls
 from registry_core.calls.snapshots import SnapshotCalls
 from registry_core.calls.trash import TrashCalls
 
 
-class Registry(ModelCalls, ArtifactCalls, PartCalls, HistoryCalls, SnapshotCalls, TrashCalls):
+class Registry(PromptCalls, HistoryCalls, SnapshotCalls, TrashCalls):
     """A model registry on any store.
 
-    Every method checks its arguments, so that all stores accept and refuse the same, and raises a
-    subclass of `registry_core.errors.RegistryError`. A call that raises has changed nothing.
+    Every method checks its arguments, their types included, so that all stores accept and refuse
+    the same, and raises a subclass of `registry_core.errors.RegistryError`. A call that raises has
+    changed nothing. One text in place of a sequence of texts is a sequence of one.
     Versions are given as a number or its digits. Thread-safe.
 
     With `local_sources=False` a version may not be created from a path of somebody's disk: the
@@ -22,6 +21,7 @@ class Registry(ModelCalls, ArtifactCalls, PartCalls, HistoryCalls, SnapshotCalls
     allowed all the same, as far as no link leads out of it.
 
     With an artifact store, a version made from a path of this disk has its files uploaded.
+    `url` names the store in the registry's `repr`, without anything that may be a secret.
     `public_artifacts_url` is where clients can read that store without its credentials; download
     URIs below the artifact root are then given in its terms.
     """

@@ -80,6 +80,19 @@ def parse_model_uri(text: str) -> ModelUri:
     return ModelUri(name=name, alias=alias)
 
 
+def parse_reference(text: str) -> ModelUri:
+    """Return the reference in a `models:/` URI, or in one without scheme: `churn@champion`.
+
+    Raises:
+        InvalidArgumentError: It is neither.
+    """
+    has_form = "/" in text or "@" in text
+    is_short = has_form and not text.startswith("/") and "://" not in text
+    if is_short and not is_model_uri(text):
+        return parse_model_uri(SCHEME + text)
+    return parse_model_uri(text)
+
+
 def _split(text: str) -> tuple[str, str]:
     """The host of a `models:` URI, mostly none, and what follows the slashes."""
     rest = text[len(SCHEME) :]

@@ -11,6 +11,7 @@ import json
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
+from typing import TypeAlias
 
 from registry_core.errors import InvalidArgumentError, ModelVersionNotFoundError
 
@@ -70,6 +71,10 @@ PROMPT_TAG = "mlflow.prompt.is_prompt"
 
 PROMPT_TEXT_TAG = "mlflow.prompt.text"
 """The tag that holds a prompt version's template."""
+
+TagValue: TypeAlias = str | int | float | bool
+"""What callers may give for a tag's value; a number becomes the text that MLflow's client makes of
+it: `str` of it."""
 
 _TAG_KEY = re.compile(r"[/\w.\- :]*\Z")
 _ALIAS = re.compile(r"[\w\-]*\Z")
@@ -171,6 +176,16 @@ def tag_key(value: str) -> str:
         )
     _not_a_path(value, parameter="key")
     return text(value, parameter="key", max_length=TAG_KEY_MAX_LENGTH)
+
+
+def tag_text(value: TagValue) -> str:
+    """Return the text that a caller means by a tag's value: a number's is MLflow's, `True` too."""
+    return value if type(value) is str else str(value)
+
+
+def tag_texts(value: Mapping[str, TagValue] | None) -> dict[str, str]:
+    """Return tags as a caller means them, each value a text."""
+    return {} if value is None else {key: tag_text(each) for key, each in value.items()}
 
 
 def tag_value(value: str) -> str:

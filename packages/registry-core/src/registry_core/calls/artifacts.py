@@ -15,6 +15,7 @@ from registry_core.calls.versions import VersionCalls
 from registry_core.errors import StoreCorruptedError
 from registry_core.fsck import GRACE_SECONDS, Fsck, Report
 from registry_core.models import ModelVersion
+from registry_core.validation import TagValue
 
 
 class ArtifactCalls(VersionCalls):
@@ -74,7 +75,7 @@ class ArtifactCalls(VersionCalls):
         run_id: str | None = None,
         run_link: str | None = None,
         description: str | None = None,
-        tags: Mapping[str, str] | None = None,
+        tags: Mapping[str, TagValue] | None = None,
         model_id: str | None = None,
         create: bool = False,
         if_changed: bool = False,

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import attrs
 
+from registry_core.arguments import checked, checked_methods
 from registry_core.artifacts import ArtifactStore
 from registry_core.artifacts.versions import ModelArtifacts
 from registry_core.artifacts.versions.remote import ServesFiles
 from registry_core.authors import Author, Origin, process_actor
 from registry_core.errors import InvalidArgumentError
+from registry_core.redaction import redacted
 from registry_core.source_resolver import SourceResolver
 from registry_core.store import Store
 from registry_core.writer import Observer, Writer
@@ -20,6 +22,10 @@ from registry_core.writer import Observer, Writer
 
 class RegistryBase:
     """A registry without calls; see `registry_core.registry.Registry`."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        checked_methods(cls)
 
     def __init__(
         self,
@@ -29,14 +35,19 @@ class RegistryBase:
         public_artifacts_url: str | None = None,
         local_sources: bool = True,
         local_source_root: Path | None = None,
+        url: str | None = None,
     ) -> None:
         self.store = store
+        self._where = type(store).__name__ if url is None else redacted(url)
         self.artifacts = artifacts
         self._public_artifacts_url = public_artifacts_url
         self._local_sources = local_sources
         self._local_source_root = local_source_root
         self._author: Author | None = None
         self._observers: list[Observer] = []
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._where}>"
 
     def __enter__(self) -> Self:
         return self
@@ -61,6 +72,7 @@ class RegistryBase:
 
     # Who changes it, and who watches
 
+    @checked
     def acting_as(
         self,
         actor: str | None = None,
@@ -89,6 +101,7 @@ class RegistryBase:
         )
         return view
 
+    @checked
     def observe(self, observer: Observer) -> None:
         """Show each later change to `observer`, whichever view on this registry makes it.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
@@ -15,12 +16,14 @@ from registry_core.changes import (
     RenameModel,
     UpdateModel,
 )
+from registry_core.errors import AlreadyExistsError, RegisteredModelNotFoundError
 from registry_core.idempotency import Idempotency
 from registry_core.models import (
     ModelVersion,
     NewRegisteredModel,
     RegisteredModel,
     Stage,
+    StageName,
 )
 from registry_core.search import (
     Entity,
@@ -30,6 +33,7 @@ from registry_core.search import (
 from registry_core.validation import (
     DEFAULT_PAGE_SIZE,
     REGISTERED_MODELS_MAX_RESULTS,
+    TagValue,
 )
 
 
@@ -41,31 +45,48 @@ class ModelCalls(RegistryBase):
         name: str,
         *,
         description: str | None = None,
-        tags: Mapping[str, str] | None = None,
+        tags: Mapping[str, TagValue] | None = None,
         deployment_job_id: str | None = None,
         idempotency_key: str | None = None,
+        exist_ok: bool = False,
         reason: str | None = None,
     ) -> RegisteredModel:
         """The new registered model.
+
+        With `exist_ok` a registered model of that name is returned as it is, if there is one:
+        neither its description nor its tags are changed.
 
         `idempotency_key` makes the call safe to repeat: within a day the same call under the same
         key creates nothing more, and gets what the first one has made.
 
         Raises:
-            AlreadyExistsError: a model or prompt of that name exists.
+            AlreadyExistsError: a model or prompt of that name exists. With `exist_ok`: a prompt has
+                the name that is asked for a model, or the reverse.
             IdempotencyKeyReusedError: the key was used for another call about this name.
         """
         new = NewRegisteredModel(
             name=name,
             description=description or None,
-            tags=dict(tags or {}),
+            tags=validation.tag_texts(tags),
             deployment_job_id=deployment_job_id,
         )
         recognised = None
         if idempotency_key is not None:
             asked = attrs.asdict(new)
             recognised = Idempotency.of(idempotency_key, what="create model", asked=asked)
-        return self._writer(reason).apply(CreateModel(new, idempotency=recognised))
+        change = CreateModel(new, idempotency=recognised)
+        try:
+            return self._writer(reason).apply(change)
+        except AlreadyExistsError:
+            if not exist_ok:
+                raise
+            with contextlib.suppress(RegisteredModelNotFoundError):
+                existing = self.store.get_registered_model(name)
+                if existing.is_prompt != validation.is_prompt(new.tags):
+                    raise
+                return existing
+        # Somebody has deleted it meanwhile.
+        return self._writer(reason).apply(change)
 
     def get_registered_model(self, name: str) -> RegisteredModel:
         """The registered model with its tags, aliases and latest versions.
@@ -138,7 +159,7 @@ class ModelCalls(RegistryBase):
         self._writer(reason).apply(DeleteModel(name=validation.model_name(name)))
 
     def get_latest_versions(
-        self, name: str, *, stages: Sequence[str] | None = None
+        self, name: str, *, stages: Sequence[Stage | StageName] | None = None
     ) -> tuple[ModelVersion, ...]:
         """The newest version of each stage that has one; of the given stages only, if any."""
         latest = self.get_registered_model(name).latest_versions

@@ -19,6 +19,7 @@ from registry_core.models import (
 )
 from registry_core.requirements import AliasIs, Requirement, TagIs
 from registry_core.source_resolver import version_by_alias
+from registry_core.validation import TagValue
 
 
 class PartCalls(RegistryBase):
@@ -86,14 +87,15 @@ class PartCalls(RegistryBase):
         self,
         name: str,
         key: str,
-        value: str,
+        value: TagValue,
         *,
-        expected: str | Unset | None = UNSET,
+        expected: TagValue | Unset | None = UNSET,
         reason: str | None = None,
     ) -> None:
         """Set a tag of the registered model.
 
-        `expected` is what it has to be now, None for absent; anything by default.
+        A number becomes the text that MLflow makes of it. `expected` is what the tag has to be now,
+        None for absent; anything by default.
 
         Raises:
             StaleValueError: The tag is not what is expected; nothing was changed.
@@ -102,7 +104,7 @@ class PartCalls(RegistryBase):
         change = SetModelTag(
             name=name,
             key=key,
-            value=validation.tag_value(value),
+            value=validation.tag_value(validation.tag_text(value)),
             requires=_tag_is(name, None, key, expected),
         )
         self._writer(reason).apply(change)
@@ -112,7 +114,7 @@ class PartCalls(RegistryBase):
         name: str,
         key: str,
         *,
-        expected: str | Unset | None = UNSET,
+        expected: TagValue | Unset | None = UNSET,
         reason: str | None = None,
     ) -> None:
         """Remove a tag of the registered model; an absent one is no error.
@@ -128,18 +130,18 @@ class PartCalls(RegistryBase):
         name: str,
         version: int | str,
         key: str,
-        value: str,
+        value: TagValue,
         *,
-        expected: str | Unset | None = UNSET,
+        expected: TagValue | Unset | None = UNSET,
         reason: str | None = None,
     ) -> None:
         """Set a tag of the model version; `expected` as in `set_registered_model_tag`."""
         number = _spelt(name, version)
         validation.tag_key(key)
-        validation.version_tag_value(value, key=key)
+        text = validation.version_tag_value(validation.tag_text(value), key=key)
         number = validation.possible_version(number, name=name, written=version)
         requires = _tag_is(name, number, key, expected)
-        change = SetVersionTag(name=name, version=number, key=key, value=value, requires=requires)
+        change = SetVersionTag(name=name, version=number, key=key, value=text, requires=requires)
         self._writer(reason).apply(change)
 
     def delete_model_version_tag(
@@ -148,7 +150,7 @@ class PartCalls(RegistryBase):
         version: int | str,
         key: str,
         *,
-        expected: str | Unset | None = UNSET,
+        expected: TagValue | Unset | None = UNSET,
         reason: str | None = None,
     ) -> None:
         """Remove a tag of the model version; an absent one is no error.
@@ -168,11 +170,12 @@ def _alias_is(name: str, alias: str, expected: int | None) -> Requirement:
 
 
 def _tag_is(
-    name: str, version: int | None, key: str, expected: str | Unset | None
+    name: str, version: int | None, key: str, expected: TagValue | Unset | None
 ) -> tuple[Requirement, ...]:
     if isinstance(expected, Unset):
         return ()
-    return (TagIs(name=name, version=version, key=key, value=expected),)
+    value = None if expected is None else validation.tag_text(expected)
+    return (TagIs(name=name, version=version, key=key, value=value),)
 
 
 def _spelt(name: str, version: int | str) -> int:

@@ -25,6 +25,7 @@ from registry_core.models import (
     UNSET,
     ModelVersion,
     Stage,
+    StageName,
     Unset,
 )
 from registry_core.requirements import StageIs
@@ -34,9 +35,7 @@ from registry_core.search import (
     all_pages,
 )
 from registry_core.source_resolver import Resolved
-from registry_core.validation import (
-    MODEL_VERSIONS_MAX_RESULTS,
-)
+from registry_core.validation import MODEL_VERSIONS_MAX_RESULTS, TagValue
 
 
 class VersionCalls(RegistryBase):
@@ -50,7 +49,7 @@ class VersionCalls(RegistryBase):
         run_id: str | None = None,
         run_link: str | None = None,
         description: str | None = None,
-        tags: Mapping[str, str] | None = None,
+        tags: Mapping[str, TagValue] | None = None,
         model_id: str | None = None,
         user_id: str | None = None,
         progress: Progress | None = None,
@@ -76,7 +75,8 @@ class VersionCalls(RegistryBase):
         """
         given = {"run_id": run_id, "run_link": run_link, "description": description}
         recognised = _recognised(
-            idempotency_key, {**given, "source": source, "tags": tags, "model_id": model_id}
+            idempotency_key,
+            {**given, "source": source, "tags": validation.tag_texts(tags), "model_id": model_id},
         )
         resolved = self._resolved(
             name,
@@ -107,7 +107,7 @@ class VersionCalls(RegistryBase):
         run_id: str | None = None,
         run_link: str | None = None,
         description: str | None = None,
-        tags: Mapping[str, str] | None = None,
+        tags: Mapping[str, TagValue] | None = None,
         model_id: str | None = None,
         user_id: str | None = None,
         create: bool = False,
@@ -178,7 +178,7 @@ class VersionCalls(RegistryBase):
         run_id: str | None,
         run_link: str | None,
         description: str | None,
-        tags: Mapping[str, str] | None,
+        tags: Mapping[str, TagValue] | None,
         model_id: str | None,
         user_id: str | None,
     ) -> Resolved:
@@ -187,7 +187,7 @@ class VersionCalls(RegistryBase):
             source,
             run_id=run_id,
             model_id=model_id,
-            tags=dict(tags or {}),
+            tags=validation.tag_texts(tags),
             run_link=run_link or "",
             description=description or "",
             user_id=user_id or None,
@@ -202,8 +202,15 @@ class VersionCalls(RegistryBase):
         return self.store.get_model_version(*validation.version_key(name, version))
 
     def resolve(self, uri: str) -> ModelVersion:
-        """The version that a `models:/` URI stands for now: by number, alias, stage or `latest`."""
-        return self._sources.version(uris.parse_model_uri(uri))
+        """The version that a `models:/` URI stands for now: by number, alias, stage or `latest`.
+
+        Without the scheme it is the same: `churn/3`, `churn@champion`.
+
+        Example:
+            >>> registry.resolve("models:/churn@champion").source
+            >>> registry.resolve("churn@champion").source
+        """
+        return self._sources.version(uris.parse_reference(uri))
 
     def search_model_versions(
         self,
@@ -251,9 +258,9 @@ class VersionCalls(RegistryBase):
         name: str,
         version: int | str,
         *,
-        stage: str,
+        stage: Stage | StageName,
         archive_existing_versions: bool = False,
-        expected: str | Unset = UNSET,
+        expected: Stage | StageName | Unset = UNSET,
         reason: str | None = None,
     ) -> ModelVersion:
         """Move the model version to a stage, and return it.

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Generic, TypeAlias, TypeVar
 
@@ -113,7 +113,10 @@ class Query:
 
 @attrs.frozen
 class Page(Generic[T_co]):
-    """Some results of a search, and the token of the next page if there is a further row."""
+    """Some results of a search, and the token of the next page if there is a further row.
+
+    Iterating over a page gives its items, and its length is how many they are.
+    """
 
     items: Sequence[T_co]
     next_page_token: str | None = None
@@ -121,3 +124,9 @@ class Page(Generic[T_co]):
     """How many registered models or versions are missing, here or on any page, because what is
     stored of them cannot be read. Whoever must not overlook one, like a sweep, stops if there are.
     """
+
+    def __iter__(self) -> Iterator[T_co]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)

@@ -10,6 +10,7 @@ from typing import TypeVar
 import attrs
 
 from registry_core import store, validation
+from registry_core.arguments import checked_methods
 from registry_core.errors import InvalidArgumentError, WebhookNotFoundError
 from registry_core.models import (
     UNSET,
@@ -43,6 +44,7 @@ ArgumentT = TypeVar("ArgumentT")
 ResultT = TypeVar("ResultT")
 
 
+@checked_methods
 class Webhooks:
     """The webhooks of a registry, on any store.
 

@@ -5,9 +5,10 @@ The key of a tag may have slashes, which a path cannot keep apart from its own: 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from registry_core import ModelVersion
+from registry_core.models import StageName, Unset
 from registry_core.wire import compare_and_set as wire
 from registry_core.wire.prefixes import OWN_API
 from registry_server.http.operations import LONG_BODY_BYTES, Operation, RequestContext
@@ -58,9 +59,9 @@ def _put_stage(context: RequestContext, request: wire.PutStage) -> ModelVersion:
     return context.registry.transition_model_version_stage(
         request.name,
         request.version,
-        stage=request.stage,
+        stage=cast("StageName", request.stage),
         archive_existing_versions=request.archive_existing_versions,
-        expected=request.expected,
+        expected=cast("StageName | Unset", request.expected),
     )
 
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import attrs
 from litestar.types import Method
 
 from registry_core import ModelVersion, Page, RegisteredModel, Registry
+from registry_core.models import StageName
 from registry_core.wire import requests
 from registry_core.wire.prefixes import API
 from registry_server.http import response_shapes
@@ -165,7 +166,7 @@ def _transition(
     return context.registry.transition_model_version_stage(
         request.name,
         request.version,
-        stage=request.stage,
+        stage=cast("StageName", request.stage),
         archive_existing_versions=request.archive_existing_versions,
     )
 
@@ -184,7 +185,9 @@ def _search_model_versions(
 def _get_latest_versions(
     context: RequestContext, request: requests.GetLatestVersions
 ) -> tuple[ModelVersion, ...]:
-    return context.registry.get_latest_versions(request.name, stages=request.stages)
+    return context.registry.get_latest_versions(
+        request.name, stages=cast("tuple[StageName, ...]", request.stages)
+    )
 
 
 _REGISTERED_MODELS: tuple[Operation[Any, Any], ...] = (

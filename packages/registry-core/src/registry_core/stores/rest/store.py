@@ -88,6 +88,9 @@ class RestStore(RestFiles):
     - A webhook's id is the server's choice, and its secret is not set here.
     """
 
+    checks_webhooks = True
+    """The server says which URLs and secrets webhooks may have; see `webhooks.environment`."""
+
     def ping(self) -> None:
         """Returns when the server answers; raises `StoreUnavailableError` when it does not."""
         self._http.ping()

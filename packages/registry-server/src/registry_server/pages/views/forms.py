@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from registry_core import InvalidArgumentError, Registry
+from registry_core.models import StageName
 from registry_core.wire import payloads
 from registry_server.pages import links
 from registry_server.pages.answers import Redirect, View
@@ -129,9 +132,9 @@ def transition(request: PageRequest, registry: Registry, name: str, number: str)
     version = registry.transition_model_version_stage(
         name,
         number,
-        stage=stage,
+        stage=cast("StageName", stage),
         archive_existing_versions=request.text("archive") == "yes",
-        expected=request.text("expected"),
+        expected=cast("StageName", request.text("expected")),
     )
     return Redirect(
         to=links.version(name, number),
