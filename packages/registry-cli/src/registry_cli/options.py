@@ -289,6 +289,14 @@ def of_model(name: str | None, filter_text: str | None) -> str | None:
     return f"{clause} AND {filter_text}" if filter_text else clause
 
 
+tracking_option = click.option(
+    "--tracking-uri",
+    metavar="URL",
+    help="The MLflow server that resolves mlflow-artifacts:, runs: and models:/m-...  "
+    "[default: MLFLOW_TRACKING_URI, or the store if it is a server]",
+)
+
+
 def version_argument(*rest: str) -> Callable[[CommandT], CommandT]:
     """A model version, then one word for each of `rest`; a last `X...` takes one or more.
 

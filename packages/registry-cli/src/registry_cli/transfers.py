@@ -15,6 +15,7 @@ from registry_cli.options import (
     reason_option,
     shows_results,
     tag_option,
+    tracking_option,
     version_argument,
 )
 from registry_cli.output import notice, progress
@@ -107,18 +108,41 @@ def push(
     type=click.Path(file_okay=False, path_type=Path),
     help="Where to put the files: an empty directory, or what an earlier pull left.",
 )
+@tracking_option
+@click.option(
+    "--require-sealed", is_flag=True, help="Refuse files that nobody has sealed in the registry."
+)
 @on_store
 @on_artifacts
 @pass_session
-def pull(session: Session, target: Target, directory: Path) -> None:
+def pull(
+    session: Session,
+    target: Target,
+    *,
+    directory: Path,
+    tracking_uri: str | None,
+    require_sealed: bool,
+) -> None:
     """Download the files of a model version, and verify each of them.
 
     Nothing is written that is not as it was registered. Run it again after an
     interruption: what is already there is not fetched twice.
+
+    Files outside of the registry, such as s3://other/... or mlflow-artifacts:/...,
+    are read from there with the credentials of this machine. Nobody has sealed
+    them, so they are not verified, which is said.
     """
-    name, version = target[0].key(session.registry)
+    registry = session.registry
+    name, version = target[0].key(registry)
     with progress(f"Pulling {name} {version}") as report:
-        manifest = session.registry.pull_model_version(name, version, directory, progress=report)
+        manifest = registry.pull_model_version(
+            name,
+            version,
+            directory,
+            tracking_uri=tracking_uri,
+            require_sealed=require_sealed,
+            progress=report,
+        )
     session.output.fields(
         {
             "directory": str(directory),

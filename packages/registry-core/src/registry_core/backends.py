@@ -17,6 +17,7 @@ from registry_core.errors import (
     UnknownBackendError,
     UnsupportedBackendError,
 )
+from registry_core.foreign import ForeignPlaces
 from registry_core.redaction import redacted
 from registry_core.registry import Registry
 from registry_core.store import Store
@@ -173,7 +174,14 @@ def open_registry(
         public_artifacts_url=public_artifacts_url,
         local_sources=local_sources,
         local_source_root=None if local_source_root is None else Path(local_source_root).absolute(),
+        # A server opens no place that somebody's version names.
+        foreign=_foreign_places(where) if local_sources else None,
     )
+
+
+def _foreign_places(store: str) -> ForeignPlaces:
+    is_server = _scheme(store) in ("http", "https")
+    return ForeignPlaces(open_artifacts=open_artifacts, tracking_uri=store if is_server else None)
 
 
 def _own_artifacts(store: str) -> str | None:

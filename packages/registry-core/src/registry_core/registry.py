@@ -23,5 +23,6 @@ class Registry(PromptCalls, HistoryCalls, SnapshotCalls, TrashCalls):
     With an artifact store, a version made from a path of this disk has its files uploaded.
     `url` names the store in the registry's `repr`, without anything that may be a secret.
     `public_artifacts_url` is where clients can read that store without its credentials; download
-    URIs below the artifact root are then given in its terms.
+    URIs below the artifact root are then given in its terms. `foreign` opens places outside of the
+    registry, for clients that read versions whose files are elsewhere; a server has none.
     """

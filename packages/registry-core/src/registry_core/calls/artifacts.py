@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from registry_core import validation
 from registry_core.artifacts import Manifest
 from registry_core.artifacts.trees import Progress
-from registry_core.artifacts.versions import DEFAULT_GRACE_SECONDS, Begun, remote
+from registry_core.artifacts.versions import DEFAULT_GRACE_SECONDS, Begun, foreign, remote
+from registry_core.artifacts.versions.context import subject
+from registry_core.artifacts.versions.foreign import ForeignFiles
+from registry_core.artifacts.versions.layout import is_proxied
+from registry_core.artifacts.versions.pull import Sealed
 from registry_core.artifacts.versions.push import MESSAGE_MAX_LENGTH
 from registry_core.calls.versions import VersionCalls
-from registry_core.errors import StoreCorruptedError
+from registry_core.errors import (
+    ArtifactMismatchError,
+    InvalidArgumentError,
+    StoreCorruptedError,
+    UnsupportedBackendError,
+)
 from registry_core.fsck import GRACE_SECONDS, Fsck, Report
 from registry_core.models import ModelVersion
 from registry_core.validation import TagValue
+
+_logger = logging.getLogger(__name__)
 
 
 class ArtifactCalls(VersionCalls):
@@ -27,21 +40,75 @@ class ArtifactCalls(VersionCalls):
         version: int | str,
         destination: str | os.PathLike[str],
         *,
+        tracking_uri: str | None = None,
+        require_sealed: bool = False,
         progress: Progress | None = None,
     ) -> Manifest:
-        """The manifest of the version whose files are now, verified, below `destination`.
+        """The manifest of the version whose files are now below `destination`.
 
-        Files already there with the right digest are kept.
+        Files that the registry keeps are verified, and those already there with the right digest
+        are kept. Files that lie elsewhere are read from there, with the drivers and the credentials
+        of this process: nobody sealed them, so they are not verified, which the log says as a
+        warning, and the manifest is the one of what came.
+
+        Args:
+            name: The registered model.
+            version: The number of the version.
+            destination: An empty directory, or what an earlier pull left.
+            tracking_uri: The tracking server that resolves `runs:`, `models:/m-...` and
+                `mlflow-artifacts:`; by default MLFLOW_TRACKING_URI, or the registry's own server.
+            require_sealed: Refuse files that the registry does not keep.
+            progress: Called with the bytes done and the bytes in all.
 
         Raises:
             ArtifactMismatchError: something is not what was registered.
-            InvalidArgumentError: the files are not kept by this registry.
+            InvalidArgumentError: the files are not kept by this registry, and cannot be read from
+                where they are.
         """
-        served, target = self._served, Path(destination)
-        if served is not None:
-            return remote.pull(served, name, version, target, progress=progress)
+        target = Path(destination)
+        if self._served is not None:
+            sealed = self._sealed_by_server(name, version, is_required=require_sealed)
+            if sealed is not None:
+                return remote.pull(self._served, sealed, target, progress=progress)
         found = self.get_model_version(name, version)
-        return self.files.pull(found, target, progress=progress)
+        if require_sealed or self._keeps(found):
+            return self.files.pull(found, target, progress=progress)
+        with self._opened(found, tracking_uri) as files:
+            _logger.warning(
+                "The files of %s are at '%s', outside of the registry: nobody sealed them, and "
+                "they are not verified",
+                subject(found),
+                files.place,
+            )
+            return foreign.pull(files, target, progress=progress)
+
+    def _sealed_by_server(
+        self, name: str, version: int | str, *, is_required: bool
+    ) -> Sealed | None:
+        """What a server has of a version's files; None if they lie elsewhere."""
+        assert self._served is not None, "a server keeps the files"
+        try:
+            return remote.sealed_of(self._served, name, version)
+        except (InvalidArgumentError, UnsupportedBackendError, ArtifactMismatchError) as error:
+            if is_required or self._foreign is None:
+                raise
+            uri = self.get_model_version(name, version).download_uri
+            if isinstance(error, ArtifactMismatchError) and not is_proxied(uri):
+                raise
+            return None
+
+    def _keeps(self, version: ModelVersion) -> bool:
+        """Whether the files of a version are kept under the artifact root of this registry."""
+        if self._foreign is None:
+            return True  # or it is an error
+        return self.artifacts is not None and self.files.keeps(version)
+
+    def _opened(
+        self, version: ModelVersion, tracking_uri: str | None, *, uri: str | None = None
+    ) -> AbstractContextManager[ForeignFiles]:
+        assert self._foreign is not None, "it is asked beforehand"
+        foreign.require_ready(version)
+        return self._foreign.open(uri or version.download_uri, tracking_uri=tracking_uri)
 
     def get_model_version_manifest(self, name: str, version: int | str) -> Manifest:
         """What the files of a version were when it was registered.

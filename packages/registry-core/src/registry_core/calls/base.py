@@ -11,6 +11,7 @@ import attrs
 from registry_core.arguments import checked, checked_methods
 from registry_core.artifacts import ArtifactStore
 from registry_core.artifacts.versions import ModelArtifacts
+from registry_core.artifacts.versions.foreign import OpensForeign
 from registry_core.artifacts.versions.remote import ServesFiles
 from registry_core.authors import Author, Origin, process_actor
 from registry_core.errors import InvalidArgumentError
@@ -36,6 +37,7 @@ class RegistryBase:
         local_sources: bool = True,
         local_source_root: Path | None = None,
         url: str | None = None,
+        foreign: OpensForeign | None = None,
     ) -> None:
         self.store = store
         self._where = type(store).__name__ if url is None else redacted(url)
@@ -43,6 +45,7 @@ class RegistryBase:
         self._public_artifacts_url = public_artifacts_url
         self._local_sources = local_sources
         self._local_source_root = local_source_root
+        self._foreign = foreign
         self._author: Author | None = None
         self._observers: list[Observer] = []
 

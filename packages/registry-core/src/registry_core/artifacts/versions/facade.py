@@ -58,6 +58,18 @@ class ModelArtifacts:
         """As `stored_path`, also for URIs of an artifact proxy, whatever their host."""
         return layout.own_path(self._context.artifacts.root, uri)
 
+    def keeps(self, version: ModelVersion) -> bool:
+        """Return whether the files of a version are kept under this artifact root.
+
+        A URI of an artifact proxy may be one of this root or of another: it is of this one where
+        something is sealed.
+        """
+        uri = version.download_uri
+        if self.stored_path(uri) is not None:
+            return True
+        path = self.own_path(uri)
+        return bool(path) and self._context.seals.is_sealed(str(path))
+
     def manifest(self, path: str) -> Manifest:
         """Return the manifest of a sealed path.
 

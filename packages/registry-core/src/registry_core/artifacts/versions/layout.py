@@ -62,6 +62,11 @@ def own_path(root: str, uri: str) -> str | None:
     return _tidy(urllib.parse.unquote(match["path"] or match["opaque"]))
 
 
+def is_proxied(uri: str) -> bool:
+    """Whether a URI names what the artifact proxy of some server keeps, ours or another."""
+    return _PROXIED.match(uri) is not None
+
+
 def _tidy(path: str) -> str:
     return re.sub("/+", "/", path).strip("/")
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 import attrs
 
 from registry_core.artifacts import ArtifactStore, FileInfo, Manifest, ManifestFile, Reading
-from registry_core.artifacts.trees import Progress, require_posix, sha256_file
+from registry_core.artifacts.trees import Progress, sha256_file
 from registry_core.artifacts.versions.context import DIGEST_TAG, Context, subject
+from registry_core.artifacts.versions.destinations import place_of, unfinished_in
 from registry_core.artifacts.versions.layout import contents
 from registry_core.artifacts.versions.transfer import Meter, in_parallel
 from registry_core.errors import (
@@ -32,9 +29,6 @@ PROBLEMS_MAX = 100
 """Files at fault that an error names; others may have added millions."""
 
 _NO_FILE = "no such file"
-
-_PARTIAL = ".registry-partial-"
-"""How the folder in a destination is called where a pull keeps files that are not complete."""
 
 
 class Readable(Protocol):
@@ -101,7 +95,8 @@ def pull_sealed(
     version = sealed.version
     _raise_for(version, sealed.problems())
     meter = Meter(sealed.manifest.size, progress)
-    with _destination(destination, sealed.manifest) as partial:
+    paths = {file.path for file in sealed.manifest.files}
+    with unfinished_in(destination, paths) as partial:
         download = _Download(artifacts, sealed.files, destination, partial, meter)
         problems = in_parallel(download.fetch, sealed.manifest.files, meter=meter)
     _raise_for(version, [problem for problem in problems if problem])
@@ -211,99 +206,6 @@ def _raise_for(version: ModelVersion, problems: Sequence[str]) -> None:
         raise ArtifactMismatchError(subject(version), named)
 
 
-# The destination
-
-
-@contextmanager
-def _destination(destination: Path, manifest: Manifest) -> Iterator[Path]:
-    """A folder in the destination for files that are not complete.
-
-    Strategy: it is locked while its pull lives, so that a later one removes what dead ones left,
-    and only that.
-
-    Raises:
-        InvalidArgumentError: there is something in the destination that is not the version's.
-    """
-    require_posix()
-    try:
-        destination.mkdir(parents=True, exist_ok=True)
-        _check_destination(destination, manifest)
-        partial, lock = _locked_folder(destination)
-    except OSError as error:
-        raise InvalidArgumentError(f"cannot write to '{destination}': {error.strerror}") from None
-    try:
-        yield partial
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        os.close(lock)
-
-
-def _locked_folder(destination: Path) -> tuple[Path, int]:
-    """A new folder, and the descriptor that locks it until it is closed."""
-    while True:
-        partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=destination))
-        lock = _lock(partial)
-        # Before it was locked, another pull may have taken it for a dead one's.
-        if lock is not None:
-            if partial.exists():
-                return partial, lock
-            os.close(lock)
-
-
-def _check_destination(destination: Path, manifest: Manifest) -> None:
-    expected = {file.path for file in manifest.files}
-    for folder, _, names in os.walk(destination):
-        inner = Path(folder).relative_to(destination)
-        if inner.parts and inner.parts[0].startswith(_PARTIAL):
-            _drop_dead(destination / inner.parts[0])
-            continue
-        for name in names:
-            if (inner / name).as_posix() not in expected:
-                raise InvalidArgumentError(
-                    f"'{destination}' holds '{inner / name}', which is not part of the version: "
-                    "name an empty directory"
-                )
-
-
-def _drop_dead(partial: Path) -> None:
-    lock = _lock(partial)
-    if lock is not None:
-        shutil.rmtree(partial, ignore_errors=True)
-        os.close(lock)
-
-
-def _lock(folder: Path) -> int | None:
-    """A descriptor that locks a folder; None if another has it, or it is gone."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except OSError:
-        return None
-    try:
-        import fcntl  # noqa: PLC0415 there is none on Windows, where all but files works
-
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
-def _place(destination: Path, path: str) -> Path:
-    """Where a file belongs below the destination; its folder is made.
-
-    Raises:
-        InvalidArgumentError: a link in the destination leads out of it.
-    """
-    target = destination / path
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidArgumentError(f"cannot write '{target}': {error.strerror}") from None
-    if not target.parent.resolve().is_relative_to(destination.resolve()) or target.is_symlink():
-        raise InvalidArgumentError(f"'{target}' leads out of '{destination}' by a link")
-    return target
-
-
 def _has(target: Path, file: ManifestFile) -> bool:
     return (
         target.is_file()
@@ -324,7 +226,7 @@ class _Download:
 
     def fetch(self, file: ManifestFile) -> str | None:
         """Return what is wrong with a file; None if it is in the destination as it should be."""
-        target = _place(self.destination, file.path)
+        target = place_of(self.destination, file.path)
         if _has(target, file):
             self.meter.add(file.size)
             return None

@@ -132,27 +132,29 @@ def _send(server: ServesFiles, begun: Begun, tree: Tree, progress: Progress | No
     in_parallel(send, tree.manifest.files, meter=meter)
 
 
-def pull(
-    server: ServesFiles,
-    name: str,
-    version: int | str,
-    destination: Path,
-    *,
-    progress: Progress | None = None,
-) -> Manifest:
-    """See `ModelArtifacts.pull`."""
-    return pull_sealed(server, _sealed(server, name, version), destination, progress=progress)
+def sealed_of(server: ServesFiles, name: str, version: int | str) -> Sealed:
+    """Return the manifest of a version's files, and where the server has them.
 
-
-def verify(server: ServesFiles, name: str, version: int | str) -> Manifest:
-    """See `ModelArtifacts.verify`. All bytes are read over the network."""
-    return verify_sealed(server, _sealed(server, name, version))
-
-
-def _sealed(server: ServesFiles, name: str, version: int | str) -> Sealed:
+    Raises:
+        ArtifactMismatchError: The manifest is missing, damaged, or another version's.
+        InvalidArgumentError: The files are not kept by the server.
+        UnsupportedBackendError: The server is MLflow's.
+    """
     found, path, manifest = server.version_files(*validation.version_key(name, version))
     # Which are there, and of which size, is found out as each of them is read.
     files = {
         file.path: FileInfo(path=f"{path}/{file.path}", size=file.size) for file in manifest.files
     }
     return Sealed(found, manifest, files)
+
+
+def pull(
+    server: ServesFiles, sealed: Sealed, destination: Path, *, progress: Progress | None = None
+) -> Manifest:
+    """See `ModelArtifacts.pull`."""
+    return pull_sealed(server, sealed, destination, progress=progress)
+
+
+def verify(server: ServesFiles, name: str, version: int | str) -> Manifest:
+    """See `ModelArtifacts.verify`. All bytes are read over the network."""
+    return verify_sealed(server, sealed_of(server, name, version))

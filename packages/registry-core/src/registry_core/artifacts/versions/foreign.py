@@ -1,0 +1,151 @@
+"""Files of versions that lie elsewhere than in the registry: read by clients, and never by servers.
+
+Nobody has sealed them, so nothing says what they should be: whoever gets them is told that they
+are not verified.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+import attrs
+
+from registry_core.artifacts import Manifest, ManifestFile, make_manifest
+from registry_core.artifacts.trees import Progress
+from registry_core.artifacts.versions.context import subject
+from registry_core.artifacts.versions.destinations import place_of, unfinished_in
+from registry_core.artifacts.versions.transfer import Meter, in_parallel
+from registry_core.errors import InvalidArgumentError, StoreUnavailableError
+from registry_core.models import ModelVersion, Status
+
+
+@attrs.frozen(eq=False)
+class ForeignFiles:
+    """The files at a place outside of the registry."""
+
+    place: str
+    """Where they are, for people: without a password."""
+    sizes: Mapping[str, int | None]
+    """Their sizes in bytes, where known, by the paths that they have in a version."""
+    pieces: Callable[[str], Iterator[bytes]]
+    """Gives the bytes of one of them. Each call reads it anew."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all of them, as far as they are known."""
+        return sum(size or 0 for size in self.sizes.values())
+
+    def read(self, path: str) -> Iterator[bytes]:
+        """Read the bytes of a file.
+
+        Raises:
+            StoreUnavailableError: At the end, if they are not as many as there should be.
+        """
+        size, expected = 0, self.sizes[path]
+        for piece in self.pieces(path):
+            size += len(piece)
+            yield piece
+        if expected is not None and size != expected:
+            raise StoreUnavailableError(
+                f"'{path}' at '{self.place}' was cut off: {size} bytes of {expected}"
+            )
+
+
+class OpensForeign(Protocol):
+    """Opens places outside of the registry. A server has none of these."""
+
+    def open(
+        self, uri: str, *, tracking_uri: str | None = None
+    ) -> AbstractContextManager[ForeignFiles]:
+        """The files at a URI, until the block ends.
+
+        Args:
+            uri: Where they are, as the source of a version says it.
+            tracking_uri: Who resolves `mlflow-artifacts:`, `runs:` and `models:/m-...`.
+
+        Raises:
+            InvalidArgumentError: The URI names nothing that can be read.
+            ArtifactNotFoundError: There are no files.
+            BackendNotInstalledError: The driver is missing.
+            StoreUnavailableError: The place cannot be reached.
+        """
+        ...
+
+
+def require_ready(version: ModelVersion) -> None:
+    """Accept a version whose files are complete.
+
+    Raises:
+        InvalidArgumentError: It is pending, or has failed.
+    """
+    if version.status is not Status.READY:
+        raise InvalidArgumentError(f"{subject(version)} is {version.status}")
+
+
+def pull(found: ForeignFiles, destination: Path, *, progress: Progress | None = None) -> Manifest:
+    """Download files below a destination, and return the manifest of what came.
+
+    All of them are fetched, also those that are there: nothing says whether they are the same.
+    """
+    # Names that cannot be files of a version are found out before the first byte.
+    make_manifest(ManifestFile(path=path, size=0, sha256="") for path in found.sizes)
+    meter = Meter(found.size, progress)
+    with unfinished_in(destination, found.sizes.keys()) as partial:
+
+        def fetch(path: str) -> ManifestFile:
+            target = place_of(destination, path)
+            gathered = partial / secrets.token_hex(16)
+            with gathered.open("xb") as local:
+                file = _take(found, path, local.write, meter)
+            gathered.replace(target)
+            return file
+
+        return make_manifest(in_parallel(fetch, sorted(found.sizes), meter=meter))
+
+
+@attrs.frozen(eq=False)
+class ForeignTree:
+    """Files outside of the registry, with their digests: see `trees.Tree`."""
+
+    manifest: Manifest
+    _found: ForeignFiles
+
+    def read(self, file: ManifestFile) -> Iterator[bytes]:
+        """Read the bytes of a file.
+
+        Raises:
+            InvalidArgumentError: At the end, if they are not those that were there at first.
+        """
+        digest = hashlib.sha256()
+        for piece in self._found.read(file.path):
+            digest.update(piece)
+            yield piece
+        if digest.hexdigest() != file.sha256:
+            raise InvalidArgumentError(f"'{file.path}' changed while it was read")
+
+
+def tree_of(found: ForeignFiles, *, progress: Progress | None = None) -> ForeignTree:
+    """Return files with their digests; for these all bytes are read."""
+    make_manifest(ManifestFile(path=path, size=0, sha256="") for path in found.sizes)
+    meter = Meter(found.size, progress)
+    files = in_parallel(
+        lambda path: _take(found, path, lambda _: None, meter), sorted(found.sizes), meter=meter
+    )
+    return ForeignTree(make_manifest(files), found)
+
+
+def _take(
+    found: ForeignFiles, path: str, take: Callable[[bytes], object], meter: Meter
+) -> ManifestFile:
+    digest, size = hashlib.sha256(), 0
+    for piece in found.read(path):
+        digest.update(piece)
+        size += len(piece)
+        take(piece)
+        meter.add(len(piece))
+    return ManifestFile(path=path, size=size, sha256=digest.hexdigest())
