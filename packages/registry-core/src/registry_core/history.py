@@ -30,6 +30,7 @@ from registry_core.models import (
     Stage,
     Status,
 )
+from registry_core.name_scope import NameScope
 
 Value: TypeAlias = str | int | Mapping[str, Any] | None
 """What a thing is: the text of a tag or description, the number that an alias points at, the name
@@ -117,6 +118,15 @@ class Event:
         """When it was, in UTC: `time`."""
         return moment(self.time)
 
+    def names_after(self) -> Iterator[str]:
+        """Yield the name that the model has after the event: the one before it if it says none."""
+        is_named = self.action in NAMING_ACTIONS and isinstance(self.after, str)
+        yield str(self.after) if is_named else self.name
+
+    def is_in(self, scope: NameScope) -> bool:
+        """Whether a scope has each name that the event gives away."""
+        return self.name in scope and all(name in scope for name in self.names_after())
+
     @classmethod
     def of(
         cls, effect: Effect, *, model_id: str, name: str, sequence: int, time: int, by: Author
@@ -161,6 +171,8 @@ class EventQuery:
     """Milliseconds since the epoch; events of that moment are not among them."""
     newest_first: bool = True
     max_results: int = 100
+    scope: NameScope | None = None
+    """Of the events of all models: only those of these names; see `Event.is_in`."""
     after: tuple[int, str, int] | None = None
     """The time, model id and number of the event that the page starts after."""
 
@@ -177,6 +189,7 @@ class EventQuery:
             and (not self.actions or event.action in self.actions)
             and (self.since is None or event.time >= self.since)
             and (self.until is None or event.time < self.until)
+            and (self.scope is None or event.is_in(self.scope))
         )
 
     def page(self, events: Sequence[Event]) -> list[Event]:
@@ -199,6 +212,9 @@ class EventQuery:
 
 
 ALIAS_ACTIONS = frozenset({Action.SET_ALIAS, Action.DELETE_ALIAS})
+
+NAMING_ACTIONS = frozenset({Action.RENAME_MODEL, Action.RESTORE_MODEL})
+"""What gives a model the name that is its `after`."""
 
 _SUBJECTS = {
     Action.CREATE_MODEL: "model",

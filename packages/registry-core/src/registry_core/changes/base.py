@@ -17,6 +17,7 @@ from registry_core.models import (
     ModelVersion,
     RegisteredModel,
 )
+from registry_core.permissions import Need
 from registry_core.requirements import Requirement
 
 ResultT = TypeVar("ResultT")
@@ -39,6 +40,10 @@ class Change(ABC, Generic[ResultT]):
     @abstractmethod
     def model(self) -> str:
         """The name of the registered model that the change is about."""
+
+    @abstractmethod
+    def needs(self) -> tuple[Need, ...]:
+        """Return what its author has to be allowed, where anything is; the first is of `model`."""
 
     def make(
         self,

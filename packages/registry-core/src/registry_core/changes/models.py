@@ -14,6 +14,7 @@ from registry_core.documents import ModelDocument
 from registry_core.history import Action, Effect, new_model_id
 from registry_core.idempotency import Idempotency, KeptKey
 from registry_core.models import NewRegisteredModel, RegisteredModel
+from registry_core.permissions import Need, Permission
 
 
 @attrs.frozen
@@ -33,6 +34,10 @@ class CreateModel(ModelChange):
     def model(self) -> str:
         """See `Change`."""
         return self.new.name
+
+    def needs(self) -> tuple[Need, ...]:
+        """See `Change`."""
+        return (Need(Permission.REGISTER, self.model, is_new=True),)
 
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`. Both timestamps are now."""
@@ -66,6 +71,10 @@ class UpdateModel(NamedChange, ModelChange):
 
     description: str | None
 
+    def needs(self) -> tuple[Need, ...]:
+        """See `Change`."""
+        return (Need(Permission.EDIT, self.name),)
+
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
         before = documents.present(document, self.name)
@@ -97,6 +106,15 @@ class RenameModel(NamedChange, ModelChange):
 
     new_name: str
 
+    def needs(self) -> tuple[Need, ...]:
+        """See `Change`."""
+        return (
+            Need(Permission.EDIT, self.name),
+            # The name goes, as of a model that is deleted, and another one comes, with all aliases.
+            Need(Permission.DELETE, self.name),
+            Need(Permission.REGISTER, self.new_name, moves_all_aliases=True, is_new=True),
+        )
+
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
         before = documents.present(document, self.name)
@@ -112,6 +130,10 @@ class RenameModel(NamedChange, ModelChange):
 @attrs.frozen(kw_only=True)
 class DeleteModel(ModelPartChange):
     """Remove a registered model, its versions, tags, aliases and version counter."""
+
+    def needs(self) -> tuple[Need, ...]:
+        """See `Change`."""
+        return (Need(Permission.DELETE, self.name),)
 
     def apply(self, document: ModelDocument | None, now: int) -> None:
         """See `Change`."""

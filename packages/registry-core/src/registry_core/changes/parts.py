@@ -8,6 +8,7 @@ from registry_core import documents
 from registry_core.changes.base import ModelPartChange
 from registry_core.documents import ModelDocument
 from registry_core.history import Action, Effect
+from registry_core.permissions import Need, Permission
 
 
 @attrs.frozen(kw_only=True)
@@ -20,6 +21,10 @@ class SetAlias(ModelPartChange):
 
     alias: str
     version: int
+
+    def needs(self) -> tuple[Need, ...]:
+        """See `Change`."""
+        return (Need(Permission.MOVE_ALIAS, self.name, alias=self.alias),)
 
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
@@ -48,6 +53,10 @@ class DeleteAlias(ModelPartChange):
 
     alias: str
 
+    def needs(self) -> tuple[Need, ...]:
+        """See `Change`."""
+        return (Need(Permission.MOVE_ALIAS, self.name, alias=self.alias),)
+
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
         return documents.delete_alias(documents.present(document, self.name), self.alias)
@@ -69,6 +78,10 @@ class SetModelTag(ModelPartChange):
     key: str
     value: str
 
+    def needs(self) -> tuple[Need, ...]:
+        """See `Change`."""
+        return (Need(Permission.EDIT, self.name),)
+
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
         return documents.set_tag(documents.present(document, self.name), self.key, self.value)
@@ -88,6 +101,10 @@ class DeleteModelTag(ModelPartChange):
     """Remove a tag of a registered model; an absent one is no error. No timestamp moves."""
 
     key: str
+
+    def needs(self) -> tuple[Need, ...]:
+        """See `Change`."""
+        return (Need(Permission.EDIT, self.name),)
 
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
@@ -110,6 +127,10 @@ class SetVersionTag(ModelPartChange):
     version: int
     key: str
     value: str
+
+    def needs(self) -> tuple[Need, ...]:
+        """See `Change`."""
+        return (Need(Permission.EDIT, self.name),)
 
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
@@ -138,6 +159,10 @@ class DeleteVersionTag(ModelPartChange):
 
     version: int
     key: str
+
+    def needs(self) -> tuple[Need, ...]:
+        """See `Change`."""
+        return (Need(Permission.EDIT, self.name),)
 
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""

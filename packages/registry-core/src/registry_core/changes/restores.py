@@ -12,6 +12,7 @@ from registry_core.changes.base import ModelChange
 from registry_core.documents import ModelDocument
 from registry_core.errors import ConflictError, InvalidArgumentError
 from registry_core.history import Action, Effect, Event, new_model_id
+from registry_core.permissions import STAGE_PREFIX, Need, Permission
 from registry_core.requirements import Requirement
 from registry_core.snapshots import ModelSnapshot
 
@@ -64,9 +65,29 @@ class RestoreModel(ModelChange):
         return self.snapshot.name
 
     @property
+    def moves_aliases(self) -> bool:
+        """Whether aliases and stages come to where they were not when their model was last seen."""
+        return True
+
+    @property
     def document(self) -> ModelDocument:
         """The model as it is after the change."""
         return attrs.evolve(self.snapshot.document, model_id=self.model_id)
+
+    def needs(self) -> tuple[Need, ...]:
+        """See `Change`."""
+        kinds = [Permission.RESTORE, *([Permission.DELETE] if self.replaces else [])]
+        aliases = self._moved() if self.moves_aliases else ()
+        return (
+            *(Need(kind, self.model, is_new=True) for kind in kinds),
+            *(Need(Permission.MOVE_ALIAS, self.model, each, is_new=True) for each in aliases),
+        )
+
+    def _moved(self) -> list[str]:
+        document = self.snapshot.document
+        stages = sorted({each.current_stage for each in document.versions.values()})
+        active = [f"{STAGE_PREFIX}{stage.value}" for stage in stages if stage.is_active]
+        return [*document.aliases, *active]
 
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
@@ -152,6 +173,11 @@ class RestoreDeletedModel(RestoreModel):
     was_named: str
     """The name that the model had when it was deleted."""
     also: tuple[Effect, ...] = attrs.field(init=False)
+
+    @property
+    def moves_aliases(self) -> bool:
+        """See `RestoreModel`: under the same name everything is where it was."""
+        return self.was_named != self.snapshot.name
 
     @also.default
     def _also(self) -> tuple[Effect, ...]:

@@ -22,6 +22,7 @@ from registry_core.models import (
     Stage,
     Status,
 )
+from registry_core.permissions import STAGE_PREFIX, Need, Permission
 
 
 @attrs.frozen
@@ -41,6 +42,10 @@ class CreateVersion(Change[ModelVersion]):
     def model(self) -> str:
         """See `Change`."""
         return self.new.name
+
+    def needs(self) -> tuple[Need, ...]:
+        """See `Change`."""
+        return (Need(Permission.REGISTER, self.model),)
 
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
@@ -89,6 +94,10 @@ class UpdateVersion(VersionChange):
 
     description: str | None
 
+    def needs(self) -> tuple[Need, ...]:
+        """See `Change`."""
+        return (Need(Permission.EDIT, self.name),)
+
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
         before = documents.present(document, self.name, self.version)
@@ -124,6 +133,10 @@ class FinalizeVersion(VersionChange):
     status_message: str | None = None
     source: str | None = None
     storage_location: str | None = None
+
+    def needs(self) -> tuple[Need, ...]:
+        """See `Change`."""
+        return (Need(Permission.REGISTER, self.name),)
 
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
@@ -165,6 +178,10 @@ class TransitionVersion(VersionChange):
     stage: Stage
     archive_existing_versions: bool = False
 
+    def needs(self) -> tuple[Need, ...]:
+        """See `Change`."""
+        return (Need(Permission.MOVE_ALIAS, self.name, alias=f"{STAGE_PREFIX}{self.stage.value}"),)
+
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
         before = documents.present(document, self.name, self.version)
@@ -200,6 +217,10 @@ class DeleteVersion(ModelPartChange):
 
     version: int
 
+    def needs(self) -> tuple[Need, ...]:
+        """See `Change`."""
+        return (Need(Permission.DELETE, self.name),)
+
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
         before = documents.present(document, self.name, self.version)
@@ -234,6 +255,10 @@ class RestoreVersion(VersionChange):
 
     restored: ModelVersion = attrs.field(repr=lambda version: str(version.version))
     """The version as it was, without aliases; its name does not matter."""
+
+    def needs(self) -> tuple[Need, ...]:
+        """See `Change`."""
+        return (Need(Permission.RESTORE, self.name),)
 
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""

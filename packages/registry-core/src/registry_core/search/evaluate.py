@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import operator
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar
 
 from registry_core.models import ModelVersion, RegisteredModel
@@ -119,6 +120,9 @@ def search(
     order = _Order(query.order_by)
     matches = predicate(query.filter)
     matching = (row for row in rows if matches(row))
+    if query.scope is not None:
+        is_in_scope = lru_cache(maxsize=1)(query.scope.__contains__)
+        matching = (row for row in matching if is_in_scope(row.name))
     if query.exclude_prompts:
         matching = (row for row in matching if not is_prompt(row.name))
     keyed = ((order.key(row), row) for row in matching)

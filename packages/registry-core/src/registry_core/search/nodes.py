@@ -24,6 +24,8 @@ from typing import Generic, TypeAlias, TypeVar
 
 import attrs
 
+from registry_core.name_scope import NameScope
+
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -103,11 +105,20 @@ class Query:
     page_token: str | None = None
     exclude_prompts: bool = False
     """Leave out registered models whose prompt tag is exactly `true`, and all their versions."""
+    scope: NameScope | None = None
+    """Leave out registered models of other names, and all their versions."""
 
     @cached_property
     def digest(self) -> str:
         """Tells this search from others, whatever its page and page size."""
-        parts = (self.entity, self.filter, self.order_by, self.exclude_prompts)
+        parts: tuple[object, ...] = (
+            self.entity,
+            self.filter,
+            self.order_by,
+            self.exclude_prompts,
+        )
+        if self.scope is not None:
+            parts = (*parts, self.scope.digest)
         return hashlib.blake2b(repr(parts).encode(), digest_size=9).hexdigest()
 
 

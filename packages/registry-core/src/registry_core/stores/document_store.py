@@ -75,6 +75,8 @@ class MappingStore(ABC):
 
     keeps_idempotency_keys = True
     """See `registry_core.idempotency`."""
+    applies_scopes = True
+    """See `registry_core.access`."""
 
     def __init__(self, clock: Clock = system_clock) -> None:
         self._clock = clock

@@ -93,6 +93,9 @@ class S3Store:
     keeps_idempotency_keys = True
     """See `registry_core.idempotency`."""
 
+    applies_scopes = True
+    """See `registry_core.access`."""
+
     def __init__(
         self,
         location: Location,
@@ -284,9 +287,12 @@ class S3Store:
         missed: Counter[LargeText] = Counter()
         while True:
             listing = self._listing(listed)
-            models = [model.document for model in listing.models]
+            models = [
+                model.document for model in listing.models if _is_seen(model.document.name, query)
+            ]
             rows = [row for doc in models for row in rows_of(doc) if not refers_to(row, lost)]
-            left_out = len(listing.damaged)
+            # Of what may not be seen nobody learns that it is damaged.
+            left_out = len(listing.damaged) if query.scope is None else 0
             if lost:
                 left_out += sum(1 for doc in models for _ in rows_of(doc)) - len(rows)
             prompts = {doc.name for doc in models if doc.is_hidden_prompt}
@@ -359,6 +365,10 @@ def _few(listed: frozenset[str] | None) -> frozenset[str] | None:
     if listed is None or len(listed) > NAMES_READ_ONE_BY_ONE:
         return None
     return frozenset(filter(_legal, listed))
+
+
+def _is_seen(name: str, query: Query) -> bool:
+    return query.scope is None or name in query.scope
 
 
 def _legal(name: str) -> bool:

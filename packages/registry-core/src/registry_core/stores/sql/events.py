@@ -23,6 +23,8 @@ from sqlalchemy.sql.selectable import CTE, FromClause
 from registry_core import validation
 from registry_core.authors import Author
 from registry_core.history import Action, Effect, EventQuery, Value, subject
+from registry_core.name_scope import NameScope
+from registry_core.stores.sql import scopes
 from registry_core.stores.sql.compiling import (
     Statement,
     compiled,
@@ -32,6 +34,7 @@ from registry_core.stores.sql.compiling import (
     param,
     waits_for_locks_briefly,
 )
+from registry_core.stores.sql.driver import Driver
 from registry_core.stores.sql.event_checksums import CHECKED_COLUMNS, checksum
 from registry_core.stores.sql.tables import model_events, registered_models
 
@@ -259,12 +262,13 @@ def shape(query: EventQuery) -> EventQuery:
         actions=query.actions,
         since=None if query.since is None else 0,
         until=None if query.until is None else 0,
+        scope=None if query.scope is None else NameScope(),
         newest_first=query.newest_first,
         after=None if query.after is None else (0, "", 0),
     )
 
 
-def page_values(query: EventQuery) -> dict[str, Any]:
+def page_values(query: EventQuery, driver: Driver) -> dict[str, Any]:
     """The values of the statement for a query."""
     time, model_id, sequence = query.after or (0, "", 0)
     return {
@@ -278,6 +282,7 @@ def page_values(query: EventQuery) -> dict[str, Any]:
         "after_model": model_id,
         "after_sequence": sequence,
         "most": query.max_results,
+        **scopes.values(query.scope, driver),
     }
 
 
@@ -301,6 +306,8 @@ def _conditions(query: EventQuery, event: FromClause) -> Iterable[ColumnElement[
         yield event.c.time >= param("since")
     if query.until is not None:
         yield event.c.time < param("until")
+    if query.scope is not None:
+        yield scopes.event_in_scope(event)
     if query.after is not None:
         yield _beyond(query, event)
 

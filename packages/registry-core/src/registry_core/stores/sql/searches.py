@@ -43,8 +43,9 @@ from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.selectable import FromClause
 
 from registry_core.search import paging
+from registry_core.search.evaluate import names
 from registry_core.search.nodes import Entity, Op, Query
-from registry_core.stores.sql import filters
+from registry_core.stores.sql import filters, scopes
 from registry_core.stores.sql.compiling import Statement, compiled, limit_if, unseen
 from registry_core.stores.sql.driver import Driver
 from registry_core.stores.sql.shapes import (
@@ -84,6 +85,7 @@ def statement(query: Query, dialect: Dialect) -> Statement:
         rows=paging.most_entities(query) + 1,
         is_first_page=not query.page_token,
         exclude_prompts=query.exclude_prompts,
+        is_scoped=_needs_scope(query),
         goes_by_cost=dialect.name == "postgresql",
     )
     return _compiled(shape, dialect)
@@ -97,7 +99,16 @@ def values(query: Query, driver: Driver) -> dict[str, Any]:
     """
     start = paging.position(query) or ()
     after = {f"after{index}": value for index, value in enumerate(start)}
-    return filters.values(query.filter, driver) | after
+    scoped = scopes.values(query.scope, driver) if _needs_scope(query) else {}
+    return filters.values(query.filter, driver) | after | scoped
+
+
+def _needs_scope(query: Query) -> bool:
+    """Whether rows have to be compared with the scope: not if the filter lists names of it."""
+    if query.scope is None:
+        return False
+    listed = names(query.filter)
+    return listed is None or not all(name in query.scope for name in listed)
 
 
 @functools.lru_cache(maxsize=KEPT_STATEMENTS)
@@ -285,7 +296,7 @@ def _walk_lead(shape: Shape, lead: int, conditions: list[ColumnElement[bool]]) -
     first = column if lead_is_forwards(shape, field) else column.desc()
     walk = (
         select(*(entity.c[field] for field in shape.kind.fields))
-        .where(*conditions, *where, *_not_a_prompt(shape, entity))
+        .where(*conditions, *where, *_visible(shape, entity))
         .order_by(first, *ordered(entity, rest))
         .offset(literal(0))
     )
@@ -326,7 +337,7 @@ def _walk_tag(shape: Shape, common: list[ColumnElement[bool]]) -> Select[Any]:
     first = head if shape.order_by[0].ascending else head.desc()
     walk = (
         select(*(tag.c[name] for name in kind.keys))
-        .where(*common, *where, *_tagged(shape, tag, others), *_not_a_prompt(shape, tag))
+        .where(*common, *where, *_tagged(shape, tag, others), *_visible(shape, tag))
         .order_by(first, *ordered(tag, shape.order_by))
         .offset(literal(0))
     )
@@ -356,14 +367,15 @@ def _selected(
 
 def _everywhere(shape: Shape, source: FromClause) -> list[ColumnElement[bool]]:
     """What holds of every row of the page, whatever the filter."""
-    where = _not_a_prompt(shape, source)
+    where = _visible(shape, source)
     if not shape.is_first_page:
         where.append(comes_after(shape, source, shape.order_by))
     return where
 
 
-def _not_a_prompt(shape: Shape, source: FromClause) -> list[ColumnElement[bool]]:
-    return [filters.not_a_prompt(source)] if shape.exclude_prompts else []
+def _visible(shape: Shape, source: FromClause) -> list[ColumnElement[bool]]:
+    scope = [scopes.in_scope(source.c.name)] if shape.is_scoped else []
+    return scope + ([filters.not_a_prompt(source)] if shape.exclude_prompts else [])
 
 
 def _tagged(shape: Shape, entity: FromClause, keys: list[int]) -> list[ColumnElement[bool]]:

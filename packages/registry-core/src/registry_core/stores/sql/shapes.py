@@ -97,6 +97,8 @@ class Shape:
     """One more than a page has."""
     is_first_page: bool
     exclude_prompts: bool
+    is_scoped: bool
+    """Whether only some names may be seen."""
     goes_by_cost: bool
     """The database chooses ways by what it believes they cost, and has to be kept from some."""
 

@@ -58,6 +58,9 @@ class SqlStore:
     keeps_idempotency_keys = True
     """See `registry_core.idempotency`."""
 
+    applies_scopes = True
+    """See `registry_core.access`."""
+
     def __init__(self, database: Database, *, clock: Clock = system_clock) -> None:
         self._database = database
         self._clock = clock
@@ -80,7 +83,7 @@ class SqlStore:
     def events(self, query: EventQuery) -> list[Event]:
         """See `Store`."""
         statement = events.page(self._database.driver.dialect, events.shape(query))
-        found = self._database.read(statement, events.page_values(query))
+        found = self._database.read(statement, events.page_values(query, self._database.driver))
         if not found and query.name is not None:
             values = {"name": query.name}
             if not self._database.read(self._sql.model_exists, values):
