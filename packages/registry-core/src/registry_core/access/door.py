@@ -17,6 +17,7 @@ from registry_core.access.policy import Rights
 from registry_core.authors import Author
 from registry_core.changes import Change
 from registry_core.errors import (
+    InvalidArgumentError,
     ModelVersionNotFoundError,
     NotPermittedError,
     RegisteredModelNotFoundError,
@@ -40,6 +41,10 @@ from registry_core.store import Store
 
 ResultT = TypeVar("ResultT")
 EntityT = TypeVar("EntityT", RegisteredModel, ModelVersion)
+
+
+EVERY_NAME = "*"
+"""What a rule calls all models. A model of that name could not be told from them."""
 
 
 class GuardedStore:
@@ -132,6 +137,11 @@ class GuardedStore:
     def apply(self, change: Change[ResultT], *, by: Author) -> ResultT:
         """See `Store`."""
         for need in change.needs():
+            if need.is_new and need.model == EVERY_NAME:
+                raise InvalidArgumentError(
+                    f"'{EVERY_NAME}' is no name for a registered model: rules of access mean all "
+                    "models by it"
+                )
             self._check(need, change)
         return self._store.apply(change, by=by)
 

@@ -8,6 +8,8 @@ from typing import Any, Self, cast
 
 import attrs
 
+from registry_core.access import GuardedStore, Rights
+from registry_core.access.files import GuardedFiles
 from registry_core.arguments import checked, checked_methods
 from registry_core.artifacts import ArtifactStore
 from registry_core.artifacts.versions import ModelArtifacts
@@ -103,6 +105,24 @@ class RegistryBase:
             is_authenticated=is_authenticated,
         )
         return view
+
+    def as_caller(self, rights: Rights) -> Self:
+        """Return a view on the same registry that does what a caller may do, and nothing else.
+
+        What the caller may not read does not exist in it; see `registry_core.access`. The view is
+        for `acting_as` to say in whose name changes are made.
+        """
+        view = object.__new__(type(self))
+        view.__dict__.update(self.__dict__)
+        view.store = GuardedStore(self.store, rights)
+        return view
+
+    @property
+    def guarded_files(self) -> GuardedFiles | None:
+        """Who may see which files, in the view of a caller; None where all is allowed."""
+        if self.artifacts is None or not isinstance(self.store, GuardedStore):
+            return None
+        return GuardedFiles(self.store, self.artifacts.root)
 
     @checked
     def observe(self, observer: Observer) -> None:

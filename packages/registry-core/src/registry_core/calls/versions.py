@@ -88,6 +88,7 @@ class VersionCalls(RegistryBase):
             model_id=model_id,
             user_id=user_id,
         )
+        self._check_readable(resolved)
         writer, draft = self._writer(reason), resolved.draft
         if self.artifacts is None or validation.is_prompt(draft.tags):
             return writer.apply(CreateVersion(draft, idempotency=recognised))
@@ -192,6 +193,18 @@ class VersionCalls(RegistryBase):
             description=description or "",
             user_id=user_id or None,
         )
+
+    def _check_readable(self, resolved: Resolved) -> None:
+        """Refuse a source by which a caller could read files that he may not read."""
+        guarded = self.guarded_files
+        if guarded is None or resolved.origin is not None or resolved.is_upload:
+            return
+        path = self.files.own_path(resolved.draft.source)
+        if path and not guarded.may_read(path):
+            raise InvalidArgumentError(
+                f"Invalid model version source: '{resolved.draft.source}'. There are no files "
+                "there; upload them first."
+            )
 
     def get_model_version(self, name: str, version: int | str) -> ModelVersion:
         """The model version with its tags and aliases.

@@ -1,0 +1,133 @@
+"""`GuardedFiles`: which files below an artifact root a caller may see, write and remove.
+
+Strategy: a file belongs to the versions that are registered there, whatever their models are called
+by now, and to those that were copied from them; who may read one of these models may read it. What
+no version has belongs to the model by whose name its folder is called, as pushes name it. So a file
+of a model that was renamed follows the model, and nobody reads by a path what he may not read by a
+name.
+"""
+
+from __future__ import annotations
+
+import re
+import urllib.parse
+from collections.abc import Iterable, Iterator
+
+from registry_core.access.door import GuardedStore, refusal
+from registry_core.access.policy import Rights
+from registry_core.artifacts.versions.layout import ancestors
+from registry_core.errors import ArtifactNotFoundError
+from registry_core.key_names import FOLDER_NAMES
+from registry_core.models import ModelVersion
+from registry_core.permissions import Permission
+from registry_core.search import AttributeRef, Comparison, Entity, Op, OrderBy, Query
+from registry_core.store import Reads
+
+OWNERS_MOST = 1_000
+"""Versions that are looked at for the owners of a path, and copies that are followed."""
+
+_COPIES_OF_COPIES = 8
+"""How often a copy is followed to what was copied from it."""
+
+_SOURCE = "source"
+_ESCAPED = re.compile(r"~([0-9A-F]{2})")
+
+
+class GuardedFiles:
+    """The files below an artifact root, as one caller may use them."""
+
+    def __init__(self, store: GuardedStore, root: str) -> None:
+        self._rights: Rights = store.rights
+        self._store: Reads = store.unguarded()
+        self._root = root
+
+    def check_read(self, path: str) -> None:
+        """Return if the caller may read what is at a path.
+
+        Raises:
+            ArtifactNotFoundError: It does not exist, as far as the caller can know.
+        """
+        if not self.may_read(path):
+            raise ArtifactNotFoundError(path)
+
+    def may_read(self, path: str) -> bool:
+        """Whether the caller may read a file, or a folder with all that is in it."""
+        rights = self._rights
+        if rights.readable is None:
+            return True
+        owners = self._owners(path)
+        if not owners:
+            name = name_of(path)
+            return name is not None and rights.may_read(name)
+        return any(rights.may_read(owner.name) for owner in self._with_copies(owners))
+
+    def is_listed(self, path: str) -> bool:
+        """Whether the caller sees a folder of the root when that is listed."""
+        name = name_of(path)
+        return self._rights.readable is None or (name is not None and self._rights.may_read(name))
+
+    def check_write(self, path: str, permission: Permission = Permission.REGISTER) -> None:
+        """Return if the caller may write or remove a file at a path.
+
+        Raises:
+            NotPermittedError: The caller may not.
+        """
+        rights = self._rights
+        if rights.allows(permission):
+            return
+        owners = {owner.name for owner in self._owners(path)}
+        names = owners or {name for name in (name_of(path),) if name is not None}
+        if not any(rights.allows(permission, name) for name in names):
+            raise refusal(rights, permission, None, f"at the artifact path '{path}'")
+
+    def _owners(self, path: str) -> list[ModelVersion]:
+        """The versions whose files are at a path, or in a folder above it."""
+        return self._from(uri for folder in ancestors(path) for uri in self._uris(folder))
+
+    def _uris(self, path: str) -> Iterator[str]:
+        quoted = urllib.parse.quote(path) if self._root.startswith("file:") else path
+        yield f"{self._root}/{quoted}"
+        yield f"mlflow-artifacts:/{path}"
+
+    def _with_copies(self, owners: list[ModelVersion]) -> Iterator[ModelVersion]:
+        """The versions, and those that name one of them as their source."""
+        seen: set[tuple[str, int]] = set()
+        for _ in range(_COPIES_OF_COPIES):
+            yield from owners
+            seen.update((each.name, each.version) for each in owners)
+            copies = self._from(f"models:/{each.name}/{each.version}" for each in owners)
+            owners = [each for each in copies if (each.name, each.version) not in seen]
+            if not owners or len(seen) > OWNERS_MOST:
+                return
+
+    def _from(self, sources: Iterable[str]) -> list[ModelVersion]:
+        listed = tuple(sorted(set(sources)))
+        if not listed:
+            return []
+        found: list[ModelVersion] = []
+        # One by one, each of which an index finds; no path is deep.
+        for source in listed:
+            query = Query(
+                entity=Entity.MODEL_VERSION,
+                filter=(Comparison(AttributeRef(_SOURCE), Op.EQ, source),),
+                order_by=(OrderBy("name"), OrderBy("version", ascending=False)),
+                max_results=OWNERS_MOST,
+            )
+            found += self._store.search_model_versions(query).items
+        return found
+
+
+def name_of(path: str) -> str | None:
+    """Return the name of the model by which the folder of a path is called; None if none is.
+
+    Of a name that is too long for a folder it is not known.
+    """
+    folder = path.partition("/")[0]
+    if not folder:
+        return None
+    try:
+        raw = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), folder)
+        name = raw.encode("latin-1").decode()
+    except UnicodeError:
+        return None
+    return name if FOLDER_NAMES.encode(name) == folder else None

@@ -1,0 +1,267 @@
+"""The door before every store: what one may not read does not exist, and pages stay full."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+
+import pytest
+
+from registry_core import Registry, open_store
+from registry_core.access import Grant, Permission, Policy, Principal, Protection
+from registry_core.access.policy import ROLES
+from registry_core.errors import (
+    InvalidArgumentError,
+    ModelVersionNotFoundError,
+    NotFoundError,
+    NotPermittedError,
+    RegisteredModelNotFoundError,
+    RegistryError,
+)
+from services.stores import store_url
+
+NAMES = [
+    *(
+        f"{team}-{number:02}"
+        for team in ("fraud", "churn", "ads_x", "Fraud")
+        for number in range(8)
+    ),
+    "ads%x-01",
+    "adsyx-01",
+    "a*b",
+    "[fraud]-1",
+    "Grüße",
+    "back\\slash",
+    'quo"te',
+]
+PATTERNS = [
+    "fraud-*",
+    "fraud-0?",
+    "*-03",
+    "churn-01",
+    "ads_x-*",
+    "a?s*",
+    "[fraud]*",
+    "back\\*",
+    "*ü*",
+    'quo"*',
+    "quo?te",
+]
+
+
+def reader(*models: str, who: str = "ann", role: str = "reader") -> Grant:
+    return Grant(users=frozenset({who}), role=role, permissions=ROLES[role], models=models)
+
+
+def seen_by(
+    registry: Registry, *grants: Grant, protections: tuple[Protection, ...] = ()
+) -> Registry:
+    policy = Policy(grants=grants, protections=protections)
+    return registry.as_caller(policy.rights(Principal(name="ann"))).acting_as("ann")
+
+
+@pytest.fixture(scope="module", params=["memory", "sqlite", "postgresql", "s3"])
+def registry(request: pytest.FixtureRequest) -> Iterator[Registry]:
+    with store_url(request.param, request) as url, Registry(open_store(url)) as registry:
+        for name in NAMES:
+            registry.create_registered_model(name)
+            for number in range(2):
+                registry.create_model_version(name, source=f"s3://b/{number}")
+        yield registry
+
+
+def test_searches_have_what_may_be_read_and_full_pages(registry: Registry) -> None:
+    choose = random.Random(7)
+    for _ in range(12):
+        patterns = choose.sample(PATTERNS, choose.randint(1, 4))
+        wanted = sorted(
+            name
+            for name in NAMES
+            if any(fnmatchcase(name, each.replace("[", "[[]")) for each in patterns)
+        )
+        view = seen_by(registry, reader(*patterns))
+        models, token = [], None
+        while True:
+            page = view.search_registered_models(max_results=3, page_token=token)
+            models += [model.name for model in page.items]
+            token = page.next_page_token
+            assert len(page.items) == 3 or token is None, patterns
+            if token is None:
+                break
+        assert models == wanted, patterns
+        versions = [*view.iter_model_versions(page_size=5)]
+        assert sorted(each.name for each in versions) == sorted([*wanted, *wanted]), patterns
+        about = {event.name for event in view.activity()}
+        assert about == set(wanted), patterns
+        for name in NAMES:
+            if name in wanted:
+                assert view.get_registered_model(name).name == name
+                assert [*view.history(name)]
+                continue
+            with pytest.raises(RegisteredModelNotFoundError):
+                view.get_registered_model(name)
+            with pytest.raises(RegisteredModelNotFoundError):
+                [*view.history(name)]
+
+
+def test_a_filter_finds_nothing_that_may_not_be_read(registry: Registry) -> None:
+    view = seen_by(registry, reader("fraud-*"))
+    assert not view.search_registered_models("name = 'churn-01'").items
+    assert not view.search_model_versions("name = 'churn-01'").items
+    assert len(view.search_model_versions("name = 'fraud-01'").items) == 2
+    assert len(view.search_registered_models("name LIKE '%-01'").items) == 1
+    assert not seen_by(registry).search_registered_models().items
+
+
+def test_the_token_of_one_caller_is_of_no_use_to_another(registry: Registry) -> None:
+    first = seen_by(registry, reader("fraud-*")).search_registered_models(max_results=2)
+    for other in (registry, seen_by(registry, reader("*-0?"))):
+        with pytest.raises(InvalidArgumentError, match="page token"):
+            other.search_registered_models(max_results=2, page_token=first.next_page_token)
+
+
+def error_of(call) -> str:
+    with pytest.raises(RegistryError) as caught:
+        call()
+    return f"{type(caught.value).__name__}: {caught.value}"
+
+
+CALLS = {
+    "get": lambda r, name: r.get_registered_model(name),
+    "version": lambda r, name: r.get_model_version(name, 1),
+    "by alias": lambda r, name: r.get_model_version_by_alias(name, "a"),
+    "latest": lambda r, name: r.get_model_version_by_alias(name, "latest"),
+    "resolve": lambda r, name: r.resolve(f"models:/{name}/1"),
+    "uri": lambda r, name: r.get_model_version_download_uri(name, 1),
+    "update": lambda r, name: r.update_registered_model(name, description="x"),
+    "delete": lambda r, name: r.delete_registered_model(name),
+    "rename": lambda r, name: r.rename_registered_model(name, new_name="fraud-99"),
+    "create version": lambda r, name: r.create_model_version(name, source="s3://b/1"),
+    "copy": lambda r, name: r.create_model_version("fraud-01", source=f"models:/{name}/1"),
+    "update version": lambda r, name: r.update_model_version(name, 1, description="x"),
+    "delete version": lambda r, name: r.delete_model_version(name, 1),
+    "stage": lambda r, name: r.transition_model_version_stage(name, 1, stage="Staging"),
+    "alias": lambda r, name: r.set_registered_model_alias(name, "a", 1),
+    "no alias": lambda r, name: r.delete_registered_model_alias(name, "a"),
+    "tag": lambda r, name: r.set_registered_model_tag(name, "k", "v"),
+    "no tag": lambda r, name: r.delete_registered_model_tag(name, "k"),
+    "version tag": lambda r, name: r.set_model_version_tag(name, 1, "k", "v"),
+    "no version tag": lambda r, name: r.delete_model_version_tag(name, 1, "k"),
+    "history": lambda r, name: [*r.history(name)],
+    "snapshot": lambda r, name: r.snapshot(name),
+    "prune": lambda r, name: r.prune_history(name, before=1),
+    "verify": lambda r, name: r.verify_history(name),
+    "rollback": lambda r, name: r.rollback_registered_model_alias(name, "a"),
+    "deleted versions": lambda r, name: r.deleted_model_versions(name),
+    "restore version": lambda r, name: r.restore_model_version(name, 1),
+    "restore": lambda r, name: r.restore_registered_model(name),
+}
+
+
+@pytest.mark.parametrize("what", CALLS)
+def test_what_may_not_be_read_is_as_what_is_missing(registry: Registry, what: str) -> None:
+    view = seen_by(registry, reader("fraud-*", role="admin"))
+    hidden = error_of(lambda: CALLS[what](view, "churn-01"))
+    everything = seen_by(registry, reader("*", role="admin"))
+    missing = error_of(lambda: CALLS[what](everything, "churn-77"))
+    assert hidden.replace("churn-01", "churn-77") == missing
+
+
+def test_a_reader_changes_nothing(registry: Registry) -> None:
+    view = seen_by(registry, reader("fraud-*"))
+    before = registry.snapshot("fraud-01")
+    reads = {"get", "version", "by alias", "latest", "resolve", "uri", "history", "snapshot"}
+    for what in CALLS.keys() - reads - {"verify", "deleted versions", "copy", "rollback"}:
+        if what in ("restore version", "restore", "prune"):
+            continue  # There is nothing to restore or to prune, which is found first.
+        with pytest.raises(NotPermittedError):
+            CALLS[what](view, "fraud-01")
+    for call in (
+        lambda: view.create_registered_model("fraud-new"),
+        lambda: view.create_registered_model("churn-01"),
+        lambda: view.create_registered_model("churn-new"),
+    ):
+        with pytest.raises(NotPermittedError):
+            call()
+    assert registry.snapshot("fraud-01") == before
+
+
+def test_a_rename_leaves_the_activity_of_who_may_not_read_the_new_name(registry: Registry) -> None:
+    registry.create_registered_model("fraud-gone")
+    registry.rename_registered_model("fraud-gone", new_name="secret")
+    view = seen_by(registry, reader("fraud-*"))
+    model_id = next(iter(registry.history("secret"))).model_id
+    assert not any("secret" in (event.name, event.after) for event in view.activity())
+    assert not [*view.history(model_id=model_id)]
+    registry.delete_registered_model("secret")
+    assert not [each for each in view.deleted_registered_models() if each.name == "secret"]
+    assert [each.name for each in registry.deleted_registered_models("secret")] == ["secret"]
+    with pytest.raises(NotFoundError):
+        view.restore_registered_model("secret")
+
+
+def test_protected_aliases_are_moved_by_those_who_are_named(registry: Registry) -> None:
+    protections = (Protection(models=("fraud-*",), aliases=("champion", "stage:Production")),)
+    writer = reader("*", role="writer")
+    view = seen_by(registry, writer, protections=protections)
+    view.set_registered_model_alias("fraud-02", "challenger", 1)
+    view.set_registered_model_alias("churn-02", "champion", 1)
+    view.transition_model_version_stage("fraud-02", 1, stage="Staging")
+    for call in (
+        lambda: view.set_registered_model_alias("fraud-02", "champion", 1),
+        lambda: view.delete_registered_model_alias("fraud-02", "champion"),
+        lambda: view.transition_model_version_stage("fraud-02", 1, stage="production"),
+    ):
+        with pytest.raises(NotPermittedError):
+            call()
+    named = Grant(
+        users=frozenset({"ann"}),
+        permissions=frozenset({Permission.MOVE_ALIAS}),
+        aliases=("champ*",),
+    )
+    promoter = seen_by(registry, writer, named, protections=protections)
+    promoter.set_registered_model_alias("fraud-02", "champion", 2)
+    registry.delete_registered_model_alias("fraud-02", "champion")
+
+
+def test_no_protected_alias_comes_by_a_rename(registry: Registry) -> None:
+    protections = (Protection(models=("prod-*",), aliases=("champion",)),)
+    everything = frozenset(Permission)
+    grant = Grant(users=frozenset({"ann"}), permissions=everything)
+    view = seen_by(registry, grant, protections=protections)
+    registry.create_registered_model("x")
+    with pytest.raises(NotPermittedError, match="protected"):
+        view.rename_registered_model("x", new_name="prod-x")
+    view.delete_registered_model("x")
+    with pytest.raises(NotPermittedError):
+        registry.create_registered_model("x2")
+        registry.create_model_version("x2", source="s3://b/1")
+        registry.set_registered_model_alias("x2", "champion", 1)
+        view.delete_registered_model("x2")
+        view.restore_registered_model("x2", new_name="prod-x2")
+    assert view.restore_registered_model("x2").name == "x2"
+    registry.delete_registered_model("x2")
+
+
+def test_a_star_is_no_name(registry: Registry) -> None:
+    view = seen_by(registry, reader("*", role="admin"))
+    with pytest.raises(InvalidArgumentError, match="no name"):
+        view.create_registered_model("*")
+    with pytest.raises(InvalidArgumentError, match="no name"):
+        view.rename_registered_model("churn-01", new_name="*")
+
+
+def test_webhooks_are_for_those_who_may_read_all(registry: Registry) -> None:
+    for view in (seen_by(registry, reader("*")), seen_by(registry, reader("a*", role="admin"))):
+        with pytest.raises(NotPermittedError, match="webhooks"):
+            view.store.list_webhooks()
+        with pytest.raises(NotPermittedError, match="webhooks"):
+            view.store.get_webhook("x")
+    assert seen_by(registry, reader("*", role="admin")).store.list_webhooks() == []
+
+
+def test_versions_are_missing_as_versions(registry: Registry) -> None:
+    view = seen_by(registry, reader("fraud-*"))
+    with pytest.raises(ModelVersionNotFoundError):
+        view.set_registered_model_alias("churn-01", "a", 1)
