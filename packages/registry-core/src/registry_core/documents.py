@@ -31,6 +31,7 @@ from registry_core.errors import (
 from registry_core.fields import fields_of
 from registry_core.models import (
     UNSET,
+    Approval,
     ModelFields,
     ModelVersion,
     NewModelVersion,
@@ -47,6 +48,7 @@ from registry_core.models import (
 FIRST_VERSION = 1
 """The number of a model's first version (contract 3.4)."""
 
+KeyT = TypeVar("KeyT")
 ValueT = TypeVar("ValueT")
 
 
@@ -57,7 +59,7 @@ class ModelDocument(ModelFields):
     Whoever builds one from storage keeps what the functions below rely on: `tags` (here and in each
     version) and `aliases` are in order of their keys, `versions` in ascending order of their
     numbers, each version has this `name`, and its `aliases` are, sorted, those that point at it.
-    `build` sees to all of it.
+    `build` sees to all of it, and to the order of `approvals`, which are of versions that exist.
     """
 
     model_id: str = ""
@@ -65,6 +67,8 @@ class ModelDocument(ModelFields):
     next_version: int = FIRST_VERSION
     """The number of the next version created; it never decreases."""
     versions: Mapping[int, ModelVersion] = attrs.field(factory=dict)
+    approvals: Mapping[int, tuple[Approval, ...]] = attrs.field(factory=dict)
+    """Of the versions that have any, in ascending order of their numbers; each by actor."""
 
     @property
     def is_marked_prompt(self) -> bool:
@@ -170,6 +174,7 @@ def build(doc: ModelDocument, versions: Iterable[ModelVersion]) -> ModelDocument
         doc,
         tags=_by_key(doc.tags),
         aliases=_by_key(doc.aliases),
+        approvals={number: by_actor(given) for number, given in sorted(doc.approvals.items())},
         versions={
             version.version: attrs.evolve(
                 version,
@@ -282,7 +287,13 @@ def delete_version(doc: ModelDocument, version: int, *, now: int) -> ModelDocume
     versions = dict(doc.versions)
     del versions[version]
     aliases = {alias: number for alias, number in doc.aliases.items() if number != deleted.version}
-    return attrs.evolve(doc, versions=versions, aliases=aliases, last_updated_timestamp=now)
+    return attrs.evolve(
+        doc,
+        versions=versions,
+        aliases=aliases,
+        approvals=without(doc.approvals, version),
+        last_updated_timestamp=now,
+    )
 
 
 # Tags and aliases
@@ -300,7 +311,7 @@ def set_tag(doc: ModelDocument, key: str, value: str) -> ModelDocument:
 
 def delete_tag(doc: ModelDocument, key: str) -> ModelDocument:
     """Return the model without that tag."""
-    tags = _without(doc.tags, key)
+    tags = without(doc.tags, key)
     return doc if tags is doc.tags else attrs.evolve(doc, tags=tags)
 
 
@@ -318,7 +329,7 @@ def set_version_tag(doc: ModelDocument, version: int, key: str, value: str) -> M
 def delete_version_tag(doc: ModelDocument, version: int, key: str) -> ModelDocument:
     """Return the version without that tag."""
     before = model_version(doc, version)
-    return _with_version_tags(doc, before, _without(before.tags, key))
+    return _with_version_tags(doc, before, without(before.tags, key))
 
 
 def set_alias(doc: ModelDocument, alias: str, *, version: int) -> ModelDocument:
@@ -334,7 +345,7 @@ def set_alias(doc: ModelDocument, alias: str, *, version: int) -> ModelDocument:
 
 def delete_alias(doc: ModelDocument, alias: str) -> ModelDocument:
     """Return the model without that alias."""
-    return _with_aliases(doc, _without(doc.aliases, alias), alias)
+    return _with_aliases(doc, without(doc.aliases, alias), alias)
 
 
 # Webhooks
@@ -417,6 +428,11 @@ def _aliases_by_version(aliases: Mapping[str, int]) -> dict[int, tuple[str, ...]
     return {number: tuple(names) for number, names in pointing.items()}
 
 
+def by_actor(approvals: Iterable[Approval]) -> tuple[Approval, ...]:
+    """Return the approvals of one version in their order."""
+    return tuple(sorted(approvals, key=lambda each: each.actor))
+
+
 def _by_key(mapping: Mapping[str, ValueT]) -> dict[str, ValueT]:
     return dict(sorted(mapping.items()))
 
@@ -427,7 +443,8 @@ def _with(mapping: Mapping[str, ValueT], key: str, value: ValueT) -> Mapping[str
     return _by_key({**mapping, key: value})
 
 
-def _without(mapping: Mapping[str, ValueT], key: str) -> Mapping[str, ValueT]:
+def without(mapping: Mapping[KeyT, ValueT], key: KeyT) -> Mapping[KeyT, ValueT]:
+    """Return the mapping without a key; the very same one where it does not have it."""
     if key not in mapping:
         return mapping
     return {k: v for k, v in mapping.items() if k != key}

@@ -8,7 +8,7 @@ a client sees the same sentence on every path.
       NotFoundError (LookupError)
         RegisteredModelNotFoundError   ModelVersionNotFoundError   AliasNotFoundError
         NoModelVersionsError           WebhookNotFoundError        ArtifactNotFoundError
-        NoVersionInStageError
+        NoVersionInStageError          ApprovalNotFoundError
       AlreadyExistsError               a registered model or prompt of that name exists
       ArtifactExistsError              a file is there and was not to be replaced
       ArtifactImmutableError           a registered version's files cannot be changed
@@ -21,6 +21,7 @@ a client sees the same sentence on every path.
         StaleValueError                a value is not as the caller expects; carries what it is
         IdempotencyKeyReusedError      the key was used for another request; nothing was written
         ContentionError                lost a race more often than we retry; nothing was written
+      GateRefusedError                 a gate does not let a version be promoted; says what lacks
       StoreUnavailableError            the database or bucket did not answer
         UnexpectedAnswerError          what answered is not, or not like, what the store asks
         StoreBusyError                 it did not take the call; nothing was written
@@ -100,6 +101,16 @@ class NoVersionInStageError(NotFoundError):
         self.name = name
         self.stage = stage
         super().__init__(f"No versions of model with name '{name}' and stage '{stage}' found")
+
+
+class ApprovalNotFoundError(NotFoundError):
+    """`actor` has given no approval to version `version` of registered model `name`."""
+
+    def __init__(self, name: str, version: int | str, actor: str) -> None:
+        self.name = name
+        self.version = version
+        self.actor = actor
+        super().__init__(f"Version {version} of model '{name}' has no approval by '{actor}'")
 
 
 class WebhookNotFoundError(NotFoundError):
@@ -274,6 +285,17 @@ class ContentionError(ConflictError):
 
     Nothing was written; the call is safe to repeat.
     """
+
+
+class GateRefusedError(RegistryError):
+    """A gate does not let an alias or a stage point at a version; nothing was written.
+
+    `missing` has a phrase for each thing that the version lacks.
+    """
+
+    def __init__(self, message: str, *, missing: tuple[str, ...] = ()) -> None:
+        self.missing = missing
+        super().__init__(message)
 
 
 class StoreUnavailableError(RegistryError):

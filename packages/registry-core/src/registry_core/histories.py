@@ -30,7 +30,7 @@ from registry_core.search import (
     paging,
 )
 from registry_core.search.ordering import parse_order_by
-from registry_core.store import Store
+from registry_core.store import Store, approvals_of
 from registry_core.verification import Verification, Verifier
 
 PAGE_SIZE = 100
@@ -191,7 +191,8 @@ def _document(store: Store, name: str) -> ModelDocument:
         lambda token: store.search_model_versions(attrs.evolve(of_model, page_token=token))
     )
     fields = {field.name: getattr(model, field.name) for field in fields_of(ModelFields)}
-    return documents.build(ModelDocument(**fields), versions)
+    document = ModelDocument(**fields, approvals=approvals_of(store, name))
+    return documents.build(document, versions)
 
 
 def iso(time: int) -> str:

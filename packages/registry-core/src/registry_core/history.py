@@ -23,6 +23,7 @@ import attrs
 from registry_core.authors import Author, Origin
 from registry_core.display import moment
 from registry_core.models import (
+    Approval,
     ModelFields,
     ModelVersion,
     NewModelVersion,
@@ -34,7 +35,8 @@ from registry_core.name_scope import NameScope
 
 Value: TypeAlias = str | int | Mapping[str, Any] | None
 """What a thing is: the text of a tag or description, the number that an alias points at, the name
-of a stage, the fields of a model or version; None where it does not exist. JSON can hold it."""
+of a stage, the fields of a model, version or approval; None where it does not exist. JSON can hold
+it: the fields are texts, numbers, truth values, lists of texts, or mappings of these."""
 
 EVENTS_MAX_RESULTS = 1_000
 """Events of one page."""
@@ -60,6 +62,9 @@ class Action(enum.StrEnum):
     DELETE_MODEL_TAG = "delete_model_tag"
     SET_VERSION_TAG = "set_version_tag"
     DELETE_VERSION_TAG = "delete_version_tag"
+    APPROVE_VERSION = "approve_version"
+    WITHDRAW_APPROVAL = "withdraw_approval"
+    PASS_GATE = "pass_gate"  # noqa: S105 no secret
 
 
 @attrs.frozen(kw_only=True)
@@ -70,7 +75,7 @@ class Effect:
     version: int | None = None
     """The model version that it is about: of an alias, the one that it points at, or pointed at."""
     key: str | None = None
-    """The alias, or the key of the tag."""
+    """The alias, the key of the tag, the actor of an approval, or the name of a gate."""
     before: Value = None
     after: Value = None
 
@@ -101,7 +106,7 @@ class Event:
     """The model version that the event is about: of an alias, the one that it points at, or, when
     it was removed, pointed at."""
     key: str | None = None
-    """The alias, or the key of the tag."""
+    """The alias, the key of the tag, the actor of an approval, or the name of a gate."""
     before: Value = None
     after: Value = None
     is_intact: bool | None = attrs.field(default=None, eq=False)
@@ -234,6 +239,9 @@ _SUBJECTS = {
     Action.DELETE_MODEL_TAG: "tag:{key}",
     Action.SET_VERSION_TAG: "version:{version}/tag:{key}",
     Action.DELETE_VERSION_TAG: "version:{version}/tag:{key}",
+    Action.APPROVE_VERSION: "version:{version}/approval:{key}",
+    Action.WITHDRAW_APPROVAL: "version:{version}/approval:{key}",
+    Action.PASS_GATE: "version:{version}/gate:{key}",
 }
 
 
@@ -312,12 +320,33 @@ def version_as_it_is(version: ModelVersion) -> Mapping[str, Any]:
     return {**version_fields(version), **_times(version)}
 
 
+def approval_fields(approval: Approval | None) -> Mapping[str, Any] | None:
+    """Return what an event says of an approval: all but its actor, which is the event's key."""
+    if approval is None:
+        return None
+    return _not_absent(
+        {
+            "digest": approval.digest,
+            "time": approval.time,
+            "is_authenticated": approval.is_authenticated or None,
+            "groups": list(approval.groups) or None,
+            "reason": approval.reason,
+        }
+    )
+
+
 def baseline(
-    model: ModelFields, versions: Iterable[ModelVersion], *, next_version: int
+    model: ModelFields,
+    versions: Iterable[ModelVersion],
+    *,
+    next_version: int,
+    approvals: Mapping[int, Iterable[Approval]] | None = None,
+    authors: Mapping[int, str] | None = None,
 ) -> Iterator[Effect]:
     """Yield the effects that would have made a model what it is: how its history begins.
 
-    A database's upgrade writes the same; see `migrations/versions/0004_keep_history.py`.
+    `authors` are those who made the versions, as far as an earlier history knows them. The upgrade
+    of a database writes the same; see `migrations/versions/0004_keep_history.py`.
     """
     fields = {
         "name": model.name,
@@ -332,10 +361,35 @@ def baseline(
         yield Effect(
             action=Action.CREATE_VERSION,
             version=version.version,
-            after=version_as_it_is(version),
+            after={**version_as_it_is(version), **_author((authors or {}).get(version.version))},
         )
+    for number, given in (approvals or {}).items():
+        for approval in given:
+            yield Effect(
+                action=Action.APPROVE_VERSION,
+                version=number,
+                key=approval.actor,
+                after=approval_fields(approval),
+            )
     for alias, number in model.aliases.items():
         yield Effect(action=Action.SET_ALIAS, version=number, key=alias, after=number)
+
+
+def _author(name: str | None) -> dict[str, Any]:
+    return {} if name is None else {AUTHOR: name}
+
+
+AUTHOR = "created_by"
+"""What the event of a creation calls the author of the version where somebody else made the event:
+where an older history was replaced by a new beginning."""
+
+
+def author_of(creation: Event) -> str | None:
+    """Return who made a version, from the event of its creation; None if it is not known."""
+    if creation.origin is not Origin.BASELINE:
+        return creation.actor
+    name = creation.after.get(AUTHOR) if isinstance(creation.after, Mapping) else None
+    return name if isinstance(name, str) else None
 
 
 def _times(entity: ModelFields | ModelVersion) -> dict[str, Any]:

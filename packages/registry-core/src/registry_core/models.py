@@ -143,6 +143,31 @@ class ModelVersion(Shown, Timed):
             f"aliases {', '.join(self.aliases)}" if self.aliases else "",
         ]
 
+def _checked(check: Callable[[Any], object]) -> Callable[[object, Any, Any], None]:
+    """An attrs validator from a function of `validation`."""
+
+    def validator(_: object, __: object, value: Any) -> None:
+        check(value)
+
+    return validator
+
+
+@attrs.frozen(kw_only=True)
+class Approval:
+    """Somebody's word that a model version may be promoted. One person gives one for a version."""
+
+    actor: str = attrs.field(validator=_checked(validation.actor))
+    """Who gave it."""
+    is_authenticated: bool = False
+    """Whether a server has proved `actor`; otherwise the name is a claim."""
+    groups: tuple[str, ...] = attrs.field(default=(), validator=_checked(validation.groups))
+    """The groups that the actor was in when it was given, as far as a server knew."""
+    digest: str = attrs.field(validator=_checked(validation.digest))
+    """What was approved: it counts while the version has this digest; see `gates.identity`."""
+    reason: str | None = attrs.field(default=None, validator=_checked(validation.reason))
+    time: int = 0
+    """Milliseconds since the epoch, by the store's clock."""
+
 
 @attrs.frozen(kw_only=True, slots=False, repr=False)
 class ModelFields(Shown, Timed):
@@ -193,15 +218,6 @@ class RegisteredModel(ModelFields):
         newest = max((each.version for each in self.latest_versions), default=None)
         name, *others = super()._facts()
         return [name, "no versions" if newest is None else f"newest version {newest}", *others]
-
-
-def _checked(check: Callable[[Any], object]) -> Callable[[object, Any, Any], None]:
-    """An attrs validator from a function of `validation`."""
-
-    def validator(_: object, __: object, value: Any) -> None:
-        check(value)
-
-    return validator
 
 
 def _optional_text(entity: type[attrs.AttrsInstance]) -> Callable[[object, Any, Any], None]:
@@ -309,6 +325,8 @@ class WebhookAction(enum.StrEnum):
     TRANSITIONED = "transitioned"
     FINALIZED = "finalized"
     RESTORED = "restored"
+    APPROVED = "approved"
+    APPROVAL_WITHDRAWN = "approval_withdrawn"
 
 
 @attrs.frozen(order=True)

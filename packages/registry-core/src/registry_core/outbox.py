@@ -21,6 +21,7 @@ import attrs
 
 from registry_core import history, validation
 from registry_core.changes import (
+    ApproveVersion,
     Change,
     CreateModel,
     CreateVersion,
@@ -39,6 +40,7 @@ from registry_core.changes import (
     TransitionVersion,
     UpdateModel,
     UpdateVersion,
+    WithdrawApproval,
 )
 from registry_core.errors import UnsupportedBackendError
 from registry_core.history import Event
@@ -139,6 +141,8 @@ TOPICS: Final[Mapping[type[Change[Any]], Topics]] = {
     TransitionVersion: _with_own(_NONE, _VERSION, _PROMPT_VERSION, WebhookAction.TRANSITIONED),
     DeleteVersion: _with_own(_NONE, _VERSION, _PROMPT_VERSION, _DELETED),
     RestoreVersion: _with_own(_NONE, _VERSION, _PROMPT_VERSION, WebhookAction.RESTORED),
+    ApproveVersion: _with_own(_NONE, _VERSION, _PROMPT_VERSION, WebhookAction.APPROVED),
+    WithdrawApproval: _with_own(_NONE, _VERSION, _PROMPT_VERSION, WebhookAction.APPROVAL_WITHDRAWN),
     SetModelTag: _with_own(_topics(None, _PROMPT_TAG, _SET), _MODEL_TAG, None, _SET),
     DeleteModelTag: _with_own(_topics(None, _PROMPT_TAG, _DELETED), _MODEL_TAG, None, _DELETED),
     SetVersionTag: _topics(WebhookEntity.MODEL_VERSION_TAG, WebhookEntity.PROMPT_VERSION_TAG, _SET),

@@ -8,7 +8,7 @@ numbers after the cut: the baseline is right whatever is done to the model meanw
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import takewhile
 from typing import Protocol, runtime_checkable
@@ -19,7 +19,7 @@ from registry_core import histories, history
 from registry_core.authors import Author, Origin
 from registry_core.documents import ModelDocument
 from registry_core.errors import ConflictError, InvalidArgumentError, UnsupportedBackendError
-from registry_core.history import EVENTS_MAX_RESULTS, Event
+from registry_core.history import EVENTS_MAX_RESULTS, Action, Event, author_of
 from registry_core.replay import Player
 from registry_core.retention import retention
 from registry_core.store import Clock, Store, system_clock
@@ -151,9 +151,12 @@ def _beginning(store: Store, name: str, moment: int, by: Author) -> tuple[int, N
     player = Player()
     oldest: Event | None = None
     cut: tuple[Event, ModelDocument] | None = None
+    authors: dict[int, str] = {}
     for event in takewhile(lambda each: each.time < moment, histories.iterate(store, everything)):
         oldest = oldest or event
         player.play(event)
+        if event.action is Action.CREATE_VERSION and (author := author_of(event)) is not None:
+            authors[event.version or 0] = author
         # Between a deletion and the restoring there is nothing to begin with.
         if player.document is not None:
             cut = event, player.document
@@ -161,16 +164,26 @@ def _beginning(store: Store, name: str, moment: int, by: Author) -> tuple[int, N
         first = store.events(attrs.evolve(everything, max_results=1))
         return (first[0].sequence if first else 0), None
     newest, document = cut
-    events = _baseline(document, newest, by)
+    events = _baseline(document, newest, by, authors)
     if events[0].sequence <= oldest.sequence:
         return oldest.sequence, None
     return oldest.sequence, NewBeginning(name=name, oldest=oldest, newest=newest, events=events)
 
 
-def _baseline(document: ModelDocument, newest: Event, by: Author) -> tuple[Event, ...]:
+def _baseline(
+    document: ModelDocument, newest: Event, by: Author, authors: Mapping[int, str]
+) -> tuple[Event, ...]:
     """The events of a beginning that ends with the number of an event, and has its time."""
     listed = document.versions.values()
-    effects = tuple(history.baseline(document, listed, next_version=document.next_version))
+    effects = tuple(
+        history.baseline(
+            document,
+            listed,
+            next_version=document.next_version,
+            approvals=document.approvals,
+            authors=authors,
+        )
+    )
     return tuple(
         Event.of(
             effect,

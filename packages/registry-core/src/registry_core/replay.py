@@ -11,14 +11,14 @@ from typing import Any
 
 import attrs
 
-from registry_core import documents
+from registry_core import approvals, documents
 from registry_core.authors import Origin
 from registry_core.changes.versions import put_back
 from registry_core.documents import FIRST_VERSION, ModelDocument
 from registry_core.errors import RegistryError, StoreCorruptedError
 from registry_core.fields import differing
-from registry_core.history import Action, Event, Value, version_fields
-from registry_core.models import ModelFields, ModelVersion, Stage, Status
+from registry_core.history import Action, Event, Value, approval_fields, version_fields
+from registry_core.models import Approval, ModelFields, ModelVersion, Stage, Status
 
 
 def replay(events: Iterable[Event]) -> ModelDocument | None:
@@ -109,6 +109,10 @@ def _of_version(document: ModelDocument, event: Event) -> ModelVersion:
     return document.versions[event.version]
 
 
+def _approved_before(document: ModelDocument, event: Event) -> Value:
+    return approval_fields(approvals.given_by(document, _number(event), _key(event)))
+
+
 _BEFORE: Mapping[Action, Callable[[ModelDocument, Event], Value]] = {
     Action.UPDATE_MODEL: lambda doc, _: doc.description,
     Action.RENAME_MODEL: lambda doc, _: doc.name,
@@ -123,6 +127,8 @@ _BEFORE: Mapping[Action, Callable[[ModelDocument, Event], Value]] = {
     Action.DELETE_MODEL_TAG: lambda doc, event: doc.tags.get(_key(event)),
     Action.SET_VERSION_TAG: lambda doc, event: _of_version(doc, event).tags.get(_key(event)),
     Action.DELETE_VERSION_TAG: lambda doc, event: _of_version(doc, event).tags.get(_key(event)),
+    Action.APPROVE_VERSION: _approved_before,
+    Action.WITHDRAW_APPROVAL: _approved_before,
 }
 """What a thing is that an event of each action is about; of the others, nothing was before."""
 
@@ -144,6 +150,10 @@ def differences(replayed: ModelDocument | None, document: ModelDocument) -> Iter
             yield f"version {number}: exists, and the history does not know it"
         else:
             yield from _fields_that_differ(f"version {number}", by_history, of, ModelVersion)
+    for number in sorted({*replayed.approvals, *document.approvals}):
+        given, of_history = document.approvals.get(number), replayed.approvals.get(number)
+        if given != of_history:
+            yield f"version {number}: approvals is {given!r}, and {of_history!r} by the history"
 
 
 def _fields_that_differ(
@@ -241,6 +251,19 @@ def _transitioned(before: ModelDocument | None, event: Event) -> ModelDocument:
     )
 
 
+def _approved(before: ModelDocument | None, event: Event) -> ModelDocument:
+    fields = _mapping(event)
+    approval = Approval(
+        actor=_key(event),
+        is_authenticated=fields.get("is_authenticated", False),
+        groups=tuple(fields.get("groups", ())),
+        digest=fields["digest"],
+        reason=fields.get("reason"),
+        time=fields["time"],
+    )
+    return approvals.approve(_present(before), _number(event), approval)
+
+
 def _key(event: Event) -> str:
     assert event.key is not None, "the event is about a key"
     return event.key
@@ -313,6 +336,11 @@ _PLAY: Mapping[Action, Callable[[ModelDocument | None, Event], ModelDocument | N
     Action.DELETE_VERSION_TAG: lambda doc, event: documents.delete_version_tag(
         _present(doc), _number(event), _key(event)
     ),
+    Action.APPROVE_VERSION: _approved,
+    Action.WITHDRAW_APPROVAL: lambda doc, event: approvals.withdraw(
+        _present(doc), _number(event), _key(event)
+    ),
+    Action.PASS_GATE: lambda doc, _: doc,
 }
 """What each action makes of a model."""
 

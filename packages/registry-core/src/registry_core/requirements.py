@@ -7,12 +7,14 @@ change, so that no other change comes in between.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import attrs
 
 from registry_core.documents import ModelDocument, model_version
 from registry_core.errors import StaleValueError
+from registry_core.history import Effect
 
 SHOWN_CHARACTERS = 200
 """Characters of a tag that an error repeats. A tag may hold the whole text of a prompt; a program
@@ -35,8 +37,22 @@ class Requirement(ABC):
         """Accept what the thing is.
 
         Raises:
-            StaleValueError: It is not as it must be; the error names what it is.
+            RegistryError: It is not as it must be: a `StaleValueError` that names what it is, or
+                what else the requirement documents.
         """
+
+    def whole(self, current: Any, whole: Callable[[Any], Any]) -> Any:
+        """Return what the thing is with the values that some in it stand for.
+
+        Args:
+            current: What the thing is, as `current` gives it.
+            whole: Gives the value that one stands for, for a store that keeps some elsewhere.
+        """
+        return whole(current)
+
+    def decided(self, current: Any) -> tuple[Effect, ...]:  # noqa: ARG002 most say nothing
+        """Return what the history says of it, before the effects of the change, once it holds."""
+        return ()
 
 
 @attrs.frozen(kw_only=True)

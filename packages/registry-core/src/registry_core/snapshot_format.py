@@ -6,6 +6,7 @@
 - What has its default is left out; `last_updated_timestamp` of a version too, while it is the
   creation's. A version has neither its name nor its aliases, an event not the model's id: all of
   them are the model's.
+- A version has its `approvals`, which the format has from 2 on.
 - The order of everything is fixed, so that equal snapshots are equal bytes.
 - Types are checked and nothing is coerced. What is legal, `snapshots.check` says.
 """
@@ -25,15 +26,18 @@ from registry_core.documents import ModelDocument
 from registry_core.errors import InvalidArgumentError
 from registry_core.fields import Field, fields_of
 from registry_core.history import Action, Event
-from registry_core.models import ModelFields, ModelVersion
+from registry_core.models import Approval, ModelFields, ModelVersion
 from registry_core.snapshots import ModelSnapshot
 
 Json: TypeAlias = dict[str, Any]
 
 T = TypeVar("T")
 
-FORMAT_VERSION = 1
-"""What this release writes, and the highest that it reads."""
+FORMAT_VERSION = 2
+"""The highest that this release reads."""
+
+_PLAIN_FORMAT_VERSION = 1
+"""What it writes where there are no approvals, which releases before this one do not know."""
 
 KIND = "model_snapshot"
 """What the object of a model calls itself."""
@@ -43,6 +47,10 @@ _VERSION = tuple(
     field for field in fields_of(ModelVersion) if field.name not in ("name", "aliases")
 )
 _UPDATED = "last_updated_timestamp"
+_APPROVALS = "approvals"
+
+Approvals: TypeAlias = Mapping[int, tuple[Approval, ...]]
+"""Approvals by the number of their version."""
 
 
 # Writing
@@ -52,7 +60,7 @@ def encode(snapshot: ModelSnapshot) -> Json:
     """Return a snapshot as a JSON object."""
     return {
         **encode_model(snapshot.document),
-        "versions": encode_versions(snapshot.versions.values()),
+        "versions": encode_versions(snapshot.versions.values(), snapshot.document.approvals),
         "events": [_encode_event(event) for event in snapshot.events],
     }
 
@@ -67,7 +75,8 @@ _line = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 def encode_model(document: ModelDocument) -> Json:
     """Return a model without its versions as a JSON object."""
-    fields = {"format_version": FORMAT_VERSION, "kind": KIND, "name": document.name}
+    written = FORMAT_VERSION if document.approvals else _PLAIN_FORMAT_VERSION
+    fields = {"format_version": written, "kind": KIND, "name": document.name}
     if document.model_id:
         fields["model_id"] = document.model_id
     return fields | encode_fields(document) | {"next_version": document.next_version}
@@ -78,16 +87,24 @@ def encode_fields(model: ModelFields) -> Json:
     return {field.name: _plain(field, model) for field in _MODEL if _is_given(field, model)}
 
 
-def encode_versions(versions: Iterable[ModelVersion]) -> list[Json]:
-    """Return versions as JSON objects."""
-    return [_encode_version(version) for version in versions]
+def encode_versions(versions: Iterable[ModelVersion], approvals: Approvals) -> list[Json]:
+    """Return versions, with their approvals among those given, as JSON objects."""
+    return [_encode_version(version, approvals.get(version.version, ())) for version in versions]
 
 
-def _encode_version(version: ModelVersion) -> Json:
+def _encode_version(version: ModelVersion, approvals: Iterable[Approval]) -> Json:
     fields = {field.name: _plain(field, version) for field in _VERSION if _is_given(field, version)}
     if version.last_updated_timestamp == version.creation_timestamp:
         del fields[_UPDATED]
+    if given := [encode_approval(approval) for approval in approvals]:
+        fields[_APPROVALS] = given
     return fields
+
+
+def encode_approval(approval: Approval) -> Json:
+    """Return an approval as a JSON object."""
+    fields = attrs.asdict(approval) | {"groups": list(approval.groups)}
+    return {name: value for name, value in fields.items() if value not in (None, False, [])}
 
 
 def _is_given(field: Field, entity: object) -> bool:
@@ -170,31 +187,66 @@ def _snapshot(fields: Json) -> ModelSnapshot:
     document = ModelDocument(
         model_id=model_id, next_version=next_version, **_values(fields, _MODEL)
     )
-    built = documents.build(document, (_decode_version(each, document) for each in versions))
+    decoded_versions, approvals = _decode_versions(versions, document)
+    built = documents.build(attrs.evolve(document, approvals=approvals), decoded_versions)
     if len(built.versions) < len(versions):
         raise ValueError("two of its versions have one number")
     decoded = tuple(_decode_event(each, model_id) for each in events)
     return ModelSnapshot(document=built, events=decoded)
 
 
-def decode_parts(fields: object, versions: object) -> tuple[ModelFields, list[ModelVersion]]:
-    """Return the fields of a model in a JSON object, and its versions in an array.
+def decode_parts(
+    fields: object, versions: object
+) -> tuple[ModelFields, list[ModelVersion], Approvals]:
+    """Return the fields of a model in a JSON object, and versions in an array with their approvals.
 
     Raises:
         InvalidArgumentError: They are none.
     """
 
-    def parts() -> tuple[ModelFields, list[ModelVersion]]:
+    def parts() -> tuple[ModelFields, list[ModelVersion], Approvals]:
         model = ModelFields(**_values(_object(fields), _MODEL))
-        return model, [_decode_version(each, model) for each in _list(versions)]
+        return model, *_decode_versions(_list(versions), model)
 
     return _read(parts)
 
 
-def _decode_version(fields: object, document: ModelFields) -> ModelVersion:
+def _decode_versions(
+    listed: Iterable[object], model: ModelFields
+) -> tuple[list[ModelVersion], Approvals]:
+    versions, approvals = [], {}
+    for each in listed:
+        known = _object(each)
+        given = [decode_approval(approval) for approval in _list(known.pop(_APPROVALS, []))]
+        known.setdefault(_UPDATED, known.get("creation_timestamp"))
+        version = ModelVersion(name=model.name, **_values(known, _VERSION))
+        versions.append(version)
+        if given:
+            approvals[version.version] = tuple(given)
+    return versions, approvals
+
+
+def decode_approval(fields: object) -> Approval:
+    """Return the approval in a JSON object.
+
+    Raises:
+        KeyError, TypeError: It is none.
+    """
     known = _object(fields)
-    known.setdefault(_UPDATED, known.get("creation_timestamp"))
-    return ModelVersion(name=document.name, **_values(known, _VERSION))
+    given = {name: _text(known[name]) for name in ("actor", "digest")}
+    reason = known.get("reason")
+    is_authenticated = known.get("is_authenticated", False)
+    if type(is_authenticated) is not bool:
+        raise TypeError("is_authenticated is no boolean")
+    if unknown := known.keys() - {field.name for field in attrs.fields(Approval)}:
+        raise TypeError(f"it has a field that this release does not know: {min(unknown)!r}")
+    return Approval(
+        **given,
+        is_authenticated=is_authenticated,
+        groups=tuple(_text(each) for each in _list(known.get("groups", []))),
+        reason=None if reason is None else _text(reason),
+        time=_integer(known["time"]),
+    )
 
 
 def _decode_event(fields: object, model_id: str) -> Event:

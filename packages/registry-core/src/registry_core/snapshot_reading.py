@@ -17,11 +17,11 @@ import attrs
 from registry_core import histories, snapshots, validation
 from registry_core.errors import ConflictError, NotFoundError, UnsupportedBackendError
 from registry_core.history import EVENTS_MAX_RESULTS, Event, EventQuery
-from registry_core.models import ModelFields, ModelVersion, RegisteredModel
+from registry_core.models import Approval, ModelFields, ModelVersion, RegisteredModel
 from registry_core.search import AttributeRef, Comparison, Entity, Op, Query, TagRef, all_pages
 from registry_core.search.ordering import parse_order_by
 from registry_core.snapshots import ModelSnapshot
-from registry_core.store import Store
+from registry_core.store import Store, approvals_of
 
 ATTEMPTS = 10
 """How often a model is read before it is given up, because others change it all the time."""
@@ -51,8 +51,10 @@ def take(store: Store, name: str) -> ModelSnapshot:
     return read(store, name)
 
 
-Parts: TypeAlias = Callable[[str], tuple[ModelFields, Sequence[ModelVersion]]]
-"""Gives a model and all of its versions."""
+Parts: TypeAlias = Callable[
+    [str], tuple[ModelFields, Sequence[ModelVersion], Mapping[int, tuple[Approval, ...]]]
+]
+"""Gives a model, all of its versions, and their approvals."""
 
 
 def read(store: Store, name: str, parts: Parts | None = None) -> ModelSnapshot:
@@ -67,15 +69,18 @@ def read(store: Store, name: str, parts: Parts | None = None) -> ModelSnapshot:
     raise ConflictError(f"Model '{name}' was changed each time that it was read")
 
 
-def _parts(store: Store, name: str) -> tuple[RegisteredModel, list[ModelVersion]]:
-    return store.get_registered_model(name), [*versions_of(store, name)]
+def _parts(
+    store: Store, name: str
+) -> tuple[RegisteredModel, list[ModelVersion], Mapping[int, tuple[Approval, ...]]]:
+    versions = [*versions_of(store, name)]
+    return store.get_registered_model(name), versions, approvals_of(store, name)
 
 
 def _read_once(store: Store, name: str, parts: Parts) -> ModelSnapshot | None:
     """The snapshot, or None if the model was changed meanwhile."""
     oldest_first = EventQuery(name=name, newest_first=False, max_results=EVENTS_MAX_RESULTS)
     events = [*histories.iterate(store, oldest_first)]
-    model, versions = parts(name)
+    model, versions, approvals = parts(name)
     newest = store.events(EventQuery(name=name, max_results=1))
     if _last(newest) != _last(events):
         return None
@@ -87,6 +92,7 @@ def _read_once(store: Store, name: str, parts: Parts) -> ModelSnapshot | None:
         next_version=snapshots.next_version_of(events),
         model_id=events[0].model_id,
         events=events,
+        approvals=approvals,
     )
 
 

@@ -18,6 +18,7 @@ from registry_core.errors import InvalidArgumentError
 from registry_core.fields import fields_of
 from registry_core.history import Action, Event, is_new_beginning
 from registry_core.models import (
+    Approval,
     ModelFields,
     ModelVersion,
     NewModelVersion,
@@ -90,10 +91,13 @@ def model_of(
     next_version: int,
     model_id: str = "",
     events: Iterable[Event] = (),
+    approvals: Mapping[int, tuple[Approval, ...]] | None = None,
 ) -> ModelSnapshot:
     """Return the snapshot of a model that was read in parts; these may come in any order."""
     fields = {field.name: getattr(model, field.name) for field in fields_of(ModelFields)}
-    document = ModelDocument(**fields, model_id=model_id, next_version=next_version)
+    document = ModelDocument(
+        **fields, model_id=model_id, next_version=next_version, approvals=approvals or {}
+    )
     return ModelSnapshot(document=documents.build(document, versions), events=tuple(events))
 
 
@@ -121,6 +125,8 @@ def check(snapshot: ModelSnapshot) -> ModelSnapshot:
         _check_model(snapshot.document)
         for number, version in snapshot.versions.items():
             _check_version(snapshot.document, number, version)
+        for number, given in snapshot.document.approvals.items():
+            _check_approvals(snapshot.document, number, given)
         _check_events(snapshot)
     except InvalidArgumentError as error:
         raise InvalidArgumentError(
@@ -162,6 +168,15 @@ def _check_version(document: ModelDocument, number: int, version: ModelVersion) 
         _check_times(version)
     except InvalidArgumentError as error:
         raise InvalidArgumentError(f"version {number}: {error}") from error
+
+
+def _check_approvals(document: ModelDocument, number: int, given: Iterable[Approval]) -> None:
+    actors = [each.actor for each in given]
+    if number not in document.versions or len(actors) != len(set(actors)):
+        raise InvalidArgumentError(f"version {number} is approved twice by one actor, or is none")
+    for approval in given:
+        if not 0 <= approval.time <= TIME_MAX:
+            raise InvalidArgumentError(f"{approval.time} is no time: milliseconds since the epoch")
 
 
 def _short(text: str | None, parameter: str) -> None:
@@ -213,10 +228,14 @@ def _check_subject(event: Event) -> None:
             raise InvalidArgumentError(f"{what}: the next version is a number")
 
 
-_OF_VERSIONS = frozenset(action for action in Action if "_version" in action)
+_OF_VERSIONS = frozenset(
+    (*(action for action in Action if "_version" in action), Action.WITHDRAW_APPROVAL)
+)
 _OF_ALIASES = frozenset((Action.SET_ALIAS, Action.DELETE_ALIAS))
 
-_KEY_MAX_LENGTH = max(validation.ALIAS_MAX_LENGTH, validation.TAG_KEY_MAX_LENGTH)
+_KEY_MAX_LENGTH = max(
+    validation.ALIAS_MAX_LENGTH, validation.TAG_KEY_MAX_LENGTH, validation.ACTOR_MAX_LENGTH
+)
 
 
 def _first_number(snapshot: ModelSnapshot) -> int:
@@ -237,6 +256,9 @@ def _check_value(value: Any, number: int) -> None:
         case Mapping():
             for key, each in value.items():
                 _check_value(key, number)
+                _check_value(each, number)
+        case list() | tuple():
+            for each in value:
                 _check_value(each, number)
         case _:
             raise InvalidArgumentError(f"event {number} has a value that no event has")

@@ -8,13 +8,14 @@ in `registry_core.testing` tests exactly the promises written here.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from registry_core.authors import Author
 from registry_core.changes import Change
 from registry_core.history import Event, EventQuery
 from registry_core.models import (
+    Approval,
     ModelVersion,
     NewWebhook,
     RegisteredModel,
@@ -32,6 +33,15 @@ Clock: TypeAlias = Callable[[], int]
 def system_clock() -> int:
     """Return the machine's time, in milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
+
+
+def approvals_of(store: object, name: str) -> Mapping[int, tuple[Approval, ...]]:
+    """Return the approvals of a model's versions; none where the store keeps none.
+
+    Raises:
+        RegisteredModelNotFoundError: the model does not exist.
+    """
+    return store.approvals(name) if isinstance(store, KeepsApprovals) else {}
 
 
 class Reads(Protocol):
@@ -82,6 +92,19 @@ class Histories(Protocol):
         Raises:
             RegisteredModelNotFoundError: the query names a model that does not exist. Of an id
                 that no model has or had there are simply no events.
+        """
+        ...
+
+
+@runtime_checkable
+class KeepsApprovals(Protocol):
+    """A store that keeps approvals of model versions."""
+
+    def approvals(self, name: str) -> Mapping[int, tuple[Approval, ...]]:
+        """Return the approvals of a model's versions that have any, each by actor.
+
+        Raises:
+            RegisteredModelNotFoundError: the model does not exist.
         """
         ...
 

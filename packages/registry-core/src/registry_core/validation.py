@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from registry_core.errors import InvalidArgumentError, ModelVersionNotFoundError
@@ -50,6 +50,10 @@ RUN_ID_MAX_LENGTH = 256
 
 ACTOR_MAX_LENGTH = 256
 """Characters of the name of who makes a change."""
+
+GROUPS_MAX_COUNT = 200
+"""Groups of one person that are kept with what they do. Ours: tokens of identity providers have at
+most as many, and refer to further ones."""
 
 REASON_MAX_LENGTH = 2_000
 """Characters of the reason for a change: a paragraph, kept with every change for ever."""
@@ -137,6 +141,24 @@ def actor(value: str) -> str:
         raise missing("actor")
     return text(value, parameter="actor", max_length=ACTOR_MAX_LENGTH)
 
+
+def groups(value: Sequence[str]) -> Sequence[str]:
+    """Accept the groups that somebody is in."""
+    if len(value) > GROUPS_MAX_COUNT:
+        raise InvalidArgumentError(f"Nobody can be in more than {GROUPS_MAX_COUNT} groups")
+    for each in value:
+        text(each, parameter="group", max_length=ACTOR_MAX_LENGTH)
+    return value
+
+
+def digest(value: str) -> str:
+    """Accept what may be the digest of a model version: `sha256:` or `fields:`, then hex digits."""
+    if not _DIGEST.match(value):
+        raise InvalidArgumentError(f"'{value[:100]}' cannot be the digest of a model version")
+    return value
+
+
+_DIGEST = re.compile(r"(sha256|fields):[0-9a-f]{64}\Z")
 
 _REGISTERED_MODEL_ID = re.compile(r"[0-9A-Za-z_-]{1,64}\Z")
 """Ours have 16 digits."""

@@ -11,11 +11,13 @@ look at changes (a store, a history, a permission, a webhook) looks at their cla
 | `RestoreModel`, `RestoreDeletedModel` | a registered model with everything that belongs to it |
 | `RestoreVersion` | a model version that was deleted |
 | `SetAlias`, `DeleteAlias` | an alias |
+| `ApproveVersion`, `WithdrawApproval` | an approval of a model version |
 | `SetModelTag`, `DeleteModelTag`, `SetVersionTag`, `DeleteVersionTag` | a tag |
 
 Values are valid when a change is made: `Registry` has checked them.
 """  # noqa: E501 a table
 
+from registry_core.changes.approvals import ApproveVersion, WithdrawApproval
 from registry_core.changes.base import Change
 from registry_core.changes.models import CreateModel, DeleteModel, RenameModel, UpdateModel
 from registry_core.changes.parts import (
@@ -37,6 +39,7 @@ from registry_core.changes.versions import (
 )
 
 __all__ = [
+    "ApproveVersion",
     "Change",
     "CreateModel",
     "CreateVersion",
@@ -56,4 +59,5 @@ __all__ = [
     "TransitionVersion",
     "UpdateModel",
     "UpdateVersion",
+    "WithdrawApproval",
 ]

@@ -61,14 +61,25 @@ class Change(ABC, Generic[ResultT]):
                 of them elsewhere.
 
         Raises:
-            StaleValueError: Something that it requires does not hold.
-            RegistryError: As `apply`.
+            StaleValueError: Something is not as it requires it to be.
+            RegistryError: As `apply`, and as the requirements document.
         """
         after = self.apply(document, now)
         if document is not None:
             for requirement in self.requires:
-                requirement.check(whole(requirement.current(document)))
+                current = requirement.current(document)
+                requirement.check(requirement.whole(current, whole))
         return after
+
+    def decided(self, before: ModelDocument | None) -> list[Effect]:
+        """Return what the history says of the requirements, all of which hold before the change."""
+        if before is None:
+            return []
+        return [
+            effect
+            for requirement in self.requires
+            for effect in requirement.decided(requirement.current(before))
+        ]
 
     @abstractmethod
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument | None:

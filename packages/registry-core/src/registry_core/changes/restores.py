@@ -158,7 +158,9 @@ class RestoreModel(ModelChange):
     def _baseline(self) -> Iterator[Effect]:
         document = self.snapshot.document
         listed = document.versions.values()
-        return history.baseline(document, listed, next_version=document.next_version)
+        return history.baseline(
+            document, listed, next_version=document.next_version, approvals=document.approvals
+        )
 
 
 @attrs.frozen(kw_only=True)

@@ -27,6 +27,10 @@ def differences(one: ModelSnapshot, other: ModelSnapshot) -> Iterator[str]:
             yield f"version {number}: only in the {'second' if left is None else 'first'}"
         elif left != right:
             yield from _fields(f"version {number}: ", left, right, ModelVersion)
+    for number in sorted({*one.document.approvals, *other.document.approvals}):
+        approved = [each.document.approvals.get(number, ()) for each in (one, other)]
+        if approved[0] != approved[1]:
+            yield f"version {number}: approvals: {approved[0]!r} and {approved[1]!r}"
     if one.events and other.events:
         yield from _histories(one, other)
 

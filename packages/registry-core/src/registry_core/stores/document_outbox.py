@@ -21,7 +21,7 @@ import attrs
 from registry_core import validation
 from registry_core.changes import Change, FinalizeVersion
 from registry_core.documents import ModelDocument
-from registry_core.history import Event
+from registry_core.history import Action, Event
 from registry_core.models import Webhook, WebhookStatus
 from registry_core.outbox import (
     MOST_LISTED,
@@ -80,7 +80,8 @@ def deliveries_of(
         for hook in hooks
         if hook.status is WebhookStatus.ACTIVE and not topics.isdisjoint(hook.events)
     ]
-    for event in events if tells_every_event(change) else events[-1:]:
+    done = [event for event in events if event.action is not Action.PASS_GATE]
+    for event in done if tells_every_event(change) else done[-1:]:
         for hook in listeners:
             yield QueuedDelivery(
                 webhook_id=hook.webhook_id,

@@ -22,6 +22,7 @@ from registry_core.errors import AlreadyExistsError, WebhookNotFoundError
 from registry_core.history import Event, EventQuery
 from registry_core.idempotency import KEEP_SECONDS, KeptKey
 from registry_core.models import (
+    Approval,
     ModelVersion,
     NewWebhook,
     RegisteredModel,
@@ -162,6 +163,10 @@ class MappingStore(ABC):
         """See `Store`."""
         return documents.by_alias(self._document(name), alias)
 
+    def approvals(self, name: str) -> Mapping[int, tuple[Approval, ...]]:
+        """See `store.KeepsApprovals`."""
+        return self._document(name).approvals
+
     def create_webhook(self, new: NewWebhook) -> Webhook:
         """See `Store`."""
         with self._writing() as content:
@@ -247,10 +252,13 @@ def events_of(
         return change.history(now, by)
     model = before or after
     assert model is not None, "a change has a model before or after it"
-    done = [(effect, by) for effect in change.effects(before, after)]
+    effects = [*change.decided(before), *change.effects(before, after)]
+    done = [(effect, by) for effect in effects]
     if before is not None and not last:
         listed = before.versions.values()
-        there = history.baseline(before, listed, next_version=before.next_version)
+        there = history.baseline(
+            before, listed, next_version=before.next_version, approvals=before.approvals
+        )
         done = [*((effect, BASELINE_AUTHOR) for effect in there), *done]
     return [
         Event.of(

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from registry_core.authors import Author
 from registry_core.changes import (
+    ApproveVersion,
     Change,
     CreateModel,
     CreateVersion,
@@ -25,8 +26,10 @@ from registry_core.changes import (
     TransitionVersion,
     UpdateModel,
     UpdateVersion,
+    WithdrawApproval,
 )
 from registry_core.models import (
+    Approval,
     ModelVersion,
     NewModelVersion,
     NewRegisteredModel,
@@ -198,6 +201,14 @@ class Calls:
     def delete_registered_model_alias(self, name: str, alias: str) -> None:
         """See `DeleteAlias`."""
         self.apply(DeleteAlias(name=name, alias=alias))
+
+    def approve_model_version(self, name: str, version: int, approval: Approval) -> Approval:
+        """See `ApproveVersion`."""
+        return self.apply(ApproveVersion(name=name, version=version, approval=approval))
+
+    def withdraw_approval(self, name: str, version: int, actor: str) -> None:
+        """See `WithdrawApproval`."""
+        self.apply(WithdrawApproval(name=name, version=version, actor=actor))
 
     def set_registered_model_tag(self, name: str, key: str, value: str) -> None:
         """See `SetModelTag`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from registry_core.testing.ages import AgeTests
 from registry_core.testing.aliases import AliasTests
+from registry_core.testing.approvals import ApprovalTests
 from registry_core.testing.concurrency import ConcurrencyTests
 from registry_core.testing.idempotency import IdempotencyTests
 from registry_core.testing.lifecycle import LifecycleTests
@@ -21,6 +22,7 @@ class StoreTests(
     ModelVersionTests,
     AliasTests,
     TagTests,
+    ApprovalTests,
     LimitTests,
     WebhookTests,
     SearchTests,

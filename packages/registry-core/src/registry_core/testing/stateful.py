@@ -29,6 +29,7 @@ from registry_core.errors import RegisteredModelNotFoundError, RegistryError
 from registry_core.history import EVENTS_MAX_RESULTS, Event, EventQuery
 from registry_core.models import (
     UNSET,
+    Approval,
     NewWebhook,
     RegisteredModel,
     Stage,
@@ -38,7 +39,7 @@ from registry_core.models import (
     WebhookStatus,
 )
 from registry_core.search import Entity, Page, Query
-from registry_core.store import Clock, Store
+from registry_core.store import Clock, KeepsApprovals, Store, approvals_of
 from registry_core.stores.memory import MemoryStore
 from registry_core.testing import strategies
 from registry_core.testing.ages import GAPS
@@ -292,6 +293,29 @@ class StoreMachine(RuleBasedStateMachine):
         self._both(
             lambda store: store.delete_registered_model_alias(name, self._aliases[alias]), index
         )
+
+    # Approvals
+
+    @rule(index=_index, number=_number, actor=_index, digest=_index)
+    def approve_version(self, index: int, number: int, actor: int, digest: int) -> None:
+        """Approves a version."""
+        approval = Approval(actor=f"actor-{actor}", digest=f"sha256:{str(digest) * 64}")
+        self._about_approvals(
+            lambda store: store.approve_model_version(self._names[index], number, approval), index
+        )
+
+    @rule(index=_index, number=_number, actor=_index)
+    def withdraw_approval(self, index: int, number: int, actor: int) -> None:
+        """Withdraws an approval, present or not."""
+        self._about_approvals(
+            lambda store: store.withdraw_approval(self._names[index], number, f"actor-{actor}"),
+            index,
+        )
+
+    def _about_approvals(self, call: Callable[[Calls], object], index: int) -> None:
+        if isinstance(self._subject.backend, KeepsApprovals):
+            self._both(call, index)
+            self._compare(lambda store: approvals_of(store.backend, self._names[index]))
 
     # Webhooks
 

@@ -36,12 +36,16 @@ _CHANGES: Final[Mapping[Action, type[Change[Any]]]] = {
     Action.DELETE_MODEL_TAG: changes.DeleteModelTag,
     Action.SET_VERSION_TAG: changes.SetVersionTag,
     Action.DELETE_VERSION_TAG: changes.DeleteVersionTag,
+    Action.APPROVE_VERSION: changes.ApproveVersion,
+    Action.WITHDRAW_APPROVAL: changes.WithdrawApproval,
 }
 """The change that an event comes from, where webhooks hear of it."""
 
 
 def topics_of(event: Event) -> Topics:
     """Return the webhook events that an event of a model's history is."""
+    if event.action is Action.PASS_GATE:
+        return Topics()  # It is said by the event of what has passed.
     topics = TOPICS[_CHANGES[event.action]]
     if event.action is Action.FINALIZE_VERSION and not _is_ready(event.after):
         return attrs.evolve(topics, of_model=None, of_prompt=None)
@@ -90,14 +94,21 @@ def sample(event: WebhookEvent) -> Mapping[str, object]:
             reason="an example",
             action=action,
             version=1 if is_of_version else None,
-            key="example_key" if event.entity is WebhookEntity.REGISTERED_MODEL_TAG else None,
+            key=_sample_key(event, action),
             before=before,
             after=after,
         )
     )
 
 
+def _sample_key(event: WebhookEvent, action: Action) -> str | None:
+    if action in (Action.APPROVE_VERSION, Action.WITHDRAW_APPROVAL):
+        return "example_user"
+    return "example_key" if event.entity is WebhookEntity.REGISTERED_MODEL_TAG else None
+
+
 _PENDING = {"status": Status.PENDING_REGISTRATION.value}
+_APPROVAL = {"digest": f"sha256:{'0' * 64}", "time": 1_700_000_000_000, "is_authenticated": True}
 _SAMPLES: Final[Mapping[tuple[bool, WebhookAction], tuple[Action, Value, Value]]] = {
     (False, WebhookAction.UPDATED): (Action.UPDATE_MODEL, "an old text", "a new text"),
     (False, WebhookAction.RENAMED): (Action.RENAME_MODEL, "example_model", "renamed_model"),
@@ -121,5 +132,7 @@ _SAMPLES: Final[Mapping[tuple[bool, WebhookAction], tuple[Action, Value, Value]]
     ),
     (True, WebhookAction.DELETED): (Action.DELETE_VERSION, {"source": "models:/123"}, None),
     (True, WebhookAction.RESTORED): (Action.RESTORE_VERSION, None, {"source": "models:/123"}),
+    (True, WebhookAction.APPROVED): (Action.APPROVE_VERSION, None, _APPROVAL),
+    (True, WebhookAction.APPROVAL_WITHDRAWN): (Action.WITHDRAW_APPROVAL, _APPROVAL, None),
 }
 """Action, before and after of the samples: of models and of versions, by what happened."""

@@ -16,6 +16,7 @@ from registry_core import (
 )
 from registry_core.history import Event
 from registry_core.pruning import Pruned
+from registry_core.store import approvals_of
 from registry_core.wire import Json, snapshots
 from registry_core.wire import history as wire
 from registry_core.wire.prefixes import OWN_API
@@ -152,7 +153,9 @@ def _get_snapshot(context: RequestContext, request: snapshots.GetModelSnapshot) 
     )
     return {
         "model": snapshot_format.encode_fields(model),
-        "versions": snapshot_format.encode_versions(versions),
+        "versions": snapshot_format.encode_versions(
+            versions, approvals_of(context.registry.store, request.name)
+        ),
     }
 
 

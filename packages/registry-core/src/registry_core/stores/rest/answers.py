@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import attrs
 
 from registry_core import wire
-from registry_core.models import ModelVersion, RegisteredModel, Stage
+from registry_core.models import Approval, ModelVersion, RegisteredModel, Stage
+from registry_core.wire.approvals import decode_approval
 
 _STAGES = tuple(Stage)
 
@@ -20,6 +21,11 @@ def model_of(answer: wire.Json) -> RegisteredModel:
 def version_of(answer: wire.Json) -> ModelVersion:
     """The model version in an answer."""
     return wire.decode_model_version(answer.get("model_version"))
+
+
+def approval_of(answer: wire.Json) -> Approval:
+    """The approval in an answer."""
+    return decode_approval(answer.get("approval"))[1]
 
 
 def complete(model: RegisteredModel) -> RegisteredModel:

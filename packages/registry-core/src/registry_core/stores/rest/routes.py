@@ -9,6 +9,7 @@ import attrs
 
 from registry_core import snapshot_format, uris, wire
 from registry_core.changes import (
+    ApproveVersion,
     Change,
     CreateModel,
     CreateVersion,
@@ -28,13 +29,14 @@ from registry_core.changes import (
     TransitionVersion,
     UpdateModel,
     UpdateVersion,
+    WithdrawApproval,
 )
 from registry_core.documents import registered_model
 from registry_core.errors import UnsupportedBackendError
 from registry_core.models import ModelVersion, Status
 from registry_core.stores.rest import compare_and_set
-from registry_core.stores.rest.answers import model_of, version_of
-from registry_core.wire import history, requests, snapshots
+from registry_core.stores.rest.answers import approval_of, model_of, version_of
+from registry_core.wire import approvals, history, requests, snapshots
 from registry_core.wire.prefixes import OWN_API, own_path
 
 
@@ -199,8 +201,24 @@ ROUTES: Mapping[type[Change[Any]], Route] = {
         ),
         _nothing,
     ),
+    ApproveVersion: Route(
+        "POST",
+        "",
+        lambda change: approvals.ApproveModelVersion(
+            name=change.name, version=str(change.version), digest=change.approval.digest
+        ),
+        lambda _, answer: approval_of(answer),
+    ),
+    WithdrawApproval: Route(
+        "DELETE",
+        "",
+        lambda change: approvals.WithdrawModelVersionApproval(
+            name=change.name, version=str(change.version)
+        ),
+        _nothing,
+    ),
 }
-"""The routes by the class of change that each of them makes."""
+"""The routes by the class of change that each of them makes. `approvals_path` is that of two."""
 
 
 def route_of(change: Change[Any]) -> Route:
@@ -219,7 +237,14 @@ def route_of(change: Change[Any]) -> Route:
     route = ROUTES.get(type(change))
     if route is None:
         refuse(f"make the change {type(change).__name__}")
+    if isinstance(change, ApproveVersion | WithdrawApproval):
+        return attrs.evolve(route, path=approvals_path(change.name, change.version))
     return route
+
+
+def approvals_path(name: str, version: int) -> str:
+    """Return the path of our own server's route for the approvals of a version."""
+    return own_path(name, "versions", str(version), "approvals")
 
 
 def _route_that_restores(change: RestoreModel) -> Route:

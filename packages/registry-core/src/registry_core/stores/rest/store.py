@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from registry_core.changes import Change, CreateModel, CreateVersion
 from registry_core.errors import InvalidArgumentError, NotFoundError, StoreCorruptedError
 from registry_core.history import EVENTS_MAX_RESULTS, Event, EventQuery, place_of
 from registry_core.idempotency import new_key
-from registry_core.models import ModelFields, ModelVersion, RegisteredModel
+from registry_core.models import Approval, ModelFields, ModelVersion, RegisteredModel
 from registry_core.pruning import Pruned
 from registry_core.search import (
     AttributeRef,
@@ -44,6 +44,7 @@ from registry_core.stores.rest.transport import (
 )
 from registry_core.stores.rest.webhooks import next_page, wire_list
 from registry_core.wire import requests
+from registry_core.wire.approvals import by_version, decode_approval
 from registry_core.wire.history import PruneModelHistory, decode_event
 from registry_core.wire.prefixes import OWN_API, own_path
 from registry_core.wire.snapshots import VERSIONS_MAX_RESULTS
@@ -153,16 +154,20 @@ class RestStore(RestFiles):
         """See `snapshot_reading.take`. Of our server, with all that a store keeps."""
         return snapshot_reading.read(self, name, self._parts)
 
-    def _parts(self, name: str) -> tuple[ModelFields, list[ModelVersion]]:
+    def _parts(
+        self, name: str
+    ) -> tuple[ModelFields, list[ModelVersion], Mapping[int, tuple[Approval, ...]]]:
         path = own_path(name, "snapshot")
         found: list[ModelVersion] = []
+        approvals: dict[int, tuple[Approval, ...]] = {}
         after = 0
         while True:
             asked = {"after_version": after, "max_results": VERSIONS_MAX_RESULTS}
-            model, versions = self._http.read(path, asked, _piece, name=name)
+            model, versions, given = self._http.read(path, asked, _piece, name=name)
             found += versions
+            approvals.update(given)
             if len(versions) < VERSIONS_MAX_RESULTS:
-                return model, found
+                return model, found, approvals
             after = versions[-1].version
 
     def get_registered_model(self, name: str) -> RegisteredModel:
@@ -193,6 +198,14 @@ class RestStore(RestFiles):
         return self._located(
             self._read("/registered-models/alias", request, version_of, end=end), end
         )
+
+    def approvals(self, name: str) -> Mapping[int, tuple[Approval, ...]]:
+        """See `registry_core.store.KeepsApprovals`.
+
+        Raises:
+            UnsupportedBackendError: the server is MLflow's, or an older one.
+        """
+        return self._http.read(own_path(name, "approvals"), {}, _approvals, name=name)
 
     # Requests
 
@@ -330,7 +343,13 @@ def _pruned(answer: wire.Json) -> Pruned:
     raise StoreCorruptedError("The answer does not say what was pruned.")
 
 
-def _piece(answer: wire.Json) -> tuple[ModelFields, list[ModelVersion]]:
+def _approvals(answer: wire.Json) -> Mapping[int, tuple[Approval, ...]]:
+    return by_version(map(decode_approval, wire_list(answer, "approvals")))
+
+
+def _piece(
+    answer: wire.Json,
+) -> tuple[ModelFields, list[ModelVersion], Mapping[int, tuple[Approval, ...]]]:
     try:
         return snapshot_format.decode_parts(answer.get("model"), answer.get("versions"))
     except InvalidArgumentError as error:

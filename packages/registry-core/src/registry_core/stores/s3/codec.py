@@ -1,7 +1,7 @@
 """Records as JSON objects: the format of the bucket, which is read by people too.
 
-- `format_version` is the lowest that a reader must know: 2 of what has events or idempotency keys,
-  1 of anything else.
+- `format_version` is the lowest that a reader must know: 3 of what has approvals, 2 of what has
+  events or idempotency keys, 1 of anything else.
   A reader refuses a higher one, and any key it does not know, rather than drop what a newer release
   wrote. The types are checked as strictly: nothing is coerced.
 - One field per line, one version per line, one event per line: a document can be read, compared and
@@ -22,9 +22,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+import attrs
 import cattrs
 
 from registry_core import documents
@@ -32,6 +33,7 @@ from registry_core.documents import ModelDocument
 from registry_core.errors import StoreCorruptedError
 from registry_core.fields import fields_of
 from registry_core.models import (
+    Approval,
     ModelFields,
     ModelVersion,
     Webhook,
@@ -51,6 +53,7 @@ from registry_core.stores.s3.format import (
     MODEL_TEXTS,
     VERSION_TEXTS,
     Envelope,
+    StoredApproval,
     StoredArrival,
     StoredModel,
     StoredTombstone,
@@ -66,7 +69,10 @@ from registry_core.stores.s3.record import Content, Model, Record, RenameIntent,
 FORMAT_VERSION = 1
 """What is written where nothing needs a newer one; the marker's, too."""
 
-NEWEST_FORMAT_VERSION = EVENTS_FORMAT_VERSION
+APPROVALS_FORMAT_VERSION = 3
+"""What is written where there are approvals: releases before this one do not know them."""
+
+NEWEST_FORMAT_VERSION = APPROVALS_FORMAT_VERSION
 """The highest that this release reads."""
 
 CONTENT_TYPE = "application/json"
@@ -92,6 +98,8 @@ def encode(record: Record) -> bytes:
 
 def _format_version(record: Record) -> int:
     content = record.content
+    if isinstance(content, Model | RenameIntent) and content.document.approvals:
+        return APPROVALS_FORMAT_VERSION
     if record.kept_keys:
         return EVENTS_FORMAT_VERSION
     # The events of a webhook are others, which every release knows.
@@ -226,13 +234,15 @@ def _model_fields(document: ModelDocument, log: EventLog) -> dict[str, Any]:
         model_id=document.model_id,
         next_version=document.next_version,
         versions=[],
+        approvals=tuple(_stored_approvals(document)),
         **{name: getattr(document, name) for name in _MODEL_NAMES},
     )
     fields = to_plain(stored)
     # For people: the model before what belongs to it.
     head = {name: fields.pop(name) for name in ("name", "model_id")}
-    for last in ("next_version", "versions"):
-        fields[last] = fields.pop(last)
+    for last in ("next_version", "versions", "approvals"):
+        if last in fields:
+            fields[last] = fields.pop(last)
     fields["versions"] = [_version_fields(version) for version in document.versions.values()]
     return {**head, **fields, **log_fields(log)}
 
@@ -250,11 +260,31 @@ def _version_fields(version: ModelVersion) -> dict[str, Any]:
 def _document(stored: Any) -> ModelDocument:
     values = {name: getattr(stored, name) for name in _MODEL_NAMES}
     _own_texts(values, MODEL_TEXTS, stored.model_id)
-    document = ModelDocument(model_id=stored.model_id, next_version=stored.next_version, **values)
+    document = ModelDocument(
+        model_id=stored.model_id,
+        next_version=stored.next_version,
+        approvals=_approvals(stored.approvals),
+        **values,
+    )
     built = documents.build(document, (_version(each, stored) for each in stored.versions))
     if len(built.versions) < len(stored.versions):
         raise ValueError("two of its versions have one number")
     return built
+
+
+def _stored_approvals(document: ModelDocument) -> Iterator[StoredApproval]:
+    for number, given in document.approvals.items():
+        for approval in given:
+            yield StoredApproval(version=number, **attrs.asdict(approval))
+
+
+def _approvals(stored: Iterable[StoredApproval]) -> dict[int, tuple[Approval, ...]]:
+    approvals: dict[int, tuple[Approval, ...]] = {}
+    for each in stored:
+        fields = attrs.asdict(each)
+        number = fields.pop("version")
+        approvals[number] = (*approvals.get(number, ()), Approval(**fields))
+    return approvals
 
 
 def _version(stored: Any, model: Any) -> ModelVersion:

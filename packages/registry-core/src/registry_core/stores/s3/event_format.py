@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import cattrs
 
@@ -129,6 +129,9 @@ def _value(plain: Any, model_id: str) -> Value:
             return LargeText.to(model_id=model_id, value_id=value_id, size=size)
         case dict():
             return {name: _value(each, model_id) for name, each in plain.items()}
+        case list():
+            texts: Any = [strict(each, str) for each in plain]
+            return cast("Value", texts)  # among the fields of one
         case None | str() | int():
             value: Value = plain
             return value

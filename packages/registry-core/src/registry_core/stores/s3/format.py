@@ -70,6 +70,20 @@ StoredVersion = _stored(
 )
 """A version, without what its document says."""
 
+
+@attrs.frozen(kw_only=True)
+class StoredApproval:
+    """An approval of a version; see `models.Approval`."""
+
+    version: int
+    actor: str
+    is_authenticated: bool = False
+    groups: tuple[str, ...] = ()
+    digest: str
+    reason: str | None = None
+    time: int
+
+
 StoredModel = _stored(
     "StoredModel",
     ModelFields,
@@ -77,6 +91,7 @@ StoredModel = _stored(
         "model_id": _attribute(str),
         "next_version": _attribute(int),
         "versions": _attribute(list[StoredVersion]),  # type: ignore[valid-type]  # made above,
+        "approvals": _attribute(tuple[StoredApproval, ...], default=()),
     },
 )
 """A registered model."""
@@ -184,6 +199,7 @@ def _make_converter(*, detailed_validation: bool) -> cattrs.Converter:
     converter.register_unstructure_hook(Text, _write_text)
     for class_ in (
         StoredVersion,
+        StoredApproval,
         StoredModel,
         StoredTombstone,
         StoredEvent,

@@ -21,6 +21,9 @@ def violations(document: ModelDocument) -> Iterator[str]:
     for alias, version in document.aliases.items():
         if version not in document.versions:
             yield f"the alias '{alias}' names version {version}, which does not exist"
+    for version in document.approvals:
+        if version not in document.versions:
+            yield f"version {version} is approved, and does not exist"
     newest = max(document.versions, default=0)
     if document.next_version <= newest:
         yield f"the next version would be {document.next_version}, and there is a version {newest}"
@@ -30,7 +33,12 @@ def mended(document: ModelDocument) -> ModelDocument:
     """The document without the `violations`, and otherwise as it was."""
     kept = {a: version for a, version in document.aliases.items() if version in document.versions}
     free = max(document.versions, default=0) + 1
-    repaired = attrs.evolve(document, aliases=kept, next_version=max(document.next_version, free))
+    repaired = attrs.evolve(
+        document,
+        aliases=kept,
+        approvals={n: given for n, given in document.approvals.items() if n in document.versions},
+        next_version=max(document.next_version, free),
+    )
     return documents.build(repaired, repaired.versions.values())
 
 

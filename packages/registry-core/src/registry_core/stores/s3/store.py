@@ -31,6 +31,7 @@ from registry_core.fsck import GRACE_SECONDS, Report
 from registry_core.history import Event, EventQuery
 from registry_core.history_fsck import DeletedHistory, check_histories
 from registry_core.models import (
+    Approval,
     ModelVersion,
     NewWebhook,
     RegisteredModel,
@@ -185,6 +186,10 @@ class S3Store:
     def get_model_version_by_alias(self, name: str, alias: str) -> ModelVersion:
         """See `Store`."""
         return self._read(lambda: documents.by_alias(self._document(name), alias))
+
+    def approvals(self, name: str) -> Mapping[int, tuple[Approval, ...]]:
+        """See `registry_core.store.KeepsApprovals`."""
+        return self._document(name).approvals
 
     def create_webhook(self, new: NewWebhook) -> Webhook:
         """See `Store`."""

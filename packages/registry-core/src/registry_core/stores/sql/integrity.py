@@ -33,6 +33,7 @@ from registry_core.stores.sql.compiling import is_ascii, param
 from registry_core.stores.sql.tables import (
     VALUE_HEAD,
     model_events,
+    model_version_approvals,
     model_version_tags,
     model_versions,
     registered_model_aliases,
@@ -48,6 +49,7 @@ COUNTED: Mapping[str, tuple[Table, ...]] = {
     "model_versions": (model_versions,),
     "tags": (registered_model_tags, model_version_tags),
     "aliases": (registered_model_aliases,),
+    "approvals": (model_version_approvals,),
     "webhooks": (webhooks,),
 }
 """The tables whose rows are looked at, by what they are."""
@@ -153,6 +155,13 @@ _OWNERS = (
         model_versions,
         ("name", "version"),
         "alias-without-version",
+        True,
+    ),
+    (
+        model_version_approvals,
+        model_versions,
+        ("name", "version"),
+        "approval-without-version",
         True,
     ),
     # A change that was under way while a webhook was deleted leaves one, which nobody misses.

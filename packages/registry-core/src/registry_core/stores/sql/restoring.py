@@ -15,6 +15,7 @@ from registry_core.stores.sql.driver import Insert
 from registry_core.stores.sql.outbox import has_webhooks
 from registry_core.stores.sql.tables import (
     model_events,
+    model_version_approvals,
     model_version_tags,
     model_versions,
     registered_model_aliases,
@@ -59,6 +60,7 @@ def restoring(insert_into: Insert) -> dict[str, ClauseElement]:
         "restore_model_tags": _insert_rows(registered_model_tags),
         "restore_version_tags": _insert_rows(model_version_tags),
         "restore_aliases": _insert_rows(registered_model_aliases),
+        "restore_approvals": _insert_rows(model_version_approvals),
         "restore_events": _insert_rows(model_events),
     }
 

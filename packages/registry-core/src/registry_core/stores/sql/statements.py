@@ -27,7 +27,7 @@ from sqlalchemy.sql.selectable import FromClause, ScalarSelect
 from registry_core import validation
 from registry_core.fields import Field, scalars_of
 from registry_core.models import ModelVersion, RegisteredModel, Stage
-from registry_core.stores.sql import events, outbox
+from registry_core.stores.sql import approvals, events, outbox
 from registry_core.stores.sql.compiling import (
     Statement,
     array,
@@ -242,6 +242,13 @@ class Statements:
     delete_version_tag_queueing: Statement
     delete_model_at_once: Statement
     delete_model_queueing: Statement
+    list_approvals: Statement
+    get_approvals: Statement
+    put_approval: Statement
+    delete_approval: Statement
+    staged_versions: Statement
+    list_aliases: Statement
+    restore_approvals: Statement
     create_webhook: Statement
     get_webhook: Statement
     list_webhooks: Statement
@@ -265,6 +272,7 @@ def statements(dialect: Dialect, insert_into: Insert) -> Statements:
         **_writing_versions(),
         **writing_parts(insert_into),
         **_writing_webhooks(),
+        **approvals.statements(),
         **operations(),
         **restoring(insert_into),
         **replacing_beginnings(),

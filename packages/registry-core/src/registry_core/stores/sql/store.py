@@ -9,6 +9,7 @@ model that another transaction removes or renames meanwhile.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypeVar
 
 from registry_core import documents
@@ -27,6 +28,7 @@ from registry_core.history import Event, EventQuery
 from registry_core.history_fsck import check_histories
 from registry_core.inloop import LoopReads
 from registry_core.models import (
+    Approval,
     ModelVersion,
     NewWebhook,
     RegisteredModel,
@@ -38,7 +40,7 @@ from registry_core.outbox import Outbox
 from registry_core.pruning import NewBeginning
 from registry_core.search import Page, Query, paging
 from registry_core.store import Clock, system_clock
-from registry_core.stores.sql import event_rows, events, rows, searches
+from registry_core.stores.sql import approvals, event_rows, events, rows, searches
 from registry_core.stores.sql.database import Database
 from registry_core.stores.sql.driver import Connection
 from registry_core.stores.sql.fsck import SqlFsck
@@ -129,7 +131,14 @@ class SqlStore:
             raise AliasNotFoundError(name, alias)
         return rows.model_version(found[0])
 
-    # Tags
+    # Approvals
+
+    def approvals(self, name: str) -> Mapping[int, tuple[Approval, ...]]:
+        """See `registry_core.store.KeepsApprovals`."""
+        found = self._database.read(self._sql.list_approvals, {"name": name})
+        if not found and not self._database.read(self._sql.model_exists, {"name": name}):
+            raise RegisteredModelNotFoundError(name)
+        return approvals.approvals_of(found)
 
     # Webhooks
 

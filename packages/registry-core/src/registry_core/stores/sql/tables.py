@@ -195,6 +195,29 @@ registered_model_aliases = Table(
     sqlite_with_rowid=False,
 )
 
+model_version_approvals = Table(
+    "model_version_approvals",
+    metadata,
+    _required("name"),
+    _integer("version"),
+    _required("actor"),
+    _integer("is_authenticated"),
+    _optional("groups"),
+    _required("digest"),
+    _optional("reason"),
+    _integer("time"),
+    PrimaryKeyConstraint("name", "version", "actor", name="pk_model_version_approvals"),
+    ForeignKeyConstraint(
+        ["name", "version"],
+        ["model_versions.name", "model_versions.version"],
+        name="fk_model_version_approvals_version",
+        onupdate="CASCADE",
+        ondelete="CASCADE",
+    ),
+    sqlite_with_rowid=False,
+)
+"""Who has approved which version. The groups of the actor are a JSON array."""
+
 model_events = Table(
     "model_events",
     metadata,

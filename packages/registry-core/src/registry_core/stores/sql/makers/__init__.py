@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from registry_core.authors import Author
 from registry_core.changes import (
+    ApproveVersion,
     Change,
     CreateModel,
     CreateVersion,
@@ -31,8 +32,10 @@ from registry_core.changes import (
     TransitionVersion,
     UpdateModel,
     UpdateVersion,
+    WithdrawApproval,
 )
 from registry_core.errors import UnsupportedBackendError
+from registry_core.stores.sql.makers.approvals import ApprovalMaker
 from registry_core.stores.sql.makers.base import version_key
 from registry_core.stores.sql.makers.models import ModelMaker
 from registry_core.stores.sql.makers.parts import PartMaker
@@ -44,7 +47,7 @@ __all__ = ["Making", "version_key"]
 ResultT = TypeVar("ResultT")
 
 
-class Making(ModelMaker, VersionMaker, PartMaker, RestoreMaker):
+class Making(ModelMaker, VersionMaker, PartMaker, ApprovalMaker, RestoreMaker):
     """Makes changes, and notes them as events."""
 
     def make(self, change: Change[ResultT], by: Author) -> ResultT:
@@ -72,6 +75,8 @@ MAKERS: Mapping[type[Change[Any]], Callable[[Any, Any, Author], Any]] = {
     DeleteModelTag: PartMaker.delete_model_tag,
     SetVersionTag: PartMaker.set_version_tag,
     DeleteVersionTag: PartMaker.delete_version_tag,
+    ApproveVersion: ApprovalMaker.approve_version,
+    WithdrawApproval: ApprovalMaker.withdraw_approval,
     RestoreModel: RestoreMaker.restore_model,
     RestoreDeletedModel: RestoreMaker.restore_model,
     RestoreVersion: RestoreMaker.restore_version,

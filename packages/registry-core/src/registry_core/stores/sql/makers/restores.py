@@ -17,13 +17,14 @@ from registry_core.errors import RegisteredModelNotFoundError
 from registry_core.history import Event
 from registry_core.models import ModelVersion, RegisteredModel
 from registry_core.pruning import NewBeginning
-from registry_core.stores.sql import event_rows, outbox, restoring, rows
+from registry_core.stores.sql import approvals, event_rows, outbox, restoring, rows
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.driver import Connection
 from registry_core.stores.sql.errors import DuplicateError
 from registry_core.stores.sql.makers.base import Maker, noted_values, version_key
 from registry_core.stores.sql.tables import (
     model_events,
+    model_version_approvals,
     model_version_tags,
     model_versions,
     registered_model_aliases,
@@ -134,6 +135,7 @@ class RestoreMaker(Maker):
         yield self._sql.restore_versions, map(_version, versions)
         yield self._sql.restore_version_tags, _version_tags(versions)
         yield self._sql.restore_aliases, _aliases(document)
+        yield self._sql.restore_approvals, _approvals(document)
         yield self._sql.restore_events, map(_event, history)
 
 
@@ -166,6 +168,13 @@ def _aliases(document: ModelDocument) -> Iterator[tuple[Any, ...]]:
     for alias, version in document.aliases.items():
         values = {"name": document.name, "alias": alias, "version": version}
         yield _row(registered_model_aliases, values)
+
+
+def _approvals(document: ModelDocument) -> Iterator[tuple[Any, ...]]:
+    for version, given in document.approvals.items():
+        for approval in given:
+            values = approvals.values_of(document.name, version, approval)
+            yield _row(model_version_approvals, values)
 
 
 def _event(event: Event) -> tuple[Any, ...]:

@@ -1,0 +1,95 @@
+"""Changes of approvals."""
+
+from __future__ import annotations
+
+import attrs
+
+from registry_core import approvals, documents, history
+from registry_core.changes.base import Change, ModelPartChange, NamedChange
+from registry_core.documents import ModelDocument
+from registry_core.errors import ApprovalNotFoundError
+from registry_core.history import Action, Effect
+from registry_core.models import Approval
+
+
+@attrs.frozen(kw_only=True)
+class ApproveVersion(NamedChange, Change[Approval]):
+    """Approve a model version, in place of an earlier approval by the same actor.
+
+    One that says what the earlier one said changes nothing. No timestamp moves.
+
+    Raises:
+        ModelVersionNotFoundError: The version, or its model, does not exist.
+    """
+
+    version: int
+    approval: Approval
+    """Its time does not matter: it is given now."""
+
+    def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
+        """See `Change`."""
+        before = documents.present(document, self.name, self.version)
+        return approvals.approve(before, self.version, self.given(now))
+
+    def given(self, now: int) -> Approval:
+        """Return the approval as it is kept."""
+        return attrs.evolve(self.approval, time=now)
+
+    def result(self, document: ModelDocument | None) -> Approval:
+        """See `Change`."""
+        assert document is not None, "the change keeps the model"
+        given = approvals.given_by(document, self.version, self.approval.actor)
+        assert given is not None, "it is there now"
+        return given
+
+    def effects(self, before: ModelDocument | None, after: ModelDocument | None) -> list[Effect]:
+        """See `Change`."""
+        assert before is not None, "only an existing version is approved"
+        earlier = approvals.given_by(before, self.version, self.approval.actor)
+        return [self.effect(earlier, self.result(after))]
+
+    def effect(self, earlier: Approval | None, given: Approval) -> Effect:
+        """Return what the change does where its actor had given an earlier approval, or none."""
+        return Effect(
+            action=Action.APPROVE_VERSION,
+            version=self.version,
+            key=given.actor,
+            before=history.approval_fields(earlier),
+            after=history.approval_fields(given),
+        )
+
+
+@attrs.frozen(kw_only=True)
+class WithdrawApproval(ModelPartChange):
+    """Take an approval back. No timestamp moves, and nothing that was promoted by it.
+
+    Raises:
+        ApprovalNotFoundError: There is none by this actor.
+        ModelVersionNotFoundError: The version, or its model, does not exist.
+    """
+
+    version: int
+    actor: str
+
+    def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
+        """See `Change`."""
+        before = documents.present(document, self.name, self.version)
+        return approvals.withdraw(before, self.version, self.actor)
+
+    def effects(self, before: ModelDocument | None, after: ModelDocument | None) -> list[Effect]:
+        """See `Change`."""
+        assert before is not None, "only an existing version has approvals"
+        return [self.effect(approvals.given_by(before, self.version, self.actor))]
+
+    def effect(self, withdrawn: Approval | None) -> Effect:
+        """Return what the change does to an approval."""
+        return Effect(
+            action=Action.WITHDRAW_APPROVAL,
+            version=self.version,
+            key=self.actor,
+            before=history.approval_fields(withdrawn),
+        )
+
+    def missing(self) -> ApprovalNotFoundError:
+        """Return the error where there is none to withdraw."""
+        return ApprovalNotFoundError(self.name, self.version, self.actor)
