@@ -14,7 +14,7 @@ ANN = Principal(name="ann", groups=frozenset({"fraud"}))
 BOB = Principal(name="bob")
 TOKEN = "sha256:" + "ab" * 32
 
-FILE = b'''
+FILE = b"""
 [user.ann]
 groups = ["fraud"]
 tokens = ["sha256:abababababababababababababababababababababababababababababababab"]
@@ -41,7 +41,7 @@ aliases = ["champion"]
 [[protect]]                     # line 25
 models = ["fraud-*"]
 aliases = ["champion", "prod-*"]
-'''
+"""
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def policy() -> Policy:
         (Principal(name="eve"), Permission.READ, "Public-a", None, False),
     ],
 )
-def test_grants_decide(policy, who, permission, model, alias, allowed):
+def test_grants_decide(policy, who, permission, model, alias, allowed):  # noqa: PLR0917 - a table
     decision = policy.decide(who, permission, model, alias)
     assert decision.allowed is allowed
     assert (decision.grant is not None) is allowed

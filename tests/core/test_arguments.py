@@ -93,7 +93,7 @@ def test_messages_say_what_was_wanted_and_what_it_is(registry, call, message):
 
 def test_python_itself_still_says_which_arguments_there_are(registry):
     """A wrong name and a missing argument are mistakes of another kind."""
-    with pytest.raises(TypeError, match="get_registered_model.*unexpected keyword argument 'nam'"):
+    with pytest.raises(TypeError, match=r"get_registered_model.*unexpected keyword argument 'nam'"):
         registry.get_registered_model(nam="x")
     with pytest.raises(TypeError, match="missing 1 required positional argument: 'name'"):
         registry.get_registered_model()
@@ -253,7 +253,7 @@ def test_prompts_are_what_mlflow_keeps(registry):
     ):
         with pytest.raises((RegisteredModelNotFoundError, AlreadyExistsError)):
             call()
-    with pytest.raises(InvalidArgumentError, match="mlflow.prompt.text"):
+    with pytest.raises(InvalidArgumentError, match=r"mlflow\.prompt\.text"):
         registry.prompts.create("other", "x", tags={"mlflow.prompt.text": "y"})
     with pytest.raises(InvalidArgumentError, match="template"):
         registry.prompts.create("other", "")

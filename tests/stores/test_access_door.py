@@ -234,11 +234,11 @@ def test_no_protected_alias_comes_by_a_rename(registry: Registry) -> None:
     with pytest.raises(NotPermittedError, match="protected"):
         view.rename_registered_model("x", new_name="prod-x")
     view.delete_registered_model("x")
+    registry.create_registered_model("x2")
+    registry.create_model_version("x2", source="s3://b/1")
+    registry.set_registered_model_alias("x2", "champion", 1)
+    view.delete_registered_model("x2")
     with pytest.raises(NotPermittedError):
-        registry.create_registered_model("x2")
-        registry.create_model_version("x2", source="s3://b/1")
-        registry.set_registered_model_alias("x2", "champion", 1)
-        view.delete_registered_model("x2")
         view.restore_registered_model("x2", new_name="prod-x2")
     assert view.restore_registered_model("x2").name == "x2"
     registry.delete_registered_model("x2")

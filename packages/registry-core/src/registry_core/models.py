@@ -143,6 +143,7 @@ class ModelVersion(Shown, Timed):
             f"aliases {', '.join(self.aliases)}" if self.aliases else "",
         ]
 
+
 def _checked(check: Callable[[Any], object]) -> Callable[[object, Any, Any], None]:
     """An attrs validator from a function of `validation`."""
 

@@ -21,6 +21,8 @@ class Permission(enum.StrEnum):
     """Delete a model or a version."""
     MOVE_ALIAS = "move-alias"
     """Set and remove aliases, and move versions to stages. A protected alias takes more."""
+    APPROVE = "approve"
+    """Approve model versions, and withdraw approvals."""
     WEBHOOKS = "webhooks"
     """See and change webhooks, which are told of every model."""
     RESTORE = "restore"

@@ -7,13 +7,14 @@ MLflow makes of such calls itself, as prompts and copies of versions, it inherit
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.store.entities.paged_list import PagedList
 from mlflow.store.model_registry.abstract_store import AbstractStore
 
 from registry_core import Registry, open_registry
+from registry_core.models import StageName
 from registry_core.validation import DEFAULT_PAGE_SIZE, MODEL_VERSIONS_MAX_RESULTS
 from registry_mlflow import entities, logged_models
 from registry_mlflow.errors import mlflow_errors
@@ -124,7 +125,11 @@ class RegistryStore(WebhookCalls, AbstractStore):
         self, name: str, stages: Iterable[str] | None = None
     ) -> list[ModelVersion]:
         """See `AbstractStore`."""
-        found = self._call(lambda it: it.get_latest_versions(name, stages=tuple(stages or ())))
+        found = self._call(
+            lambda it: it.get_latest_versions(
+                name, stages=cast("tuple[StageName, ...]", tuple(stages or ()))
+            )
+        )
         return [*map(entities.model_version, found)]
 
     def set_registered_model_tag(self, name: str, tag: Any) -> None:
@@ -192,7 +197,7 @@ class RegistryStore(WebhookCalls, AbstractStore):
                 lambda registry: registry.transition_model_version_stage(
                     name,
                     version,
-                    stage=stage,
+                    stage=cast("StageName", stage),
                     archive_existing_versions=bool(archive_existing_versions),
                 )
             )

@@ -91,7 +91,7 @@ class WebhookCalls:
         return webhook(made)
 
     def get_webhook(self, webhook_id: str) -> Webhook:
-        """See `AbstractStore`. Only MLflow's server, which signs a test with it, gets the secret."""
+        """See `AbstractStore`. Only MLflow's server gets the secret: it signs a test with it."""
         if self._server is not None:
             return self._server.get_webhook(webhook_id)
         return self._get(webhook_id, with_secret=self.serving)
@@ -153,9 +153,9 @@ class WebhookCalls:
     def delete_webhook(self, webhook_id: str) -> None:
         """See `AbstractStore`."""
         if self._server is not None:
-            return self._server.delete_webhook(webhook_id)
-        self._change(lambda it: it.delete_webhook(webhook_id))
-        return None
+            self._server.delete_webhook(webhook_id)
+        else:
+            self._change(lambda it: it.delete_webhook(webhook_id))
 
     def test_webhook(self, webhook_id: str, event: WebhookEvent | None = None) -> WebhookTestResult:
         """See `AbstractStore`. This process sends the sample, or the server whose store this is."""

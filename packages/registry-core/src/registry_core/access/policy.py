@@ -31,7 +31,13 @@ ADMIN: Final = "admin"
 ROLES: Mapping[str, frozenset[Permission]] = {
     "reader": frozenset({Permission.READ}),
     "writer": frozenset(
-        {Permission.READ, Permission.REGISTER, Permission.EDIT, Permission.MOVE_ALIAS}
+        {
+            Permission.READ,
+            Permission.REGISTER,
+            Permission.EDIT,
+            Permission.MOVE_ALIAS,
+            Permission.APPROVE,
+        }
     ),
     ADMIN: frozenset(Permission),
 }

@@ -10,6 +10,7 @@ from registry_core.documents import ModelDocument
 from registry_core.errors import ApprovalNotFoundError
 from registry_core.history import Action, Effect
 from registry_core.models import Approval
+from registry_core.permissions import Need, Permission
 
 
 @attrs.frozen(kw_only=True)
@@ -25,6 +26,10 @@ class ApproveVersion(NamedChange, Change[Approval]):
     version: int
     approval: Approval
     """Its time does not matter: it is given now."""
+
+    def needs(self) -> tuple[Need, ...]:
+        """See `Change`."""
+        return (Need(Permission.APPROVE, self.name),)
 
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
@@ -70,6 +75,10 @@ class WithdrawApproval(ModelPartChange):
 
     version: int
     actor: str
+
+    def needs(self) -> tuple[Need, ...]:
+        """See `Change`."""
+        return (Need(Permission.APPROVE, self.name),)
 
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""

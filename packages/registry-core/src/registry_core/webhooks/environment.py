@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import cast
 
 from registry_core import store
 from registry_core.errors import InvalidArgumentError
@@ -21,7 +20,9 @@ SCHEME_VARIABLES = ("REGISTRY_WEBHOOK_SCHEMES", "MLFLOW_WEBHOOK_ALLOWED_SCHEMES"
 PRIVATE_VARIABLES = ("REGISTRY_WEBHOOK_PRIVATE_ADDRESSES", "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS")
 
 
-def webhooks_of(kept: store.Store, environ: Mapping[str, str] | None = None) -> Webhooks:
+def webhooks_of(
+    kept: store.Store | store.Webhooks, environ: Mapping[str, str] | None = None
+) -> Webhooks:
     """Return the webhooks of a store.
 
     A store that is a server has rules of its own, and looks names up in its own network: every URL
@@ -31,10 +32,9 @@ def webhooks_of(kept: store.Store, environ: Mapping[str, str] | None = None) -> 
         InvalidArgumentError: A variable has a value that means nothing.
     """
     environ = os.environ if environ is None else environ
-    webhooks = cast("store.Webhooks", kept)
     if getattr(kept, "checks_webhooks", False):
         urls = UrlPolicy(schemes=("https", "http"), allow_private_addresses=True)
-        return Webhooks(webhooks, urls=urls)
+        return Webhooks(kept, urls=urls)
     schemes = _given(SCHEME_VARIABLES, environ) or "https"
     is_private = _given(PRIVATE_VARIABLES, environ).lower() in ("1", "true", "yes", "on")
     try:
@@ -46,7 +46,7 @@ def webhooks_of(kept: store.Store, environ: Mapping[str, str] | None = None) -> 
         raise InvalidArgumentError(
             f"{SCHEME_VARIABLES[0]} must be https, http or both, and not '{schemes}'"
         ) from None
-    return Webhooks(webhooks, urls=urls, secrets=SecretBox.from_environ(environ))
+    return Webhooks(kept, urls=urls, secrets=SecretBox.from_environ(environ))
 
 
 def _given(variables: tuple[str, ...], environ: Mapping[str, str]) -> str:
