@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import inspect
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -62,6 +63,8 @@ def _right(rule):
     for kind in filter(lambda kind: not inspect.isabstract(kind), rule.exact):
         if kind is datetime:
             return datetime.now(UTC)
+        if issubclass(kind, enum.Enum):
+            return next(iter(kind))
         return object.__new__(kind) if kind.__module__.startswith("registry") else kind()
     return {} if "mapping" in rule.phrase else ()
 

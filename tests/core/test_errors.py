@@ -9,11 +9,13 @@ from registry_core import errors
 from registry_core.errors import (
     AliasNotFoundError,
     AlreadyExistsError,
+    ApprovalNotFoundError,
     ArtifactExistsError,
     ArtifactImmutableError,
     ArtifactMismatchError,
     ArtifactNotFoundError,
     FilterSyntaxError,
+    GateRefusedError,
     IdempotencyKeyReusedError,
     InvalidArgumentError,
     ModelVersionNotFoundError,
@@ -39,6 +41,7 @@ EVERY = {
         "m", "Staging"
     ): "No versions of model with name 'm' and stage 'Staging' found",
     NoModelVersionsError("m"): "Latest version not found for model m.",
+    ApprovalNotFoundError("m", 3, "ann"): "Version 3 of model 'm' has no approval by 'ann'",
     WebhookNotFoundError("i"): "Webhook with ID i not found.",
     ArtifactNotFoundError("p/q"): "No such artifact: 'p/q'",
     ArtifactExistsError("p/q"): "Artifact exists: 'p/q'",
@@ -65,6 +68,7 @@ EVERY = {
     IdempotencyKeyReusedError("k"): (
         "The idempotency key 'k' was used for another request; give every request a key of its own"
     ),
+    GateRefusedError("not yet", missing=("tag a",)): "not yet",
     StoreUnavailableError("down", retry_after_seconds=7): "down",
     SearchTooSlowError(30.0): (
         "The search has taken more than 30 seconds and was given up. Narrow it, by an equality on a "

@@ -106,6 +106,7 @@ class RegistryBase:
         )
         return view
 
+    @checked
     def as_caller(self, rights: Rights) -> Self:
         """Return a view on the same registry that does what a caller may do, and nothing else.
 

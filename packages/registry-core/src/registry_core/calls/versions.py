@@ -89,16 +89,11 @@ class VersionCalls(RegistryBase):
             user_id=user_id,
         )
         self._check_readable(resolved)
-        writer, draft = self._writer(reason), resolved.draft
-        if self.artifacts is None or validation.is_prompt(draft.tags):
-            return writer.apply(CreateVersion(draft, idempotency=recognised))
-        files = ModelArtifacts(writer, self.artifacts)
-        if resolved.is_upload:
-            if recognised is not None:
-                raise InvalidArgumentError("An upload takes no idempotency key.")
-            options = PushOptions(within=self._sources.upload_root, progress=progress)
-            return files.push(draft, sources.local_path(draft.source), options)
-        return files.register(draft, origin=resolved.origin, idempotency=recognised)
+        if not resolved.is_upload:
+            return self._register(resolved, recognised, reason)
+        if recognised is not None:
+            raise InvalidArgumentError("An upload takes no idempotency key.")
+        return self._upload(resolved, progress, reason)
 
     def push_model_version(
         self,
@@ -193,6 +188,23 @@ class VersionCalls(RegistryBase):
             description=description or "",
             user_id=user_id or None,
         )
+
+    def _register(
+        self, resolved: Resolved, recognised: Idempotency | None, reason: str | None
+    ) -> ModelVersion:
+        writer, draft = self._writer(reason), resolved.draft
+        if self.artifacts is None or validation.is_prompt(draft.tags):
+            return writer.apply(CreateVersion(draft, idempotency=recognised))
+        files = ModelArtifacts(writer, self.artifacts)
+        return files.register(draft, origin=resolved.origin, idempotency=recognised)
+
+    def _upload(
+        self, resolved: Resolved, progress: Progress | None, reason: str | None
+    ) -> ModelVersion:
+        assert self.artifacts is not None, "only a registry with a root uploads"
+        options = PushOptions(within=self._sources.upload_root, progress=progress)
+        files = ModelArtifacts(self._writer(reason), self.artifacts)
+        return files.push(resolved.draft, sources.local_path(resolved.draft.source), options)
 
     def _check_readable(self, resolved: Resolved) -> None:
         """Refuse a source by which a caller could read files that he may not read."""
