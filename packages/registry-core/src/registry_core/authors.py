@@ -22,7 +22,12 @@ UNKNOWN_ACTOR = "unknown"
 
 
 class Origin(enum.StrEnum):
-    """What a change came through."""
+    """What a change came through.
+
+    Example:
+        >>> next(registry.history("churn")).origin
+        <Origin.LIBRARY: 'library'>
+    """
 
     HTTP = "http"
     REGCTL = "regctl"
@@ -37,6 +42,10 @@ class Author:
 
     It is passed along as an argument, and never kept in a context variable: requests run in
     greenlets and threads, in which those are lost.
+
+    Example:
+        >>> Author(actor="ann", reason="passed the review").origin
+        <Origin.LIBRARY: 'library'>
     """
 
     actor: str = attrs.field(validator=lambda _, __, value: validation.actor(value))

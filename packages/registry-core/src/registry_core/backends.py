@@ -68,7 +68,12 @@ _FSSPEC = Backend("registry_core.artifacts.backends.fsspec:open_artifact_store",
 
 
 def store_url(url: str | None = None, *, environ: Mapping[str, str] | None = None) -> str:
-    """Return the store URL to use: `url`, else REGISTRY_STORE, else DATABASE_URL, else a file."""
+    """Return the store URL to use: `url`, else REGISTRY_STORE, else DATABASE_URL, else a file.
+
+    Example:
+        >>> store_url(environ={"DATABASE_URL": "postgresql://db/registry"})
+        'postgresql://db/registry'
+    """
     environ = os.environ if environ is None else environ
     return url or environ.get("REGISTRY_STORE") or environ.get("DATABASE_URL") or DEFAULT_STORE_URL
 
@@ -104,6 +109,9 @@ def open_store(url: str, *, database_connections: int | None = None) -> Store:
     Raises:
         UnknownBackendError: no backend answers to the scheme; the message names those that do.
         BackendNotInstalledError: the driver is missing; the message names the extra to install.
+
+    Example:
+        >>> open_store("sqlite:///registry.db").close()
     """
     backend = BACKENDS.get(_scheme(url))
     if backend is not None and backend.target == _SQL:
@@ -164,6 +172,7 @@ def open_registry(
     Example:
         >>> with open_registry("sqlite:///registry.db") as registry:
         ...     registry.create_registered_model("churn")
+        <RegisteredModel 'churn', no versions>
     """
     where = store_url(url)
     root = artifacts_url(where, artifacts)
@@ -209,6 +218,9 @@ def upgrade_store(url: str) -> None:
 
     Raises:
         UnsupportedBackendError: the store at this URL has no schema.
+
+    Example:
+        >>> upgrade_store("sqlite:///registry.db")
     """
     _schema(url).upgrade(url)
 
@@ -218,6 +230,12 @@ def store_revision(url: str) -> StoreRevision:
 
     Raises:
         UnsupportedBackendError: the store at this URL has no schema.
+
+    Example:
+        >>> upgrade_store("sqlite:///registry.db")
+        >>> revision = store_revision("sqlite:///registry.db")
+        >>> revision.current == revision.head
+        True
     """
     schema = _schema(url)
     return StoreRevision(current=schema.current(url), head=schema.head())

@@ -87,7 +87,13 @@ class Effect:
 
 @attrs.frozen(kw_only=True)
 class Event:
-    """An effect on a registered model, with its author, its time and its number."""
+    """An effect on a registered model, with its author, its time and its number.
+
+    Example:
+        >>> event = next(registry.history("churn", alias="champion"))
+        >>> event.action, event.key, event.before, event.after
+        (<Action.SET_ALIAS: 'set_alias'>, 'champion', 1, 2)
+    """
 
     model_id: str
     """The model's id, which stays when the model is renamed."""

@@ -22,7 +22,12 @@ StageName: TypeAlias = Literal["None", "Staging", "Production", "Archived"]
 
 
 class Stage(enum.StrEnum):
-    """Where a model version stands. Compares equal to its MLflow spelling."""
+    """Where a model version stands. Compares equal to its MLflow spelling.
+
+    Example:
+        >>> Stage.parse("production") == "Production"
+        True
+    """
 
     NONE = "None"
     STAGING = "Staging"
@@ -54,7 +59,12 @@ _STAGES = {stage.value.lower(): stage for stage in Stage}
 
 
 class Status(enum.StrEnum):
-    """Whether the artifacts of a model version are in place."""
+    """Whether the artifacts of a model version are in place.
+
+    Example:
+        >>> registry.get_model_version("churn", 1).status is Status.READY
+        True
+    """
 
     PENDING_REGISTRATION = "PENDING_REGISTRATION"
     FAILED_REGISTRATION = "FAILED_REGISTRATION"
@@ -68,7 +78,13 @@ class Status(enum.StrEnum):
 
 @attrs.frozen(kw_only=True, slots=False, repr=False)
 class ModelVersion(Shown, Timed):
-    """One version of a registered model."""
+    """One version of a registered model.
+
+    Example:
+        >>> version = registry.get_model_version("churn", 2)
+        >>> version.source, version.status.value, dict(version.tags)
+        ('s3://models/churn/2', 'READY', {'auc': '0.93'})
+    """
 
     name: str = attrs.field(
         metadata=about(filter_key="name", takes_lists=True, sort_keys=("name",))
@@ -205,7 +221,13 @@ class ModelFields(Shown, Timed):
 
 @attrs.frozen(kw_only=True, slots=False, repr=False)
 class RegisteredModel(ModelFields):
-    """A registered model, with the newest version of each stage it has versions in."""
+    """A registered model, with the newest version of each stage it has versions in.
+
+    Example:
+        >>> model = registry.get_registered_model("churn")
+        >>> model.name, dict(model.tags), model.latest_versions[0].version
+        ('churn', {'team': 'risk'}, 3)
+    """
 
     latest_versions: tuple[ModelVersion, ...] = ()
     """In the order None, Staging, Production, Archived; each with its tags and aliases."""

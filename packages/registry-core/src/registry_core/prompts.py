@@ -49,7 +49,12 @@ _RESERVED = frozenset(
 
 @attrs.frozen(kw_only=True, slots=False, repr=False)
 class Prompt(Shown, Timed):
-    """A prompt: all but its versions."""
+    """A prompt: all but its versions.
+
+    Example:
+        >>> registry.prompts.get("greeting").newest_version
+        1
+    """
 
     name: str
     newest_version: int | None
@@ -80,7 +85,12 @@ class Prompt(Shown, Timed):
 
 @attrs.frozen(kw_only=True, slots=False, repr=False)
 class PromptVersion(Shown, Timed):
-    """A version of a prompt."""
+    """A version of a prompt.
+
+    Example:
+        >>> registry.prompts.get_version("greeting", 1).uri
+        'prompts:/greeting/1'
+    """
 
     name: str
     version: int

@@ -25,4 +25,9 @@ class Registry(PromptCalls, HistoryCalls, SnapshotCalls, TrashCalls):
     `public_artifacts_url` is where clients can read that store without its credentials; download
     URIs below the artifact root are then given in its terms. `foreign` opens places outside of the
     registry, for clients that read versions whose files are elsewhere; a server has none.
+
+    Example:
+        >>> registry = open_registry("memory:")
+        >>> registry.create_registered_model("fraud").name
+        'fraud'
     """

@@ -32,7 +32,13 @@ TIME_MAX = 2**63 - 1
 
 @attrs.frozen(kw_only=True)
 class ModelSnapshot:
-    """A registered model as it is at one moment, with its versions and its history."""
+    """A registered model as it is at one moment, with its versions and its history.
+
+    Example:
+        >>> backup = registry.snapshot("churn")
+        >>> backup.name, len(backup.document.versions), backup.events[0].action.value
+        ('churn', 3, 'create_model')
+    """
 
     document: ModelDocument
     """The model. Its `model_id` is empty if it comes from where models have none."""

@@ -179,6 +179,11 @@ class Store(Reads, Histories, Writes, Webhooks, Protocol):
       by itself when the backend is back.
     - One meaning: the same calls give the same results, order and errors on every backend.
       Timestamps are milliseconds since the epoch, UTC, from the store's clock.
+
+    Example:
+        >>> store = open_store("memory:")
+        >>> isinstance(store, Store)
+        True
     """
 
     def ping(self) -> None:

@@ -20,6 +20,10 @@ class ModelUri:
     `models:/name/3` has `version`, `models:/name@champion` has `alias`, `models:/name/Production`
     has `stage` (the text as written), and both `models:/name/latest` and `models:/name@latest`
     are `latest`.
+
+    Example:
+        >>> str(ModelUri(name="churn", alias="champion"))
+        'models:/churn@champion'
     """
 
     name: str
@@ -59,6 +63,10 @@ def parse_model_uri(text: str) -> ModelUri:
 
     Raises:
         InvalidArgumentError: any other text, `models://host/...` and `models:/m-<id>` included.
+
+    Example:
+        >>> parse_model_uri("models:/churn/3").version
+        3
     """
     host, path = _split(text)
     if text[: len(SCHEME)].lower() != SCHEME or host:

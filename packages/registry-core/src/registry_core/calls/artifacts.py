@@ -44,7 +44,7 @@ class ArtifactCalls(VersionCalls):
         require_sealed: bool = False,
         progress: Progress | None = None,
     ) -> Manifest:
-        """The manifest of the version whose files are now below `destination`.
+        """Put the files of a version below `destination`, and return their manifest.
 
         Files that the registry keeps are verified, and those already there with the right digest
         are kept. Files that lie elsewhere are read from there, with the drivers and the credentials
@@ -64,6 +64,11 @@ class ArtifactCalls(VersionCalls):
             ArtifactMismatchError: something is not what was registered.
             InvalidArgumentError: the files are not kept by this registry, and cannot be read from
                 where they are.
+
+        Example:
+            >>> manifest = registry.pull_model_version("churn", 3, "out")
+            >>> [file.path for file in manifest.files]
+            ['weights.txt']
         """
         target = Path(destination)
         if self._served is not None:
@@ -111,22 +116,31 @@ class ArtifactCalls(VersionCalls):
         return self._foreign.open(uri or version.download_uri, tracking_uri=tracking_uri)
 
     def get_model_version_manifest(self, name: str, version: int | str) -> Manifest:
-        """What the files of a version were when it was registered.
+        """Return what the files of a version were when it was registered.
 
         Raises:
             ArtifactMismatchError: the manifest itself is missing or damaged.
             InvalidArgumentError: the files are not kept by this registry.
+
+        Example:
+            >>> manifest = registry.get_model_version_manifest("churn", 3)
+            >>> [(file.path, file.size) for file in manifest.files]
+            [('weights.txt', 4)]
         """
         if self._served is not None:
             return self._served.version_files(*validation.version_key(name, version))[2]
         return self.files.manifest_of(self.get_model_version(name, version))
 
     def verify_model_version(self, name: str, version: int | str) -> Manifest:
-        """The manifest of a version, after every byte was read and found as it says.
+        """Read every byte of a version, and return its manifest if all are as it says.
 
         Raises:
             ArtifactMismatchError: naming each path with the expected and the found digest.
             InvalidArgumentError: the files are not kept by this registry.
+
+        Example:
+            >>> len(registry.verify_model_version("churn", 3).files)
+            1
         """
         if self._served is not None:
             return remote.verify(self._served, name, version)
@@ -147,10 +161,18 @@ class ArtifactCalls(VersionCalls):
         create: bool = False,
         if_changed: bool = False,
     ) -> Begun:
-        """The next version, PENDING_REGISTRATION, and which of its files have still to come.
+        """Create the next version, PENDING_REGISTRATION, for files that come later.
+
+        The result has the version, and which of its files have still to come.
 
         What a server does for a client; see `push_model_version`. The files come by
         `ModelArtifacts.write`, each with its digest. The same call again continues the push.
+
+        Example:
+            >>> manifest = registry.get_model_version_manifest("churn", 3)
+            >>> begun = registry.begin_push("churn", manifest)
+            >>> begun.version.status
+            <Status.PENDING_REGISTRATION: 'PENDING_REGISTRATION'>
         """
         resolved = self._resolved(
             name,
@@ -167,10 +189,17 @@ class ArtifactCalls(VersionCalls):
     def finish_push(
         self, name: str, version: int | str, *, failed_because: str | None = None
     ) -> ModelVersion:
-        """The version that `begin_push` began, READY; or FAILED_REGISTRATION with a message.
+        """Make the version that `begin_push` began READY, or FAILED_REGISTRATION with a message.
 
         Raises:
             ConflictError: Files are missing, or others have ended the push.
+
+        Example:
+            >>> manifest = registry.get_model_version_manifest("churn", 3)
+            >>> begun = registry.begin_push("churn", manifest)
+            >>> number = begun.version.version
+            >>> registry.finish_push("churn", number, failed_because="gave up").status
+            <Status.FAILED_REGISTRATION: 'FAILED_REGISTRATION'>
         """
         found = self.get_model_version(name, version)
         if failed_because is not None:
@@ -180,11 +209,15 @@ class ArtifactCalls(VersionCalls):
         return self.files.finish(found)
 
     def fsck(self, *, repair: bool = False, grace_seconds: float | None = None) -> Report:
-        """What is wrong with the stored metadata and artifacts; a repair loses nothing.
+        """Return what is wrong with the stored metadata and artifacts; a repair loses nothing.
 
         Nothing is changed unless `repair` is set. What an operation left unfinished counts once it
         is older than the grace period, in seconds; by default an hour, and a day for bytes that no
         version refers to.
+
+        Example:
+            >>> registry.fsck().findings
+            ()
         """
         grace = GRACE_SECONDS if grace_seconds is None else grace_seconds
         reports = []

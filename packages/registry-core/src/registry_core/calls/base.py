@@ -66,13 +66,25 @@ class RegistryBase:
         self.close()
 
     def close(self) -> None:
-        """Frees what the stores hold open."""
+        """Free what the stores hold open.
+
+        Example:
+            >>> registry = open_registry("sqlite:///registry.db")
+            >>> registry.close()
+        """
         self.store.close()
         if self.artifacts is not None:
             self.artifacts.close()
 
     def ping(self) -> None:
-        """Returns when the store answers; raises `StoreUnavailableError` when it does not."""
+        """Return when the store answers.
+
+        Raises:
+            StoreUnavailableError: It does not answer in time.
+
+        Example:
+            >>> registry.ping()
+        """
         self.store.ping()
 
     # Who changes it, and who watches
@@ -112,6 +124,12 @@ class RegistryBase:
 
         What the caller may not read does not exist in it; see `registry_core.access`. The view is
         for `acting_as` to say in whose name changes are made.
+
+        Example:
+            >>> from registry_core.access import Policy, Principal
+            >>> nobody = Policy().rights(Principal(name="eve"))
+            >>> [model.name for model in registry.as_caller(nobody).iter_registered_models()]
+            []
         """
         view = object.__new__(type(self))
         view.__dict__.update(self.__dict__)
@@ -131,6 +149,11 @@ class RegistryBase:
 
         It is called with the change, its result and its author, after the change was committed and
         in the thread of the caller, who gets the result also when the observer fails.
+
+        Example:
+            >>> registry.observe(lambda change, result, author: print(type(change).__name__))
+            >>> registry.set_registered_model_tag("churn", "tier", "gold")
+            SetModelTag
         """
         self._observers.append(observer)
 

@@ -55,7 +55,9 @@ class HistoryCalls(RegistryBase):
 
         Example:
             >>> for event in registry.history("churn", alias="champion"):
-            ...     print(event.time, event.actor, event.before, event.after, event.reason)
+            ...     print(event.before, "->", event.after, event.reason)
+            1 -> 2 AUC 0.93
+            None -> 1 first
         """
         if (name is None) == (model_id is None):
             raise InvalidArgumentError("A history is that of a name or of a model id, not of both")
@@ -82,6 +84,10 @@ class HistoryCalls(RegistryBase):
         """Return what was done to all registered models, deleted ones included, by time.
 
         The arguments are those of `history`.
+
+        Example:
+            >>> next(registry.activity(actions=["set_alias"], newest_first=False)).name
+            'churn'
         """
         query = histories.query(
             None, actions=actions, since=since, until=until, newest_first=newest_first
@@ -99,7 +105,9 @@ class HistoryCalls(RegistryBase):
             InvalidArgumentError: The history of the model begins later.
 
         Example:
-            >>> registry.registered_model_as_of("churn", datetime(2026, 1, 31, tzinfo=UTC)).aliases
+            >>> now = datetime.now(UTC)
+            >>> registry.registered_model_as_of("churn", now).aliases["champion"]
+            2
         """
         return histories.as_of(self.store, validation.model_name(name), moment).entity
 
@@ -115,6 +123,7 @@ class HistoryCalls(RegistryBase):
 
         Example:
             >>> registry.verify_history("churn").problems
+            ()
         """
         return histories.verify(self.store, validation.model_name(name))
 
@@ -150,6 +159,7 @@ class HistoryCalls(RegistryBase):
 
         Example:
             >>> registry.prune_history("churn", before=datetime(2025, 1, 1, tzinfo=UTC)).removed
+            0
         """
         return pruning.prune(
             self.store,
@@ -178,6 +188,10 @@ class HistoryCalls(RegistryBase):
             InvalidArgumentError: The history says nothing of the alias.
             StaleValueError: Somebody else has moved the alias meanwhile; nothing was changed.
             ModelVersionNotFoundError: The version that the alias pointed at was deleted.
+
+        Example:
+            >>> registry.rollback_registered_model_alias("churn", "champion", reason="it is slow")
+            1
         """
         validation.model_name(name)
         validation.alias(alias)

@@ -51,7 +51,7 @@ class ModelCalls(RegistryBase):
         exist_ok: bool = False,
         reason: str | None = None,
     ) -> RegisteredModel:
-        """The new registered model.
+        """Create a registered model, and return it.
 
         With `exist_ok` a registered model of that name is returned as it is, if there is one:
         neither its description nor its tags are changed.
@@ -63,6 +63,12 @@ class ModelCalls(RegistryBase):
             AlreadyExistsError: a model or prompt of that name exists. With `exist_ok`: a prompt has
                 the name that is asked for a model, or the reverse.
             IdempotencyKeyReusedError: the key was used for another call about this name.
+
+        Example:
+            >>> registry.create_registered_model("fraud", tags={"team": "risk"}).name
+            'fraud'
+            >>> registry.create_registered_model("fraud", exist_ok=True).tags["team"]
+            'risk'
         """
         new = NewRegisteredModel(
             name=name,
@@ -89,10 +95,14 @@ class ModelCalls(RegistryBase):
         return self._writer(reason).apply(change)
 
     def get_registered_model(self, name: str) -> RegisteredModel:
-        """The registered model with its tags, aliases and latest versions.
+        """Return the registered model with its tags, aliases and latest versions.
 
         Raises:
             RegisteredModelNotFoundError: there is none.
+
+        Example:
+            >>> registry.get_registered_model("churn").aliases["champion"]
+            2
         """
         return self.store.get_registered_model(validation.model_name(name))
 
@@ -104,10 +114,19 @@ class ModelCalls(RegistryBase):
         max_results: int = DEFAULT_PAGE_SIZE,
         page_token: str | None = None,
     ) -> Page[RegisteredModel]:
-        """A page of registered models that match the filter, by name unless ordered otherwise.
+        """Return a page of registered models that match the filter.
+
+        They are ordered by name unless the call says otherwise.
 
         Prompts are left out unless the filter asks for them. Filter and order are MLflow's
         language; a page holds 1 to 1,000 models.
+
+        Example:
+            >>> page = registry.search_registered_models("tags.team = 'risk'", max_results=50)
+            >>> [model.name for model in page]
+            ['churn']
+            >>> page.next_page_token is None
+            True
         """
         check_max_results(max_results, REGISTERED_MODELS_MAX_RESULTS)
         return self.store.search_registered_models(
@@ -121,7 +140,12 @@ class ModelCalls(RegistryBase):
         order_by: Sequence[str] = (),
         page_size: int = ITERATION_PAGE_SIZE,
     ) -> Iterator[RegisteredModel]:
-        """Every registered model that matches, read page by page."""
+        """Return every registered model that matches, read page by page.
+
+        Example:
+            >>> [model.name for model in registry.iter_registered_models("name LIKE 'ch%'")]
+            ['churn']
+        """
         return all_pages(
             lambda token: self.search_registered_models(
                 filter, order_by=order_by, max_results=page_size, page_token=token
@@ -131,7 +155,15 @@ class ModelCalls(RegistryBase):
     def update_registered_model(
         self, name: str, *, description: str | None, reason: str | None = None
     ) -> RegisteredModel:
-        """The registered model with that description; None or an empty text erases it."""
+        """Set the description of the registered model, and return the model.
+
+        None or an empty text erases it.
+
+        Example:
+            >>> model = registry.update_registered_model("churn", description="Who leaves next")
+            >>> model.description
+            'Who leaves next'
+        """
         change = UpdateModel(
             name=validation.model_name(name),
             description=validation.description(description) or None,
@@ -141,13 +173,17 @@ class ModelCalls(RegistryBase):
     def rename_registered_model(
         self, name: str, *, new_name: str, reason: str | None = None
     ) -> RegisteredModel:
-        """The registered model under its new name, with all it had.
+        """Give the registered model another name, and return it with all it had.
 
         `models:/` URIs kept as sources elsewhere are not rewritten.
 
         Raises:
             RegisteredModelNotFoundError: there is no `name`.
             AlreadyExistsError: `new_name` is taken.
+
+        Example:
+            >>> registry.rename_registered_model("churn", new_name="churn-eu").name
+            'churn-eu'
         """
         # Of two wrong names MLflow tells the new one.
         new_name = validation.model_name(new_name, parameter="new_name")
@@ -155,13 +191,28 @@ class ModelCalls(RegistryBase):
         return self._writer(reason).apply(change)
 
     def delete_registered_model(self, name: str, *, reason: str | None = None) -> None:
-        """Removes the registered model with all its versions, tags and aliases."""
+        """Delete the registered model with all its versions, tags and aliases.
+
+        It can be restored for a while; see `restore_registered_model`.
+
+        Raises:
+            RegisteredModelNotFoundError: There is none.
+
+        Example:
+            >>> registry.delete_registered_model("churn", reason="replaced by churn-eu")
+        """
         self._writer(reason).apply(DeleteModel(name=validation.model_name(name)))
 
     def get_latest_versions(
         self, name: str, *, stages: Sequence[Stage | StageName] | None = None
     ) -> tuple[ModelVersion, ...]:
-        """The newest version of each stage that has one; of the given stages only, if any."""
+        """Return the newest version of each stage that has one; of the given stages only, if any.
+
+        Example:
+            >>> newest = registry.get_latest_versions("churn", stages=["None"])
+            >>> [version.version for version in newest]
+            [3]
+        """
         latest = self.get_registered_model(name).latest_versions
         wanted = {Stage.parse(stage) for stage in stages or ()} or set(Stage)
         return tuple(version for version in latest if version.current_stage in wanted)

@@ -48,7 +48,7 @@ class PartCalls(RegistryBase):
             StaleValueError: The alias does not point where it is expected; nothing was changed.
 
         Example:
-            >>> registry.set_registered_model_alias("churn", "champion", 7, expected=5)
+            >>> registry.set_registered_model_alias("churn", "champion", 3, expected=2)
         """
         validation.model_name(name)
         validation.new_alias(alias)
@@ -60,10 +60,16 @@ class PartCalls(RegistryBase):
         self._writer(reason).apply(change)
 
     def get_model_version_by_alias(self, name: str, alias: str) -> ModelVersion:
-        """The version that the alias names; `latest` in any case is the one numbered highest.
+        """Return the version that the alias names.
+
+        `latest`, in any case of letters, is the version with the highest number.
 
         Raises:
             AliasNotFoundError: there is no such alias.
+
+        Example:
+            >>> registry.get_model_version_by_alias("churn", "champion").version
+            2
         """
         return version_by_alias(self.store, name, alias)
 
@@ -78,6 +84,9 @@ class PartCalls(RegistryBase):
         """Remove the alias; an absent one is no error.
 
         `expected` as in `set_registered_model_alias`.
+
+        Example:
+            >>> registry.delete_registered_model_alias("churn", "champion", expected=2)
         """
         name, alias = validation.model_name(name), validation.alias(alias)
         requires = () if isinstance(expected, Unset) else (_alias_is(name, alias, expected),)
@@ -99,6 +108,9 @@ class PartCalls(RegistryBase):
 
         Raises:
             StaleValueError: The tag is not what is expected; nothing was changed.
+
+        Example:
+            >>> registry.set_registered_model_tag("churn", "tier", "gold", expected=None)
         """
         name, key = validation.model_name(name), validation.tag_key(key)
         change = SetModelTag(
@@ -120,6 +132,9 @@ class PartCalls(RegistryBase):
         """Remove a tag of the registered model; an absent one is no error.
 
         `expected` as in `set_registered_model_tag`.
+
+        Example:
+            >>> registry.delete_registered_model_tag("churn", "team")
         """
         name, key = validation.model_name(name), validation.tag_key(key)
         change = DeleteModelTag(name=name, key=key, requires=_tag_is(name, None, key, expected))
@@ -135,7 +150,11 @@ class PartCalls(RegistryBase):
         expected: TagValue | Unset | None = UNSET,
         reason: str | None = None,
     ) -> None:
-        """Set a tag of the model version; `expected` as in `set_registered_model_tag`."""
+        """Set a tag of the model version; `expected` as in `set_registered_model_tag`.
+
+        Example:
+            >>> registry.set_model_version_tag("churn", 2, "auc", 0.94, expected="0.93")
+        """
         number = _spelt(name, version)
         validation.tag_key(key)
         text = validation.version_tag_value(validation.tag_text(value), key=key)
@@ -156,6 +175,9 @@ class PartCalls(RegistryBase):
         """Remove a tag of the model version; an absent one is no error.
 
         `expected` as in `set_registered_model_tag`.
+
+        Example:
+            >>> registry.delete_model_version_tag("churn", 2, "auc")
         """
         number = _spelt(name, version)
         validation.tag_key(key)

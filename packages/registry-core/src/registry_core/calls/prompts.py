@@ -38,8 +38,10 @@ class PromptCalls(ModelCalls, ArtifactCalls, PartCalls):
         """The prompts of the registry.
 
         Example:
-            >>> registry.prompts.create("greeting", "Hello {{name}}!", exist_ok=True)
+            >>> registry.prompts.create("greeting", "Hello {{name}}!", exist_ok=True).version
+            2
             >>> registry.prompts.resolve("greeting/1").format(name="Ann")
+            'Hello Ann!'
         """
         return Prompts(self)
 
@@ -50,7 +52,8 @@ class PromptCalls(ModelCalls, ArtifactCalls, PartCalls):
         See `registry_core.webhooks.environment`.
 
         Example:
-            >>> registry.webhooks.list_webhooks().items
+            >>> list(registry.webhooks.list_webhooks())
+            []
         """
         # A registry without webhooks must not pay for what looks addresses up and encrypts.
         from registry_core.webhooks.environment import webhooks_of  # noqa: PLC0415 see above
@@ -97,6 +100,10 @@ class Prompts:
             AlreadyExistsError: There is a prompt of that name, and `exist_ok` is not set; or there
                 is a registered model of that name.
             InvalidArgumentError: The template is empty or too long.
+
+        Example:
+            >>> registry.prompts.create("farewell", "Goodbye {{name}}!").version
+            1
         """
         given = version_tags(
             template,
@@ -119,6 +126,10 @@ class Prompts:
 
         Raises:
             RegisteredModelNotFoundError: There is none of that name.
+
+        Example:
+            >>> registry.prompts.get("greeting").name
+            'greeting'
         """
         model = self._registry.get_registered_model(name)
         if not model.is_prompt:
@@ -130,6 +141,10 @@ class Prompts:
 
         Raises:
             NotFoundError: There is no such prompt, or no such version of it.
+
+        Example:
+            >>> registry.prompts.get_version("greeting", 1).text
+            'Hello {{name}}!'
         """
         return _prompt_version(self._registry.get_model_version(name, version))
 
@@ -138,6 +153,10 @@ class Prompts:
 
         Raises:
             NotFoundError: There is no such prompt, or no such alias of it.
+
+        Example:
+            >>> registry.prompts.get_version_by_alias("greeting", "live").version
+            1
         """
         return _prompt_version(self._registry.get_model_version_by_alias(name, alias))
 
@@ -147,6 +166,10 @@ class Prompts:
         Raises:
             InvalidArgumentError: It is no such reference.
             NotFoundError: There is no such prompt, version or alias.
+
+        Example:
+            >>> registry.prompts.resolve("greeting@live").format(name="Ann")
+            'Hello Ann!'
         """
         uri = parse_prompt_reference(reference)
         if uri.version is not None:
@@ -161,7 +184,12 @@ class Prompts:
         max_results: int = DEFAULT_PAGE_SIZE,
         page_token: str | None = None,
     ) -> Page[Prompt]:
-        """Return a page of prompts that match a filter, by name unless ordered otherwise."""
+        """Return a page of prompts that match a filter, by name unless ordered otherwise.
+
+        Example:
+            >>> [prompt.name for prompt in registry.prompts.search("name LIKE 'greet%'")]
+            ['greeting']
+        """
         # First, so that what is wrong with the user's own text is not blamed on it.
         wanted = f"{_IS_PROMPT} AND {filter}" if filter else _IS_PROMPT
         page = self._registry.search_registered_models(
@@ -177,7 +205,12 @@ class Prompts:
         *,
         order_by: Sequence[str] = (),
     ) -> Iterator[Prompt]:
-        """Return every prompt that matches, read page by page."""
+        """Return every prompt that matches, read page by page.
+
+        Example:
+            >>> [prompt.name for prompt in registry.prompts.list()]
+            ['greeting']
+        """
         return all_pages(
             lambda token: self.search(
                 filter, order_by=order_by, max_results=ITERATION_PAGE_SIZE, page_token=token
@@ -189,6 +222,10 @@ class Prompts:
 
         Raises:
             RegisteredModelNotFoundError: There is no such prompt.
+
+        Example:
+            >>> [version.version for version in registry.prompts.versions("greeting")]
+            [1]
         """
         self.get(name)
         of_name = render_filter((Comparison(AttributeRef("name"), Op.EQ, name),))
@@ -204,6 +241,9 @@ class Prompts:
 
         Raises:
             NotFoundError: There is no such prompt, or no such version of it.
+
+        Example:
+            >>> registry.prompts.set_alias("greeting", "live", 1)
         """
         self.get(name)
         self._registry.set_registered_model_alias(name, alias, version, reason=reason)

@@ -30,7 +30,8 @@ class SnapshotCalls(RegistryBase):
 
         Example:
             >>> backup = registry.snapshot("churn")
-            >>> elsewhere.restore(backup)
+            >>> elsewhere.restore(backup).name
+            'churn'
         """
         return snapshot_reading.take(self.store, validation.model_name(name))
 
@@ -67,6 +68,10 @@ class SnapshotCalls(RegistryBase):
             InvalidArgumentError: The snapshot is illegal; the message says where.
             NotPermittedError: A server has authenticated who restores it.
             UnsupportedBackendError: The store is a server of MLflow's.
+
+        Example:
+            >>> elsewhere.restore(registry.snapshot("churn")).aliases["champion"]
+            2
         """
         validation.one_of(on_conflict, allowed=("fail", "skip", "replace"), parameter="on_conflict")
         if self._by(reason).is_authenticated:

@@ -17,6 +17,11 @@ class TrashCalls(RegistryBase):
 
         It is read at once, and ends after `registry_core.trash.MOST_READ` events; the lists of one
         kind, `deleted_registered_models` and `deleted_model_versions`, go on to the retention.
+
+        Example:
+            >>> registry.delete_registered_model("churn")
+            >>> [deleted.name for deleted in registry.trash().models]
+            ['churn']
         """
         return trash.lately(self.store)
 
@@ -25,6 +30,11 @@ class TrashCalls(RegistryBase):
 
         Args:
             name: Only those that had this name when they were deleted.
+
+        Example:
+            >>> registry.delete_registered_model("churn")
+            >>> [deleted.name for deleted in registry.deleted_registered_models()]
+            ['churn']
         """
         return trash.deleted_models(
             self.store, None if name is None else validation.model_name(name)
@@ -35,6 +45,11 @@ class TrashCalls(RegistryBase):
 
         Raises:
             NotFoundError: There is none that can be restored.
+
+        Example:
+            >>> registry.delete_registered_model("churn")
+            >>> registry.deleted_registered_model("churn").name
+            'churn'
         """
         return trash.deleted_model(self.store, validation.model_name(name), model_id)
 
@@ -64,7 +79,8 @@ class TrashCalls(RegistryBase):
 
         Example:
             >>> registry.delete_registered_model("churn")
-            >>> registry.restore_registered_model("churn", reason="it was the wrong one")
+            >>> registry.restore_registered_model("churn", reason="it was the wrong one").name
+            'churn'
         """
         validation.model_name(name)
         if new_name is not None:
@@ -83,6 +99,11 @@ class TrashCalls(RegistryBase):
 
         Raises:
             RegisteredModelNotFoundError: The model does not exist.
+
+        Example:
+            >>> registry.delete_model_version("churn", 1)
+            >>> [deleted.version for deleted in registry.deleted_model_versions("churn")]
+            [1]
         """
         return trash.deleted_versions(self.store, validation.model_name(name))
 
@@ -97,6 +118,11 @@ class TrashCalls(RegistryBase):
             ConflictError: Somebody else has restored it meanwhile.
             NotFoundError: There is no such deleted version, or it was deleted too long ago.
             RegisteredModelNotFoundError: The model does not exist.
+
+        Example:
+            >>> registry.delete_model_version("churn", 1)
+            >>> registry.restore_model_version("churn", 1).source
+            's3://models/churn/1'
         """
         validation.model_name(name)
         change = trash.restoring_version(self.store, name, validation.version(version))

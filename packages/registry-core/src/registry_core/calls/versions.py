@@ -56,7 +56,7 @@ class VersionCalls(RegistryBase):
         idempotency_key: str | None = None,
         reason: str | None = None,
     ) -> ModelVersion:
-        """The next version of a registered model.
+        """Create the next version of a registered model, and return it.
 
         A path of this disk is uploaded, if the registry has an artifact store: the version is
         READY once every file is in place, and its source is where they are. See
@@ -72,6 +72,10 @@ class VersionCalls(RegistryBase):
         Raises:
             RegisteredModelNotFoundError: the registered model does not exist.
             IdempotencyKeyReusedError: the key was used for another call about this name.
+
+        Example:
+            >>> registry.create_model_version("churn", source="s3://models/churn/4").version
+            4
         """
         given = {"run_id": run_id, "run_link": run_link, "description": description}
         recognised = _recognised(
@@ -219,21 +223,29 @@ class VersionCalls(RegistryBase):
             )
 
     def get_model_version(self, name: str, version: int | str) -> ModelVersion:
-        """The model version with its tags and aliases.
+        """Return the model version with its tags and aliases.
 
         Raises:
             ModelVersionNotFoundError: there is none.
+
+        Example:
+            >>> registry.get_model_version("churn", 2).aliases
+            ('champion',)
         """
         return self.store.get_model_version(*validation.version_key(name, version))
 
     def resolve(self, uri: str) -> ModelVersion:
-        """The version that a `models:/` URI stands for now: by number, alias, stage or `latest`.
+        """Return the version that a `models:/` URI stands for now.
+
+        It names a version by its number, an alias, a stage or `latest`.
 
         Without the scheme it is the same: `churn/3`, `churn@champion`.
 
         Example:
-            >>> registry.resolve("models:/churn@champion").source
-            >>> registry.resolve("churn@champion").source
+            >>> registry.resolve("models:/churn@champion").version
+            2
+            >>> registry.resolve("churn/1").source
+            's3://models/churn/1'
         """
         return self._sources.version(uris.parse_reference(uri))
 
@@ -245,9 +257,16 @@ class VersionCalls(RegistryBase):
         max_results: int = MODEL_VERSIONS_MAX_RESULTS,
         page_token: str | None = None,
     ) -> Page[ModelVersion]:
-        """A page of model versions that match the filter, last updated first unless ordered.
+        """Return a page of model versions that match the filter, last updated first unless ordered.
 
         Versions of prompts are left out unless the filter asks for them.
+
+        Example:
+            >>> page = registry.search_model_versions(
+            ...     "name = 'churn'", order_by=["version_number DESC"]
+            ... )
+            >>> [version.version for version in page]
+            [3, 2, 1]
         """
         check_max_results(max_results, MODEL_VERSIONS_MAX_RESULTS)
         return self.store.search_model_versions(
@@ -261,7 +280,12 @@ class VersionCalls(RegistryBase):
         order_by: Sequence[str] = (),
         page_size: int = ITERATION_PAGE_SIZE,
     ) -> Iterator[ModelVersion]:
-        """Every model version that matches, read page by page."""
+        """Return every model version that matches, read page by page.
+
+        Example:
+            >>> [version.version for version in registry.iter_model_versions("tags.auc = '0.93'")]
+            [2]
+        """
         return all_pages(
             lambda token: self.search_model_versions(
                 filter, order_by=order_by, max_results=page_size, page_token=token
@@ -271,7 +295,14 @@ class VersionCalls(RegistryBase):
     def update_model_version(
         self, name: str, version: int | str, *, description: str | None, reason: str | None = None
     ) -> ModelVersion:
-        """The model version with that description; None erases it, an empty text is kept."""
+        """Set the description of the model version, and return it.
+
+        None erases it; an empty text is kept.
+
+        Example:
+            >>> registry.update_model_version("churn", 2, description="more data").description
+            'more data'
+        """
         name, number = validation.version_key(name, version)
         change = UpdateVersion(
             name=name, version=number, description=validation.description(description)
@@ -296,6 +327,10 @@ class VersionCalls(RegistryBase):
 
         Raises:
             StaleValueError: The version is in another stage; nothing was changed.
+
+        Example:
+            >>> registry.transition_model_version_stage("churn", 2, stage="Staging").current_stage
+            <Stage.STAGING: 'Staging'>
         """
         target = Stage.parse(stage)
         if archive_existing_versions and not target.is_active:
@@ -319,7 +354,13 @@ class VersionCalls(RegistryBase):
     def delete_model_version(
         self, name: str, version: int | str, *, reason: str | None = None
     ) -> None:
-        """Removes the model version with its tags and aliases; its number is not used again."""
+        """Delete the model version with its tags and aliases; its number is not used again.
+
+        Example:
+            >>> registry.delete_model_version("churn", 1)
+            >>> registry.create_model_version("churn", source="s3://models/churn/4").version
+            4
+        """
         # Of a wrong name and a wrong version MLflow tells the version, here alone.
         number = validation.version(version)
         validation.model_name(name)
@@ -327,7 +368,12 @@ class VersionCalls(RegistryBase):
         self._writer(reason).apply(DeleteVersion(name=name, version=number))
 
     def get_model_version_download_uri(self, name: str, version: int | str) -> str:
-        """Where the bytes of the model version can be read."""
+        """Return where the bytes of the model version can be read.
+
+        Example:
+            >>> registry.get_model_version_download_uri("churn", 1)
+            's3://models/churn/1'
+        """
         uri = self.get_model_version(name, version).download_uri
         if self.artifacts is None or self._public_artifacts_url is None:
             return uri

@@ -127,6 +127,11 @@ class Page(Generic[T_co]):
     """Some results of a search, and the token of the next page if there is a further row.
 
     Iterating over a page gives its items, and its length is how many they are.
+
+    Example:
+        >>> page = registry.search_model_versions("name = 'churn'", max_results=2)
+        >>> len(page), page.next_page_token is None
+        (2, False)
     """
 
     items: Sequence[T_co]
