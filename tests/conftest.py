@@ -29,6 +29,7 @@ MLFLOW = "mlflow"
 NEED_MLFLOW = (
     "tests/acceptance/",
     "tests/differential/",
+    "tests/mlflow_plugin/",
     "tests/search/test_search_everywhere.py",
     "tests/stores/test_moves_mlflow.py",
     "tests/stores/test_rest_mlflow.py",

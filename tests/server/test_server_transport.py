@@ -21,7 +21,7 @@ from registry_core.stores.memory import MemoryStore
 from registry_core.wire.prefixes import API
 from registry_server import Settings
 from registry_server.http import outages
-from registry_server.http.operations import AJAX_API, REGISTRY_OPERATIONS, SEED_API
+from registry_server.http.operations import AJAX_API, PREVIEW_API, REGISTRY_OPERATIONS, SEED_API
 from registry_server.http.outages import Outage
 from services.in_process import InProcessServer, missing
 
@@ -37,15 +37,27 @@ def create(server, name="m"):
 
 
 def test_every_operation_answers_under_every_prefix(server):
-    """The browser's prefix and the older layout lead to the same handlers."""
+    """The browser's prefix, the older layout and that of old clients lead to the same handlers."""
     for operation in REGISTRY_OPERATIONS:
         assert operation.paths == tuple(
-            prefix + operation.path for prefix in (API, AJAX_API, SEED_API)
+            prefix + operation.path for prefix in (API, AJAX_API, SEED_API, PREVIEW_API)
         )
         for path in operation.paths:
             answer = server.send(operation.method, path.encode(), b"{}", JSON)
             assert answer.status in {200, 400}, path
             assert answer.headers["content-type"] == "application/json"
+
+
+def test_clients_before_2_0_list_all_models(server):
+    """By name and in pages, under their prefix alone."""
+    for name in ("b", "a", "c"):
+        create(server, name)
+    path = f"{PREVIEW_API}/registered-models/list"
+    first = server.send("GET", f"{path}?max_results=2".encode()).json
+    assert [model["name"] for model in first["registered_models"]] == ["a", "b"]
+    rest = server.send("GET", f"{path}?page_token={first['next_page_token']}".encode()).json
+    assert [model["name"] for model in rest["registered_models"]] == ["c"]
+    assert server.send("GET", f"{API}/registered-models/list".encode()).status == 404
 
 
 def test_there_are_22_operations_with_names_of_their_own():

@@ -20,8 +20,8 @@ SCHEME_PREFIX = "registry+"
 """What a registry URI has in front of the store URL."""
 
 SERVER_VARIABLE = "_MLFLOW_SERVER_REGISTRY_STORE"
-"""Set by `mlflow server` in the processes that serve, to the registry URI it was started with. It
-is MLflow's name for it; that of another release would make such a server deliver no webhooks."""
+"""Set by `mlflow server` in the processes that serve, to the registry URI it was started with. The
+name is MLflow's; under another one a server would deliver no webhooks, and upload local files."""
 
 
 def open_store(store_uri: str, tracking_uri: str | None = None) -> RegistryStore:

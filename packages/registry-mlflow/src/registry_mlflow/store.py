@@ -17,6 +17,7 @@ from registry_core import Registry, open_registry
 from registry_core.models import StageName
 from registry_core.validation import DEFAULT_PAGE_SIZE, MODEL_VERSIONS_MAX_RESULTS
 from registry_mlflow import entities, logged_models
+from registry_mlflow.artifacts import SCHEME_PREFIX
 from registry_mlflow.errors import mlflow_errors
 from registry_mlflow.opened import OpenedRegistry
 from registry_mlflow.webhooks import WebhookCalls
@@ -212,8 +213,14 @@ class RegistryStore(WebhookCalls, AbstractStore):
         return entities.model_version(self._call(lambda it: it.get_model_version(name, version)))
 
     def get_model_version_download_uri(self, name: str, version: int | str) -> str:
-        """See `AbstractStore`."""
-        uri: str = self._call(lambda it: it.get_model_version_download_uri(name, version))
+        """See `AbstractStore`. What the registry keeps on this disk is for MLflow to copy."""
+
+        def find(registry: Registry) -> str:
+            uri = registry.get_model_version_download_uri(name, version)
+            is_kept = registry.artifacts is not None and registry.files.stored_path(uri) is not None
+            return f"{SCHEME_PREFIX}{uri}" if is_kept and uri.startswith("file:") else uri
+
+        uri: str = self._call(find)
         return uri
 
     def search_model_versions(

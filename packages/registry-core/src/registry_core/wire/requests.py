@@ -80,6 +80,14 @@ class SearchRegisteredModels:
 
 
 @attrs.frozen(kw_only=True)
+class ListRegisteredModels:
+    """The wanted page of all registered models, by name."""
+
+    max_results: Annotated[int, AtMost(REGISTERED_MODELS_MAX_RESULTS)] = DEFAULT_PAGE_SIZE
+    page_token: str | None = None
+
+
+@attrs.frozen(kw_only=True)
 class GetLatestVersions:
     """The stages whose newest versions are wanted; none means all four."""
 

@@ -31,7 +31,11 @@ AJAX_API = "/ajax-api/2.0/mlflow"
 SEED_API = f"{API}/model-registry"
 """An older layout of the same routes, for registered models and model versions only."""
 
-_SEED_PATHS = ("/registered-models/", "/model-versions/")
+PREVIEW_API = "/api/2.0/preview/mlflow"
+"""The prefix by which MLflow's clients before 2.0 call the same operations."""
+
+_OLDER_PATHS = ("/registered-models/", "/model-versions/")
+"""The beginnings of the paths that the older prefixes have."""
 
 
 SHORT_BODY_BYTES = 2 * 1024 * 1024
@@ -97,8 +101,8 @@ class Operation(Generic[RequestT, ResultT]):
         prefixes = [self.prefix]
         if self.prefix == API:
             prefixes.append(AJAX_API)
-            if self.path.startswith(_SEED_PATHS):
-                prefixes.append(SEED_API)
+            if self.path.startswith(_OLDER_PATHS):
+                prefixes += [SEED_API, PREVIEW_API]
         return tuple(prefix + self.path for prefix in prefixes)
 
     @property

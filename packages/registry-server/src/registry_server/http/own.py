@@ -29,6 +29,7 @@ from registry_server.http.operations import (
     RequestContext,
     Work,
 )
+from registry_server.http.preview import PREVIEW_OPERATIONS
 from registry_server.http.response_shapes import (
     MODEL_VERSION,
     REGISTERED_MODEL,
@@ -253,6 +254,7 @@ OWN_OPERATIONS: tuple[Operation[Any, Any], ...] = (
 
 ALL_OPERATIONS = (
     *REGISTRY_OPERATIONS,
+    *PREVIEW_OPERATIONS,
     *OWN_OPERATIONS,
     *COMPARE_AND_SET_OPERATIONS,
     *PUSH_OPERATIONS,
