@@ -92,7 +92,10 @@ def test_a_logged_model_is_uploaded_and_loads_without_its_tracking(
     mlflow.set_registry_uri(f"registry+{file}")
     with mlflow.start_run() as run:
         info = mlflow.pyfunc.log_model(
-            name="model", python_model=Echo.of(mlflow), registered_model_name="echo"
+            name="model",
+            python_model=Echo.of(mlflow),
+            registered_model_name="echo",
+            pip_requirements=["mlflow"],
         )
     client = mlflow.MlflowClient()
     version = client.get_model_version("echo", 1)
@@ -107,7 +110,7 @@ def test_a_logged_model_is_uploaded_and_loads_without_its_tracking(
     assert again.source == "models:/echo/1"
     with open_registry(file) as registry:
         for number in (1, 2):
-            assert registry.files.verify("echo", number).problems == ()
+            registry.files.verify(registry.get_model_version("echo", number))
 
 
 def test_a_model_of_another_tracking_keeps_its_uri(mlflow: Any, file: str) -> None:
@@ -126,7 +129,7 @@ def test_errors_are_mlflows(file: str) -> None:
     store = RegistryStore(file)
     with no_model("m"):
         store.get_registered_model("m")
-    with failure("INVALID_PARAMETER_VALUE", re.compile("Invalid clause")):
+    with failure("INVALID_PARAMETER_VALUE", re.compile("Invalid comparator")):
         store.search_registered_models("name ~ 'x'")
     for error, code, status in (
         (errors.ContentionError("busy"), "RESOURCE_EXHAUSTED", 429),
@@ -137,7 +140,7 @@ def test_errors_are_mlflows(file: str) -> None:
     ):
         theirs = as_mlflow(error)
         assert (theirs.error_code, theirs.get_http_status_code()) == (code, status)
-    with pytest.raises(MlflowException, match="cannot be reached|refused"):
+    with pytest.raises(MlflowException, match=r"127\.0\.0\.1:9"):
         RegistryStore("http://127.0.0.1:9").get_registered_model("m")
 
 
@@ -238,7 +241,10 @@ def test_mlflow_serves_a_model_of_a_bucket_without_a_server(
         mlflow.set_registry_uri(f"registry+{where}")
         with mlflow.start_run():
             mlflow.pyfunc.log_model(
-                name="model", python_model=Echo.of(mlflow), registered_model_name="echo"
+                name="model",
+                python_model=Echo.of(mlflow),
+                registered_model_name="echo",
+                pip_requirements=["mlflow"],
             )
         mlflow.MlflowClient().set_registered_model_alias("echo", "champion", 1)
         shutil.rmtree(tmp_path / "runs")
