@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from registry_core.errors import (
         AliasNotFoundError,
         AlreadyExistsError,
+        ApprovalNotFoundError,
         ArtifactExistsError,
         ArtifactImmutableError,
         ArtifactMismatchError,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         ConflictError,
         ContentionError,
         FilterSyntaxError,
+        GateRefusedError,
         IdempotencyKeyReusedError,
         InvalidArgumentError,
         InvalidUrlError,
@@ -57,7 +59,7 @@ if TYPE_CHECKING:
         WebhookNotFoundError,
     )
     from registry_core.history import Event
-    from registry_core.models import ModelVersion, RegisteredModel, Stage, Status
+    from registry_core.models import Approval, ModelVersion, RegisteredModel, Stage, Status
     from registry_core.prompts import Prompt, PromptVersion
     from registry_core.registry import Registry
     from registry_core.search import Page
@@ -68,6 +70,8 @@ if TYPE_CHECKING:
 __all__ = [
     "AliasNotFoundError",
     "AlreadyExistsError",
+    "Approval",
+    "ApprovalNotFoundError",
     "ArtifactExistsError",
     "ArtifactImmutableError",
     "ArtifactMismatchError",
@@ -79,6 +83,7 @@ __all__ = [
     "ContentionError",
     "Event",
     "FilterSyntaxError",
+    "GateRefusedError",
     "IdempotencyKeyReusedError",
     "InvalidArgumentError",
     "InvalidUrlError",
@@ -136,6 +141,7 @@ _HOMES = {
     "upgrade_store": "backends",
     "Event": "history",
     "ModelSnapshot": "snapshots",
+    "Approval": "models",
     "ModelVersion": "models",
     "RegisteredModel": "models",
     "Stage": "models",

@@ -56,6 +56,10 @@ class Author:
     )
     is_authenticated: bool = False
     """Whether a server has proved `actor`; otherwise the name is a claim."""
+    groups: tuple[str, ...] = attrs.field(
+        default=(), validator=lambda _, __, value: validation.groups(value)
+    )
+    """The groups that the actor is in, as far as a server knows: an approval keeps them."""
 
 
 BASELINE_AUTHOR = Author(actor=UNKNOWN_ACTOR, origin=Origin.BASELINE)

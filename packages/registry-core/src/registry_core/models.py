@@ -58,6 +58,10 @@ class Stage(enum.StrEnum):
 _STAGES = {stage.value.lower(): stage for stage in Stage}
 
 
+DIGEST_TAG = "registry.artifacts.digest"
+"""The tag of a version that says which bytes it is: the root digest of its manifest."""
+
+
 class Status(enum.StrEnum):
     """Whether the artifacts of a model version are in place.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from registry_core.calls.approvals import ApprovalCalls
 from registry_core.calls.history import HistoryCalls
 from registry_core.calls.prompts import PromptCalls
 from registry_core.calls.snapshots import SnapshotCalls
 from registry_core.calls.trash import TrashCalls
 
 
-class Registry(PromptCalls, HistoryCalls, SnapshotCalls, TrashCalls):
+class Registry(PromptCalls, ApprovalCalls, HistoryCalls, SnapshotCalls, TrashCalls):
     """A model registry on any store.
 
     Every method checks its arguments, their types included, so that all stores accept and refuse
@@ -25,6 +26,9 @@ class Registry(PromptCalls, HistoryCalls, SnapshotCalls, TrashCalls):
     `public_artifacts_url` is where clients can read that store without its credentials; download
     URIs below the artifact root are then given in its terms. `foreign` opens places outside of the
     registry, for clients that read versions whose files are elsewhere; a server has none.
+
+    `gates` say what must hold before an alias or a stage may point at a version, whichever call
+    would move it there; see `registry_core.gates`. `registry.gates.replace` puts others in force.
 
     Example:
         >>> registry = open_registry("memory:")

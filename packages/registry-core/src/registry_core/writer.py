@@ -10,6 +10,7 @@ import attrs
 
 from registry_core.authors import Author
 from registry_core.changes import Change
+from registry_core.gating import Gatekeeper
 from registry_core.store import Store
 
 _logger = logging.getLogger(__name__)
@@ -28,14 +29,20 @@ class Writer:
     store: Store
     author: Author
     observers: tuple[Observer, ...] = ()
+    gatekeeper: Gatekeeper | None = None
+    """Has changes require that gates pass; None where there are none."""
 
     def apply(self, change: Change[ResultT]) -> ResultT:
         """Return the result of a change that has been committed.
 
         Raises:
-            RegistryError: As `Store.apply`; nothing was changed, and no observer saw anything.
+            RegistryError: As `Store.apply`, and as `Gatekeeper.apply`; nothing was changed, and no
+                observer saw anything.
         """
-        result = self.store.apply(change, by=self.author)
+        if self.gatekeeper is None:
+            result = self.store.apply(change, by=self.author)
+        else:
+            result = self.gatekeeper.apply(self.store, change, self.author)
         for observer in self.observers:
             try:
                 observer(change, result, self.author)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
@@ -16,7 +17,10 @@ from registry_core.artifacts.versions import ModelArtifacts
 from registry_core.artifacts.versions.foreign import OpensForeign
 from registry_core.artifacts.versions.remote import ServesFiles
 from registry_core.authors import Author, Origin, process_actor
-from registry_core.errors import InvalidArgumentError
+from registry_core.errors import ArtifactMismatchError, InvalidArgumentError
+from registry_core.gates import Gate
+from registry_core.gating import Gatekeeper, Gates
+from registry_core.models import ModelVersion
 from registry_core.redaction import redacted
 from registry_core.source_resolver import SourceResolver
 from registry_core.store import Store
@@ -40,8 +44,11 @@ class RegistryBase:
         local_source_root: Path | None = None,
         url: str | None = None,
         foreign: OpensForeign | None = None,
+        gates: Iterable[Gate] = (),
     ) -> None:
         self.store = store
+        self.gates = Gates(gates)
+        """What must hold before an alias or a stage may point at a version."""
         self._where = type(store).__name__ if url is None else redacted(url)
         self.artifacts = artifacts
         self._public_artifacts_url = public_artifacts_url
@@ -97,6 +104,7 @@ class RegistryBase:
         reason: str | None = None,
         origin: Origin = Origin.LIBRARY,
         is_authenticated: bool = False,
+        groups: tuple[str, ...] = (),
     ) -> Self:
         """Return a view on the same registry whose changes are made by `actor`.
 
@@ -115,6 +123,7 @@ class RegistryBase:
             reason=reason,
             origin=origin,
             is_authenticated=is_authenticated,
+            groups=groups,
         )
         return view
 
@@ -158,7 +167,23 @@ class RegistryBase:
         self._observers.append(observer)
 
     def _writer(self, reason: str | None) -> Writer:
-        return Writer(self.store, self._by(reason), tuple(self._observers))
+        gatekeeper = self._gatekeeper if self.gates.rules else None
+        return Writer(self.store, self._by(reason), tuple(self._observers), gatekeeper)
+
+    @property
+    def _gatekeeper(self) -> Gatekeeper:
+        return Gatekeeper(gates=self.gates, sealed_digest=self._sealed_digest)
+
+    def _sealed_digest(self, version: ModelVersion) -> str | None:
+        """The digest of a version's manifest, if this registry keeps the version's files."""
+        if self.artifacts is None:
+            return None
+        # To read a manifest changes nothing; a writer of its own asks for no gates.
+        files = ModelArtifacts(Writer(self.store, self._by(None)), self.artifacts)
+        try:
+            return files.manifest_of(version).digest
+        except (ArtifactMismatchError, InvalidArgumentError):
+            return None
 
     def _by(self, reason: str | None) -> Author:
         author = self._author

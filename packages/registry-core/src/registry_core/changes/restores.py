@@ -174,6 +174,8 @@ class RestoreDeletedModel(RestoreModel):
 
     was_named: str
     """The name that the model had when it was deleted."""
+    passed: tuple[Effect, ...] = ()
+    """What the history says of the gates that let its aliases and stages come back."""
     also: tuple[Effect, ...] = attrs.field(init=False)
 
     @property
@@ -186,7 +188,7 @@ class RestoreDeletedModel(RestoreModel):
         restored = Effect(
             action=Action.RESTORE_MODEL, before=self.was_named, after=self.snapshot.name
         )
-        return (restored,)
+        return (restored, *self.passed)
 
     def check_kept(self, last: int) -> None:
         """See `RestoreModel`: the restoring has to follow the deletion, which nothing else does."""

@@ -9,7 +9,9 @@ import attrs
 
 from registry_core import snapshot_format
 from registry_core.errors import InvalidArgumentError, StoreCorruptedError
-from registry_core.models import Approval
+from registry_core.gates import Gate, Verdict
+from registry_core.gating import Review
+from registry_core.models import Approval, Stage
 
 Json = dict[str, Any]
 
@@ -75,6 +77,50 @@ def decode_approval(fields: object) -> tuple[int, Approval]:
         return version, snapshot_format.decode_approval(known)
     except (KeyError, TypeError, InvalidArgumentError) as error:
         raise StoreCorruptedError(f"An approval cannot be read: {error}") from error
+
+
+def encode_review(version: int, review: Review) -> Json:
+    """Return what gates know and say of a version as JSON."""
+    return {
+        "digest": review.digest,
+        "is_sealed": review.is_sealed,
+        "approvals": [encode_approval(version, approval) for approval in review.approvals],
+        "gates": [
+            {
+                "name": verdict.gate.name,
+                "aliases": list(verdict.gate.aliases),
+                "stages": [stage.value for stage in verdict.gate.stages],
+                "missing": list(verdict.missing),
+            }
+            for verdict in review.verdicts
+        ],
+    }
+
+
+def decode_review(answer: Json) -> Review:
+    """Return what gates know and say of a version from JSON.
+
+    Raises:
+        StoreCorruptedError: The answer does not say it.
+    """
+    try:
+        return Review(
+            digest=str(answer["digest"]),
+            is_sealed=bool(answer["is_sealed"]),
+            approvals=tuple(decode_approval(each)[1] for each in answer["approvals"]),
+            verdicts=tuple(map(_verdict, answer["gates"])),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreCorruptedError(f"The answer does not say what gates say: {error!r}") from error
+
+
+def _verdict(fields: Mapping[str, Any]) -> Verdict:
+    gate = Gate(
+        name=str(fields["name"]),
+        aliases=tuple(map(str, fields["aliases"])),
+        stages=tuple(map(Stage, fields["stages"])),
+    )
+    return Verdict(gate=gate, missing=tuple(map(str, fields["missing"])), inputs={})
 
 
 def by_version(listed: Iterable[tuple[int, Approval]]) -> Mapping[int, tuple[Approval, ...]]:

@@ -52,6 +52,8 @@ CODES: Mapping[str, ErrorCode] = {
         ErrorCode("RESOURCE_DOES_NOT_EXIST", 404, _USER, "RESOURCE_NOT_FOUND"),
         ErrorCode("ENDPOINT_NOT_FOUND", 404, _USER, "RESOURCE_NOT_FOUND"),
         ErrorCode("ABORTED", 409),
+        # One of MLflow's codes that its own server does not send: only gates do.
+        ErrorCode("INVALID_STATE_TRANSITION", 409),
         ErrorCode("RESOURCE_CONFLICT", 409),
         ErrorCode("RESOURCE_EXHAUSTED", 429),
         ErrorCode("INTERNAL_ERROR", 500, _SYSTEM, "CLIENT_INTERNAL_ERROR"),
@@ -72,6 +74,7 @@ CODE_OF_CLASS: Mapping[type[RegistryError], ErrorCode] = {
     errors.NotPermittedError: CODES["PERMISSION_DENIED"],
     errors.ConflictError: CODES["ABORTED"],
     errors.ContentionError: CODES["RESOURCE_EXHAUSTED"],
+    errors.GateRefusedError: CODES["INVALID_STATE_TRANSITION"],
     errors.ArtifactExistsError: CODES["RESOURCE_CONFLICT"],
     # Whoever may set tags can cause it: that of the manifest's digest is one.
     errors.ArtifactMismatchError: CODES["RESOURCE_CONFLICT"],
@@ -107,12 +110,14 @@ def error_body(error: Exception) -> dict[str, Any]:
     """The JSON object that answers a failed request. Other people's exceptions are not told.
 
     What is not as it was expected to be stands in `current`, which MLflow's errors do not have: its
-    value, null where there is none.
+    value, null where there is none. What a gate misses stands in `missing`, a list of phrases.
     """
     told = isinstance(error, RegistryError)
     body: dict[str, Any] = {**code_of(error).body(str(error) if told else INTERNAL_ERROR_MESSAGE)}
     if isinstance(error, errors.StaleValueError):
         body["current"] = error.current
+    if isinstance(error, errors.GateRefusedError):
+        body["missing"] = list(error.missing)
     return body
 
 
@@ -132,11 +137,17 @@ def decode_error(status: int, body: object, *, name: str = "") -> RegistryError:
         current = fields["current"]
         if current is None or type(current) in (str, int):
             return errors.StaleValueError(message, current=current)
+    if fields.get("error_code") == "INVALID_STATE_TRANSITION":
+        return errors.GateRefusedError(message, missing=_texts(fields.get("missing")))
     for pattern, make in _MESSAGES:
         if match := pattern.match(message):
             return make(match.groupdict(), name)
     code = fields.get("error_code")
     return _class_of(code if isinstance(code, str) else "", status)(message)
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(str(each) for each in value) if isinstance(value, list) else ()
 
 
 def _version(text: str) -> int | str:
@@ -171,6 +182,16 @@ _MESSAGES: tuple[tuple[re.Pattern[str], Callable[[dict[str, Any], str], Registry
             re.DOTALL,
         ),
         lambda found, _: errors.NoVersionInStageError(found["name"], found["stage"]),
+    ),
+    (
+        re.compile(
+            r"Version (?P<version>[0-9]{1,19}) of model '(?P<name>.*)' has no approval by "
+            r"'(?P<actor>.*)'\Z",
+            re.DOTALL,
+        ),
+        lambda found, _: errors.ApprovalNotFoundError(
+            found["name"], int(found["version"]), found["actor"]
+        ),
     ),
     (
         re.compile(r"Webhook with ID (?P<id>.*) not found\.\Z", re.DOTALL),

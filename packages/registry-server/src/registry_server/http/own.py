@@ -20,6 +20,8 @@ from registry_core.store import approvals_of
 from registry_core.wire import Json, snapshots
 from registry_core.wire import history as wire
 from registry_core.wire.prefixes import OWN_API
+from registry_server.http.approvals import APPROVAL_OPERATIONS
+from registry_server.http.approvals import SCHEMAS as APPROVAL_SCHEMAS
 from registry_server.http.compare_and_set import COMPARE_AND_SET_OPERATIONS
 from registry_server.http.files import PUSH_OPERATIONS
 from registry_server.http.operations import (
@@ -60,7 +62,8 @@ SCHEMAS: Json = {
                 "description": "Whether the store still has what it wrote; null if not known.",
             },
         },
-    }
+    },
+    **APPROVAL_SCHEMAS,
 }
 
 
@@ -257,6 +260,7 @@ ALL_OPERATIONS = (
     *PREVIEW_OPERATIONS,
     *OWN_OPERATIONS,
     *COMPARE_AND_SET_OPERATIONS,
+    *APPROVAL_OPERATIONS,
     *PUSH_OPERATIONS,
 )
 """What every application serves, beside the operations of its other parts."""

@@ -64,11 +64,11 @@ sees the other, and waits or steps back.
 - `layout`, `seals`, `leases`: where things are, what may not change, who is at work
 """  # noqa: E501 a table
 
-from registry_core.artifacts.versions.context import DIGEST_TAG
 from registry_core.artifacts.versions.facade import ModelArtifacts
 from registry_core.artifacts.versions.gc import DEFAULT_GRACE_SECONDS, Garbage
 from registry_core.artifacts.versions.push import PushOptions
 from registry_core.artifacts.versions.uploads import Begun
+from registry_core.models import DIGEST_TAG
 
 __all__ = [
     "DEFAULT_GRACE_SECONDS",

@@ -10,7 +10,7 @@ import attrs
 
 from registry_core.artifacts import Manifest
 from registry_core.artifacts.versions import gc
-from registry_core.artifacts.versions.context import DIGEST_TAG, Context, subject
+from registry_core.artifacts.versions.context import Context, subject
 from registry_core.artifacts.versions.layout import contents, stored_path
 from registry_core.artifacts.versions.leases import backend_now
 from registry_core.artifacts.versions.push import present, seal_present
@@ -23,7 +23,7 @@ from registry_core.errors import (
     StoreCorruptedError,
 )
 from registry_core.fsck import Finding, Report
-from registry_core.models import ModelVersion, Status
+from registry_core.models import DIGEST_TAG, ModelVersion, Status
 
 CLOCKS_DIFFER_MILLISECONDS = 60_000
 """How far this machine's clock may be ahead of that of the artifact store, and still be believed:

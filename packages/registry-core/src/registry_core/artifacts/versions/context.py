@@ -16,9 +16,6 @@ from registry_core.search import Comparison, Entity, OrderBy, Page, Query, every
 from registry_core.store import Clock, Reads
 from registry_core.writer import Writer
 
-DIGEST_TAG = "registry.artifacts.digest"
-"""The tag of a version that says which bytes it is: the root digest of its manifest."""
-
 _PAGE_SIZE = 1_000
 """Versions read with one request to the store."""
 

@@ -12,7 +12,7 @@ import attrs
 
 from registry_core.artifacts import ArtifactStore, FileInfo, Manifest, ManifestFile, Reading
 from registry_core.artifacts.trees import Progress, sha256_file
-from registry_core.artifacts.versions.context import DIGEST_TAG, Context, subject
+from registry_core.artifacts.versions.context import Context, subject
 from registry_core.artifacts.versions.destinations import place_of, unfinished_in
 from registry_core.artifacts.versions.layout import contents
 from registry_core.artifacts.versions.transfer import Meter, in_parallel
@@ -22,7 +22,7 @@ from registry_core.errors import (
     InvalidArgumentError,
     StoreCorruptedError,
 )
-from registry_core.models import ModelVersion, Status
+from registry_core.models import DIGEST_TAG, ModelVersion, Status
 from registry_core.redaction import redacted
 
 PROBLEMS_MAX = 100

@@ -12,7 +12,7 @@ import attrs
 
 from registry_core.artifacts import FileInfo, Manifest, ManifestFile, artifact_path, make_manifest
 from registry_core.artifacts.trees import Progress, Tree, open_tree
-from registry_core.artifacts.versions.context import DIGEST_TAG, Context, subject
+from registry_core.artifacts.versions.context import Context, subject
 from registry_core.artifacts.versions.layout import contents, folder_of, own_path, stored_path
 from registry_core.artifacts.versions.pull import digest_of
 from registry_core.artifacts.versions.transfer import Meter, in_parallel
@@ -31,7 +31,13 @@ from registry_core.errors import (
     StoreUnavailableError,
 )
 from registry_core.idempotency import Idempotency
-from registry_core.models import ModelVersion, NewModelVersion, NewRegisteredModel, Status
+from registry_core.models import (
+    DIGEST_TAG,
+    ModelVersion,
+    NewModelVersion,
+    NewRegisteredModel,
+    Status,
+)
 from registry_core.search import AttributeRef, Comparison, Op, TagRef
 
 MESSAGE_MAX_LENGTH = 500

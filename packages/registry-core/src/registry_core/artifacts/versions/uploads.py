@@ -16,7 +16,7 @@ from contextlib import nullcontext, suppress
 import attrs
 
 from registry_core.artifacts import FileInfo, Manifest, ManifestFile
-from registry_core.artifacts.versions.context import DIGEST_TAG, Context, subject
+from registry_core.artifacts.versions.context import Context, subject
 from registry_core.artifacts.versions.layout import contents, folder_of
 from registry_core.artifacts.versions.push import (
     check_complete,
@@ -31,7 +31,7 @@ from registry_core.artifacts.versions.push import (
 from registry_core.artifacts.versions.push import finish as finalize
 from registry_core.artifacts.versions.transfer import in_parallel
 from registry_core.errors import ArtifactNotFoundError, ConflictError, InvalidArgumentError
-from registry_core.models import ModelVersion, NewModelVersion, Status
+from registry_core.models import DIGEST_TAG, ModelVersion, NewModelVersion, Status
 
 
 @attrs.frozen(kw_only=True)

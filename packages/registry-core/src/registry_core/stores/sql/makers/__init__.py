@@ -36,7 +36,7 @@ from registry_core.changes import (
 )
 from registry_core.errors import UnsupportedBackendError
 from registry_core.stores.sql.makers.approvals import ApprovalMaker
-from registry_core.stores.sql.makers.base import version_key
+from registry_core.stores.sql.makers.gates import version_key
 from registry_core.stores.sql.makers.models import ModelMaker
 from registry_core.stores.sql.makers.parts import PartMaker
 from registry_core.stores.sql.makers.restores import RestoreMaker

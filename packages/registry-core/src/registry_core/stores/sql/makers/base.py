@@ -18,6 +18,7 @@ from registry_core.errors import (
     RegistryError,
     UnsupportedBackendError,
 )
+from registry_core.gates import GatesPass
 from registry_core.history import Effect
 from registry_core.idempotency import KeptKey
 from registry_core.models import ModelVersion, RegisteredModel
@@ -29,6 +30,7 @@ from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.database import Database
 from registry_core.stores.sql.driver import Connection, Values
 from registry_core.stores.sql.errors import ChangedMeanwhileError, DuplicateError
+from registry_core.stores.sql.makers.gates import read_for_gates, version_key
 from registry_core.stores.sql.operations import Operations
 from registry_core.stores.sql.results import Row
 from registry_core.stores.sql.statements import Statements
@@ -130,16 +132,20 @@ class Maker:
         owner: Statement,
         values: Values,
         missing: Callable[[], RegistryError],
-    ) -> None:
-        """Lock the model, so that what the change depends on stays as it is, and check it."""
+    ) -> list[Effect]:
+        """Lock the model, so that what the change depends on stays as it is, and check it.
+
+        Returns what the history says of what the change requires.
+        """
         if self._database.driver.has_one_writer and not change.requires:
-            return
+            return []
         if not connection.run(self._sql.lock_model, {"name": change.name}):
             raise missing()
-        if change.requires:
-            if not connection.run(owner, values):
-                raise missing()
-            self._check(connection, change.requires)
+        if not change.requires:
+            return []
+        if not connection.run(owner, values):
+            raise missing()
+        return self._check(connection, change.requires)
 
     def _note_version(
         self,
@@ -157,12 +163,19 @@ class Maker:
         self._check(connection, change.requires)
         return noted
 
-    def _check(self, connection: Connection, requirements: Iterable[Requirement]) -> None:
+    def _check(self, connection: Connection, requirements: Iterable[Requirement]) -> list[Effect]:
+        """Accept what is required, and return what the history says of it."""
+        decided: list[Effect] = []
         for requirement in requirements:
-            requirement.check(self._current(connection, requirement))
+            current = self._current(connection, requirement)
+            requirement.check(current)
+            decided += requirement.decided(current)
+        return decided
 
     def _current(self, connection: Connection, requirement: Requirement) -> Any:
         match requirement:
+            case GatesPass():
+                return read_for_gates(connection, self._sql, requirement)
             case AliasIs():
                 values = {"name": requirement.name, "alias": requirement.alias}
                 found = connection.run(self._sql.get_alias, values)
@@ -274,11 +287,6 @@ class OfVersion(OfModel, Protocol):
 def key_of(change: OfVersion) -> dict[str, Any]:
     """Return the values that name the version of a change."""
     return version_key(change.name, change.version)
-
-
-def version_key(name: str, version: int) -> dict[str, Any]:
-    """The values that name a version."""
-    return {"name": name, "version": events.stored_version(version), "asked_version": version}
 
 
 def noted_values(

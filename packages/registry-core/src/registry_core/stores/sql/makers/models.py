@@ -104,9 +104,11 @@ class ModelMaker(Maker):
         }
 
         def rename(connection: Connection) -> RegisteredModel:
+            if change.requires and not connection.run(self._sql.lock_model, values):
+                raise RegisteredModelNotFoundError(name)
+            decided = self._check(connection, change.requires)
             # The event has the name that the model had.
-            noted = self._note(connection, name, change.effects(), by, now)
-            self._check(connection, change.requires)
+            noted = self._note(connection, name, [*decided, *change.effects()], by, now)
             if not connection.run(self._sql.rename_model, values):
                 raise RegisteredModelNotFoundError(name)
             connection.run(self._sql.touch_versions, {"name": new_name, "now": now})

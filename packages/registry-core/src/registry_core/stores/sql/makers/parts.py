@@ -124,9 +124,9 @@ class PartMaker(Maker):
         topics = outbox.values_of(change)
 
         def put_in_turn(connection: Connection) -> bool:
-            self._begin(connection, change, part.owner, room, part.missing)
+            decided = self._begin(connection, change, part.owner, room, part.missing)
             if connection.run(part.put, room):
-                noted = self._note(connection, change.name, [effect], by, now)
+                noted = self._note(connection, change.name, [*decided, effect], by, now)
                 self._queue(connection, noted, topics)
                 return True
             if not _is_so(connection.run(part.get, room), effect):

@@ -14,14 +14,15 @@ from registry_core.changes import RestoreModel, RestoreVersion
 from registry_core.changes.versions import version_exists
 from registry_core.documents import ModelDocument
 from registry_core.errors import RegisteredModelNotFoundError
-from registry_core.history import Event
+from registry_core.history import Action, Event
 from registry_core.models import ModelVersion, RegisteredModel
 from registry_core.pruning import NewBeginning
 from registry_core.stores.sql import approvals, event_rows, outbox, restoring, rows
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.driver import Connection
 from registry_core.stores.sql.errors import DuplicateError
-from registry_core.stores.sql.makers.base import Maker, noted_values, version_key
+from registry_core.stores.sql.makers.base import Maker, noted_values
+from registry_core.stores.sql.makers.gates import version_key
 from registry_core.stores.sql.tables import (
     model_events,
     model_version_approvals,
@@ -56,7 +57,7 @@ class RestoreMaker(Maker):
             connection.run(self._sql.remove_history, {"model_id": document.model_id})
             for statement, listed in self._parts(document, history):
                 self._insert(connection, statement, listed)
-            last = history[-1]
+            last = next(each for each in reversed(history) if each.action is not Action.PASS_GATE)
             noted = noted_values(
                 document.name, document.model_id, last.sequence, last.time, restored[0][0]
             )

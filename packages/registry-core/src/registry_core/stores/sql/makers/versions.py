@@ -23,8 +23,8 @@ from registry_core.stores.sql.driver import Connection, Values
 from registry_core.stores.sql.makers.base import (
     Maker,
     key_of,
-    version_key,
 )
+from registry_core.stores.sql.makers.gates import version_key
 from registry_core.stores.sql.results import Row
 
 
@@ -123,11 +123,11 @@ class VersionMaker(Maker):
         def transition(connection: Connection) -> ModelVersion:
             if not connection.run(sql.touch_model, values):
                 raise ModelVersionNotFoundError(change.name, change.version)
-            self._check(connection, change.requires)
+            decided = self._check(connection, change.requires)
             moved = sorted(version for (version,) in connection.run(move, values))
             found = self._version(connection, values)
             effects = _moves(change, moved)
-            noted = self._note(connection, change.name, effects, by, now)
+            noted = self._note(connection, change.name, [*decided, *effects], by, now)
             self._queue_all(connection, noted, len(effects), outbox.values_of(change))
             return found
 

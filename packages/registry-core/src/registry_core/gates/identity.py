@@ -1,0 +1,34 @@
+"""What a version is that has no manifest: a digest of the fields that say what it stands for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from registry_core.models import DIGEST_TAG, ModelVersion
+
+_CONTENT_TAGS = (DIGEST_TAG, "mlflow.prompt.", "_mlflow_prompt_")
+"""What the keys of tags begin with that are part of what a version is: the digest of its bytes, and
+of a prompt its text and how it is used."""
+
+
+def is_content(key: str) -> bool:
+    """Whether a tag is part of what its version is."""
+    return key.startswith(_CONTENT_TAGS)
+
+
+def identity(version: ModelVersion) -> str:
+    """Return the digest of where a version's bytes are, where it is from, and what its tags hold.
+
+    It changes with the source, the run, the logged model and the text of a prompt. Of bytes that
+    change where they are it knows nothing.
+    """
+    content = [
+        version.source,
+        version.storage_location,
+        version.run_id or None,
+        version.model_id or None,
+        sorted((key, value) for key, value in version.tags.items() if is_content(key)),
+    ]
+    said = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    return f"fields:{hashlib.sha256(said.encode('utf-8', 'surrogatepass')).hexdigest()}"

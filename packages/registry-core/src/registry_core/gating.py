@@ -1,0 +1,346 @@
+"""Gates in force: how a change that moves an alias or a stage comes to require that they pass.
+
+Strategy: a gate looks at a version and its approvals in the atomic step of the change. What costs
+more than that to know, its manifest and who made it, does not change while the version stays as it
+is. So it is looked up before, and the step compares what it was looked up for; where that has
+changed meanwhile, it is looked up again.
+
+| change | what gates look at |
+| --- | --- |
+| an alias is set, or a version moves to a stage | that alias or stage, and the version |
+| a model is renamed | all aliases and stages that gates of the new name protect |
+| a deleted model is restored | the same, as they come back |
+| a deleted version is restored | nothing: it comes back in no stage that a gate protects |
+| a model is written from a snapshot | refused: a snapshot says itself who has approved what |
+| any other | nothing: it moves no alias and no stage to a version |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, Protocol, TypeAlias, TypeVar, runtime_checkable
+
+import attrs
+
+from registry_core import changes
+from registry_core.authors import Author
+from registry_core.changes import (
+    Change,
+    RenameModel,
+    RestoreDeletedModel,
+    RestoreModel,
+    RestoreVersion,
+    SetAlias,
+    TransitionVersion,
+)
+from registry_core.errors import (
+    ContentionError,
+    GateRefusedError,
+    RegisteredModelNotFoundError,
+    UnsupportedBackendError,
+)
+from registry_core.gates import (
+    Facts,
+    Gate,
+    GateInputsChangedError,
+    GatesPass,
+    Pointing,
+    Verdict,
+    evaluate,
+    identity,
+    protected,
+)
+from registry_core.gates.requirement import pointings_of
+from registry_core.history import Action, Event, EventQuery, author_of
+from registry_core.models import Approval, ModelVersion, Stage
+from registry_core.search import AttributeRef, Comparison, Entity, Op, Query, all_pages
+from registry_core.search.ordering import parse_order_by
+from registry_core.store import Clock, Store, system_clock
+
+ATTEMPTS = 5
+"""How often what gates have to know is looked up, because others change the version meanwhile."""
+
+_VERSIONS_AT_A_TIME = 1_000
+
+ResultT = TypeVar("ResultT")
+
+SealedDigest: TypeAlias = Callable[[ModelVersion], str | None]
+"""Gives the digest of a version's sealed manifest; None where it has none."""
+
+
+class Gates:
+    """The gates of a registry, which may be replaced while it is in use. Thread-safe."""
+
+    def __init__(self, rules: Iterable[Gate] = ()) -> None:
+        self._rules = tuple(rules)
+
+    @property
+    def rules(self) -> tuple[Gate, ...]:
+        """Those in force."""
+        return self._rules
+
+    def replace(self, rules: Iterable[Gate]) -> None:
+        """Put others in force, for every change that begins from now on."""
+        self._rules = tuple(rules)
+
+    def covering(self, model: str) -> tuple[Gate, ...]:
+        """Return those that are about a model of this name."""
+        return tuple(gate for gate in self._rules if gate.covers(model))
+
+
+@attrs.frozen(kw_only=True)
+class Review:
+    """What gates know of a version, and say of it if somebody moved an alias or a stage to it."""
+
+    digest: str
+    """What an approval of it is bound to."""
+    is_sealed: bool
+    """Whether that is the digest of a sealed manifest."""
+    approvals: tuple[Approval, ...]
+    """All of them; those of another digest are void."""
+    verdicts: tuple[Verdict, ...]
+    """One of each gate that covers the model."""
+
+
+@runtime_checkable
+class ServesReviews(Protocol):
+    """A store that leaves approvals and gates to a server, which knows who approves."""
+
+    def approve_version(
+        self, name: str, version: int, *, digest: str | None, by: Author
+    ) -> Approval:
+        """See `Registry.approve_model_version`."""
+        ...
+
+    def review_version(self, name: str, version: int) -> Review:
+        """See `Registry.review_model_version`."""
+        ...
+
+
+@attrs.frozen(kw_only=True)
+class Gatekeeper:
+    """Has the changes of a store require that gates pass."""
+
+    gates: Gates
+    sealed_digest: SealedDigest
+    clock: Clock = system_clock
+
+    def apply(self, store: Store, change: Change[ResultT], by: Author) -> ResultT:
+        """Return the result of a change, as `Store.apply`, if all gates let it pass.
+
+        Raises:
+            ContentionError: What gates look at was changed by others each time.
+            GateRefusedError: A gate does not let the change pass; nothing was written.
+        """
+        for _ in range(ATTEMPTS):
+            try:
+                return store.apply(self.guarded(store, change, by), by=by)
+            except GateInputsChangedError:
+                continue
+        raise ContentionError(
+            f"Model '{change.model}' was changed each time that gates looked at it"
+        )
+
+    def guarded(self, store: Store, change: Change[ResultT], by: Author) -> Change[ResultT]:
+        """Return the change with what gates make of it."""
+        guard = GUARDS[type(change)]
+        return change if guard is None else guard(self, store, change, by)
+
+    def review(
+        self, store: Store, version: ModelVersion, approvals: tuple[Approval, ...], by: Author
+    ) -> Review:
+        """Return what is known of a version, and what gates say of it."""
+        facts = self.facts(store, version)
+        verdicts = (
+            evaluate(gate, version, approvals, facts, by=by, now=self.clock())
+            for gate in self.gates.covering(version.name)
+        )
+        return Review(
+            digest=facts.digest,
+            is_sealed=facts.is_sealed,
+            approvals=approvals,
+            verdicts=tuple(verdicts),
+        )
+
+    def facts(self, store: Store, version: ModelVersion) -> Facts:
+        """Return what a gate has to know of a version beside the version and its approvals."""
+        created = EventQuery(
+            name=version.name,
+            version=version.version,
+            actions=frozenset({Action.CREATE_VERSION}),
+            max_results=1,
+        )
+        try:
+            found = store.events(created)
+        except (UnsupportedBackendError, RegisteredModelNotFoundError):
+            found = []
+        return self.facts_of(version, found[0] if found else None)
+
+    def facts_of(self, version: ModelVersion, creation: Event | None) -> Facts:
+        """As `facts`, with the event of its creation, if there is one."""
+        known = identity(version)
+        sealed = self.sealed_digest(version)
+        author = None if creation is None else author_of(creation)
+        return Facts(
+            model_id=None if creation is None else creation.model_id,
+            created=version.creation_timestamp,
+            identity=known,
+            digest=known if sealed is None else sealed,
+            is_sealed=sealed is not None,
+            authors=frozenset(name for name in (author, version.user_id) if name),
+        )
+
+    def digest(self, version: ModelVersion) -> str:
+        """Return what an approval of a version is bound to."""
+        return self.facts_of(version, None).digest
+
+
+# What gates make of each class of change
+
+
+def _moving(
+    keeper: Gatekeeper, store: Store, change: SetAlias | TransitionVersion, by: Author
+) -> Change[Any]:
+    if isinstance(change, SetAlias):
+        pointing = Pointing(alias=change.alias, version=change.version)
+    else:
+        pointing = Pointing(stage=change.stage, version=change.version)
+    found = protected(keeper.gates.rules, change.name, (pointing,))
+    return _requiring(keeper, store, change, by, found, new_name=change.name)
+
+
+def _renaming(keeper: Gatekeeper, store: Store, change: RenameModel, by: Author) -> Change[Any]:
+    covering = keeper.gates.covering(change.new_name)
+    if change.new_name == change.name or not covering:
+        return change
+    stages = {stage for gate in covering for stage in gate.stages}
+    aliases = store.get_registered_model(change.name).aliases
+    staged = [*_staged(store, change.name, stages)] if stages else []
+    found = protected(covering, change.new_name, pointings_of(aliases, staged))
+    return _requiring(keeper, store, change, by, found, new_name=change.new_name, is_whole=True)
+
+
+def _requiring(
+    keeper: Gatekeeper,
+    store: Store,
+    change: Any,
+    by: Author,
+    pointings: tuple[Pointing, ...],
+    *,
+    new_name: str,
+    is_whole: bool = False,
+) -> Change[Any]:
+    if not pointings and not is_whole:
+        return change  # type: ignore[no-any-return]
+    numbers = sorted({each.version for each in pointings})
+    requirement = GatesPass(
+        name=change.name,
+        new_name=new_name,
+        gates=keeper.gates.covering(new_name),
+        pointings=pointings,
+        is_whole=is_whole,
+        facts={
+            number: keeper.facts(store, store.get_model_version(change.name, number))
+            for number in numbers
+        },
+        by=by,
+        now=keeper.clock(),
+    )
+    required: Change[Any] = attrs.evolve(change, requires=(*change.requires, requirement))
+    return required
+
+
+def _restoring_model(
+    keeper: Gatekeeper, _: Store, change: RestoreDeletedModel, by: Author
+) -> RestoreDeletedModel:
+    document = change.document
+    staged = ((each.current_stage, each.version) for each in document.versions.values())
+    found = protected(keeper.gates.rules, change.model, pointings_of(document.aliases, staged))
+    created = {
+        event.version: event
+        for event in change.snapshot.events
+        if event.action is Action.CREATE_VERSION
+    }
+    numbers = {each.version for each in found}
+    requirement = GatesPass(
+        name=change.model,
+        new_name=change.model,
+        gates=keeper.gates.covering(change.model),
+        pointings=found,
+        is_whole=True,
+        facts={
+            number: keeper.facts_of(document.versions[number], created.get(number))
+            for number in numbers
+        },
+        by=by,
+        now=keeper.clock(),
+    )
+    seen = requirement.current(document)
+    requirement.check(seen)
+    return attrs.evolve(change, passed=requirement.decided(seen))
+
+
+def _restoring_version(
+    keeper: Gatekeeper, _: Store, change: RestoreVersion, __: Author
+) -> RestoreVersion:
+    restored = change.restored
+    back = Pointing(stage=restored.current_stage, version=restored.version)
+    if not protected(keeper.gates.rules, change.name, (back,)):
+        return change
+    return attrs.evolve(change, restored=attrs.evolve(restored, current_stage=Stage.NONE))
+
+
+def _writing(keeper: Gatekeeper, _: Store, change: RestoreModel, __: Author) -> RestoreModel:
+    if not keeper.gates.rules:
+        return change
+    raise GateRefusedError(
+        f"A registry with gates takes no snapshot, as of model '{change.model}', because it "
+        "says itself who has approved what: write it with the URL of the registry's own store"
+    )
+
+
+Guard: TypeAlias = Callable[[Gatekeeper, Store, Any, Author], Any]
+
+GUARDS: Final[Mapping[type[Change[Any]], Guard | None]] = {
+    SetAlias: _moving,
+    TransitionVersion: _moving,
+    RenameModel: _renaming,
+    RestoreDeletedModel: _restoring_model,
+    RestoreVersion: _restoring_version,
+    RestoreModel: _writing,
+    **dict.fromkeys(
+        (
+            changes.ApproveVersion,
+            changes.CreateModel,
+            changes.CreateVersion,
+            changes.DeleteAlias,
+            changes.DeleteModel,
+            changes.DeleteModelTag,
+            changes.DeleteVersion,
+            changes.DeleteVersionTag,
+            changes.FinalizeVersion,
+            changes.SetModelTag,
+            changes.SetVersionTag,
+            changes.UpdateModel,
+            changes.UpdateVersion,
+            changes.WithdrawApproval,
+        )
+    ),
+}
+"""What gates make of each class of change; None of those that point nothing at a version. A class
+that is not here is refused, by a KeyError that a test finds first."""
+
+
+def _staged(store: Store, name: str, stages: set[Stage]) -> Iterable[tuple[Stage, int]]:
+    query = Query(
+        entity=Entity.MODEL_VERSION,
+        filter=(Comparison(AttributeRef("name"), Op.EQ, name),),
+        order_by=parse_order_by(("version_number ASC",), Entity.MODEL_VERSION),
+        max_results=_VERSIONS_AT_A_TIME,
+    )
+    versions = all_pages(
+        lambda token: store.search_model_versions(attrs.evolve(query, page_token=token))
+    )
+    for version in versions:
+        if version.current_stage in stages:
+            yield version.current_stage, version.version
