@@ -63,6 +63,7 @@ _LEFT_OUT = "MLflow's API does not carry every field, and does not tell None fro
 _PROMPTS = "MLflow's API has no search over models and prompts at once"
 _SOURCES = "a server takes no source that is a path or has none"
 _CONTROLS = "a server takes no control characters in run links"
+_APPROVALS = "a server knows itself who approves, and this one has no users"
 _WEBHOOKS = "a server chooses a webhook's id, keeps its secret and checks its events"
 
 DECLARED = {
@@ -89,6 +90,12 @@ DECLARED = {
     "test_filters_on_version_texts_mean_what_they_say": _SOURCES,
     "test_filters_combine_all_kinds_of_clauses": _SOURCES,
     "test_create_model_version_keeps_long_and_odd_texts": _CONTROLS,
+    "test_approvals_are_kept_by_version_and_actor": _APPROVALS,
+    "test_an_actor_has_one_approval_of_a_version": _APPROVALS,
+    "test_an_approval_is_withdrawn": _APPROVALS,
+    "test_only_what_exists_is_approved": _APPROVALS,
+    "test_approvals_follow_a_rename_and_go_with_their_version": _APPROVALS,
+    "test_history_and_snapshot_have_the_approvals": _APPROVALS,
     "test_create_webhook_returns_it_as_stored": _WEBHOOKS,
     "test_create_webhook_tells_none_from_empty[]": _WEBHOOKS,
     "test_every_kind_of_event_is_kept": _WEBHOOKS,

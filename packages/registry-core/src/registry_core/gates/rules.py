@@ -176,9 +176,9 @@ def _missing_of_version(gate: Gate, version: ModelVersion, facts: Facts, now: in
             yield f"needs tag {key}" if value is None else f"needs tag {key}={value}"
     if gate.verified and not facts.is_sealed:
         yield "needs files under a sealed manifest of this registry"
-    age = (now - version.creation_timestamp) // 1000
+    age = max(0, now - version.creation_timestamp) // 1000
     if age < gate.min_age_seconds:
-        yield f"needs an age of {_span(gate.min_age_seconds)} and has {_span(max(age, 0))}"
+        yield f"needs an age of {_span(gate.min_age_seconds)} and has {_span(age)}"
 
 
 def _missing_approvals(

@@ -6,6 +6,7 @@ from registry_core.testing.ages import AgeTests
 from registry_core.testing.aliases import AliasTests
 from registry_core.testing.approvals import ApprovalTests
 from registry_core.testing.concurrency import ConcurrencyTests
+from registry_core.testing.gates import GateTests
 from registry_core.testing.idempotency import IdempotencyTests
 from registry_core.testing.lifecycle import LifecycleTests
 from registry_core.testing.limits import LimitTests
@@ -23,6 +24,7 @@ class StoreTests(
     AliasTests,
     TagTests,
     ApprovalTests,
+    GateTests,
     LimitTests,
     WebhookTests,
     SearchTests,
