@@ -25,6 +25,7 @@ MEANINGS = {
     ExitCode.NOT_FOUND: "there is no such model, version or alias",
     ExitCode.NOT_PERMITTED: "the store refused the credentials",
     ExitCode.CONFLICT: "it exists already, or a race was lost; nothing was changed",
+    ExitCode.REFUSED: "a gate does not let the version be promoted; the message says what it lacks",
     ExitCode.INCOMPLETE: "something was not copied, or the copy differs",
     ExitCode.DAMAGED: "files are not what was registered, or a check found something wrong",
     ExitCode.UNAVAILABLE: "the store did not answer; try again later",

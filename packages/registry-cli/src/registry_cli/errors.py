@@ -18,6 +18,7 @@ class ExitCode(enum.IntEnum):
     NOT_PERMITTED = 4
     CONFLICT = 5
     DAMAGED = 6
+    REFUSED = 7
     INCOMPLETE = 8
     UNAVAILABLE = 9
     INTERRUPTED = 130
@@ -36,6 +37,7 @@ def exit_codes() -> Mapping[type[BaseException], ExitCode]:
         registry_core.ArtifactExistsError: ExitCode.CONFLICT,
         registry_core.ArtifactImmutableError: ExitCode.CONFLICT,
         registry_core.ArtifactMismatchError: ExitCode.DAMAGED,
+        registry_core.GateRefusedError: ExitCode.REFUSED,
         registry_core.StoreUnavailableError: ExitCode.UNAVAILABLE,
         # Somebody else answers, most likely: a script that tries again would do so for ever.
         registry_core.UnexpectedAnswerError: ExitCode.ERROR,

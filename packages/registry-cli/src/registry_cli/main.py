@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 import registry_core
-from registry_cli import artifacts as artifact_commands
 from registry_cli import (
+    approvals,
     db,
     events,
     history,
@@ -24,9 +24,10 @@ from registry_cli import (
     versions,
     webhooks,
 )
+from registry_cli import artifacts as artifact_commands
 from registry_cli import store as store_commands
 from registry_cli.errors import ExitCode, exit_code, message
-from registry_cli.options import artifacts_option, output_option, store_option
+from registry_cli.options import artifacts_option, gates_option, output_option, store_option
 from registry_cli.session import Session
 
 
@@ -82,6 +83,7 @@ def _interrupted(error: BaseException) -> bool:
 @store_option
 @artifacts_option
 @output_option
+@gates_option
 @click.option("--traceback", "show_traceback", is_flag=True, help="Show where an error came from.")
 @click.version_option(package_name="registry-cli", prog_name="regctl")
 @click.pass_context
@@ -90,6 +92,7 @@ def regctl(
     *,
     store: str | None,
     artifacts: str | None,
+    gates: str | None,
     output: str | None,
     show_traceback: bool,
 ) -> None:
@@ -103,6 +106,7 @@ def regctl(
     ctx.obj = Session(
         store=store,
         artifacts=artifacts,
+        gates=gates,
         output=output or "table",
         show_traceback=show_traceback,
     )
@@ -122,6 +126,7 @@ for group in (
     events.events,
     models.models,
     versions.versions,
+    approvals.approvals,
     webhooks.webhooks,
     artifact_commands.artifacts,
     store_commands.store,

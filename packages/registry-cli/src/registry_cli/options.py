@@ -129,6 +129,14 @@ store_option = _store_option(expose=True)
 artifacts_option = _artifacts_option(expose=True)
 """`--artifacts` of `regctl` itself, passed to its function."""
 
+gates_option = click.option(
+    "--gates",
+    metavar="FILE",
+    help="An access file whose gates hold for what this command does to a store of its own. A "
+    "server has gates itself.  [default: $REGISTRY_ACCESS_FILE, else none]",
+)
+"""`--gates` of `regctl` itself, passed to its function."""
+
 output_option = _output_option(expose=True)
 """`--output` of `regctl` itself, passed to its function."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,10 @@ PAGE_SIZE = 1_000
 """Rows that a list reads at a time: the most that MLflow's search of models gives."""
 
 
+ACCESS_FILE = "REGISTRY_ACCESS_FILE"
+"""The environment variable that names the access file, as for a server."""
+
+
 class Session:
     """The stores and the output that the user chose; the registry is opened on first use."""
 
@@ -27,9 +32,11 @@ class Session:
         output: str,
         show_traceback: bool,
         artifacts: str | None = None,
+        gates: str | None = None,
     ) -> None:
         self.store = store
         self.artifacts = artifacts
+        self.gates = gates
         self.reason: str | None = None
         self.output_format = output
         self.show_traceback = show_traceback
@@ -50,7 +57,19 @@ class Session:
         route_logs()
         registry = registry_core.open_registry(self.store, artifacts=self.artifacts)
         click.get_current_context().find_root().call_on_close(registry.close)
+        self._set_gates(registry)
         return registry.acting_as(reason=self.reason, origin=registry_core.Origin.REGCTL)
+
+    def _set_gates(self, registry: Registry) -> None:
+        """Put the gates of the access file in force that was named, if any was."""
+        is_served = self.store_url.startswith(("http:", "https:"))
+        if is_served and self.gates is not None:
+            raise click.UsageError("--gates is for a store of one's own: a server has its gates.")
+        path = self.gates or os.environ.get(ACCESS_FILE)
+        if path and not is_served:
+            from registry_core.gates import load_gates  # noqa: PLC0415 few commands have gates
+
+            registry.gates.replace(load_gates(path))
 
 
 pass_session = click.make_pass_decorator(Session)

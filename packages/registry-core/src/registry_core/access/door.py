@@ -9,6 +9,7 @@ apply before they cut a page, and page tokens are of that scope alone.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import attrs
@@ -27,6 +28,7 @@ from registry_core.history import Event, EventQuery
 from registry_core.idempotency import keeps_idempotency_keys
 from registry_core.inloop import LoopReads, loop_reads_of
 from registry_core.models import (
+    Approval,
     ModelVersion,
     NewWebhook,
     RegisteredModel,
@@ -37,7 +39,7 @@ from registry_core.outbox import DeliveryLog, delivery_log_of
 from registry_core.permissions import Need, Permission
 from registry_core.pruning import NewBeginning, ReplacesBeginnings
 from registry_core.search import Page, Query
-from registry_core.store import Store
+from registry_core.store import Store, approvals_of
 
 ResultT = TypeVar("ResultT")
 EntityT = TypeVar("EntityT", RegisteredModel, ModelVersion)
@@ -90,6 +92,12 @@ class GuardedStore:
         """See `Store`."""
         if self.rights.may_read(name):
             return self._store.get_model_version_by_alias(name, alias)
+        raise RegisteredModelNotFoundError(name)
+
+    def approvals(self, name: str) -> Mapping[int, tuple[Approval, ...]]:
+        """See `store.KeepsApprovals`."""
+        if self.rights.may_read(name):
+            return approvals_of(self._store, name)
         raise RegisteredModelNotFoundError(name)
 
     def search_registered_models(self, query: Query) -> Page[RegisteredModel]:

@@ -24,6 +24,7 @@ from registry_core.access.reading import (
     tables,
 )
 from registry_core.errors import InvalidArgumentError
+from registry_core.gates import Gate, parse_gates
 from registry_core.name_scope import PATTERN_MAX_LENGTH
 from registry_core.permissions import Permission
 from registry_core.validation import actor
@@ -41,6 +42,7 @@ class AccessFile:
     policy: Policy
     users: Mapping[str, User] = attrs.field(factory=dict)
     issuers: tuple[Issuer, ...] = ()
+    gates: tuple[Gate, ...] = ()
     tables: Toml = attrs.field(factory=dict, repr=False, eq=False)
     """The file as TOML, for the parts of it that other packages know."""
 
@@ -105,7 +107,19 @@ class _Parser:
             grants=tuple(self._grant(*each) for each in self._listed("grant")),
             protections=tuple(_protection(*each) for each in self._listed("protect")),
         )
-        return AccessFile(policy=policy, users=users, issuers=issuers, tables=self._values)
+        return AccessFile(
+            policy=policy,
+            users=users,
+            issuers=issuers,
+            gates=self._gates(),
+            tables=self._values,
+        )
+
+    def _gates(self) -> tuple[Gate, ...]:
+        try:
+            return parse_gates(self._values, file=self._file)
+        except InvalidArgumentError as error:
+            raise AccessFileError(str(error)) from None
 
     def _listed(self, key: str) -> list[tuple[str, Table]]:
         return [*listed(self._file, self._values, key, lines_of(self._text, key))]

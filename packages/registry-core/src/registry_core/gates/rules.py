@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from fnmatch import translate
 from functools import cached_property
 from typing import Any
 
@@ -13,13 +12,14 @@ import attrs
 
 from registry_core.authors import Author
 from registry_core.models import Approval, ModelVersion, Stage, Status
+from registry_core.name_scope import regex_of
 
 
 @attrs.frozen(kw_only=True, slots=False)
 class Gate:
     """What must hold of a version before an alias or a stage of some models may point at it.
 
-    A pattern is a whole name with `*` for any run of characters and `?` for any one.
+    For patterns see `registry_core.name_scope`.
     """
 
     name: str
@@ -74,9 +74,8 @@ class Gate:
 
 
 def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
-    # `fnmatch` takes brackets for sets of characters. Without a pattern nothing matches.
-    listed = [translate(pattern.replace("[", "[[]")) for pattern in patterns]
-    return re.compile("|".join(listed) or r"(?!)")
+    # Without a pattern nothing matches.
+    return re.compile("|".join(map(regex_of, patterns)) or r"(?!)")
 
 
 @attrs.frozen(kw_only=True, order=True)
