@@ -27,6 +27,7 @@ from registry_server.pages.routes import Route, Routes
 from registry_server.pages.views import (
     activity,
     aliases,
+    approvals,
     compare,
     forms,
     model,
@@ -64,6 +65,8 @@ ROUTES = (
     Route("models/*/versions/*/description", forms.version_description, forms.set_description),
     Route("models/*/versions/*/tags", versions.show, forms.set_version_tag),
     Route("models/*/versions/*/tags/delete", versions.show, forms.delete_version_tag),
+    Route("models/*/versions/*/approvals", versions.show, approvals.approve),
+    Route("models/*/versions/*/approvals/withdraw", versions.show, approvals.withdraw),
     Route("models/*/versions/*/stage", versions.show, forms.transition),
     Route("models/*/versions/*/delete", versions.show, forms.delete_version),
 )

@@ -17,13 +17,13 @@ from registry_server.artifacts.service import ARTIFACTS
 from registry_server.pages import links
 from registry_server.pages.answers import View
 from registry_server.pages.requests import PageRequest
-from registry_server.pages.views import finding, timeline
+from registry_server.pages.views import approvals, finding, timeline
 
 FILES_SHOWN = 200
 """Files of a version that are listed; how many more there are is said."""
 
 
-def show(request: PageRequest, registry: Registry, name: str, number: str, *_: str) -> View:  # noqa: ARG001
+def show(request: PageRequest, registry: Registry, name: str, number: str, *_: str) -> View:
     """A version: what it is, where its files are, what became of it."""
     version = registry.get_model_version(name, number)
     query = histories.query(name, version=version.version, max_results=timeline.PAGE_SIZE)
@@ -39,6 +39,7 @@ def show(request: PageRequest, registry: Registry, name: str, number: str, *_: s
         "prompt_text": version.tags.get(PROMPT_TEXT_TAG),
         "stages": tuple(stage.value for stage in Stage),
         "by_tag": finding.by_tag,
+        "review": approvals.review_of(request, registry, version),
     }
     return View(
         template="version.html", context=context, data=lambda: payloads.model_version(version)
