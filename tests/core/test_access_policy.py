@@ -70,7 +70,7 @@ def policy() -> Policy:
         (Principal(name="eve"), Permission.READ, "Public-a", None, False),
     ],
 )
-def test_grants_decide(policy, who, permission, model, alias, allowed):  # noqa: PLR0917 - a table
+def test_grants_decide(policy, who, permission, model, alias, allowed):  # noqa: PLR0917 a table
     decision = policy.decide(who, permission, model, alias)
     assert decision.allowed is allowed
     assert (decision.grant is not None) is allowed

@@ -248,6 +248,17 @@ def applies_scopes(store: object) -> bool:
     return getattr(store, "applies_scopes", False) is True
 
 
+def seen_key(store: Store) -> tuple[int, str]:
+    """Return what two stores have in common only if they show the same models of the same store.
+
+    The first number is that of an object, which has to exist as long as the key is used.
+    """
+    if not isinstance(store, GuardedStore):
+        return id(store), ""
+    scope = store.rights.readable
+    return id(store.unguarded()), "" if scope is None else scope.digest
+
+
 def rights_of(store: object) -> Rights | None:
     """Return the rights of the caller by whom a store is used; None where all is allowed."""
     return store.rights if isinstance(store, GuardedStore) else None

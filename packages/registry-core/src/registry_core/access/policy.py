@@ -354,6 +354,17 @@ class Rights:
         return found
 
 
+def encode_grant(grant: Grant) -> dict[str, object]:
+    """Return what a grant gives, as JSON; not to whom else."""
+    return {
+        "place": grant.place,
+        "role": grant.role,
+        "permissions": sorted(grant.permissions),
+        "models": list(grant.models),
+        "aliases": None if grant.aliases is None else list(grant.aliases),
+    }
+
+
 def _whole(text: str) -> _Matches:
     return _Matches(text)
 

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from functools import lru_cache
 from http import HTTPStatus
+from typing import TypeAlias
 
 import attrs
 
@@ -58,6 +59,10 @@ class Scrypt:
         return hmac.compare_digest(_scrypt(secret, self.salt, self.n, self.r, self.p), self.key)
 
 
+Keys: TypeAlias = tuple[Scrypt, ...]
+"""The keys of one name, any of which a secret may give: there are several while one is changed."""
+
+
 def scrypted(secret: str, *, n: int = 2**14, r: int = 8, p: int = 1) -> str:
     """The secret as a line of the auth file may hold it."""
     salt = os.urandom(16)
@@ -91,15 +96,29 @@ class Passwords:
     Credentials that several clients present at a time are compared once.
     """
 
-    def __init__(self, keys: Mapping[str, Scrypt]) -> None:
-        self._keys = keys
-        self._kinds = list(keys.values())
-        self._pepper = hashlib.sha256(b"".join(kind.salt + kind.key for kind in self._kinds))
+    def __init__(self, keys: Mapping[str, Keys]) -> None:
+        self.replace(keys)
         self._thread = Threads(1, name="scrypt")
         self._turn = asyncio.Lock()
         self._turns: dict[str, asyncio.Lock] = {}
         self._waiting: Counter[str] = Counter()
         self._under_way: dict[bytes, _Comparison] = {}
+
+    def replace(self, keys: Mapping[str, Keys]) -> None:
+        """Compare with these keys from now on."""
+        self._keys = keys
+        self._kinds = list(keys.values())
+        parts = (key.salt + key.key for kind in self._kinds for key in kind)
+        self._pepper = hashlib.sha256(b"".join(parts))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no name has a key, so that there is nothing to compare with."""
+        return not self._kinds
+
+    def close(self) -> None:
+        """End the thread."""
+        self._thread.close()
 
     def is_under_way(self, credentials: bytes) -> bool:
         """Whether these credentials are being compared, so that asking again costs nothing."""
@@ -138,8 +157,10 @@ class Passwords:
         async with self._turn_of(name), self._turn:
             if all(caller.has_hung_up() for caller in callers):
                 return None
-            key = self._keys.get(name) or self._decoy(name)
-            return await self._thread.run(lambda: key.matches(secret))
+            keys = self._keys.get(name) or self._decoy(name)
+            # All of them, so that the time does not say which.
+            found = await self._thread.run(lambda: [key.matches(secret) for key in keys])
+            return any(found)
 
     @contextlib.asynccontextmanager
     async def _turn_of(self, name: str) -> AsyncIterator[None]:
@@ -153,9 +174,10 @@ class Passwords:
             if not self._waiting[name]:
                 del self._waiting[name], self._turns[name]
 
-    def _decoy(self, name: str) -> Scrypt:
+    def _decoy(self, name: str) -> Keys:
         """What a name without a key is compared with: as costly as some other name's, always it."""
         digest = self._pepper.copy()
         digest.update(name.encode("utf-8", "surrogatepass"))
         number = int.from_bytes(digest.digest())
-        return attrs.evolve(self._kinds[number % len(self._kinds)], key=os.urandom(32))
+        kind = self._kinds[number % len(self._kinds)]
+        return tuple(attrs.evolve(key, key=os.urandom(32)) for key in kind)

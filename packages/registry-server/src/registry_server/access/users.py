@@ -1,12 +1,7 @@
-"""Who may call: names and secrets from a file, presented as Basic or Bearer credentials.
-
-Each line of the file is `name:secret`; empty lines and lines that start with `#` do not count. A
-secret is written as it is, as `sha256:<hex digest>`, or as `scrypt:<n>:<r>:<p>:<salt>:<key>` with
-salt and key in hex, as `scrypted` gives it. Long random secrets are safe as sha256; passwords that
-people choose want scrypt, which is slow on purpose.
+"""Who calls: credentials of HTTP, Basic or Bearer, compared with those that are known.
 
 Strategy: comparing is constant-time, and where any secret is scrypt every wrong one costs an
-scrypt, also for a name that is not in the file: neither answers nor their times show who exists. As
+scrypt, also for a name that is not known: neither answers nor their times show who exists. As
 Bearer, which would mean trying every name, scrypt is not offered. Credentials that were right are
 remembered, and accepted whatever others do. Wrong ones are remembered too, so that a client with an
 old password costs nothing. What is left are guesses, whose number is bounded (`guessing`).
@@ -20,24 +15,32 @@ import hashlib
 import hmac
 import logging
 import os
-import stat
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
-from pathlib import Path
 from typing import NamedTuple
 
 from registry_server.access.callers import Caller
+from registry_server.access.credentials import (
+    Credentials,
+    digest_of,
+    read_private,
+    with_own_names,
+)
 from registry_server.access.guessing import Buckets, Guesses, Limit, TooManyGuessesError
-from registry_server.access.passwords import Passwords, Scrypt
+from registry_server.access.passwords import Passwords
 from registry_server.http.responses import RequestRefusedError
-from registry_server.process.settings import SettingsError
 
 _NOBODY = bytes(32)
 """The digest that an unknown name is compared with; no secret has it."""
 
 WRONG_MOST = 4_096
 """Wrong credentials that are remembered, 16 bytes of each. What is forgotten counts as a guess."""
+
+_PROVEN_MOST = 16
+"""Secrets of one name that are remembered as right; there are several while they are changed."""
+
+_NOTHING: Mapping[bytes, float] = {}
 
 _REFUSALS_LOGGED = Limit(1, 1 / 60)
 """How often it is logged that an address guesses too much."""
@@ -79,44 +82,45 @@ class _Wrong:
 
 
 class Users:
-    """The names that may call, and how each proves itself. Belongs to one event loop."""
+    """Proves who calls, by credentials that can be replaced. Belongs to one event loop."""
 
     def __init__(
-        self, lines: Iterable[str], *, clock: Callable[[], float] = time.monotonic
+        self,
+        credentials: Credentials | Iterable[str],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
     ) -> None:
-        self._digests: dict[str, bytes] = {}
-        self._scrypts: dict[str, Scrypt] = {}
-        for number, line in enumerate(lines, start=1):
-            if line.strip() and not line.startswith("#"):
-                self._add(line.rstrip("\r\n"), number)
-        if not self._digests and not self._scrypts:
-            raise SettingsError("the auth file names nobody")
-        self._proven: dict[str, bytes] = {}
-        self._wrong = _Wrong()
+        self._now = now
         self._guesses = Guesses(clock)
         self._refusals_logged = Buckets(_REFUSALS_LOGGED, clock)
-        self._passwords = Passwords(self._scrypts) if self._scrypts else None
+        self._passwords = Passwords({})
+        if not isinstance(credentials, Credentials):
+            credentials = Credentials.of_lines(with_own_names(credentials))
+        self.replace(credentials)
+
+    def replace(self, credentials: Credentials) -> None:
+        """Take these from now on; whoever was proved by others has to prove himself again."""
+        self.credentials = credentials
+        self._proven: dict[str, dict[bytes, float]] = {}
+        self._wrong = _Wrong()
+        self._take_good_keys()
+
+    def _take_good_keys(self) -> None:
+        """Compare with the scrypt keys that are good until the next one of them expires."""
+        now = self._now()
+        self._passwords.replace(self.credentials.good_keys(now))
+        self._keys_until = self.credentials.next_end(now)
 
     @classmethod
     def load(cls, path: str) -> Users:
-        """The users in a file.
+        """The users in a file of lines.
 
         Raises:
             SettingsError: the file cannot be read, or a line in it; or every user of the machine
             may read it.
         """
-        try:
-            with Path(path).open(encoding="utf-8") as file:
-                mode = os.fstat(file.fileno()).st_mode
-                lines = file.read().splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"the auth file {path} cannot be read: {error}") from None
-        if os.name == "posix" and mode & stat.S_IRWXO:
-            raise SettingsError(
-                f"the auth file {path} is open to every user of this machine "
-                f"(mode {stat.S_IMODE(mode):o}): run `chmod o= {path}`"
-            )
-        return cls(lines)
+        return cls(read_private(path).splitlines())
 
     async def authenticate(self, header: bytes | None, caller: Caller) -> str:
         """The name that the Authorization header proves.
@@ -126,70 +130,92 @@ class Users:
                 (`TooManyGuessesError`).
         """
         if header is None:
-            raise _unauthenticated()
+            raise unauthenticated()
         claim = self._claim(header)
-        if claim.name is not None and hmac.compare_digest(
-            self._proven.get(claim.name, _NOBODY), claim.digest
-        ):
-            return claim.name
+        if claim.name is not None:
+            # By the digest of what only its owner knows: how long that takes says nothing of it.
+            expires = self._proven.get(claim.name, _NOTHING).get(claim.digest)
+            if expires is not None and self._now() < expires:
+                return claim.name
         return await self._guess(claim, caller, self._wrong.key(header))
+
+    def proof_of(self, name: str, secret: str) -> bytes:
+        """What is kept of a secret that was right for a name: the same in every process.
+
+        Of a password it stands for all that the name has, since which one it was is not kept.
+        """
+        digest = digest_of(secret)
+        if digest in self.credentials.digests.get(name, {}):
+            return digest
+        return self.credentials.password_proof_of(name)
+
+    def close(self) -> None:
+        """End the thread that compares passwords."""
+        self._passwords.close()
 
     def _claim(self, header: bytes) -> _Claim:
         """Whose secret the header claims to have."""
         scheme, _, text = header.decode("utf-8", "replace").partition(" ")
         credentials = text.strip()
         if scheme.lower() == "bearer":
-            digest = _digest(credentials)
-            return _Claim(self._owner(digest), None, digest)
+            digest = digest_of(credentials)
+            return _Claim(self.credentials.owners.get(digest), None, digest)
         if scheme.lower() == "basic":
             try:
                 decoded = base64.b64decode(credentials, validate=True).decode("utf-8", "replace")
             except (binascii.Error, ValueError):
                 return _NO_CLAIM
             name, _, secret = decoded.partition(":")
-            return _Claim(name, secret, _digest(secret))
+            return _Claim(name, secret, digest_of(secret))
         return _NO_CLAIM
-
-    def _owner(self, presented: bytes) -> str | None:
-        owner = None
-        for name, digest in self._digests.items():
-            if hmac.compare_digest(presented, digest):
-                owner = name
-        return owner
 
     async def _guess(self, claim: _Claim, caller: Caller, credentials: bytes) -> str:
         """The name, if credentials that were not right before are right."""
         if credentials in self._wrong:
-            raise _unauthenticated()
+            raise unauthenticated()
         address = caller.address
         # A bearer token is a guess at all of them.
         name = None if claim.secret is None else claim.name
-        is_counted = self._passwords is None or not self._passwords.is_under_way(credentials)
+        is_counted = not self._passwords.is_under_way(credentials)
         if is_counted:
             self._count(name, address)
+        taken, proven = self.credentials, self._proven
         try:
-            is_right = await self._is_right(claim, caller, credentials)
+            expires = await self._good_until(claim, caller, credentials)
         except TooManyGuessesError:
             self._guesses.give_back(name, address)
             raise
-        if not is_right or claim.name is None:
+        if self.credentials is not taken:
+            # They were replaced meanwhile: whatever was found, was found of those before.
+            self._guesses.give_back(name, address)
+            return await self._guess(claim, caller, credentials)
+        if expires is None or claim.name is None:
             self._remember_wrong(credentials, name, address)
-            raise _unauthenticated()
-        self._proven[claim.name] = claim.digest
+            raise unauthenticated()
+        _remember(proven, claim.name, claim.digest, expires)
         if is_counted:
             self._guesses.give_back(name, address)
         return claim.name
 
-    async def _is_right(self, claim: _Claim, caller: Caller, credentials: bytes) -> bool:
-        expected = _NOBODY if claim.name is None else self._digests.get(claim.name, _NOBODY)
-        if hmac.compare_digest(expected, claim.digest):
-            return claim.name is not None
-        if claim.name is None or claim.secret is None or self._passwords is None:
-            return False
+    async def _good_until(self, claim: _Claim, caller: Caller, credentials: bytes) -> float | None:
+        """Until when the credentials are good; None if they are not."""
+        listed = {} if claim.name is None else self.credentials.digests.get(claim.name, {})
+        found = None
+        for digest, expires in listed.items():
+            if hmac.compare_digest(digest, claim.digest):
+                found = expires
+        if found is not None:
+            return found if self._now() < found else None
+        if self._now() >= self._keys_until:
+            self._take_good_keys()
+        if claim.name is None or claim.secret is None or self._passwords.is_empty:
+            return None
         # Also for a name whose secret is none of these, and is wrong.
-        return await self._passwords.match(
+        is_right = await self._passwords.match(
             claim.name, claim.secret, credentials=credentials, caller=caller
         )
+        # Which key it was is not known: with the next that expires it is compared again.
+        return self._keys_until if is_right else None
 
     def _count(self, name: str | None, address: str) -> None:
         try:
@@ -214,40 +240,20 @@ class Users:
         """A name for the log. An unknown one may be a secret that was put in the wrong place."""
         if name is None:
             return "no name"
-        return repr(name) if name in self._digests or name in self._scrypts else "an unknown name"
-
-    def _add(self, line: str, number: int) -> None:
-        name, colon, secret = line.partition(":")
-        kind, _, rest = secret.partition(":")
-        if not name or not colon or not secret or name in {*self._digests, *self._scrypts}:
-            raise SettingsError(
-                f"line {number} of the auth file is not name:secret with a name of its own"
-            )
-        try:
-            if kind == "scrypt":
-                self._scrypts[name] = Scrypt.parse(rest)
-            elif kind == "sha256":
-                self._digests[name] = _parse_digest(rest)
-            else:
-                self._digests[name] = _digest(secret)
-        except (ValueError, TypeError, OverflowError):  # scrypt refuses numbers in many ways
-            raise SettingsError(
-                f"line {number} of the auth file has a {kind} secret that cannot be read"
-            ) from None
+        return repr(name) if self.credentials.knows(name) else "an unknown name"
 
 
-def _digest(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+def _remember(
+    proven: dict[str, dict[bytes, float]], name: str, digest: bytes, expires: float
+) -> None:
+    of_name = proven.setdefault(name, {})
+    of_name[digest] = expires
+    if len(of_name) > _PROVEN_MOST:
+        del of_name[next(iter(of_name))]
 
 
-def _parse_digest(text: str) -> bytes:
-    digest = bytes.fromhex(text)
-    if len(digest) != hashlib.sha256().digest_size:
-        raise ValueError
-    return digest
-
-
-def _unauthenticated() -> RequestRefusedError:
+def unauthenticated() -> RequestRefusedError:
+    """The refusal of a caller who has proved no name."""
     return RequestRefusedError(
         HTTPStatus.UNAUTHORIZED,
         "UNAUTHENTICATED",

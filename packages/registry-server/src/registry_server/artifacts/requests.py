@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, quote, unquote, unquote_to_bytes
 from litestar.types import Receive, Scope
 
 from registry_core import InvalidArgumentError
+from registry_core.access import Rights
 from registry_core.wire import fields_of_body
 from registry_server.http.responses import RequestRefusedError
 from registry_server.process.connection import connection_of
@@ -45,6 +46,8 @@ class ArtifactRequest:
         self.body = Body(receive)
         self.connection = connection_of(scope)
         self.segments = _segments(scope)
+        self.rights: Rights | None = scope.get("auth")
+        """What the caller may do; None where everybody may do everything."""
 
     def header(self, name: str) -> str | None:
         """A header's value; None without it."""

@@ -26,6 +26,8 @@ from registry_core import (
     Registry,
     validation,
 )
+from registry_core.access import Permission
+from registry_core.access.files import GuardedFiles
 from registry_core.artifacts import (
     ArtifactStore,
     FileInfo,
@@ -137,9 +139,10 @@ class ArtifactService:
                 "ENDPOINT_NOT_FOUND",
                 "This server keeps no artifacts; start it with --artifacts",
             )
+        files = await self._permitted(request)
         match request.method, *request.segments:
             case (("GET" | "HEAD"), "artifacts"):
-                return await self._list(_folder_path(request.query("path")))
+                return await self._list(_folder_path(request.query("path")), files)
             case "GET", "artifacts", path:
                 return await self._get(file_path(path), request)
             case "HEAD", "artifacts", path:
@@ -154,10 +157,37 @@ class ArtifactService:
                 return await self._multipart(action, path, await request.json())
         raise request.refused()
 
+    async def _permitted(self, request: ArtifactRequest) -> GuardedFiles | None:
+        """Who may see which files, once the caller may do what the request is for.
+
+        Raises:
+            ArtifactNotFoundError: The caller may not read the file.
+            NotPermittedError: The caller may not change it.
+        """
+        if request.rights is None:
+            return None
+        files = self._registry.as_caller(request.rights).guarded_files
+        assert files is not None, "there are artifacts"
+        path = request.segments[1] if len(request.segments) > 1 else ""
+        match request.method, request.segments[:1]:
+            case (("GET" | "HEAD"), ("artifacts" | "presigned",)) if path:
+                await self._call(lambda: files.check_read(file_path(path)))
+            case "DELETE", ("artifacts",):
+                await self._call(lambda: files.check_write(_folder_path(path), Permission.DELETE))
+            case (("PUT" | "POST"), _) if path:
+                await self._call(lambda: files.check_write(_folder_path(path)))
+            case "POST", _:
+                raise request.refused()
+        return files
+
     # Files
 
-    async def _list(self, path: str) -> Response:
+    async def _list(self, path: str, guarded: GuardedFiles | None) -> Response:
+        if path and guarded is not None and not await self._call(lambda: guarded.may_read(path)):
+            return responses.success({})  # As where there is nothing.
         infos = await self._call(lambda: self._store.list(path))
+        if not path and guarded is not None:
+            infos = [info for info in infos if guarded.is_listed(info.path)]
         files = [_entry(info) for info in infos if info.path != _RESERVED]
         return responses.success({"files": files} if files else {})
 

@@ -23,9 +23,9 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from registry_core import Registry, RegistryError
 from registry_core.wire import Json
-from registry_server.access.users import Users
+from registry_server.access.rules import Access
 from registry_server.artifacts import artifact_part
-from registry_server.http import openapi, own, probes, responses
+from registry_server.http import declarations, openapi, own, probes, responses
 from registry_server.http.metrics import Metrics
 from registry_server.http.middleware import OPERATION, Middleware
 from registry_server.http.operations import Operation
@@ -71,14 +71,19 @@ def compose(
     webhooks = serving_webhooks.part
     artifacts = artifact_part(transfers=Limits.of(settings).transfers)
     operations = (*operations, *webhooks.operations)
+    access = Access.of(settings)
     pages = Part() if settings.no_pages else page_part(settings, serving_webhooks.own_handlers)
     metrics = Metrics([*(operation.id for operation in operations), *probes.NAMES, *pages.names])
     probing = probes.probe_part(metrics, partial(_document, operations, (webhooks, artifacts)))
+    declarations.check_all(
+        [*(operation.id for operation in operations), *probes.NAMES, *pages.names, "artifacts"]
+    )
     serving, threads = _operation_parts(operations, settings, metrics)
     # They end in this order: webhooks after the last event, and before what waits for receivers.
-    parts = (serving, probing, artifacts, pages, webhooks, threads)
+    asking = () if access is None else (_access_part(access),)
+    parts = (*asking, serving, probing, artifacts, pages, webhooks, threads)
     tell = _as_it_is if settings.no_pages else told
-    guarded = partial(_guarded, metrics=metrics, settings=settings, told=tell)
+    guarded = partial(_guarded, metrics=metrics, settings=settings, access=access, told=tell)
     return Application(parts, metrics, guarded, tell)
 
 
@@ -145,6 +150,11 @@ class Application(Litestar):
         return plugins
 
 
+def _access_part(access: Access) -> Part:
+    """What keeps to the access file while a registry is served."""
+    return Part(start=lambda _: access.start(), on_exit=(access.close,))
+
+
 def _operation_parts(
     operations: Sequence[Operation[Any, Any]], settings: Settings, metrics: Metrics
 ) -> tuple[Part, Part]:
@@ -181,12 +191,13 @@ def _guarded(
     *,
     metrics: Metrics,
     settings: Settings,
+    access: Access | None,
     told: Callable[[HTTPScope, Response], Response],
 ) -> ASGIApp:
     return Middleware(
         app,
         metrics=metrics,
-        users=Users.load(settings.auth_file) if settings.auth_file else None,
+        access=access,
         allowed_hosts=settings.known_hosts,
         allowed_origins=settings.allowed_origins,
         local_origins=settings.is_local,

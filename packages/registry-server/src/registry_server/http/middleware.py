@@ -21,7 +21,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from registry_core.wire import prefixes
 from registry_server.access.callers import Caller
-from registry_server.access.users import Users
+from registry_server.access.rules import Access
 from registry_server.http import request_ids
 from registry_server.http.access_log import AccessLog
 from registry_server.http.metrics import Metrics
@@ -36,6 +36,9 @@ PROBES = frozenset({"/health", "/ready", "/version"})
 
 SERVER_INFO = frozenset({prefixes.SERVER_INFO, "/ajax-api/3.0/mlflow/server-info"})
 """Paths that clients ask before they know anything about the server."""
+
+SIGN_IN = frozenset({"/signin", "/signin/callback"})
+"""Paths by which a browser comes to have shown who its user is."""
 
 OPERATION = "operation"
 """Where the state of a request has what it is counted as, if the route does not say."""
@@ -75,7 +78,7 @@ class Middleware:
         app: ASGIApp,
         *,
         metrics: Metrics,
-        users: Users | None = None,
+        access: Access | None = None,
         allowed_hosts: tuple[str, ...] = (),
         allowed_origins: tuple[str, ...] = (),
         local_origins: bool = False,
@@ -85,7 +88,7 @@ class Middleware:
         self._app = app
         self._told = told
         self._metrics = metrics
-        self._users = users
+        self._access = access
         self._proxies = trusted_proxies
         self._ids = RequestIds()
         self._access_log = AccessLog(trusted_proxies)
@@ -147,9 +150,11 @@ class Middleware:
         _check_codings(headers)
         if path in SERVER_INFO or method == "OPTIONS":
             return
-        if self._users is not None:
+        if self._access is not None and path not in SIGN_IN:
             caller = Caller(scope, receive, self._proxies)
-            scope["user"] = await self._users.authenticate(headers.get(b"authorization"), caller)
+            is_page = not path.startswith(_API_PREFIXES)
+            identity = await self._access.identify(headers, caller, is_page=is_page)
+            scope["user"], scope["auth"] = identity.name, identity.rights
         if headers.get(b"x-mlflow-workspace", b"").strip():
             raise RequestRefusedError(
                 HTTPStatus.BAD_REQUEST,

@@ -16,6 +16,7 @@ import attrs
 from litestar.types import Method
 
 from registry_core import ModelVersion, Page, RegisteredModel, Registry
+from registry_core.access import Rights
 from registry_core.models import StageName
 from registry_core.wire import requests
 from registry_core.wire.prefixes import API
@@ -67,6 +68,8 @@ class RequestContext:
     registry: Registry
     user: str | None = None
     """The authenticated name, when the server authenticates."""
+    rights: Rights | None = None
+    """What the caller may do; None where everybody may do everything."""
     idempotency_key: str | None = None
     """Under which the client asks for a creation, so that it may ask again."""
 

@@ -14,6 +14,7 @@ from registry_core import (
     snapshot_format,
     snapshot_reading,
 )
+from registry_core.access.policy import encode_grant
 from registry_core.history import Event
 from registry_core.pruning import Pruned
 from registry_core.store import approvals_of
@@ -255,6 +256,55 @@ OWN_OPERATIONS: tuple[Operation[Any, Any], ...] = (
     ),
 )
 
+WHOAMI: ResponseShape[Json] = ResponseShape(
+    "WhoamiAnswer",
+    lambda answer: answer,
+    {
+        "name": {"type": ["string", "null"], "description": "The proven name; null without one."},
+        "groups": {"type": "array", "items": {"type": "string"}},
+        "is_restricted": {
+            "type": "boolean",
+            "description": "Whether an access file says what the caller may do.",
+        },
+        "grants": {
+            "type": "array",
+            "items": {"type": "object"},
+            "description": "What the caller may do, and where the access file says so.",
+        },
+    },
+    required=("name", "groups", "is_restricted", "grants"),
+)
+
+
+@attrs.frozen
+class Whoami:
+    """Asks who the caller is."""
+
+
+def _whoami(context: RequestContext, _: Whoami) -> Json:
+    rights = context.rights
+    return {
+        "name": context.user,
+        "groups": [] if rights is None else sorted(rights.principal.groups),
+        "is_restricted": rights is not None,
+        "grants": [] if rights is None else [encode_grant(each) for each in rights.grants],
+    }
+
+
+ACCESS_OPERATIONS: tuple[Operation[Any, Any], ...] = (
+    Operation(
+        id="whoami",
+        prefix=OWN_API,
+        method="GET",
+        path="/whoami",
+        request=Whoami,
+        call=_whoami,
+        answer=WHOAMI,
+        summary="Get who the caller is, and what the caller may do.",
+        work=Work.READING,
+    ),
+)
+
 ALL_OPERATIONS = (
     *REGISTRY_OPERATIONS,
     *PREVIEW_OPERATIONS,
@@ -262,5 +312,6 @@ ALL_OPERATIONS = (
     *COMPARE_AND_SET_OPERATIONS,
     *APPROVAL_OPERATIONS,
     *PUSH_OPERATIONS,
+    *ACCESS_OPERATIONS,
 )
 """What every application serves, beside the operations of its other parts."""

@@ -15,6 +15,8 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.handlers.asgi_handlers import ASGIRouteHandler
 
 from registry_core import Origin, Registry
+from registry_core.access import Rights
+from registry_core.access.policy import RIGHTS_KEPT
 from registry_core.wire import Json
 from registry_server.http.operations import Operation
 from registry_server.process.loop_runner import LoopRunner
@@ -46,13 +48,39 @@ class Part:
     """Called in this order when the server ends. The caller closes the registry afterwards."""
 
 
+class SeenRegistry:
+    """A registry, and how each caller sees it."""
+
+    __slots__ = ("_views", "registry")
+
+    registry: Registry
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self._views: dict[Rights, Registry] = {}
+
+    def seen_by(self, rights: Rights | None) -> Registry:
+        """The registry as a caller may see and change it; all of it where nobody is asked."""
+        if rights is None:
+            return self.registry
+        view = self._views.get(rights)
+        if view is None:
+            view = self._views[rights] = self.registry.as_caller(rights)
+            while len(self._views) > RIGHTS_KEPT:
+                # Another thread may have taken it away.
+                self._views.pop(next(iter(self._views)), None)
+        return view
+
+
 class Backend:
     """The registry of the process that serves, and what reads it in the event loop."""
 
-    __slots__ = ("anonymous", "inloop", "registry")
+    __slots__ = ("anonymous", "inloop", "registry", "seen_by")
 
     registry: Registry
     """Unset until the application serves one."""
+    seen_by: Callable[[Rights | None], Registry]
+    """See `SeenRegistry`."""
     anonymous: Registry
     """The registry in the name of a client that has none, and says no reason: of most changes."""
     inloop: LoopRunner | None
@@ -61,6 +89,7 @@ class Backend:
     def start(self, registry: Registry, *, threads: int) -> None:
         """Take the registry of this process; as many of its reads may pause as it has threads."""
         self.registry = registry
+        self.seen_by = SeenRegistry(registry).seen_by
         self.anonymous = registry.acting_as(ANONYMOUS, origin=Origin.HTTP)
         self.inloop = LoopRunner.of(registry.store, threads)
 

@@ -17,12 +17,14 @@ import attrs
 from litestar.types import HTTPScope, Receive
 
 from registry_core import Registry, StoreBusyError, wire
+from registry_core.access import Rights
 from registry_core.authors import REASON_HEADER, Origin
 from registry_core.idempotency import IDEMPOTENCY_HEADER
 from registry_core.inloop import TooLargeError, WouldBlockError
 from registry_core.interest import wanted_while
 from registry_core.wire.prefixes import OWN_API
 from registry_server.http import outages, responses
+from registry_server.http.declarations import DECLARATIONS
 from registry_server.http.operations import Operation, RequestContext, Work
 from registry_server.http.parts import ANONYMOUS, Backend
 from registry_server.http.responses import RequestRefusedError, Response
@@ -53,6 +55,7 @@ class Requester:
     """Who makes a request, as far as the server knows it, why, and by what it is recognised."""
 
     user: str | None = None
+    rights: Rights | None = None
     reason: str | None = None
     idempotency_key: str | None = None
     scope: HTTPScope | None = None
@@ -102,6 +105,7 @@ class Runner:
         observe: Callable[[Any], None],
     ) -> None:
         self._operation = operation
+        self._declaration = DECLARATIONS[operation.id]
         self._has_query = operation.has_query
         self._changes_nothing = operation.changes_nothing
         self._backend = backend
@@ -138,9 +142,12 @@ class Runner:
         """The answer to a request."""
         operation = self._operation
         try:
+            if requester.rights is not None:
+                self._declaration.check(requester.rights, request)
             call = RequestContext(
                 registry=self._acting(requester),
                 user=requester.user,
+                rights=requester.rights,
                 idempotency_key=requester.idempotency_key,
             )
             result = operation.call(call, request)
@@ -157,11 +164,12 @@ class Runner:
 
     def _acting(self, requester: Requester) -> Registry:
         """The registry, in the name of who asks."""
+        registry = self._backend.seen_by(requester.rights)
         if self._changes_nothing:
-            return self._backend.registry
+            return registry
         if requester.user is None and requester.reason is None:
             return self._backend.anonymous
-        return self._backend.registry.acting_as(
+        return registry.acting_as(
             requester.user or ANONYMOUS,
             reason=requester.reason,
             origin=Origin.HTTP,
@@ -195,11 +203,8 @@ class Served:
         Raises:
             RequestRefusedError: it cannot be read.
         """
-        query, content_type, requester = (
-            scope["query_string"],
-            None,
-            Requester(scope.get("user"), scope=scope),
-        )
+        query, content_type = scope["query_string"], None
+        requester = Requester(scope.get("user"), scope.get("auth"), scope=scope)
         if not self._has_query:
             headers = _headers_beside_a_body(scope["headers"])
             query, content_type = b"", headers.get(b"content-type")

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, quote, unquote
 import attrs
 from litestar.types import HTTPScope
 
+from registry_core.access import Rights
 from registry_server.http.responses import RequestRefusedError
 from registry_server.pages import links
 
@@ -36,6 +37,8 @@ class PageRequest:
     cookies: Mapping[str, str]
     user: str | None
     """The authenticated name, where the server authenticates."""
+    rights: Rights | None
+    """What the reader may do; None where everybody may do everything."""
     now: int
     """Milliseconds since the epoch."""
     form: Mapping[str, str] = attrs.field(factory=dict)
@@ -75,6 +78,7 @@ def page_request(scope: HTTPScope, *, now: int) -> PageRequest:
         headers=headers,
         cookies=_cookies(headers.get(b"cookie", b"")),
         user=scope.get("user"),
+        rights=scope.get("auth"),
         now=now,
     )
 

@@ -11,12 +11,13 @@ from litestar.types import HTTPScope
 from registry_core import Origin, Registry, RegistryError
 from registry_core.wire import code_of
 from registry_server.http import outages, responses
-from registry_server.http.parts import ANONYMOUS
+from registry_server.http.parts import ANONYMOUS, SeenRegistry
 from registry_server.http.responses import RequestRefusedError, Response
 from registry_server.pages import (
     answers,
     failures,
     forgery,
+    may,
     rendering,
     requests,
     statics,
@@ -77,7 +78,7 @@ class Site:
     """The pages of a registry."""
 
     def __init__(self, registry: Registry, settings: Settings, webhooks: Handlers) -> None:
-        self._registry = registry
+        self._backend = SeenRegistry(registry)
         self._is_read_only = settings.read_only_pages
         self._own_origin = _origin(settings.public_url)
         self._is_secure = (settings.public_url or "").startswith("https:")
@@ -103,7 +104,7 @@ class Site:
         self, route: Route, given: tuple[str, ...], request: PageRequest, status: int
     ) -> Response:
         assert route.show is not None, "the table finds no route that cannot answer"
-        answer = route.show(request, self._registry, *given)
+        answer = route.show(request, self._backend.seen_by(request.rights), *given)
         if isinstance(answer, Redirect):
             return answers.redirect(request.root, answer.to)
         return self._viewed(answer, request, status)
@@ -130,7 +131,8 @@ class Site:
                 "root": request.root,
                 "now": request.now,
                 "notice": unquote(notice or "")[: answers.NOTICE_MAX_LENGTH],
-                "may_change": not self._is_read_only,
+                "may_change": not self._is_read_only and may.change(request),
+                "may": may.of(request),
                 "form_token": forgery.token(secret) if secret is not None else "",
             },
         )
@@ -166,7 +168,7 @@ class Site:
 
     def _acting(self, request: PageRequest) -> Registry:
         """The registry in the name of who sent the form, for the reason that is in it."""
-        return self._registry.acting_as(
+        return self._backend.seen_by(request.rights).acting_as(
             request.user or ANONYMOUS,
             reason=request.text("reason") or None,
             origin=Origin.HTTP,

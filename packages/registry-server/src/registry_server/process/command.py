@@ -71,10 +71,10 @@ def run(settings: Settings) -> None:
     _check_exposure(settings)
     if settings.workers > 1 and settings.store.lower().startswith("memory:"):
         raise StartError("a store in memory cannot be shared by several workers")
-    if settings.auth_file:
-        from registry_server.access.users import Users  # noqa: PLC0415 not needed to start workers
+    if settings.auth_file or settings.access_file:
+        from registry_server.access.rules import Access  # noqa: PLC0415 not needed to start workers
 
-        Users.load(settings.auth_file)
+        Access.of(settings)
     if settings.webhook_secret_key:
         SecretBox(settings.webhook_secret_key)
     if settings.local_source_root and not Path(settings.local_source_root).is_dir():
@@ -189,11 +189,12 @@ def _run_workers(settings: Settings, listener: socket.socket) -> None:
 
 
 def _check_exposure(settings: Settings) -> None:
-    if settings.auth_file or settings.allow_unauthenticated or _is_loopback(settings.host):
+    is_asked = settings.auth_file or settings.access_file
+    if is_asked or settings.allow_unauthenticated or _is_loopback(settings.host):
         return
     raise StartError(
         f"{settings.host} can be reached by others, who could then change the registry: "
-        "give an --auth-file (REGISTRY_AUTH_FILE), or say --allow-unauthenticated "
+        "give an --access-file (REGISTRY_ACCESS_FILE), or say --allow-unauthenticated "
         "(REGISTRY_ALLOW_UNAUTHENTICATED=true)"
     )
 

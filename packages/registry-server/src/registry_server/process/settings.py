@@ -51,6 +51,8 @@ class Settings:
     log_format: str = "text"
     access_log: bool = False
     auth_file: str | None = None
+    access_file: str | None = None
+    session_key: str | None = attrs.field(default=None, repr=False)
     allow_unauthenticated: bool = False
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
@@ -91,7 +93,8 @@ class Settings:
         loopback.
         """
         named = (self.host, *self.known_hosts)
-        return self.auth_file is None and all(map(is_loopback, named))
+        asks = self.auth_file is not None or self.access_file is not None
+        return not asks and all(map(is_loopback, named))
 
 
 def is_loopback(host: str) -> bool:
@@ -160,9 +163,20 @@ OPTIONS: Sequence[Option] = (
         "file of name:secret lines; users who are not in it are refused",
     ),
     Option(
+        "access_file",
+        ("REGISTRY_ACCESS_FILE",),
+        "TOML file that says who may do what; read anew when it changes",
+    ),
+    Option(
+        "session_key",
+        ("REGISTRY_SESSION_KEY",),
+        "secret that servers share, so that who has signed in to one is signed in to all",
+        hidden=True,
+    ),
+    Option(
         "allow_unauthenticated",
         ("REGISTRY_ALLOW_UNAUTHENTICATED",),
-        "listen on a public address without an auth file",
+        "listen on a public address without an access file",
         flag,
     ),
     Option(

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from registry_core import Event, InvalidArgumentError, Page, RegisteredModel, Registry, histories
+from registry_core.access.door import seen_key
 from registry_core.history import Action
 from registry_core.search import Entity, Filter
 from registry_core.validation import REGISTERED_MODELS_MAX_RESULTS
@@ -53,10 +54,10 @@ class _Counts:
     """Counts that were made lately, by registry and filter."""
 
     def __init__(self) -> None:
-        self._made: dict[tuple[int, Filter], tuple[float, Count]] = {}
+        self._made: dict[tuple[object, Filter], tuple[float, Count]] = {}
 
     def of(self, registry: Registry, wanted: Filter) -> Count:
-        key = id(registry.store), wanted
+        key = seen_key(registry.store), wanted
         made = self._made.get(key)
         if made is None or time.monotonic() - made[0] > COUNT_SECONDS:
             while len(self._made) >= _COUNTS_KEPT:

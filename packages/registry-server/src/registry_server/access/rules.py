@@ -1,0 +1,262 @@
+"""`Access`: who calls, and what the caller may do, by a file that is read anew when it changes.
+
+Strategy: what the file says is one value, which is replaced as a whole. A file that cannot be used
+changes nothing, and the log says why. Each worker looks at the file by itself, once a second: that
+is a question to the kernel, and needs no signal to reach all of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections.abc import Mapping
+from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
+from typing import TypeAlias
+
+import attrs
+
+from registry_core.access import AccessFile, Policy, Principal, Rights, parse
+from registry_core.errors import RegistryError
+from registry_server.access.callers import Caller
+from registry_server.access.credentials import Credentials, read_private
+from registry_server.access.issuers import BadTokenError, Issuers, looks_signed
+from registry_server.access.sessions import COOKIE, Session, Sessions
+from registry_server.access.users import Users, unauthenticated
+from registry_server.process.settings import Settings, SettingsError
+
+LOOK_SECONDS = 1.0
+"""How often each worker looks whether the file has changed."""
+
+Headers: TypeAlias = Mapping[bytes, bytes]
+_Signature: TypeAlias = tuple[int, ...] | None
+
+_logger = logging.getLogger("registry_server")
+
+
+@attrs.frozen
+class Identity:
+    """A caller who has proved a name."""
+
+    name: str
+    rights: Rights | None = None
+    """None where every caller may do everything."""
+
+
+@attrs.frozen(eq=False)
+class _State:
+    """What an access file says, and the identities of its users."""
+
+    file: AccessFile
+    _known: dict[str, Identity] = attrs.field(factory=dict, init=False)
+
+    def of_user(self, name: str) -> Identity:
+        """The identity of a user of the file."""
+        found = self._known.get(name)
+        if found is None:
+            user = self.file.users[name]
+            found = self._known[name] = self.of(Principal(name=name, groups=user.groups))
+        return found
+
+    def of(self, principal: Principal) -> Identity:
+        """The identity of anybody who was proved."""
+        return Identity(principal.name, self.file.policy.rights(principal))
+
+
+class Access:
+    """Who may call a server that asks for names. `identify` belongs to one event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Read the file that the settings name.
+
+        Raises:
+            SettingsError: It cannot be used.
+        """
+        self._path = settings.access_file
+        self._state: _State | None = None
+        self._seen: _Signature = None
+        self.sessions = Sessions((settings.session_key or "").encode() or secrets.token_bytes(32))
+        self._watcher: threading.Thread | None = None
+        self._ended = threading.Event()
+        if self._path is None:
+            assert settings.auth_file is not None, "there is something to ask"
+            self.users = Users.load(settings.auth_file)
+            self.issuers = Issuers(())
+            return
+        self._seen = _signature(self._path)
+        self._state = _State(_loaded(self._path))
+        self.users = Users(_credentials(self._state.file, self._path))
+        self.issuers = Issuers(self._state.file.issuers)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Access | None:
+        """Who may call, by the settings; None where anybody may.
+
+        Raises:
+            SettingsError: A file that they name cannot be used.
+        """
+        if settings.access_file and settings.auth_file:
+            raise SettingsError(
+                "--access-file and --auth-file cannot both be given: a user of the access file has "
+                "a password or a token there"
+            )
+        return cls(settings) if settings.access_file or settings.auth_file else None
+
+    @property
+    def policy(self) -> Policy | None:
+        """What is granted; None where every caller may do everything."""
+        return None if self._state is None else self._state.file.policy
+
+    @property
+    def has_sessions(self) -> bool:
+        """Whether browsers sign in by a page: where there is an access file."""
+        return self._state is not None
+
+    # Who calls
+
+    async def identify(self, headers: Headers, caller: Caller, *, is_page: bool) -> Identity:
+        """The caller that the headers of a request prove.
+
+        Args:
+            headers: The first of each name.
+            caller: Where the request comes from.
+            is_page: Whether a session counts: it does for pages alone, whose forms say that they
+                come from one.
+
+        Raises:
+            RequestRefusedError: They prove none.
+        """
+        header = headers.get(b"authorization")
+        if header is None and is_page and self.has_sessions:
+            found = self.session_of(headers.get(b"cookie", b""))
+            if found is not None:
+                return found
+        if header is not None and not self.issuers.is_empty:
+            scheme, _, token = header.decode("latin-1").partition(" ")
+            if scheme.lower() == "bearer" and looks_signed(token.strip()):
+                return await self.of_token(token.strip(), caller)
+        return self._of_user(await self.users.authenticate(header, caller))
+
+    async def of_token(self, token: str, caller: Caller) -> Identity:
+        """The caller that a token of an issuer proves.
+
+        Raises:
+            RequestRefusedError: It proves none, or its issuer cannot be asked.
+        """
+        assert self._state is not None, "only an access file has issuers"
+        try:
+            proven = await self.issuers.verify(token)
+        except BadTokenError as error:
+            _logger.warning("a wrong token from %s: %s", caller.address, error)
+            raise unauthenticated() from None
+        return self._state.of(proven.principal)
+
+    def session_of(self, cookie: bytes) -> Identity | None:
+        """The caller whom the session in a Cookie header is of; None if it is nobody's."""
+        if self._state is None or COOKIE.encode() not in cookie:
+            return None
+        try:
+            value = SimpleCookie(cookie.decode("latin-1"))[COOKIE].value
+        except (CookieError, KeyError):
+            return None
+        session = self.sessions.read(value)
+        return None if session is None else self._of_session(session, self._state)
+
+    def begin_session(self, name: str, secret: str) -> str | None:
+        """The cookie of a session for a user of the file, who has proved the name by the secret."""
+        digest = self.users.proof_of(name, secret)
+        session = Session(
+            name=name, origin=self.sessions.fingerprint(digest), expires=self.sessions.ends()
+        )
+        return self.sessions.cookie(session)
+
+    def _of_session(self, session: Session, state: _State) -> Identity | None:
+        if any(each.issuer == session.origin for each in state.file.issuers):
+            return state.of(Principal(name=session.name, groups=frozenset(session.groups)))
+        user = state.file.users.get(session.name)
+        if user is None:
+            return None
+        proofs = self.users.credentials.proofs_of(session.name)
+        if session.origin not in map(self.sessions.fingerprint, proofs):
+            return None
+        return state.of_user(session.name)
+
+    def _of_user(self, name: str) -> Identity:
+        if self._state is None:
+            return Identity(name)
+        if name not in self._state.file.users:
+            raise unauthenticated()  # The file was replaced while the secret was compared.
+        return self._state.of_user(name)
+
+    # What the file says by now
+
+    def start(self) -> None:
+        """Look at the file from now on, whenever it changes."""
+        if self._path is not None and self._watcher is None:
+            self.look()
+            self._watcher = threading.Thread(target=self._watch, name="access-file", daemon=True)
+            self._watcher.start()
+
+    def close(self) -> None:
+        """Look no more."""
+        self._ended.set()
+        if self._watcher is not None:
+            self._watcher.join()
+        self.issuers.close()
+        self.users.close()
+
+    def look(self) -> bool:
+        """Read the file if it has changed since it was read last; whether it is in force by now."""
+        assert self._path is not None, "there is a file"
+        signature = _signature(self._path)
+        if signature == self._seen:
+            return False
+        self._seen = signature
+        try:
+            state = _State(_loaded(self._path))
+            credentials = _credentials(state.file, self._path)
+        except (SettingsError, RegistryError) as error:
+            _logger.error("the access file has changed and is not used: %s", error)  # noqa: TRY400
+            return False
+        # Users first: nobody is looked up in a file that does not have him.
+        self.users.replace(credentials)
+        self.issuers.replace(state.file.issuers)
+        self._state = state
+        _logger.info("the access file %s is read anew", self._path)
+        return True
+
+    def _watch(self) -> None:
+        while not self._ended.wait(LOOK_SECONDS):
+            try:
+                self.look()
+            except Exception:
+                _logger.exception("the access file cannot be looked at")
+
+
+def _loaded(path: str) -> AccessFile:
+    return parse(read_private(path).encode(), name=path)
+
+
+def _credentials(file: AccessFile, path: str) -> Credentials:
+    try:
+        return Credentials.of_file(file)
+    except (ValueError, TypeError, OverflowError):  # scrypt refuses numbers in many ways
+        raise SettingsError(f"{path}: a password has parameters that scrypt refuses") from None
+
+
+def _signature(path: str) -> _Signature:
+    """What changes when the file does, also when another one takes its place."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
+
+
+def hashed_token() -> tuple[str, str]:
+    """A new token, and its line for the file."""
+    from registry_server.access.credentials import digest_of  # noqa: PLC0415 a command's
+
+    token = secrets.token_urlsafe(32)
+    return token, f"sha256:{digest_of(token).hex()}"

@@ -1,0 +1,162 @@
+"""What each route needs of its caller: one table, which has every route there is.
+
+Strategy: the core decides at the door of the store, whatever route a call comes by. This table says
+the same from the outside, before anything is done, and an application does not start with a route
+that is not in it: whoever adds a route has to say here who may call it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+
+import attrs
+
+from registry_core.access import Permission, Rights
+from registry_core.access.door import refusal
+
+
+class Audience(enum.Enum):
+    """Who may call a route at all, on a server that asks for names."""
+
+    ANYBODY = enum.auto()
+    """Callers who have shown nothing, too."""
+    CALLERS = enum.auto()
+    """Whoever has proved a name; what is answered is what the caller may see."""
+    PERMITTED = enum.auto()
+    """Whoever has a permission."""
+
+
+@attrs.frozen
+class Declaration:
+    """What one route needs."""
+
+    audience: Audience
+    permission: Permission | None = None
+    of_all: bool = False
+    """Whether the permission is needed for all models, because the route is about all of them."""
+    fields: tuple[str, ...] = ("name",)
+    """The fields of the request that name models for which it is needed."""
+
+    def check(self, rights: Rights, request: object) -> None:
+        """Return if the caller may make the request, as far as that is known beforehand.
+
+        A model that may not be read passes: it is answered as what is missing.
+
+        Raises:
+            NotPermittedError: The caller may not.
+        """
+        permission = self.permission
+        if permission is None:
+            return
+        if self.of_all:
+            if not rights.allows(permission):
+                raise refusal(rights, permission, None)
+            return
+        for field in self.fields:
+            name = getattr(request, field, None)
+            is_known = isinstance(name, str) and rights.may_read(name)
+            if is_known and not rights.allows(permission, name):
+                raise refusal(rights, permission, name)
+
+
+OPEN = Declaration(Audience.ANYBODY)
+CALLERS = Declaration(Audience.CALLERS)
+
+
+def _of(permission: Permission, *fields: str) -> Declaration:
+    return Declaration(Audience.PERMITTED, permission, fields=fields or ("name",))
+
+
+def _of_all(permission: Permission) -> Declaration:
+    return Declaration(Audience.PERMITTED, permission, of_all=True)
+
+
+_READ, _EDIT = _of(Permission.READ), _of(Permission.EDIT)
+_REGISTER, _DELETE = _of(Permission.REGISTER), _of(Permission.DELETE)
+_MOVE, _RESTORE = _of(Permission.MOVE_ALIAS), _of(Permission.RESTORE)
+_WEBHOOKS = _of_all(Permission.WEBHOOKS)
+
+DECLARATIONS: Mapping[str, Declaration] = {
+    # MLflow's operations
+    "createRegisteredModel": _REGISTER,
+    "renameRegisteredModel": _EDIT,
+    "updateRegisteredModel": _EDIT,
+    "deleteRegisteredModel": _DELETE,
+    "getRegisteredModel": _READ,
+    "searchRegisteredModels": CALLERS,
+    "getLatestVersions": _READ,
+    "getLatestVersionsByQuery": _READ,
+    "setRegisteredModelTag": _EDIT,
+    "deleteRegisteredModelTag": _EDIT,
+    "setRegisteredModelAlias": _MOVE,
+    "deleteRegisteredModelAlias": _MOVE,
+    "getModelVersionByAlias": _READ,
+    "createModelVersion": _REGISTER,
+    "updateModelVersion": _EDIT,
+    "transitionModelVersionStage": _MOVE,
+    "deleteModelVersion": _DELETE,
+    "getModelVersion": _READ,
+    "searchModelVersions": CALLERS,
+    "getModelVersionDownloadUri": _READ,
+    "setModelVersionTag": _EDIT,
+    "deleteModelVersionTag": _EDIT,
+    # Our own
+    "getModelHistory": _READ,
+    "getActivity": CALLERS,
+    "pruneModelHistory": _of(Permission.PRUNE),
+    "restoreDeletedModel": _of(Permission.RESTORE, "name", "new_name"),
+    "restoreDeletedVersion": _RESTORE,
+    "getModelSnapshot": _READ,
+    "putModelSnapshot": _RESTORE,
+    "putAlias": _MOVE,
+    "removeAlias": _MOVE,
+    "putModelTag": _EDIT,
+    "removeModelTag": _EDIT,
+    "putVersionTag": _EDIT,
+    "removeVersionTag": _EDIT,
+    "putStage": _MOVE,
+    "beginPush": _REGISTER,
+    "finishPush": _REGISTER,
+    "getVersionFiles": _READ,
+    "whoami": CALLERS,
+    # Webhooks, which are told of every model
+    **{
+        each.format(which): _WEBHOOKS
+        for which in ("Webhook", "AnyWebhook")
+        for each in ("create{}", "list{}s", "get{}", "update{}", "delete{}", "test{}")
+    },
+    "getWebhookDeliveries": _WEBHOOKS,
+    "redeliverToWebhook": _WEBHOOKS,
+    # Beside the registry
+    "health": OPEN,
+    "ready": OPEN,
+    "version": OPEN,
+    "server_info": OPEN,
+    "metrics": CALLERS,
+    "openapi": CALLERS,
+    # Who may do what with which file is decided by its path, in `artifacts`.
+    "artifacts": CALLERS,
+    # Pages show what their reader may see, and do what he may do, in `pages`.
+    "pages": CALLERS,
+    "signin": OPEN,
+}
+"""By the id of the operation, or the name of the route."""
+
+
+class UndeclaredRouteError(Exception):
+    """An application has a route of which this table does not say who may call it."""
+
+
+def check_all(routes: Iterable[str]) -> None:
+    """Return if all of the routes are declared.
+
+    Raises:
+        UndeclaredRouteError: One is not.
+    """
+    missing = sorted(set(routes) - DECLARATIONS.keys())
+    if missing:
+        raise UndeclaredRouteError(
+            f"no declaration says who may call {', '.join(missing)}: add it to "
+            f"{__name__}.DECLARATIONS"
+        )

@@ -1,0 +1,411 @@
+"""Who may call which route: every route, every prefix, every kind of caller, from the tables."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+
+from registry_core import Registry
+from registry_core.access import ROLES, Permission
+from registry_core.artifacts import ManifestFile, make_manifest
+from registry_core.backends import open_artifacts
+from registry_core.stores.memory import MemoryStore
+from registry_server import Settings, create_app
+from registry_server.artifacts.service import PREFIXES
+from registry_server.http import declarations, probes
+from registry_server.http.declarations import DECLARATIONS, Audience
+from registry_server.http.operations import Operation
+from registry_server.http.response_shapes import NOTHING
+from registry_server.pages import forgery
+from registry_server.pages.site import ROUTES
+from services.in_process import InProcessServer, memory_registry
+from services.wire_client import Answer
+
+CALLERS = ("nobody", "wrong", "stranger", "reader", "writer", "admin", "admin-of-m")
+
+
+def token(name: str) -> str:
+    return f"token of {name}"
+
+
+def digest(name: str) -> str:
+    return hashlib.sha256(token(name).encode()).hexdigest()
+
+
+FILE = "\n".join(
+    [
+        *(
+            f'[user.{name}]\ntokens = ["sha256:{digest(name)}"]'
+            for name in ("stranger", "reader", "writer", "admin", "admin-of-m")
+        ),
+        '[[grant]]\nusers = ["reader"]\nrole = "reader"\nmodels = ["m*"]',
+        '[[grant]]\nusers = ["writer"]\nrole = "writer"\nmodels = ["m*"]',
+        '[[grant]]\nusers = ["admin"]\nrole = "admin"',
+        '[[grant]]\nusers = ["admin-of-m"]\nrole = "admin"\nmodels = ["m*"]',
+    ]
+)
+
+
+def write_access_file(path: Path, text: str) -> str:
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o600)
+    return str(path)
+
+
+def headers_of(caller: str) -> list[tuple[bytes, bytes]]:
+    if caller == "nobody":
+        return []
+    secret = "a wrong token" if caller == "wrong" else token(caller)
+    return [(b"authorization", f"Bearer {secret}".encode())]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcessServer]:
+    directory = tmp_path_factory.mktemp("access")
+    path = write_access_file(directory / "access.toml", FILE)
+    # By the true time: what was deleted long ago cannot be restored.
+    registry = Registry(MemoryStore(), local_sources=False)
+    registry.artifacts = open_artifacts(f"file://{directory / 'artifacts'}")
+    settings = Settings(threads=2, access_file=path, webhook_schemes=("https",))
+    with InProcessServer(registry, settings) as server:
+        yield server
+
+
+MANIFEST = make_manifest(
+    [ManifestFile(path="model", size=1, sha256=hashlib.sha256(b"x").hexdigest())]
+)
+SAMPLES = {
+    "name": "m",
+    "new_name": "m2",
+    "version": "1",
+    "alias": "champion",
+    "key": "k",
+    "value": "v",
+    "stage": "Staging",
+    "source": "s3://b/x",
+    "description": "d",
+    "before": 1,
+    "expected": None,
+    "manifest": MANIFEST.to_json().decode(),
+    "snapshot": {},
+    "webhook_id": "w",
+    "url": "https://example.com/",
+    "events": [{"entity": "MODEL_VERSION", "action": "CREATED"}],
+    "delivery_ids": [],
+}
+
+
+def fill(server: InProcessServer) -> None:
+    """One model that has everything, and something deleted."""
+    server.empty()
+    server.registry.store._content.events.clear()
+    registry = server.registry
+    for name in ("m", "m-gone", "other"):
+        registry.create_registered_model(name, tags={"k": "v"})
+        registry.create_model_version(name, source="s3://b/1", tags={"k": "v"})
+        registry.create_model_version(name, source="s3://b/2")
+        registry.set_registered_model_alias(name, "champion", 1)
+    registry.delete_model_version("m", 2)
+    registry.delete_registered_model("m-gone")
+
+
+def sent(server: InProcessServer, operation: Operation, path: str, caller: str, **given) -> Answer:
+    """The answer to a sample of an operation."""
+    values = {**SAMPLES, **given}
+    if operation.id == "createRegisteredModel":
+        values["name"] = given.get("name", "m-new")
+    if operation.id == "restoreDeletedModel":
+        values = {"name": given.get("name", "m-gone")}
+    if operation.id == "restoreDeletedVersion":
+        values["version"] = "2"
+    fields = [field.name for field in attrs.fields(operation.request)]
+    in_path = [name for name in fields if f"{{{name}}}" in path]
+    for name in in_path:
+        path = path.replace(f"{{{name}}}", urllib.parse.quote(str(values[name]), safe=""))
+    rest = {name: values[name] for name in fields if name in values and name not in in_path}
+    headers = headers_of(caller)
+    if operation.method == "GET":
+        query = urllib.parse.urlencode({key: value for key, value in rest.items() if value})
+        return server.send(
+            "GET", f"{path}?{query}".encode() if query else path.encode(), b"", headers
+        )
+    headers.append((b"content-type", b"application/json"))
+    return server.send(operation.method, path.encode(), json.dumps(rest).encode(), headers)
+
+
+def operations() -> list[Operation]:
+    from registry_server.http.own import ALL_OPERATIONS
+    from registry_server.webhooks.operations import Handlers, webhook_operations
+
+    return [*ALL_OPERATIONS, *webhook_operations(Handlers(), Handlers())]
+
+
+ALL = [(operation, path) for operation in operations() for path in operation.paths]
+
+
+def may(caller: str, operation: Operation) -> bool:
+    """Whether a caller may do what an operation does with a model of the name `m`."""
+    declared = DECLARATIONS[operation.id]
+    roles = {"reader": ROLES["reader"], "writer": ROLES["writer"]}
+    if caller == "admin":
+        return True
+    if declared.of_all:
+        return False
+    if caller == "admin-of-m":
+        return True
+    permissions = set(roles.get(caller, ()))
+    if operation.id == "renameRegisteredModel" and Permission.DELETE not in permissions:
+        return False
+    return declared.permission is None or declared.permission in permissions
+
+
+@pytest.mark.parametrize(("operation", "path"), ALL, ids=[f"{o.id} {p}" for o, p in ALL])
+def test_every_operation_answers_every_caller_as_declared(
+    server: InProcessServer, operation: Operation, path: str
+) -> None:
+    declared = DECLARATIONS[operation.id]
+    assert declared.audience is not Audience.ANYBODY
+    for caller in CALLERS:
+        fill(server)
+        before = server.registry.snapshot("m")
+        answer = sent(server, operation, path, caller)
+        case = caller, answer.status, answer.body
+        if caller in ("nobody", "wrong"):
+            assert answer.status == 401, case
+        elif operation.id == "putModelSnapshot":
+            assert answer.status in (400, 403), case
+        elif declared.of_all or declared.permission is None:
+            assert (answer.status == 403) is not may(caller, operation), case
+        elif caller == "stranger":
+            hidden = sent(server, operation, path, "admin", name="zzz")
+            if operation.id == "createRegisteredModel":
+                assert answer.status == 403, case
+            else:
+                assert answer.status == hidden.status, case
+                name = b"m-gone" if operation.id == "restoreDeletedModel" else b"m"
+                assert answer.body == hidden.body.replace(b"zzz", name), case
+        elif may(caller, operation):
+            assert answer.status not in (401, 403, 404, 500), case
+        else:
+            assert answer.status == 403, case
+            assert json.loads(answer.body)["error_code"] == "PERMISSION_DENIED"
+        if answer.status >= 400:
+            assert server.registry.snapshot("m") == before, case
+
+
+@pytest.mark.parametrize("name", probes.NAMES)
+def test_probes_answer_as_declared(server: InProcessServer, name: str) -> None:
+    paths = {"server_info": "/api/3.0/mlflow/server-info", "openapi": "/openapi.json"}
+    path = paths.get(name, f"/{name}").encode()
+    is_open = DECLARATIONS[name].audience is Audience.ANYBODY
+    for caller in CALLERS:
+        expected = 200 if is_open or caller not in ("nobody", "wrong") else 401
+        assert server.send("GET", path, b"", headers_of(caller)).status == expected, caller
+
+
+# Artifacts
+
+FILES = [
+    ("GET", "artifacts/{}/{}/model", Permission.READ),
+    ("HEAD", "artifacts/{}/{}/model", Permission.READ),
+    ("GET", "artifacts?path={}/{}", None),
+    ("GET", "artifacts", None),
+    ("GET", "presigned/{}/{}/model", Permission.READ),
+    ("PUT", "artifacts/{}/loose/file", Permission.REGISTER),
+    ("DELETE", "artifacts/{}/loose", Permission.DELETE),
+    ("POST", "mpu/create/{}/loose", Permission.REGISTER),
+    ("POST", "mpu/complete/{}/loose", Permission.REGISTER),
+    ("POST", "mpu/abort/{}/loose", Permission.REGISTER),
+]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("route", FILES, ids=lambda route: f"{route[0]} {route[1]}")
+def test_every_artifact_route_answers_every_caller_as_declared(
+    server: InProcessServer, tmp_path: Path, prefix: str, route: tuple[str, str, Permission | None]
+) -> None:
+    method, path, permission = route
+    fill(server)
+    (tmp_path / "model").write_bytes(b"x")
+    server.registry._local_sources = True
+    version = server.registry.push_model_version("m", tmp_path / "model")
+    server.registry._local_sources = False
+    server.registry.files.write("m/loose/file", [b"y"])
+    folder = version.source.removeprefix(f"{server.registry.artifacts.root}/").partition("/")[2]
+    target = f"{prefix}/{path.format('m', folder)}".encode()
+    body = json.dumps({"path": "/x/file", "num_parts": 1, "upload_id": "u", "parts": []}).encode()
+    for caller in CALLERS:
+        headers = [*headers_of(caller), (b"content-type", b"application/json")]
+        answer = server.send(method, target, body if method in ("PUT", "POST") else b"", headers)
+        case = caller, answer.status, answer.body
+        permissions = ROLES.get(caller.removesuffix("-of-m"), frozenset())
+        if caller in ("nobody", "wrong"):
+            assert answer.status == 401, case
+        elif permission is None:
+            assert answer.status == 200, case
+            assert (b"files" in answer.body) is (caller != "stranger"), case
+        elif caller == "stranger":
+            assert answer.status == (404 if permission is Permission.READ else 403), case
+        else:
+            assert (answer.status in (403, 404)) is (permission not in permissions), case
+
+
+def test_files_follow_a_model_that_was_renamed_or_copied(
+    server: InProcessServer, tmp_path: Path
+) -> None:
+    fill(server)
+    (tmp_path / "model").write_bytes(b"x")
+    registry = server.registry
+    registry._local_sources = True
+    version = registry.push_model_version("m", tmp_path / "model")
+    registry._local_sources = False
+    path = version.source.removeprefix(f"{registry.artifacts.root}/")
+    target = f"{PREFIXES[0]}/artifacts/{path}/model".encode()
+
+    def status(caller: str) -> int:
+        return server.send("GET", target, b"", headers_of(caller)).status
+
+    assert status("reader") == 200
+    registry.rename_registered_model("m", new_name="secret")
+    assert status("reader") == 404
+    assert status("admin") == 200
+    # Who names the files as the source of his own version reads no more than before.
+    api = "/api/2.0/mlflow/model-versions/create"
+    registry.create_registered_model("mine")
+    body = json.dumps({"name": "mine", "source": version.source}).encode()
+    headers = [*headers_of("writer"), (b"content-type", b"application/json")]
+    refused = server.send("POST", api.encode(), body, headers)
+    assert refused.status == 400, refused.body
+    # A copy is read by those who may read it.
+    registry.create_model_version("mine", source=f"models:/secret/{version.version}")
+    assert status("reader") == 200
+
+
+# Pages
+
+PAGES = [
+    (method, "/" + route.path)
+    for route in ROUTES
+    for method, handler in (("GET", route.show), ("POST", route.act))
+    if handler is not None
+]
+
+
+def asked(server: InProcessServer, method: str, path: str, caller: str) -> Answer:
+    """The answer to a browser of a caller; forms are sent as a page sends them."""
+    segments = {"models": "m", "aliases": "champion", "versions": "1"}
+    pieces = path.split("/")
+    for place, piece in enumerate(pieces):
+        if piece == "*":
+            pieces[place] = segments[pieces[place - 1]]
+    headers, body = [*headers_of(caller), (b"accept", b"text/html")], b""
+    if method == "POST":
+        secret = bytes(16)
+        headers += [
+            (b"cookie", f"{forgery.COOKIE}={secret.hex()}".encode()),
+            (b"content-type", b"application/x-www-form-urlencoded"),
+        ]
+        form = {
+            "name": "m-new",
+            "key": "k",
+            "value": "w",
+            "new_name": "m3",
+            "stage": "Staging",
+            "alias": "champion",
+            "version": "1",
+            "description": "d",
+            "confirmed": "1" if "versions" in path else "m",
+            "expected": "None" if path.endswith("stage") else "1",
+            "form_token": forgery.token(secret),
+        }
+        body = urllib.parse.urlencode(form).encode()
+    return server.send(method, "/".join(pieces).encode(), body, headers)
+
+
+@pytest.mark.parametrize(("method", "path"), PAGES)
+def test_every_page_answers_every_caller_as_declared(
+    server: InProcessServer, method: str, path: str
+) -> None:
+    expected = {
+        "nobody": (303, 401),
+        "wrong": (303, 401),
+        # A form with a slip in it is refused before anything is looked up.
+        "stranger": (404, 400) if "models/*" in path else (200, 403),
+        "reader": (200, 303) if method == "GET" else (403,),
+    }
+    for caller in CALLERS:
+        fill(server)
+        before = server.registry.snapshot("m")
+        answer = asked(server, method, path, caller)
+        case = caller, answer.status, answer.body[-1500:]
+        assert method == "POST" or answer.status in expected.get(caller, (200, 303)), case
+        assert method == "GET" or answer.status in expected.get(caller, (303, 400, 403, 409)), case
+        if caller == "stranger":
+            assert b"champion" not in answer.body, case
+        if caller == "reader" and method == "GET":
+            assert b"form_token" not in answer.body, case
+        if caller not in ("writer", "admin", "admin-of-m"):
+            assert server.registry.snapshot("m") == before, case
+
+
+# The table itself
+
+
+def test_a_route_without_a_declaration_does_not_start(tmp_path: Path) -> None:
+    stray = attrs.evolve(operations()[0], id="strayOperation", path="/stray", answer=NOTHING)
+    with pytest.raises(declarations.UndeclaredRouteError, match="strayOperation"):
+        create_app(memory_registry(), Settings(threads=1), operations=(stray,))
+
+
+def test_every_declaration_is_of_a_route() -> None:
+    known = {operation.id for operation in operations()} | set(probes.NAMES)
+    assert DECLARATIONS.keys() - known == {"artifacts", "pages", "signin"}
+
+
+# What is told
+
+
+def answer_of(
+    server: InProcessServer, caller: str, method: str, path: str, body: object = None
+) -> Answer:
+    headers = [*headers_of(caller), (b"content-type", b"application/json")]
+    data = b"" if body is None else json.dumps(body).encode()
+    return server.send(method, path.encode(), data, headers)
+
+
+def test_whoami_tells_what_a_caller_may_do(server: InProcessServer) -> None:
+    told = json.loads(answer_of(server, "writer", "GET", "/api/registry/v1/whoami").body)
+    assert told["name"] == "writer"
+    assert told["is_restricted"]
+    (grant,) = told["grants"]
+    assert grant["role"] == "writer"
+    assert grant["models"] == ["m*"]
+    assert "users" not in grant
+
+
+def test_the_actor_of_history_is_the_proven_name(server: InProcessServer) -> None:
+    fill(server)
+    body = {"name": "m", "description": "by whom?"}
+    assert (
+        answer_of(
+            server, "writer", "PATCH", "/api/2.0/mlflow/registered-models/update", body
+        ).status
+        == 200
+    )
+    event = next(server.registry.history("m"))
+    assert (event.actor, event.is_authenticated) == ("writer", True)
+
+
+def test_basic_credentials_have_the_token_as_password(server: InProcessServer) -> None:
+    pair = base64.b64encode(f"reader:{token('reader')}".encode())
+    path = b"/api/2.0/mlflow/registered-models/search"
+    assert server.send("GET", path, b"", [(b"authorization", b"Basic " + pair)]).status == 200
+    other = base64.b64encode(f"writer:{token('reader')}".encode())
+    assert server.send("GET", path, b"", [(b"authorization", b"Basic " + other)]).status == 401
