@@ -2,12 +2,22 @@
 
 import re
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_core.access import AccessFileError, Grant, Permission, Policy, Principal, load, parse
+from registry_core.access import (
+    ROLES,
+    AccessFileError,
+    Grant,
+    Permission,
+    Policy,
+    Principal,
+    load,
+    parse,
+)
 from registry_core.name_scope import NameScope
 
 ANN = Principal(name="ann", groups=frozenset({"fraud"}))
@@ -129,6 +139,24 @@ def test_what_is_wrong_is_named(text):
 def test_a_file_that_is_absent_is_named(tmp_path):
     with pytest.raises(AccessFileError, match=r"absent\.toml cannot be read"):
         load(tmp_path / "absent.toml")
+
+
+def test_the_example_of_the_page_is_a_file():
+    page = (Path(__file__).parents[2] / "docs/access.md").read_text(encoding="utf-8")
+    example = page.partition("<!-- example -->\n```toml\n")[2].partition("```")[0]
+    found = parse(example.encode())
+    assert found.policy.decide(
+        Principal(name="company:eve", groups=frozenset({"company:release"})),
+        Permission.MOVE_ALIAS,
+        "fraud-net",
+        "champion",
+    ).allowed
+    table = re.findall(r"^\| `([a-z-]+)` \|[^|]*\|([^|]*)\|([^|]*)\|([^|]*)\|$", page, re.MULTILINE)
+    told = {name: tuple("✓" in each for each in marks) for name, *marks in table}
+    assert told == {
+        each: tuple(each in ROLES[role] for role in ("reader", "writer", "admin"))
+        for each in Permission
+    }
 
 
 NAMES = st.text("ab*?[!-]%_\\.\n", max_size=6)

@@ -13,6 +13,7 @@ import click
 import registry_core
 from registry_cli import (
     approvals,
+    access,
     db,
     events,
     history,
@@ -130,6 +131,7 @@ for group in (
     webhooks.webhooks,
     artifact_commands.artifacts,
     store_commands.store,
+    access.access,
     db.db,
     *moves.COMMANDS,
 ):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from registry_core import Registry, RegistryError, StoreUnavailableError, open_registry
 from registry_core.backends import artifacts_url
 from registry_core.webhooks import SecretBox
-from registry_server.process import logs
+from registry_server.process import hashing, logs
 from registry_server.process.hangups import HANGUPS
 from registry_server.process.lifetime import Lifetime
 from registry_server.process.settings import Settings, SettingsError, from_arguments
@@ -52,9 +52,12 @@ class StartError(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the server until a signal ends it, then exit with 0; with 1 if it cannot start."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == [hashing.COMMAND]:
+        sys.exit(hashing.run(arguments[1:]))
     HANGUPS.take()
     try:
-        settings = from_arguments(sys.argv[1:] if arguments is None else arguments, os.environ)
+        settings = from_arguments(arguments, os.environ)
         run(settings)
     except (StartError, SettingsError, RegistryError) as error:
         # Drivers speak in several lines.

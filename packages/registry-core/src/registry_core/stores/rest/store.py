@@ -162,6 +162,14 @@ class RestStore(RestFiles):
         path = own_path(name, "history", "prune")
         return self._http.write("POST", path, fields, _pruned, name=name, reason=by.reason)
 
+    def whoami(self) -> wire.Json:
+        """Return who the caller is to the server, and what the caller may do.
+
+        Raises:
+            UnsupportedBackendError: the server is MLflow's, which does not say.
+        """
+        return self._http.read(f"{OWN_API}/whoami", {}, _caller)
+
     def snapshot(self, name: str) -> ModelSnapshot:
         """See `snapshot_reading.take`. Of our server, with all that a store keeps."""
         return snapshot_reading.read(self, name, self._parts)
@@ -345,6 +353,20 @@ def _key_of(change: Change[Any]) -> str | None:
 
 _MODELS = "registered_models"
 _VERSIONS = "model_versions"
+
+
+def _caller(answer: wire.Json) -> wire.Json:
+    match answer:
+        case {"groups": [*groups], "is_restricted": bool(), "grants": [*grants]} if (
+            isinstance(answer.get("name"), str | None)
+            and all(isinstance(each, str) for each in groups)
+            and all(isinstance(each, dict) and each.keys() >= _GRANT for each in grants)
+        ):
+            return answer
+    raise StoreCorruptedError("The answer does not say who the caller is.")
+
+
+_GRANT = frozenset({"role", "permissions", "models", "aliases", "place"})
 
 
 def _event_fields(query: EventQuery) -> dict[str, Any]:
