@@ -82,5 +82,7 @@ def test_why_names_the_line_that_decides(
 def test_whoami_asks_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Regctl("memory:").run("access", "whoami").exit_code == 2
     with LiveServer() as server:
-        told = Regctl(server.url).json("access", "whoami")
+        done = Regctl(server.url).run("-o", "json", "access", "whoami")
+    told = json.loads(done.stdout)
+    assert "lets every caller do everything" in done.stderr
     assert told == {"name": None, "groups": [], "grants": []}

@@ -144,9 +144,9 @@ def _warnings(file: AccessFile) -> Iterator[str]:
     """What is allowed in a file, and rarely meant."""
     groups = {group for user in file.users.values() for group in user.groups}
     for grant in file.policy.grants:
-        for user in sorted(grant.users - file.users.keys() - {"*"}):
+        for name in sorted(grant.users - file.users.keys() - {"*"}):
             if not file.issuers:
-                yield f"{grant.place}: there is no user '{user}'"
+                yield f"{grant.place}: there is no user '{name}'"
         for group in sorted(grant.groups - groups):
             if not file.issuers:
                 yield f"{grant.place}: nobody is in the group '{group}'"
