@@ -69,6 +69,10 @@ class BadTokenError(Exception):
     """A token that proves nothing; the message is for the log."""
 
 
+class _WrongSignatureError(BadTokenError):
+    """A token that was signed with another key."""
+
+
 @attrs.frozen
 class Proven:
     """What a token has proved, and until when, in seconds since the epoch."""
@@ -164,38 +168,37 @@ class Provider:
             BadTokenError: It has not.
             RequestRefusedError: Its keys cannot be had just now.
         """
-        import jwt  # noqa: PLC0415 an extra
-
+        kid, algorithm = _head(token)
+        if algorithm not in self.issuer.algorithms:
+            raise BadTokenError(f"its algorithm {algorithm[:20]!r} is not allowed")
+        key = await self._key(kid, algorithm)
         try:
-            head = jwt.get_unverified_header(token)
-            kid, algorithm = head.get("kid"), head.get("alg")
-            if algorithm not in self.issuer.algorithms:
-                raise BadTokenError(f"its algorithm {str(algorithm)[:20]!r} is not allowed")
-            key = jwt.PyJWK(dict(await self._key(kid, str(algorithm))), algorithm=algorithm)
-            claims: Mapping[str, Any] = jwt.decode(
-                token,
-                key,
-                algorithms=[algorithm],
-                audience=self.issuer.audience,
-                issuer=self.issuer.issuer,
-                leeway=self.issuer.leeway_seconds,
-                options={"require": ["exp", "iss", "aud", "sub"]},
-            )
-        except jwt.PyJWTError as error:
-            raise BadTokenError(str(error)) from None
-        return claims
+            return _verified(self.issuer, token, key, algorithm)
+        except _WrongSignatureError:
+            # A token that does not name its key may have been signed with a newer one.
+            if kid is not None or not self._may_ask():
+                raise
+        await self.refresh()
+        self._check_there()
+        return _verified(self.issuer, token, await self._key(kid, algorithm), algorithm)
 
-    async def _key(self, kid: object, algorithm: str) -> Mapping[str, Any]:
+    async def _key(self, kid: str | None, algorithm: str) -> Mapping[str, Any]:
         found = self._known(kid, algorithm)
-        now = time.monotonic()
-        if found is None and now - self._asked_at >= RETRY_SECONDS:
-            await self.refresh()
-            found = self._known(kid, algorithm)
-        elif now - self._fetched_at >= REFRESH_SECONDS and now - self._asked_at >= RETRY_SECONDS:
+        is_old = time.monotonic() - self._fetched_at >= REFRESH_SECONDS
+        if (found is None or is_old) and self._may_ask():
             await self.refresh()
             found = self._known(kid, algorithm) or found
-        if found is not None:
-            return found
+        if found is None:
+            self._check_there()
+            raise BadTokenError("its key is not among those of its issuer")
+        return found
+
+    def _may_ask(self) -> bool:
+        """Whether the provider was not asked just now."""
+        return time.monotonic() - self._asked_at >= RETRY_SECONDS
+
+    def _check_there(self) -> None:
+        """Refuse to judge a token while the provider, who may have a key for it, is away."""
         if self._is_away:
             raise RequestRefusedError(
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -204,10 +207,9 @@ class Provider:
                 "token was not looked at.",
                 headers=((b"retry-after", b"%d" % RETRY_SECONDS),),
             )
-        raise BadTokenError("its key is not among those of its issuer")
 
-    def _known(self, kid: object, algorithm: str) -> Mapping[str, Any] | None:
-        if isinstance(kid, str):
+    def _known(self, kid: str | None, algorithm: str) -> Mapping[str, Any] | None:
+        if kid is not None:
             return self._keys.get(kid)
         # A provider with one key need not name it.
         fitting = [key for key in self._keys.values() if key.get("alg", algorithm) == algorithm]
@@ -242,6 +244,41 @@ class Provider:
         if not isinstance(listed, list):
             raise ProviderError("its keys are no JSON Web Key Set")
         return description, dict(_usable(listed))
+
+
+def _head(token: str) -> tuple[str | None, str]:
+    """The name of a token's key, if it has one, and its algorithm."""
+    import jwt  # noqa: PLC0415 an extra
+
+    try:
+        head = jwt.get_unverified_header(token)
+    except jwt.PyJWTError as error:
+        raise BadTokenError(str(error)) from None
+    kid = head.get("kid")
+    return (kid if isinstance(kid, str) else None), str(head.get("alg"))
+
+
+def _verified(
+    issuer: Issuer, token: str, key: Mapping[str, Any], algorithm: str
+) -> Mapping[str, Any]:
+    """The claims of a token that was signed with a key, by the issuer and for us."""
+    import jwt  # noqa: PLC0415 an extra
+
+    try:
+        claims: Mapping[str, Any] = jwt.decode(
+            token,
+            jwt.PyJWK(dict(key), algorithm=algorithm),
+            algorithms=[algorithm],
+            audience=issuer.audience,
+            issuer=issuer.issuer,
+            leeway=issuer.leeway_seconds,
+            options={"require": ["exp", "iss", "aud", "sub"]},
+        )
+    except jwt.InvalidSignatureError as error:
+        raise _WrongSignatureError(str(error)) from None
+    except jwt.PyJWTError as error:
+        raise BadTokenError(str(error)) from None
+    return claims
 
 
 def _usable(listed: list[Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
