@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cli.invoking import Regctl
-from registry_core import Registry
+from registry_core import Registry, open_store
 from registry_core.stores.memory import MemoryStore
 from services.live_server import LiveServer
 
@@ -31,7 +31,9 @@ def server() -> Iterator[LiveServer]:
 def cli(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Regctl:
     """The command on an empty store: each test runs on the reference, a file, and a server."""
     if request.param == "sqlite":
-        return Regctl(f"sqlite:///{tmp_path / 'registry.db'}")
+        url = f"sqlite:///{tmp_path / 'registry.db'}"
+        open_store(url).close()
+        return Regctl(url)
     if request.param == "server":
         server = request.getfixturevalue("server")
         server.serve(MemoryStore())

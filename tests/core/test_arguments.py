@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import inspect
-from datetime import UTC, datetime
+from datetime import UTC
 from decimal import Decimal
 
 import pytest
@@ -60,12 +61,11 @@ def test_every_argument_of_every_method_is_checked_and_named(registry, cls):
 
 def _right(rule):
     """A value of a type that the rule lets pass."""
-    for kind in filter(lambda kind: not inspect.isabstract(kind), rule.exact):
-        if kind is datetime:
-            return datetime.now(UTC)
+    for kind in rule.exact:
         if issubclass(kind, enum.Enum):
             return next(iter(kind))
-        return object.__new__(kind) if kind.__module__.startswith("registry") else kind()
+        with contextlib.suppress(TypeError):
+            return object.__new__(kind) if kind.__module__.startswith("registry") else kind()
     return {} if "mapping" in rule.phrase else ()
 
 

@@ -67,6 +67,7 @@ PUBLIC = {
     "Store",
     "StoreBusyError",
     "StoreCorruptedError",
+    "StoreNotFoundError",
     "StoreUnavailableError",
     "UnexpectedAnswerError",
     "UnknownBackendError",

@@ -30,7 +30,7 @@ from registry_cli.options import (
     yes_option,
 )
 from registry_cli.output import confirm, notice
-from registry_cli.session import PAGE_SIZE, Session, pass_session
+from registry_cli.session import PAGE_SIZE, Session, makes_registry, pass_session
 
 
 @click.group()
@@ -46,6 +46,7 @@ def models() -> None:
 @reason_option
 @shows_results
 @pass_session
+@makes_registry
 def create(
     session: Session,
     name: str,

@@ -16,7 +16,7 @@ import registry_core
 from registry_cli.errors import ExitCode
 from registry_cli.options import on_store, reason_option
 from registry_cli.output import notice
-from registry_cli.session import Session, pass_session
+from registry_cli.session import Session, makes_registry, pass_session
 from registry_cli.tables import printable
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def _source(url: str) -> Iterator[SnapshotSource]:
 
 @contextmanager
 def _target(session: Session, url: str) -> Iterator[Registry]:
-    with closing(registry_core.open_registry(url)) as registry:
+    with closing(session.opened(url)) as registry:
         yield registry.acting_as(reason=session.reason, origin=registry_core.Origin.REGCTL)
 
 
@@ -65,11 +65,12 @@ def _target(session: Session, url: str) -> Iterator[Registry]:
 @dry_option
 @conflict_option
 @reason_option
-@pass_session
 @click.pass_context
+@pass_session
+@makes_registry
 def copy(
-    ctx: click.Context,
     session: Session,
+    ctx: click.Context,
     *,
     source_url: str,
     target_url: str,
@@ -189,10 +190,11 @@ def export(session: Session, *, file: Path, filter_text: str | None) -> None:
 @conflict_option
 @on_store
 @reason_option
-@pass_session
 @click.pass_context
+@pass_session
+@makes_registry
 def import_(
-    ctx: click.Context, session: Session, *, file: Path, dry_run: bool, on_conflict: OnConflict
+    session: Session, ctx: click.Context, *, file: Path, dry_run: bool, on_conflict: OnConflict
 ) -> None:
     """Write the registered models of an exported file into the registry.
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from functools import cached_property
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 import registry_core
-from registry_cli.output import OUTPUTS, Output, route_logs
+from registry_cli.output import OUTPUTS, Output, notice, route_logs
 
 if TYPE_CHECKING:
     from registry_core import Registry
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 PAGE_SIZE = 1_000
 """Rows that a list reads at a time: the most that MLflow's search of models gives."""
@@ -20,6 +23,11 @@ PAGE_SIZE = 1_000
 
 ACCESS_FILE = "REGISTRY_ACCESS_FILE"
 """The environment variable that names the access file, as for a server."""
+
+_HOW_TO_GO_ON = (
+    "Name another one with --store or REGISTRY_STORE, or make one here: "
+    "`regctl models create NAME`, or `regctl db upgrade`"
+)
 
 
 class Session:
@@ -40,6 +48,8 @@ class Session:
         self.reason: str | None = None
         self.output_format = output
         self.show_traceback = show_traceback
+        self.may_create = False
+        """Whether the command makes a registry where there is none."""
 
     @property
     def output(self) -> Output:
@@ -55,7 +65,7 @@ class Session:
     def registry(self) -> Registry:
         """The registry, closed when the command ends."""
         route_logs()
-        registry = registry_core.open_registry(self.store, artifacts=self.artifacts)
+        registry = self.opened(self.store_url, artifacts=self.artifacts)
         click.get_current_context().find_root().call_on_close(registry.close)
         self._set_gates(registry)
         return registry.acting_as(reason=self.reason, origin=registry_core.Origin.REGCTL)
@@ -71,5 +81,31 @@ class Session:
 
             registry.gates.replace(load_gates(path))
 
+    def opened(self, url: str, *, artifacts: str | None = None) -> Registry:
+        """The registry at a URL; one that is not there is made by a command that makes things.
+
+        Raises:
+            StoreNotFoundError: There is none, and the command only looks or changes.
+        """
+        try:
+            return registry_core.open_registry(url, artifacts=artifacts, create=False)
+        except registry_core.StoreNotFoundError as error:
+            if not self.may_create:
+                raise registry_core.StoreNotFoundError(f"{error}. {_HOW_TO_GO_ON}") from None
+        registry = registry_core.open_registry(url, artifacts=artifacts)
+        notice(f"Made a new registry: {repr(registry).partition(' ')[2].rstrip('>')}")
+        return registry
+
 
 pass_session = click.make_pass_decorator(Session)
+
+
+def makes_registry(command: CommandT) -> CommandT:
+    """Let a command make the registry, where there is none; below `pass_session`."""
+
+    @wraps(command)
+    def call(session: Session, *args: Any, **given: Any) -> Any:
+        session.may_create = True
+        return command(session, *args, **given)
+
+    return cast("CommandT", call)

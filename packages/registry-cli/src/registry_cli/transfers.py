@@ -19,7 +19,7 @@ from registry_cli.options import (
     version_argument,
 )
 from registry_cli.output import notice, progress
-from registry_cli.session import Session, pass_session
+from registry_cli.session import Session, makes_registry, pass_session
 
 Target = tuple[VersionRef, tuple[str, ...]]
 
@@ -54,6 +54,7 @@ Target = tuple[VersionRef, tuple[str, ...]]
 @reason_option
 @shows_results
 @pass_session
+@makes_registry
 def push(
     session: Session,
     *,

@@ -12,7 +12,7 @@ import click
 import registry_core
 from registry_cli.options import on_store, shows_results, yes_option
 from registry_cli.output import confirm, notice
-from registry_cli.session import Session, pass_session
+from registry_cli.session import Session, makes_registry, pass_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,6 +102,7 @@ def webhooks() -> None:
 @_fields(required=True)
 @shows_results
 @pass_session
+@makes_registry
 def create(
     session: Session,
     name: str,

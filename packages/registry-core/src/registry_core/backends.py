@@ -100,8 +100,11 @@ def connection_limit(
     )
 
 
-def open_store(url: str, *, database_connections: int | None = None) -> Store:
+def open_store(url: str, *, database_connections: int | None = None, create: bool = True) -> Store:
     """Open the store at a URL such as `sqlite:///registry.db` or `s3://bucket/prefix`.
+
+    A SQLite file that is not there is made, and an empty database made ready, unless `create` says
+    otherwise.
 
     A process opens at most `database_connections` connections to a PostgreSQL server, or as many as
     that backend does by default; to other stores it says nothing.
@@ -109,6 +112,7 @@ def open_store(url: str, *, database_connections: int | None = None) -> Store:
     Raises:
         UnknownBackendError: no backend answers to the scheme; the message names those that do.
         BackendNotInstalledError: the driver is missing; the message names the extra to install.
+        StoreNotFoundError: There is no such database, or it is empty, and `create` is not set.
 
     Example:
         >>> open_store("sqlite:///registry.db").close()
@@ -116,7 +120,7 @@ def open_store(url: str, *, database_connections: int | None = None) -> Store:
     backend = BACKENDS.get(_scheme(url))
     if backend is not None and backend.target == _SQL:
         open_database = cast("Callable[..., Store]", _function(_scheme(url), backend))
-        return open_database(url, connections=database_connections)
+        return open_database(url, connections=database_connections, create=create)
     return _opener(url)(url)
 
 
@@ -149,6 +153,7 @@ def open_registry(
     *,
     artifacts: str | None = None,
     database_connections: int | None = None,
+    create: bool = True,
     public_artifacts_url: str | None = None,
     local_sources: bool = True,
     local_source_root: str | None = None,
@@ -161,12 +166,14 @@ def open_registry(
         url: Where the metadata is; see `store_url` for None.
         artifacts: Where the files of versions are; see `artifacts_url` for None.
         database_connections: Of this process, at most; see `connection_limit` for None.
+        create: Whether to make a registry in a SQL database that has none; see `open_store`.
         public_artifacts_url: As for `Registry`.
         local_sources: As for `Registry`.
         local_source_root: As for `Registry`.
 
     Raises:
         BackendError: The URL means nothing, its driver is missing, or it cannot hold a registry.
+        StoreNotFoundError: There is no registry, and `create` is not set.
         StoreUnavailableError: The backend does not answer.
 
     Example:
@@ -177,7 +184,9 @@ def open_registry(
     where = store_url(url)
     root = artifacts_url(where, artifacts)
     return Registry(
-        open_store(where, database_connections=connection_limit(database_connections)),
+        open_store(
+            where, database_connections=connection_limit(database_connections), create=create
+        ),
         artifacts=None if root is None else open_artifacts(root),
         url=where,
         public_artifacts_url=public_artifacts_url,
@@ -197,7 +206,7 @@ def _own_artifacts(store: str) -> str | None:
     path, _, query = store.partition("://")[2].partition("?")
     match _scheme(store).partition("+")[0]:
         case "sqlite" if path.startswith("/") and path != "/:memory:":
-            return str(Path(path[1:]).with_name("registry-artifacts"))
+            return str(Path(path[1:]).parent / "registry-artifacts")
         case "s3":
             return f"s3://{path.rstrip('/')}/artifacts" + (f"?{query}" if query else "")
     return None
@@ -295,6 +304,13 @@ def _third_party(scheme: str, url: str) -> EntryPoint:
     if scheme not in entries:
         known = ", ".join(f"{name}:" for name in sorted({*BACKENDS, *entries}))
         raise UnknownBackendError(
-            f"No backend answers to the store URL '{redacted(url)}'. Known schemes: {known}"
+            f"No backend answers to the store URL '{redacted(url)}'. "
+            f"{_proposal(url)}Known schemes: {known}"
         )
     return entries[scheme]
+
+
+def _proposal(url: str) -> str:
+    """What somebody probably means who has written a path."""
+    is_path = url and ":" not in url and redacted(url) == url
+    return f"Did you mean sqlite:///{url}? " if is_path else ""

@@ -30,6 +30,7 @@ a client sees the same sentence on every path.
         InvalidUrlError                a store or artifact URL that means nothing; also an
                                        InvalidArgumentError
         UnknownBackendError            no backend for this URL
+        StoreNotFoundError             nothing is kept at this URL yet; also a NotFoundError
         BackendNotInstalledError       the backend's driver is missing
         SchemaOutOfDateError           the database needs `regctl db upgrade`, or a newer release
         UnsupportedBackendError        the backend cannot keep the promises of a Store
@@ -339,6 +340,10 @@ class InvalidUrlError(BackendError, InvalidArgumentError):
 
 class UnknownBackendError(BackendError):
     """No backend answers to this store URL."""
+
+
+class StoreNotFoundError(BackendError, NotFoundError):
+    """Nothing is kept at this URL yet, and the call was not to make a registry there."""
 
 
 class BackendNotInstalledError(BackendError):

@@ -169,5 +169,5 @@ def open_source(url: str) -> tuple[SnapshotSource, Callable[[], None]]:
 
         database = MlflowDatabase.open(url.removeprefix("mlflow+"))
         return database, database.close
-    store = backends.open_store(url)
+    store = backends.open_store(url, create=False)
     return StoreSource(store), store.close

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
+from collections.abc import Iterator
 
-from registry_core.errors import UnknownBackendError
+from registry_core.errors import BackendError, StoreNotFoundError, UnknownBackendError
+from registry_core.redaction import redacted
 from registry_core.store import Clock, system_clock
-from registry_core.stores.sql import schema
+from registry_core.stores.sql import checks, schema
 from registry_core.stores.sql.database import Database
 from registry_core.stores.sql.driver import Driver
 from registry_core.stores.sql.schema import head
@@ -25,31 +28,56 @@ _logger = logging.getLogger(__name__)
 
 
 def open_store(
-    url: str, *, clock: Clock = system_clock, connections: int | None = None
+    url: str,
+    *,
+    clock: Clock = system_clock,
+    connections: int | None = None,
+    create: bool = True,
 ) -> SqlStore:
     """The registry in a database.
 
     URLs: `sqlite:///relative.db`, `sqlite:////absolute.db`, `sqlite://` (in memory, gone with the
     store), `postgresql://...` with any of libpq's parameters. A driver in the scheme, as in
-    `postgresql+psycopg2://...`, changes nothing. An empty database is made ready; `upgrade`
-    migrates one of an older release. A process opens at most so many `connections` to a PostgreSQL
-    server; without a number, `postgresql.MAX_CONNECTIONS`.
+    `postgresql+psycopg2://...`, changes nothing. An empty database is made ready, if `create` says
+    so; `upgrade` migrates one of an older release. A process opens at most so many `connections`
+    to a PostgreSQL server; without a number, `postgresql.MAX_CONNECTIONS`.
 
     Raises:
-        InvalidUrlError: the URL is malformed.
+        InvalidUrlError: the URL is malformed, or names no place where a file can be.
+        StoreNotFoundError: there is no registry, and `create` is not set.
         SchemaOutOfDateError: the database was written by an older or a newer release.
         UnsupportedBackendError: the server, or the encoding of the database, is not supported.
         NotPermittedError: the role may not use, or not set up, the schema of the database.
         BackendError: the database belongs to somebody else.
         StoreUnavailableError: the database cannot be reached.
     """
-    database = Database(_driver(url, connections))
+    driver = _driver(url, connections)
+    if not create and not driver.exists():
+        raise StoreNotFoundError(f"There is no registry at {redacted(url)}: the file is not there")
+    database = Database(driver)
     try:
-        schema.prepare(database)
+        with _explained(url):
+            schema.prepare(database, create=create)
         return SqlStore(database, clock=clock)
     except BaseException:
         database.close()
         raise
+
+
+@contextlib.contextmanager
+def _explained(url: str) -> Iterator[None]:
+    """Have errors name the database, where what helps depends on its URL."""
+    try:
+        yield
+    except schema.EmptyDatabaseError as error:
+        raise StoreNotFoundError(
+            f"There is no registry at {redacted(url)}: the database is empty"
+        ) from error
+    except checks.MlflowDatabaseError as error:
+        raise BackendError(
+            f"{redacted(url)} is a database of MLflow's. Copy its models into one of your own, and "
+            f"name that: regctl copy mlflow+{redacted(url)} sqlite:///registry.db"
+        ) from error
 
 
 def upgrade(url: str) -> None:
@@ -61,7 +89,8 @@ def upgrade(url: str) -> None:
     """
     database = Database(_driver(url))
     try:
-        schema.migrate(database)
+        with _explained(url):
+            schema.migrate(database)
     finally:
         database.close()
 
@@ -77,7 +106,8 @@ def current(url: str) -> str | None:
         return None
     database = Database(driver)
     try:
-        return schema.inspect(database).revision
+        with _explained(url):
+            return schema.inspect(database).revision
     finally:
         database.close()
 

@@ -52,6 +52,14 @@ _POSTGRESQL = (
 _SQLITE_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT GLOB 'sqlite_*'"
 
 
+_OF_MLFLOW = frozenset({"alembic_version", "experiments", "runs", "registered_models"})
+"""Tables that tell a database of MLflow's."""
+
+
+class MlflowDatabaseError(BackendError):
+    """The database holds a registry of MLflow's."""
+
+
 @attrs.frozen
 class Contents:
     """What a database that could hold a registry holds: one, or nothing."""
@@ -77,10 +85,13 @@ def look(ask: Ask, dialect: str) -> Contents:
         UnsupportedBackendError: it is kept by another engine or in another encoding than a registry
             needs.
         NotPermittedError: no schema of it can be used.
+        MlflowDatabaseError: it holds those of MLflow.
         BackendError: it holds the tables of somebody else.
     """
     contents = _in_sqlite(ask) if dialect == "sqlite" else _in_postgresql(ask)
     if contents.tables and ALEMBIC_VERSION_TABLE not in contents.tables:
+        if contents.tables >= _OF_MLFLOW:
+            raise MlflowDatabaseError("The database is one of MLflow's")
         raise BackendError(
             "The database holds tables that are not a registry's "
             f"({', '.join(sorted(contents.tables)[:5])}): give the registry a database of its own"

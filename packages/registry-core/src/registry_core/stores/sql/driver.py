@@ -86,6 +86,8 @@ class Driver(Protocol):
     """Whether one statement may write to several tables."""
     waits_for_sockets: bool
     """Whether the database is another process."""
+    is_lasting: bool
+    """Whether there is something that outlives the process, and may be there before it."""
 
     @property
     def loop_reads(self) -> LoopReads | None:

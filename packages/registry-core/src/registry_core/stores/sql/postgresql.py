@@ -134,6 +134,7 @@ class PostgresqlDriver:
     has_one_writer = False
     writes_at_once = True
     waits_for_sockets = True
+    is_lasting = True
 
     def __init__(self, parameters: dict[str, Any]) -> None:
         self.parameters = parameters

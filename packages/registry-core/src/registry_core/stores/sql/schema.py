@@ -26,7 +26,7 @@ from sqlalchemy import Connection, insert
 from sqlalchemy.exc import DBAPIError
 
 from registry_core.backoff import Backoff
-from registry_core.errors import SchemaOutOfDateError, StoreUnavailableError
+from registry_core.errors import BackendError, SchemaOutOfDateError, StoreUnavailableError
 from registry_core.stores.sql import checks
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.database import Database
@@ -99,10 +99,15 @@ def head() -> str:
     return REVISIONS[-1]
 
 
-def prepare(database: Database) -> None:
+class EmptyDatabaseError(BackendError):
+    """There is nothing in the database, and nothing was to be made."""
+
+
+def prepare(database: Database, *, create: bool = True) -> None:
     """Make a database ready for use: create the tables of an empty one, and check any other.
 
     Raises:
+        EmptyDatabaseError: It is empty, and `create` is not set.
         BackendError: it cannot hold a registry; see `checks.look`.
         NotPermittedError: its schema cannot be used, or has to be set up and cannot be changed.
         SchemaOutOfDateError: it has an older or a newer schema.
@@ -110,6 +115,8 @@ def prepare(database: Database) -> None:
     state = inspect(database)
     if state.is_ready:
         state.require_head()
+    elif state.is_empty and not create and database.driver.is_lasting:
+        raise EmptyDatabaseError("The database is empty")
     else:
         # A pooler may have no more than one connection for this process.
         database.close_idle()

@@ -94,6 +94,7 @@ class SqliteDriver:
         in_memory = path == _MEMORY
         # A database in memory belongs to its connection.
         self.max_connections = 1 if in_memory else MAX_CONNECTIONS
+        self.is_lasting = not in_memory
         self._only = _OnlyConnection(self.raw_connection()) if in_memory else None
 
     @classmethod
@@ -101,7 +102,7 @@ class SqliteDriver:
         """The driver for `sqlite:///relative`, `sqlite:////absolute` or `sqlite://`.
 
         Raises:
-            InvalidUrlError: the URL is none of these.
+            InvalidUrlError: the URL is none of these, or names no place where a file can be.
         """
         rest = url.partition(":")[2]
         if rest in ("", "//", "///", f"///{_MEMORY}"):
@@ -112,7 +113,9 @@ class SqliteDriver:
                 "sqlite:////absolute.db or sqlite:// for memory, without options"
             )
         # Absolute from here on: the process may change its directory.
-        return cls(str(Path(rest[3:]).absolute()))
+        path = Path(rest[3:]).absolute()
+        _check_place(path, url)
+        return cls(str(path))
 
     def exists(self) -> bool:
         """See `Driver`."""
@@ -182,6 +185,19 @@ class SqliteDriver:
     def listed(self, texts: Sequence[str]) -> str:
         """A JSON array for `json_each`."""
         return json.dumps(texts, ensure_ascii=False)
+
+
+def _check_place(path: Path, url: str) -> None:
+    """Refuse what SQLite only says that it is unable to open."""
+    if path.is_dir():
+        raise InvalidUrlError(
+            f"'{redacted(url)}' is a folder: name a file in it, such as "
+            f"{redacted(url).rstrip('/')}/registry.db"
+        )
+    if not path.parent.is_dir():
+        why = "is not a folder" if path.parent.exists() else "does not exist: make it first"
+        folder = redacted(f"sqlite:///{path.parent}").removeprefix("sqlite:///")
+        raise InvalidUrlError(f"The folder '{folder}' of '{redacted(url)}' {why}")
 
 
 def _keep_a_log_ahead(raw: sqlite3.Connection) -> None:
