@@ -381,7 +381,7 @@ def test_command_pushes_and_pulls_through_the_server(served: Served, tmp_path: P
     """With nothing but the URL of the server."""
     cli = Regctl(f"http://127.0.0.1:{served.port}")
     model = str(write_tree(tmp_path / "model"))
-    cli.ok("models", "push", "m", model, "--create", "--alias", "champion")
+    cli.done("models", "push", "m", model, "--create", "--alias", "champion")
     again = cli.run("models", "push", "m", model, "--if-changed")
     assert "models:/m/1 has the same files: nothing was pushed." in again.stderr
     cli.ok("models", "pull", "models:/m@champion", "-o", str(tmp_path / "out"))

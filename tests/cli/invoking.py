@@ -28,6 +28,12 @@ class Regctl:
         assert (result.exit_code, result.stderr) == (0, ""), result.stderr
         return result.stdout
 
+    def done(self, *arguments: str) -> str:
+        """The stdout of a command that must succeed, whatever it says beside it."""
+        result = self.run(*arguments)
+        assert result.exit_code == 0, result.stderr
+        return result.stdout
+
     def says(self, *arguments: str) -> str:
         """The notice of a command that must succeed and print no result."""
         result = self.run(*arguments)

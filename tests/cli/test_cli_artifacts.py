@@ -30,14 +30,14 @@ def pushed(
     monkeypatch.setenv("REGISTRY_ARTIFACTS", artifact_url(request.param, request))
     cli = Regctl(f"sqlite:///{tmp_path / 'registry.db'}")
     write_tree(tmp_path / "model")
-    cli.ok("models", "push", "churn", str(tmp_path / "model"), "--create", "--alias", "champion")
+    cli.done("models", "push", "churn", str(tmp_path / "model"), "--create", "--alias", "champion")
     return cli
 
 
 def test_pull_gives_what_was_pushed(pushed: Regctl, tmp_path: Path) -> None:
     """Verified; a second run finds it there."""
     for _ in range(2):
-        pushed.ok("models", "pull", "models:/churn@champion", "-o", str(tmp_path / "out"))
+        pushed.done("models", "pull", "models:/churn@champion", "-o", str(tmp_path / "out"))
         assert read_tree(tmp_path / "out") == MODEL
     listed = pushed.json("artifacts", "list", "models:/churn@champion")
     assert {file["path"]: file["sha256"] for file in listed["files"]} == {
@@ -123,7 +123,8 @@ def test_progress_is_shown_on_a_terminal_only(pushed: Regctl, tmp_path: Path) ->
     piped = subprocess.run(
         [*command, str(tmp_path / "a")], check=True, capture_output=True, timeout=60
     )
-    assert piped.stderr == b""
+    (said,) = piped.stderr.decode().splitlines()
+    assert said.startswith("Pulled churn 1: ")
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         [*command, str(tmp_path / "b")], stdout=subprocess.DEVNULL, stderr=theirs

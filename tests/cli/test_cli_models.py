@@ -114,14 +114,15 @@ def test_delete_with_yes_deletes(churn: Regctl, yes: str) -> None:
 
 def test_tag_and_untag_take_several(churn: Regctl) -> None:
     """Tags are set and removed in one command, absent ones without complaint."""
-    assert churn.ok("models", "tag", "churn", "tier=1", "team=sales", "empty=") == ""
+    said = churn.says("models", "tag", "churn", "tier=1", "team=sales", "empty=")
+    assert said == "Set tags 'tier', 'team', 'empty' of registered model 'churn'.\n"
     tags = churn.json("models", "get", "churn")["registered_model"]["tags"]
     assert tags == [
         {"key": "empty", "value": ""},
         {"key": "team", "value": "sales"},
         {"key": "tier", "value": "1"},
     ]
-    churn.ok("models", "untag", "churn", "tier", "team", "never-there")
+    churn.says("models", "untag", "churn", "tier", "team", "never-there")
     tags = churn.json("models", "get", "churn")["registered_model"]["tags"]
     assert tags == [{"key": "empty", "value": ""}]
 
@@ -149,6 +150,6 @@ def test_alias_refuses_a_version_of_another_model(churn: Regctl) -> None:
 
 def test_unalias_removes_the_alias(churn: Regctl) -> None:
     """Removing it twice is no error."""
-    churn.ok("models", "unalias", "churn", "champion")
-    churn.ok("models", "unalias", "churn", "champion")
+    churn.says("models", "unalias", "churn", "champion")
+    churn.says("models", "unalias", "churn", "champion")
     assert churn.run("versions", "get", "models:/churn@champion").exit_code == 3

@@ -24,7 +24,7 @@ def cli(s3_url: str) -> Regctl:
 def damaged(cli: Regctl, s3_server: S3Server, s3_prefix: str) -> Iterator[Regctl]:
     """A large text that no model refers to lies in the bucket, as a dead process leaves it."""
     client = s3_server.client()
-    cli.ok("models", "tag", "churn", "card=" + "x" * 50_000)
+    cli.says("models", "tag", "churn", "card=" + "x" * 50_000)
     listed = client.list_objects_v2(Bucket=bucket_name(), Prefix=f"{s3_prefix}/values/")
     key = listed["Contents"][0]["Key"]
     body = client.get_object(Bucket=bucket_name(), Key=key)["Body"].read()

@@ -176,10 +176,10 @@ def test_transition_without_a_stage_is_refused(churn: Regctl) -> None:
 @pytest.mark.parametrize("version", THE_SECOND)
 def test_tag_and_untag_take_several(churn: Regctl, version: list[str]) -> None:
     """Everything after the version is a tag."""
-    churn.ok("versions", "tag", *version, "auc=0.9", "note=a b")
+    churn.says("versions", "tag", *version, "auc=0.9", "note=a b")
     shown = churn.json("versions", "get", *version)["model_version"]
     assert shown["tags"] == [{"key": "auc", "value": "0.9"}, {"key": "note", "value": "a b"}]
-    churn.ok("versions", "untag", *version, "auc", "note")
+    churn.says("versions", "untag", *version, "auc", "note")
     assert "tags" not in churn.json("versions", "get", *version)["model_version"]
 
 
@@ -210,7 +210,7 @@ def test_latest_lists_the_newest_of_each_stage(churn: Regctl) -> None:
 
 def test_name_and_alias_will_do_before_more_words(churn: Regctl) -> None:
     """What follows `NAME@ALIAS` is no number, and so not the version of a model of that name."""
-    churn.ok("versions", "tag", "churn@champion", "auc=0.9")
+    churn.says("versions", "tag", "churn@champion", "auc=0.9")
     shown = churn.json("versions", "transition", "churn@champion", "Staging")
     assert shown["model_version"]["version"] == "2"
     assert shown["model_version"]["tags"] == [{"key": "auc", "value": "0.9"}]
@@ -220,7 +220,7 @@ def test_a_name_with_an_at_sign_may_have_a_number(cli: Regctl) -> None:
     """Names may hold `@`: a number behind one is the version's."""
     cli.ok("models", "create", "a@b")
     cli.ok("versions", "create", "a@b", "s3://bucket/1")
-    cli.ok("versions", "tag", "a@b", "1", "k=v")
+    cli.says("versions", "tag", "a@b", "1", "k=v")
     assert cli.names("versions", "get", "a@b", "1") == ["models:/a@b/1"]
 
 

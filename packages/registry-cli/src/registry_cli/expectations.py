@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -37,6 +37,17 @@ class Expectation:
         """Say what was changed, as far as the user has said what it was before."""
         if self.is_given:
             tell_change(what, self.value, after)
+
+    def tell_all(self, text: str) -> None:
+        """Say what was done, if the user has not said what it was before."""
+        if not self.is_given:
+            notice(text)
+
+
+def tags_of(keys: Iterable[str]) -> str:
+    """Tags by their keys, in a sentence."""
+    listed = [f"'{key}'" for key in keys]
+    return f"{'tag' if len(listed) == 1 else 'tags'} {', '.join(listed)}"
 
 
 def tell_change(what: str, before: str | int | None, after: str | int | None) -> None:

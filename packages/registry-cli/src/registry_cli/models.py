@@ -13,6 +13,7 @@ from registry_cli.expectations import (
     expects_some_version,
     expects_value,
     expects_version,
+    tags_of,
     tell_change,
 )
 from registry_cli.options import (
@@ -152,6 +153,7 @@ def tag(
     for key, value in tags:
         session.registry.set_registered_model_tag(name, key, value, **expected.keywords)
         expected.tell(f"tag '{key}'", value)
+    expected.tell_all(f"Set {tags_of(key for key, _ in tags)} of registered model '{name}'.")
 
 
 @models.command()
@@ -171,6 +173,7 @@ def untag(session: Session, name: str, keys: tuple[str, ...], expected: Expectat
     for key in keys:
         session.registry.delete_registered_model_tag(name, key, **expected.keywords)
         expected.tell(f"tag '{key}'", None)
+    expected.tell_all(f"Removed {tags_of(keys)} of registered model '{name}'.")
 
 
 @models.command()
@@ -215,3 +218,4 @@ def unalias(session: Session, name: str, alias: str, expected: Expectation) -> N
     """
     session.registry.delete_registered_model_alias(name, alias, **expected.keywords)
     expected.tell(alias, None)
+    expected.tell_all(f"Removed alias '{alias}' of registered model '{name}'.")

@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from registry_cli.tables import printable, record_lines, table_lines
+from registry_cli.tables import cut, display_width, printable, record_lines, table_lines
 
 if TYPE_CHECKING:
     from registry_cli.views import View
@@ -34,6 +34,15 @@ T = TypeVar("T")
 
 _BAR_STEPS = 1_000
 """How often a bar is drawn again until it is full."""
+
+_BAR_MOST = 36
+_BESIDE_BAR = len("  [") + len("]  100%")
+_ETA = 2 * len("  00d 00:00:00")
+"""Columns of what stands beside a bar, with room for the bar itself where there is a time."""
+_BAR_LEAST = _BESIDE_BAR + 8
+_LABEL_LEAST = 8
+
+_KIBI = 1024
 
 
 class Output(ABC):
@@ -136,7 +145,7 @@ class TableOutput(Output):
         """See `Output`; what they amount to goes to stderr."""
         header = [column.replace("_", " ").upper() for column in columns]
         cells = ([_cell(row[column]) for column in columns] for row in rows)
-        _lines(table_lines(header, cells, width=_table_width()))
+        _table(header, cells)
         short = [(key, value) for key, value in summary.items() if not isinstance(value, Mapping)]
         notice(", ".join(f"{key.replace('_', ' ')}: {_cell(value)}" for key, value in short))
         for key, value in summary.items():
@@ -147,7 +156,7 @@ class TableOutput(Output):
         _lines(record_lines(view.record(item)))
 
     def _many(self, view: View[T], items: Iterable[T]) -> None:
-        _lines(table_lines(view.header, map(view.row, items), width=_table_width()))
+        _table(view.header, map(view.row, items))
 
 
 class JsonOutput(Output):
@@ -274,28 +283,65 @@ def _cell(value: object) -> str:
     return str(value)
 
 
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    missing: list[str] = []
+    _lines(table_lines(header, rows, width=_table_width(), left_out=missing.extend))
+    if missing:
+        sys.stdout.flush()
+        notice(f"Left out, for lack of width: {', '.join(missing)}. -o json has everything.")
+
+
 def _table_width() -> int | None:
     """The columns that a table may take; None if the output is not a terminal."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 @contextmanager
-def progress(label: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A `Progress` that is shown as a bar; None in a pipe."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    shown = 0
-    with click.progressbar(length=0, label=printable(label), file=sys.stderr) as bar:
+def progress(label: str, done: str) -> Iterator[Callable[[int, int], None]]:
+    """A `Progress` that is shown as a bar of one line; in a pipe there is one line at the end.
 
-        def show(done: int, total: int) -> None:
+    `label` says what is being done; `done`, what it is called when it has been.
+    """
+    if not sys.stderr.isatty():
+        seen = 0
+
+        def count(_: int, total: int) -> None:
+            nonlocal seen
+            seen = total
+
+        yield count
+        notice(f"{done}: {_size(seen)}")
+        return
+    columns = shutil.get_terminal_size().columns - 1
+    label = cut(printable(label), max(_LABEL_LEAST, columns - _BAR_LEAST))
+    room = columns - display_width(label) - _BESIDE_BAR
+    shown = 0
+    with click.progressbar(
+        length=0,
+        label=label,
+        file=sys.stderr,
+        show_eta=room >= _ETA,
+        width=max(1, min(_BAR_MOST, room - _ETA if room >= _ETA else room)),
+    ) as bar:
+
+        def show(reached: int, total: int) -> None:
             nonlocal shown
             bar.length = total
             bar.update_min_steps = max(1, total // _BAR_STEPS)
-            bar.update(done - shown)
-            shown = done
+            bar.update(reached - shown)
+            shown = reached
 
         yield show
+
+
+def _size(count: int) -> str:
+    """Bytes as people read them."""
+    size = float(count)
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if size < _KIBI:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= _KIBI
+    return f"{size:.1f} TiB"
 
 
 def notice(text: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 
 Row = Sequence[str]
@@ -16,6 +16,12 @@ SAMPLE_ROWS = 1_000
 
 NARROWEST = 8
 """Columns that a terminal's width never shortens a cell below."""
+
+BEARABLE = 24
+"""Columns that a cell of any column but the first keeps, before a whole column is left out."""
+
+FEWEST_COLUMNS = 2
+"""With fewer, a table says nothing that a list of names does not."""
 
 ELLIPSIS = "…"
 
@@ -57,20 +63,54 @@ def _char_width(char: str) -> int:
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
-def table_lines(header: Row, rows: Iterable[Row], *, width: int | None = None) -> Iterator[str]:
-    """A line for the header and one per row, aligned; cut to fit if a width is given.
+def table_lines(
+    header: Row,
+    rows: Iterable[Row],
+    *,
+    width: int | None = None,
+    left_out: Callable[[Row], None] = lambda _: None,
+) -> Iterator[str]:
+    """A line for the header and one per row, aligned; made to fit if a width is given.
 
-    The first `SAMPLE_ROWS` settle the columns, so any number of rows takes constant memory.
+    Long cells are shortened a little, then whole columns are left out, the last one first, of which
+    `left_out` is told; what is too narrow even for two columns gets a record for each row. The
+    first `SAMPLE_ROWS` settle the columns, so any number of rows takes constant memory.
     """
     remaining = iter(rows)
     sample = [[printable(cell) for cell in row] for row in islice(remaining, SAMPLE_ROWS)]
     widths = [max(map(display_width, column)) for column in zip(header, *sample, strict=True)]
-    if width is not None:
-        widths = _fit(widths, width)
     escaped = ([printable(cell) for cell in row] for row in remaining)
-    for row in chain([header], sample, escaped):
-        cells = row if width is None else map(_cut, row, widths)
-        yield GAP.join(map(_pad, cells, widths)).rstrip()
+    every = chain(sample, escaped)
+    kept = len(widths) if width is None else _fitting(widths, width)
+    if width is not None and kept < min(len(widths), FEWEST_COLUMNS):
+        if len(widths) > FEWEST_COLUMNS:
+            yield from _records(header, every)
+            return
+        kept = len(widths)
+    if kept < len(widths):
+        left_out(header[kept:])
+    shown = widths[:kept] if width is None else _fit(widths[:kept], width)
+    for row in chain([header], every):
+        cells: Iterable[str] = row[:kept] if width is None else map(cut, row[:kept], shown)
+        yield GAP.join(map(_pad, cells, shown)).rstrip()
+
+
+def _fitting(widths: Sequence[int], width: int) -> int:
+    """How many columns fit, from the first on, with long cells shortened as far as is bearable."""
+    least = [min(each, BEARABLE) if place else each for place, each in enumerate(widths)]
+    kept = len(least)
+    while kept and sum(least[:kept]) + len(GAP) * (kept - 1) > width:
+        kept -= 1
+    return kept
+
+
+def _records(header: Row, rows: Iterable[Row]) -> Iterator[str]:
+    """A record for each row, with an empty line between two."""
+    names = [name.lower() for name in header]
+    for number, row in enumerate(rows):
+        if number:
+            yield ""
+        yield from record_lines(zip(names, row, strict=True))
 
 
 def record_lines(fields: Iterable[tuple[str, str]]) -> Iterator[str]:
@@ -85,11 +125,14 @@ def record_lines(fields: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 
 def _fit(widths: list[int], width: int) -> list[int]:
-    # Shorten the widest column first: short ones are names and numbers, long ones are prose.
+    # Shorten the widest column first: short ones are names and numbers, long ones are prose. The
+    # first column, the name, comes last.
     widths = list(widths)
     excess = sum(widths) + len(GAP) * (len(widths) - 1) - width
     while excess > 0:
-        widest = max(range(len(widths)), key=widths.__getitem__)
+        widest = max(range(len(widths)), key=lambda place: (place > 0) * widths[place])
+        if widths[widest] <= BEARABLE:
+            widest = max(range(len(widths)), key=widths.__getitem__)
         if widths[widest] <= NARROWEST:
             break
         widths[widest] -= 1
@@ -97,7 +140,8 @@ def _fit(widths: list[int], width: int) -> list[int]:
     return widths
 
 
-def _cut(cell: str, width: int) -> str:
+def cut(cell: str, width: int) -> str:
+    """The text, or as much of it as fits into a width, with a sign that there is more."""
     if display_width(cell) <= width:
         return cell
     kept = ""

@@ -79,7 +79,7 @@ def push(
         # What would fail only after the upload.
         registry_core.validation.new_alias(alias)
     newest = _newest(session, name) if if_changed else None
-    with progress(f"Pushing {directory}") as report:
+    with progress(f"Pushing {directory}", f"Pushed {directory}") as report:
         version = registry.push_model_version(
             name,
             directory,
@@ -135,7 +135,7 @@ def pull(
     """
     registry = session.registry
     name, version = target[0].key(registry)
-    with progress(f"Pulling {name} {version}") as report:
+    with progress(f"Pulling {name} {version}", f"Pulled {name} {version}") as report:
         manifest = registry.pull_model_version(
             name,
             version,

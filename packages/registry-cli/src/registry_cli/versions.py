@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from registry_cli.completion import complete_model
-from registry_cli.expectations import Expectation, expects_some_value, expects_stage, expects_value
+from registry_cli.expectations import (
+    Expectation,
+    expects_some_value,
+    expects_stage,
+    expects_value,
+    tags_of,
+)
 from registry_cli.options import (
     VersionRef,
     description_option,
@@ -198,6 +204,7 @@ def tag(session: Session, target: Target, expected: Expectation) -> None:
     for key, value in tags:
         session.registry.set_model_version_tag(name, version, key, value, **expected.keywords)
         expected.tell(f"tag '{key}' of version {version}", value)
+    expected.tell_all(f"Set {tags_of(key for key, _ in tags)} of models:/{name}/{version}.")
 
 
 @versions.command()
@@ -218,6 +225,7 @@ def untag(session: Session, target: Target, expected: Expectation) -> None:
     for key in keys:
         session.registry.delete_model_version_tag(name, version, key, **expected.keywords)
         expected.tell(f"tag '{key}' of version {version}", None)
+    expected.tell_all(f"Removed {tags_of(keys)} of models:/{name}/{version}.")
 
 
 @versions.command("download-uri")
