@@ -42,7 +42,7 @@ def test_upgrade_makes_the_schema_and_may_be_repeated(database: Regctl) -> None:
 
 def test_current_of_a_fresh_database_is_the_head(database: Regctl) -> None:
     """Opening an empty database migrates it; there is nothing left to upgrade."""
-    database.ok("models", "create", "churn")
+    database.done("models", "create", "churn")
     shown = database.json("db", "current")
     assert shown["current"] == shown["head"]
     assert database.ok("db", "current", "-o", "name") == f"{shown['head']}\n"
@@ -62,7 +62,7 @@ def test_a_database_of_a_newer_release_is_refused(
     database: Regctl, path: Path, command: list[str]
 ) -> None:
     """It is left as it is; the message names its revision."""
-    database.ok("models", "create", "churn")
+    database.done("models", "create", "churn")
     _set_revision(path, "9999")
     result = database.run(*command)
     assert (result.exit_code, result.stdout) == (1, "")

@@ -25,10 +25,10 @@ def follow(regctl: Regctl, *options: str) -> list[tuple[str, int]]:
 def test_runs_with_a_cursor_miss_and_repeat_nothing(regctl: Regctl, tmp_path: Path) -> None:
     """The first one begins where it is told to."""
     file = ("--cursor-file", str(tmp_path / "cursor"))
-    regctl.ok("models", "create", "churn")
+    regctl.done("models", "create", "churn")
     assert follow(regctl, *file, "--since", "1h") == [("churn", 1)]
     assert follow(regctl, *file, "--since", "1h") == []
-    regctl.ok("models", "create", "fraud")
+    regctl.done("models", "create", "fraud")
     regctl.ok("versions", "create", "churn", "s3://bucket/1")
     assert follow(regctl, *file) == [("fraud", 1), ("churn", 2)]
     assert follow(regctl, *file) == []
@@ -39,14 +39,14 @@ def test_what_is_no_cursor_is_refused(regctl: Regctl, tmp_path: Path) -> None:
     """And left as it is."""
     file = tmp_path / "cursor"
     file.write_text("something else")
-    regctl.ok("models", "create", "churn")
+    regctl.done("models", "create", "churn")
     assert regctl.run("events", "follow", "--once", "--cursor-file", str(file)).exit_code == 2
     assert file.read_text() == "something else"
 
 
 def test_events_are_printed_as_they_come(regctl: Regctl) -> None:
     """Each as a line, long before the command ends."""
-    regctl.ok("models", "create", "churn")
+    regctl.done("models", "create", "churn")
     command = [sys.executable, "-m", "registry_cli", "--store", regctl.store, "events", "follow"]
     with subprocess.Popen(
         [*command, "--since", "1h", "--every", "0.1"], stdout=subprocess.PIPE, text=True
@@ -54,7 +54,7 @@ def test_events_are_printed_as_they_come(regctl: Regctl) -> None:
         try:
             assert process.stdout is not None
             assert json.loads(process.stdout.readline())["name"] == "churn"
-            regctl.ok("models", "create", "fraud")
+            regctl.done("models", "create", "fraud")
             assert json.loads(process.stdout.readline())["name"] == "fraud"
         finally:
             process.terminate()

@@ -39,7 +39,7 @@ def cli(request: pytest.FixtureRequest, tmp_path: Path) -> Regctl:
         "s3": lambda: request.getfixturevalue("s3_url"),
     }
     cli = Regctl(urls[request.param]())
-    cli.ok("models", "create", "churn")
+    cli.done("models", "create", "churn")
     for number in range(FOREIGN):
         cli.ok("versions", "create", "churn", f"s3://elsewhere/{number}")
     return cli
@@ -84,7 +84,7 @@ def test_without_an_artifact_root_the_files_are_not_checked(cli: Regctl) -> None
 def test_a_database_is_checked_itself(tmp_path: Path) -> None:
     """Also where nothing else could be looked at."""
     cli = Regctl(f"sqlite:///{tmp_path / 'registry.db'}")
-    cli.ok("models", "create", "churn")
+    cli.done("models", "create", "churn")
     with sqlite3.connect(tmp_path / "registry.db") as raw:
         raw.execute("INSERT INTO registered_model_aliases VALUES ('churn', 'lost', 9)")
     raw.close()

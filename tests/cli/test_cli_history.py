@@ -16,7 +16,7 @@ from cli.invoking import Regctl
 @pytest.fixture
 def churn(tmp_path: Path) -> Regctl:
     regctl = Regctl(f"sqlite:///{tmp_path}/registry.db")
-    regctl.ok("models", "create", "churn")
+    regctl.done("models", "create", "churn")
     for number in (1, 2, 3):
         regctl.ok("versions", "create", "churn", f"s3://bucket/{number}")
     return regctl
@@ -84,7 +84,7 @@ def test_a_moment_that_is_none_is_a_usage_error(churn: Regctl) -> None:
 
 
 def test_activity_is_that_of_all_models(churn: Regctl) -> None:
-    churn.ok("models", "create", "other")
+    churn.done("models", "create", "other")
     names = churn.ok("activity", "--action", "create_model", "-o", "name", "--oldest-first")
     assert names.splitlines() == ["churn#1", "other#1"]
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from registry_server.process.settings import OPTIONS, Settings, SettingsError, from_arguments
+from registry_server.process.settings import (
+    OPTIONS,
+    Settings,
+    SettingsError,
+    command,
+    from_arguments,
+)
 
 
 def test_defaults_are_safe_and_need_nothing():
@@ -78,7 +84,8 @@ def test_unknown_flag_ends_with_the_usage(capsys):
         with pytest.raises(SystemExit) as caught:
             from_arguments([flag], {})
         assert caught.value.code == 2
-    assert "usage: registry-server" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert shown.index("Error: No such option") < shown.index("Usage: registry-server")
 
 
 def test_help_names_every_setting_and_its_variables(capsys):
@@ -90,6 +97,22 @@ def test_help_names_every_setting_and_its_variables(capsys):
         assert (option.flag in text) != option.hidden, option.flag
         if not option.hidden:
             assert ", ".join(option.variables) in text
+
+
+def test_version_is_the_distributions(capsys):
+    """As `regctl --version`."""
+    with pytest.raises(SystemExit) as caught:
+        from_arguments(["--version"], {})
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.startswith("registry-server, version ")
+
+
+def test_every_setting_has_a_sentence_and_a_name_for_its_value():
+    """As every option of regctl."""
+    for option in command().params:
+        assert option.help[0].isupper() or option.help.startswith("URL")
+        assert option.is_flag or option.metavar.isupper()
+        assert option.metavar != "VALUE" or option.hidden, option.name
 
 
 def test_every_setting_is_an_option():

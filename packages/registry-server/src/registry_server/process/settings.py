@@ -6,11 +6,11 @@ beats the environment, the environment beats the default.
 
 from __future__ import annotations
 
-import argparse
 import ipaddress
+import sys
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -31,6 +31,12 @@ from registry_server.process.setting_values import (
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("text", "json")
+
+
+if TYPE_CHECKING:
+    import click
+
+PROGRAM = "registry-server"
 
 
 class SettingsError(Exception):
@@ -327,10 +333,12 @@ def from_arguments(arguments: Sequence[str], environ: Mapping[str, str]) -> Sett
     Raises:
         SettingsError: a flag or variable has a value that cannot be used.
     """
-    parsed = vars(_parser().parse_args(arguments))
+    parsed = _parsed(arguments)
     values: dict[str, Any] = {}
     for option in OPTIONS:
-        text, origin = parsed[option.field], option.flag
+        given = parsed[option.field]
+        text = ("true" if given else None) if option.parse is flag else given
+        origin = option.flag
         for variable in option.variables:
             if text is None and environ.get(variable):
                 text, origin = environ[variable], variable
@@ -343,21 +351,78 @@ def from_arguments(arguments: Sequence[str], environ: Mapping[str, str]) -> Sett
     return Settings(**values)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="registry-server",
-        description="Serves a model registry over MLflow's REST API.",
-        allow_abbrev=False,
-    )
+def command() -> click.Command:
+    """The command line: an option for each setting."""
+    import click  # noqa: PLC0415 workers have no command line
+
     defaults = attrs.fields_dict(Settings)
-    for option in OPTIONS:
-        default = defaults[option.field].default
-        default_note = f" (default {default})" if isinstance(default, str | int) and default else ""
-        text = f"{option.help}{default_note}; environment: {', '.join(option.variables)}"
-        if option.parse is flag:
-            parser.add_argument(option.flag, action="store_const", const="true", help=text)
-        else:
-            parser.add_argument(
-                option.flag, metavar="VALUE", help=argparse.SUPPRESS if option.hidden else text
-            )
-    return parser
+    options = [
+        click.Option(
+            [option.flag],
+            metavar=None if option.parse is flag else _metavar(option),
+            is_flag=option.parse is flag,
+            hidden=option.hidden,
+            help=_help(option, defaults[option.field].default),
+        )
+        for option in OPTIONS
+    ]
+    return click.version_option(package_name="registry-server", prog_name=PROGRAM)(
+        click.Command(
+            PROGRAM,
+            params=options,
+            help=(
+                "Serve a model registry over MLflow's REST API, with pages for browsers.\n\n"
+                "Every option can be given by the environment instead; the option wins."
+            ),
+            epilog="Example: registry-server --store postgresql://registry@db/registry --workers 4",
+            context_settings={"help_option_names": ["-h", "--help"]},
+        )
+    )
+
+
+def _parsed(arguments: Sequence[str]) -> dict[str, Any]:
+    """The options that are given; it ends the process after help, and with 2 after a mistake."""
+    import click  # noqa: PLC0415 as above
+
+    try:
+        return command().make_context(PROGRAM, list(arguments)).params
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.UsageError as error:
+        # The fault first: it is what people look for.
+        usage = "" if error.ctx is None else error.ctx.get_usage()
+        shown = "".join(
+            each if each.isprintable() else ascii(each)[1:-1] for each in error.format_message()
+        )
+        click.echo(f"Error: {shown}\n\n{usage}\nTry '{PROGRAM} --help' for help.", err=True)
+        sys.exit(error.exit_code)
+
+
+_METAVARS = {
+    "store": "URL",
+    "artifacts": "URL",
+    "host": "ADDRESS",
+    "port": "PORT",
+    "log_level": "LEVEL",
+    "log_format": "FORMAT",
+}
+
+
+def _metavar(option: Option) -> str:
+    """What stands for the value in the help: what it is by its unit, kind or type."""
+    ends = {"file": "FILE", "root": "DIRECTORY", "url": "URL", "seconds": "SECONDS"}
+    default = attrs.fields_dict(Settings)[option.field].default
+    last = option.field.rpartition("_")[2]
+    if option.field in _METAVARS or last in ends:
+        return _METAVARS.get(option.field) or ends[last]
+    if "bytes" in option.field:
+        return "BYTES"
+    return "LIST" if isinstance(default, tuple) else "N" if isinstance(default, int) else "VALUE"
+
+
+def _help(option: Option, default: object) -> str:
+    notes = [f"env: {', '.join(option.variables)}"]
+    if isinstance(default, str | int) and default:
+        notes.append(f"default: {default}")
+    # The table has what follows "is"; people read a sentence.
+    return f"{option.help[0].upper()}{option.help[1:]}.  [{'; '.join(notes)}]"
