@@ -22,11 +22,11 @@ MEANINGS = {
     ExitCode.OK: "done",
     ExitCode.ERROR: "anything else: a damaged store, a missing driver, a schema to upgrade, a refusal, a check of nothing",
     ExitCode.USAGE: "usage: an unknown option, a bad name, a bad filter, an unknown store URL",
-    ExitCode.NOT_FOUND: "there is no such model, version or alias",
+    ExitCode.NOT_FOUND: "there is no such model, version or alias, or no registry",
     ExitCode.NOT_PERMITTED: "the store refused the credentials",
     ExitCode.CONFLICT: "it exists already, or a race was lost; nothing was changed",
     ExitCode.REFUSED: "a gate does not let the version be promoted; the message says what it lacks",
-    ExitCode.INCOMPLETE: "something was not copied, or the copy differs",
+    ExitCode.INCOMPLETE: "something was not copied, the copy differs, or `apply --check` found a difference",
     ExitCode.DAMAGED: "files are not what was registered, or a check found something wrong",
     ExitCode.UNAVAILABLE: "the store did not answer; try again later",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C",
@@ -43,7 +43,8 @@ def commands() -> Iterator[click.Context]:
 def _commands(ctx: click.Context) -> Iterator[click.Context]:
     yield ctx
     if isinstance(ctx.command, click.Group):
-        for name, child in ctx.command.commands.items():
+        for name in ctx.command.list_commands(ctx):
+            child = ctx.command.get_command(ctx, name)
             yield from _commands(click.Context(child, info_name=name, parent=ctx))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from click.shell_completion import ShellComplete
 
+import registry_core
 from cli.invoking import Regctl
 from registry_cli.main import regctl
 from registry_core import Registry, open_registry
@@ -132,3 +133,40 @@ def test_names_that_a_shell_would_obey_are_not_offered(
     monkeypatch.setenv("REGISTRY_STORE", "postgresql://ours")
     monkeypatch.setenv("_REGCTL_COMPLETE", shell)
     assert sorted(_complete("models get x")) == sorted(offered)
+
+
+@pytest.fixture
+def versions(asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two versions of `churn` with an alias, and a prompt."""
+    with registry_core.open_registry("postgresql://ours") as registry:
+        for number in (1, 2):
+            registry.create_model_version("churn", source=f"s3://b/{number}")
+        registry.set_registered_model_alias("churn", "champion", 2)
+        registry.prompts.create("greeting", "Hello")
+
+
+@pytest.mark.usefixtures("versions")
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("versions get churn ", ["2", "1"]),
+        ("versions get churn@", ["churn@champion"]),
+        ("versions get churn/", ["churn/2", "churn/1"]),
+        ("versions get models:/churn@ch", ["models:/churn@champion"]),
+        ("versions transition churn 2 ", ["None", "Staging", "Production", "Archived"]),
+        ("versions transition churn@champion pro", ["Production"]),
+        ("versions transition churn ", ["2", "1"]),
+        ("versions latest churn --stage S", ["Staging"]),
+        ("models alias churn ", ["champion"]),
+        ("models alias churn champion ", ["2", "1"]),
+        ("models alias churn champion churn@", ["churn@champion"]),
+        ("models unalias churn c", ["champion"]),
+        ("models rollback churn --alias ", ["champion"]),
+        ("prompts get gr", ["greeting"]),
+        ("prompts get greeting/", ["greeting/1"]),
+        ("versions get missing@", []),
+    ],
+)
+def test_versions_aliases_and_stages_complete(words: str, offered: list[str]) -> None:
+    """Wherever a command wants one."""
+    assert _complete(words) == offered

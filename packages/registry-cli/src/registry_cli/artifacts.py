@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from registry_cli.groups import Group
 from registry_cli.options import (
     Seconds,
     VersionRef,
@@ -16,7 +17,7 @@ from registry_cli.session import Session, pass_session
 Target = tuple[VersionRef, tuple[str, ...]]
 
 
-@click.group()
+@click.group(cls=Group)
 def artifacts() -> None:
     """The files of model versions, kept below the artifact root."""
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 import registry_core
+from registry_cli.groups import Group
 from registry_cli.options import on_store, shows_results
 from registry_cli.output import notice
 from registry_cli.session import Session, pass_session
 
 
-@click.group()
+@click.group(cls=Group)
 def db() -> None:
     """The schema of a registry kept in a SQL database."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from registry_cli.groups import Group
 from registry_cli.options import Moment, on_store
 from registry_cli.output import OUTPUTS
 from registry_cli.session import Session, pass_session
@@ -18,7 +19,7 @@ EVERY_SECONDS = 2.0
 """Seconds between two looks, unless the user says otherwise."""
 
 
-@click.group()
+@click.group(cls=Group)
 def events() -> None:
     """What is done to registered models, as it is done."""
 

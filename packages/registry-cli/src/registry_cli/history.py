@@ -7,6 +7,7 @@ from itertools import islice
 
 import click
 
+from registry_cli.completion import complete_alias
 from registry_cli.errors import ExitCode
 from registry_cli.options import Moment, name_argument, on_store, reason_option, shows_results
 from registry_cli.output import notice
@@ -39,7 +40,9 @@ _oldest_option = click.option("--oldest-first", is_flag=True, help="Begin with t
     help="The deleted model of that name; the one deleted last, or that of --id.",
 )
 @click.option("--id", "model_id", metavar="MODEL_ID", help="The deleted model with this id.")
-@click.option("--alias", metavar="ALIAS", help="Only events about this alias.")
+@click.option(
+    "--alias", metavar="ALIAS", shell_complete=complete_alias, help="Only events about this alias."
+)
 @click.option("--version", metavar="VERSION", help="Only events about this version.")
 @_action_option
 @_since_option
@@ -138,7 +141,13 @@ def activity(
 
 @click.command()
 @name_argument
-@click.option("--alias", required=True, metavar="ALIAS", help="The alias to put back.")
+@click.option(
+    "--alias",
+    required=True,
+    metavar="ALIAS",
+    shell_complete=complete_alias,
+    help="The alias to put back.",
+)
 @click.option(
     "--to",
     type=click.IntRange(min=0),

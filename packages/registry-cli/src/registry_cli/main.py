@@ -11,28 +11,15 @@ from typing import Any
 import click
 
 import registry_core
-from registry_cli import (
-    approvals,
-    access,
-    db,
-    events,
-    history,
-    models,
-    moves,
-    output,
-    transfers,
-    trash,
-    versions,
-    webhooks,
-)
-from registry_cli import artifacts as artifact_commands
-from registry_cli import store as store_commands
+from registry_cli import output
 from registry_cli.errors import ExitCode, exit_code, message
+from registry_cli.examples import EXAMPLES
+from registry_cli.groups import Lazy, LazyGroup
 from registry_cli.options import artifacts_option, gates_option, output_option, store_option
 from registry_cli.session import Session
 
 
-class Regctl(click.Group):
+class Regctl(LazyGroup):
     """A group whose commands end in one of `ExitCode`, and never in a traceback unless asked."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
@@ -80,7 +67,12 @@ def _interrupted(error: BaseException) -> bool:
     )
 
 
-@click.group("regctl", cls=Regctl, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    "regctl",
+    cls=Regctl,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=f"\b\nExample:\n  {EXAMPLES['']}",
+)
 @store_option
 @artifacts_option
 @output_option
@@ -113,29 +105,49 @@ def regctl(
     )
 
 
-models.models.add_command(transfers.push)
-models.models.add_command(transfers.pull)
-models.models.add_command(history.rollback)
-models.models.add_command(history.prune_history)
-models.models.add_command(trash.deleted_models)
-models.models.add_command(trash.restore_model)
-versions.versions.add_command(trash.deleted_versions)
-versions.versions.add_command(trash.restore_version)
-for group in (
-    history.history,
-    history.activity,
-    events.events,
-    models.models,
-    versions.versions,
-    approvals.approvals,
-    webhooks.webhooks,
-    artifact_commands.artifacts,
-    store_commands.store,
-    access.access,
-    db.db,
-    *moves.COMMANDS,
-):
-    regctl.add_command(group)
+regctl.lazy = {
+    "access": Lazy("access:access", "Who may do what: the access file of a server."),
+    "activity": Lazy(
+        "history:activity", "Show what was done to all registered models, newest first."
+    ),
+    "apply": Lazy(
+        "applying:apply", "Make registered models and webhooks what a file says they are."
+    ),
+    "approvals": Lazy(
+        "approvals:approvals", "Approvals of model versions, and what gates say of them."
+    ),
+    "artifacts": Lazy(
+        "artifacts:artifacts", "The files of model versions, kept below the artifact root."
+    ),
+    "copy": Lazy(
+        "moves:copy", "Copy registered models and prompts from one registry into another."
+    ),
+    "db": Lazy("db:db", "The schema of a registry kept in a SQL database."),
+    "diff": Lazy("moves:diff", "Show where two registries differ; exits with 1 if they do."),
+    "events": Lazy("events:events", "What is done to registered models, as it is done."),
+    "export": Lazy(
+        "moves:export", "Write all registered models and prompts into a file, history included."
+    ),
+    "history": Lazy(
+        "history:history", "Show who changed a registered model, when, why, and from what to what."
+    ),
+    "import": Lazy(
+        "moves:import_", "Write the registered models of an exported file into the registry."
+    ),
+    "models": Lazy("models:models", "Registered models, their tags and their aliases."),
+    "prompts": Lazy(
+        "prompts:prompts", "Prompts and their versions, as MLflow's clients keep them."
+    ),
+    "store": Lazy(
+        "store:store", "What a registry keeps: metadata, and the files of model versions."
+    ),
+    "versions": Lazy("versions:versions", "Model versions, their stages and their tags."),
+    "webhooks": Lazy(
+        "webhooks:webhooks",
+        "Webhooks, what they are still to be told, and what they could not be told.",
+    ),
+}
+"""The commands by name: where each is, and the first sentence of its help."""
 
 
 def main() -> None:

@@ -7,6 +7,8 @@ from itertools import islice
 
 import click
 
+from registry_cli import history, transfers, trash
+from registry_cli.completion import complete_alias, complete_number
 from registry_cli.expectations import (
     Expectation,
     expects_some_value,
@@ -16,6 +18,7 @@ from registry_cli.expectations import (
     tags_of,
     tell_change,
 )
+from registry_cli.groups import Group
 from registry_cli.options import (
     Moment,
     description_option,
@@ -34,7 +37,7 @@ from registry_cli.output import confirm, notice
 from registry_cli.session import PAGE_SIZE, Session, makes_registry, pass_session
 
 
-@click.group()
+@click.group(cls=Group)
 def models() -> None:
     """Registered models, their tags and their aliases."""
 
@@ -178,8 +181,8 @@ def untag(session: Session, name: str, keys: tuple[str, ...], expected: Expectat
 
 @models.command()
 @name_argument
-@click.argument("alias", metavar="ALIAS")
-@click.argument("version", metavar="{VERSION | URI}")
+@click.argument("alias", metavar="ALIAS", shell_complete=complete_alias)
+@click.argument("version", metavar="{VERSION | URI}", shell_complete=complete_number)
 @expects_version
 @reason_option
 @on_store
@@ -205,7 +208,7 @@ def alias(session: Session, name: str, alias: str, version: str, expected: Expec
 
 @models.command()
 @name_argument
-@click.argument("alias", metavar="ALIAS")
+@click.argument("alias", metavar="ALIAS", shell_complete=complete_alias)
 @expects_some_version
 @reason_option
 @on_store
@@ -219,3 +222,14 @@ def unalias(session: Session, name: str, alias: str, expected: Expectation) -> N
     session.registry.delete_registered_model_alias(name, alias, **expected.keywords)
     expected.tell(alias, None)
     expected.tell_all(f"Removed alias '{alias}' of registered model '{name}'.")
+
+
+for command in (
+    transfers.push,
+    transfers.pull,
+    history.rollback,
+    history.prune_history,
+    trash.deleted_models,
+    trash.restore_model,
+):
+    models.add_command(command)

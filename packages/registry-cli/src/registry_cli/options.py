@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 import registry_core
-from registry_cli.completion import GIVEN_STORE, complete_model, complete_version
+from registry_cli.completion import (
+    GIVEN_STORE,
+    complete_model,
+    complete_version,
+    complete_version_and_stage,
+)
 from registry_cli.session import Session
 
 if TYPE_CHECKING:
@@ -225,7 +230,7 @@ tag_option = click.option(
 
 
 class Seconds(click.ParamType[float]):
-    """A duration: seconds, or a number with `s`, `m`, `h` or `d` behind it."""
+    """A duration: seconds, or a number with `s`, `m`, `h`, `d` or `w` behind it."""
 
     name = "duration"
 
@@ -241,8 +246,7 @@ class Seconds(click.ParamType[float]):
         return float(match["number"]) * _UNITS[match["unit"] or "s"]
 
 
-_DURATION = re.compile(r"(?P<number>\d{1,9}(?:\.\d{1,3})?)(?P<unit>[smhd]?)\Z", re.ASCII)
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"(?P<number>\d{1,9}(?:\.\d{1,3})?)(?P<unit>[smhdw]?)\Z", re.ASCII)
 
 
 class VersionRef:
@@ -278,10 +282,11 @@ def split_version(words: Sequence[str]) -> tuple[VersionRef, tuple[str, ...]]:
 
 
 def same_model(name: str, version: str, registry: Registry) -> int | str:
-    """The number of a version of that model, given as a number or as a `models:/` URI."""
-    if not version.startswith(_URI_SCHEME):
+    """The number of a version of that model: a number, a `models:/` URI, or one without scheme."""
+    if not version.startswith(_URI_SCHEME) and not {"@", "/"} & {*version}:
         return version
-    named, number = VersionRef(uri=version).key(registry)
+    uri = version if version.startswith(_URI_SCHEME) else _URI_SCHEME + version
+    named, number = VersionRef(uri=uri).key(registry)
     if named != name:
         raise click.UsageError(f"'{version}' is not a version of '{name}'.")
     return number
@@ -317,6 +322,8 @@ def version_argument(*rest: str) -> Callable[[CommandT], CommandT]:
     ) -> tuple[VersionRef, tuple[str, ...]]:
         if ctx.resilient_parsing:  # for completion, which may see half a command
             return VersionRef(), words
+        if ctx.params.get("filter_text"):
+            return VersionRef(), words
         ref, others = split_version(words)
         many = bool(rest) and rest[-1].endswith("...")
         if len(others) < len(rest):
@@ -331,5 +338,5 @@ def version_argument(*rest: str) -> Callable[[CommandT], CommandT]:
         required=True,
         metavar=" ".join(["{NAME VERSION | URI}", *rest]),
         callback=split,
-        shell_complete=complete_version,
+        shell_complete=complete_version_and_stage if rest[:1] == ("STAGE",) else complete_version,
     )

@@ -9,7 +9,6 @@ it, one name would be read as two.
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
@@ -146,6 +145,8 @@ class TableOutput(Output):
         header = [column.replace("_", " ").upper() for column in columns]
         cells = ([_cell(row[column]) for column in columns] for row in rows)
         _table(header, cells)
+        if not summary:
+            return
         short = [(key, value) for key, value in summary.items() if not isinstance(value, Mapping)]
         notice(", ".join(f"{key.replace('_', ' ')}: {_cell(value)}" for key, value in short))
         for key, value in summary.items():
@@ -280,7 +281,7 @@ def _cell(value: object) -> str:
     if isinstance(value, Mapping):
         counts = [f"{count} {kind.replace('_', ' ')}" for kind, count in value.items()]
         return ", ".join(counts) or "nothing"
-    return str(value)
+    return "" if value is None else str(value)
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -372,10 +373,11 @@ class EscapedError(click.ClickException):
         self._error = error
 
     def show(self, file: IO[Any] | None = None) -> None:  # noqa: ARG002 always stderr
-        """Say on stderr what Click would say."""
-        message = io.StringIO()
-        self._error.show(message)
-        block(message.getvalue().rstrip("\n"))
+        """Say on stderr what Click would say, the fault first: it is what people look for."""
+        ctx = getattr(self._error, "ctx", None)
+        error(self._error.format_message())
+        if ctx is not None:
+            block(f"\n{ctx.get_usage()}\nTry '{ctx.command_path} --help' for help.")
 
 
 def route_logs() -> None:
@@ -411,6 +413,12 @@ def flush_or_abandon() -> None:
     except OSError:
         # Python flushes once more at exit, and would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print texts on stdout, one to a line: on a terminal escaped, in a pipe as they are."""
+    is_terminal = sys.stdout.isatty()
+    _lines(printable(line) if is_terminal else line for line in lines)
 
 
 def _lines(lines: Iterable[str]) -> None:

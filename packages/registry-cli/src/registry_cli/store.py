@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from registry_cli.errors import ExitCode
+from registry_cli.groups import Group
 from registry_cli.options import Seconds, on_artifacts, shows_results
 from registry_cli.output import notice
 from registry_cli.session import Session, pass_session
 
 
-@click.group()
+@click.group(cls=Group)
 def store() -> None:
     """What a registry keeps: metadata, and the files of model versions."""
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from registry_cli.completion import complete_model
+from registry_cli import bulk, trash
+from registry_cli.completion import complete_model, complete_stage
 from registry_cli.expectations import (
     Expectation,
     expects_some_value,
@@ -15,6 +16,7 @@ from registry_cli.expectations import (
     expects_value,
     tags_of,
 )
+from registry_cli.groups import Group
 from registry_cli.options import (
     VersionRef,
     description_option,
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 Target = tuple[VersionRef, tuple[str, ...]]
 
 
-@click.group()
+@click.group(cls=Group)
 def versions() -> None:
     """Model versions, their stages and their tags.
 
@@ -187,18 +189,40 @@ def transition(
 
 @versions.command()
 @version_argument("KEY=VALUE...")
+@click.option(
+    "--filter",
+    "filter_text",
+    metavar="TEXT",
+    is_eager=True,
+    help="Tag every version that matches, in place of one: \"name = 'churn' AND run_id = 'r1'\".",
+)
+@click.option("--dry-run", is_flag=True, help="With --filter: only show which versions match.")
 @expects_value
 @reason_option
-@on_store
+@shows_results
 @pass_session
-def tag(session: Session, target: Target, expected: Expectation) -> None:
-    """Set tags of a model version.
+def tag(
+    session: Session,
+    target: Target,
+    *,
+    filter_text: str | None,
+    dry_run: bool,
+    expected: Expectation,
+) -> None:
+    """Set tags of a model version, or of all that match a filter.
 
     With --if-current or --if-absent, which are about one tag, nothing is
     changed, and the exit code is 5, if the tag is something else.
     """
     ref, words = target
     tags = [tag_pair(word) for word in words]
+    if filter_text is not None:
+        if expected.is_given:
+            raise click.UsageError("--if-current and --if-absent are about one version.")
+        bulk.tag_matching(session, filter_text, tags, dry_run=dry_run)
+        return
+    if dry_run:
+        raise click.UsageError("--dry-run needs --filter.")
     expected.require_one(tags)
     name, version = ref.key(session.registry)
     for key, value in tags:
@@ -242,7 +266,12 @@ def download_uri(session: Session, target: Target) -> None:
 @versions.command()
 @name_argument
 @click.option(
-    "--stage", "stages", metavar="STAGE", multiple=True, help="Only this stage; may be given again."
+    "--stage",
+    "stages",
+    metavar="STAGE",
+    multiple=True,
+    shell_complete=complete_stage,
+    help="Only this stage; may be given again.",
 )
 @shows_results
 @pass_session
@@ -251,3 +280,7 @@ def latest(session: Session, name: str, stages: tuple[str, ...]) -> None:
     session.output.versions(
         session.registry.get_latest_versions(name, stages=cast("tuple[StageName, ...]", stages))
     )
+
+
+for command in (trash.deleted_versions, trash.restore_version, bulk.diff):
+    versions.add_command(command)

@@ -58,6 +58,13 @@ def _record(fields: Sequence[Field]) -> Callable[[Any], Sequence[tuple[str, str]
     return lambda entity: [(field.label, _shown(entity, field)) for field in fields]
 
 
+def shown_fields(version: ModelVersion) -> Mapping[str, str]:
+    """Each field of a version but its key and its times, as a record shows it, by its label."""
+    left_out = ("name", "version", "creation_timestamp", "last_updated_timestamp")
+    fields = (field for field in fields_of(ModelVersion) if field.name not in left_out)
+    return {field.label: _shown(version, field) for field in fields}
+
+
 def _row(entity: Any, names: Sequence[str]) -> list[str]:
     fields = {field.name: field for field in fields_of(type(entity))}
     return [_shown(entity, fields[name]) for name in names]

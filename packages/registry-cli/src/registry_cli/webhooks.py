@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import registry_core
+from registry_cli.groups import Group
 from registry_cli.options import on_store, shows_results, yes_option
 from registry_cli.output import confirm, notice
 from registry_cli.session import Session, makes_registry, pass_session
@@ -92,7 +93,7 @@ def _fields(*, required: bool) -> Callable[[Any], Any]:
     return add
 
 
-@click.group()
+@click.group(cls=Group)
 def webhooks() -> None:
     """Webhooks, what they are still to be told, and what they could not be told."""
 

@@ -1,0 +1,296 @@
+"""A registry as code: what a file says of models and webhooks, and what it takes to make it so.
+
+Only what is declared is looked at: the tags and aliases of a model that the file does not name stay
+as they are, unless they are to be pruned. Models and versions are data, and are never deleted here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import attrs
+
+from registry_core import validation
+from registry_core.errors import InvalidArgumentError, RegisteredModelNotFoundError
+from registry_core.models import (
+    UNSET,
+    RegisteredModel,
+    Unset,
+    Webhook,
+    WebhookAction,
+    WebhookChanges,
+    WebhookEntity,
+    WebhookEvent,
+    WebhookStatus,
+)
+from registry_core.registry import Registry
+
+
+@attrs.frozen(kw_only=True)
+class DeclaredModel:
+    """What a registered model should be like; `UNSET` is whatever it is."""
+
+    name: str
+    description: str | Unset = UNSET
+    tags: Mapping[str, str] | Unset = UNSET
+    aliases: Mapping[str, int] | Unset = UNSET
+
+
+@attrs.frozen(kw_only=True)
+class DeclaredWebhook:
+    """What a webhook should be like, by its name."""
+
+    name: str
+    url: str
+    events: tuple[WebhookEvent, ...]
+    description: str | None = None
+    status: WebhookStatus = WebhookStatus.ACTIVE
+    secret: str | None = attrs.field(default=None, repr=False)
+    """What deliveries are signed with. Whether it is still the same, no store tells: it is set when
+    the webhook is made, and with another change."""
+
+
+@attrs.frozen(kw_only=True)
+class Declarations:
+    """A whole file. Without a table `webhooks` in it, webhooks are left alone."""
+
+    models: tuple[DeclaredModel, ...] = ()
+    webhooks: tuple[DeclaredWebhook, ...] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Step:
+    """One change that leads to what is declared."""
+
+    subject: str
+    """What it is about: `models:/churn`, or `webhook ci`."""
+    what: str
+    """Which part of it: `tag 'team'`, `alias 'champion'`, or nothing for all of it."""
+    before: str | None
+    after: str | None
+    apply: Callable[[], object] = attrs.field(repr=False, eq=False)
+    """Make the change, unless somebody has changed the part since the plan was made.
+
+    Raises:
+        StaleValueError: Somebody has; nothing was changed.
+    """
+
+
+def declarations_of(document: Mapping[str, Any]) -> Declarations:
+    """Return what a document of TOML or JSON declares.
+
+    Raises:
+        InvalidArgumentError: It has another form; the message names the place.
+    """
+    _only(document, ("models", "webhooks"), "the file")
+    webhooks = document.get("webhooks")
+    return Declarations(
+        models=tuple(_model(name, each) for name, each in _tables(document, "models")),
+        webhooks=None
+        if webhooks is None
+        else tuple(_webhook(name, each) for name, each in _tables(document, "webhooks")),
+    )
+
+
+def plan(registry: Registry, wanted: Declarations, *, prune: bool = False) -> list[Step]:
+    """Return what it takes to make a registry what is declared; nothing is changed.
+
+    `prune` also removes the tags and aliases of declared models that are not declared, and the
+    webhooks that are not, if any are declared.
+
+    Raises:
+        InvalidArgumentError: What is declared is illegal.
+    """
+    steps = [step for model in wanted.models for step in _steps_of(registry, model, prune=prune)]
+    if wanted.webhooks is not None:
+        steps += _webhook_steps(registry, wanted.webhooks, prune=prune)
+    return steps
+
+
+def _steps_of(registry: Registry, wanted: DeclaredModel, *, prune: bool) -> Iterator[Step]:
+    uri, name = f"models:/{wanted.name}", wanted.name
+    try:
+        model = registry.get_registered_model(name)
+    except RegisteredModelNotFoundError:
+        model = RegisteredModel(name=name, creation_timestamp=0, last_updated_timestamp=0)
+        create = partial(registry.create_registered_model, name)
+        yield Step(subject=uri, what="", before=None, after="created", apply=create)
+    if not isinstance(wanted.description, Unset):
+        before, after = model.description or None, wanted.description or None
+        if before != after:
+            change = partial(registry.update_registered_model, name, description=after)
+            yield Step(subject=uri, what="description", before=before, after=after, apply=change)
+    if not isinstance(wanted.tags, Unset):
+        yield from _parts(
+            uri,
+            "tag",
+            model.tags,
+            wanted.tags,
+            put=partial(registry.set_registered_model_tag, name),
+            remove=partial(registry.delete_registered_model_tag, name),
+            prune=prune,
+        )
+    if not isinstance(wanted.aliases, Unset):
+        yield from _parts(
+            uri,
+            "alias",
+            model.aliases,
+            wanted.aliases,
+            put=partial(registry.set_registered_model_alias, name),
+            remove=partial(registry.delete_registered_model_alias, name),
+            prune=prune,
+        )
+
+
+def _parts(
+    uri: str,
+    kind: str,
+    found: Mapping[str, Any],
+    wanted: Mapping[str, Any],
+    *,
+    put: Callable[..., object],
+    remove: Callable[..., object],
+    prune: bool,
+) -> Iterator[Step]:
+    for key in sorted(wanted.keys() | (found.keys() if prune else ())):
+        before, after = found.get(key), wanted.get(key)
+        if before == after:
+            continue
+        change = (
+            partial(remove, key, expected=before)
+            if after is None
+            else partial(put, key, after, expected=before)
+        )
+        yield Step(
+            subject=uri,
+            what=f"{kind} '{key}'",
+            before=None if before is None else str(before),
+            after=None if after is None else str(after),
+            apply=change,
+        )
+
+
+def _webhook_steps(
+    registry: Registry, wanted: tuple[DeclaredWebhook, ...], *, prune: bool
+) -> Iterator[Step]:
+    webhooks = registry.webhooks
+    found: dict[str, Webhook] = {}
+    for hook in webhooks.store.list_webhooks():
+        if hook.name in found and hook.name in {each.name for each in wanted}:
+            raise InvalidArgumentError(f"Several webhooks are called '{hook.name}': rename some")
+        found[hook.name] = hook
+    for declared in wanted:
+        known = found.pop(declared.name, None)
+        fields = {key: getattr(declared, key) for key in ("url", "events", "description", "status")}
+        secret = {} if declared.secret is None else {"secret": declared.secret}
+        subject = f"webhook {declared.name}"
+        if known is None:
+            make = partial(webhooks.create_webhook, declared.name, **fields, **secret)
+            yield Step(subject=subject, what="", before=None, after=declared.url, apply=make)
+            continue
+        differing = {key: value for key, value in fields.items() if _differs(known, key, value)}
+        if differing:
+            change = WebhookChanges(**differing, **secret)
+            yield Step(
+                subject=subject,
+                what=", ".join(differing),
+                before=_shown({key: getattr(known, key) for key in differing}),
+                after=_shown(differing),
+                apply=partial(webhooks.update_webhook, known.webhook_id, change),
+            )
+    for hook in found.values() if prune else ():
+        remove = partial(webhooks.delete_webhook, hook.webhook_id)
+        yield Step(
+            subject=f"webhook {hook.name}", what="", before=hook.url, after=None, apply=remove
+        )
+
+
+def _differs(known: Webhook, key: str, value: Any) -> bool:
+    before = getattr(known, key)
+    if key == "events":
+        return sorted(before) != sorted(value)
+    return (before or None) != (value or None)
+
+
+def _shown(fields: Mapping[str, Any]) -> str:
+    return ", ".join(
+        " ".join(f"{event.entity}.{event.action}" for event in value)
+        if key == "events"
+        else str(value or "-")
+        for key, value in fields.items()
+    )
+
+
+def _model(name: str, table: Mapping[str, Any]) -> DeclaredModel:
+    where = f"models.{name}"
+    _only(table, ("description", "tags", "aliases"), where)
+    aliases = table.get("aliases", UNSET)
+    if not isinstance(aliases, Unset):
+        for alias, number in _table(aliases, f"{where}.aliases").items():
+            validation.new_alias(alias)
+            if type(number) is not int:
+                raise _wrong(f"{where}.aliases.{alias}", "the number of a version")
+    tags = table.get("tags", UNSET)
+    if not isinstance(tags, Unset):
+        tags = validation.tags(validation.tag_texts(_table(tags, f"{where}.tags")))
+    description = table.get("description", UNSET)
+    if not isinstance(description, str | Unset):
+        raise _wrong(f"{where}.description", "a text")
+    return DeclaredModel(
+        name=validation.model_name(name), description=description, tags=tags, aliases=aliases
+    )
+
+
+def _webhook(name: str, table: Mapping[str, Any]) -> DeclaredWebhook:
+    where = f"webhooks.{name}"
+    _only(table, ("url", "events", "description", "enabled", "secret_env"), where)
+    events, url = table.get("events"), table.get("url")
+    if not isinstance(url, str):
+        raise _wrong(f"{where}.url", "a text")
+    if not isinstance(events, list) or not events:
+        raise _wrong(f"{where}.events", "a list of events, such as model_version.created")
+    variable = table.get("secret_env")
+    if variable is not None and not os.environ.get(variable):
+        raise InvalidArgumentError(f"'{where}.secret_env' names '{variable}', which is not set")
+    return DeclaredWebhook(
+        name=name,
+        url=url,
+        events=tuple(_event(each, f"{where}.events") for each in events),
+        description=table.get("description"),
+        status=WebhookStatus.ACTIVE if table.get("enabled", True) else WebhookStatus.DISABLED,
+        secret=None if variable is None else os.environ[variable],
+    )
+
+
+def _event(text: object, where: str) -> WebhookEvent:
+    entity, _, action = str(text).lower().partition(".")
+    try:
+        return WebhookEvent(WebhookEntity(entity), WebhookAction(action))
+    except ValueError:
+        raise _wrong(where, "a list of events, such as model_version.created") from None
+
+
+def _tables(document: Mapping[str, Any], key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name, table in _table(document.get(key, {}), key).items():
+        yield name, _table(table, f"{key}.{name}")
+
+
+def _table(value: object, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise _wrong(where, "a table")
+    return value
+
+
+def _only(table: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
+    for key in table.keys() - set(known):
+        near = difflib.get_close_matches(key, known, n=1)
+        meant = f"; did you mean '{near[0]}'?" if near else f": it may have {', '.join(known)}"
+        raise InvalidArgumentError(f"'{key}' means nothing in {where}{meant}")
+
+
+def _wrong(where: str, wanted: str) -> InvalidArgumentError:
+    return InvalidArgumentError(f"'{where}' must be {wanted}")
