@@ -109,6 +109,7 @@ def said_by(action, url: str) -> str:
 @example("postgres:ann:Zq7xpw@h")
 @example("sqlite://ann:Zq7xpw@h/x")
 @example("host=127.0.0.1 password=Zq7x00@Zq7x00")
+@example("postgresql://127.0.0.1:1/db;password=Zq7x00@Zq7x00")
 def test_no_password_is_shown(url: str) -> None:
     """Nor any piece of it."""
     assert PIECE not in redacted(url)

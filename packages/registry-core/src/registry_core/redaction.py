@@ -33,7 +33,7 @@ def redacted(url: str) -> str:
     scheme = start.group() if start else ""
     rest = url[len(scheme) :]
     userinfo, at, place = rest.rpartition("@")
-    if re.search(r"[?#]" if scheme else r"[?#=]", userinfo):
+    if re.search(r"[?#]|;[^;]*=" if scheme else r"[?#=]", userinfo):
         # The last "@" is part of a parameter, or what is before it part of a password.
         return scheme + HIDDEN
     if at:
