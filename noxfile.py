@@ -62,8 +62,11 @@ def tests(session: nox.Session) -> None:
 def long(session: nox.Session) -> None:
     """The long forms of the proofs that `tests` gives in short."""
     install(session, "dev")
-    # An enumeration of all crashes says nothing for minutes.
-    session.run("pytest", "-m", "long", "-o", "faulthandler_timeout=4000", *session.posargs)
+    session.run(
+        "pytest", "-m", "long or hypothesis", "--hypothesis-profile=long",
+        # An enumeration of all crashes says nothing for minutes.
+        "-o", "faulthandler_timeout=4000", *session.posargs,
+    )  # fmt: skip
 
 
 @nox.session(python="3.11")

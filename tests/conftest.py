@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
+
+from registry_core.testing import StatefulTests
+from services import examples
 
 pytest_plugins = [
     "services.postgres",
@@ -104,9 +107,8 @@ def keep_files_in_memory() -> None:
 
 keep_files_in_memory()
 
-# How long an example takes on a busy machine says nothing about it.
-settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("tests")
+examples.register()
+settings.load_profile(examples.GATE)
 
 # A script that starts the tests with `&` has them ignore Ctrl-C, and so every process they start,
 # among them those that have to show how they end by it.
@@ -144,8 +146,12 @@ def scope(nodeid: str) -> str:
     return MLFLOW if path.startswith(NEED_MLFLOW) else path
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the longest files first, and leaves their tests in their order."""
+    """Marks what is for `nox -s long`; puts the longest files first, and leaves tests in their order."""
+    for item in items:
+        if isinstance(item, pytest.Function) and issubclass(item.cls or object, StatefulTests):
+            item.add_marker("hypothesis")  # as the plug-in marks all others
     place = {each: number for number, each in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: place.get(scope(item.nodeid), len(place)))
 

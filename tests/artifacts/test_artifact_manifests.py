@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from registry_core.artifacts import Manifest, ManifestFile, make_manifest, parse_manifest
 from registry_core.errors import InvalidArgumentError, StoreCorruptedError
+from services.examples import examples
 
 ZERO = "0" * 64
 
@@ -35,7 +36,7 @@ def manifest_of(found: list[ManifestFile]) -> Manifest | None:
         return None
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(st.lists(files, min_size=1, max_size=6), st.randoms())
 def test_manifest_survives_and_is_canonical(found: list[ManifestFile], random) -> None:
     """The same files give the same bytes in any order, and the bytes give the files."""
@@ -50,7 +51,7 @@ def test_manifest_survives_and_is_canonical(found: list[ManifestFile], random) -
     assert manifest.size == sum(each.size for each in found)
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(st.lists(files, min_size=1, max_size=4, unique_by=lambda each: each.path), files)
 def test_any_other_file_is_another_digest(found: list[ManifestFile], other: ManifestFile) -> None:
     """Path, size and digest of each file count."""

@@ -28,6 +28,7 @@ from services.artifacts import (
     read_tree,
     serving,
 )
+from services.examples import examples
 
 SECRET = b"this is none of your business"
 ROUTES = {
@@ -178,7 +179,7 @@ texts = st.one_of(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(texts)
 @example("a%41")
 @example("\uff0e\uff0e/x")

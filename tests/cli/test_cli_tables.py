@@ -12,11 +12,12 @@ from registry_cli.tables import (
     record_lines,
     table_lines,
 )
+from services.examples import examples
 
 ROWS = st.lists(st.tuples(st.text(max_size=20), st.text(max_size=20)), max_size=8)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(ROWS)
 def test_columns_start_at_one_place(rows: list[tuple[str, str]]) -> None:
     """Whatever the cells hold, the second column starts at the same width on every line."""
@@ -29,7 +30,7 @@ def test_columns_start_at_one_place(rows: list[tuple[str, str]]) -> None:
         assert line.startswith(shown + " " * (wanted - display_width(shown)) + "|")
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(ROWS, st.integers(min_value=18, max_value=60))
 def test_a_table_fits_the_terminal(rows: list[tuple[str, str]], width: int) -> None:
     """No line is wider than the terminal, if there is room for the narrowest columns."""

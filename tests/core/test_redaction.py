@@ -15,6 +15,7 @@ from registry_core.artifacts.backends.fsspec import open_artifact_store
 from registry_core.backends import open_artifacts, open_store, store_revision, upgrade_store
 from registry_core.redaction import HIDDEN, parameter_name, redacted
 from registry_server.process.settings import SettingsError, from_arguments
+from services.examples import examples
 
 PIECE = "Zq7x"
 """What every piece of a password in these tests begins with, and nothing else does."""
@@ -127,9 +128,9 @@ def test_no_password_is_in_what_opening_says(tmp_path, monkeypatch, caplog) -> N
     """Neither in an error of ours, nor in one of a driver, nor in what is logged meanwhile."""
     monkeypatch.chdir(tmp_path)
     caplog.set_level(logging.DEBUG)
-    examples = 0
+    counted = 0
 
-    @settings(max_examples=60)
+    @settings(max_examples=examples(60))
     @given(urls.filter(lambda url: not url.startswith(UNKNOWN)))
     @example("mysql+pymysql://ann:Zq7xpw@h/x")
     @example("ann:Zq7xpw")
@@ -142,16 +143,16 @@ def test_no_password_is_in_what_opening_says(tmp_path, monkeypatch, caplog) -> N
     @example("s3://ann:Zq7xa℀@h/x")
     @example("http://ann:Zq7xpw/x@h")
     def check(url: str) -> None:
-        nonlocal examples
+        nonlocal counted
         for opener in OPENERS:
             said = said_by(opener, url)
-            examples += bool(said)
+            counted += bool(said)
             assert PIECE not in said
         assert PIECE not in caplog.text
         caplog.clear()
 
     check()
-    assert examples > 100
+    assert counted > 20
 
 
 @pytest.mark.parametrize("shape", ["ftp://ann:{}@127.0.0.1:1/x", "http://ann:{}@127.0.0.1:1/x"])

@@ -18,6 +18,7 @@ from registry_core.search import (
     parse_order_by,
 )
 from registry_core.search.evaluate import names, predicate, search
+from services.examples import examples
 
 RM = Entity.REGISTERED_MODEL
 MV = Entity.MODEL_VERSION
@@ -210,7 +211,7 @@ def pages(query, rows):
 
 
 @given(searches())
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_search_pages_visit_each_row_once_in_order(rows_and_query):
     """All pages together are the sorted rows, every page but the last is full."""
     rows, query = rows_and_query
@@ -221,7 +222,7 @@ def test_search_pages_visit_each_row_once_in_order(rows_and_query):
 
 
 @given(searches(), st.data())
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 def test_search_pages_survive_writes_between_them(rows_and_query, data):
     """Rows that come and go between pages neither hide nor repeat those that stay."""
     rows, query = rows_and_query

@@ -22,6 +22,7 @@ from registry_core.search import (
 )
 from registry_core.search.language import FILTER_MAX_LENGTH
 from search.texts import FRAGMENTS
+from services.examples import examples
 
 RM = Entity.REGISTERED_MODEL
 MV = Entity.MODEL_VERSION
@@ -60,7 +61,7 @@ def test_filters_are_bounded_in_length():
 @given(
     st.lists(FRAGMENTS, max_size=12).map("".join) | st.text(max_size=40), st.sampled_from(Entity)
 )
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 def test_any_text_is_a_filter_or_an_invalid_argument(text, entity):
     """No text gets any other answer out of either parser."""
     for parse in (lambda: parse_filter(text, entity), lambda: parse_order_by([text], entity)):

@@ -18,6 +18,7 @@ from registry_core.search.like import (
     parts,
     sql_like_pattern,
 )
+from services.examples import examples
 
 ANY_RUN, ANY_ONE = Wildcard.ANY_RUN, Wildcard.ANY_ONE
 
@@ -115,7 +116,7 @@ VALUES = st.text(alphabet="ab%_\\.\n", max_size=8)
 
 
 @given(PATTERNS, VALUES)
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 def test_matcher_agrees_with_a_regular_expression(pattern, value):
     """The linear matcher gives what the obvious, backtracking one gives."""
     words = {ANY_RUN: ".*", ANY_ONE: "."}

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from registry_core.errors import InvalidArgumentError
 from registry_core.search.literals import LIST_MAX_VALUES, text_list
 from registry_core.search.tokens import Kind, tokens
+from services.examples import examples
 
 EMPTY = "expected a non-empty list of string values, but got empty list"
 ILL_FORMED = "expected a non-empty list of string values, but got ill-formed list."
@@ -103,7 +104,7 @@ def python_value(source):
 
 
 @given(LISTS)
-@settings(max_examples=1000)
+@settings(max_examples=examples(1000))
 def test_text_list_agrees_with_python(source):
     """Any list that is one token means what Python says, or is refused where Python refuses."""
     if [token.kind for token in tokens(source)] != [Kind.LIST, Kind.END]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from registry_core.errors import InvalidArgumentError
 from registry_core.search import Entity, TagRef, parse_filter, render_filter
 from search.texts import comparisons
+from services.examples import examples
 
 MV = Entity.MODEL_VERSION
 TEXT = {"=", "!=", "LIKE", "ILIKE"}
@@ -99,7 +100,7 @@ def our_clause(comparison):
 
 @example(text=r"name IN ('\d\x41')", entity=Entity.REGISTERED_MODEL)
 @given(text=filters(), entity=st.sampled_from(Entity))
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_filters_mean_what_they_mean_to_mlflow(parsers, text, entity):
     """MLflow accepts a text if and only if we do, and reads the same out of it."""
     assert ours(text, entity) == mlflows(parsers[entity], text)
@@ -125,7 +126,7 @@ def test_bare_true_and_false_are_refused_in_mlflows_words(parsers, text, entity)
 
 
 @given(st.data(), st.sampled_from(Entity))
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(50), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_rendered_filters_mean_the_same_to_mlflow(parsers, data, entity):
     """What we print for another server is read there as it was meant."""
     filter_ = tuple(data.draw(st.lists(comparisons(entity), min_size=1, max_size=3)))

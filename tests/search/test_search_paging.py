@@ -13,6 +13,7 @@ from registry_core.errors import InvalidArgumentError
 from registry_core.models import RegisteredModel
 from registry_core.search import Entity, Query, parse_order_by
 from registry_core.search.paging import page, position
+from services.examples import examples
 
 ROWS = [
     RegisteredModel(name=f"m{number}é", creation_timestamp=1, last_updated_timestamp=number)
@@ -108,7 +109,7 @@ def test_tokens_cannot_carry_what_no_store_holds(value):
 
 
 @given(st.text(max_size=40) | st.binary(max_size=40).map(lambda b: base64.b64encode(b).decode()))
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_any_token_is_a_position_or_an_invalid_argument(token):
     """No text gets any other answer."""
     try:
@@ -119,7 +120,7 @@ def test_any_token_is_a_position_or_an_invalid_argument(token):
 
 
 @given(st.integers(0, len(TOKEN) - 1), st.characters(max_codepoint=0x7F))
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_tampered_tokens_are_refused_or_mean_a_legal_key(index, character):
     """One changed character never gets past the checks as something illegal."""
     tampered = TOKEN[:index] + character + TOKEN[index + 1 :]

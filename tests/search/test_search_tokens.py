@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registry_core.search.tokens import LIST_MAX_DEPTH, Kind, tokens
+from services.examples import examples
 
 
 def read(text):
@@ -85,7 +86,7 @@ def test_tokens_give_up_on_lists_that_nest_without_end():
 
 
 @given(st.text(alphabet="ab1 .=-'\"`\\(),;\n\u00e9", max_size=40))
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_tokens_cover_the_text(text):
     """Tokens and the space between them are the whole text, in order."""
     position = 0

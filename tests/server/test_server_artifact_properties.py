@@ -22,6 +22,7 @@ from server.odd_requests import (
     methods,
 )
 from services.artifacts import artifact_url
+from services.examples import examples
 from services.in_process import InProcessServer
 from services.wire_client import Answer
 
@@ -57,13 +58,14 @@ def server(root: str) -> Iterator[InProcessServer]:
         yield server
 
 
+@pytest.mark.hypothesis
 def test_odd_artifact_requests_get_an_orderly_answer(server, kind, root):
     """Paths that climb, encodings, ranges, parts of uploads that never were."""
     beside = Path(root).parent / "secret"
     if kind == "local":
         beside.write_bytes(OUTSIDE)
 
-    @settings(max_examples=EXAMPLES[kind])
+    @settings(max_examples=examples(EXAMPLES[kind]))
     @given(method=methods, target=artifact_targets, body=artifact_bodies, sent=artifact_headers)
     def check(method, target, body, sent):
         answer = server.send(method, target, body, sent)

@@ -45,11 +45,16 @@ from server.odd_requests import (
     texts,
     values,
 )
+from services.examples import examples
 from services.in_process import InProcessServer
 from services.stores import store_url
 
 EXAMPLES = {"memory": 200, "sqlite": 80, "postgresql": 40}
 """Requests of each test, by store: a database on the other end of a socket takes its time."""
+
+IN_THE_GATE = {"memory": 25, "sqlite": 6, "postgresql": 3}
+
+pytestmark = pytest.mark.hypothesis
 
 CHANGING = ("POST", "PUT", "PATCH", "DELETE")
 JSON = [(b"content-type", b"application/json")]
@@ -79,7 +84,9 @@ def tried(kind: str, **given_by: st.SearchStrategy[Any]) -> Callable[[Callable[.
     """Runs the decorated function at once, with as many examples as the store has time for."""
 
     def run(check: Callable[..., None]) -> None:
-        settings(max_examples=EXAMPLES[kind])(given(**given_by)(check))()
+        settings(max_examples=examples(EXAMPLES[kind], gate=IN_THE_GATE[kind]))(
+            given(**given_by)(check)
+        )()
 
     return run
 

@@ -23,9 +23,10 @@ from registry_core.wire.prefixes import API, OWN_API
 from registry_server.artifacts import PREFIXES
 from registry_server.http.own import ALL_OPERATIONS
 from services.artifacts import artifact_url
+from services.examples import examples
 from services.registry_server import RegistryServer
 
-EXAMPLES = 8
+EXAMPLES = examples(20, gate=3)
 """Requests made for each operation; each costs a round trip to a real process."""
 
 CHECKS = [
@@ -82,6 +83,7 @@ def test_document_has_the_operations_that_are_tried(api):
     assert described == set(OPERATIONS)
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_server_does_what_its_document_says(api, method, path, mode):

@@ -18,6 +18,7 @@ from registry_core.history import EventQuery
 from registry_core.models import NewModelVersion, NewRegisteredModel
 from registry_core.stores.memory import MemoryStore
 from registry_core.testing import ManualClock, StatefulTests, StoreTests
+from services.examples import examples
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,7 +42,7 @@ class TestJsonFileStore(StoreTests):
 
 
 class TestJsonFileStoreMachine(StatefulTests):
-    max_examples = 2
+    max_examples = examples(10, gate=2)
 
     @pytest.fixture
     def make_store(self, tmp_path_factory):

@@ -6,6 +6,7 @@ from registry_core.testing import OutageTests, StatefulTests
 from registry_core.testing.aliases import AliasTests
 from registry_core.testing.concurrency import ConcurrencyTests
 from registry_core.testing.lifecycle import LifecycleTests
+from services.examples import examples
 from services.pickled_store import PickledStore, locked, opener
 
 
@@ -42,7 +43,7 @@ class TestPickledStoreAway(OutageTests):
 
 
 class TestPickledStoreMachine(StatefulTests):
-    max_examples = 2
+    max_examples = examples(10, gate=2)
 
     @pytest.fixture
     def make_store(self, tmp_path_factory):

@@ -9,6 +9,7 @@ from registry_core.stores.document_store import keep
 from registry_core.stores.memory import MemoryStore
 from registry_core.testing import ManualClock, StatefulTests, StoreTests
 from registry_core.testing.calls import TESTER
+from services.examples import examples
 
 
 class TestMemoryStore(StoreTests):
@@ -23,7 +24,7 @@ class TestMemoryStore(StoreTests):
 class TestMemoryStoreMachine(StatefulTests):
     """Two memory stores: what the machine compares does not depend on anything else."""
 
-    max_examples = 5
+    max_examples = examples(25, gate=5)
 
     @pytest.fixture
     def make_store(self):

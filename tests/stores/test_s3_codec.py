@@ -31,6 +31,7 @@ from registry_core.stores.s3.event_format import event_of, line_of
 from registry_core.stores.s3.event_log import EventLog, Span
 from registry_core.stores.s3.large_text import LargeText
 from registry_core.stores.s3.record import Model, Record, RenameIntent, Tombstone
+from services.examples import examples
 
 TEXTS = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=20)
 TIMES = st.integers(0, 2**53)
@@ -94,7 +95,7 @@ def model(**fields: object) -> Model:
 
 
 @given(model_documents())
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_a_document_comes_back_as_it_was(document: ModelDocument) -> None:
     """Every field, every order, the difference between nothing and an empty text."""
     before = record(Model(document=document))
@@ -285,7 +286,7 @@ def test_what_is_no_document_is_refused(body: bytes) -> None:
 
 
 @given(st.data())
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_a_damaged_document_is_refused_or_read_never_a_crash(data: st.DataObject) -> None:
     """Bytes cut, changed or put in anywhere: one kind of error, whatever the damage."""
     body = bytearray(encode(record(model(tags={"k": "v"}, aliases={}))))

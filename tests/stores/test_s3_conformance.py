@@ -13,6 +13,7 @@ from registry_core.store import Clock, Store
 from registry_core.stores.s3 import open_store, retry
 from registry_core.stores.s3.capabilities import Capabilities, Marker
 from registry_core.testing import ManualClock, OutageTests, StatefulTests, StoreTests
+from services.examples import examples
 from services.s3 import S3Server, bucket_name, launch, store_url
 
 
@@ -50,7 +51,7 @@ class TestS3Store(StoreTests):
 
 
 class TestS3StoreMachine(StatefulTests):
-    max_examples = 6
+    max_examples = examples(25, gate=4)
     steps = 15
 
     @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 from registry_core.store import Clock, Store
 from registry_core.stores.sql import open_store
 from registry_core.testing import ManualClock, StatefulTests, StoreTests
+from services.examples import examples
 
 
 @pytest.fixture(scope="module")
@@ -77,12 +78,16 @@ class TestPostgresqlStore(SqlStoreTests):
 
 
 class TestSqliteStoreMachine(StatefulTests):
+    max_examples = examples(100, gate=8)
+
     @pytest.fixture
     def make_store(self) -> Callable[[Clock], Store]:
         return lambda clock: open_store("sqlite://", clock=clock)
 
 
 class TestPostgresqlStoreMachine(StatefulTests):
+    max_examples = examples(50, gate=5)
+
     @pytest.fixture
     def make_store(self, emptied_postgres: Callable[[], str]) -> Callable[[Clock], Store]:
         return lambda clock: open_store(emptied_postgres(), clock=clock)

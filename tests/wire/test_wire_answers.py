@@ -15,6 +15,7 @@ from registry_core.errors import StoreCorruptedError
 from registry_core.models import ModelVersion, RegisteredModel, Stage, Status
 from registry_core.search import Page
 from registry_core.wire import payloads
+from services.examples import examples
 
 BARE_MODEL = RegisteredModel(name="m", creation_timestamp=1, last_updated_timestamp=2)
 BARE_VERSION = ModelVersion(
@@ -123,7 +124,7 @@ def test_answers_have_mlflows_envelopes():
 @example(text="\ud800")
 @example(text="é\ud83d")
 @example(text="😀\u2028")
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_json_is_ascii_whatever_the_text(text):
     """Clients guess the encoding of what they get, and cannot guess wrong about ASCII."""
     version = attrs.evolve(BARE_VERSION, description=text)
@@ -146,7 +147,7 @@ def test_version_survives_the_wire(version):
     aliases=st.dictionaries(st.text(max_size=5), st.integers(1, 2**31), max_size=3),
     description=st.none() | st.text(min_size=1),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_model_survives_the_wire(tags, aliases, description):
     """Tags and aliases come back by key."""
     model = attrs.evolve(

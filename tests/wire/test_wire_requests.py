@@ -27,6 +27,7 @@ from registry_core.wire.requests import (
     TransitionModelVersionStage,
     UpdateModelVersion,
 )
+from services.examples import examples
 from services.in_process import missing, wrong_type
 
 ALL_REQUESTS = [
@@ -442,7 +443,7 @@ json_values = st.recursive(
 
 
 @given(cls=st.sampled_from(ALL_REQUESTS), data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_any_json_is_decoded_or_refused_as_an_invalid_argument(cls, data):
     """Whatever a client sends, no other exception comes out."""
     names = [field.name for field in cls.__attrs_attrs__]
@@ -457,7 +458,7 @@ def test_any_json_is_decoded_or_refused_as_an_invalid_argument(cls, data):
 
 
 @given(body=st.binary(max_size=200))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_any_bytes_are_an_object_or_refused(body):
     """Bytes that nobody meant as JSON included."""
     with contextlib.suppress(InvalidArgumentError):
