@@ -15,7 +15,7 @@ from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
 from registry_core.testing import StatefulTests
-from services import examples
+from services import examples, long_forms
 
 pytest_plugins = [
     "services.postgres",
@@ -149,7 +149,10 @@ def scope(nodeid: str) -> str:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks what is for `nox -s long`; puts the longest files first, and leaves tests in their order."""
+    left_out = long_forms.left_out(item.nodeid for item in items)
     for item in items:
+        if item.nodeid in left_out:
+            item.add_marker("long")
         if isinstance(item, pytest.Function) and issubclass(item.cls or object, StatefulTests):
             item.add_marker("hypothesis")  # as the plug-in marks all others
     place = {each: number for number, each in enumerate(LONGEST_FIRST)}

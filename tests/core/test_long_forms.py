@@ -1,0 +1,26 @@
+"""The table of what the gate leaves to the long session."""
+
+from __future__ import annotations
+
+import pytest
+
+from services import long_forms
+
+
+def test_what_the_table_names_exists(request: pytest.FixtureRequest) -> None:
+    """A test that is renamed would come back into the gate with all of its cases."""
+    tests = [item.nodeid for item in request.session.items]
+    files = {test.partition("::")[0] for test in tests}
+    named = {each for each in long_forms.IN_THE_GATE if each.partition("::")[0] in files}
+    assert long_forms.unused(tests) & named == set()
+
+
+def test_each_test_keeps_some_of_its_cases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those whose place in the test's order is a multiple of the number; or those that are named."""
+    monkeypatch.setattr(long_forms, "IN_THE_GATE", {"a.py": 3, "a.py::test_b": ("x", "y")})
+    ids = [f"a.py::test_{test}[{case}]" for case in "12345" for test in "ac"]
+    few = [f"a.py::test_few[{case}]" for case in "123"]
+    named = [f"a.py::test_b[{case}]" for case in ("x1", "1y", "z")]
+    others = ["a.py::test_without_cases", *(f"b.py::test_a[{case}]" for case in "12345")]
+    left_out = {f"a.py::test_{test}[{case}]" for case in "235" for test in "ac"}
+    assert long_forms.left_out([*ids, *few, *named, *others]) == left_out | {"a.py::test_b[z]"}

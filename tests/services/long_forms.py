@@ -1,0 +1,109 @@
+"""Which cases of a test the gate leaves to `nox -s long`, in one table.
+
+A test with many cases proves one thing with each. Where a few of them show as much as all unless
+something odd is broken, the gate runs those, and the long session all. What only the long session
+has at all, and what has its own short form, is marked `long` where it is written.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+IN_THE_GATE: dict[str, int | tuple[str, ...]] = {
+    # The kit: all of it runs on SQLite and PostgreSQL. On the others each test runs, with some of
+    # its cases; on the store of the documentation not what takes seconds there.
+    "tests/stores/test_s3_conformance.py": 3,
+    "tests/stores/test_rest_conformance.py": 3,
+    "tests/stores/test_example_store.py": 4,
+    # A process is killed, or a request fails, at every request of what is run.
+    "tests/stores/test_s3_crashes.py::test_a_crash_leaves_the_state_before_or_after": 3,
+    "tests/stores/test_s3_faults.py::test_a_fault_at_any_request_changes_nothing_for_the_caller": 5,
+    "tests/stores/test_s3_faults.py::test_a_fault_while_reading_changes_nothing_for_the_caller": 4,
+    "tests/stores/test_s3_ages.py::test_a_fault_on_an_old_document_changes_nothing_for_the_caller": 3,
+    "tests/stores/test_s3_damage.py": 3,
+    "tests/stores/test_s3_interleavings.py": 5,
+    "tests/stores/test_s3_listing.py": 4,
+    "tests/stores/test_s3_requests.py::test_a_mutation_costs_what_the_price_list_says": 3,
+    "tests/stores/test_s3_requests.py::test_a_mutation_by_a_stranger": 3,
+    "tests/stores/test_sql_fsck.py::test_what_is_wrong_is_found_and_repaired": 3,
+    "tests/stores/test_sql_plans.py": 5,
+    "tests/stores/test_sql_skew.py": 5,
+    "tests/stores/test_sql_faults.py::test_what_the_server_says_decides_what_is_repeated": 3,
+    "tests/stores/test_sql_servers.py": ("PostgreSQL 10", "verify-full", "ICU", "serializable"),
+    "tests/stores/test_sql_failover.py::test_fenced_primary_takes_no_writes": 2,
+    "tests/stores/test_sql_failover.py::test_host_that_accepts_no_writes_is_left_for_the_other": 2,
+    "tests/stores/test_racing_promoters.py": ("sqlite-2", "s3-2", "server-2"),
+    "tests/stores/test_rest_hostile.py::test_drip_ends_when_the_call_has_to": 3,
+    "tests/stores/test_rest_hostile.py::test_server_before_a_hostile_one_answers": 3,
+    "tests/stores/test_rest_hostile.py::test_what_is_no_answer_is_no_empty_registry": 4,
+    "tests/stores/test_snapshots.py::test_thousands_of_versions_and_events_are_restored": 2,
+    # Files: as many cases as show each route and each kind of root.
+    "tests/artifacts/test_artifact_immutability.py::test_announcement_that_cannot_be_read": 4,
+    "tests/artifacts/test_artifact_immutability.py::test_every_uri_of_the_files_seals_them": 3,
+    "tests/artifacts/test_artifact_immutability.py::test_put_that_began_before_is_refused": 5,
+    "tests/artifacts/test_artifact_paths.py::test_odd_names_are_written_and_read": 7,
+    "tests/artifacts/test_artifact_paths.py::test_tricks_are_refused_on_every_route": 5,
+    "tests/artifacts/test_artifact_routes.py::test_aborted_upload_leaves_nothing": 5,
+    "tests/artifacts/test_artifact_routes.py::test_put_takes_any_length_in_both_framings": 3,
+    "tests/artifacts/test_artifact_tampering.py::test_every_change_is_told_with_path": 5,
+    "tests/artifacts/test_artifact_tampering.py::test_manifest_of_a_pushed_version": 5,
+    "tests/artifacts/test_artifact_tampering.py::test_manifest_that_is_not_the_versions": 5,
+    # Servers, and MLflow's client: what has to hold on each store is run there, the rest on one.
+    "tests/server/test_server_listener.py::test_clients_that_come_at_once_are_shared_out": ("48",),
+    "tests/server/test_server_process.py::test_server_that_cannot_start_says_why": 3,
+    "tests/server/test_webhook_durable.py::test_alias_moved_by_the_library": ("postgresql",),
+    "tests/server/test_webhook_durable.py::test_what_was_committed_while_no_server_ran": (
+        "sqlite",
+    ),
+    "tests/server/test_webhook_durable.py::test_server_that_dies_while_it_delivers": ("s3",),
+    "tests/server/test_webhook_durable.py::test_servers_and_workers_share": ("postgresql", "s3"),
+    "tests/server/test_webhook_durable.py::test_delivery_that_is_given_up": ("sqlite",),
+    "tests/server/test_webhook_own_events.py::test_a_version_that_fails": ("sqlite",),
+    "tests/server/test_webhook_own_events.py::test_every_change_is_told": ("postgresql", "s3"),
+    "tests/acceptance/test_acceptance_races.py": 2,
+    "tests/acceptance/test_acceptance_flows.py::test_a_logged_model_is_registered": 3,
+    "tests/acceptance/test_acceptance_flows.py::test_runs_and_models_uris_register": 3,
+    # Terminals: every command and every error has the same two ways out.
+    "tests/cli/test_cli_terminal.py::test_complaints_about_arguments_are_not_obeyed": 3,
+    "tests/cli/test_cli_terminal.py::test_errors_quote_and_do_not_obey": 5,
+    "tests/cli/test_cli_terminal.py::test_results_are_shown_and_not_obeyed": 3,
+    "tests/pages/test_pages_in_chromium.py::test_pages_fit_every_screen": ("320", "1024"),
+    "tests/pages/test_pages_in_chromium.py::test_pages_have_no_barriers": (
+        "1440-dark",
+        "320-light",
+    ),
+}
+"""By the beginning of a test's id: the gate runs each so many-th case of every such test, counted
+from the first, and all of a test that has no more than so many; or it runs the cases with one of
+these texts in their id.
+
+A number that has no divisor in common with those of the cases' parameters meets each of them.
+"""
+
+
+def left_out(ids: Iterable[str]) -> set[str]:
+    """Of all tests, those that only the long session runs."""
+    cases: defaultdict[str, list[str]] = defaultdict(list)
+    for each in ids:
+        if "[" in each:
+            cases[each.partition("[")[0]].append(each)
+    return {each for test, them in cases.items() for each in them if each not in _kept(test, them)}
+
+
+def _kept(test: str, cases: list[str]) -> list[str]:
+    rule = _rule(test)
+    if isinstance(rule, tuple):
+        return [each for each in cases if any(text in each.partition("[")[2] for text in rule)]
+    return cases if rule is None or len(cases) <= rule else cases[::rule]
+
+
+def _rule(test: str) -> int | tuple[str, ...] | None:
+    beginnings = [each for each in IN_THE_GATE if test.startswith(each)]
+    return IN_THE_GATE[max(beginnings, key=len)] if beginnings else None
+
+
+def unused(tests: Iterable[str]) -> set[str]:
+    """Beginnings in the table that none of the tests has: what they name was renamed."""
+    ids = [*tests]
+    return {each for each in IN_THE_GATE if not any(test.startswith(each) for test in ids)}
