@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import http.server
 import os
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -16,16 +19,20 @@ from mlflow import MlflowClient
 
 from cli.invoking import Regctl
 from registry_core import Registry, open_registry
-from registry_core.artifacts.versions import layout
+from registry_core.artifacts import ManifestFile, make_manifest
+from registry_core.artifacts.versions import DIGEST_TAG, adopt, layout
 from registry_core.backends import open_artifacts
 from registry_core.errors import (
     ArtifactNotFoundError,
+    ConflictError,
     InvalidArgumentError,
     NotFoundError,
+    StaleValueError,
 )
 from registry_core.foreign import ForeignPlaces
 from registry_core.foreign.tracking import TrackingServer
 from services.artifacts import KINDS, MODEL, artifact_url, read_tree, serving, write_tree
+from services.stores import store_url
 
 UNUSUAL = {**MODEL, "ü/a b%20c.txt": b"1", "x.y/MLmodel": b"2" * 300_000}
 
@@ -242,3 +249,199 @@ def test_credentials_go_to_the_server_that_the_user_named_only(
     assert {token for url, token in opened if "evil" in url} == {None}
     assert {token for url, token in opened if "good" in url} == {"secret"}
     assert layout.is_proxied("mlflow-artifacts://evil:1/a")
+
+
+# Adopting
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "s3", "memory"])
+def adopting(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registry]:
+    """A registry on each kind of store, with a version of files elsewhere in it."""
+    with contextlib.ExitStack() as stack:
+        url = "memory:"
+        if request.param != "memory":
+            url = stack.enter_context(store_url(request.param, request))
+        opened = open_registry(url, artifacts=artifact_url("local", request))
+        stack.callback(opened.close)
+        opened.create_registered_model("m")
+        place = foreign_place("memory", request, UNUSUAL)
+        opened.create_model_version("m", source=place, run_id="r", tags={"k": "v"})
+        yield opened
+
+
+def test_a_version_is_adopted_on_every_store(adopting: Registry, tmp_path: Path) -> None:
+    before = adopting.get_model_version("m", 1)
+    assert not adopting.adopt_model_version("m", 1, dry_run=True).is_written
+    assert adopting.get_model_version("m", 1) == before
+    done = adopting.adopt_model_version("m", 1, reason="moved in")
+    assert (done.is_written, done.files) == (True, len(UNUSUAL))
+    after = adopting.get_model_version("m", 1)
+    assert after == done.version
+    assert after.source.startswith(adopting.files.root)
+    assert (after.run_id, after.tags["k"]) == ("r", "v")
+    adopting.pull_model_version("m", 1, tmp_path / "pulled", require_sealed=True)
+    assert read_tree(tmp_path / "pulled") == UNUSUAL
+    event = next(iter(adopting.history("m")))
+    assert (event.action.value, event.reason) == ("relocate_version", "moved in")
+    assert (event.before, event.after) == ({"source": before.source}, {"source": after.source})
+    assert adopting.verify_history("m").is_true
+    assert not adopting.adopt_model_version("m", 1).is_written
+    assert adopting.fsck().clean
+    adopting.files.collect_garbage(grace_seconds=0, dry_run=False)
+    assert adopting.verify_model_version("m", 1).digest == after.tags[DIGEST_TAG]
+
+
+def test_a_copy_of_a_version_elsewhere_keeps_what_it_is_a_copy_of(
+    request: pytest.FixtureRequest, registry: Registry
+) -> None:
+    registry.create_registered_model("n")
+    registry.create_model_version("m", source=foreign_place("memory", request, MODEL))
+    registry.create_model_version("n", source="models:/m/1")
+    adopted = registry.adopt_model_version("n", 1).version
+    assert adopted.source == "models:/m/1"
+    assert adopted.download_uri.startswith(registry.files.root)
+
+
+def test_a_client_adopts_through_its_server(
+    logged: dict[str, str], mlflow_url: str, tmp_path: Path
+) -> None:
+    with open_registry("memory:", artifacts=str(tmp_path / "root"), local_sources=False) as served:
+        served.create_registered_model("m")
+        served.create_model_version("m", source=logged["run"])
+        with serving(served) as port:
+            url = f"http://127.0.0.1:{port}"
+            tracking = ("--tracking-uri", mlflow_url)
+            done = Regctl(url).run("versions", "adopt", "m", "1", *tracking)
+            assert done.exit_code == 0, done.stderr
+            assert "Copied 4 files" in done.stderr
+            again = Regctl(url).run("versions", "adopt", "models:/m/1", *tracking)
+            assert "nothing was copied" in again.stderr
+            with open_registry(url) as client:
+                client.pull_model_version("m", 1, tmp_path / "pulled", require_sealed=True)
+        assert read_tree(tmp_path / "pulled") == MODEL
+        assert next(iter(served.history("m"))).action.value == "relocate_version"
+        # No client says where the files of a version are but by bringing them.
+        manifest = served.get_model_version_manifest("m", 1)
+        served.create_model_version("m", source="s3://b/2")
+        other = make_manifest([ManifestFile(path="x", size=1, sha256="0" * 64)])
+        with pytest.raises(ConflictError):
+            served.finish_adoption("m", 2, other, files_were_at="s3://b/2")
+        with pytest.raises(StaleValueError):
+            served.finish_adoption("m", 2, manifest, files_were_at="s3://b/1")
+        moved = served.finish_adoption("m", 2, manifest, files_were_at="s3://b/2")
+        assert moved.source == served.get_model_version("m", 1).source
+
+
+def test_a_path_of_a_disk_is_adopted_only_when_it_is_named(
+    registry: Registry, tmp_path: Path
+) -> None:
+    """Otherwise somebody's version would have the user upload any file of the user's disk."""
+    files = write_tree(tmp_path / "secret")
+    with open_registry("memory:", artifacts="none") as elsewhere:
+        elsewhere.create_registered_model("m")
+        elsewhere.create_model_version("m", source=str(files))
+        registry.restore(elsewhere.snapshot("m"), on_conflict="replace")
+    with pytest.raises(InvalidArgumentError, match="--from"):
+        registry.adopt_model_version("m", 1)
+    done = registry.adopt_model_version("m", 1, files_at=str(files))
+    assert done.files == len(MODEL)
+    registry.create_model_version("m", source="s3://b/p")
+    registry.delete_model_version("m", 2)
+    with pytest.raises(NotFoundError):
+        registry.adopt_model_version("m", 2)
+
+
+@pytest.mark.parametrize("then", ["deleted", "moved", "collected", "adopted"])
+def test_what_others_do_while_a_version_is_adopted(
+    then: str, request: pytest.FixtureRequest, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They come between the last file and the change of the version."""
+    registry.create_model_version("m", source=foreign_place("memory", request, MODEL))
+    relocate, calls = adopt._relocate, 0
+
+    def meanwhile(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            match then:
+                case "deleted":
+                    registry.delete_model_version("m", 1)
+                case "moved":
+                    place = foreign_place("memory", request, {"other": b"1"})
+                    registry.adopt_model_version("m", 1, files_at=place)
+                case "collected":
+                    registry.files.collect_garbage(grace_seconds=0, dry_run=False)
+                case "adopted":
+                    registry.adopt_model_version("m", 1)
+        return relocate(*arguments)
+
+    monkeypatch.setattr(adopt, "_relocate", meanwhile)
+    if then in ("deleted", "moved"):
+        with pytest.raises(NotFoundError if then == "deleted" else StaleValueError):
+            registry.adopt_model_version("m", 1)
+        if then == "moved":
+            assert [f.path for f in registry.verify_model_version("m", 1).files] == ["other"]
+        registry.files.collect_garbage(grace_seconds=0, dry_run=False)
+    else:
+        registry.adopt_model_version("m", 1)
+        assert len(registry.verify_model_version("m", 1).files) == len(MODEL)
+    assert registry.fsck().clean
+
+
+def test_a_collection_leaves_what_an_adoption_holds(
+    request: pytest.FixtureRequest, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes after the adoption has looked at its files, and before a version needs them."""
+    registry.create_model_version("m", source=foreign_place("memory", request, MODEL))
+    check_sealed = adopt._check_sealed
+
+    def then_collect(*arguments: Any) -> None:
+        check_sealed(*arguments)
+        registry.files.collect_garbage(grace_seconds=0, dry_run=False)
+
+    monkeypatch.setattr(adopt, "_check_sealed", then_collect)
+    registry.adopt_model_version("m", 1)
+    assert len(registry.verify_model_version("m", 1).files) == len(MODEL)
+
+
+KILLED = """
+import os, sys
+from registry_core import open_registry
+from registry_core.artifacts.backends.local import LocalArtifactStore
+from registry_core.stores.sql.store import SqlStore
+
+left = int(sys.argv[3])
+
+def dying(method):
+    def call(*arguments, **named):
+        global left
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), 9)
+        return method(*arguments, **named)
+    return call
+
+for name in ("writer", "write", "remove", "stat"):
+    setattr(LocalArtifactStore, name, dying(getattr(LocalArtifactStore, name)))
+SqlStore.apply = dying(SqlStore.apply)
+with open_registry(sys.argv[1]) as registry:
+    registry.adopt_model_version("m", 1, files_at=sys.argv[2])
+"""
+
+
+def test_an_adoption_that_is_killed_at_any_step_goes_on(registry: Registry, tmp_path: Path) -> None:
+    """The version has all its files or is as it was, and the same call ends it."""
+    registry.create_model_version("m", source="s3://elsewhere/model")
+    files = write_tree(tmp_path / "files")
+    url = f"sqlite:///{tmp_path}/registry.db"
+    for steps in (0, 2, 5, 9, 14, 19, 23, 10_000):
+        command = [sys.executable, "-c", KILLED, url, str(files), str(steps)]
+        ended = subprocess.run(command, check=False, capture_output=True, timeout=120)
+        version = registry.get_model_version("m", 1)
+        if ended.returncode == 0:
+            break
+        assert ended.returncode == -9, ended.stderr
+        if version.source != "s3://elsewhere/model":
+            assert len(registry.verify_model_version("m", 1).files) == len(MODEL)
+    assert len(registry.verify_model_version("m", 1).files) == len(MODEL)
+    assert [event.action.value for event in registry.history("m")].count("relocate_version") == 1

@@ -21,6 +21,7 @@ METHODS: dict[type[changes.Change[Any]], tuple[str, tuple[str, ...]]] = {
     changes.CreateVersion: ("create_model_version", ("new",)),
     changes.UpdateVersion: ("update_model_version", ("name", "version")),
     changes.FinalizeVersion: ("finalize_model_version", ("name", "version")),
+    changes.RelocateVersion: ("relocate_model_version", ("name", "version")),
     changes.TransitionVersion: ("transition_model_version_stage", ("name", "version")),
     changes.DeleteVersion: ("delete_model_version", ("name", "version")),
     changes.SetAlias: ("set_registered_model_alias", ("name", "alias")),

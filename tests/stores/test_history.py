@@ -23,6 +23,7 @@ from registry_core.changes import (
     DeleteVersion,
     DeleteVersionTag,
     FinalizeVersion,
+    RelocateVersion,
     RenameModel,
     SetAlias,
     SetModelTag,
@@ -46,7 +47,7 @@ from registry_core.models import (
     Status,
 )
 from registry_core.replay import Player, differences, replay
-from registry_core.requirements import AliasIs, StageIs, TagIs
+from registry_core.requirements import AliasIs, FilesAreAt, StageIs, TagIs
 from registry_core.store import Store
 from registry_core.stores import s3, sql
 from registry_core.stores.memory import MemoryStore
@@ -229,6 +230,18 @@ def changes(draw: st.DrawFn) -> Change[Any]:
                     version=number,
                     status=draw(st.sampled_from([Status.READY, Status.FAILED_REGISTRATION])),
                     status_message=draw(optional_texts),
+                ),
+                RelocateVersion(
+                    name=name,
+                    version=number,
+                    source=draw(st.sampled_from(["s3://b/1", "s3://b/2"])),
+                    storage_location=draw(st.none() | st.just("s3://b/3")),
+                    tags=draw(versions_of_tags),
+                    requires=draw(
+                        st.sampled_from(
+                            [(), (FilesAreAt(name=name, version=number, uri="s3://b/1"),)]
+                        )
+                    ),
                 ),
                 TransitionVersion(
                     name=name,

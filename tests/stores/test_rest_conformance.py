@@ -59,6 +59,7 @@ def _open(url: str) -> RestStore:
 
 
 _FINALIZE = "no route of MLflow's reserves or finalizes a version"
+_RELOCATE = "a server says where a version's files are only when it has them itself"
 _LEFT_OUT = "MLflow's API does not carry every field, and does not tell None from an empty text"
 _PROMPTS = "MLflow's API has no search over models and prompts at once"
 _SOURCES = "a server takes no source that is a path or has none"
@@ -79,6 +80,12 @@ DECLARED = {
     "test_a_missing_version_is_not_found[finalize]": _FINALIZE,
     "test_a_version_of_a_missing_model_is_not_found[finalize]": _FINALIZE,
     "test_a_deleted_version_is_not_found[finalize]": _FINALIZE,
+    "test_relocate_model_version_replaces_its_place_and_sets_tags": _RELOCATE,
+    "test_relocate_model_version_to_where_it_is_changes_nothing": _RELOCATE,
+    "test_relocate_model_version_sets_no_tag_too_many": _RELOCATE,
+    "test_a_missing_version_is_not_found[relocate]": _RELOCATE,
+    "test_a_version_of_a_missing_model_is_not_found[relocate]": _RELOCATE,
+    "test_a_deleted_version_is_not_found[relocate]": _RELOCATE,
     "test_create_registered_model_returns_it_as_stored": _LEFT_OUT,
     "test_create_registered_model_keeps_any_description[]": _LEFT_OUT,
     "test_update_registered_model_replaces_the_description[]": _LEFT_OUT,

@@ -36,6 +36,7 @@ EXAMPLES: Mapping[str, str] = {
     "versions update": 'regctl versions update churn/3 --description "with the data of May"',
     "versions delete": "regctl versions delete churn/2 --yes",
     "versions transition": "regctl versions transition churn/3 Production",
+    "versions adopt": "regctl versions adopt churn/3 --reason 'the old bucket goes away'",
     "versions tag": "regctl versions tag churn@challenger tested=yes",
     "versions untag": "regctl versions untag churn/3 tested",
     "versions download-uri": "regctl versions download-uri churn@champion",

@@ -155,6 +155,54 @@ def pull(
     )
 
 
+@click.command()
+@version_argument()
+@click.option(
+    "--from",
+    "files_at",
+    metavar="URI",
+    help="Where the files are, if not where the version says; a path of this machine has to be.",
+)
+@tracking_option
+@click.option("--dry-run", is_flag=True, help="Change nothing, and say what would be copied.")
+@on_artifacts
+@reason_option
+@shows_results
+@pass_session
+def adopt(
+    session: Session,
+    target: Target,
+    *,
+    files_at: str | None,
+    tracking_uri: str | None,
+    dry_run: bool,
+) -> None:
+    """Copy the files of a model version from elsewhere into the registry.
+
+    They are sealed there, and the version's source is there from then on; its
+    history says where it was. Files are read with the credentials of this
+    machine, also through a server. Run it again after an interruption.
+    """
+    registry = session.registry
+    name, version = target[0].key(registry)
+    with progress(f"Adopting {name} {version}") as report:
+        done = registry.adopt_model_version(
+            name,
+            version,
+            files_at=files_at,
+            tracking_uri=tracking_uri,
+            dry_run=dry_run,
+            progress=report,
+        )
+    if dry_run and done.files:
+        notice(f"Would copy {done.files} files, {done.size} bytes, from {done.place}.")
+    elif done.is_written:
+        notice(f"Copied {done.files} files, {done.size} bytes, from {done.place}.")
+    else:
+        notice(f"The registry has the files of models:/{name}/{version}: nothing was copied.")
+    session.output.version(done.version)
+
+
 def _newest(session: Session, name: str) -> int | None:
     """The number of the newest READY version; a push that uploads something never returns it."""
     search = registry_core.search

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from registry_cli import bulk, trash
+from registry_cli import bulk, transfers, trash
 from registry_cli.completion import complete_model, complete_stage
 from registry_cli.expectations import (
     Expectation,
@@ -282,5 +282,5 @@ def latest(session: Session, name: str, stages: tuple[str, ...]) -> None:
     )
 
 
-for command in (trash.deleted_versions, trash.restore_version, bulk.diff):
+for command in (transfers.adopt, trash.deleted_versions, trash.restore_version, bulk.diff):
     versions.add_command(command)

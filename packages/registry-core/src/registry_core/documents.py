@@ -258,6 +258,19 @@ def finalize_version(
     return _with_versions(doc, after)
 
 
+def relocate_version(
+    doc: ModelDocument, version: int, *, source: str, storage_location: str | None, now: int
+) -> ModelDocument:
+    """Return the version with another source; the model's own last update stays."""
+    after = attrs.evolve(
+        model_version(doc, version),
+        source=source,
+        storage_location=storage_location,
+        last_updated_timestamp=now,
+    )
+    return _with_versions(doc, after)
+
+
 def not_pending(version: ModelVersion) -> ConflictError:
     """Return the error for finalizing a version that has been finalized."""
     return ConflictError(

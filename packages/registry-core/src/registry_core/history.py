@@ -53,6 +53,7 @@ class Action(enum.StrEnum):
     CREATE_VERSION = "create_version"
     UPDATE_VERSION = "update_version"
     FINALIZE_VERSION = "finalize_version"
+    RELOCATE_VERSION = "relocate_version"
     TRANSITION_VERSION = "transition_version"
     DELETE_VERSION = "delete_version"
     RESTORE_VERSION = "restore_version"
@@ -236,6 +237,7 @@ _SUBJECTS = {
     Action.CREATE_VERSION: "version:{version}",
     Action.UPDATE_VERSION: "version:{version}/description",
     Action.FINALIZE_VERSION: "version:{version}/status",
+    Action.RELOCATE_VERSION: "version:{version}/source",
     Action.TRANSITION_VERSION: "version:{version}/stage",
     Action.DELETE_VERSION: "version:{version}",
     Action.RESTORE_VERSION: "version:{version}",
@@ -417,6 +419,11 @@ def finalized(
             "storage_location": location,
         }
     )
+
+
+def location(source: str, storage_location: str | None) -> Mapping[str, Any]:
+    """Return what the event of a relocation says of where a version's files are."""
+    return _not_absent({"source": source, "storage_location": storage_location})
 
 
 def _not_absent(fields: dict[str, Any]) -> dict[str, Any]:

@@ -351,6 +351,7 @@ class WebhookAction(enum.StrEnum):
     RENAMED = "renamed"
     TRANSITIONED = "transitioned"
     FINALIZED = "finalized"
+    RELOCATED = "relocated"
     RESTORED = "restored"
     APPROVED = "approved"
     APPROVAL_WITHDRAWN = "approval_withdrawn"

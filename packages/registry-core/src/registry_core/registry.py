@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from registry_core.calls.adoptions import AdoptionCalls
 from registry_core.calls.approvals import ApprovalCalls
 from registry_core.calls.history import HistoryCalls
 from registry_core.calls.prompts import PromptCalls
@@ -9,7 +10,7 @@ from registry_core.calls.snapshots import SnapshotCalls
 from registry_core.calls.trash import TrashCalls
 
 
-class Registry(PromptCalls, ApprovalCalls, HistoryCalls, SnapshotCalls, TrashCalls):
+class Registry(PromptCalls, AdoptionCalls, ApprovalCalls, HistoryCalls, SnapshotCalls, TrashCalls):
     """A model registry on any store.
 
     Every method checks its arguments, their types included, so that all stores accept and refuse

@@ -240,6 +240,17 @@ def _finalized(before: ModelDocument | None, event: Event) -> ModelDocument:
     )
 
 
+def _relocated(before: ModelDocument | None, event: Event) -> ModelDocument:
+    fields = _mapping(event)
+    return documents.relocate_version(
+        _present(before),
+        _number(event),
+        source=fields.get("source", ""),
+        storage_location=fields.get("storage_location"),
+        now=event.time,
+    )
+
+
 def _transitioned(before: ModelDocument | None, event: Event) -> ModelDocument:
     # Those that it archived have events of their own.
     return documents.transition(
@@ -315,6 +326,7 @@ _PLAY: Mapping[Action, Callable[[ModelDocument | None, Event], ModelDocument | N
         _present(doc), _number(event), description=_optional(event), now=event.time
     ),
     Action.FINALIZE_VERSION: _finalized,
+    Action.RELOCATE_VERSION: _relocated,
     Action.TRANSITION_VERSION: _transitioned,
     Action.DELETE_VERSION: lambda doc, event: documents.delete_version(
         _present(doc), _number(event), now=event.time

@@ -90,6 +90,23 @@ class StageIs(Requirement):
 
 
 @attrs.frozen(kw_only=True)
+class FilesAreAt(Requirement):
+    """The files of a version are somewhere: its storage location, or its source without one."""
+
+    name: str
+    version: int
+    uri: str
+
+    def current(self, document: ModelDocument) -> str:
+        """See `Requirement`."""
+        return model_version(document, self.version).download_uri
+
+    def check(self, current: str) -> None:
+        """See `Requirement`."""
+        _check(f"place of the files of version {self.version}", self.name, self.uri, current)
+
+
+@attrs.frozen(kw_only=True)
 class TagIs(Requirement):
     """A tag of the model, or of one of its versions, has a value, or does not exist."""
 

@@ -16,7 +16,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import attrs
 
@@ -28,6 +28,24 @@ from registry_core.thread_pool import ThreadPool
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the bytes done and the bytes in all, from several threads, one at a time."""
+
+
+class FileTree(Protocol):
+    """Files with their digests, whose bytes can be read."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the files are."""
+        ...
+
+    def read(self, file: ManifestFile) -> Iterator[bytes]:
+        """Read the bytes of a file.
+
+        Raises:
+            InvalidArgumentError: They are not those of the manifest.
+        """
+        ...
+
 
 Location: TypeAlias = tuple[str, ...]
 """The names that lead from an opened directory to something in it."""

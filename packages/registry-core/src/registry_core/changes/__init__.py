@@ -7,7 +7,7 @@ look at changes (a store, a history, a permission, a webhook) looks at their cla
 | change | what it does |
 | --- | --- |
 | `CreateModel`, `UpdateModel`, `RenameModel`, `DeleteModel` | a registered model |
-| `CreateVersion`, `UpdateVersion`, `FinalizeVersion`, `TransitionVersion`, `DeleteVersion` | a model version |
+| `CreateVersion`, `UpdateVersion`, `FinalizeVersion`, `RelocateVersion`, `TransitionVersion`, `DeleteVersion` | a model version |
 | `RestoreModel`, `RestoreDeletedModel` | a registered model with everything that belongs to it |
 | `RestoreVersion` | a model version that was deleted |
 | `SetAlias`, `DeleteAlias` | an alias |
@@ -33,6 +33,7 @@ from registry_core.changes.versions import (
     CreateVersion,
     DeleteVersion,
     FinalizeVersion,
+    RelocateVersion,
     RestoreVersion,
     TransitionVersion,
     UpdateVersion,
@@ -49,6 +50,7 @@ __all__ = [
     "DeleteVersion",
     "DeleteVersionTag",
     "FinalizeVersion",
+    "RelocateVersion",
     "RenameModel",
     "RestoreDeletedModel",
     "RestoreModel",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import attrs
 
@@ -165,6 +165,64 @@ class FinalizeVersion(VersionChange):
                 ),
             )
         ]
+
+
+@attrs.frozen(kw_only=True)
+class RelocateVersion(VersionChange):
+    """Say where the files of a version are from now on. The version, not its model, is updated now.
+
+    What it names already is left as it is, and is no event.
+    """
+
+    source: str
+    storage_location: str | None = None
+    tags: Mapping[str, str] = attrs.field(factory=dict)
+    """Tags that are set in the same step: what the files are."""
+
+    def needs(self) -> tuple[Need, ...]:
+        """See `Change`."""
+        return (Need(Permission.REGISTER, self.name), Need(Permission.EDIT, self.name))
+
+    def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
+        """See `Change`."""
+        before = documents.present(document, self.name, self.version)
+        if not self.moves(documents.model_version(before, self.version)):
+            return before
+        after = before
+        for key, value in self.tags.items():
+            after = documents.set_version_tag(after, self.version, key, value)
+        return documents.relocate_version(
+            after,
+            self.version,
+            source=self.source,
+            storage_location=self.storage_location,
+            now=now,
+        )
+
+    def effects(self, before: ModelDocument | None, after: ModelDocument | None) -> list[Effect]:
+        """See `Change`."""
+        assert before is not None, "only an existing version has files"
+        return self.moves(before.versions[self.version])
+
+    def moves(self, version: ModelVersion) -> list[Effect]:
+        """Return what the change does to a version as it is before: its tags are set first."""
+        old = history.location(version.source, version.storage_location)
+        new = history.location(self.source, self.storage_location)
+        if old == new:
+            return []
+        tagged = [
+            Effect(
+                action=Action.SET_VERSION_TAG,
+                version=self.version,
+                key=key,
+                before=version.tags.get(key),
+                after=value,
+            )
+            for key, value in self.tags.items()
+            if version.tags.get(key) != value
+        ]
+        moved = Effect(action=Action.RELOCATE_VERSION, version=self.version, before=old, after=new)
+        return [*tagged, moved]
 
 
 @attrs.frozen(kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from registry_core.authors import Author
@@ -16,6 +17,7 @@ from registry_core.changes import (
     DeleteVersion,
     DeleteVersionTag,
     FinalizeVersion,
+    RelocateVersion,
     RenameModel,
     RestoreDeletedModel,
     RestoreModel,
@@ -40,6 +42,7 @@ from registry_core.models import (
     Webhook,
     WebhookChanges,
 )
+from registry_core.requirements import FilesAreAt
 from registry_core.search import Page, Query
 from registry_core.snapshots import ModelSnapshot
 from registry_core.store import Store
@@ -164,6 +167,31 @@ class Calls:
                 status_message=status_message,
                 source=source,
                 storage_location=storage_location,
+            )
+        )
+
+    def relocate_model_version(
+        self,
+        name: str,
+        version: int,
+        *,
+        source: str,
+        storage_location: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        expected: str | None = None,
+    ) -> ModelVersion:
+        """See `RelocateVersion`; `expected` is where the files have to be."""
+        requires = (
+            () if expected is None else (FilesAreAt(name=name, version=version, uri=expected),)
+        )
+        return self.apply(
+            RelocateVersion(
+                name=name,
+                version=version,
+                source=source,
+                storage_location=storage_location,
+                tags=tags or {},
+                requires=requires,
             )
         )
 

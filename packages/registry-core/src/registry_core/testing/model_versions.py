@@ -10,6 +10,7 @@ import pytest
 from registry_core.errors import (
     AliasNotFoundError,
     ConflictError,
+    InvalidArgumentError,
     ModelVersionNotFoundError,
     RegisteredModelNotFoundError,
 )
@@ -34,6 +35,7 @@ from registry_core.testing.observing import (
     versions_query,
 )
 from registry_core.testing.samples import EMOJI
+from registry_core.validation import TAGS_MAX_COUNT
 
 PENDING = Status.PENDING_REGISTRATION
 
@@ -60,6 +62,10 @@ NAMING_A_VERSION = [
     by_version(
         lambda store, name, number: store.finalize_model_version(name, number, status=Status.READY),
         "finalize",
+    ),
+    by_version(
+        lambda store, name, number: store.relocate_model_version(name, number, source="s3://b/x"),
+        "relocate",
     ),
     by_version(
         lambda store, name, number: transition(
@@ -515,10 +521,58 @@ class DeleteModelVersionTests(StoreCase):
         assert_same((model.latest_versions, model.tags), ((), {"k": "v"}))
 
 
+class RelocateModelVersionTests(StoreCase):
+    """Saying where the files of a version are."""
+
+    def test_relocate_model_version_replaces_its_place_and_sets_tags(
+        self, store: Calls, clock: ManualClock
+    ) -> None:
+        """In one step, of which the version's last update is the time."""
+        create_model(store)
+        create_version(store, storage_location="old", run_id="r", tags={"k": "v", "digest": "1"})
+        clock.advance()
+        moved = store.relocate_model_version(
+            "m", 1, source="s3://b/NEW", tags={"digest": "2", "a": "b"}
+        )
+        assert (moved.source, moved.storage_location) == ("s3://b/NEW", None)
+        assert (moved.creation_timestamp, moved.last_updated_timestamp) == (START, clock.now)
+        assert (moved.run_id, moved.tags) == ("r", {"a": "b", "digest": "2", "k": "v"})
+        assert_same(moved, store.get_model_version("m", 1))
+        found = version_keys(store, versions_query("source_path = 's3://b/NEW'"))
+        assert found == [("m", 1)]
+        assert version_keys(store, versions_query("tags.digest = '2'")) == [("m", 1)]
+        clock.advance()
+        located = store.relocate_model_version("m", 1, source="x", storage_location="y")
+        assert (located.source, located.storage_location) == ("x", "y")
+
+    def test_relocate_model_version_to_where_it_is_changes_nothing(
+        self, store: Calls, clock: ManualClock
+    ) -> None:
+        """Not even the time, or a tag."""
+        create_model(store)
+        create_version(store, storage_location="here")
+        before = dump(store)
+        clock.advance()
+        store.relocate_model_version(
+            "m", 1, source=SOURCE, storage_location="here", tags={"k": "v"}
+        )
+        assert dump(store) == before
+
+    def test_relocate_model_version_sets_no_tag_too_many(self, store: Calls) -> None:
+        """And changes nothing then."""
+        create_model(store)
+        create_version(store, tags={str(number): "" for number in range(TAGS_MAX_COUNT)})
+        before = dump(store)
+        with pytest.raises(InvalidArgumentError, match="tags"):
+            store.relocate_model_version("m", 1, source="s3://b/x", tags={"one": "more"})
+        assert dump(store) == before
+
+
 class ModelVersionTests(
     CreateModelVersionTests,
     UpdateModelVersionTests,
     FinalizeModelVersionTests,
+    RelocateModelVersionTests,
     TransitionModelVersionTests,
     DeleteModelVersionTests,
 ):

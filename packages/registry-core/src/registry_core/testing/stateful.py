@@ -202,6 +202,20 @@ class StoreMachine(RuleBasedStateMachine):
             index,
         )
 
+    @rule(
+        index=_index,
+        number=_number,
+        source=st.sampled_from(["s3://b/new", "s3://b/newer"]),
+        tags=st.sampled_from([{}, {"k": "relocated"}]),
+    )
+    def relocate_version(self, index: int, number: int, source: str, tags: dict[str, str]) -> None:
+        """Says where a version's files are."""
+        name = self._names[index]
+        self._both(
+            lambda store: store.relocate_model_version(name, number, source=source, tags=tags),
+            index,
+        )
+
     @rule(index=_index, number=_number, goal=strategies.stages())
     def transition_version(self, index: int, number: int, goal: tuple[Stage, bool]) -> None:
         """Moves a version to a stage."""

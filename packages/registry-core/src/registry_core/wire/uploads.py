@@ -40,3 +40,22 @@ class GetVersionFiles:
 
     name: str
     version: str
+
+
+@attrs.frozen(kw_only=True)
+class BeginAdoption:
+    """A version whose files are to come from elsewhere; `manifest` as of `BeginPush`."""
+
+    name: str
+    version: str
+    manifest: str
+
+
+@attrs.frozen(kw_only=True)
+class FinishAdoption:
+    """A version whose files have come from elsewhere; `manifest` as of `BeginPush`."""
+
+    name: str
+    version: str
+    manifest: str
+    files_were_at: str

@@ -99,6 +99,21 @@ def _finish(context: RequestContext, request: wire.FinishPush) -> ModelVersion:
     )
 
 
+def _begin_adoption(context: RequestContext, request: wire.BeginAdoption) -> Begun:
+    return context.registry.begin_adoption(
+        request.name, request.version, _manifest(request.manifest)
+    )
+
+
+def _finish_adoption(context: RequestContext, request: wire.FinishAdoption) -> ModelVersion:
+    return context.registry.finish_adoption(
+        request.name,
+        request.version,
+        _manifest(request.manifest),
+        files_were_at=request.files_were_at,
+    )
+
+
 def _files(context: RequestContext, request: wire.GetVersionFiles) -> _Files:
     registry = context.registry
     version = registry.get_model_version(request.name, request.version)
@@ -126,6 +141,28 @@ PUSH_OPERATIONS: tuple[Operation[Any, Any], ...] = (
         call=_finish,
         answer=MODEL_VERSION,
         summary="Seal the files of a reserved version and make it READY, or give it up.",
+    ),
+    Operation(
+        id="beginAdoption",
+        prefix=OWN_API,
+        method="POST",
+        path="/models/{name}/versions/{version}/adoptions",
+        request=wire.BeginAdoption,
+        call=_begin_adoption,
+        answer=BEGUN,
+        summary="Learn which files are missing that a client brings for a version from elsewhere.",
+        max_body_bytes=MANIFEST_BODY_BYTES,
+    ),
+    Operation(
+        id="finishAdoption",
+        prefix=OWN_API,
+        method="POST",
+        path="/models/{name}/versions/{version}/adopt",
+        request=wire.FinishAdoption,
+        call=_finish_adoption,
+        answer=MODEL_VERSION,
+        summary="Seal the files that a client brought, and make them those of the version.",
+        max_body_bytes=MANIFEST_BODY_BYTES,
     ),
     Operation(
         id="getVersionFiles",

@@ -42,6 +42,7 @@ What a process that dies leaves, and what ends it:
 | between `close` and `seal` | a pending version, CLOSED with some of its files | the same push: it keeps the files that are there; a repair: READY if the bytes have the digest, else FAILED |
 | between `seal` and `FinalizeVersion` | a pending version, SEALED | the same push, or a repair: READY |
 | while it writes a file | a write that nobody sees, and a lease | the lease counts as dead after `leases.DEAD_AFTER_SECONDS`; a collection drops both |
+| while it adopts files from elsewhere (`adopt`) | CLOSED or SEALED, which no version needs, and maybe a lease | the same adoption, which keeps the files that are there; or a collection |
 | while it collects | OPEN with some files, and a lease | the next collection |
 
 Nothing in this table is what a reader would take for a model.
@@ -60,6 +61,7 @@ sees the other, and waits or steps back.
 - `push`: pushes, and registering what is there      - `pull`: pull and verify
 - `unsealed`: what no version has may be changed      - `gc`: what no version has is removed
 - `check`: what is wrong, and its repair
+- `foreign`: files that lie elsewhere, on a client  - `adopt`: how they come below the root
 - `uploads`: a push whose files others send          - `remote`: the other end of one
 - `layout`, `seals`, `leases`: where things are, what may not change, who is at work
 """  # noqa: E501 a table

@@ -30,6 +30,7 @@ class Context:
     seals: Seals = attrs.field(init=False)
     collectors: Leases = attrs.field(init=False)
     writers: Leases = attrs.field(init=False)
+    adoptions: Leases = attrs.field(init=False)
 
     @property
     def store(self) -> Reads:
@@ -41,6 +42,7 @@ class Context:
         set_(self, "seals", Seals(self.artifacts))
         set_(self, "collectors", Leases.of_collectors(self.artifacts))
         set_(self, "writers", Leases.of_writers(self.artifacts))
+        set_(self, "adoptions", Leases.of_adoptions(self.artifacts))
 
     def path_of(self, version: ModelVersion) -> str | None:
         """Return where the version's bytes are below the root; None if they are elsewhere."""

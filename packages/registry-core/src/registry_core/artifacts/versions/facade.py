@@ -12,8 +12,9 @@ from registry_core.artifacts import (
     Manifest,
     PresigningArtifactStore,
 )
-from registry_core.artifacts.trees import Progress
+from registry_core.artifacts.trees import FileTree, Progress
 from registry_core.artifacts.versions import (
+    adopt,
     check,
     gc,
     layout,
@@ -157,6 +158,36 @@ class ModelArtifacts:
             ConflictError: others changed or removed the files meanwhile; safe to repeat.
         """
         return push.register(self._context, draft, origin=origin, idempotency=idempotency)
+
+    def adopt(
+        self, version: ModelVersion, tree: FileTree, *, progress: Progress | None = None
+    ) -> ModelVersion:
+        """Bring the files of a version that lie elsewhere below the root, and seal them there.
+
+        The version is changed by one step, when all of them are in place. The same call again
+        continues what was interrupted.
+
+        Raises:
+            StaleValueError: The files of the version are elsewhere by now.
+            ConflictError: Others changed or removed the files meanwhile; safe to repeat.
+            ModelVersionNotFoundError: The version was deleted.
+        """
+        return adopt.adopt(self._context, version, tree, progress=progress)
+
+    def begin_adoption(self, version: ModelVersion, manifest: Manifest) -> uploads.Begun:
+        """Begin an adoption whose files others will write, by `write` with their digests."""
+        return adopt.begin(self._context, version, manifest)
+
+    def finish_adoption(
+        self, version: ModelVersion, manifest: Manifest, *, files_were_at: str
+    ) -> ModelVersion:
+        """Seal the files that `begin_adoption` waited for, and return the version that has them.
+
+        It is changed only if its files are where they were when they were read.
+
+        Raises as `adopt`.
+        """
+        return adopt.finish(self._context, version, manifest, files_were_at=files_were_at)
 
     # Checking and leaving
 

@@ -16,7 +16,13 @@ import attrs
 from registry_core.artifacts import FileInfo
 from registry_core.artifacts.versions import leases
 from registry_core.artifacts.versions.context import Context
-from registry_core.artifacts.versions.layout import Needed, is_reserved, needed_paths, paths_of
+from registry_core.artifacts.versions.layout import (
+    Needed,
+    is_reserved,
+    needed_paths,
+    overlap,
+    paths_of,
+)
 from registry_core.artifacts.versions.leases import FOLDERS, Lease
 from registry_core.artifacts.versions.seals import is_seal, sealed_path
 from registry_core.artifacts.versions.trashed import trashed_uris
@@ -63,10 +69,13 @@ def collect(context: Context, *, grace_seconds: float, dry_run: bool) -> Garbage
         now = lease.moment()
         candidates = _unreferenced(context, now - grace)
         lease.renew(candidates)
+        # Before the versions are read: an adoption gives up its folder when a version needs it.
+        held = context.adoptions.held()
         needed = _needed(context)
         garbage = {
             folder: tuple(info for info in files if not _is_kept(needed, info))
             for folder, files in candidates.items()
+            if not any(overlap(folder, path) for path in held)
         }
         _Sweep(context, lease).run(garbage)
         return _garbage(garbage, _drop_unfinished(context, now, grace, dry_run=False))

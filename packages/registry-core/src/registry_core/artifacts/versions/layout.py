@@ -118,7 +118,9 @@ def ancestors(path: str) -> Iterator[str]:
 
 
 def overlap(one: str, other: str) -> bool:
-    """Return whether one path is the other, or contains it."""
+    """Return whether one path is the other, or contains it; the empty one contains all."""
+    if not one or not other:
+        return True
     return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
 
 

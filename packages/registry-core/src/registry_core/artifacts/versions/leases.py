@@ -37,9 +37,10 @@ _MAX_BYTES = 64 * 1024 * 1024
 
 _COLLECTORS = f"{RESERVED}/collectors"
 _WRITERS = f"{RESERVED}/writers"
+_ADOPTIONS = f"{RESERVED}/adoptions"
 _CLOCK = f"{RESERVED}/clock"
 
-FOLDERS = (_COLLECTORS, _WRITERS, _CLOCK)
+FOLDERS = (_COLLECTORS, _WRITERS, _ADOPTIONS, _CLOCK)
 """Folders in which nothing lasts."""
 
 _LOOKS = Backoff(first_seconds=0.02, longest_seconds=1.0)
@@ -62,6 +63,11 @@ class Leases:
     def of_writers(cls, artifacts: ArtifactStore) -> Self:
         """Return the leases of changes to files that no version has, about to become visible."""
         return cls(artifacts, _WRITERS)
+
+    @classmethod
+    def of_adoptions(cls, artifacts: ArtifactStore) -> Self:
+        """Return the leases of adoptions, on folders that versions are about to need."""
+        return cls(artifacts, _ADOPTIONS)
 
     @contextmanager
     def hold(self, paths: Iterable[str]) -> Iterator[Lease]:
@@ -91,20 +97,31 @@ class Leases:
 
     def is_held(self, path: str) -> bool:
         """Return whether a living lease is on the path, or on one that contains or is in it."""
-        leases = [info for info in self._artifacts.list(self._folder) if self._covers(info, path)]
+        leases = [
+            info
+            for info in self._artifacts.list(self._folder)
+            if any(overlap(path, other) for other in self._paths(info))
+        ]
         if not leases:
             return False
         now = backend_now(self._artifacts)
         return not all(_is_dead(info, now) for info in leases)
 
-    def _covers(self, info: FileInfo, path: str) -> bool:
+    def held(self) -> list[str]:
+        """Return the paths on which there are living leases; the empty one is every path."""
+        leases = self._artifacts.list(self._folder)
+        now = backend_now(self._artifacts) if leases else 0
+        living = [info for info in leases if not _is_dead(info, now)]
+        return [path for info in living for path in self._paths(info)]
+
+    def _paths(self, info: FileInfo) -> list[str]:
         try:
             lease = json.loads(read_all(self._artifacts, info.path, most=_MAX_BYTES))
-            return any(overlap(path, other) for other in lease["paths"])
+            return [str(path) for path in lease["paths"]]
         except ArtifactNotFoundError:
-            return False
+            return []
         except (StoreCorruptedError, ValueError, LookupError, TypeError, RecursionError):
-            return True  # its process may be at work anywhere, until it counts as dead
+            return [""]  # its process may be at work anywhere, until it counts as dead
 
 
 class Lease:

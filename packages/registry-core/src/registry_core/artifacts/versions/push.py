@@ -11,7 +11,7 @@ from pathlib import Path
 import attrs
 
 from registry_core.artifacts import FileInfo, Manifest, ManifestFile, artifact_path, make_manifest
-from registry_core.artifacts.trees import Progress, Tree, open_tree
+from registry_core.artifacts.trees import FileTree, Progress, Tree, open_tree
 from registry_core.artifacts.versions.context import Context, subject
 from registry_core.artifacts.versions.layout import contents, folder_of, own_path, stored_path
 from registry_core.artifacts.versions.pull import digest_of
@@ -86,7 +86,7 @@ def push(
             version = reserve(context, draft)
             with suppress(_GivenUpError):
                 return _ending(
-                    context, version, lambda: _deliver(context, folder, tree, options.progress)
+                    context, version, lambda: deliver(context, folder, tree, options.progress)
                 )
     raise ConflictError(f"others keep ending what this push of '{draft.name}' begins")
 
@@ -280,7 +280,10 @@ def fail(context: Context, version: ModelVersion, message: str) -> ModelVersion:
 # The files
 
 
-def _deliver(context: Context, folder: str, tree: Tree, progress: Progress | None) -> None:
+def deliver(
+    context: Context, folder: str, tree: FileTree, progress: Progress | None = None
+) -> None:
+    """Bring files into a folder, and seal it."""
     close(context, folder, tree.manifest)
     _upload(context, folder, tree, Meter(tree.manifest.size, progress))
     check_complete(context, folder, tree.manifest)
@@ -296,7 +299,7 @@ def close(context: Context, folder: str, manifest: Manifest) -> None:
     context.writers.wait(folder)
 
 
-def _upload(context: Context, folder: str, tree: Tree, meter: Meter) -> None:
+def _upload(context: Context, folder: str, tree: FileTree, meter: Meter) -> None:
     there = contents(context.artifacts, folder)
 
     def send(file: ManifestFile) -> None:

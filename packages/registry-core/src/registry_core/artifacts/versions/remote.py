@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from registry_core import validation
 from registry_core.artifacts import FileInfo, Manifest, ManifestFile, Reading
-from registry_core.artifacts.trees import Progress, Tree
+from registry_core.artifacts.trees import FileTree, Progress
 from registry_core.artifacts.versions.pull import Sealed, pull_sealed, verify_sealed
 from registry_core.artifacts.versions.push import MESSAGE_MAX_LENGTH, PushOptions, opened
 from registry_core.artifacts.versions.transfer import Meter, in_parallel
@@ -46,6 +46,16 @@ class ServesFiles(Protocol):
 
     def give_up_push(self, version: ModelVersion, message: str, *, by: Author) -> ModelVersion:
         """See `Registry.finish_push`, with a message why it failed."""
+        ...
+
+    def begin_adoption(self, version: ModelVersion, manifest: Manifest, *, by: Author) -> Begun:
+        """See `Registry.begin_adoption`."""
+        ...
+
+    def finish_adoption(
+        self, version: ModelVersion, manifest: Manifest, *, by: Author
+    ) -> ModelVersion:
+        """See `Registry.finish_adoption`."""
         ...
 
     def version_files(self, name: str, version: int) -> tuple[ModelVersion, str, Manifest]:
@@ -99,7 +109,21 @@ def push(
             raise
 
 
-def _send(server: ServesFiles, begun: Begun, tree: Tree, progress: Progress | None) -> None:
+def adopt(
+    server: ServesFiles,
+    version: ModelVersion,
+    tree: FileTree,
+    *,
+    progress: Progress | None,
+    by: Author,
+) -> ModelVersion:
+    """See `ModelArtifacts.adopt`."""
+    begun = server.begin_adoption(version, tree.manifest, by=by)
+    _send(server, begun, tree, progress)
+    return server.finish_adoption(version, tree.manifest, by=by)
+
+
+def _send(server: ServesFiles, begun: Begun, tree: FileTree, progress: Progress | None) -> None:
     meter = Meter(tree.manifest.size, progress)
     awaited = frozenset(begun.missing)
 

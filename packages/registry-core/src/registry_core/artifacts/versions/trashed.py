@@ -16,7 +16,14 @@ _MARGIN = 24 * 3600 * 1000
 restoring at the last moment, by a clock that is late, has its files."""
 
 _DELETIONS = frozenset({Action.DELETE_VERSION, Action.DELETE_MODEL})
-_SOURCES = frozenset({Action.CREATE_VERSION, Action.FINALIZE_VERSION, Action.RESTORE_VERSION})
+_SOURCES = frozenset(
+    {
+        Action.CREATE_VERSION,
+        Action.FINALIZE_VERSION,
+        Action.RELOCATE_VERSION,
+        Action.RESTORE_VERSION,
+    }
+)
 
 
 def trashed_uris(context: Context) -> Iterator[str]:

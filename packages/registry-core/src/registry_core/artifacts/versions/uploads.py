@@ -63,7 +63,7 @@ def begin(
         create_model(context, draft.name)
     version = reserve(context, draft)
     with failing(context, version):
-        missing = _prepared(context, folder, manifest)
+        missing = prepared(context, folder, manifest)
     return Begun(version=version, path=folder, missing=missing)
 
 
@@ -76,21 +76,31 @@ def finish(context: Context, version: ModelVersion) -> ModelVersion:
         if version.status is Status.READY:
             return version
         raise ConflictError(f"{subject(version)} is {version.status}: {version.status_message}")
-    if not _is_sealed(context, path):
-        manifest = context.seals.filling(path)
-        if manifest is None:
-            raise ConflictError(f"the push of {subject(version)} has to begin again")
-        context.collectors.wait(path)
-        missing = _missing(manifest, contents(context.artifacts, path))
-        if missing:
-            raise ConflictError(f"{len(missing)} files of {subject(version)} are missing")
-        check_complete(context, path, manifest)
-        context.seals.seal(path, manifest)
+    seal_filled(context, path, subject(version))
     return finalize(context, version)
 
 
-def _prepared(context: Context, folder: str, manifest: Manifest) -> list[str]:
-    """Which files a folder lacks that is closed for them from now on."""
+def seal_filled(context: Context, folder: str, what: str) -> None:
+    """Seal a folder that all its files have come to; one that is sealed stays so.
+
+    Raises:
+        ConflictError: Files of `what` are missing, or the folder awaits none.
+    """
+    if _is_sealed(context, folder):
+        return
+    manifest = context.seals.filling(folder)
+    if manifest is None:
+        raise ConflictError(f"the push of {what} has to begin again")
+    context.collectors.wait(folder)
+    missing = _missing(manifest, contents(context.artifacts, folder))
+    if missing:
+        raise ConflictError(f"{len(missing)} files of {what} are missing")
+    check_complete(context, folder, manifest)
+    context.seals.seal(folder, manifest)
+
+
+def prepared(context: Context, folder: str, manifest: Manifest) -> list[str]:
+    """Return which files a folder lacks that is closed for them from now on."""
     close(context, folder, manifest)
     if _is_sealed(context, folder):
         return []

@@ -64,6 +64,33 @@ class RestFiles(RestWebhooks):
             "POST", path, fields, version_of, name=version.name, reason=by.reason
         )
 
+    def begin_adoption(self, version: ModelVersion, manifest: Manifest, *, by: Author) -> Begun:
+        """See `ServesFiles`."""
+        asked = uploads.BeginAdoption(
+            name=version.name,
+            version=str(version.version),
+            manifest=manifest.to_json().decode(),
+        )
+        path = own_path(version.name, "versions", asked.version, "adoptions")
+        fields = wire.encode_request(asked)
+        return self._http.write("POST", path, fields, _begun, name=version.name, reason=by.reason)
+
+    def finish_adoption(
+        self, version: ModelVersion, manifest: Manifest, *, by: Author
+    ) -> ModelVersion:
+        """See `ServesFiles`."""
+        asked = uploads.FinishAdoption(
+            name=version.name,
+            version=str(version.version),
+            manifest=manifest.to_json().decode(),
+            files_were_at=version.download_uri,
+        )
+        path = own_path(version.name, "versions", asked.version, "adopt")
+        fields = wire.encode_request(asked)
+        return self._http.write(
+            "POST", path, fields, version_of, name=version.name, reason=by.reason
+        )
+
     def version_files(self, name: str, version: int) -> tuple[ModelVersion, str, Manifest]:
         """See `ServesFiles`."""
         return self._http.read(

@@ -19,6 +19,7 @@ from registry_core.changes import (
     DeleteVersion,
     DeleteVersionTag,
     FinalizeVersion,
+    RelocateVersion,
     RenameModel,
     RestoreDeletedModel,
     RestoreModel,
@@ -125,6 +126,7 @@ ROUTES: Mapping[type[Change[Any]], Route] = {
         lambda _, answer: version_of(answer),
     ),
     FinalizeVersion: Route("", "", lambda _: refuse("finalize a model version"), _nothing),
+    RelocateVersion: Route("", "", lambda _: refuse("say where a version's files are"), _nothing),
     TransitionVersion: Route(
         "POST",
         "/model-versions/transition-stage",

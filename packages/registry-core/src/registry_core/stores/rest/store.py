@@ -94,7 +94,7 @@ class RestStore(RestFiles):
 
     - The server takes no `user_id` or `deployment_job_id`, and a text that was never given comes
       back empty.
-    - A version cannot be reserved, finalized, or given a storage location: those raise
+    - A version cannot be reserved, finalized, relocated, or given a storage location: those raise
       `UnsupportedBackendError`. Where a version's bytes are is the server's to say; it is asked
       when one version is read, and not for each of a page.
     - A search leaves out prompts unless the filter asks for them.

@@ -196,6 +196,7 @@ class Statements:
     create_version_queueing: Statement
     update_version: Statement
     finalize_version: Statement
+    relocate_version: Statement
     transition: Statement
     transition_and_archive: Statement
     delete_version: Statement
@@ -386,6 +387,15 @@ def _writing_versions() -> dict[str, ClauseElement]:
                 else_=param("source_folded"),
             ),
             storage_location=func.coalesce(param("storage_location"), version.c.storage_location),
+            last_updated_time=param("now"),
+        )
+        .returning(version.c.version),
+        "relocate_version": update(version)
+        .where(*this)
+        .values(
+            source=param("source"),
+            source_folded=param("source_folded"),
+            storage_location=param("storage_location"),
             last_updated_time=param("now"),
         )
         .returning(version.c.version),

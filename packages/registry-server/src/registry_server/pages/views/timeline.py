@@ -26,6 +26,7 @@ KINDS = {
         Action.CREATE_VERSION,
         Action.UPDATE_VERSION,
         Action.FINALIZE_VERSION,
+        Action.RELOCATE_VERSION,
         Action.TRANSITION_VERSION,
         Action.DELETE_VERSION,
         Action.RESTORE_VERSION,

@@ -23,7 +23,7 @@ from registry_core.history import Effect
 from registry_core.idempotency import KeptKey
 from registry_core.models import ModelVersion, RegisteredModel
 from registry_core.outbox import Unchanged
-from registry_core.requirements import AliasIs, Requirement, StageIs, TagIs
+from registry_core.requirements import AliasIs, FilesAreAt, Requirement, StageIs, TagIs
 from registry_core.store import Clock
 from registry_core.stores.sql import events, outbox, rows
 from registry_core.stores.sql.compiling import Statement
@@ -184,6 +184,9 @@ class Maker:
                 found = connection.run(self._sql.get_stage, values)
                 if not found:
                     raise ModelVersionNotFoundError(requirement.name, requirement.version)
+            case FilesAreAt():
+                values = version_key(requirement.name, requirement.version)
+                return self._version(connection, values).download_uri
             case TagIs(version=None):
                 values = {"name": requirement.name, "key": requirement.key}
                 found = connection.run(self._sql.get_model_tag, values)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from registry_core import documents
+from registry_core import documents, validation
 from registry_core.authors import Author
 from registry_core.changes import (
     CreateVersion,
     DeleteVersion,
     FinalizeVersion,
+    RelocateVersion,
     TransitionVersion,
     UpdateVersion,
 )
@@ -113,6 +114,35 @@ class VersionMaker(Maker):
             return found
 
         return self._database.transaction(finalize, model=change.name)
+
+    def relocate_version(self, change: RelocateVersion, by: Author) -> ModelVersion:
+        """See `Making`."""
+        sql, now = self._sql, self._clock()
+        values = key_of(change) | {
+            "source": change.source,
+            "source_folded": rows.folded(change.source),
+            "storage_location": change.storage_location,
+            "now": now,
+        }
+
+        def relocate(connection: Connection) -> ModelVersion:
+            if not connection.run(sql.lock_model, {"name": change.name}):
+                raise ModelVersionNotFoundError(change.name, change.version)
+            before = self._version(connection, values)
+            self._check(connection, change.requires)
+            effects = change.moves(before)
+            if not effects:
+                return before
+            validation.tags_together({**before.tags, **change.tags})
+            for key, value in change.tags.items():
+                tag = key_of(change) | rows.tag_to_set(key, value) | rows.room()
+                connection.run(sql.set_version_tag, tag)
+            connection.run(sql.relocate_version, values)
+            noted = self._note(connection, change.name, effects, by, now)
+            self._queue(connection, noted, outbox.values_of(change))
+            return self._version(connection, values)
+
+        return self._database.transaction(relocate, model=change.name)
 
     def transition_version(self, change: TransitionVersion, by: Author) -> ModelVersion:
         """See `Making`."""

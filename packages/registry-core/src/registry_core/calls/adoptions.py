@@ -1,0 +1,139 @@
+"""Calls that bring the files of versions from elsewhere into the registry."""
+
+from __future__ import annotations
+
+from registry_core import sources, validation
+from registry_core.artifacts import Manifest
+from registry_core.artifacts.trees import Progress
+from registry_core.artifacts.versions import Begun, adopt, foreign, remote
+from registry_core.artifacts.versions.adopt import Adopted
+from registry_core.artifacts.versions.context import subject
+from registry_core.artifacts.versions.foreign import ForeignTree
+from registry_core.calls.artifacts import ArtifactCalls
+from registry_core.errors import InvalidArgumentError
+from registry_core.models import ModelVersion
+
+
+class AdoptionCalls(ArtifactCalls):
+    """Calls that bring the files of versions from elsewhere into the registry."""
+
+    def adopt_model_version(
+        self,
+        name: str,
+        version: int | str,
+        *,
+        files_at: str | None = None,
+        tracking_uri: str | None = None,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+        reason: str | None = None,
+    ) -> Adopted:
+        """Copy the files of a version from where they lie into the registry, and seal them.
+
+        They are read by this process, with its drivers and credentials: nobody has sealed them, so
+        what comes is what is sealed. Then the version's source is where they are now, and its
+        history says where they were. A version whose files the registry keeps is left as it is.
+        Until all files are in place the version is as it was; the same call again continues one
+        that was interrupted.
+
+        Args:
+            name: The registered model.
+            version: The number of the version.
+            files_at: Where the files are, if not where the version says: a URI or a path. A path of
+                this disk has to be said here, since a version's source is somebody else's text.
+            tracking_uri: As for `pull_model_version`.
+            dry_run: Only find out what would be copied.
+            progress: Called with the bytes done and the bytes in all; all are read first, for their
+                digests, and sent then.
+            reason: Why, for the history.
+
+        Raises:
+            ArtifactNotFoundError: There are no files.
+            InvalidArgumentError: The files cannot be read, or cannot be a model version.
+            StaleValueError: The version's files are elsewhere by now.
+            ConflictError: Others changed or removed the files meanwhile; safe to repeat.
+            ModelVersionNotFoundError: The version does not exist, or was deleted meanwhile.
+
+        Example:
+            >>> registry.adopt_model_version("churn", 3, tracking_uri="http://mlflow:5000")
+        """
+        found = adopt.check(self.get_model_version(name, version))
+        if self._has(found):
+            return Adopted(version=found, place=found.download_uri)
+        with self._opened(found, tracking_uri, uri=_place(found, files_at)) as files:
+            done = Adopted(
+                version=found, place=files.place, files=len(files.sizes), size=files.size
+            )
+            if dry_run:
+                return done
+            tree = foreign.tree_of(files, progress=progress)
+            adopted = self._adopt(found, tree, progress=progress, reason=reason)
+        return Adopted(
+            version=adopted,
+            place=done.place,
+            files=len(tree.manifest.files),
+            size=tree.manifest.size,
+            is_written=True,
+        )
+
+    def _has(self, version: ModelVersion) -> bool:
+        """Whether the registry, or its server, keeps the files of a version."""
+        if self._foreign is None:
+            raise InvalidArgumentError("A server reads no files that lie elsewhere")
+        if self._served is None:
+            return self.files.keeps(version)
+        return self._sealed_by_server(version.name, version.version, is_required=False) is not None
+
+    def _adopt(
+        self,
+        version: ModelVersion,
+        tree: ForeignTree,
+        *,
+        progress: Progress | None,
+        reason: str | None,
+    ) -> ModelVersion:
+        if self._served is not None:
+            by = self._by(reason)
+            return remote.adopt(self._served, version, tree, progress=progress, by=by)
+        return self._files(reason).adopt(version, tree, progress=progress)
+
+    # An adoption whose files others send
+
+    def begin_adoption(self, name: str, version: int | str, manifest: Manifest) -> Begun:
+        """Where the files of a version belong that a client brings, and which are not there yet.
+
+        What a server does for a client; see `adopt_model_version`. The files come by
+        `ModelArtifacts.write`, each with its digest. The same call again continues the adoption.
+        """
+        return self.files.begin_adoption(self.get_model_version(name, version), manifest)
+
+    def finish_adoption(
+        self, name: str, version: int | str, manifest: Manifest, *, files_were_at: str
+    ) -> ModelVersion:
+        """The version, whose files are those of the manifest from now on.
+
+        Args:
+            name: The registered model.
+            version: The number of the version.
+            manifest: As for `begin_adoption`.
+            files_were_at: Where the version says that its files are; the same as when they were
+                read.
+
+        Raises:
+            ConflictError: Files are missing.
+            StaleValueError: The version's files are elsewhere by now.
+        """
+        uri = validation.uri(files_were_at, parameter="files_were_at")
+        found = self.get_model_version(name, version)
+        return self.files.finish_adoption(found, manifest, files_were_at=uri)
+
+
+def _place(version: ModelVersion, files_at: str | None) -> str:
+    if files_at is not None:
+        return files_at
+    if sources.is_local(version.download_uri):
+        raise InvalidArgumentError(
+            f"The source of {subject(version)} is a path of a disk, '{version.download_uri}'. If "
+            "it is one of this machine, name it with --from"
+        )
+    return version.download_uri
