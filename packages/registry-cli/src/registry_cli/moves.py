@@ -6,7 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ import click
 
 import registry_core
 from registry_cli.errors import ExitCode
-from registry_cli.options import on_store, reason_option
+from registry_cli.options import on_store, reason_option, tracking_option
 from registry_cli.output import notice
 from registry_cli.session import Session, makes_registry, pass_session
 from registry_cli.tables import printable
@@ -22,6 +22,7 @@ from registry_cli.tables import printable
 if TYPE_CHECKING:
     from registry_core import Registry
     from registry_core.calls.snapshots import OnConflict
+    from registry_core.moves.artifacts import FileMover
     from registry_core.moves.copying import Copied, Difference
     from registry_core.moves.sources import SnapshotSource
 
@@ -53,8 +54,8 @@ def _source(url: str) -> Iterator[SnapshotSource]:
 
 
 @contextmanager
-def _target(session: Session, url: str) -> Iterator[Registry]:
-    with closing(session.opened(url)) as registry:
+def _target(session: Session, url: str, *, root: str | None = None) -> Iterator[Registry]:
+    with closing(session.opened(url, artifacts=root)) as registry:
         yield registry.acting_as(reason=session.reason, origin=registry_core.Origin.REGCTL)
 
 
@@ -64,6 +65,16 @@ def _target(session: Session, url: str) -> Iterator[Registry]:
 @filter_option
 @dry_option
 @conflict_option
+@click.option("--artifacts", "with_files", is_flag=True, help="Copy the files of versions, too.")
+@click.option(
+    "--source-root", metavar="URL", help="The artifact root of SRC, if not the one of its store."
+)
+@click.option(
+    "--target-root",
+    metavar="URL",
+    help="The artifact root of DST.  [default: REGISTRY_ARTIFACTS, or the one of its store]",
+)
+@tracking_option
 @reason_option
 @click.pass_context
 @pass_session
@@ -77,6 +88,10 @@ def copy(
     filter_text: str | None,
     dry_run: bool,
     on_conflict: OnConflict,
+    with_files: bool,
+    source_root: str | None,
+    target_root: str | None,
+    tracking_uri: str | None,
 ) -> None:
     """Copy registered models and prompts from one registry into another.
 
@@ -85,13 +100,25 @@ def copy(
     a store. Numbers, gaps, times, stages, aliases, tags and histories stay.
 
     Run it again as often as you like: what is there already is not written,
-    and what the source has changed since is brought up to date. Files of
-    versions and webhooks are not copied. Exits with 8 if a model was not
-    copied, or the two differ at the end.
-    """
-    from registry_core.moves import copying, sources  # noqa: PLC0415 not for every command
+    and what the source has changed since is brought up to date. Webhooks are
+    not copied. Exits with 8 if a model was not copied, or the two differ at the
+    end.
 
-    with _source(source_url) as source, _target(session, target_url) as target:
+    With --artifacts the files of versions come into the artifact root of DST,
+    compared with what was sealed, and the sources of the copy name it; what
+    cannot be read is named, and its source stays.
+    """
+    from registry_core.moves import artifacts, copying  # noqa: PLC0415 not for every command
+
+    with ExitStack() as stack:
+        source = stack.enter_context(_source(source_url))
+        target = stack.enter_context(_target(session, target_url, root=target_root))
+        mover = None
+        if with_files:
+            mover, close = artifacts.open_mover(
+                source_url, target, source_root=source_root, tracking_uri=tracking_uri
+            )
+            stack.callback(close)
         complete = _copied(
             copying.copy(
                 source,
@@ -99,40 +126,56 @@ def copy(
                 filter_text=filter_text,
                 on_conflict=on_conflict,
                 dry_run=dry_run,
+                mover=mover,
             ),
             dry_run=dry_run,
         )
         if not dry_run:
-            there = sources.StoreSource(target.store)
-            complete &= _compared(
-                each
-                for each in copying.compare(source, there, filter_text=filter_text)
-                if not each.is_only_in_second
-            )
+            complete &= _is_same(source, target, mover, filter_text)
     if not complete:
         ctx.exit(ExitCode.INCOMPLETE)
 
 
+def _is_same(
+    source: SnapshotSource, target: Registry, mover: FileMover | None, filter_text: str | None
+) -> bool:
+    """Say where the source and its copy differ."""
+    from registry_core.moves import artifacts, copying, sources  # noqa: PLC0415 as above
+
+    there = sources.StoreSource(target.store)
+    expected = source if mover is None else artifacts.MovedSource(source, mover)
+    return _compared(
+        each
+        for each in copying.compare(expected, there, filter_text=filter_text)
+        if not each.is_only_in_second
+    )
+
+
 def _copied(outcomes: Iterable[Copied], *, dry_run: bool) -> bool:
     counts: Counter[str] = Counter()
-    versions, started, shown = 0, time.monotonic(), time.monotonic()
+    versions, files, size, complete = 0, 0, 0, True
+    started, shown = time.monotonic(), time.monotonic()
     for each in outcomes:
         counts[each.outcome.value] += 1
         versions += each.versions if each.outcome.is_written else 0
+        files, size = files + each.brought, size + each.size
+        complete &= each.is_complete
         if not each.outcome.is_complete:
             notice(f"{each.outcome.value}: {each.name}: {each.detail}")
+        for problem in each.problems:
+            notice(f"files not copied: {problem}")
         if sys.stderr.isatty() and time.monotonic() - shown > PROGRESS_SECONDS:
             shown = time.monotonic()
             click.echo(f"\r{counts.total()} models, {versions} versions", nl=False, err=True)
     if sys.stderr.isatty():
         click.echo("\r", nl=False, err=True)
     said = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
-    seconds = time.monotonic() - started
+    said = f"{counts.total()} models ({said or 'none'}), {versions} versions"
+    if files:
+        said += f", the files of {files} versions" + ("" if dry_run else f" ({size} bytes)")
     would = "Would be: " if dry_run else ""
-    notice(
-        f"{would}{counts.total()} models ({said or 'none'}), {versions} versions in {seconds:.1f} s"
-    )
-    return not (counts["failed"] or counts["skipped"])
+    notice(f"{would}{said} in {time.monotonic() - started:.1f} s")
+    return complete
 
 
 def _compared(found: Iterable[Difference]) -> bool:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from registry_core import sources, validation
 from registry_core.artifacts import Manifest
-from registry_core.artifacts.trees import Progress
+from registry_core.artifacts.trees import FileTree, Progress
 from registry_core.artifacts.versions import Begun, adopt, foreign, remote
 from registry_core.artifacts.versions.adopt import Adopted
 from registry_core.artifacts.versions.context import subject
 from registry_core.artifacts.versions.foreign import ForeignTree
+from registry_core.artifacts.versions.pull import sealed_tree
 from registry_core.calls.artifacts import ArtifactCalls
 from registry_core.errors import InvalidArgumentError
 from registry_core.models import ModelVersion
@@ -75,6 +79,26 @@ class AdoptionCalls(ArtifactCalls):
             size=tree.manifest.size,
             is_written=True,
         )
+
+    @contextmanager
+    def files_of(
+        self, version: ModelVersion, *, tracking_uri: str | None = None
+    ) -> Iterator[FileTree]:
+        """The files of a version, until the block ends, from wherever they lie.
+
+        What the registry keeps is compared with the manifest as it is read; of other files all
+        bytes are read first, for their digests. Raises as `pull_model_version`.
+        """
+        if self._served is not None:
+            sealed = self._sealed_by_server(version.name, version.version, is_required=False)
+            if sealed is not None:
+                yield sealed_tree(self._served, sealed)
+                return
+        elif self._keeps(version):
+            yield self.files.tree_of(version)
+            return
+        with self._opened(version, tracking_uri) as files:
+            yield foreign.tree_of(files)
 
     def _has(self, version: ModelVersion) -> bool:
         """Whether the registry, or its server, keeps the files of a version."""

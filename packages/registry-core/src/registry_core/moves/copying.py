@@ -13,6 +13,7 @@ import enum
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import TypeVar
 
 import attrs
@@ -25,6 +26,7 @@ from registry_core.errors import (
     RegisteredModelNotFoundError,
     StoreCorruptedError,
 )
+from registry_core.moves.artifacts import FileMover, Moved
 from registry_core.moves.comparing import differences, is_behind
 from registry_core.moves.sources import Item, SnapshotSource
 from registry_core.registry import Registry
@@ -67,6 +69,17 @@ class Copied:
     versions: int = 0
     detail: str = ""
     """Why it was not copied."""
+    brought: int = 0
+    """Versions whose files were brought."""
+    size: int = 0
+    """Bytes of these."""
+    problems: tuple[str, ...] = ()
+    """Versions whose files could not be, and why."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the target has the model, and its files, as the source has them."""
+        return self.outcome.is_complete and not self.problems
 
 
 def copy(
@@ -76,16 +89,17 @@ def copy(
     filter_text: str | None = None,
     on_conflict: OnConflict = "fail",
     dry_run: bool = False,
+    mover: FileMover | None = None,
 ) -> Iterator[Copied]:
     """Copy models, and yield what became of each, in the order of their names.
 
-    What cannot be copied is said, and the rest is copied.
+    What cannot be copied is said, and the rest is copied. With a mover, files come along.
     """
 
     def one(item: Item) -> Copied:
         name, read = item
         try:
-            return _copy(read(), target, on_conflict, dry_run=dry_run)
+            return _copy(read(), target, on_conflict, dry_run=dry_run, mover=mover)
         except RegisteredModelNotFoundError:
             return Copied(name=name, outcome=Outcome.GONE)
         except (
@@ -100,23 +114,50 @@ def copy(
 
 
 def _copy(
-    snapshot: ModelSnapshot, target: Registry, on_conflict: OnConflict, *, dry_run: bool
+    snapshot: ModelSnapshot,
+    target: Registry,
+    on_conflict: OnConflict,
+    *,
+    dry_run: bool,
+    mover: FileMover | None,
 ) -> Copied:
     there = _there(target, snapshot.name)
-    outcome, detail = _decide(snapshot, there, on_conflict)
+    moved = Moved(snapshot=snapshot)
+    if mover is not None:
+        moved = mover.moved(snapshot, there, dry_run=True)
+    outcome, detail = _decide(moved.snapshot, there, on_conflict)
+    if mover is not None and moved.brought and outcome.is_complete:
+        if not dry_run:
+            moved = mover.moved(snapshot, there)
+        if outcome is Outcome.UNCHANGED and moved.brought:
+            outcome = Outcome.UPDATED
     if outcome.is_written and not dry_run:
-        if there is not None and not snapshot.events:
-            snapshot = snapshot.with_id(there.document.model_id)
-        if there is None:
-            target.restore(snapshot, on_conflict="replace" if on_conflict == "replace" else "fail")
-        else:
-            # What others have changed since it was compared is not lost.
-            target.restore(
-                snapshot, on_conflict="replace", replaced=there if there.events else None
-            )
+        with nullcontext() if mover is None else mover.keeping(moved):
+            _write(moved.snapshot, there, target, on_conflict)
     return Copied(
-        name=snapshot.name, outcome=outcome, versions=len(snapshot.versions), detail=detail
+        name=snapshot.name,
+        outcome=outcome,
+        versions=len(snapshot.versions),
+        detail=detail,
+        brought=moved.brought if outcome.is_written else 0,
+        size=moved.size,
+        problems=moved.problems,
     )
+
+
+def _write(
+    snapshot: ModelSnapshot,
+    there: ModelSnapshot | None,
+    target: Registry,
+    on_conflict: OnConflict,
+) -> None:
+    if there is None:
+        target.restore(snapshot, on_conflict="replace" if on_conflict == "replace" else "fail")
+        return
+    if not snapshot.events:
+        snapshot = snapshot.with_id(there.document.model_id)
+    # What others have changed since it was compared is not lost.
+    target.restore(snapshot, on_conflict="replace", replaced=there if there.events else None)
 
 
 def _there(target: Registry, name: str) -> ModelSnapshot | None:

@@ -14,7 +14,8 @@ that looks afterwards sees whether its files are there, and they stay until the 
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 
 import attrs
 
@@ -111,12 +112,7 @@ def _relocate(
     context: Context, version: ModelVersion, folder: str, manifest: Manifest, files_were_at: str
 ) -> ModelVersion:
     place = f"{context.artifacts.root}/{folder}"
-    began = time.monotonic()
-    with context.adoptions.hold([folder]):
-        context.collectors.wait(folder)
-        _check_sealed(context, folder, manifest)
-        if time.monotonic() - began > _LONGEST_SECONDS:
-            raise ConflictError(f"the files of {subject(version)} took too long to check")
+    with keeping(context, {folder: manifest}):
         try:
             return context.writer.apply(_change(version, place, manifest, files_were_at))
         except StaleValueError:
@@ -124,6 +120,22 @@ def _relocate(
             if now.download_uri == place:
                 return now  # Another adoption of the same files came first.
             raise
+
+
+@contextmanager
+def keeping(context: Context, folders: Mapping[str, Manifest]) -> Iterator[None]:
+    """See `ModelArtifacts.keeping`. A version is given the folders before the block ends."""
+    if not folders:
+        yield
+        return
+    began = time.monotonic()
+    with context.adoptions.hold(folders):
+        for folder, manifest in folders.items():
+            context.collectors.wait(folder)
+            _check_sealed(context, folder, manifest)
+        if time.monotonic() - began > _LONGEST_SECONDS:
+            raise ConflictError("the files that were brought took too long to check")
+        yield
 
 
 def _check_sealed(context: Context, folder: str, manifest: Manifest) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from registry_core.artifacts import (
@@ -173,6 +174,31 @@ class ModelArtifacts:
             ModelVersionNotFoundError: The version was deleted.
         """
         return adopt.adopt(self._context, version, tree, progress=progress)
+
+    def bring(self, name: str, tree: FileTree) -> str:
+        """Bring files below the root and seal them; return their folder, which no version has yet.
+
+        Raises:
+            ConflictError: Others changed or removed the files meanwhile; safe to repeat.
+        """
+        folder = layout.folder_of(name, tree.manifest)
+        push.deliver(self._context, folder, tree)
+        return folder
+
+    def keeping(self, folders: Mapping[str, Manifest]) -> AbstractContextManager[None]:
+        """Have collections of garbage leave folders of sealed files until the block ends.
+
+        Raises:
+            ConflictError: Their files have been collected; safe to repeat.
+        """
+        return adopt.keeping(self._context, folders)
+
+    def tree_of(self, version: ModelVersion) -> FileTree:
+        """Return the files of a version, whose bytes are compared with its manifest when read.
+
+        Raises as `verify`, of what shows in names and sizes.
+        """
+        return pull.tree_of(self._context, version)
 
     def begin_adoption(self, version: ModelVersion, manifest: Manifest) -> uploads.Begun:
         """Begin an adoption whose files others will write, by `write` with their digests."""

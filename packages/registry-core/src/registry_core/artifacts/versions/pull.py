@@ -122,6 +122,48 @@ def verify_sealed(artifacts: Readable, sealed: Sealed) -> Manifest:
     return sealed.manifest
 
 
+@attrs.frozen(eq=False)
+class SealedTree:
+    """The files of a version, as they were registered: see `trees.FileTree`."""
+
+    _artifacts: Readable
+    _sealed: Sealed
+
+    @property
+    def manifest(self) -> Manifest:
+        """See `FileTree`."""
+        return self._sealed.manifest
+
+    def read(self, file: ManifestFile) -> Iterator[bytes]:
+        """See `FileTree`.
+
+        Raises:
+            ArtifactMismatchError: At the end, if they are other bytes than those registered.
+        """
+        digest, size = hashlib.sha256(), 0
+        with self._artifacts.read(self._sealed.files[file.path].path) as pieces:
+            for piece in pieces:
+                size += len(piece)
+                if size > file.size:
+                    break
+                digest.update(piece)
+                yield piece
+        if size != file.size or digest.hexdigest() != file.sha256:
+            problem = f"'{file.path}': expected sha256 {file.sha256}, found other bytes"
+            raise ArtifactMismatchError(subject(self._sealed.version), (problem,))
+
+
+def tree_of(context: Context, version: ModelVersion) -> SealedTree:
+    """See `ModelArtifacts.tree_of`."""
+    return sealed_tree(context.artifacts, _sealed(context, version))
+
+
+def sealed_tree(artifacts: Readable, sealed: Sealed) -> SealedTree:
+    """As `tree_of`, from whatever has the files."""
+    _raise_for(sealed.version, sealed.problems())
+    return SealedTree(artifacts, sealed)
+
+
 def digest_of(artifacts: ArtifactStore, path: str) -> tuple[str, int]:
     """Return the SHA-256 in hex and the size of the file at a path, from its bytes."""
     digest, size = hashlib.sha256(), 0

@@ -1,0 +1,268 @@
+"""Files that move with their versions: into the target's root, before the model is written.
+
+Strategy. The files of a version come into the folder that their content names, and are sealed
+there; then the model is written with sources that say where they are now, as a whole and in one
+step. So a copy that dies leaves files that the next one finds. The history of the copy says the new
+places, too, so that it remains one whole with the model, and a copy can be compared with its
+source. What cannot be read is said, and its source stays as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from typing import Any, Protocol
+
+import attrs
+
+from registry_core import backends, documents, sources, uris, validation
+from registry_core.artifacts import Manifest
+from registry_core.artifacts.trees import FileTree
+from registry_core.artifacts.versions import DIGEST_TAG, foreign
+from registry_core.artifacts.versions.context import subject
+from registry_core.artifacts.versions.foreign import OpensForeign
+from registry_core.errors import (
+    InvalidArgumentError,
+    RegisteredModelNotFoundError,
+    RegistryError,
+)
+from registry_core.foreign import ForeignPlaces
+from registry_core.history import Event
+from registry_core.models import ModelVersion, Status
+from registry_core.moves.sources import Item, SnapshotSource
+from registry_core.registry import Registry
+from registry_core.snapshots import ModelSnapshot
+
+
+class OpensFiles(Protocol):
+    """What reads the files of a source's versions."""
+
+    def __call__(self, version: ModelVersion) -> AbstractContextManager[FileTree]:
+        """The files of a version, until the block ends; verified where something was sealed."""
+        ...
+
+
+@attrs.frozen
+class ForeignFilesOf:
+    """The files of versions that no registry of ours keeps."""
+
+    places: OpensForeign
+    tracking_uri: str | None = None
+
+    @contextmanager
+    def __call__(self, version: ModelVersion) -> Iterator[FileTree]:
+        """See `OpensFiles`."""
+        with self.places.open(version.download_uri, tracking_uri=self.tracking_uri) as found:
+            yield foreign.tree_of(found)
+
+
+@attrs.frozen(kw_only=True)
+class Moved:
+    """A snapshot whose versions have their files in the target."""
+
+    snapshot: ModelSnapshot
+    brought: int = 0
+    """Versions whose files were brought; in a dry run, would be."""
+    size: int = 0
+    """Bytes of these."""
+    problems: tuple[str, ...] = ()
+    """Versions whose files could not be, and why."""
+    folders: Mapping[str, Manifest] = attrs.field(factory=dict)
+    """What was brought, by the folder that it is in."""
+
+
+@attrs.frozen(eq=False)
+class FileMover:
+    """Brings the files of a source's versions into a target's artifact root."""
+
+    target: Registry
+    open_files: OpensFiles
+
+    def moved(
+        self, snapshot: ModelSnapshot, there: ModelSnapshot | None, *, dry_run: bool = False
+    ) -> Moved:
+        """Return a snapshot with the places of its files in the target.
+
+        Args:
+            snapshot: The model as the source has it.
+            there: The same model in the target; its files are not brought again.
+            dry_run: Bring nothing.
+        """
+        places: dict[int, str] = {}
+        folders: dict[str, Manifest] = {}
+        problems: list[str] = []
+        count = 0
+        for version in self._outside(snapshot):
+            number = version.version
+            copied = self._copied(version, there)
+            if copied is not None:
+                places[number] = copied.download_uri
+            if copied is not None and _is_same(version, copied):
+                continue
+            try:
+                if not dry_run:
+                    places[number] = self._bring(version, folders)
+            except (RegistryError, OSError) as error:
+                if copied is None:
+                    problems.append(f"{subject(version)}: {error}")
+            else:
+                count += 1
+        return Moved(
+            snapshot=_rewritten(snapshot, places),
+            brought=count,
+            size=sum(manifest.size for manifest in folders.values()),
+            problems=tuple(problems),
+            folders=folders,
+        )
+
+    def keeping(self, moved: Moved) -> AbstractContextManager[None]:
+        """Have collections of garbage leave what was brought, until the block ends."""
+        return self.target.files.keeping(moved.folders)
+
+    def _outside(self, snapshot: ModelSnapshot) -> Iterator[ModelVersion]:
+        """Yield the versions whose files lie outside of the target."""
+        for version in snapshot.versions.values():
+            has_files = version.status is Status.READY and not validation.is_prompt(version.tags)
+            if has_files and not self.target.files.keeps(version):
+                yield version
+
+    def _copied(self, version: ModelVersion, there: ModelSnapshot | None) -> ModelVersion | None:
+        """The version in the target, if its files are there already."""
+        copied = None if there is None else there.versions.get(version.version)
+        if copied is None or copied.creation_timestamp != version.creation_timestamp:
+            return None
+        return copied if self.target.files.keeps(copied) else None
+
+    def _bring(self, version: ModelVersion, folders: dict[str, Manifest]) -> str:
+        with self.open_files(version) as tree:
+            folder = self.target.files.bring(version.name, tree)
+            folders[folder] = tree.manifest
+        return f"{self.target.files.root}/{folder}"
+
+
+def open_mover(
+    source_url: str,
+    target: Registry,
+    *,
+    source_root: str | None = None,
+    tracking_uri: str | None = None,
+) -> tuple[FileMover, Callable[[], None]]:
+    """Return what brings the files of a source's versions into a target, and what closes it.
+
+    Args:
+        source_url: As for `sources.open_source`.
+        target: The registry that gets them.
+        source_root: The source's artifact root; by default what belongs to its store.
+        tracking_uri: As for `Registry.pull_model_version`.
+
+    Raises:
+        InvalidArgumentError: The target has no artifact root that this process can write to.
+    """
+    if target.artifacts is None:
+        raise InvalidArgumentError(
+            "The target has no artifact root here: name it with --target-root. Through a server "
+            "no files are copied; name its own store and root instead"
+        )
+    if source_url.startswith("mlflow+"):
+        places = ForeignPlaces(open_artifacts=backends.open_artifacts)
+        return FileMover(target, ForeignFilesOf(places, tracking_uri)), lambda: None
+    root = backends.artifacts_url(source_url, source_root, environ={})
+    registry = backends.open_registry(source_url, artifacts=root or "none")
+    opens = partial(registry.files_of, tracking_uri=tracking_uri)
+    return FileMover(target, opens), registry.close
+
+
+@attrs.frozen
+class MovedSource:
+    """A source whose snapshots have the places that the target has of their files."""
+
+    source: SnapshotSource
+    mover: FileMover
+
+    def items(self, filter_text: str | None = None) -> Iterator[Item]:
+        """See `SnapshotSource`."""
+        for name, read in self.source.items(filter_text):
+
+            def moved(name: str = name, read: Any = read) -> ModelSnapshot:
+                return self.mover.moved(
+                    read(), _there(self.mover.target, name), dry_run=True
+                ).snapshot
+
+            yield name, moved
+
+
+def _is_same(version: ModelVersion, copied: ModelVersion) -> bool:
+    """Whether nothing says that the source's files have changed since they were brought."""
+    return copied.last_updated_timestamp == version.last_updated_timestamp and copied.tags.get(
+        DIGEST_TAG
+    ) == version.tags.get(DIGEST_TAG)
+
+
+def _there(target: Registry, name: str) -> ModelSnapshot | None:
+    try:
+        return target.snapshot(name)
+    except RegisteredModelNotFoundError:
+        return None
+
+
+# Sources
+
+
+def _rewritten(snapshot: ModelSnapshot, places: Mapping[int, str]) -> ModelSnapshot:
+    if not places:
+        return snapshot
+    moves = {number: _Move.of(snapshot.versions[number], places[number]) for number in places}
+    versions = (
+        moves[number].version if number in moves else version
+        for number, version in snapshot.versions.items()
+    )
+    return ModelSnapshot(
+        document=documents.build(snapshot.document, versions),
+        events=tuple(
+            moves[event.version].event(event) if event.version in moves else event
+            for event in snapshot.events
+        ),
+    )
+
+
+@attrs.frozen
+class _Move:
+    """A version that has its files at another place."""
+
+    before: ModelVersion
+    version: ModelVersion
+
+    @classmethod
+    def of(cls, version: ModelVersion, place: str) -> _Move:
+        # The source of a copy says what it is a copy of; where its bytes are is said apart.
+        is_copy = uris.is_model_uri(version.source) and not sources.is_logged_model(version.source)
+        moved = attrs.evolve(
+            version,
+            source=version.source if is_copy else place,
+            storage_location=place if is_copy else None,
+        )
+        return cls(version, moved)
+
+    def event(self, event: Event) -> Event:
+        """Return an event of the version that says the new place where it said the old one."""
+        before, after = self._fields(event.before), self._fields(event.after)
+        if before is event.before and after is event.after:
+            return event
+        return attrs.evolve(event, before=before, after=after)
+
+    def _fields(self, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        old = {"source": self.before.source, "storage_location": self.before.storage_location}
+        new = {"source": self.version.source, "storage_location": self.version.storage_location}
+        said = {name: value[name] for name in old if name in value}
+        if not said or any(text != old[name] for name, text in said.items()):
+            return value
+        fields: dict[str, Any] = {}
+        for name, each in value.items():
+            if name not in old:
+                fields[name] = each
+            elif name == "source" or "source" not in said:
+                fields |= {key: text for key, text in new.items() if text is not None}
+        return fields
