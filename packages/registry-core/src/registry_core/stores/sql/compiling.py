@@ -192,6 +192,17 @@ class is_like(FunctionElement[bool]):  # noqa: N801 as above
     inherit_cache = True
 
 
+class may_match_folded(FunctionElement[bool]):  # noqa: N801 as above
+    """Whether the folded form of a name may match a pattern of SQL, as far as the name itself says.
+
+    Indexes have the names, and only the rows have the folded ones. So a walk along an index reads
+    the rows of names that may match, and not all rows.
+    """
+
+    name = "may_match_folded"
+    inherit_cache = True
+
+
 class is_in(FunctionElement[bool]):  # noqa: N801 as above
     """Whether a column is one of the texts that `Flavor.listed` has translated."""
 
@@ -333,6 +344,19 @@ def _sqlite_like(node: is_like, compiler: SQLCompiler, **options: Any) -> str:
 @compiles(is_like, "postgresql")
 def _postgresql_like(node: is_like, compiler: SQLCompiler, **options: Any) -> str:
     return "({} LIKE {})".format(*_operands(node, compiler, **options))
+
+
+@compiles(may_match_folded, "sqlite")
+def _sqlite_may(node: may_match_folded, compiler: SQLCompiler, **options: Any) -> str:
+    # LIKE of SQLite ignores the case of ASCII letters alone; a name with others is looked at.
+    name, pattern = _operands(node, compiler, **options)
+    is_ascii = f"length({name}) = length(CAST({name} AS BLOB))"
+    return f"({name} LIKE {pattern} ESCAPE '\\' OR NOT {is_ascii})"
+
+
+@compiles(may_match_folded, "postgresql")
+def _postgresql_may(node: may_match_folded, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ARG001
+    return "true"
 
 
 @compiles(is_in, "sqlite")

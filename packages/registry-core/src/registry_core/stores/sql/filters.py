@@ -20,7 +20,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.selectable import FromClause
 
 from registry_core import validation
-from registry_core.search.like import like_prefix
+from registry_core.search.like import like_prefix, sql_like_pattern
 from registry_core.search.nodes import AttributeRef, Comparison, Entity, Filter, Op, TagRef
 from registry_core.stores.sql.compiling import (
     aside,
@@ -28,6 +28,7 @@ from registry_core.stores.sql.compiling import (
     is_in,
     is_like,
     is_not_in,
+    may_match_folded,
     only,
     unseen,
 )
@@ -128,7 +129,11 @@ def _values(index: int, comparison: Comparison, driver: Driver) -> dict[str, Any
     if isinstance(value, tuple):
         return {f"value{index}": driver.listed(value)}
     if comparison.op is Op.ILIKE:
-        return {f"value{index}": driver.pattern(value.lower())}
+        lowered = value.lower()
+        return {
+            f"value{index}": driver.pattern(lowered),
+            f"loose{index}": sql_like_pattern(lowered),
+        }
     if comparison.op is Op.LIKE:
         first, end = _range(field, value) or (None, None)
         return {
@@ -317,6 +322,10 @@ def _conditions(
         case Op.LIKE if term.by_prefix:
             first, end = unseen(f"first{index}"), unseen(f"end{index}")
             return [indexed >= first, indexed < end, is_like(column, value)]
+        case Op.ILIKE if term.field == "name":
+            # The names are in the indexes, and the folded ones are not.
+            loose = unseen(f"loose{index}")
+            return [may_match_folded(column, loose), is_like(lowered, value)]
         case Op.ILIKE:
             return [is_like(lowered, value)]
     return [_PLAIN[term.op](column, value)]
