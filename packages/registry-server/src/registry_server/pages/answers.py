@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, TypeAlias
 from urllib.parse import quote
@@ -22,6 +23,9 @@ NOTICE_MAX_LENGTH = 500
 
 _NOTICE_SECONDS = 60
 
+PIECE_SECONDS = 0.25
+"""How long pieces of a page that is sent while it is made are gathered."""
+
 _MIN_GZIP_BYTES = 1_024
 """A shorter page gains nothing from being compressed."""
 
@@ -38,6 +42,13 @@ _SECURITY: tuple[tuple[bytes, bytes], ...] = (
     (b"cross-origin-resource-policy", b"same-origin"),
 )
 
+_HTML: tuple[tuple[bytes, bytes], ...] = (
+    (b"content-type", b"text/html; charset=utf-8"),
+    (b"cache-control", b"private, no-cache"),
+    (b"vary", b"Accept, Accept-Encoding, Cookie"),
+    *_SECURITY,
+)
+
 Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
 
@@ -48,6 +59,8 @@ class View:
     template: str
     context: Mapping[str, Any]
     data: Callable[[], Json]
+    is_streamed: bool = False
+    """Whether its pieces are sent as they are made, since that takes long."""
 
 
 @attrs.frozen(kw_only=True)
@@ -56,6 +69,30 @@ class Redirect:
 
     to: str
     notice: str | None = None
+
+
+class PageStream:
+    """The head of a page, and its pieces, each of which takes a while to make."""
+
+    def __init__(self, pieces: Iterator[str], headers: Headers) -> None:
+        self.headers = headers
+        self._pieces = pieces
+
+    def next(self) -> bytes | None:
+        """What comes next: as many pieces as are made in `PIECE_SECONDS`; None at the end."""
+        made: list[str] = []
+        end = time.monotonic() + PIECE_SECONDS
+        for piece in self._pieces:
+            made.append(piece)
+            if time.monotonic() > end:
+                break
+        return "".join(made).encode("utf-8", "replace") if made else None
+
+    def close(self) -> None:
+        """Make no more of it."""
+        close = getattr(self._pieces, "close", None)
+        if close is not None:
+            close()
 
 
 Answer: TypeAlias = View | Redirect
@@ -70,17 +107,17 @@ def html(
 ) -> Response:
     """A page. Nobody but the browser that asked keeps it, and that asks again."""
     content = body.encode("utf-8", "replace")
-    more: list[tuple[bytes, bytes]] = [
-        (b"content-type", b"text/html; charset=utf-8"),
-        (b"cache-control", b"private, no-cache"),
-        (b"vary", b"Accept, Accept-Encoding, Cookie"),
-        *_SECURITY,
-        *headers,
-    ]
+    more = [*_HTML, *headers]
     if accepts_gzip and len(content) >= _MIN_GZIP_BYTES:
         content = gzipped(content)
         more.append((b"content-encoding", b"gzip"))
     return Response(status, content, tuple(more))
+
+
+def stream(pieces: Iterator[str], *, headers: Headers = ()) -> PageStream:
+    """A page that is sent while it is made. No proxy should gather it first."""
+    unbuffered = (b"x-accel-buffering", b"no")
+    return PageStream(pieces, (*_HTML, unbuffered, *headers))
 
 
 def redirect(root: str, to: str, *, headers: Headers = ()) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -26,6 +26,11 @@ LIST_TAGS = 4
 def render(template: str, context: Mapping[str, Any]) -> str:
     """The text of a template."""
     return _environment().get_template(template).render(context)
+
+
+def stream(template: str, context: Mapping[str, Any]) -> Iterator[str]:
+    """The text of a template in pieces, made as they are asked for."""
+    return _environment().get_template(template).generate(context)
 
 
 @cache

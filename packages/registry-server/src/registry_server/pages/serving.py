@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from functools import partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from litestar.enums import ScopeType
@@ -28,6 +29,7 @@ from registry_server.process.settings import Settings
 from registry_server.webhooks.operations import Handlers
 
 if TYPE_CHECKING:
+    from registry_server.pages.answers import PageStream
     from registry_server.pages.site import Site
 
 READING_THREADS = 2
@@ -40,7 +42,13 @@ WAITING_THREADS = 4
 """Forms of one worker that wait for others than the store: for a name to be resolved, for the
 receiver of a webhook, of which two at most are tested at a time. So all other forms go on."""
 
-_WAITING_FORMS = ("/webhooks",)
+_WAITING_FORMS = "/webhooks"
+
+VERIFYING_THREADS = 1
+"""Checks of files of one worker that go on at a time. Others take turns with it, step by step, so
+that no number of them takes more than one core from the API."""
+
+_VERIFYING_FORMS = "/verify"
 
 MOUNTS = (
     "/models",
@@ -78,6 +86,29 @@ def told(scope: HTTPScope, failure: Response) -> Response:
     return failures.told(scope, failure)
 
 
+class _Streaming:
+    """An ASGI application that sends a page while it is made in a lane."""
+
+    def __init__(self, page: PageStream, lane: Lane) -> None:
+        self._page = page
+        self._lane = lane
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 ASGI
+        """Send the page, unless the client hangs up."""
+        await send(
+            {"type": "http.response.start", "status": HTTPStatus.OK, "headers": self._page.headers}
+        )
+        client = HangUp(receive)
+        gone = client.watched()
+        try:
+            while not gone.done() and (piece := await self._lane.run(self._page.next)) is not None:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        finally:
+            client.close()
+            await self._lane.run(self._page.close)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
 class _PageServing:
     def __init__(self, settings: Settings, webhooks: Handlers) -> None:
         self._settings = settings
@@ -85,6 +116,7 @@ class _PageServing:
         self._reading = Lane(READING_THREADS, name="pages")
         self._changing = Lane(CHANGING_THREADS, name="page-forms")
         self._waiting = Lane(WAITING_THREADS, name="page-waits")
+        self._verifying = Lane(VERIFYING_THREADS, name="page-checks")
         self._loading = threading.Lock()
         self._site: Site | None = None
 
@@ -95,6 +127,7 @@ class _PageServing:
         self._reading.close()
         self._changing.close()
         self._waiting.close()
+        self._verifying.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == ScopeType.HTTP, "the server speaks nothing else"
@@ -107,7 +140,7 @@ class _PageServing:
             answer = told(scope, responses.failure(error, scope))
         await answer(scope, receive, send)
 
-    async def _answer(self, scope: HTTPScope, receive: Receive) -> Response:
+    async def _answer(self, scope: HTTPScope, receive: Receive) -> ASGIApp:
         is_form = scope["method"] == "POST"
         body = b""
         if is_form:
@@ -115,15 +148,18 @@ class _PageServing:
         lane = self._lane(scope) if is_form else self._reading
         client = HangUp(receive)
         try:
-            return await lane.call(partial(self._made, scope, body), client=client, size=len(body))
+            made = await lane.call(partial(self._made, scope, body), client=client, size=len(body))
         finally:
             client.close()
+        return made if isinstance(made, Response) else _Streaming(made, lane)
 
     def _lane(self, scope: HTTPScope) -> Lane:
         """The threads for a form."""
-        return self._waiting if scope["path"].startswith(_WAITING_FORMS) else self._changing
+        if scope["path"].startswith(_WAITING_FORMS):
+            return self._waiting
+        return self._verifying if scope["path"].endswith(_VERIFYING_FORMS) else self._changing
 
-    def _made(self, scope: HTTPScope, body: bytes) -> Response:
+    def _made(self, scope: HTTPScope, body: bytes) -> Response | PageStream:
         return self._loaded().answer(scope, body, now=time.time_ns() // 1_000_000)
 
     def _loaded(self) -> Site:

@@ -22,7 +22,7 @@ from registry_server.pages import (
     requests,
     statics,
 )
-from registry_server.pages.answers import Headers, Redirect, View
+from registry_server.pages.answers import Headers, PageStream, Redirect, View
 from registry_server.pages.requests import PageRequest
 from registry_server.pages.routes import Route, Routes
 from registry_server.pages.views import (
@@ -30,6 +30,7 @@ from registry_server.pages.views import (
     aliases,
     approvals,
     compare,
+    files,
     forms,
     model,
     models,
@@ -64,6 +65,7 @@ ROUTES = (
     Route("models/*/aliases/*/delete", aliases.show, aliases.remove),
     Route("models/*/versions/*", versions.show),
     Route("models/*/versions/*/description", forms.version_description, forms.set_description),
+    Route("models/*/versions/*/verify", versions.show, files.verify),
     Route("models/*/versions/*/tags", versions.show, forms.set_version_tag),
     Route("models/*/versions/*/tags/delete", versions.show, forms.delete_version_tag),
     Route("models/*/versions/*/approvals", versions.show, approvals.approve),
@@ -86,7 +88,7 @@ class Site:
             (*ROUTES, *_webhook_routes(webhooks), *_about_routes(settings, webhooks))
         )
 
-    def answer(self, scope: HTTPScope, body: bytes, *, now: int) -> Response:
+    def answer(self, scope: HTTPScope, body: bytes, *, now: int) -> Response | PageStream:
         """The answer to a request; failures are answers, too."""
         try:
             request = requests.page_request(scope, now=now)
@@ -102,19 +104,19 @@ class Site:
 
     def _shown(
         self, route: Route, given: tuple[str, ...], request: PageRequest, status: int
-    ) -> Response:
+    ) -> Response | PageStream:
         assert route.show is not None, "the table finds no route that cannot answer"
         answer = route.show(request, self._backend.seen_by(request.rights), *given)
         if isinstance(answer, Redirect):
             return answers.redirect(request.root, answer.to)
         return self._viewed(answer, request, status)
 
-    def _viewed(self, view: View, request: PageRequest, status: int) -> Response:
+    def _viewed(self, view: View, request: PageRequest, status: int) -> Response | PageStream:
         if request.wants_json:
             return responses.success(view.data())
         return self._page(view, request, status)
 
-    def _page(self, view: View, request: PageRequest, status: int) -> Response:
+    def _page(self, view: View, request: PageRequest, status: int) -> Response | PageStream:
         secret = forgery.secret_of(request.cookies.get(forgery.COOKIE))
         headers: Headers = ()
         if secret is None and not self._is_read_only:
@@ -123,25 +125,25 @@ class Site:
         notice = request.cookies.get(answers.NOTICE_COOKIE)
         if notice:
             headers = (*headers, answers.spent_notice())
-        body = rendering.render(
-            view.template,
-            {
-                **view.context,
-                "request": request,
-                "root": request.root,
-                "now": request.now,
-                "notice": unquote(notice or "")[: answers.NOTICE_MAX_LENGTH],
-                "may_change": not self._is_read_only and may.change(request),
-                "may": may.of(request),
-                "form_token": forgery.token(secret) if secret is not None else "",
-            },
-        )
+        context = {
+            **view.context,
+            "request": request,
+            "root": request.root,
+            "now": request.now,
+            "notice": unquote(notice or "")[: answers.NOTICE_MAX_LENGTH],
+            "may_change": not self._is_read_only and may.change(request),
+            "may": may.of(request),
+            "form_token": forgery.token(secret) if secret is not None else "",
+        }
+        if view.is_streamed:
+            return answers.stream(rendering.stream(view.template, context), headers=headers)
+        body = rendering.render(view.template, context)
         zipped = answers.accepts_gzip(request.headers.get(b"accept-encoding"))
         return answers.html(body, status=status, accepts_gzip=zipped, headers=headers)
 
     def _acted(
         self, route: Route, given: tuple[str, ...], request: PageRequest, body: bytes
-    ) -> Response:
+    ) -> Response | PageStream:
         assert route.act is not None, "the table finds no route that cannot answer"
         if self._is_read_only:
             raise RequestRefusedError(
@@ -177,7 +179,7 @@ class Site:
 
     def _refused(
         self, route: Route, given: tuple[str, ...], request: PageRequest, error: RegistryError
-    ) -> Response:
+    ) -> Response | PageStream:
         """The page that the form is on, with what was filled in and why it was not taken."""
         failure = responses.failure(error)
         status = code_of(error).status

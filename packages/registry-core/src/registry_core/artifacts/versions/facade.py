@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from registry_core.artifacts import (
     FileInfo,
     FileWriter,
     Manifest,
+    ManifestFile,
     PresigningArtifactStore,
 )
 from registry_core.artifacts.trees import FileTree, Progress
@@ -256,6 +257,26 @@ class ModelArtifacts:
             InvalidArgumentError: the version's bytes are not kept under this artifact root.
         """
         return pull.verify(self._context, version)
+
+    def checking(self, version: ModelVersion) -> Iterator[pull.FileCheck]:
+        """Read every byte of a version, file after file, and yield how far that is.
+
+        For whoever shows it while it goes on: `verify` reads many files at a time. Each file has a
+        last `FileCheck`, which is over and says what is wrong; of a large one there are others
+        before. A file that does not belong has one, too.
+
+        Raises as `manifest_of`, before the first file.
+        """
+        return pull.checking(self._context, version)
+
+    def read_file(self, folder: str, file: ManifestFile, *, most: int) -> bytes:
+        """Return the bytes of a small file of a version, as `located_manifest` has both.
+
+        Raises:
+            ArtifactMismatchError: they are not what the manifest says.
+            InvalidArgumentError: the file has more than `most` bytes.
+        """
+        return pull.read_file(self._context.artifacts, folder, file, most)
 
     # Files that no version has
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -61,8 +61,12 @@ class Sealed:
 
     def added(self) -> Iterator[str]:
         """Yield a sentence for each file that does not belong. Its bytes are not read."""
-        for name in sorted(self.files.keys() - {file.path for file in self.manifest.files}):
-            yield f"'{name}': expected {_NO_FILE}, found {self.files[name].size} bytes"
+        for name in self.unexpected():
+            yield _unexpected(name, self.files[name].size)
+
+    def unexpected(self) -> list[str]:
+        """Return the paths of the files that do not belong."""
+        return sorted(self.files.keys() - {file.path for file in self.manifest.files})
 
     def present(self) -> Iterator[ManifestFile]:
         """Return what the manifest says of each file that is there."""
@@ -75,6 +79,20 @@ class Sealed:
     def problems(self) -> list[str]:
         """Return a sentence for whatever is wrong by names and sizes."""
         return [*self.missing(), *self.resized(), *self.added()]
+
+
+@attrs.frozen(kw_only=True)
+class FileCheck:
+    """How far a file of a version has been read, or, when it is over, what was found."""
+
+    path: str
+    size: int | None
+    """Bytes that it should have; None where there should be no such file."""
+    done: int = 0
+    """Bytes that were read."""
+    is_over: bool = False
+    problem: str | None = None
+    """What is wrong with it, once it is over; None if it is what was registered."""
 
 
 def pull(
@@ -202,6 +220,33 @@ def manifest_of(context: Context, version: ModelVersion) -> tuple[str, Manifest]
     return path, manifest
 
 
+def checking(context: Context, version: ModelVersion) -> Iterator[FileCheck]:
+    """See `ModelArtifacts.checking`."""
+    sealed = _sealed(context, version)
+    return _checking(context.artifacts, sealed)
+
+
+def _checking(artifacts: Readable, sealed: Sealed) -> Iterator[FileCheck]:
+    for file in sealed.manifest.files:
+        at = FileCheck(path=file.path, size=file.size)
+        there = sealed.files.get(file.path)
+        if there is None:
+            yield attrs.evolve(at, is_over=True, problem=_missing(file))
+            continue
+        reading = _comparing(artifacts, there.path, file, lambda _: None)
+        problem = None
+        while True:
+            try:
+                yield attrs.evolve(at, done=next(reading))
+            except StopIteration as end:
+                problem = end.value
+                break
+        yield attrs.evolve(at, done=file.size, is_over=True, problem=problem)
+    for path in sealed.unexpected():
+        problem = _unexpected(path, sealed.files[path].size)
+        yield FileCheck(path=path, size=None, is_over=True, problem=problem)
+
+
 def _compare(
     artifacts: Readable,
     path: str,
@@ -212,6 +257,19 @@ def _compare(
 
     Each piece is given to `take`, unless there are more bytes than the file has.
     """
+    reading = _comparing(artifacts, path, file, take)
+    while True:
+        try:
+            next(reading)
+        except StopIteration as end:
+            problem: str | None = end.value
+            return problem
+
+
+def _comparing(
+    artifacts: Readable, path: str, file: ManifestFile, take: Callable[[bytes], object]
+) -> Generator[int, None, str | None]:
+    """As `_compare`, which it returns; yields how many bytes were read so far, piece by piece."""
     digest, size = hashlib.sha256(), 0
     try:
         with artifacts.read(path) as pieces:
@@ -223,6 +281,7 @@ def _compare(
                     return _wrong_size(file, "more")
                 digest.update(piece)
                 take(piece)
+                yield size
     except ArtifactNotFoundError:
         return _missing(file)
     if size != file.size:
@@ -240,12 +299,29 @@ def _missing(file: ManifestFile) -> str:
     return f"'{file.path}': expected sha256 {file.sha256}, found {_NO_FILE}"
 
 
+def _unexpected(path: str, size: int | None) -> str:
+    return f"'{path}': expected {_NO_FILE}, found {size} bytes"
+
+
 def _raise_for(version: ModelVersion, problems: Sequence[str]) -> None:
     if problems:
         named = tuple(problems[:PROBLEMS_MAX])
         if len(problems) > PROBLEMS_MAX:
             named += (f"and {len(problems) - PROBLEMS_MAX} more",)
         raise ArtifactMismatchError(subject(version), named)
+
+
+def read_file(artifacts: ArtifactStore, folder: str, file: ManifestFile, most: int) -> bytes:
+    """See `ModelArtifacts.read_file`."""
+    if file.size > most:
+        raise InvalidArgumentError(
+            f"'{file.path}' has {file.size} bytes, which is more than {most}"
+        )
+    content: list[bytes] = []
+    problem = _compare(artifacts, f"{folder}/{file.path}", file, content.append)
+    if problem:
+        raise ArtifactMismatchError(f"'{folder}'", (problem,))
+    return b"".join(content)
 
 
 def _has(target: Path, file: ManifestFile) -> bool:

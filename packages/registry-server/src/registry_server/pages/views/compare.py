@@ -12,14 +12,18 @@ from registry_core import ModelVersion, Registry
 from registry_core.artifacts import Manifest
 from registry_core.validation import PROMPT_TEXT_TAG
 from registry_core.wire import Json, payloads
-from registry_server.pages import formats, links, rendering
+from registry_server.pages import formats, links, mlmodel, rendering
 from registry_server.pages.answers import Redirect, View
+from registry_server.pages.mlmodel import Card, Column
 from registry_server.pages.requests import PageRequest
+from registry_server.pages.views.files import card_of, files_of
 from registry_server.pages.views.model import newest_version
-from registry_server.pages.views.versions import manifest_of
 
 DIFF_MAX_LINES = 1_000
 """Lines of a text that are compared one by one; that takes time which grows with their square."""
+
+ROWS_SHOWN = 500
+"""Rows that a page lists; how many more there are is said."""
 
 _CONTEXT_LINES = 3
 
@@ -34,6 +38,8 @@ class Row:
     one: str | None
     other: str | None
     is_code: bool = False
+    is_file: bool = False
+    """Whether it is a file: its digest in hex, and its size."""
     is_content: bool = False
     """Whether a difference in it is what one looks for, and not only to be expected."""
 
@@ -57,16 +63,26 @@ def show(request: PageRequest, registry: Registry, name: str) -> View | Redirect
     if not first or not second:
         return _chosen(registry, name, first or second)
     one, other = registry.get_model_version(name, first), registry.get_model_version(name, second)
-    rows = [row for row in (*_facts(one, other), *_tags(one, other)) if row.one or row.other]
-    files = _files(manifest_of(registry, one)[0], manifest_of(registry, other)[0])
+    before, after = files_of(registry, one), files_of(registry, other)
+    rows = [
+        row
+        for row in (
+            *_facts(one, other),
+            *_tags(one, other),
+            *_card(card_of(registry, before), card_of(registry, after)),
+        )
+        if row.one or row.other
+    ]
+    files = [*_files(before.manifest, after.manifest)]
     only = request.query.get("only") == "differences"
+    shown = [row for row in (*rows, *files) if not only or not row.is_same]
     context = {
         "name": name,
         "one": one,
         "other": other,
         "only": only,
-        "rows": [row for row in rows if not only or not row.is_same],
-        "files": [row for row in files if not only or not row.is_same],
+        "rows": shown[:ROWS_SHOWN],
+        "more": max(0, len(shown) - ROWS_SHOWN),
         "description": diff(one.description or "", other.description or ""),
         "prompt": diff(one.tags.get(PROMPT_TEXT_TAG, ""), other.tags.get(PROMPT_TEXT_TAG, "")),
         "is_prompt": PROMPT_TEXT_TAG in one.tags or PROMPT_TEXT_TAG in other.tags,
@@ -127,23 +143,58 @@ def _tags(one: ModelVersion, other: ModelVersion) -> Iterable[Row]:
         yield Row(label=key, one=before.get(key), other=after.get(key), is_content=True)
 
 
+def _card(one: Card, other: Card) -> Iterable[Row]:
+    """What the models say: their columns by name, and their requirements by package."""
+    for part in sorted({*one.signature, *other.signature}):
+        before, after = _columns(one.signature.get(part)), _columns(other.signature.get(part))
+        yield from _rows(f"{part.removesuffix('s')} ", before, after)
+    yield from _rows("needs ", _needs(one), _needs(other))
+    yield from _rows("flavour ", _flavors(one), _flavors(other))
+
+
+def _rows(label: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterable[Row]:
+    for key in dict.fromkeys((*before, *after)):
+        yield Row(
+            label=label + key,
+            one=before.get(key),
+            other=after.get(key),
+            is_code=True,
+            is_content=True,
+        )
+
+
+def _columns(columns: Iterable[Column] | None) -> Mapping[str, str]:
+    return {
+        column.name: column.type
+        + (f" = {column.default}" if column.default is not None else "")
+        + ("" if column.is_required or column.default is not None else ", optional")
+        for column in columns or ()
+    }
+
+
+def _flavors(card: Card) -> Mapping[str, str]:
+    return {name: release or "yes" for name, release in card.flavors}
+
+
+def _needs(card: Card) -> Mapping[str, str]:
+    return {mlmodel.requirement_name(line): line for line in card.requirements}
+
+
 def _files(one: Manifest | None, other: Manifest | None) -> Iterable[Row]:
-    if one is None and other is None:
-        return
     before, after = _described(one), _described(other)
     for path in sorted({*before, *after}):
         yield Row(
             label=path,
             one=before.get(path),
             other=after.get(path),
-            is_code=True,
             is_content=True,
+            is_file=True,
         )
 
 
 def _described(manifest: Manifest | None) -> Mapping[str, str]:
     files = () if manifest is None else manifest.files
-    return {file.path: f"{formats.digest(file.sha256)} {formats.size(file.size)}" for file in files}
+    return {file.path: f"{file.sha256} {formats.size(file.size)}" for file in files}
 
 
 def diff(before: str, after: str) -> tuple[Line, ...] | None:
