@@ -39,6 +39,8 @@ _VALUES_MAX = 5_000
 _TYPE_MAX_LENGTH = 300
 """Characters of the type of one column; those of objects are as long as somebody makes them."""
 
+_NULLS = ("null", "Null", "NULL", "~")
+
 Plain: TypeAlias = str | list[Any] | dict[str, Any]
 
 
@@ -134,7 +136,7 @@ def _signature(given: object, problems: list[str]) -> dict[str, tuple[Column, ..
     found: dict[str, tuple[Column, ...]] = {}
     for part in _PARTS:
         text = given.get(part)
-        if not isinstance(text, str) or text in ("", "null", "~"):
+        if not isinstance(text, str) or text in ("", "null"):
             continue
         try:
             columns = json.loads(text)
@@ -235,7 +237,7 @@ def _value(events: Iterable[yaml.Event]) -> Plain:
             stack.append([])
             kinds.append(type(event))
             continue
-        value: Plain = event.value if isinstance(event, yaml.ScalarEvent) else ""
+        value: Plain = _text(event) if isinstance(event, yaml.ScalarEvent) else ""
         if isinstance(event, yaml.CollectionEndEvent):
             items = stack.pop()
             value = _mapping(items) if kinds.pop() is yaml.MappingStartEvent else items
@@ -244,6 +246,12 @@ def _value(events: Iterable[yaml.Event]) -> Plain:
         else:
             done = value
     return done
+
+
+def _text(event: yaml.ScalarEvent) -> str:
+    """The text of a scalar; of one that stands for nothing, an empty one."""
+    is_plain = event.style in (None, "")
+    return "" if is_plain and event.value in _NULLS else str(event.value)
 
 
 def _mapping(items: list[Any]) -> dict[str, Any]:

@@ -45,12 +45,20 @@ _SUBJECTS = (
 )
 """What events are about, as the form asks for it."""
 
-_SAID = {
-    (WebhookEntity.MODEL_VERSION_ALIAS, WebhookAction.CREATED): "set or moved",
-    (WebhookEntity.PROMPT_ALIAS, WebhookAction.CREATED): "set or moved",
-    **dict.fromkeys(((entity, WebhookAction.UPDATED) for _, entity in _SUBJECTS), "described"),
+_ACTIONS = {
+    WebhookAction.CREATED: "created",
+    WebhookAction.SET: "set",
+    WebhookAction.UPDATED: "described",
+    WebhookAction.RENAMED: "renamed",
+    WebhookAction.TRANSITIONED: "moved to a stage",
+    WebhookAction.FINALIZED: "uploaded or failed",
+    WebhookAction.DELETED: "deleted",
+    WebhookAction.RESTORED: "restored",
 }
-"""What happens, where the name of the action does not say it."""
+"""What happens to them, in the order of the form."""
+
+_ALIASES = (WebhookEntity.MODEL_VERSION_ALIAS, WebhookEntity.PROMPT_ALIAS)
+"""What is created, for MLflow, whenever it is set."""
 
 
 class WebhookPages:
@@ -231,13 +239,18 @@ def _subjects() -> list[tuple[str, list[tuple[str, str]]]]:
         (
             label,
             [
-                (field_of(event), _SAID.get((event.entity, event.action), event.action))
-                for event in SAMPLES
-                if event.entity is entity
+                (field_of(event), _said(event))
+                for action in _ACTIONS
+                if (event := WebhookEvent(entity, action)) in SAMPLES
             ],
         )
         for label, entity in _SUBJECTS
     ]
+
+
+def _said(event: WebhookEvent) -> str:
+    is_set = event.entity in _ALIASES and event.action is WebhookAction.CREATED
+    return "set or moved" if is_set else _ACTIONS[event.action]
 
 
 def _chosen(form: Mapping[str, str]) -> tuple[WebhookEvent, ...]:
