@@ -212,6 +212,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(python="3.11")
+def screenshots(session: nox.Session) -> None:
+    """The pictures of the pages in docs/, from a real server, model and browser."""
+    install(session, "dev")
+    session.run("python", "-m", "screenshots", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session(python="3.11")
 def build(session: nox.Session) -> None:
     """Build the three distributions, and import each from its wheel alone."""
     out = Path(session.create_tmp()) / "dist"
