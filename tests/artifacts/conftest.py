@@ -43,9 +43,15 @@ def model(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def port(registry: Registry) -> Iterator[int]:
+def direct() -> str:
+    """Whether bytes may pass between clients and a bucket."""
+    return "on"
+
+
+@pytest.fixture
+def port(registry: Registry, direct: str) -> Iterator[int]:
     """Where our server answers for the registry."""
-    with serving(registry) as port:
+    with serving(registry, direct_transfers=direct) as port:
         yield port
 
 

@@ -372,12 +372,47 @@ def test_stores_without_presigning_say_so(port: int, registry: Registry) -> None
     }
 
 
-def test_server_info_tells_what_the_root_can(port: int, registry: Registry) -> None:
-    """Multipart where there is presigning."""
+@pytest.mark.parametrize("direct", ["off", "on", "only"])
+@pytest.mark.parametrize("root", ["local", "s3"], indirect=True)
+def test_server_info_tells_what_the_root_can(port: int, registry: Registry, direct: str) -> None:
+    """Multipart where there is presigning, and its operator lets clients have it."""
     info = json.loads(raw_request(port, b"GET /api/3.0/mlflow/server-info").body)
-    presigns = registry.artifacts.root.startswith("s3:")
+    presigns = registry.artifacts.root.startswith("s3:") and direct != "off"
     assert info["multipart_uploads_enabled"] is presigns
     assert info["multipart_downloads_enabled"] is presigns
+    assert info.get("artifacts_presigned_only", False) is (direct == "only")
+
+
+@pytest.mark.parametrize("direct", ["off"])
+@pytest.mark.parametrize("root", ["s3"], indirect=True)
+def test_nothing_goes_past_a_server_whose_operator_has_not_said_so(port: int) -> None:
+    """Not even for a client that did not ask whether it may; each falls back on 501."""
+    fields = b'{"path": "f", "num_parts": 1, "upload_id": "u", "parts": [{"part_number": 1, "etag": "e"}]}'
+    for action in ("create", "complete", "abort"):
+        answer = call(port, "POST", f"/mpu/{action}/d", fields)
+        assert (answer.status, json.loads(answer.body)["message"]) == (
+            501,
+            "Multipart upload is not supported for the current artifact repository",
+        )
+    assert call(port, "GET", "/presigned/d/file.bin").status == 501
+    assert call(port, "GET", "/artifacts/d/file.bin").body == BODY
+    assert call(port, "PUT", "/artifacts/up/f", b"x").status == 200
+
+
+@pytest.mark.parametrize("direct", ["only"])
+@pytest.mark.parametrize("root", ["s3"], indirect=True)
+def test_only_presigned_urls_move_bytes_where_the_operator_says_so(port: int) -> None:
+    """With the field that has MLflow's client take the other way; lists and deletions go on."""
+    for method, body in (("GET", b""), ("PUT", b"x"), ("PUT", b"x" * 10_000_000)):
+        answer = call(port, method, "/artifacts/d/file.bin", body)
+        assert answer.status == 403
+        refused = json.loads(answer.body)
+        assert refused["error_code"] == "PERMISSION_DENIED"
+        assert refused["artifacts_presigned_only"] is True
+    url = json.loads(call(port, "GET", "/presigned/d/file.bin").body)["url"]
+    assert request("GET", url)[::2] == (200, BODY)
+    assert call(port, "GET", "/artifacts?path=d").status == 200
+    assert call(port, "DELETE", "/artifacts/d/file.bin").status == 200
 
 
 @pytest.mark.parametrize("root", ["s3"], indirect=True)

@@ -10,11 +10,14 @@ import pytest
 
 from registry_core.artifacts.backends.s3 import S3ArtifactStore, open_artifact_store
 from registry_core.artifacts.backends.s3_parts import PART_SIZE, Parts, etag_of_parts
+from registry_core.backends import open_store
 from registry_core.errors import (
     ArtifactNotFoundError,
     BackendError,
     InvalidArgumentError,
+    InvalidUrlError,
     NotPermittedError,
+    RegistryError,
     StoreUnavailableError,
 )
 from services import s3
@@ -184,6 +187,56 @@ def test_presigned_url_gives_one_file_to_anybody(store: S3ArtifactStore) -> None
     assert request("GET", url.replace("/a/f?", "/a/g?"))[0] == 403
     assert request("PUT", url, b"x")[0] == 403
     assert "X-Amz-Expires=60" in url
+
+
+def test_presigned_urls_lead_to_the_endpoint_that_clients_reach(s3_url: str) -> None:
+    """And say that the file is encoded in no way."""
+    outer = "https://bucket.example.com:8443"
+    store = open_artifact_store(f"{s3_url}&public_endpoint_url={outer}")
+    store.write("a/f", [b"bytes"])
+    upload = store.create_multipart("a/f", parts=1, expires_seconds=60)
+    for url in (store.presigned_url("a/f", expires_seconds=60), *upload.urls):
+        assert url.startswith(f"{outer}/")
+    assert read(store, "a/f") == b"bytes"
+    store.close()
+
+
+def test_presigned_download_is_encoded_in_no_way(store: S3ArtifactStore) -> None:
+    """What the bucket says of it."""
+    store.write("a/f", [b"bytes"])
+    status, headers, body = request("GET", store.presigned_url("a/f", expires_seconds=60))
+    assert (status, body) == (200, b"bytes")
+    assert headers["Content-Encoding"] == "identity"
+
+
+def test_key_of_kms_is_asked_for_with_each_file(s3_server: Any) -> None:
+    """In one request, and at the start of an upload in parts; the requests are those on the wire."""
+    url = s3.store_url(s3_server.endpoint_url, "p") + "&sse_kms_key_id=alias/models"
+    store = open_artifact_store(url)
+    sent: list[tuple[str, Any, Any]] = []
+
+    def note(request: Any, **_: Any) -> Any:
+        algorithm = request.headers.get("x-amz-server-side-encryption")
+        key = request.headers.get("x-amz-server-side-encryption-aws-kms-key-id")
+        sent.append((request.method, algorithm, key))
+        raise ConnectionError
+
+    store._client.meta.events.register("before-send.s3", note)
+    for write in (
+        lambda: store.write("f", [b"x"]),
+        lambda: store.create_multipart("f", parts=1, expires_seconds=60),
+    ):
+        with pytest.raises((ConnectionError, RegistryError)):
+            write()
+    store.close()
+    assert {one[0] for one in sent} == {"PUT", "POST"}
+    assert {one[1:] for one in sent} == {(b"aws:kms", b"alias/models")}
+
+
+def test_options_of_artifacts_belong_to_artifacts_alone(s3_url: str) -> None:
+    """A store of metadata that took them in silence would not do what they say."""
+    with pytest.raises(InvalidUrlError, match="of an artifact root also public_endpoint_url"):
+        open_store(f"{s3_url}&sse_kms_key_id=k")
 
 
 def test_multipart_upload_by_urls(store: S3ArtifactStore) -> None:

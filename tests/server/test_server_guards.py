@@ -78,6 +78,8 @@ def test_hosts_and_origins_can_be_allowed():
             b"REGISTRY.example.com",
             b"localhost",
             b"models.example.com",
+            b"models.example.com.:8443",
+            b"registry.example.com.",
         ):
             assert server.send("GET", GET, headers=[(b"host", host)]).status == 200
         assert server.send("GET", GET, headers=[(b"host", b"example.com")]).status == 403

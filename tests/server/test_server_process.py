@@ -119,6 +119,13 @@ def test_store_of_another_release_is_one_line(tmp_path):
     assert "registry-server: " in line
 
 
+def test_presigned_urls_alone_need_a_bucket():
+    """A directory has none to give, so that no file could come or go."""
+    code, line = refuse("--store", "memory:", "--direct-transfers", "only")
+    assert code == 1
+    assert "--direct-transfers only needs an artifact root in a bucket" in line
+
+
 def test_server_says_where_it_serves(memory):
     """On stderr, the first thing."""
     assert memory.log.splitlines()[0] == (

@@ -46,6 +46,16 @@ def test_lists_are_separated_by_commas():
     assert from_arguments([], environ).allowed_hosts == ("a.com", "b.com", "*.c.com")
 
 
+def test_hosts_are_written_in_many_ways():
+    """As people copy them: with a port, as a URL, with a dot at the end."""
+    text = "A.com:8443, https://b.com/registry, c.com., *.d.com:*, [::1]:80, ::1, http://[fd00::1]/"
+    found = from_arguments(["--allowed-hosts", text], {}).allowed_hosts
+    assert found == ("a.com", "b.com", "c.com", "*.d.com", "::1", "::1", "fd00::1")
+    for nonsense in (":80", "a b", "a:b:c", "https:///x", "u@h", "."):
+        with pytest.raises(SettingsError, match="must be names of hosts"):
+            from_arguments(["--allowed-hosts", nonsense], {})
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [("1", True), ("true", True), ("YES", True), ("0", False), ("no", False), ("false", False)],

@@ -79,9 +79,12 @@ def memory_registry(root: str | ArtifactStore, **options: object) -> Registry:
 
 
 @contextlib.contextmanager
-def serving(registry: Registry, limits: Limits | None = None) -> Iterator[int]:
+def serving(
+    registry: Registry, limits: Limits | None = None, *, direct_transfers: str = "off"
+) -> Iterator[int]:
     """The port on which our server answers for a registry, in a thread of this process."""
-    with serving_app(create_app(registry, Settings(threads=4)), limits) as served:
+    settings = Settings(threads=4, direct_transfers=direct_transfers)
+    with serving_app(create_app(registry, settings), limits) as served:
         yield served.port
 
 

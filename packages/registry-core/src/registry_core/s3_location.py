@@ -79,14 +79,27 @@ class Location:
     path_style: bool | None = None
     """None leaves the choice to the SDK: path style for an address or a dotted bucket name."""
     anonymous: bool = False
+    public_endpoint_url: str | None = None
+    """Where clients reach the bucket, for presigned URLs; None is `endpoint_url`."""
+    sse_kms_key_id: str | None = None
+    """The key of AWS KMS, or an alias of it, that what is written is encrypted with."""
 
     def __str__(self) -> str:
         where = f"s3://{self.bucket}/{self.prefix}".rstrip("/")
         return f"{where} at {self.endpoint_url}" if self.endpoint_url else where
 
 
-def parse(url: str, *, environ: Mapping[str, str]) -> Location:
+OPTIONS = ("endpoint_url", "region", "profile", "path_style", "anonymous")
+"""Of every `s3://` URL."""
+
+ARTIFACT_OPTIONS = ("public_endpoint_url", "sse_kms_key_id")
+"""Of the URL of an artifact root: they are about objects that clients get at."""
+
+
+def parse(url: str, *, environ: Mapping[str, str], of_artifacts: bool = False) -> Location:
     """Parse `s3://bucket/prefix?endpoint_url=&region=&profile=&path_style=&anonymous=`.
+
+    The URL of artifacts may have `ARTIFACT_OPTIONS`, too.
 
     The region falls back to AWS_REGION and AWS_DEFAULT_REGION; the SDK reads the other standard
     variables itself, AWS_ENDPOINT_URL_S3 among them.
@@ -110,14 +123,16 @@ def parse(url: str, *, environ: Mapping[str, str]) -> Location:
     return Location(
         bucket=parts.netloc,
         prefix=unquote(parts.path).strip("/"),
-        endpoint_url=_endpoint(options.pop("endpoint_url", None)),
+        endpoint_url=_endpoint(options, "endpoint_url"),
         region=options.pop("region", None)
         or environ.get("AWS_REGION")
         or environ.get("AWS_DEFAULT_REGION"),
         profile=options.pop("profile", None),
         path_style=_flag(options, "path_style"),
         anonymous=bool(_flag(options, "anonymous")),
-        **_nothing_else(options),
+        public_endpoint_url=_endpoint(options, "public_endpoint_url") if of_artifacts else None,
+        sse_kms_key_id=(options.pop("sse_kms_key_id", None) or None) if of_artifacts else None,
+        **_nothing_else(options, of_artifacts=of_artifacts),
     )
 
 
@@ -213,7 +228,8 @@ def _options(query: str) -> dict[str, str]:
     return options
 
 
-def _endpoint(value: str | None) -> str | None:
+def _endpoint(options: dict[str, str], option: str) -> str | None:
+    value = options.pop(option, None)
     if not value:
         return None
     with suppress(ValueError):  # from a port that is no number, too
@@ -222,7 +238,7 @@ def _endpoint(value: str | None) -> str | None:
         if is_http and parts.hostname and "@" not in value and not parts.query:
             return value
     raise InvalidUrlError(
-        "The option 'endpoint_url' of an s3: URL is an http: or https: URL without credentials"
+        f"The option '{option}' of an s3: URL is an http: or https: URL without credentials"
     )
 
 
@@ -237,10 +253,12 @@ def _flag(options: dict[str, str], option: str) -> bool | None:
     raise InvalidUrlError(f"The option '{option}' of an s3: URL is 1 or 0")
 
 
-def _nothing_else(options: Mapping[str, str]) -> dict[str, str]:
+def _nothing_else(options: Mapping[str, str], *, of_artifacts: bool) -> dict[str, str]:
     if options:
+        known = ", ".join(OPTIONS + ARTIFACT_OPTIONS if of_artifacts else OPTIONS)
+        about = "" if of_artifacts else "; of an artifact root also " + ", ".join(ARTIFACT_OPTIONS)
         raise InvalidUrlError(
             f"Unknown option {parameter_name(*min(options.items()))} of an s3: URL. Known: "
-            "endpoint_url, region, profile, path_style, anonymous"
+            f"{known}{about}"
         )
     return {}

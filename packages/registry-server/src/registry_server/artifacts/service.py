@@ -54,6 +54,7 @@ from registry_server.artifacts.requests import (
 from registry_server.artifacts.transfers import Places
 from registry_server.http import responses
 from registry_server.http.responses import RequestRefusedError, Response
+from registry_server.process.settings import DIRECT_OFF, DIRECT_ONLY
 from registry_server.process.threads import Threads
 
 PREFIXES = ("/api/2.0/mlflow-artifacts", "/ajax-api/2.0/mlflow-artifacts")
@@ -103,8 +104,11 @@ ResultT = TypeVar("ResultT")
 class ArtifactService:
     """The ASGI application below `PREFIXES`."""
 
-    def __init__(self, registry: Registry, *, transfers: int) -> None:
+    def __init__(
+        self, registry: Registry, *, transfers: int, direct_transfers: str = DIRECT_OFF
+    ) -> None:
         self._registry = registry
+        self._direct = direct_transfers
         self._movers = Threads(TRANSFER_THREADS, name="artifacts")
         self._callers = Threads(CALL_THREADS, name="artifact-calls")
         self._downloads = Places(transfers)
@@ -192,6 +196,7 @@ class ArtifactService:
         return responses.success({"files": files} if files else {})
 
     async def _get(self, path: str, request: ArtifactRequest) -> ASGIApp:
+        self._check_proxied()
         if not self._downloads.has_room:
             download = await self._open(path, request)
             if not isinstance(download, Download):
@@ -231,6 +236,7 @@ class ArtifactService:
                 "Artifact path must include a filename (cannot end with '/')."
             )
         file_path(path)
+        self._check_proxied()
         files, body = self._registry.files, request.body
         length, sha256 = request.content_length, request.content_sha256
         if length is None or length > _EARLY_CHECK_BYTES:
@@ -315,8 +321,21 @@ class ArtifactService:
         assert self._registry.artifacts is not None
         return self._registry.artifacts
 
+    def _check_proxied(self) -> None:
+        """Refuse to move bytes through the server, where they may only go past it.
+
+        The field is what MLflow's client looks for: it then uploads and downloads by URLs.
+        """
+        if self._direct == DIRECT_ONLY:
+            raise RequestRefusedError(
+                HTTPStatus.FORBIDDEN,
+                "PERMISSION_DENIED",
+                "Artifacts do not pass through this server: it gives URLs of its bucket for them",
+                details={"artifacts_presigned_only": True},
+            )
+
     def _presigning(self, otherwise: str) -> PresigningArtifactStore:
-        if isinstance(self._store, PresigningArtifactStore):
+        if self._direct != DIRECT_OFF and isinstance(self._store, PresigningArtifactStore):
             return self._store
         raise RequestRefusedError(HTTPStatus.NOT_IMPLEMENTED, "NOT_IMPLEMENTED", otherwise)
 

@@ -10,11 +10,15 @@ from registry_core.wire import Json
 from registry_server.artifacts.description import SCHEMAS
 from registry_server.artifacts.service import PREFIXES, ArtifactService
 from registry_server.http.parts import Part
+from registry_server.process.settings import DIRECT_OFF
 
 
-def artifact_part(*, transfers: int) -> Part:
-    """The artifact routes, with so many uploads at a time and as many downloads."""
-    serving = _ArtifactServing(transfers)
+def artifact_part(*, transfers: int, direct_transfers: str = DIRECT_OFF) -> Part:
+    """The artifact routes, with so many uploads at a time and as many downloads.
+
+    `direct_transfers` is one of `DIRECT_TRANSFERS`.
+    """
+    serving = _ArtifactServing(transfers, direct_transfers)
     mounts = (
         asgi(prefix, is_mount=True, name=f"artifacts{number}", copy_scope=False)(serving)
         for number, prefix in enumerate(PREFIXES)
@@ -31,12 +35,15 @@ def artifact_part(*, transfers: int) -> Part:
 class _ArtifactServing:
     """Serves the artifacts of the registry that it is started with."""
 
-    def __init__(self, transfers: int) -> None:
+    def __init__(self, transfers: int, direct_transfers: str) -> None:
         self._transfers = transfers
+        self._direct = direct_transfers
         self._service: ArtifactService | None = None
 
     def start(self, registry: Registry) -> None:
-        self._service = ArtifactService(registry, transfers=self._transfers)
+        self._service = ArtifactService(
+            registry, transfers=self._transfers, direct_transfers=self._direct
+        )
 
     def described(self) -> Json:
         return {} if self._service is None else self._service.described()

@@ -69,12 +69,14 @@ def compose(
     """
     serving_webhooks = WebhookServing(settings)
     webhooks = serving_webhooks.part
-    artifacts = artifact_part(transfers=Limits.of(settings).transfers)
+    direct = settings.direct_transfers
+    artifacts = artifact_part(transfers=Limits.of(settings).transfers, direct_transfers=direct)
     operations = (*operations, *webhooks.operations)
     access = Access.of(settings)
     pages = Part() if settings.no_pages else page_part(settings, serving_webhooks.own_handlers)
     metrics = Metrics([*(operation.id for operation in operations), *probes.NAMES, *pages.names])
-    probing = probes.probe_part(metrics, partial(_document, operations, (webhooks, artifacts)))
+    document = partial(_document, operations, (webhooks, artifacts))
+    probing = probes.probe_part(metrics, document, direct_transfers=direct)
     declarations.check_all(
         [*(operation.id for operation in operations), *probes.NAMES, *pages.names, "artifacts"]
     )

@@ -285,6 +285,8 @@ def _host_rule(allowed: tuple[str, ...]) -> Callable[[bytes], bool]:
 
     def knows(host: bytes) -> bool:
         name = _hostname("//" + host.decode("latin-1"))
+        # A dot at the end says that a name is complete, which each of ours is.
+        name = None if name is None else name.rstrip(".")
         return name is not None and (
             _is_near(name) or any(fnmatchcase(name, pattern) for pattern in patterns)
         )

@@ -22,6 +22,7 @@ from registry_server.http.metrics import Metrics
 from registry_server.http.middleware import SERVER_INFO
 from registry_server.http.parts import Part
 from registry_server.http.responses import RequestRefusedError, Response
+from registry_server.process.settings import DIRECT_OFF, DIRECT_ONLY
 from registry_server.process.threads import Threads
 
 MLFLOW_VERSION = "3.17.2"
@@ -50,12 +51,14 @@ SERVER_INFO_BODY: Json = {
 }
 
 
-def probe_part(metrics: Metrics, document: Callable[[], Json]) -> Part:
+def probe_part(
+    metrics: Metrics, document: Callable[[], Json], *, direct_transfers: str = DIRECT_OFF
+) -> Part:
     """The probe routes; `document` makes the OpenAPI document of an application that has started.
 
     It is made for the first request, since few workers ever get one.
     """
-    probes = _Probes()
+    probes = _Probes(direct_transfers)
 
     @cache
     def openapi() -> Response:
@@ -77,17 +80,22 @@ def probe_part(metrics: Metrics, document: Callable[[], Json]) -> Part:
 class _Probes:
     """The probes that ask the registry."""
 
-    def __init__(self) -> None:
+    def __init__(self, direct_transfers: str) -> None:
+        self._direct = direct_transfers
         self._threads = Threads(1, name="ready")
         self._reasons = _Reasons()
 
     def start(self, registry: Registry) -> None:
         self._registry = registry
-        # Whether artifacts may go past the server, by presigned URLs.
-        is_multipart = isinstance(registry.artifacts, PresigningArtifactStore)
+        # Whether artifacts may go past the server, by presigned URLs. Clients of MLflow 3.18 take
+        # that way wherever they are told of it, and no other one if the bucket is out of reach.
+        presigns = isinstance(registry.artifacts, PresigningArtifactStore)
+        is_multipart = presigns and self._direct != DIRECT_OFF
+        is_only = {"artifacts_presigned_only": True} if self._direct == DIRECT_ONLY else {}
         self._info = responses.success(
             {
                 **SERVER_INFO_BODY,
+                **is_only,
                 "multipart_uploads_enabled": is_multipart,
                 "multipart_downloads_enabled": is_multipart,
                 IDEMPOTENCY_FEATURE: keeps_idempotency_keys(registry.store),

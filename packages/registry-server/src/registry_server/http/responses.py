@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from litestar.types import Receive, Scope, Send
@@ -56,15 +57,18 @@ class RequestRefusedError(Exception):
         message: str,
         *,
         headers: tuple[tuple[bytes, bytes], ...] = (),
+        details: Mapping[str, object] | None = None,
     ) -> None:
         self.status = status
         self.code = code
         self.headers = headers
+        self.details = details or {}
+        """Further fields of the answer's body."""
         super().__init__(message)
 
     def reply(self) -> Response:
         """The answer."""
-        body = dumps(CODES[self.code].body(str(self)))
+        body = dumps({**CODES[self.code].body(str(self)), **self.details})
         return Response(self.status, body, (_JSON, *self.headers))
 
 

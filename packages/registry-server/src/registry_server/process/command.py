@@ -22,7 +22,12 @@ from registry_core.webhooks import SecretBox
 from registry_server.process import hashing, logs
 from registry_server.process.hangups import HANGUPS
 from registry_server.process.lifetime import Lifetime
-from registry_server.process.settings import Settings, SettingsError, from_arguments
+from registry_server.process.settings import (
+    DIRECT_ONLY,
+    Settings,
+    SettingsError,
+    from_arguments,
+)
 
 if TYPE_CHECKING:
     from registry_server.http.app import Application
@@ -84,6 +89,7 @@ def run(settings: Settings) -> None:
         raise StartError(f"--local-source-root {settings.local_source_root} is not a directory")
     _check_limits(settings)
     _check_store(settings)
+    _check_direct_transfers(settings)
     logs.configure(settings.log_level, settings.log_format, access=settings.access_log)
     with _bound_socket(settings) as listener:
         lifetime = Lifetime(settings, _url(settings, listener))
@@ -221,6 +227,15 @@ def _check_store(settings: Settings) -> None:
         settings.store, artifacts=settings.artifacts, database_connections=1
     ) as registry:
         registry.ping()
+
+
+def _check_direct_transfers(settings: Settings) -> None:
+    root = artifacts_url(settings.store, settings.artifacts) or ""
+    if settings.direct_transfers == DIRECT_ONLY and not root.lower().startswith("s3:"):
+        raise StartError(
+            "--direct-transfers only needs an artifact root in a bucket (s3://...): no other one "
+            "gives clients URLs"
+        )
 
 
 def _bound_socket(settings: Settings) -> socket.socket:

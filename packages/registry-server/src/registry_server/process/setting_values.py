@@ -32,6 +32,29 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:/?#@\[\]\s]+)(?::(?:\d{1,5}|\*))?")
+"""A name or an address, and possibly a port."""
+
+
+def hosts(text: str) -> tuple[str, ...]:
+    """Return the names of hosts as a Host header has them, lower case and without a port.
+
+    Each may be written as `name:port` or as a URL, and with a dot at its end.
+    """
+    return tuple(map(_host, words(text)))
+
+
+def _host(word: str) -> str:
+    place = re.split(r"[/?#]", word.partition("://")[2])[0] if "://" in word else word
+    with contextlib.suppress(ValueError):
+        return str(ipaddress.ip_address(place))
+    match = _HOST.fullmatch(place)
+    name = match[1].strip("[]").rstrip(".").lower() if match else ""
+    if not name:
+        raise ValueError("must be names of hosts, separated by commas")
+    return name
+
+
 def networks(text: str) -> tuple[Network, ...]:
     """Return addresses and networks."""
     try:

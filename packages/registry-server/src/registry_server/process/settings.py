@@ -22,6 +22,7 @@ from registry_server.process.setting_values import (
     Network,
     choice,
     flag,
+    hosts,
     networks,
     number,
     schemes,
@@ -31,6 +32,10 @@ from registry_server.process.setting_values import (
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("text", "json")
+
+DIRECT_OFF, DIRECT_ON, DIRECT_ONLY = DIRECT_TRANSFERS = ("off", "on", "only")
+"""Whether artifacts may pass between a client and a bucket, past the server, by presigned URLs:
+not at all, if the client likes, or in no other way."""
 
 
 if TYPE_CHECKING:
@@ -65,6 +70,7 @@ class Settings:
     trusted_proxies: tuple[Network, ...] = ()
     public_url: str | None = None
     artifacts: str | None = attrs.field(default=None, repr=False)
+    direct_transfers: str = DIRECT_OFF
     local_source_root: str | None = None
     max_body_bytes: int = 8 * 1024 * 1024
     max_connections: int = 0
@@ -89,7 +95,7 @@ class Settings:
     def known_hosts(self) -> tuple[str, ...]:
         """The names, beside near ones, by which requests may call the server."""
         public = urllib.parse.urlsplit(self.public_url or "").hostname
-        return (*self.allowed_hosts, public) if public else self.allowed_hosts
+        return (*self.allowed_hosts, public.rstrip(".")) if public else self.allowed_hosts
 
     @property
     def is_local(self) -> bool:
@@ -189,7 +195,7 @@ OPTIONS: Sequence[Option] = (
         "allowed_hosts",
         ("REGISTRY_ALLOWED_HOSTS",),
         "further names in Host headers, separated by commas; * inside a name is a wildcard",
-        words,
+        hosts,
     ),
     Option(
         "allowed_origins",
@@ -210,6 +216,13 @@ OPTIONS: Sequence[Option] = (
         url,
     ),
     Option("artifacts", ("REGISTRY_ARTIFACTS",), "URL of the artifact root"),
+    Option(
+        "direct_transfers",
+        ("REGISTRY_DIRECT_TRANSFERS",),
+        "whether artifacts pass between clients and a bucket by presigned URLs: off, on, or only, "
+        "which lets none through the server",
+        choice(*DIRECT_TRANSFERS),
+    ),
     Option(
         "local_source_root",
         ("REGISTRY_LOCAL_SOURCE_ROOT",),

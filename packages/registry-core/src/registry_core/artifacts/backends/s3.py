@@ -13,6 +13,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import attrs
 from botocore.exceptions import BotoCoreError
 
 from registry_core.artifacts.backends.s3_failures import RangeError, file_errors, unavailable
@@ -64,6 +65,12 @@ class S3ArtifactStore:
         self._bucket = location.bucket
         self._prefix = f"{location.prefix}/" if location.prefix else ""
         self._senders = part_senders()
+        self._encryption = _encryption(location.sse_kms_key_id)
+        self._signer = self._client
+        """What signs URLs, for the endpoint by which clients reach the bucket. It sends nothing."""
+        if location.public_endpoint_url is not None:
+            outer = attrs.evolve(location, endpoint_url=location.public_endpoint_url)
+            self._signer = connect(outer, ARTIFACTS)
 
     @property
     def root(self) -> str:
@@ -145,6 +152,7 @@ class S3ArtifactStore:
                 Body=body,  # type: ignore[arg-type]  # the stubs forget bytearray
                 Metadata=metadata,
                 **condition,
+                **self._encryption,
             )
         return FileInfo(path=path, size=len(body))
 
@@ -176,14 +184,22 @@ class S3ArtifactStore:
         """Close connections and threads."""
         self._senders.close()
         self._client.close()
+        self._signer.close()
 
     # Past this process
 
     def presigned_url(self, path: str, *, expires_seconds: int) -> str:
-        """Return a URL that gives this one file."""
-        return self._client.generate_presigned_url(
+        """Return a URL that gives this one file, byte for byte: said to be encoded in no way.
+
+        A server or a proxy that compresses would give other lengths and ranges than were asked for.
+        """
+        return self._signer.generate_presigned_url(
             "get_object",
-            Params={"Bucket": self._bucket, "Key": self._key(path)},
+            Params={
+                "Bucket": self._bucket,
+                "Key": self._key(path),
+                "ResponseContentEncoding": "identity",
+            },
             ExpiresIn=expires_seconds,
         )
 
@@ -192,7 +208,7 @@ class S3ArtifactStore:
         upload_id = self._start_upload(path, {})
         target = {"Bucket": self._bucket, "Key": self._key(path), "UploadId": upload_id}
         urls = [
-            self._client.generate_presigned_url(
+            self._signer.generate_presigned_url(
                 "upload_part", Params={**target, "PartNumber": number}, ExpiresIn=expires_seconds
             )
             for number in range(1, parts + 1)
@@ -258,7 +274,7 @@ class S3ArtifactStore:
     def _start_upload(self, path: str, metadata: Mapping[str, str]) -> str:
         with file_errors(path):
             return self._client.create_multipart_upload(
-                Bucket=self._bucket, Key=self._key(path), Metadata=metadata
+                Bucket=self._bucket, Key=self._key(path), Metadata=metadata, **self._encryption
             )["UploadId"]
 
     def _is_made_of(self, path: str, etags: Mapping[int, str]) -> bool:
@@ -356,8 +372,16 @@ class _Download:
 
 
 def open_artifact_store(url: str) -> S3ArtifactStore:
-    """Open the artifacts below `s3://bucket/prefix`, with the options of an s3: store."""
-    return S3ArtifactStore(parse(url, environ=os.environ))
+    """Open the artifacts below `s3://bucket/prefix`, with the options of an s3: store.
+
+    With `public_endpoint_url` presigned URLs lead there. With `sse_kms_key_id` the bucket is asked
+    to encrypt each file with that key; parts of an upload inherit it.
+    """
+    return S3ArtifactStore(parse(url, environ=os.environ, of_artifacts=True))
+
+
+def _encryption(key: str | None) -> dict[str, Any]:
+    return {} if key is None else {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key}
 
 
 def _is_range(reply: Mapping[str, Any], start: int, stop: int | None) -> bool:
