@@ -6,19 +6,24 @@ import asyncio
 import contextlib
 import os
 import re
+import threading
 
 import pytest
 
 from registry_core import Registry, SchemaOutOfDateError, StoreUnavailableError
+from registry_core.backends import open_artifacts
+from registry_core.metering import Amounts
 from registry_core.stores.memory import MemoryStore
 from registry_core.wire.prefixes import API, OWN_API
 from registry_server import Settings
 from registry_server.http import probes
-from registry_server.http.metrics import BUCKETS, Metrics
+from registry_server.http.amounts import AmountsGauge
+from registry_server.http.metrics import BUCKETS, LIVE_SECONDS, Gauge, Metrics
 from registry_server.http.middleware import Middleware
 from registry_server.http.own import ALL_OPERATIONS
 from registry_server.http.responses import Response
 from services.in_process import InProcessServer
+from services.processes import wait_for
 
 
 class AbsentStore(MemoryStore):
@@ -131,44 +136,125 @@ def test_metrics_count_requests_by_operation_and_status():
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     text = answer.body.decode()
     assert counters(text, "registry_requests_total") == {
-        'operation="createRegisteredModel",status="200"': "1",
-        'operation="createRegisteredModel",status="400"': "1",
-        'operation="health",status="200"': "1",
-        'operation="other",status="404"': "1",
-        'operation="other",status="403"': "1",
+        'group="registered-models",operation="createRegisteredModel",status="200"': "1",
+        'group="registered-models",operation="createRegisteredModel",status="400"': "1",
+        'group="probes",operation="health",status="200"': "1",
+        'group="other",operation="other",status="404"': "1",
+        'group="other",operation="other",status="403"': "1",
     }
     times = counters(text, "registry_request_seconds_count")
-    assert times['operation="createRegisteredModel"'] == "2"
+    assert times['group="registered-models",operation="createRegisteredModel"'] == "2"
+    stored = counters(text, "registry_store_seconds_count")
+    assert stored == {'work="changing"': "2"}
+    assert "\nregistry_models 1\n" in text
+    assert "\nregistry_model_versions 0\n" in text
 
 
 def test_metrics_have_cumulative_buckets():
     """As Prometheus wants them: each counts all that are not slower."""
-    metrics = Metrics(["a"])
+    metrics = Metrics({"a": "g"})
     for seconds in (0.0005, 0.001, 0.2, 99.0):
         metrics.record("a", 200, seconds)
     found = counters(metrics.text(), "registry_request_seconds_bucket")
-    values = [int(found[f'operation="a",le="{bound}"']) for bound in (*BUCKETS, "+Inf")]
-    assert values == [2] * 7 + [3] * 6 + [4]
+    values = [int(found[f'group="g",operation="a",le="{bound}"']) for bound in (*BUCKETS, "+Inf")]
+    assert values == [0] * 2 + [1] + [2] * 7 + [3] * 6 + [4]
     sums = counters(metrics.text(), "registry_request_seconds_sum")
-    assert float(sums['operation="a"']) == pytest.approx(99.2015)
+    assert float(sums['group="g",operation="a"']) == pytest.approx(99.2015)
 
 
 def test_metrics_add_up_the_workers(tmp_path, monkeypatch):
     """Dead ones included; a counter may not fall. Another release's file is not ours to read."""
-    first = Metrics(["a"])
+    first = Metrics({"a": "g"})
     first.share(tmp_path)
     first.record("a", 200, 0.1)
     monkeypatch.setattr(os, "getpid", lambda: 1)
-    second = Metrics(["a"])
+    second = Metrics({"a": "g"})
     second.share(tmp_path)
     second.record("a", 200, 0.1)
     second.record("b", 299, 0.1)
     (tmp_path / "9.counters").write_bytes(b"short")
     assert counters(second.text(), "registry_requests_total") == {
-        'operation="a",status="200"': "2",
-        'operation="other",status="other"': "1",
+        'group="g",operation="a",status="200"': "2",
+        'group="other",operation="other",status="other"': "1",
     }
     assert len(list(tmp_path.glob("*.counters"))) == 3
+
+
+def test_gauges_are_those_of_live_workers(tmp_path, monkeypatch):
+    """What a dead one had open is closed."""
+    open_connections = {1: 2, 2: 3}
+
+    def worker(pid):
+        monkeypatch.setattr(os, "getpid", lambda: pid)
+        gauge = Gauge(name="g", help="G.", read=lambda: open_connections[pid], labels={"a": "b"})
+        metrics = Metrics({}, gauges=[gauge])
+        metrics.share(tmp_path)
+        return metrics
+
+    first, second = worker(1), worker(2)
+    first.sample()
+    assert counters(second.text(), "g") == {'a="b"': "5"}
+    assert "registry_workers 2\n" in second.text()
+    first._counters[first._stamp] -= int(LIVE_SECONDS * 1e9)
+    assert counters(second.text(), "g") == {'a="b"': "3"}
+    assert "registry_workers 1\n" in second.text()
+
+
+def test_artifacts_are_counted_by_route_and_by_byte(tmp_path):
+    """In and out, as the server sees them; a listing moves none."""
+    registry = Registry(MemoryStore(), artifacts=open_artifacts(str(tmp_path)), local_sources=False)
+    with InProcessServer(registry) as server:
+        for method, path, body in (
+            ("PUT", b"/artifacts/d/f", b"x" * 100_000),
+            ("GET", b"/artifacts/d/f", b""),
+            ("GET", b"/artifacts?path=d", b""),
+            ("GET", b"/presigned/d/f", b""),
+            ("GET", b"/nope", b""),
+        ):
+            server.send(method, b"/api/2.0/mlflow-artifacts" + path, body)
+        text = server.send("GET", b"/metrics").body.decode()
+    assert counters(text, "registry_artifact_bytes_total") == {
+        'direction="in"': "100000",
+        'direction="out"': "100000",
+    }
+    found = counters(text, "registry_requests_total")
+    assert {key for key in found if "artifacts" in key} == {
+        'group="artifacts",operation="uploadArtifact",status="200"',
+        'group="artifacts",operation="downloadArtifact",status="200"',
+        'group="artifacts",operation="listArtifacts",status="200"',
+        'group="artifacts",operation="presignArtifact",status="501"',
+    }
+
+
+def test_amounts_are_counted_seldom_and_never_by_the_scrape():
+    """A count that takes a second is not made again for a hundred; an outage keeps the last one."""
+    now, counts = [0.0], []
+
+    class Slow(MemoryStore):
+        def amounts(self):
+            counts.append(threading.current_thread())
+            now[0] += 1.0
+            if len(counts) == 2:
+                raise StoreUnavailableError("away")
+            return Amounts(models=len(counts), versions=7)
+
+    gauge = AmountsGauge(clock=lambda: now[0])
+    gauge.start(Registry(Slow(), local_sources=False))
+
+    def models():
+        return [family.samples[0].value for family in gauge.families()][:1]
+
+    wait_for(lambda: models() == [1])
+    now[0] = 100.0
+    assert models() == [1]
+    assert len(counts) == 1
+    now[0] = 102.0
+    models()
+    wait_for(lambda: len(counts) == 2 and not gauge._counting.locked())
+    assert models() == [1]
+    assert threading.current_thread() not in counts
+    now[0] = 1_000.0
+    wait_for(lambda: models() == [3])
 
 
 # OpenAPI
@@ -215,7 +301,7 @@ def test_settings_are_not_told(server):
 @pytest.mark.parametrize("answers", [True, False])
 def test_requests_are_counted_once_before_their_answer_is_out(answers):
     """Whoever was answered finds the request counted; one that nobody answered is counted too."""
-    metrics = Metrics([])
+    metrics = Metrics({})
     counts = []
 
     def counted():

@@ -21,6 +21,7 @@ from registry_core.documents import ModelDocument
 from registry_core.errors import AlreadyExistsError, WebhookNotFoundError
 from registry_core.history import Event, EventQuery
 from registry_core.idempotency import KEEP_SECONDS, KeptKey
+from registry_core.metering import Amounts
 from registry_core.models import (
     Approval,
     ModelVersion,
@@ -201,6 +202,16 @@ class MappingStore(ABC):
     def outbox(self) -> Outbox:
         """See `registry_core.outbox.outbox_of`."""
         return self._outbox
+
+    def amounts(self) -> Amounts:
+        """See `metering.amounts_of`."""
+        content = self._read()
+        return Amounts(
+            models=len(content.models),
+            versions=sum(len(each.versions) for each in list(content.models.values())),
+            queued=len(content.queued),
+            dead_letters=len(content.dead_letters),
+        )
 
     def ping(self) -> None:
         """See `Store`."""

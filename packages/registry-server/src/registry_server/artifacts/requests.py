@@ -123,6 +123,8 @@ class Body:
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
+        self.received = 0
+        """Bytes that have come."""
         self.is_complete = False
         """Whether all of it has been read."""
 
@@ -138,6 +140,7 @@ class Body:
             if message["type"] != "http.request":
                 raise ClientGoneError
             gathered += message["body"]
+            self.received += len(message["body"])
             self.is_complete = not message["more_body"]
         return bytes(gathered)
 

@@ -53,6 +53,7 @@ from registry_server.artifacts.requests import (
 )
 from registry_server.artifacts.transfers import Places
 from registry_server.http import responses
+from registry_server.http.middleware import OPERATION, RECEIVED
 from registry_server.http.responses import RequestRefusedError, Response
 from registry_server.process.settings import DIRECT_OFF, DIRECT_ONLY
 from registry_server.process.threads import Threads
@@ -62,6 +63,23 @@ PREFIXES = ("/api/2.0/mlflow-artifacts", "/ajax-api/2.0/mlflow-artifacts")
 
 ARTIFACTS = f"{PREFIXES[0]}/artifacts"
 """Where, below a server's URL, its artifact root begins."""
+
+DOWNLOAD, UPLOAD = "downloadArtifact", "uploadArtifact"
+
+OPERATIONS = {
+    ("GET", ("artifacts",), False): "listArtifacts",
+    ("HEAD", ("artifacts",), False): "listArtifacts",
+    ("GET", ("artifacts",), True): DOWNLOAD,
+    ("HEAD", ("artifacts",), True): "statArtifact",
+    ("PUT", ("artifacts",), True): UPLOAD,
+    ("DELETE", ("artifacts",), True): "deleteArtifact",
+    ("GET", ("presigned",), True): "presignArtifact",
+    ("HEAD", ("presigned",), True): "presignArtifact",
+    ("POST", ("mpu/create",), True): "createMultipartUpload",
+    ("POST", ("mpu/complete",), True): "completeMultipartUpload",
+    ("POST", ("mpu/abort",), True): "abortMultipartUpload",
+}
+"""What requests are counted as: by method, route, and whether a path follows it."""
 
 TRANSFER_THREADS = 32
 """Pieces of files that one worker reads and writes at a time; further ones wait."""
@@ -124,12 +142,32 @@ class ArtifactService:
         """Answer one request."""
         async with AsyncExitStack() as held:
             try:
-                answer = await self._answer(ArtifactRequest(scope, receive, held))
+                request = ArtifactRequest(scope, receive, held)
+                answer = await self._counted(request, scope)
             except ClientGoneError:
                 return
             except Exception as error:  # noqa: BLE001 the one place where errors become answers
                 answer = responses.failure(error, scope)
             await answer(scope, receive, send)
+
+    async def _counted(self, request: ArtifactRequest, scope: Scope) -> ASGIApp:
+        name = OPERATIONS.get((request.method, request.segments[:1], len(request.segments) > 1))
+        scope["state"][OPERATION] = name
+        try:
+            return await self._answer(request)
+        finally:
+            if name in (DOWNLOAD, UPLOAD):
+                scope["state"][RECEIVED] = request.body.received
+
+    @property
+    def downloads(self) -> int:
+        """How many downloads have a place."""
+        return self._downloads.taken
+
+    @property
+    def uploads(self) -> int:
+        """How many uploads have a place."""
+        return self._uploads.taken
 
     def close(self) -> None:
         """End the threads when what they move has arrived."""

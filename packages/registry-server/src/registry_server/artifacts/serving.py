@@ -8,7 +8,8 @@ from litestar.types import Receive, Scope, Send
 from registry_core import Registry
 from registry_core.wire import Json
 from registry_server.artifacts.description import SCHEMAS
-from registry_server.artifacts.service import PREFIXES, ArtifactService
+from registry_server.artifacts.service import OPERATIONS, PREFIXES, ArtifactService
+from registry_server.http.metrics import Gauge
 from registry_server.http.parts import Part
 from registry_server.process.settings import DIRECT_OFF
 
@@ -25,6 +26,17 @@ def artifact_part(*, transfers: int, direct_transfers: str = DIRECT_OFF) -> Part
     )
     return Part(
         routes=tuple(mounts),
+        names=tuple(sorted(set(OPERATIONS.values()))),
+        group="artifacts",
+        gauges=tuple(
+            Gauge(
+                name="registry_transfers",
+                help="Artifacts that are moved, by direction as the server sees it.",
+                read=read,
+                labels={"direction": direction},
+            )
+            for direction, read in (("in", serving.uploads), ("out", serving.downloads))
+        ),
         schemas=SCHEMAS,
         described=serving.described,
         start=serving.start,
@@ -47,6 +59,12 @@ class _ArtifactServing:
 
     def described(self) -> Json:
         return {} if self._service is None else self._service.described()
+
+    def uploads(self) -> int:
+        return 0 if self._service is None else self._service.uploads
+
+    def downloads(self) -> int:
+        return 0 if self._service is None else self._service.downloads
 
     def close(self) -> None:
         if self._service is not None:

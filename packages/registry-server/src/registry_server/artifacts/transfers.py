@@ -27,6 +27,7 @@ class Places:
     """So many transfers at a time; the others wait in line. For one event loop."""
 
     def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._free = limit
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._taken: set[Connection] = set()
@@ -35,6 +36,11 @@ class Places:
     def has_room(self) -> bool:
         """Whether a place is free."""
         return self._free > 0
+
+    @property
+    def taken(self) -> int:
+        """How many transfers are under way."""
+        return self._limit - self._free
 
     @asynccontextmanager
     async def place(self, connection: Connection | None) -> AsyncIterator[None]:

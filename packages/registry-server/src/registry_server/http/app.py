@@ -33,7 +33,9 @@ from registry_server.http.own import ALL_OPERATIONS
 from registry_server.http.parts import Backend, Part
 from registry_server.http.responses import RequestRefusedError, Response
 from registry_server.http.serving import Lanes, Served
+from registry_server.http.watching import Watching
 from registry_server.pages.serving import page_part, told
+from registry_server.process.connections import Connections
 from registry_server.process.limits import Limits
 from registry_server.process.settings import Settings, SettingsError
 from registry_server.webhooks import WebhookServing
@@ -74,19 +76,26 @@ def compose(
     operations = (*operations, *webhooks.operations)
     access = Access.of(settings)
     pages = Part() if settings.no_pages else page_part(settings, serving_webhooks.own_handlers)
-    metrics = Metrics([*(operation.id for operation in operations), *probes.NAMES, *pages.names])
-    document = partial(_document, operations, (webhooks, artifacts))
-    probing = probes.probe_part(metrics, document, direct_transfers=direct)
-    declarations.check_all(
-        [*(operation.id for operation in operations), *probes.NAMES, *pages.names, "artifacts"]
+    lanes = Lanes(settings.threads)
+    watching = Watching(
+        operations,
+        (artifacts, pages, probes.NAMED),
+        gauges=lanes.gauges(),
+        mlflow_version=probes.MLFLOW_VERSION,
     )
-    serving, threads = _operation_parts(operations, settings, metrics)
+    document = partial(_document, operations, (webhooks, artifacts))
+    probing = probes.probe_part(watching.metrics, document, direct_transfers=direct)
+    routes = (*probes.NAMED.names, *pages.names, artifacts.group)
+    declarations.check_all([*(operation.id for operation in operations), *routes])
+    serving, threads = _operation_parts(operations, settings, lanes, watching)
     # They end in this order: webhooks after the last event, and before what waits for receivers.
     asking = () if access is None else (_access_part(access),)
     parts = (*asking, serving, probing, artifacts, pages, webhooks, threads)
     tell = _as_it_is if settings.no_pages else told
-    guarded = partial(_guarded, metrics=metrics, settings=settings, access=access, told=tell)
-    return Application(parts, metrics, guarded, tell)
+    guarded = partial(
+        _guarded, metrics=watching.metrics, settings=settings, access=access, told=tell
+    )
+    return Application(parts, watching, guarded, tell)
 
 
 class Application(Litestar):
@@ -95,12 +104,12 @@ class Application(Litestar):
     def __init__(
         self,
         parts: Sequence[Part],
-        metrics: Metrics,
+        watching: Watching,
         guarded: Callable[[ASGIApp], ASGIApp],
         told: Callable[[HTTPScope, Response], Response],
     ) -> None:
         self._parts = parts
-        self._metrics = metrics
+        self._watching = watching
         self._has_started = False
         super().__init__(
             route_handlers=[route for part in parts for route in part.routes],
@@ -127,9 +136,13 @@ class Application(Litestar):
             raise RuntimeError("this application serves a registry already")
         self._has_started = True
         if counters is not None:
-            self._metrics.share(counters)
+            self._watching.metrics.share(counters)
         for part in self._parts:
             part.start(registry)
+
+    def watch(self, connections: Connections) -> None:
+        """Tell of these connections, too, in `/metrics`."""
+        self._watching.watch(connections)
 
     def reload(self) -> None:
         """Has each part read its files again. One that cannot keeps what it had; the log says why.
@@ -158,17 +171,26 @@ def _access_part(access: Access) -> Part:
 
 
 def _operation_parts(
-    operations: Sequence[Operation[Any, Any]], settings: Settings, metrics: Metrics
+    operations: Sequence[Operation[Any, Any]],
+    settings: Settings,
+    lanes: Lanes,
+    watching: Watching,
 ) -> tuple[Part, Part]:
     """The part that serves operations, and the one with the threads that end last."""
-    backend, lanes = Backend(), Lanes(settings.threads)
+    backend, metrics = Backend(), watching.metrics
     served = [
-        Served(operation, backend, lanes, settings, metrics.observe) for operation in operations
+        Served(operation, backend, lanes, settings, observe=metrics.observe, stored=metrics.stored)
+        for operation in operations
     ]
+
+    def start(registry: Registry) -> None:
+        backend.start(registry, threads=settings.threads)
+        watching.start(registry)
+
     return (
         Part(
             routes=tuple(_routes(served)),
-            start=partial(backend.start, threads=settings.threads),
+            start=start,
             on_exit=(lanes.close,),
         ),
         Part(on_exit=(lanes.waiting.close, backend.close)),

@@ -43,6 +43,9 @@ SIGN_IN = frozenset({"/signin", "/signin/callback"})
 OPERATION = "operation"
 """Where the state of a request has what it is counted as, if the route does not say."""
 
+RECEIVED = "received"
+"""Where the state of a request that moves an artifact has how many bytes of it have come."""
+
 _CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _API_PREFIXES = ("/api/", "/ajax-api/")
 _ARTIFACT_PREFIXES = ("/api/2.0/mlflow-artifacts/", "/ajax-api/2.0/mlflow-artifacts/")
@@ -122,6 +125,9 @@ class Middleware:
     def _count(self, scope: HTTPScope, status: int, sent: int, seconds: float) -> None:
         name = scope["state"].get(OPERATION) or getattr(scope.get("route_handler"), "name", None)
         self._metrics.record(name, status, seconds)
+        received = scope["state"].get(RECEIVED)
+        if received is not None:
+            self._metrics.moved(received=received, sent=sent)
         if self._access_log.is_on:
             self._access_log.write(scope, operation=name, status=status, sent=sent, seconds=seconds)
 

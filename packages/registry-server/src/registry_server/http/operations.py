@@ -109,6 +109,12 @@ class Operation(Generic[RequestT, ResultT]):
         return tuple(prefix + self.path for prefix in prefixes)
 
     @property
+    def group(self) -> str:
+        """What operations of its kind are counted as: by MLflow's kind of entity, or as ours."""
+        first = self.path.split("/")[1]
+        return "own" if self.prefix != API and first != "webhooks" else first
+
+    @property
     def methods(self) -> tuple[str, ...]:
         """The HTTP methods that call the operation: HEAD beside GET (RFC 9110, section 9.3.2)."""
         return (self.method, "HEAD") if self.method == "GET" else (self.method,)

@@ -18,6 +18,7 @@ from registry_core import Origin, Registry
 from registry_core.access import Rights
 from registry_core.access.policy import RIGHTS_KEPT
 from registry_core.wire import Json
+from registry_server.http.metrics import Gauge
 from registry_server.http.operations import Operation
 from registry_server.process.loop_runner import LoopRunner
 
@@ -34,6 +35,10 @@ class Part:
     """Rows that are served and documented with those of the registry."""
     names: tuple[str, ...] = ()
     """What requests to its routes are counted as, beside the names of its operations."""
+    group: str = "other"
+    """What the requests of these names are counted as together."""
+    gauges: tuple[Gauge, ...] = ()
+    """Numbers of this process that `/metrics` tells; they are read once a second, in any thread."""
     schemas: Json = attrs.field(factory=dict)
     """Components of the OpenAPI document that its answers are made of."""
     described: Callable[[], Json] = dict

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import cache
 from http import HTTPStatus
 
+import attrs
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
@@ -18,6 +19,7 @@ from registry_core.idempotency import keeps_idempotency_keys
 from registry_core.wire import Json
 from registry_core.wire.prefixes import IDEMPOTENCY_FEATURE
 from registry_server.http import responses
+from registry_server.http.exposition import CONTENT_TYPE
 from registry_server.http.metrics import Metrics
 from registry_server.http.middleware import SERVER_INFO
 from registry_server.http.parts import Part
@@ -68,13 +70,15 @@ def probe_part(
         _route("health", ["/health"], lambda: responses.text("OK")),
         _route("version", ["/version"], _version),
         _route("server_info", sorted(SERVER_INFO), probes.server_info),
-        _route("metrics", ["/metrics"], lambda: responses.text(metrics.text(), _PROMETHEUS)),
+        HTTPRouteHandler(
+            ["/metrics"], http_method=["GET", "HEAD"], status_code=HTTPStatus.OK, name="metrics"
+        )(probes.metrics_of(metrics)),
         _route("openapi", ["/openapi.json"], openapi),
         HTTPRouteHandler(
             ["/ready"], http_method=["GET", "HEAD"], status_code=HTTPStatus.OK, name="ready"
         )(probes.ready),
     )
-    return Part(routes=routes, names=NAMES, start=probes.start, on_exit=(probes.close,))
+    return attrs.evolve(NAMED, routes=routes, start=probes.start, on_exit=(probes.close,))
 
 
 class _Probes:
@@ -83,6 +87,7 @@ class _Probes:
     def __init__(self, direct_transfers: str) -> None:
         self._direct = direct_transfers
         self._threads = Threads(1, name="ready")
+        self._telling = Threads(1, name="metrics")
         self._reasons = _Reasons()
 
     def start(self, registry: Registry) -> None:
@@ -104,6 +109,15 @@ class _Probes:
 
     def close(self) -> None:
         self._threads.close()
+        self._telling.close()
+
+    def metrics_of(self, metrics: Metrics) -> Callable[[], Awaitable[ASGIApp]]:
+        """The handler of `/metrics`. It reads the files of all workers, so it has a thread."""
+
+        async def handle() -> ASGIApp:
+            return responses.text(await self._telling.run(metrics.text), CONTENT_TYPE)
+
+        return handle
 
     def server_info(self) -> Response:
         return self._info
@@ -119,10 +133,10 @@ class _Probes:
         return responses.text("OK")
 
 
-NAMES = ("health", "version", "server_info", "metrics", "openapi", "ready")
-"""The names of the probe routes, as they are counted."""
-
-_PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+NAMED = Part(
+    names=("health", "version", "server_info", "metrics", "openapi", "ready"), group="probes"
+)
+"""The probes as they are counted; their routes are made with what counts."""
 
 
 def _route(name: str, paths: list[str], answer: Callable[[], Response]) -> HTTPRouteHandler:

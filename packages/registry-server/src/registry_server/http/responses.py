@@ -28,7 +28,7 @@ CORRUPTED_MESSAGE = "What is stored cannot be read; the server's log names what 
 class Response:
     """An ASGI application that sends one finished answer."""
 
-    __slots__ = ("body", "headers", "status")
+    __slots__ = ("body", "headers", "status", "store_seconds")
 
     def __init__(
         self, status: int, body: bytes, headers: tuple[tuple[bytes, bytes], ...] = (_JSON,)
@@ -36,6 +36,8 @@ class Response:
         self.status = status
         self.body = body
         self.headers = headers
+        self.store_seconds: float | None = None
+        """How long the call to the store took that it is the answer to, if it is one's."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 ASGI
         """Send the answer; to a HEAD request, without its body."""

@@ -8,6 +8,7 @@ has a thread, because it waits for those of its model.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from http import HTTPStatus
@@ -25,6 +26,7 @@ from registry_core.interest import wanted_while
 from registry_core.wire.prefixes import OWN_API
 from registry_server.http import outages, responses
 from registry_server.http.declarations import DECLARATIONS
+from registry_server.http.metrics import Gauge
 from registry_server.http.operations import Operation, RequestContext, Work
 from registry_server.http.parts import ANONYMOUS, Backend
 from registry_server.http.responses import RequestRefusedError, Response
@@ -80,6 +82,19 @@ class Lanes:
     def of(self, work: Work) -> Lane:
         """The lane of a kind of work."""
         return self._lanes[work]
+
+    def gauges(self) -> tuple[Gauge, ...]:
+        """How many requests each lane works at, and how many wait for it."""
+        named = {work.name.lower(): lane for work, lane in self._lanes.items()}
+        named["decoding"] = self.decoding
+        return tuple(
+            Gauge(name=name, help=text, read=partial(getattr, lane, attribute), labels={"lane": of})
+            for of, lane in named.items()
+            for name, text, attribute in (
+                ("registry_lane_running", "Requests that have a thread, by lane.", "running"),
+                ("registry_lane_waiting", "Requests that wait for a thread, by lane.", "waiting"),
+            )
+        )
 
     def close(self) -> None:
         """End all threads but those that wait for others."""
@@ -141,6 +156,7 @@ class Runner:
     def answered(self, request: Any, requester: Requester) -> Response:
         """The answer to a request."""
         operation = self._operation
+        began = time.perf_counter()
         try:
             if requester.rights is not None:
                 self._declaration.check(requester.rights, request)
@@ -151,6 +167,7 @@ class Runner:
                 idempotency_key=requester.idempotency_key,
             )
             result = operation.call(call, request)
+            ended = time.perf_counter()
             reply = responses.success(operation.answer.encode(result))
             if self._changes_nothing:
                 self._observe(result)
@@ -159,7 +176,9 @@ class Runner:
         except WouldBlockError:
             raise
         except Exception as error:  # noqa: BLE001 the one place where errors become answers
-            return responses.failure(error, requester.scope)
+            ended = time.perf_counter()
+            reply = responses.failure(error, requester.scope)
+        reply.store_seconds = ended - began
         return reply
 
     def _acting(self, requester: Requester) -> Registry:
@@ -186,9 +205,13 @@ class Served:
         backend: Backend,
         lanes: Lanes,
         settings: Settings,
+        *,
         observe: Callable[[Any], None],
+        stored: Callable[[str, float], None],
     ) -> None:
         self.operation = operation
+        self._work = operation.work.name.lower()
+        self._stored = stored
         self._has_query = operation.has_query
         self._runner = Runner(operation, backend, observe)
         self._backend = backend
@@ -203,6 +226,12 @@ class Served:
         Raises:
             RequestRefusedError: it cannot be read.
         """
+        reply = await self._reply(scope, receive)
+        if reply.store_seconds is not None:
+            self._stored(self._work, reply.store_seconds)
+        return reply
+
+    async def _reply(self, scope: HTTPScope, receive: Receive) -> Response:
         query, content_type = scope["query_string"], None
         requester = Requester(scope.get("user"), scope.get("auth"), scope=scope)
         if not self._has_query:

@@ -75,7 +75,11 @@ def page_part(settings: Settings, webhooks: Handlers) -> Part:
         for number, path in enumerate(MOUNTS, 1)
     )
     return Part(
-        routes=(root, *mounts), names=(NAME,), start=serving.start, on_exit=(serving.close,)
+        routes=(root, *mounts),
+        names=(NAME,),
+        group=NAME,
+        start=serving.start,
+        on_exit=(serving.close,),
     )
 
 

@@ -165,6 +165,7 @@ def _config(settings: Settings, app: Application) -> WorkerConfig:
     )
     config.limits = Limits.of(settings)
     config.reload_files = app.reload
+    config.watch = app.watch
     return config
 
 

@@ -93,6 +93,16 @@ class Lane(Threads):
         self._waiting = 0
         self._waiting_bytes = 0
 
+    @property
+    def running(self) -> int:
+        """How many calls have a thread."""
+        return sum(self._under_way.values())
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for one."""
+        return self._waiting
+
     async def call(
         self, function: Callable[[], T], *, client: HangUp, size: int = 0, key: str | None = None
     ) -> T:

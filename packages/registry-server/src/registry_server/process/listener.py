@@ -66,6 +66,8 @@ class WorkerConfig(Config):
     limits = Limits()
     reload_files: Callable[[], object] = staticmethod(lambda: None)
     """Called in the event loop at SIGHUP."""
+    watch: Callable[[Connections], object] = staticmethod(lambda _: None)
+    """Called with the connections of the worker when it starts to serve."""
 
 
 class WorkerServer(Server):
@@ -98,6 +100,7 @@ class WorkerServer(Server):
             server = self.listener(listening, protocol, self._connections)
             self.servers.append(server)  # type: ignore[arg-type] # it has what uvicorn calls
         if isinstance(self.config, WorkerConfig):
+            self.config.watch(self._connections)
             HANGUPS.obey(partial(_soon, asyncio.get_running_loop(), self.config.reload_files))
         self._share.beat()
         self._connections.on_sweep.append(self._share.beat)

@@ -30,6 +30,7 @@ from registry_core.errors import (
 from registry_core.fsck import GRACE_SECONDS, Report
 from registry_core.history import Event, EventQuery
 from registry_core.history_fsck import DeletedHistory, check_histories
+from registry_core.metering import Amounts
 from registry_core.models import (
     Approval,
     ModelVersion,
@@ -243,6 +244,12 @@ class S3Store:
         What an operation costs is counted in requests; a test may also stop one by raising.
         """
         self._prefix.objects.observer = observer
+
+    def amounts(self) -> Amounts:
+        """See `metering.amounts_of`. It lists the bucket, and reads what has changed."""
+        models = self._index.all().models
+        versions = sum(len(each.document.versions) for each in models)
+        return Amounts(models=len(models), versions=versions)
 
     def ping(self) -> None:
         """See `Store`. One GET."""

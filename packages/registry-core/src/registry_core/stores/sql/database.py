@@ -29,6 +29,7 @@ from registry_core import inloop
 from registry_core.backoff import Backoff
 from registry_core.errors import ContentionError, StoreBusyError
 from registry_core.inloop import TooLargeError, WouldBlockError
+from registry_core.metering import PoolState
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.driver import Connection, Driver, Values
 from registry_core.stores.sql.errors import (
@@ -119,6 +120,10 @@ class Database:
         """Close what is idle, and what is in use once it is given back."""
         self._pool.close()
         self.driver.close()
+
+    def pool_state(self) -> PoolState:
+        """The state of the connections; it waits for nothing."""
+        return self._pool.state
 
     def close_idle(self) -> None:
         """Close what is idle, so that the next operation has a new one."""

@@ -18,6 +18,11 @@ class FairSemaphore:
         self._places = places
         self._waiting: deque[threading.Lock] = deque()
 
+    @property
+    def waiting(self) -> int:
+        """How many threads wait."""
+        return len(self._waiting)
+
     def acquire(self, *, timeout: float) -> bool:
         """Whether a place could be had within so many seconds."""
         with self._lock:

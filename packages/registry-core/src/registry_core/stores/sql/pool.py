@@ -15,6 +15,7 @@ import time
 from collections import deque
 
 from registry_core.errors import RegistryError, StoreBusyError, StoreUnavailableError
+from registry_core.metering import PoolState
 from registry_core.stores.sql.driver import Connection, Driver
 from registry_core.stores.sql.fair_semaphore import FairSemaphore
 
@@ -66,6 +67,16 @@ class Pool:
     def is_closed(self) -> bool:
         """Whether `close` has been called."""
         return self._is_closed
+
+    @property
+    def state(self) -> PoolState:
+        """How many connections there are, and calls that wait for one."""
+        return PoolState(
+            limit=self._driver.max_connections,
+            open=self._open,
+            idle=len(self._idle),
+            waiting=self._free.waiting + len(self._waiting),
+        )
 
     def take(self, *, fresh: bool) -> Connection:
         """A connection, to be given back by `put_back` or `discard`; a `fresh` one is new.

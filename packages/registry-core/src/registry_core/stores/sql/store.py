@@ -27,6 +27,7 @@ from registry_core.fsck import GRACE_SECONDS, Report
 from registry_core.history import Event, EventQuery
 from registry_core.history_fsck import check_histories
 from registry_core.inloop import LoopReads
+from registry_core.metering import Amounts, PoolState
 from registry_core.models import (
     Approval,
     ModelVersion,
@@ -41,6 +42,7 @@ from registry_core.pruning import NewBeginning
 from registry_core.search import Page, Query, paging
 from registry_core.store import Clock, system_clock
 from registry_core.stores.sql import approvals, event_rows, events, rows, searches
+from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.database import Database
 from registry_core.stores.sql.driver import Connection
 from registry_core.stores.sql.fsck import SqlFsck
@@ -52,6 +54,15 @@ from registry_core.stores.sql.results import CutRows, Row
 from registry_core.stores.sql.statements import statements
 
 ResultT = TypeVar("ResultT")
+
+_AMOUNTS = Statement(
+    "SELECT (SELECT count(*) FROM registered_models), (SELECT count(*) FROM model_versions), "
+    "(SELECT count(*) FROM webhook_outbox), (SELECT count(*) FROM webhook_dead_letters)",
+    (),
+    prepare=False,
+    is_search=True,
+)
+"""It reads an index of each table, and is given up when it takes too long, as searches are."""
 
 
 class SqlStore:
@@ -209,6 +220,15 @@ class SqlStore:
         rows_ = SqlFsck(self._database).run(repair=repair)
         listed = Histories(self._database)
         return Report.of([rows_, check_histories(self, listed.names(), listed.deleted())])
+
+    def amounts(self) -> Amounts:
+        """See `metering.amounts_of`."""
+        models, versions, queued, dead = self._database.read(_AMOUNTS, {})[0]
+        return Amounts(models=models, versions=versions, queued=queued, dead_letters=dead)
+
+    def pool_state(self) -> PoolState:
+        """See `metering.pool_of`."""
+        return self._database.pool_state()
 
     def ping(self) -> None:
         """See `Store`."""
