@@ -185,7 +185,7 @@ def adopt(
     """
     registry = session.registry
     name, version = target[0].key(registry)
-    with progress(f"Adopting {name} {version}") as report:
+    with progress(f"Adopting {name} {version}", f"Adopted {name} {version}") as report:
         done = registry.adopt_model_version(
             name,
             version,

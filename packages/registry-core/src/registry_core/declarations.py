@@ -186,7 +186,7 @@ def _webhook_steps(
     for declared in wanted:
         known = found.pop(declared.name, None)
         fields = {key: getattr(declared, key) for key in ("url", "events", "description", "status")}
-        secret = {} if declared.secret is None else {"secret": declared.secret}
+        secret: dict[str, Any] = {} if declared.secret is None else {"secret": declared.secret}
         subject = f"webhook {declared.name}"
         if known is None:
             make = partial(webhooks.create_webhook, declared.name, **fields, **secret)

@@ -66,7 +66,7 @@ ARTIFACTS = f"{PREFIXES[0]}/artifacts"
 
 DOWNLOAD, UPLOAD = "downloadArtifact", "uploadArtifact"
 
-OPERATIONS = {
+OPERATIONS: Mapping[tuple[str, tuple[str, ...], bool], str] = {
     ("GET", ("artifacts",), False): "listArtifacts",
     ("HEAD", ("artifacts",), False): "listArtifacts",
     ("GET", ("artifacts",), True): DOWNLOAD,

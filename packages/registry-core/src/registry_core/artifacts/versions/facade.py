@@ -27,6 +27,7 @@ from registry_core.artifacts.versions import (
 )
 from registry_core.artifacts.versions.context import Context
 from registry_core.artifacts.versions.gc import DEFAULT_GRACE_SECONDS, Garbage
+from registry_core.artifacts.versions.pull import FileCheck
 from registry_core.fsck import GRACE_SECONDS, Report
 from registry_core.idempotency import Idempotency
 from registry_core.models import ModelVersion, NewModelVersion
@@ -258,7 +259,7 @@ class ModelArtifacts:
         """
         return pull.verify(self._context, version)
 
-    def checking(self, version: ModelVersion) -> Iterator[pull.FileCheck]:
+    def checking(self, version: ModelVersion) -> Iterator[FileCheck]:
         """Read every byte of a version, file after file, and yield how far that is.
 
         For whoever shows it while it goes on: `verify` reads many files at a time. Each file has a
