@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_core import documents
+from registry_core import documents, webhook_records
 from registry_core.documents import ModelDocument
 from registry_core.errors import (
     AliasNotFoundError,
@@ -246,18 +246,20 @@ EVENTS = (WebhookEvent(WebhookEntity.PROMPT, WebhookAction.CREATED),)
 def test_apply_changes_tells_unset_from_none():
     """What is not set stays; None erases."""
     new = NewWebhook(webhook_id="i", name="n", url="u", events=EVENTS, description="d", secret="s")
-    hook = documents.create_webhook(new, 1)
+    hook = webhook_records.create_webhook(new, 1)
     assert (hook.creation_timestamp, hook.last_updated_timestamp) == (1, 1)
-    same = documents.apply_changes(hook, WebhookChanges(), 2)
+    same = webhook_records.apply_changes(hook, WebhookChanges(), 2)
     assert same == attrs.evolve(hook, last_updated_timestamp=2)
-    changed = documents.apply_changes(hook, WebhookChanges(description=None, secret=UNSET), 3)
+    changed = webhook_records.apply_changes(hook, WebhookChanges(description=None, secret=UNSET), 3)
     assert (changed.description, changed.secret) == (None, "s")
 
 
 def test_newest_first_breaks_ties_by_id():
     """The newest webhook is listed first, those of one moment by id."""
     hooks = [
-        documents.create_webhook(NewWebhook(webhook_id=i, name="n", url="u", events=EVENTS), now)
+        webhook_records.create_webhook(
+            NewWebhook(webhook_id=i, name="n", url="u", events=EVENTS), now
+        )
         for i, now in (("b", 1), ("a", 1), ("c", 2))
     ]
-    assert [hook.webhook_id for hook in documents.newest_first(hooks)] == ["c", "a", "b"]
+    assert [hook.webhook_id for hook in webhook_records.newest_first(hooks)] == ["c", "a", "b"]

@@ -28,6 +28,8 @@ HEAVY = (
 PUBLIC = {
     "AliasNotFoundError",
     "AlreadyExistsError",
+    "Approval",
+    "ApprovalNotFoundError",
     "ArtifactExistsError",
     "ArtifactImmutableError",
     "ArtifactMismatchError",
@@ -40,6 +42,7 @@ PUBLIC = {
     "Event",
     "ModelSnapshot",
     "FilterSyntaxError",
+    "GateRefusedError",
     "IdempotencyKeyReusedError",
     "InvalidArgumentError",
     "InvalidUrlError",

@@ -11,7 +11,7 @@ from registry_core import Registry, open_registry
 from registry_core.calls.prompts import Prompts
 
 CLASSES = {"Registry": Registry, "Prompts": Prompts}
-FOR_ADAPTERS = ("files", "guarded_files")
+FOR_ADAPTERS = ("begin_adoption", "files", "files_of", "finish_adoption", "guarded_files")
 """What the server and regctl use of a registry, and nobody else needs."""
 
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from registry_core import documents, validation
+from registry_core import documents, validation, webhook_records
 from registry_core.changes import CreateModel, DeleteModel, RenameModel
 from registry_core.errors import (
     AliasNotFoundError,
@@ -1018,7 +1018,7 @@ class LosesUpdates(MethodStore):
 class LosesWebhookUpdates(MethodStore):
     def update_webhook(self, webhook_id, changes):
         before = self.get_webhook(webhook_id)
-        after = documents.apply_changes(before, changes, self._clock())
+        after = webhook_records.apply_changes(before, changes, self._clock())
         time.sleep(A_MOMENT)
         self._webhooks[webhook_id] = after
         return after

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from registry_cli.errors import ExitCode
+from registry_cli.groups import Group
 from registry_cli.options import shows_results
 from registry_cli.output import notice
 from registry_cli.session import Session, pass_session
@@ -31,7 +32,7 @@ _ACTIONS = (
 """The permissions, as `registry_core.permissions` has them: `--help` need not import it."""
 
 
-@click.group()
+@click.group(cls=Group)
 def access() -> None:
     """Who may do what: the access file of a server."""
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from registry_cli.groups import Group
 from registry_cli.options import (
     VersionRef,
     on_store,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 Target = tuple[VersionRef, tuple[str, ...]]
 
 
-@click.group()
+@click.group(cls=Group)
 def approvals() -> None:
     """Approvals of model versions, and what gates say of them.
 

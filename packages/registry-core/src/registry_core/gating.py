@@ -11,6 +11,7 @@ changed meanwhile, it is looked up again.
 | a model is renamed | all aliases and stages that gates of the new name protect |
 | a deleted model is restored | the same, as they come back |
 | a deleted version is restored | nothing: it comes back in no stage that a gate protects |
+| the files of a version move | refused while something that gates protect points at it |
 | a model is written from a snapshot | refused: a snapshot says itself who has approved what |
 | any other | nothing: it moves no alias and no stage to a version |
 """
@@ -26,6 +27,7 @@ from registry_core import changes
 from registry_core.authors import Author
 from registry_core.changes import (
     Change,
+    RelocateVersion,
     RenameModel,
     RestoreDeletedModel,
     RestoreModel,
@@ -220,6 +222,25 @@ def _renaming(keeper: Gatekeeper, store: Store, change: RenameModel, by: Author)
     return _requiring(keeper, store, change, by, found, new_name=change.new_name, is_whole=True)
 
 
+def _relocating(
+    keeper: Gatekeeper, _: Store, change: RelocateVersion, by: Author
+) -> RelocateVersion:
+    covering = keeper.gates.covering(change.name)
+    if not covering:
+        return change
+    requirement = GatesPass(
+        name=change.name,
+        new_name=change.name,
+        gates=covering,
+        pointings=(),
+        facts={},
+        by=by,
+        now=keeper.clock(),
+        untouched=change.version,
+    )
+    return attrs.evolve(change, requires=(*change.requires, requirement))
+
+
 def _requiring(
     keeper: Gatekeeper,
     store: Store,
@@ -304,6 +325,7 @@ Guard: TypeAlias = Callable[[Gatekeeper, Store, Any, Author], Any]
 GUARDS: Final[Mapping[type[Change[Any]], Guard | None]] = {
     SetAlias: _moving,
     TransitionVersion: _moving,
+    RelocateVersion: _relocating,
     RenameModel: _renaming,
     RestoreDeletedModel: _restoring_model,
     RestoreVersion: _restoring_version,

@@ -175,7 +175,12 @@ def _checked(check: Callable[[Any], object]) -> Callable[[object, Any, Any], Non
 
 @attrs.frozen(kw_only=True)
 class Approval:
-    """Somebody's word that a model version may be promoted. One person gives one for a version."""
+    """Somebody's word that a model version may be promoted. One person gives one for a version.
+
+    Example:
+        >>> registry.acting_as("bob").approve_model_version("churn", 2).digest.partition(":")[0]
+        'fields'
+    """
 
     actor: str = attrs.field(validator=_checked(validation.actor))
     """Who gave it."""

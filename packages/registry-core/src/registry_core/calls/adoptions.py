@@ -59,7 +59,9 @@ class AdoptionCalls(ArtifactCalls):
             ModelVersionNotFoundError: The version does not exist, or was deleted meanwhile.
 
         Example:
-            >>> registry.adopt_model_version("churn", 3, tracking_uri="http://mlflow:5000")
+            >>> done = registry.adopt_model_version("churn", 1, files_at="model_dir")
+            >>> done.files, done.version.source == done.place
+            (1, False)
         """
         found = adopt.check(self.get_model_version(name, version))
         if self._has(found):

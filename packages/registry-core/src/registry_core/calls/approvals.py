@@ -45,7 +45,9 @@ class ApprovalCalls(RegistryBase):
                 has not proved a name.
 
         Example:
-            >>> registry.acting_as("bob").approve_model_version("churn", 7, reason="AUC 0.91")
+            >>> bob = registry.acting_as("bob")
+            >>> bob.approve_model_version("churn", 2, reason="AUC 0.93").actor
+            'bob'
         """
         name, number = validation.version_key(name, version)
         if digest is not None:
@@ -89,6 +91,12 @@ class ApprovalCalls(RegistryBase):
             ApprovalNotFoundError: There is none.
             ModelVersionNotFoundError: There is no such version.
             NotPermittedError: As `approve_model_version`.
+
+        Example:
+            >>> bob = registry.acting_as("bob")
+            >>> bob.approve_model_version("churn", 2).actor
+            'bob'
+            >>> bob.withdraw_model_version_approval("churn", 2, reason="the data was wrong")
         """
         name, number = validation.version_key(name, version)
         by = self._by(reason)
@@ -104,6 +112,10 @@ class ApprovalCalls(RegistryBase):
 
         Raises:
             ModelVersionNotFoundError: There is no such version.
+
+        Example:
+            >>> registry.review_model_version("churn", 2).approvals
+            ()
         """
         name, number = validation.version_key(name, version)
         if isinstance(self.store, ServesReviews):

@@ -53,11 +53,14 @@ class GatesPass(Requirement):
     by: Author
     now: int
     """When the gates are looked at: milliseconds since the epoch."""
+    untouched: int | None = None
+    """A version that stays what it is while anything that gates protect points at it."""
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """The versions that are pointed at."""
-        return tuple(sorted({each.version for each in self.pointings}))
+        """The versions that are looked at."""
+        looked_at = {each.version for each in self.pointings}
+        return tuple(sorted(looked_at if self.untouched is None else {*looked_at, self.untouched}))
 
     def current(self, document: ModelDocument) -> Seen:
         """See `Requirement`."""
@@ -105,6 +108,14 @@ class GatesPass(Requirement):
         """
         if self.is_whole and current.pointings != self.pointings:
             raise self._changed()
+        held = [each for each in current.pointings if each.version == self.untouched]
+        if held:
+            raise GateRefusedError(
+                f"Version {self.untouched} of model '{self.name}' stays where its files are while "
+                f"{' and '.join(map(str, held))} points at it, which a gate protects: register the "
+                "files as a version of their own",
+                missing=tuple(f"{each} to point elsewhere" for each in held),
+            )
         for pointing in self._made(current):
             self._check_facts(current, pointing.version)
         refused = [

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from registry_core import documents, history, pruning
+from registry_core import documents, history, pruning, webhook_records
 from registry_core.authors import BASELINE_AUTHOR, Author
 from registry_core.changes import Change, RestoreModel
 from registry_core.documents import ModelDocument
@@ -171,7 +171,7 @@ class MappingStore(ABC):
     def create_webhook(self, new: NewWebhook) -> Webhook:
         """See `Store`."""
         with self._writing() as content:
-            created = documents.create_webhook(new, self._clock())
+            created = webhook_records.create_webhook(new, self._clock())
             content.webhooks[new.webhook_id] = created
         return created
 
@@ -181,13 +181,13 @@ class MappingStore(ABC):
 
     def list_webhooks(self) -> list[Webhook]:
         """See `Store`."""
-        return documents.newest_first(self._read().webhooks.values())
+        return webhook_records.newest_first(self._read().webhooks.values())
 
     def update_webhook(self, webhook_id: str, changes: WebhookChanges) -> Webhook:
         """See `Store`."""
         with self._writing() as content:
             before = _webhook(content, webhook_id)
-            after = documents.apply_changes(before, changes, self._clock())
+            after = webhook_records.apply_changes(before, changes, self._clock())
             content.webhooks[webhook_id] = after
             if after.status is not WebhookStatus.ACTIVE:
                 forget_queued(content, webhook_id)

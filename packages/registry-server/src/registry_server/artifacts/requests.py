@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, quote, unquote, unquote_to_bytes
 
 from litestar.types import Receive, Scope
 
-from registry_core import InvalidArgumentError
+from registry_core import InvalidArgumentError, validation
 from registry_core.access import Rights
 from registry_core.wire import fields_of_body
 from registry_server.http.responses import RequestRefusedError
@@ -20,6 +20,12 @@ from registry_server.process.connection import connection_of
 PIECE_SIZE = 256 * 1024
 """Bytes that pass from the event loop to a thread at a time. Each upload that has begun holds up to
 two such pieces."""
+
+_TEXT_MAX_LENGTH = 4_096
+"""Characters of a client's local path, an upload id or an ETag; no system has longer ones."""
+
+MAX_PARTS = 10_000
+"""S3's limit of parts in one upload."""
 
 JSON_BODY_MAX_BYTES = 8 * 1024 * 1024
 """Bytes of a JSON body: ten thousand parts with their URLs and ETags fit."""
@@ -167,3 +173,31 @@ def _decoded(raw: bytes) -> str:
         return unquote_to_bytes(raw).decode()
     except UnicodeDecodeError:
         raise InvalidArgumentError("Invalid path") from None
+
+
+def text_of(fields: Mapping[str, Any], key: str) -> str:
+    """Return a text of a JSON body that has to be there."""
+    value = fields.get(key)
+    if not isinstance(value, str) or not value:
+        raise InvalidArgumentError(f"Missing value for required parameter '{key}'.")
+    return _sendable(value, key)
+
+
+def _sendable(value: str, parameter: str) -> str:
+    """Accept what can be sent to a bucket: it goes into a URL or XML."""
+    return validation.text(value, parameter=parameter, max_length=_TEXT_MAX_LENGTH)
+
+
+def etags_of(fields: Mapping[str, Any]) -> Mapping[int, str]:
+    """Return the ETags of the parts of an upload, by their numbers."""
+    parts: object = fields.get("parts")
+    etags: dict[int, str] = {}
+    for part in parts if isinstance(parts, list) else ():
+        match part:
+            case {"part_number": int(number), "etag": str(etag)} if 1 <= number <= MAX_PARTS:
+                etags[number] = _sendable(etag, "etag")
+            case _:
+                raise InvalidArgumentError("'parts' must hold objects with part_number and etag")
+    if not etags:
+        raise InvalidArgumentError("Missing value for required parameter 'parts'.")
+    return etags

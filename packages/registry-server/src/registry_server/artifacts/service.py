@@ -24,7 +24,6 @@ from registry_core import (
     ConflictError,
     InvalidArgumentError,
     Registry,
-    validation,
 )
 from registry_core.access import Permission
 from registry_core.access.files import GuardedFiles
@@ -46,10 +45,13 @@ from registry_server.artifacts.downloads import (
     wanted_span,
 )
 from registry_server.artifacts.requests import (
+    MAX_PARTS,
     PIECE_SIZE,
     ArtifactRequest,
     Body,
     ClientGoneError,
+    etags_of,
+    text_of,
 )
 from registry_server.artifacts.transfers import Places
 from registry_server.http import responses
@@ -104,12 +106,6 @@ UPLOAD_SECONDS = 3600
 _EARLY_CHECK_BYTES = 8 * 1024 * 1024
 """Bytes from which on a body is refused before it has come."""
 
-_MAX_PARTS = 10_000
-"""S3's limit of parts in one upload."""
-
-_TEXT_MAX_LENGTH = 4_096
-"""Characters of a client's local path, an upload id or an ETag; no system has longer ones."""
-
 _OPEN_ATTEMPTS = 3
 """How often a range is worked out again because the file changed meanwhile."""
 
@@ -136,7 +132,7 @@ class ArtifactService:
         """The routes as OpenAPI has them; none where there are no artifacts."""
         if self._registry.artifacts is None:
             return {}
-        return description.paths(PREFIXES[0], most_parts=_MAX_PARTS)
+        return description.paths(PREFIXES[0], most_parts=MAX_PARTS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -318,16 +314,16 @@ class ArtifactService:
 
     async def _multipart(self, action: str, folder: str, fields: Mapping[str, Any]) -> Response:
         # The client sends its own local path: only the name counts, and only that is ours to know.
-        name = re.split(r"[/\\]", _text(fields, "path"))[-1]
+        name = re.split(r"[/\\]", text_of(fields, "path"))[-1]
         path = file_path(f"{artifact_path(folder)}/{name}" if folder else name)
         store = self._presigning(_NO_UPLOAD)
         if action == "mpu/create":
             return await self._call(lambda: self._create_multipart(store, path, fields))
-        upload_id = _text(fields, "upload_id")
+        upload_id = text_of(fields, "upload_id")
         if action == "mpu/abort":
             await self._call(lambda: store.abort_multipart(path, upload_id))
             return responses.success({})
-        etags, files = _etags(fields), self._registry.files
+        etags, files = etags_of(fields), self._registry.files
         await self._call(lambda: files.complete_multipart(store, path, upload_id, etags=etags))
         return responses.success({})
 
@@ -336,8 +332,8 @@ class ArtifactService:
     ) -> Response:
         parts = fields.get("num_parts")
         parts = 0 if parts is None else parts
-        if not isinstance(parts, int) or isinstance(parts, bool) or not 0 <= parts <= _MAX_PARTS:
-            raise InvalidArgumentError(f"'num_parts' must be a number up to {_MAX_PARTS}")
+        if not isinstance(parts, int) or isinstance(parts, bool) or not 0 <= parts <= MAX_PARTS:
+            raise InvalidArgumentError(f"'num_parts' must be a number up to {MAX_PARTS}")
         self._registry.files.check_open(path)
         upload = store.create_multipart(path, parts=parts, expires_seconds=UPLOAD_SECONDS)
         credentials = [
@@ -427,29 +423,3 @@ def _entry(info: FileInfo) -> Json:
         return {"path": name, "is_dir": True}
     # MLflow leaves the size of an empty file out; its client takes both.
     return {"path": name, "is_dir": False, **({"file_size": info.size} if info.size else {})}
-
-
-def _text(fields: Mapping[str, Any], key: str) -> str:
-    value = fields.get(key)
-    if not isinstance(value, str) or not value:
-        raise InvalidArgumentError(f"Missing value for required parameter '{key}'.")
-    return _sendable(value, key)
-
-
-def _sendable(value: str, parameter: str) -> str:
-    """Accept what can be sent to a bucket: it goes into a URL or XML."""
-    return validation.text(value, parameter=parameter, max_length=_TEXT_MAX_LENGTH)
-
-
-def _etags(fields: Mapping[str, Any]) -> Mapping[int, str]:
-    parts: object = fields.get("parts")
-    etags: dict[int, str] = {}
-    for part in parts if isinstance(parts, list) else ():
-        match part:
-            case {"part_number": int(number), "etag": str(etag)} if 1 <= number <= _MAX_PARTS:
-                etags[number] = _sendable(etag, "etag")
-            case _:
-                raise InvalidArgumentError("'parts' must hold objects with part_number and etag")
-    if not etags:
-        raise InvalidArgumentError("Missing value for required parameter 'parts'.")
-    return etags

@@ -85,6 +85,7 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "deleteRegisteredModel": _DELETE,
     "getRegisteredModel": _READ,
     "searchRegisteredModels": CALLERS,
+    "listRegisteredModels": CALLERS,
     "getLatestVersions": _READ,
     "getLatestVersionsByQuery": _READ,
     "setRegisteredModelTag": _EDIT,
@@ -119,6 +120,12 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "beginPush": _REGISTER,
     "finishPush": _REGISTER,
     "getVersionFiles": _READ,
+    "beginAdoption": _REGISTER,
+    "finishAdoption": _REGISTER,
+    "getModelApprovals": _READ,
+    "getVersionApprovals": _READ,
+    "approveModelVersion": _of(Permission.APPROVE),
+    "withdrawModelVersionApproval": _of(Permission.APPROVE),
     "whoami": CALLERS,
     # Webhooks, which are told of every model
     **{

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from registry_core import documents
+from registry_core import webhook_records
 from registry_core.errors import AlreadyExistsError, WebhookNotFoundError
 from registry_core.models import NewWebhook, Webhook, WebhookChanges
 from registry_core.stores.s3.damage import DamageLog
@@ -29,7 +29,7 @@ class Webhooks:
         def change(entry: Entry) -> Content:
             if isinstance(entry.content, Webhook):
                 raise AlreadyExistsError(new.name)
-            return documents.create_webhook(new, self._clock())
+            return webhook_records.create_webhook(new, self._clock())
 
         key = self._layout.webhook(new.webhook_id)
         written = self._records.commit(key, change, settle=_as_it_is, first=Entry(key=key))
@@ -53,7 +53,7 @@ class Webhooks:
         for entry in entries:
             if entry.damage is not None:
                 self._damage.note(entry.key, str(entry.etag), entry.damage)
-        return documents.newest_first(
+        return webhook_records.newest_first(
             entry.content for entry in entries if isinstance(entry.content, Webhook)
         )
 
@@ -61,7 +61,9 @@ class Webhooks:
         """The webhook afterwards. One GET and one PUT."""
 
         def change(entry: Entry) -> Content:
-            return documents.apply_changes(_webhook(entry, webhook_id), changes, self._clock())
+            return webhook_records.apply_changes(
+                _webhook(entry, webhook_id), changes, self._clock()
+            )
 
         key = self._layout.webhook(webhook_id)
         return _webhook(self._records.commit(key, change, settle=_as_it_is), webhook_id)

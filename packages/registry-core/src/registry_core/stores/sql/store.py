@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
-from registry_core import documents
+from registry_core import webhook_records
 from registry_core.authors import Author
 from registry_core.changes import (
     Change,
@@ -155,7 +155,7 @@ class SqlStore:
 
     def create_webhook(self, new: NewWebhook) -> Webhook:
         """See `Store`."""
-        created = documents.create_webhook(new, self._clock())
+        created = webhook_records.create_webhook(new, self._clock())
         values = rows.webhook_values(created)
         # Its id is its own: no second one can be created.
         settled(
@@ -174,7 +174,7 @@ class SqlStore:
     def list_webhooks(self) -> list[Webhook]:
         """See `Store`."""
         found = self._database.read(self._sql.list_webhooks, {})
-        return documents.newest_first(rows.webhook(row) for row in found)
+        return webhook_records.newest_first(rows.webhook(row) for row in found)
 
     def update_webhook(self, webhook_id: str, changes: WebhookChanges) -> Webhook:
         """See `Store`."""
@@ -185,7 +185,7 @@ class SqlStore:
             if not found:
                 raise WebhookNotFoundError(webhook_id)
             before = rows.webhook(found[0])
-            changed = documents.apply_changes(before, changes, now)
+            changed = webhook_records.apply_changes(before, changes, now)
             connection.run(self._sql.update_webhook, rows.webhook_values(changed))
             was_active = before.status is WebhookStatus.ACTIVE
             if was_active and changed.status is not WebhookStatus.ACTIVE:
