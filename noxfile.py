@@ -63,7 +63,7 @@ def long(session: nox.Session) -> None:
     """The long forms of the proofs that `tests` gives in short."""
     install(session, "dev")
     session.run(
-        "pytest", "-m", "long or hypothesis", "--hypothesis-profile=long",
+        "pytest", "-m", "long or scaled or hypothesis", "--hypothesis-profile=long",
         # An enumeration of all crashes says nothing for minutes.
         "-o", "faulthandler_timeout=4000", *session.posargs,
     )  # fmt: skip

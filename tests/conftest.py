@@ -147,8 +147,9 @@ def scope(nodeid: str) -> str:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
     """Marks what is for `nox -s long`; puts the longest files first, and leaves tests in their order."""
+    session.stash[long_forms.COLLECTED] = frozenset(item.nodeid for item in items)
     left_out = long_forms.left_out(item.nodeid for item in items)
     for item in items:
         if item.nodeid in left_out:

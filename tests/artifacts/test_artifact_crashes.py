@@ -1,9 +1,9 @@
 """A pusher, a deleter, a server may be killed at any step: what is left is known, and put right.
 
 Enumerated, not sampled: before and after each change of either store, and in the middle of each
-write, the process is killed. `services.crashing` does it, in a process of its own. On a bucket, and
-where it is a server that dies, the short form takes each fourth step; the long one (`nox -s long`)
-takes all of them, of every scenario on every kind of root.
+write, the process is killed. `services.crashing` does it, in a process of its own. The short form
+takes each second step on a disk, and each sixth on a bucket and where it is a server that dies; the
+long one (`nox -s long`) takes all of them, of every scenario on every kind of root.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PATIENCE_SECONDS = 280
 LONG_PATIENCE_SECONDS = 3_600
 """For all steps of a long form."""
 
-SHORT_STRIDE = 4
+SHORT_STRIDE = 6
 """Of the dear scenarios, the short form takes each so many-th step, and the end."""
 
 STEPS = {
@@ -81,10 +81,11 @@ def check(found: list[dict[str, Any]], *scenarios: str, stride: int = 1) -> None
         assert_known_and_put_right(left)
 
 
-def test_process_killed_at_any_step() -> None:
+@pytest.mark.parametrize("stride", [2, pytest.param(1, marks=pytest.mark.long, id="every step")])
+def test_process_killed_at_any_step(stride: int) -> None:
     """Pushing, deleting with the garbage, uploading, registering and copying, on a disk."""
-    found = crash("sqlite:///{d}/registry.db", "{d}/artifacts", *SCENARIOS)
-    check(found, *SCENARIOS)
+    found = crash("sqlite:///{d}/registry.db", "{d}/artifacts", *SCENARIOS, stride=stride)
+    check(found, *SCENARIOS, stride=stride)
     assert any(left["truth"] for left in found), "the kills left nothing to find"
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from registry_core import Registry, open_registry
 from services.chromium import SECONDS
+from services.examples import one_of
 from services.registry_server import RegistryServer
 
 HOSTILE = (
@@ -187,9 +188,10 @@ def test_pages_load_little_and_nothing_from_elsewhere(site):
         page.context.close()
 
 
+@pytest.mark.scaled
 def test_nothing_that_people_write_is_executed(site):
     """In every field that a page shows, and in every place that shows it."""
-    for number, text in enumerate(HOSTILE):
+    for number, text in enumerate(HOSTILE[:: one_of(2)]):
         name = text.replace("/", "\u2215").replace(":", "\ua789")[:200]
         author = site.registry.acting_as(text, reason=text)
         author.create_registered_model(name, description=text, tags={"k": text})

@@ -1,7 +1,8 @@
-"""How many examples Hypothesis tries: some in the gate, all in `nox -s long`.
+"""How much a test tries: some in the gate, all in `nox -s long`.
 
-Tests say how many the long form takes, by `examples` or by nothing, which is 100. The gate takes a
-share of them, anew in each run.
+Tests say how many examples of Hypothesis the long form takes, by `examples` or by nothing, which is
+100. The gate takes a share of them, anew in each run. Tests that go through all of something by
+themselves are marked `scaled`, and ask `one_of`.
 """
 
 from __future__ import annotations
@@ -35,6 +36,11 @@ def examples(number: int, *, gate: int | None = None) -> int:
     """How many to try now of so many in the long form; the gate's own number, if it has one."""
     profile = settings.get_current_profile_name()
     return gate if gate is not None and profile == GATE else _share(number, profile)
+
+
+def one_of(number: int) -> int:
+    """The stride of a loop: 1 in the long form, and so many in the gate."""
+    return 1 if settings.get_current_profile_name() == LONG else number
 
 
 def _share(number: int, profile: str) -> int:

@@ -10,12 +10,27 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
+import pytest
+
+COLLECTED = pytest.StashKey[frozenset[str]]()
+"""Where a session keeps the ids of all tests that were collected, also of those that do not run."""
+
 IN_THE_GATE: dict[str, int | tuple[str, ...]] = {
     # The kit: all of it runs on SQLite and PostgreSQL. On the others each test runs, with some of
     # its cases; on the store of the documentation not what takes seconds there.
     "tests/stores/test_s3_conformance.py": 3,
     "tests/stores/test_rest_conformance.py": 3,
     "tests/stores/test_example_store.py": 4,
+    "tests/stores/test_example_store.py::TestJsonFileStore::test_aliases_have_a_limit": 0,
+    "tests/stores/test_example_store.py::TestJsonFileStore::test_every_operation_works_under": 0,
+    "tests/stores/test_example_store.py::TestJsonFileStore::test_pages_continue_after_any": 0,
+    "tests/stores/test_example_store.py::TestJsonFileStore::test_any_legal_name_can_be": 0,
+    "tests/stores/test_example_store.py::TestJsonFileStore::test_registered_models_of_any": 0,
+    # One test more of several processes has fewer promises, and runs where processes differ most.
+    "tests/stores/test_sql_conformance.py::TestSqliteStore::test_processes_share_the_version": 0,
+    "tests/stores/test_rest_conformance.py::TestRestStore::test_processes_share_the_version": 0,
+    "tests/stores/test_s3_conformance.py::TestS3Store::test_processes_share_the_version": 0,
+    "tests/stores/test_example_store.py::TestJsonFileStore::test_processes_share_the_version": 0,
     # A process is killed, or a request fails, at every request of what is run.
     "tests/stores/test_s3_crashes.py::test_a_crash_leaves_the_state_before_or_after": 3,
     "tests/stores/test_s3_faults.py::test_a_fault_at_any_request_changes_nothing_for_the_caller": 5,
@@ -75,8 +90,8 @@ IN_THE_GATE: dict[str, int | tuple[str, ...]] = {
     ),
 }
 """By the beginning of a test's id: the gate runs each so many-th case of every such test, counted
-from the first, and all of a test that has no more than so many; or it runs the cases with one of
-these texts in their id.
+from the first, and all of a test that has no more than so many; or none, for 0; or it runs the cases
+with one of these texts in their id.
 
 A number that has no divisor in common with those of the cases' parameters meets each of them.
 """
@@ -86,8 +101,7 @@ def left_out(ids: Iterable[str]) -> set[str]:
     """Of all tests, those that only the long session runs."""
     cases: defaultdict[str, list[str]] = defaultdict(list)
     for each in ids:
-        if "[" in each:
-            cases[each.partition("[")[0]].append(each)
+        cases[each.partition("[")[0]].append(each)
     return {each for test, them in cases.items() for each in them if each not in _kept(test, them)}
 
 
@@ -95,6 +109,8 @@ def _kept(test: str, cases: list[str]) -> list[str]:
     rule = _rule(test)
     if isinstance(rule, tuple):
         return [each for each in cases if any(text in each.partition("[")[2] for text in rule)]
+    if rule == 0:
+        return []
     return cases if rule is None or len(cases) <= rule else cases[::rule]
 
 

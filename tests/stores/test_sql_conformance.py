@@ -13,6 +13,8 @@ import pytest
 from registry_core.store import Clock, Store
 from registry_core.stores.sql import open_store
 from registry_core.testing import ManualClock, StatefulTests, StoreTests
+from registry_core.testing.aliases import AliasTests
+from registry_core.testing.concurrency import ConcurrencyTests
 from services.examples import examples
 
 
@@ -60,7 +62,7 @@ class TestSqliteStore(SqlStoreTests):
         return f"sqlite:///{shutil.copy(sqlite_template, tmp_path)}"
 
 
-class TestSqliteStoreInMemory(StoreTests):
+class InMemory:
     durable = False
     shared = False
 
@@ -69,6 +71,15 @@ class TestSqliteStoreInMemory(StoreTests):
         store = open_store("sqlite://", clock=clock)
         yield store
         store.close()
+
+
+class TestSqliteStoreInMemory(InMemory, AliasTests, ConcurrencyTests):
+    """What is about several threads, which share one connection; in the long session all."""
+
+
+@pytest.mark.long
+class TestAllOfSqliteStoreInMemory(InMemory, StoreTests):
+    pass
 
 
 class TestPostgresqlStore(SqlStoreTests):
