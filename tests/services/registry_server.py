@@ -24,9 +24,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import BinaryIO, ClassVar, Self, TypeAlias
 
 import pytest
+
+from registry_core.inloop import DEBUG_VARIABLE
+from services import forking
+
+Process: TypeAlias = "subprocess.Popen[bytes] | forking.Forked"
 
 START_SECONDS = 90
 """Seconds for a server to answer. Ours takes one; MLflow's takes nine on an idle machine."""
@@ -67,7 +72,7 @@ class ServerProcess:
         self._command = command
         self._environment = environment
         self._directory = Path(tempfile.mkdtemp(prefix="registry-server-"))
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
 
     @property
     def pid(self) -> int:
@@ -84,16 +89,7 @@ class ServerProcess:
     def start(self) -> Self:
         """Returns when the server answers."""
         with (self._directory / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                cwd=self._directory,
-                env={**os.environ, **QUIET, **self._environment},
-                # A group of its own, so that whatever it starts ends with it.
-                start_new_session=True,
-            )
+            self._process = self._launch(log, {**os.environ, **QUIET, **self._environment})
         deadline = time.monotonic() + self.start_seconds
         while not self._answers():
             code = self._process.poll()
@@ -102,6 +98,18 @@ class ServerProcess:
                 raise TimeoutError(f"the server did not start (exit code {code}):\n{self.log}")
             time.sleep(0.02)
         return self
+
+    def _launch(self, log: BinaryIO, environment: dict[str, str]) -> Process:
+        return subprocess.Popen(
+            self._command,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            cwd=self._directory,
+            env=environment,
+            # A group of its own, so that whatever it starts ends with it.
+            start_new_session=True,
+        )
 
     def stop(self) -> int:
         """Ends the server with SIGTERM; returns its exit code."""
@@ -198,6 +206,21 @@ class RegistryServer(ServerProcess):
         if workers > 1:
             command += ["--workers", str(workers)]
         super().__init__([*command, *arguments], port=port, environment=environment or {})
+
+    def _launch(self, log: BinaryIO, environment: dict[str, str]) -> Process:
+        if DEBUG_VARIABLE in environment or any(
+            key.startswith("PYTHON") for key in self._environment
+        ):
+            # They are looked at while the interpreter starts, or the server is loaded.
+            return super()._launch(log, environment)
+        with Path(os.devnull).open("rb") as nothing:
+            return forking.start(
+                "registry_server",
+                self._command[self._command.index("registry_server") + 1 :],
+                streams=(nothing.fileno(), log.fileno(), log.fileno()),
+                environment=environment,
+                directory=self._directory,
+            )
 
     def workers(self) -> list[int]:
         """The worker processes there are now."""
