@@ -52,6 +52,14 @@ def operations(models, versions):
         _models("page, no stages", search, max_results=100, order_by="name DESC"),
         _models("models by tag", search, filter="tags.team = 'risk'", max_results=20),
         _models("models by LIKE", search, filter="name LIKE 'model-0001%'", max_results=20),
+        # Part of a name that one model has: what a page looks for when somebody types a name.
+        _models(
+            "models by part",
+            search,
+            filter="name ILIKE '%ODEL-000777%'",
+            max_results=25,
+            order_by="last_updated_timestamp DESC",
+        ),
         _models("models by update", search, order_by="last_updated_timestamp DESC", max_results=20),
         _versions("versions by name", search_versions, f"name = '{name}'"),
         _versions("versions by run id", search_versions, f"run_id = 'run-of-{name}-1'"),
