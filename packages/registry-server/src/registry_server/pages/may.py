@@ -24,6 +24,11 @@ def change(request: PageRequest) -> bool:
     rights = request.rights
     if rights is None:
         return True
+    section = request.segments[0] if request.segments else ""
+    if section == "webhooks":
+        return rights.allows(Permission.WEBHOOKS)
+    if section == "trash":
+        return any(Permission.RESTORE in grant.permissions for grant in rights.grants)
     if len(request.segments) > 1 and request.segments[0] == "models":
         return any(rights.allows(each, request.segments[1]) for each in _CHANGES)
     return any(Permission.REGISTER in grant.permissions for grant in rights.grants)

@@ -10,6 +10,7 @@ from typing import Final
 import attrs
 
 from registry_core import Registry
+from registry_core.access.door import GuardedStore
 from registry_core.redaction import redacted
 from registry_core.retention import DAY_MILLISECONDS, retention
 from registry_server.http.probes import MLFLOW_VERSION
@@ -83,7 +84,8 @@ class AboutPage:
         yield Fact("trash", f"{days} days", "So long what was deleted can be restored.")
 
     def _store(self, registry: Registry) -> str:
-        kind = type(registry.store).__name__
+        store = registry.store
+        kind = type(store.unguarded() if isinstance(store, GuardedStore) else store).__name__
         if kind == "SqlStore":
             url = self._settings.store.lower()
             named = (name for scheme, name in _DATABASES if url.startswith(scheme))
@@ -92,7 +94,7 @@ class AboutPage:
 
     def _switches(self) -> Iterator[Fact]:
         settings = self._settings
-        asks = settings.auth_file is not None
+        asks = settings.auth_file is not None or settings.access_file is not None
         yield Fact(
             "names and secrets",
             "asked for" if asks else "not asked for",

@@ -7,6 +7,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from registry_core import InvalidArgumentError, Registry, UnsupportedBackendError
+from registry_core.access import Permission
+from registry_core.access.door import refusal, rights_of
 from registry_core.models import Webhook, WebhookAction, WebhookEntity, WebhookEvent, WebhookStatus
 from registry_core.webhooks import SAMPLES
 from registry_core.wire import Json
@@ -74,7 +76,7 @@ class WebhookPages:
         wanted = wire.ListWebhooks(
             max_results=PAGE_SIZE, page_token=request.query.get("page") or None
         )
-        page = self._handlers.list(RequestContext(registry=registry), wanted)
+        page = self._handlers.list(_context(registry), wanted)
         return View(
             template="webhooks.html",
             context={"page": page, "token": request.query.get("page"), "place": place},
@@ -87,6 +89,7 @@ class WebhookPages:
 
     def new(self, request: PageRequest, registry: Registry) -> View:  # noqa: ARG002 as all views
         """The form for a new webhook."""
+        _context(registry)
         return self._form(None)
 
     def edit(self, request: PageRequest, registry: Registry, webhook_id: str) -> View:  # noqa: ARG002
@@ -97,6 +100,7 @@ class WebhookPages:
 
     def create(self, request: PageRequest, registry: Registry) -> Redirect:
         """Creates a webhook."""
+        context = _context(registry)
         asked = wire.CreateWebhook(
             name=request.text("name"),
             url=request.text("url"),
@@ -104,13 +108,14 @@ class WebhookPages:
             description=request.text("description") or None,
             secret=request.form.get("secret") or None,
         )
-        made = self._handlers.create(RequestContext(registry=registry), asked)
+        made = self._handlers.create(context, asked)
         return Redirect(
             to=links.webhook(made.webhook_id), notice=f"{made.name} is told from now on. Test it."
         )
 
     def change(self, request: PageRequest, registry: Registry, webhook_id: str) -> Redirect:
         """Changes a webhook; an empty secret is the one that it has."""
+        context = _context(registry)
         secret = request.form.get("secret") or None
         asked = wire.UpdateWebhook(
             webhook_id=webhook_id,
@@ -120,7 +125,7 @@ class WebhookPages:
             description=request.text("description"),
             secret="" if request.text("unsigned") == "yes" else secret,
         )
-        changed = self._handlers.update(RequestContext(registry=registry), asked)
+        changed = self._handlers.update(context, asked)
         return Redirect(to=links.webhook(webhook_id), notice=f"{changed.name} was changed.")
 
     def switch(self, request: PageRequest, registry: Registry, webhook_id: str) -> Redirect:
@@ -128,7 +133,7 @@ class WebhookPages:
         is_on = request.text("status") == WebhookStatus.ACTIVE
         status = WebhookStatus.ACTIVE if is_on else WebhookStatus.DISABLED
         asked = wire.UpdateWebhook(webhook_id=webhook_id, status=status)
-        changed = self._handlers.update(RequestContext(registry=registry), asked)
+        changed = self._handlers.update(_context(registry), asked)
         told = "is told again" if is_on else "is told nothing until it is switched on again"
         return Redirect(to=links.webhook(webhook_id), notice=f"{changed.name} {told}.")
 
@@ -136,12 +141,12 @@ class WebhookPages:
         """Sends a sample, and shows what the receiver answered."""
         event = _parsed(request.text("event"))
         asked = wire.TestWebhook(webhook_id=webhook_id, event=event)
-        result = self._handlers.test(RequestContext(registry=registry), asked)
+        result = self._handlers.test(_context(registry), asked)
         return self._shown(registry, webhook_id, result)
 
     def redeliver(self, request: PageRequest, registry: Registry, webhook_id: str) -> Redirect:
         """Queues what was given up anew: one delivery, or all that there are."""
-        context = RequestContext(registry=registry)
+        context = _context(registry)
         given = request.text("delivery_id")
         ids: Iterable[str] = (given,)
         if not given:
@@ -162,7 +167,7 @@ class WebhookPages:
                 "Nothing was deleted: the name that was typed is not the name of the webhook."
             )
         self._handlers.delete(
-            RequestContext(registry=registry), wire.DeleteWebhook(webhook_id=webhook.webhook_id)
+            _context(registry), wire.DeleteWebhook(webhook_id=webhook.webhook_id)
         )
         return Redirect(to="webhooks", notice=f"The webhook {webhook.name} was deleted.")
 
@@ -170,7 +175,7 @@ class WebhookPages:
 
     def _webhook(self, registry: Registry, webhook_id: str) -> Webhook:
         return self._handlers.get(
-            RequestContext(registry=registry), wire.GetWebhook(webhook_id=webhook_id)
+            _context(registry), wire.GetWebhook(webhook_id=webhook_id)
         )
 
     def _shown(
@@ -200,7 +205,7 @@ class WebhookPages:
         """What it is still to be told and could not be told; None where the store keeps neither."""
         try:
             return self._handlers.deliveries(
-                RequestContext(registry=registry),
+                _context(registry),
                 wire_deliveries.GetDeliveries(webhook_id=webhook.webhook_id),
             )
         except UnsupportedBackendError:
@@ -220,6 +225,18 @@ class WebhookPages:
             },
             data=lambda: wire.webhook(webhook) if webhook else {},
         )
+
+
+def _context(registry: Registry) -> RequestContext:
+    """What operations on webhooks are given besides their request.
+
+    Raises:
+        NotPermittedError: the reader may have nothing to do with webhooks.
+    """
+    rights = rights_of(registry.store)
+    if rights is not None and not rights.allows(Permission.WEBHOOKS):
+        raise refusal(rights, Permission.WEBHOOKS, None)
+    return RequestContext(registry=registry, rights=rights)
 
 
 def place(url: str) -> str:
