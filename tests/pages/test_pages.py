@@ -477,6 +477,18 @@ def test_api_answers_as_ever_to_browsers(browser, churn):
         assert (answer.status, answer.json["error_code"]) == (404, "ENDPOINT_NOT_FOUND")
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/api/2.0/mlflow/runs/create", "/ajax-api/2.0/mlflow/experiments/search",
+     "/api/3.0/mlflow/traces/search"],
+)  # fmt: skip
+def test_who_takes_the_registry_for_a_tracking_server_is_told(server, path):
+    for accept in (b"application/json", b"text/html"):
+        answer = server.send("POST", path.encode(), b"{}", [(b"accept", accept)])
+        assert (answer.status, answer.json["error_code"]) == (404, "ENDPOINT_NOT_FOUND")
+        assert "set_registry_uri" in answer.json["message"]
+
+
 def test_without_pages_there_are_none():
     with InProcessServer(settings=Settings(threads=2, no_pages=True)) as server:
         browser = Browser(server)

@@ -7,6 +7,7 @@ way.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from http import HTTPStatus
@@ -306,7 +307,7 @@ def _http_failure(
     method, path = request.scope["method"], request.scope["path"]
     match error.status_code:
         case HTTPStatus.NOT_FOUND:
-            code, message = "ENDPOINT_NOT_FOUND", f"There is no endpoint at {path}"
+            code, message = "ENDPOINT_NOT_FOUND", f"There is no endpoint at {path}{_hint(path)}"
         case HTTPStatus.METHOD_NOT_ALLOWED:
             code, message = "ENDPOINT_NOT_FOUND", f"There is no endpoint for {method} {path}"
         case status if status < HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -318,3 +319,20 @@ def _http_failure(
     )
     refused = RequestRefusedError(error.status_code, code, message, headers=headers)
     return _FinishedResponse(told(request.scope, refused.reply()))
+
+
+_TRACKING = re.compile(
+    r"/(?:ajax-)?api/[23]\.0/mlflow/"
+    r"(?:runs|experiments|metrics|traces|logged-models|datasets|assessments|scorers)\b"
+)
+"""Paths of MLflow's tracking, which a client asks for that takes this for a tracking server."""
+
+
+def _hint(path: str) -> str:
+    """What somebody has to do who asks a registry for runs."""
+    if _TRACKING.match(path) is None:
+        return ""
+    return (
+        ": this server is a model registry and keeps no runs. Name it to MLflow with "
+        "set_registry_uri (MLFLOW_REGISTRY_URI), and a tracking server with set_tracking_uri."
+    )

@@ -166,17 +166,13 @@ class WebhookPages:
             raise InvalidArgumentError(
                 "Nothing was deleted: the name that was typed is not the name of the webhook."
             )
-        self._handlers.delete(
-            _context(registry), wire.DeleteWebhook(webhook_id=webhook.webhook_id)
-        )
+        self._handlers.delete(_context(registry), wire.DeleteWebhook(webhook_id=webhook.webhook_id))
         return Redirect(to="webhooks", notice=f"The webhook {webhook.name} was deleted.")
 
     # Shared
 
     def _webhook(self, registry: Registry, webhook_id: str) -> Webhook:
-        return self._handlers.get(
-            _context(registry), wire.GetWebhook(webhook_id=webhook_id)
-        )
+        return self._handlers.get(_context(registry), wire.GetWebhook(webhook_id=webhook_id))
 
     def _shown(
         self, registry: Registry, webhook_id: str, result: wire.TestResult | None = None
