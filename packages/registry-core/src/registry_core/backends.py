@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -18,6 +18,7 @@ from registry_core.errors import (
     UnsupportedBackendError,
 )
 from registry_core.foreign import ForeignPlaces
+from registry_core.gates import Gate
 from registry_core.redaction import redacted
 from registry_core.registry import Registry
 from registry_core.store import Store
@@ -157,6 +158,7 @@ def open_registry(
     public_artifacts_url: str | None = None,
     local_sources: bool = True,
     local_source_root: str | None = None,
+    gates: Iterable[Gate] = (),
 ) -> Registry:
     """Open the registry kept at a store URL.
 
@@ -170,6 +172,8 @@ def open_registry(
         public_artifacts_url: As for `Registry`.
         local_sources: As for `Registry`.
         local_source_root: As for `Registry`.
+        gates: As for `Registry`. A server has its own: through one, moves that these are about
+            raise `UnsupportedBackendError`.
 
     Raises:
         BackendError: The URL means nothing, its driver is missing, or it cannot hold a registry.
@@ -194,6 +198,7 @@ def open_registry(
         local_source_root=None if local_source_root is None else Path(local_source_root).absolute(),
         # A server opens no place that somebody's version names.
         foreign=_foreign_places(where) if local_sources else None,
+        gates=gates,
     )
 
 

@@ -178,8 +178,9 @@ class Approval:
     """Somebody's word that a model version may be promoted. One person gives one for a version.
 
     Example:
-        >>> registry.acting_as("bob").approve_model_version("churn", 2).digest.partition(":")[0]
-        'fields'
+        >>> approval = registry.acting_as("ann").approve_model_version("churn", 1, reason="fine")
+        >>> approval.actor, approval.reason, approval.is_authenticated
+        ('ann', 'fine', False)
     """
 
     actor: str = attrs.field(validator=_checked(validation.actor))

@@ -94,9 +94,10 @@ class ApprovalCalls(RegistryBase):
 
         Example:
             >>> bob = registry.acting_as("bob")
-            >>> bob.approve_model_version("churn", 2).actor
-            'bob'
-            >>> bob.withdraw_model_version_approval("churn", 2, reason="the data was wrong")
+            >>> approval = bob.approve_model_version("churn", 2)
+            >>> bob.withdraw_model_version_approval("churn", 2, reason="the wrong one")
+            >>> registry.review_model_version("churn", 2).approvals
+            ()
         """
         name, number = validation.version_key(name, version)
         by = self._by(reason)
@@ -114,8 +115,9 @@ class ApprovalCalls(RegistryBase):
             ModelVersionNotFoundError: There is no such version.
 
         Example:
-            >>> registry.review_model_version("churn", 2).approvals
-            ()
+            >>> review = registry.review_model_version("churn", 3)
+            >>> review.is_sealed, review.digest[:7], review.verdicts
+            (True, 'sha256:', ())
         """
         name, number = validation.version_key(name, version)
         if isinstance(self.store, ServesReviews):
