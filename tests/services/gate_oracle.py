@@ -54,13 +54,13 @@ class Rules:
     tag: tuple[str, str]
     approvals: int
 
-    def pointings(self, model: Model) -> set[tuple[str, int]]:
-        """What the gate protects in a model, as it is."""
+    def pointings(self, model: Model) -> set[tuple[str, int, tuple[str, str | None]]]:
+        """What the gate protects in a model, as it is: what points at which version, being what."""
         if not model.name.startswith(self.prefix):
             return set()
         found = {(each, n) for each, n in model.aliases.items() if each == self.alias}
-        staged = {(each.stage, n) for n, each in model.versions.items()}
-        return found | {(stage, n) for stage, n in staged if stage == self.stage}
+        found |= {(self.stage, n) for n, v in model.versions.items() if v.stage == self.stage}
+        return {(what, n, model.versions[n].content) for what, n in found}
 
     def allows(self, version: Version, mover: str) -> bool:
         """Whether something may come to point at a version."""
@@ -76,7 +76,7 @@ def forbidden(events: Iterable[Event], rules: Rules) -> Iterator[str]:
     """Yield, in words, each move of one model that the rules forbid; events come oldest first."""
     model: Model | None = None
     gone: Model | None = None
-    before: set[tuple[str, int]] = set()
+    before: set[tuple[str, int, tuple[str, str | None]]] = set()
     for event in events:
         if event.action is Action.DELETE_MODEL:
             model, gone = None, model
@@ -89,7 +89,7 @@ def forbidden(events: Iterable[Event], rules: Rules) -> Iterator[str]:
         if model is None:
             continue
         now = rules.pointings(model)
-        for what, number in sorted(now - before):
+        for what, number, _ in sorted(now - before, key=str):
             if not rules.allows(model.versions[number], event.actor):
                 yield f"event {event.sequence}: {event.actor} has {what} point at {number}"
         before = now

@@ -11,8 +11,8 @@ changed meanwhile, it is looked up again.
 | a model is renamed | all aliases and stages that gates of the new name protect |
 | a deleted model is restored | the same, as they come back |
 | a deleted version is restored | nothing: it comes back in no stage that a gate protects |
-| the files of a version move | refused while something that gates protect points at it |
 | a model is written from a snapshot | refused: a snapshot says itself who has approved what |
+| a version becomes something else: its files, or a tag that says what it is | what points at it |
 | any other | nothing: it moves no alias and no stage to a version |
 """
 
@@ -27,12 +27,14 @@ from registry_core import changes
 from registry_core.authors import Author
 from registry_core.changes import (
     Change,
+    DeleteVersionTag,
     RelocateVersion,
     RenameModel,
     RestoreDeletedModel,
     RestoreModel,
     RestoreVersion,
     SetAlias,
+    SetVersionTag,
     TransitionVersion,
 )
 from registry_core.errors import (
@@ -52,7 +54,8 @@ from registry_core.gates import (
     identity,
     protected,
 )
-from registry_core.gates.requirement import pointings_of
+from registry_core.gates.identity import is_content
+from registry_core.gates.requirement import Becomes, pointings_of
 from registry_core.history import Action, Event, EventQuery, author_of
 from registry_core.models import Approval, ModelVersion, Stage
 from registry_core.search import AttributeRef, Comparison, Entity, Op, Query, all_pages
@@ -222,23 +225,57 @@ def _renaming(keeper: Gatekeeper, store: Store, change: RenameModel, by: Author)
     return _requiring(keeper, store, change, by, found, new_name=change.new_name, is_whole=True)
 
 
-def _relocating(
-    keeper: Gatekeeper, _: Store, change: RelocateVersion, by: Author
-) -> RelocateVersion:
-    covering = keeper.gates.covering(change.name)
-    if not covering:
+def _becoming(
+    keeper: Gatekeeper,
+    store: Store,
+    change: RelocateVersion | SetVersionTag | DeleteVersionTag,
+    by: Author,
+) -> Change[Any]:
+    becomes = _becomes(change)
+    if becomes is None or not keeper.gates.covering(change.name):
         return change
+    before = store.get_model_version(change.name, change.version)
+    after = becomes.of(before)
+    if identity(after) == identity(before):
+        return change
+    staged = [(before.current_stage, before.version)]
+    pointing = pointings_of(dict.fromkeys(before.aliases, before.version), staged)
+    facts = keeper.facts(store, before)
+    sealed = keeper.sealed_digest(after)
     requirement = GatesPass(
         name=change.name,
         new_name=change.name,
-        gates=covering,
-        pointings=(),
-        facts={},
+        gates=keeper.gates.covering(change.name),
+        pointings=protected(keeper.gates.rules, change.name, pointing),
+        becomes=becomes,
+        facts={
+            before.version: attrs.evolve(
+                facts,
+                digest=identity(after) if sealed is None else sealed,
+                is_sealed=sealed is not None,
+            )
+        },
         by=by,
         now=keeper.clock(),
-        untouched=change.version,
     )
     return attrs.evolve(change, requires=(*change.requires, requirement))
+
+
+def _becomes(change: RelocateVersion | SetVersionTag | DeleteVersionTag) -> Becomes | None:
+    """What the change makes of its version; None where it stays what it is."""
+    match change:
+        case RelocateVersion():
+            return Becomes(
+                version=change.version,
+                source=change.source,
+                storage_location=change.storage_location,
+                tags=change.tags,
+            )
+        case SetVersionTag() if is_content(change.key):
+            return Becomes(version=change.version, tags={change.key: change.value})
+        case DeleteVersionTag() if is_content(change.key):
+            return Becomes(version=change.version, tags={change.key: None})
+    return None
 
 
 def _requiring(
@@ -325,11 +362,13 @@ Guard: TypeAlias = Callable[[Gatekeeper, Store, Any, Author], Any]
 GUARDS: Final[Mapping[type[Change[Any]], Guard | None]] = {
     SetAlias: _moving,
     TransitionVersion: _moving,
-    RelocateVersion: _relocating,
     RenameModel: _renaming,
     RestoreDeletedModel: _restoring_model,
     RestoreVersion: _restoring_version,
     RestoreModel: _writing,
+    RelocateVersion: _becoming,
+    SetVersionTag: _becoming,
+    DeleteVersionTag: _becoming,
     **dict.fromkeys(
         (
             changes.ApproveVersion,
@@ -339,10 +378,8 @@ GUARDS: Final[Mapping[type[Change[Any]], Guard | None]] = {
             changes.DeleteModel,
             changes.DeleteModelTag,
             changes.DeleteVersion,
-            changes.DeleteVersionTag,
             changes.FinalizeVersion,
             changes.SetModelTag,
-            changes.SetVersionTag,
             changes.UpdateModel,
             changes.UpdateVersion,
             changes.WithdrawApproval,

@@ -22,6 +22,27 @@ class GateInputsChangedError(ConflictError):
 
 
 @attrs.frozen(kw_only=True)
+class Becomes:
+    """What a change makes of a version: something else, if its source or content tags differ."""
+
+    version: int
+    source: str | None = None
+    """None where it stays."""
+    storage_location: str | None = None
+    """Looked at where the source does not stay."""
+    tags: Mapping[str, str | None] = attrs.field(factory=dict)
+    """Those that are set, or with None removed."""
+
+    def of(self, version: ModelVersion) -> ModelVersion:
+        """Return the version as it is after the change."""
+        tags = {**version.tags, **self.tags}
+        fields: dict[str, Any] = {"tags": {k: v for k, v in tags.items() if v is not None}}
+        if self.source is not None:
+            fields |= {"source": self.source, "storage_location": self.storage_location}
+        return attrs.evolve(version, **fields)
+
+
+@attrs.frozen(kw_only=True)
 class Seen:
     """What a store has of a model, in the atomic step of a change, that gates look at."""
 
@@ -48,19 +69,22 @@ class GatesPass(Requirement):
     """What the change makes point at a version, as far as gates protect it."""
     is_whole: bool = False
     """Whether these are all of the model that gates protect: whether its name is what changes."""
+    becomes: Becomes | None = None
+    """What the change makes of a version; the pointings are then all at that version that gates
+    protect, and they have to pass with what it becomes."""
     facts: Mapping[int, Facts]
-    """What is known of these versions."""
+    """What is known of these versions; of one that becomes something else, as which it is then."""
     by: Author
     now: int
     """When the gates are looked at: milliseconds since the epoch."""
-    untouched: int | None = None
-    """A version that stays what it is while anything that gates protect points at it."""
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """The versions that are looked at."""
-        looked_at = {each.version for each in self.pointings}
-        return tuple(sorted(looked_at if self.untouched is None else {*looked_at, self.untouched}))
+        """The versions that are pointed at, or become something else."""
+        numbers = {each.version for each in self.pointings}
+        if self.becomes is not None:
+            numbers.add(self.becomes.version)
+        return tuple(sorted(numbers))
 
     def current(self, document: ModelDocument) -> Seen:
         """See `Requirement`."""
@@ -106,16 +130,8 @@ class GatesPass(Requirement):
             GateInputsChangedError: The facts are not those of the versions any more.
             GateRefusedError: A gate does not let a version be pointed at.
         """
-        if self.is_whole and current.pointings != self.pointings:
+        if self._concerned(current) != self.pointings:
             raise self._changed()
-        held = [each for each in current.pointings if each.version == self.untouched]
-        if held:
-            raise GateRefusedError(
-                f"Version {self.untouched} of model '{self.name}' stays where its files are while "
-                f"{' and '.join(map(str, held))} points at it, which a gate protects: register the "
-                "files as a version of their own",
-                missing=tuple(f"{each} to point elsewhere" for each in held),
-            )
         for pointing in self._made(current):
             self._check_facts(current, pointing.version)
         refused = [
@@ -140,7 +156,7 @@ class GatesPass(Requirement):
                         pointing,
                         evaluate(
                             gate,
-                            current.versions[number],
+                            self._after(current.versions[number]),
                             current.approvals.get(number, ()),
                             self.facts[number],
                             by=self.by,
@@ -149,10 +165,23 @@ class GatesPass(Requirement):
                     )
 
     def _made(self, current: Seen) -> Iterator[Pointing]:
-        # What points there already is not moved, unless the gates are another name's by now.
+        # What points there already is not moved, unless the gates are another name's by now, or
+        # the version is something else.
         for pointing in self.pointings:
-            if self.is_whole or pointing not in current.pointings:
+            if self.is_whole or self.becomes or pointing not in current.pointings:
                 yield pointing
+
+    def _concerned(self, current: Seen) -> tuple[Pointing, ...]:
+        """What the pointings have to be by now, where they are not the change's own choice."""
+        if self.is_whole:
+            return current.pointings
+        if self.becomes is None:
+            return self.pointings
+        number = self.becomes.version
+        return tuple(each for each in current.pointings if each.version == number)
+
+    def _after(self, version: ModelVersion) -> ModelVersion:
+        return version if self.becomes is None else self.becomes.of(version)
 
     def _check_facts(self, current: Seen, number: int) -> None:
         facts, version = self.facts[number], current.versions[number]

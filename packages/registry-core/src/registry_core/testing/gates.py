@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from registry_core import histories
+from registry_core.changes import Change, RelocateVersion, SetVersionTag
 from registry_core.errors import GateRefusedError
 from registry_core.gates import Gate
-from registry_core.gating import ServesReviews
+from registry_core.gating import Gatekeeper, ServesReviews
 from registry_core.history import Action, Event
 from registry_core.models import Stage
 from registry_core.registry import Registry
 from registry_core.store import KeepsApprovals, system_clock
-from registry_core.testing.calls import Calls
+from registry_core.testing.calls import TESTER, Calls
 from registry_core.testing.cases import SOURCE, StoreCase
 from registry_core.testing.clocks import ManualClock
 from registry_core.testing.racing import race
@@ -154,6 +156,29 @@ class GateTests(StoreCase):
         with pytest.raises(GateRefusedError):
             gated.set_registered_model_alias("m", "champion", 1)
 
+    @pytest.mark.parametrize(
+        "change",
+        [
+            SetVersionTag(name="m", version=1, key="mlflow.prompt.text", value="x" * 5_000),
+            RelocateVersion(name="m", version=1, source="s3://elsewhere", tags={"k": "v"}),
+        ],
+        ids=["content", "files"],
+    )
+    def test_what_a_gate_has_let_pass_does_not_become_something_else(
+        self, gated: Registry, change: Change[Any]
+    ) -> None:
+        """While what it protects points there: that would be a move without the gate."""
+        gated.set_registered_model_alias("m", "champion", 1)
+        gated.set_model_version_tag("m", 1, "note", "of no matter")
+        before = gated.snapshot("m")
+        keeper = Gatekeeper(gates=gated.gates, sealed_digest=lambda _: None)
+        with pytest.raises(GateRefusedError, match="those by bob are void"):
+            keeper.apply(gated.store, change, TESTER)
+        assert gated.snapshot("m") == before
+        gated.delete_registered_model_alias("m", "champion")
+        keeper.apply(gated.store, change, TESTER)
+        assert histories.verify(gated.store, "m").problems == ()
+
     def test_what_points_there_already_is_not_asked_again(self, gated: Registry) -> None:
         """A gate is about moves: the same again moves nothing."""
         gated.set_registered_model_alias("m", "champion", 1)
@@ -180,13 +205,16 @@ class GateTests(StoreCase):
                 lambda: gated.set_registered_model_alias("m", "champion", 1),
                 functools.partial(spoils[spoil], number),
             )
-            assert spoilt.error is None
-            assert moved.error is None or isinstance(moved.error, GateRefusedError)
+            for outcome in (moved, spoilt):
+                assert outcome.error is None or isinstance(outcome.error, GateRefusedError)
+            # What is approved and pointed at cannot become something else; the rest comes later.
+            is_kept = spoil == "content" and moved.error is None
+            assert (spoilt.error is not None) is is_kept
             done = [event for event in _newest(gated, 3) if event.sequence > last]
             actions = [event.action for event in done]
             # Either the move was refused, or its decision and it stand before the other.
             expected = [] if moved.error else [Action.PASS_GATE, Action.SET_ALIAS]
-            assert actions[:-1] == expected
+            assert actions[: None if is_kept else -1] == expected
 
 
 def _newest(registry: Registry, count: int) -> list[Event]:

@@ -186,10 +186,10 @@ class PartMaker(Maker):
         now = self._clock()
 
         def delete_in_turn(connection: Connection) -> bool:
-            self._begin(connection, change, owner, values, lambda: missing_error(change))
+            decided = self._begin(connection, change, owner, values, lambda: missing_error(change))
             gone = connection.run(delete, values)
             if gone:
-                effects = [change.effect(gone[0][1])]
+                effects = [*decided, change.effect(gone[0][1])]
                 noted = self._note(connection, change.name, effects, by, now)
                 self._queue(connection, noted, outbox.values_of(change))
             elif not connection.run(owner, values):

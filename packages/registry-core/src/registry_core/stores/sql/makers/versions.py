@@ -129,7 +129,7 @@ class VersionMaker(Maker):
             if not connection.run(sql.lock_model, {"name": change.name}):
                 raise ModelVersionNotFoundError(change.name, change.version)
             before = self._version(connection, values)
-            self._check(connection, change.requires)
+            decided = self._check(connection, change.requires)
             effects = change.moves(before)
             if not effects:
                 return before
@@ -138,7 +138,7 @@ class VersionMaker(Maker):
                 tag = key_of(change) | rows.tag_to_set(key, value) | rows.room()
                 connection.run(sql.set_version_tag, tag)
             connection.run(sql.relocate_version, values)
-            noted = self._note(connection, change.name, effects, by, now)
+            noted = self._note(connection, change.name, [*decided, *effects], by, now)
             self._queue(connection, noted, outbox.values_of(change))
             return self._version(connection, values)
 
