@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -196,3 +198,82 @@ def test_pages_without_gates_and_approvals_do_not_speak_of_them() -> None:
     registry.create_model_version("churn", source="s3://b/x")
     with InProcessServer(registry) as server:
         assert "Approvals" not in Browser(server).page("/models/churn/versions/1").text
+
+
+ACCESS = """
+[user.ann]
+tokens = ["sha256:{ann}"]
+[user.bob]
+groups = ["leads"]
+tokens = ["sha256:{bob}"]
+[user.cid]
+tokens = ["sha256:{cid}"]
+[[grant]]
+users = ["ann", "cid"]
+role = "writer"
+[[grant]]
+users = ["bob"]
+permissions = ["read", "approve"]
+[[gate]]
+name = "release"
+aliases = ["champion"]
+approvals = 1
+approvers = ["leads"]
+"""
+
+
+def bearer(server: InProcessServer, who: str, method: str, path: bytes, **fields: Any) -> Any:
+    """The answer to a request of a user with a token."""
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"authorization", f"Bearer token-{who}".encode()),
+    ]
+    return server.send(method, path, json.dumps(fields).encode(), headers)
+
+
+def test_gates_of_an_access_file_hold_and_change_with_it(tmp_path: Path) -> None:
+    """Its groups say whose approvals count, and its grants who may approve."""
+    digests = {
+        who: hashlib.sha256(f"token-{who}".encode()).hexdigest() for who in ("ann", "bob", "cid")
+    }
+    access = tmp_path / "access.toml"
+    text = ACCESS.format(**digests)
+    access.write_text(text)
+    access.chmod(0o600)
+    registry = Registry(MemoryStore(), local_sources=False)
+    registry.create_registered_model("churn")
+    registry.create_model_version("churn", source="s3://b/x")
+    settings = Settings(threads=2, access_file=str(access))
+    move = {"name": "churn", "alias": "champion", "version": "1"}
+    with InProcessServer(registry, settings) as server:
+        assert bearer(server, "cid", "POST", APPROVALS).status == 200
+        refused = bearer(server, "ann", "POST", ALIAS, **move)
+        assert (refused.status, refused.json["error_code"]) == (409, "INVALID_STATE_TRANSITION")
+        approval = bearer(server, "bob", "POST", APPROVALS).json["approval"]
+        assert (approval["actor"], approval["groups"]) == ("bob", ["leads"])
+        assert bearer(server, "bob", "POST", ALIAS, **move).status == 403
+        assert bearer(server, "ann", "POST", ALIAS, **move).status == 200
+        assert bearer(server, "ann", "DELETE", ALIAS, name="churn", alias="champion").status == 200
+        replace(access, f"{text}\n[[gate]]\naliases = ['champion']\nmin_age_seconds = 9999\n")
+        until(lambda: len(registry.gates.rules) == 2)
+        assert bearer(server, "ann", "POST", ALIAS, **move).status == 409
+        replace(access, "[[gate]]\nalias = 'champion'\n")
+        replace(access, text)
+        until(lambda: len(registry.gates.rules) == 1)
+        assert bearer(server, "ann", "POST", ALIAS, **move).status == 200
+
+
+def replace(path: Path, text: str) -> None:
+    """Puts another file in the place of one, as editors do."""
+    new = path.with_suffix(".new")
+    new.write_text(text)
+    new.chmod(0o600)
+    new.rename(path)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Waits for what a thread does soon."""
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

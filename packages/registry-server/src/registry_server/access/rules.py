@@ -19,6 +19,7 @@ import attrs
 
 from registry_core.access import AccessFile, Policy, Principal, Rights, parse
 from registry_core.errors import RegistryError
+from registry_core.gating import Gates
 from registry_server.access.callers import Caller
 from registry_server.access.credentials import Credentials, read_private
 from registry_server.access.issuers import BadTokenError, Issuers, looks_signed
@@ -75,6 +76,7 @@ class Access:
         """
         self._path = settings.access_file
         self._state: _State | None = None
+        self._gates: Gates | None = None
         self._seen: _Signature = None
         self.sessions = Sessions((settings.session_key or "").encode() or secrets.token_bytes(32))
         self._watcher: threading.Thread | None = None
@@ -191,8 +193,10 @@ class Access:
 
     # What the file says by now
 
-    def start(self) -> None:
-        """Look at the file from now on, whenever it changes."""
+    def start(self, gates: Gates) -> None:
+        """Look at the file from now on, whenever it changes; its gates are those of a registry."""
+        self._gates = gates
+        self._set_gates()
         if self._path is not None and self._watcher is None:
             self.look()
             self._watcher = threading.Thread(target=self._watch, name="access-file", daemon=True)
@@ -223,8 +227,13 @@ class Access:
         self.users.replace(credentials)
         self.issuers.replace(state.file.issuers)
         self._state = state
+        self._set_gates()
         _logger.info("the access file %s is read anew", self._path)
         return True
+
+    def _set_gates(self) -> None:
+        if self._gates is not None and self._state is not None:
+            self._gates.replace(self._state.file.gates)
 
     def _watch(self) -> None:
         while not self._ended.wait(LOOK_SECONDS):

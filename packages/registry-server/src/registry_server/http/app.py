@@ -168,7 +168,7 @@ class Application(Litestar):
 
 def _access_part(access: Access) -> Part:
     """What keeps to the access file while a registry is served."""
-    return Part(start=lambda _: access.start(), on_exit=(access.close,))
+    return Part(start=lambda registry: access.start(registry.gates), on_exit=(access.close,))
 
 
 def _operation_parts(

@@ -17,6 +17,7 @@ from litestar.handlers.asgi_handlers import ASGIRouteHandler
 from registry_core import Origin, Registry
 from registry_core.access import Rights
 from registry_core.access.policy import RIGHTS_KEPT
+from registry_core.validation import ACTOR_MAX_LENGTH, GROUPS_MAX_COUNT
 from registry_core.wire import Json
 from registry_server.http.metrics import Gauge
 from registry_server.http.operations import Operation
@@ -75,6 +76,14 @@ class SeenRegistry:
                 # Another thread may have taken it away.
                 self._views.pop(next(iter(self._views)), None)
         return view
+
+
+def groups_of(rights: Rights | None) -> tuple[str, ...]:
+    """Return the groups of a caller that are kept with an approval; gates go by them."""
+    if rights is None or not rights.principal.groups:
+        return ()
+    kept = sorted(each for each in rights.principal.groups if len(each) <= ACTOR_MAX_LENGTH)
+    return tuple(kept[:GROUPS_MAX_COUNT])
 
 
 class Backend:

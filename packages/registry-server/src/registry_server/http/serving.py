@@ -28,7 +28,7 @@ from registry_server.http import outages, responses
 from registry_server.http.declarations import DECLARATIONS
 from registry_server.http.metrics import Gauge
 from registry_server.http.operations import Operation, RequestContext, Work
-from registry_server.http.parts import ANONYMOUS, Backend
+from registry_server.http.parts import ANONYMOUS, Backend, groups_of
 from registry_server.http.responses import RequestRefusedError, Response
 from registry_server.process.lanes import ClientGoneError, HangUp, Lane
 from registry_server.process.settings import Settings
@@ -193,6 +193,7 @@ class Runner:
             reason=requester.reason,
             origin=Origin.HTTP,
             is_authenticated=requester.user is not None,
+            groups=groups_of(requester.rights),
         )
 
 

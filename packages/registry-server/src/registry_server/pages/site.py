@@ -11,7 +11,7 @@ from litestar.types import HTTPScope
 from registry_core import Origin, Registry, RegistryError
 from registry_core.wire import code_of
 from registry_server.http import outages, responses
-from registry_server.http.parts import ANONYMOUS, SeenRegistry
+from registry_server.http.parts import ANONYMOUS, SeenRegistry, groups_of
 from registry_server.http.responses import RequestRefusedError, Response
 from registry_server.pages import (
     answers,
@@ -175,6 +175,7 @@ class Site:
             reason=request.text("reason") or None,
             origin=Origin.HTTP,
             is_authenticated=request.user is not None,
+            groups=groups_of(request.rights),
         )
 
     def _refused(
