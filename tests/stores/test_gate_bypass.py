@@ -15,7 +15,9 @@ from registry_core.errors import ConflictError, GateRefusedError, RegistryError
 from registry_core.gates import parse_gates
 from registry_core.history import Action
 from registry_core.testing.racing import race
+from registry_server import Settings, create_app
 from services.gate_oracle import CONTENT, Rules, forbidden
+from services.serving import serving_app
 from services.stores import store_url
 
 GATES = parse_gates(
@@ -111,8 +113,35 @@ WEIGHTS = [weight for weight, _ in ATTEMPTS]
 
 
 @contextmanager
+def served(request: pytest.FixtureRequest) -> Iterator[list[Registry]]:
+    """A registry behind a server, as each of its users has it: over MLflow's routes and ours."""
+    users = request.getfixturevalue("tmp_path") / "users"
+    users.write_text("".join(f"{who}:secret-{who}\n" for who in PEOPLE))
+    users.chmod(0o600)
+    request.getfixturevalue("monkeypatch").setenv("NO_PROXY", "127.0.0.1")
+    settings = Settings(threads=4, auth_file=str(users))
+    with (
+        store_url("sqlite", request) as url,
+        Registry(open_store(url), local_sources=False, gates=GATES) as registry,
+        serving_app(create_app(registry, settings)) as serving,
+        ExitStack() as stack,
+    ):
+        people = [
+            Registry(open_store(f"http://{who}:secret-{who}@127.0.0.1:{serving.port}"))
+            for who in PEOPLE
+        ]
+        for each in people:
+            stack.callback(each.close)
+        yield people
+
+
+@contextmanager
 def opened(kind: str, request: pytest.FixtureRequest) -> Iterator[list[Registry]]:
     """A registry of a kind, as each of the people has it."""
+    if kind == "server":
+        with served(request) as people:
+            yield people
+        return
     with store_url(kind, request) as url, ExitStack() as stack:
         # Two handles, so that no lock within a process puts the attempts in order.
         handles = [open_store(url)] * len(PEOPLE)
@@ -129,7 +158,7 @@ def opened(kind: str, request: pytest.FixtureRequest) -> Iterator[list[Registry]
 @pytest.mark.parametrize(
     "attempts", [120, pytest.param(3_500, marks=pytest.mark.long)], ids=["short", "long"]
 )
-@pytest.mark.parametrize("kind", ["memory", "sqlite", "postgresql", "s3"])
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "postgresql", "s3", "server"])
 def test_no_attempt_gets_past_a_gate(
     kind: str, attempts: int, request: pytest.FixtureRequest
 ) -> None:
