@@ -14,7 +14,8 @@ from registry_core import InvalidUrlError, UnknownBackendError, open_registry
 from registry_core.artifacts.backends.fsspec import open_artifact_store
 from registry_core.backends import open_artifacts, open_store, store_revision, upgrade_store
 from registry_core.redaction import HIDDEN, parameter_name, redacted
-from registry_server.process.settings import SettingsError, from_arguments
+from registry_server.process.arguments import from_arguments
+from registry_server.process.settings import SettingsError
 from services.examples import examples
 
 PIECE = "Zq7x"

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from registry_cli.main import regctl
-from registry_server.process import settings
+from registry_server.process import arguments
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("packages/*/README.md")])
@@ -61,7 +61,7 @@ def test_every_command_exists(code):
 
 
 def _help_of_server():
-    return settings.command().get_help(click.Context(settings.command()))
+    return arguments.command().get_help(click.Context(arguments.command()))
 
 
 def _help_of_regctl(words):

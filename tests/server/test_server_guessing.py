@@ -26,7 +26,7 @@ from registry_server.access.guessing import (
 from registry_server.access.passwords import WAITING_MOST, Scrypt, scrypted
 from registry_server.access.users import WRONG_MOST, Users
 from registry_server.http.responses import RequestRefusedError
-from registry_server.process.settings import from_arguments
+from registry_server.process.arguments import from_arguments
 from services.in_process import InProcessServer
 from services.registry_server import RegistryServer
 from services.wire_client import WireClient

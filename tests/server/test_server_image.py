@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from registry_server.process.arguments import from_arguments
 from registry_server.process.command import StartError, _check_exposure
-from registry_server.process.settings import from_arguments
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")

@@ -9,10 +9,13 @@ import os
 import signal
 import socket
 import sqlite3
+import ssl
 import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -23,6 +26,7 @@ from registry_server.http.app import compose
 from registry_server.process.prefork import HANGING_SECONDS
 from registry_server.process.protocol import MAX_HEADERS_BYTES, MAX_URL_BYTES
 from services import pausing_store
+from services.certificates import self_signed_certificate
 from services.in_process import InProcessServer
 from services.processes import children, wait_for
 from services.registry_server import RegistryServer, free_port
@@ -415,9 +419,95 @@ def fail():
     raise OSError("broken")
 
 probe_part = probes.probe_part
-probes.probe_part = lambda *args: attrs.evolve(probe_part(*args), on_reload=(fail, note))
+probes.probe_part = lambda *a, **k: attrs.evolve(probe_part(*a, **k), on_reload=(fail, note))
 main()
 """
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_metrics_have_an_address_of_their_own(tmp_path, workers):
+    """There they need no credentials, and everything else is not there; elsewhere they are not."""
+    users = tmp_path / "users"
+    users.write_text("ann:secret\n")
+    users.chmod(0o600)
+    inner = free_port()
+    arguments = ("--auth-file", str(users), "--metrics-address", f"127.0.0.1:{inner}")
+    url = f"sqlite:///{tmp_path / 'r.db'}"
+    with RegistryServer(url, workers=workers, arguments=arguments) as server:
+        statuses = {
+            (port, path): call(f"http://127.0.0.1:{port}{path}")[0]
+            for port in (server.port, inner)
+            for path in ("/metrics", "/ready", "/api/2.0/mlflow/registered-models/search", "/")
+        }
+        metrics = call(f"http://127.0.0.1:{inner}/metrics")[1]
+    assert list(statuses.values()) == [404, 200, 401, 401, 200, 200, 404, 404]
+    assert f"registry_workers {workers}\n".encode() in metrics
+
+
+def call(url, **options):
+    """The status and body of an answer."""
+    try:
+        with urllib.request.urlopen(url, timeout=30, **options) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+
+
+def test_server_speaks_tls_and_takes_another_certificate(tmp_path):
+    """Slow clients and all limits are as without; SIGHUP has new clients see the new files."""
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+
+    def renew():
+        for path, text in zip((cert, key), self_signed_certificate("127.0.0.1"), strict=True):
+            path.write_bytes(text)
+        return ssl.create_default_context(cafile=str(cert))
+
+    trusting = renew()
+    arguments = ("--tls-cert", str(cert), "--tls-key", str(key))
+    server = TlsServer(f"sqlite:///{tmp_path / 'r.db'}", workers=2, arguments=arguments)
+    with server:
+        url = f"https://127.0.0.1:{server.port}"
+        assert f"Serving a model registry at {url}" in server.log
+        body = json.dumps({"name": "m", "description": "x" * 90_000}).encode()
+        asked = urllib.request.Request(f"{url}{API}/registered-models/create", body)
+        asked.add_header("Content-Type", "application/json")
+        assert call(asked, context=trusting)[0] == 200
+        # Another client that never finishes its handshake keeps nobody waiting.
+        with socket.create_connection(("127.0.0.1", server.port)):
+            got = call(f"{url}{API}/registered-models/get?name=m", context=trusting)
+        assert json.loads(got[1])["registered_model"]["description"] == "x" * 90_000
+        newer = renew()
+        os.kill(server.pid, signal.SIGHUP)
+
+        def is_new():
+            with contextlib.suppress(ssl.SSLError, urllib.error.URLError):
+                return call(f"{url}/health", context=newer)[0] == 200
+
+        wait_for(is_new)
+
+
+class TlsServer(RegistryServer):
+    """Ours, which speaks TLS."""
+
+    def _answers(self):
+        with contextlib.suppress(OSError):
+            context = ssl._create_unverified_context()
+            return call(f"https://127.0.0.1:{self.port}/health", context=context)[0] == 200
+        return False
+
+
+@pytest.mark.parametrize("given", ["--tls-cert", "--tls-key", "both"])
+def test_certificate_that_cannot_be_used_is_one_line(tmp_path, given):
+    """A half, or a file that holds none."""
+    nothing = tmp_path / "nothing.pem"
+    nothing.write_text("")
+    names = ("--tls-cert", "--tls-key") if given == "both" else (given,)
+    code, line = refuse(
+        "--store", "memory:", *(part for name in names for part in (name, str(nothing)))
+    )
+    assert code == 1
+    assert ("cannot be used" if given == "both" else "belong together") in line
 
 
 def test_log_says_what_starts_and_what_has_ended(tmp_path):

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import attrs
 import pytest
 
-from registry_server.process.settings import (
-    OPTIONS,
-    Settings,
-    SettingsError,
-    command,
-    from_arguments,
-)
+from registry_server.process.arguments import command, from_arguments
+from registry_server.process.command import main
+from registry_server.process.settings import OPTIONS, Settings, SettingsError
 
 
 def test_defaults_are_safe_and_need_nothing():
@@ -128,3 +126,37 @@ def test_every_setting_has_a_sentence_and_a_name_for_its_value():
 def test_every_setting_is_an_option():
     """A field that nothing can set would be none."""
     assert [option.field for option in OPTIONS] == [field.name for field in attrs.fields(Settings)]
+
+
+def test_settings_are_shown_with_their_origins_and_without_secrets(capsys, monkeypatch):
+    """Of each setting its value, and the flag or variable that says so."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://ann:hunter2@db/registry?password=hunter2")
+    monkeypatch.setenv("REGISTRY_WEBHOOK_SECRET_KEY", "hunter2hunter2")
+    monkeypatch.setenv("REGISTRY_ARTIFACTS", "s3://bucket/p?endpoint_url=http://hunter2")
+    monkeypatch.setenv("REGISTRY_TRUSTED_PROXIES", "10.0.0.0/8")
+    arguments = ["--port", "9000", "--metrics-address", "[::1]:9090", "--access-log"]
+    main(["config", "show", "--json", *arguments])
+    text = capsys.readouterr().out
+    found = json.loads(text)
+    assert found.keys() == {option.field for option in OPTIONS}
+    assert found["store"] == {"value": "postgresql://***@db/registry?***", "origin": "DATABASE_URL"}
+    assert found["webhook_secret_key"]["value"] == "***"
+    assert found["port"] == {"value": 9000, "origin": "--port"}
+    assert found["workers"] == {"value": 1, "origin": "default"}
+    assert found["trusted_proxies"]["value"] == ["10.0.0.0/8"]
+    main(["config", "show", *arguments])
+    table = capsys.readouterr().out
+    assert "hunter2" not in text + table
+    lines = {line.split()[0]: line.split()[1:] for line in table.splitlines()}
+    assert lines["port"] == ["9000", "--port"]
+    assert lines["metrics-address"] == ["::1:9090", "--metrics-address"]
+    assert lines["access-log"] == ["yes", "--access-log"]
+    assert lines["auth-file"] == ["-", "default"]
+
+
+def test_settings_that_cannot_be_used_are_not_shown(capsys):
+    """What is wrong is said as at the start."""
+    with pytest.raises(SystemExit) as caught:
+        main(["config", "show", "--port", "x"])
+    assert caught.value.code == 1
+    assert "--port must be a number" in capsys.readouterr().err

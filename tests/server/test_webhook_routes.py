@@ -16,7 +16,7 @@ from registry_core.errors import InvalidArgumentError
 from registry_core.stores.memory import MemoryStore
 from registry_core.webhook_delivery.delivery import TESTS_AT_A_TIME
 from registry_server import Settings, create_app
-from registry_server.process.settings import from_arguments
+from registry_server.process.arguments import from_arguments
 from services.receivers import Receiver, Script
 
 API = "/api/2.0/mlflow"

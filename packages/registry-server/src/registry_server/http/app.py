@@ -227,6 +227,7 @@ def _guarded(
         allowed_origins=settings.allowed_origins,
         local_origins=settings.is_local,
         trusted_proxies=settings.trusted_proxies,
+        metrics_port=settings.metrics_address and settings.metrics_address[1],
         told=told,
     )
 

@@ -34,6 +34,9 @@ from registry_server.process.settings import is_loopback
 PROBES = frozenset({"/health", "/ready", "/version"})
 """Paths that answer without credentials: a load balancer has no credentials and any Host."""
 
+METRICS = "/metrics"
+"""The path of the metrics, which may have an address of their own."""
+
 SERVER_INFO = frozenset({prefixes.SERVER_INFO, "/ajax-api/3.0/mlflow/server-info"})
 """Paths that clients ask before they know anything about the server."""
 
@@ -86,6 +89,7 @@ class Middleware:
         allowed_origins: tuple[str, ...] = (),
         local_origins: bool = False,
         trusted_proxies: Sequence[Network] = (),
+        metrics_port: int | None = None,
         told: Callable[[HTTPScope, Response], Response] = lambda _, refusal: refusal,
     ) -> None:
         self._app = app
@@ -93,6 +97,7 @@ class Middleware:
         self._metrics = metrics
         self._access = access
         self._proxies = trusted_proxies
+        self._metrics_port = metrics_port
         self._ids = RequestIds()
         self._access_log = AccessLog(trusted_proxies)
         self._knows_host = lru_cache(1024)(_host_rule(allowed_hosts))
@@ -147,7 +152,7 @@ class Middleware:
         self, scope: HTTPScope, receive: Receive, headers: Mapping[bytes, bytes]
     ) -> None:
         path, method = scope["path"], scope["method"]
-        if path in PROBES:
+        if path in PROBES or self._is_for_metrics(scope):
             return
         self._check_host(headers)
         if method in _CHANGING or (method == "OPTIONS" and path.startswith(_API_PREFIXES)):
@@ -167,6 +172,20 @@ class Middleware:
                 "FEATURE_DISABLED",
                 "Workspace APIs are not available: workspaces are not enabled on this server",
             )
+
+    def _is_for_metrics(self, scope: HTTPScope) -> bool:
+        """Whether a request has come by the address of the metrics, where it needs no credentials.
+
+        Raises:
+            RequestRefusedError: it asks for something that is not at the address it came by.
+        """
+        if self._metrics_port is None:
+            return False
+        server = scope.get("server")
+        is_there = server is not None and server[1] == self._metrics_port
+        if is_there != (scope["path"] == METRICS):
+            raise _no_endpoint(scope["path"])
+        return is_there
 
     def _shared(self, headers: Mapping[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
         """The headers that let the page that asks read the answer, if it may."""
@@ -281,9 +300,13 @@ def _check_path(path: str) -> None:
     if path.startswith(_ARTIFACT_PREFIXES):
         return
     if (path.endswith("/") and path != "/") or "//" in path:
-        raise RequestRefusedError(
-            HTTPStatus.NOT_FOUND, "ENDPOINT_NOT_FOUND", f"There is no endpoint at {path}"
-        )
+        raise _no_endpoint(path)
+
+
+def _no_endpoint(path: str) -> RequestRefusedError:
+    return RequestRefusedError(
+        HTTPStatus.NOT_FOUND, "ENDPOINT_NOT_FOUND", f"There is no endpoint at {path}"
+    )
 
 
 def _host_rule(allowed: tuple[str, ...]) -> Callable[[bytes], bool]:

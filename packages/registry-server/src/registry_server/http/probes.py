@@ -21,7 +21,7 @@ from registry_core.wire.prefixes import IDEMPOTENCY_FEATURE
 from registry_server.http import responses
 from registry_server.http.exposition import CONTENT_TYPE
 from registry_server.http.metrics import Metrics
-from registry_server.http.middleware import SERVER_INFO
+from registry_server.http.middleware import METRICS, SERVER_INFO
 from registry_server.http.parts import Part
 from registry_server.http.responses import RequestRefusedError, Response
 from registry_server.process.settings import DIRECT_OFF, DIRECT_ONLY
@@ -71,7 +71,7 @@ def probe_part(
         _route("version", ["/version"], _version),
         _route("server_info", sorted(SERVER_INFO), probes.server_info),
         HTTPRouteHandler(
-            ["/metrics"], http_method=["GET", "HEAD"], status_code=HTTPStatus.OK, name="metrics"
+            [METRICS], http_method=["GET", "HEAD"], status_code=HTTPStatus.OK, name="metrics"
         )(probes.metrics_of(metrics)),
         _route("openapi", ["/openapi.json"], openapi),
         HTTPRouteHandler(

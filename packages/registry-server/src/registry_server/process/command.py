@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
-import ipaddress
 import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 import tempfile
 import time
@@ -19,15 +20,13 @@ from typing import TYPE_CHECKING
 from registry_core import Registry, RegistryError, StoreUnavailableError, open_registry
 from registry_core.backends import artifacts_url
 from registry_core.webhooks import SecretBox
-from registry_server.process import hashing, logs
+from registry_server.process import hashing, logs, sockets
+from registry_server.process.arguments import from_arguments
 from registry_server.process.hangups import HANGUPS
 from registry_server.process.lifetime import Lifetime
-from registry_server.process.settings import (
-    DIRECT_ONLY,
-    Settings,
-    SettingsError,
-    from_arguments,
-)
+from registry_server.process.settings import DIRECT_ONLY, Settings, SettingsError
+from registry_server.process.showing import asks_to_show, shown
+from registry_server.process.sockets import is_loopback_host
 
 if TYPE_CHECKING:
     from registry_server.http.app import Application
@@ -35,10 +34,6 @@ if TYPE_CHECKING:
 
 FAILED = 1
 """The exit code of a server that could not start."""
-
-_BACKLOG = 4_096
-"""Connections that may wait to be accepted. Linux takes no more by default; a client whose
-connection does not fit tries again a second later."""
 
 _COLLECT_AFTER = 20_000
 """How many objects may be added before the collector looks at them. A page of 100 models adds
@@ -56,14 +51,19 @@ class StartError(Exception):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the server until a signal ends it, then exit with 0; with 1 if it cannot start."""
+    """Run the server until a signal ends it, then exit with 0; with 1 if it cannot start.
+
+    `config show` before the flags shows the settings, and starts nothing; `hash` hashes a secret.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == [hashing.COMMAND]:
         sys.exit(hashing.run(arguments[1:]))
     HANGUPS.take()
     try:
-        settings = from_arguments(arguments, os.environ)
-        run(settings)
+        if asks_to_show(arguments):
+            print(shown(arguments, os.environ))  # noqa: T201 what was asked for
+            return
+        run(from_arguments(arguments, os.environ))
     except (StartError, SettingsError, RegistryError) as error:
         # Drivers speak in several lines.
         reason = logs.escaped(" ".join(str(error).split()))
@@ -91,14 +91,20 @@ def run(settings: Settings) -> None:
     _check_store(settings)
     _check_direct_transfers(settings)
     logs.configure(settings.log_level, settings.log_format, access=settings.access_log)
-    with _bound_socket(settings) as listener:
-        lifetime = Lifetime(settings, _url(settings, listener))
+    sockets.tls_context(settings)
+    with contextlib.ExitStack() as held:
+        listeners = [held.enter_context(sockets.bound(settings.host, settings.port))]
+        if settings.metrics_address is not None:
+            listeners.append(held.enter_context(sockets.bound(*settings.metrics_address)))
+            where = settings.metrics_address[0], listeners[1].getsockname()[1]
+            settings = _changed(settings, metrics_address=where)
+        lifetime = Lifetime(settings, sockets.url_of(settings, listeners[0]))
         lifetime.announce()
-        settings = _with_own_url(settings, listener)
+        settings = _with_own_url(settings, listeners[0])
         if settings.workers == 1:
-            _run_here(settings, listener)
+            _run_here(settings, listeners)
         else:
-            _run_workers(settings, listener)
+            _run_workers(settings, listeners)
         lifetime.end()
 
 
@@ -160,16 +166,27 @@ def _config(settings: Settings, app: Application) -> WorkerConfig:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        backlog=_BACKLOG,
+        backlog=sockets.BACKLOG,
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
     config.limits = Limits.of(settings)
-    config.reload_files = app.reload
+    config.tls = sockets.tls_context(settings)
+    config.reload_files = partial(_reload, app, settings, config.tls)
     config.watch = app.watch
     return config
 
 
-def _run_here(settings: Settings, listener: socket.socket) -> None:
+def _reload(app: Application, settings: Settings, tls: ssl.SSLContext | None) -> None:
+    """Read again what is in files."""
+    if tls is not None:
+        try:
+            sockets.load_certificate(tls, settings)
+        except SettingsError as error:
+            _logger.error("the old certificate stays: %s", error)  # noqa: TRY400 it says it all
+    app.reload()
+
+
+def _run_here(settings: Settings, listeners: Sequence[socket.socket]) -> None:
     from registry_server.http.app import create_app  # noqa: PLC0415 see `_open`
     from registry_server.process.listener import WorkerServer  # noqa: PLC0415 see `_open`
 
@@ -181,10 +198,10 @@ def _run_here(settings: Settings, listener: socket.socket) -> None:
     # Uvicorn raises the signal that ended it again, when all is done: that is not a failure.
     for ending in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ending, lambda *_: None)
-    server.run(sockets=[listener])
+    server.run(sockets=[*listeners])
 
 
-def _run_workers(settings: Settings, listener: socket.socket) -> None:
+def _run_workers(settings: Settings, listeners: Sequence[socket.socket]) -> None:
     from registry_server.http.app import compose  # noqa: PLC0415 see `_open`
     from registry_server.process.prefork import Prefork  # noqa: PLC0415 see `_open`
 
@@ -192,7 +209,7 @@ def _run_workers(settings: Settings, listener: socket.socket) -> None:
     config = _config(settings, app)
     with tempfile.TemporaryDirectory(prefix="registry-server-") as counters:
         start = partial(start_in_worker, app, settings, Path(counters))
-        parent = Prefork(config, start, workers=settings.workers, listener=listener)
+        parent = Prefork(config, start, workers=settings.workers, listeners=listeners)
         has_failed = parent.run()
     if has_failed:
         raise StartError("a worker could not start; the log says why")
@@ -200,21 +217,13 @@ def _run_workers(settings: Settings, listener: socket.socket) -> None:
 
 def _check_exposure(settings: Settings) -> None:
     is_asked = settings.auth_file or settings.access_file
-    if is_asked or settings.allow_unauthenticated or _is_loopback(settings.host):
+    if is_asked or settings.allow_unauthenticated or is_loopback_host(settings.host):
         return
     raise StartError(
         f"{settings.host} can be reached by others, who could then change the registry: "
         "give an --access-file (REGISTRY_ACCESS_FILE), or say --allow-unauthenticated "
         "(REGISTRY_ALLOW_UNAUTHENTICATED=true)"
     )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        infos = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise StartError(f"cannot listen on {host}: {error.strerror}") from None
-    return all(ipaddress.ip_address(address[0]).is_loopback for *_, address in infos)
 
 
 def _check_limits(settings: Settings) -> None:
@@ -239,22 +248,6 @@ def _check_direct_transfers(settings: Settings) -> None:
         )
 
 
-def _bound_socket(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((settings.host, settings.port))
-        listener.listen(_BACKLOG)
-        listener.set_inheritable(True)
-    except OSError as error:
-        listener.close()
-        raise StartError(
-            f"cannot listen on {settings.host} port {settings.port}: {error.strerror}"
-        ) from None
-    return listener
-
-
 def _with_own_url(settings: Settings, listener: socket.socket) -> Settings:
     """The settings with the URL under which this machine's clients reach the server.
 
@@ -263,13 +256,12 @@ def _with_own_url(settings: Settings, listener: socket.socket) -> Settings:
     """
     root = artifacts_url(settings.store, settings.artifacts) or ""
     is_local = root.lower().startswith("file:") or (root != "" and "://" not in root)
-    if settings.public_url or not is_local or not _is_loopback(settings.host):
+    if settings.public_url or not is_local or not is_loopback_host(settings.host):
         return settings
+    return _changed(settings, public_url=sockets.url_of(settings, listener))
+
+
+def _changed(settings: Settings, **changes: object) -> Settings:
     import attrs  # noqa: PLC0415 see `_open`
 
-    return attrs.evolve(settings, public_url=_url(settings, listener))
-
-
-def _url(settings: Settings, listener: socket.socket) -> str:
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"http://{host}:{listener.getsockname()[1]}"
+    return attrs.evolve(settings, **changes)

@@ -18,6 +18,7 @@ import contextlib
 import errno
 import logging
 import socket
+import ssl
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
@@ -68,6 +69,8 @@ class WorkerConfig(Config):
     """Called in the event loop at SIGHUP."""
     watch: Callable[[Connections], object] = staticmethod(lambda _: None)
     """Called with the connections of the worker when it starts to serve."""
+    tls: ssl.SSLContext | None = None
+    """What is spoken with clients of the first socket; those of others have no TLS."""
 
 
 class WorkerServer(Server):
@@ -98,6 +101,8 @@ class WorkerServer(Server):
                 # Connections have it from their listener.
                 listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
             server = self.listener(listening, protocol, self._connections)
+            if listening is (sockets or [])[0] and isinstance(self.config, WorkerConfig):
+                server.tls = self.config.tls
             self.servers.append(server)  # type: ignore[arg-type] # it has what uvicorn calls
         if isinstance(self.config, WorkerConfig):
             self.config.watch(self._connections)
@@ -116,6 +121,9 @@ class WorkerServer(Server):
 
 class Listener:
     """Takes its share of the connections to one socket. What uvicorn needs of `asyncio.Server`."""
+
+    tls: ssl.SSLContext | None = None
+    """What is spoken with its clients, if not plain HTTP."""
 
     def __init__(
         self,
@@ -230,7 +238,13 @@ class Listener:
 
     async def _serve(self, taken: socket.socket, protocol: RegistryProtocol) -> None:
         try:
-            await self._loop.connect_accepted_socket(lambda: protocol, taken)
+            await self._loop.connect_accepted_socket(
+                lambda: protocol,
+                taken,
+                ssl=self.tls,
+                # A client may take as long for it as for a head, which it also has to send.
+                ssl_handshake_timeout=self._connections.limits.head_seconds if self.tls else None,
+            )
         except OSError:
             taken.close()
         except Exception:

@@ -21,7 +21,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.context import ForkProcess
 from types import FrameType
 
@@ -70,12 +70,12 @@ class Prefork:
         start: Callable[[], None],
         *,
         workers: int,
-        listener: socket.socket,
+        listeners: Sequence[socket.socket],
     ) -> None:
         self._config = config
         self._prepare = start
         self._count = workers
-        self._listener = listener
+        self._listeners = listeners
         self._loads = LoadTable()
         self._workers: list[_Worker] = []
         self._to_renew: list[_Worker] = []
@@ -148,10 +148,11 @@ class Prefork:
     def _end(self) -> None:
         """Has all workers end, and waits for them.
 
-        The parent's own copy of the listening socket goes first: while it is open, a connection
+        The parent's own copies of the listening sockets go first: while they are open, a connection
         that no worker takes any more would wait instead of being refused.
         """
-        self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         successors = [] if self._successor is None else [self._successor]
         processes = [*self._workers, *successors, *self._leaving]
         for worker in processes:
@@ -166,7 +167,7 @@ class Prefork:
             _forget_signals()
             end_with_parent()
             self._prepare()
-            WorkerServer(self._config, load).run(sockets=[self._listener])
+            WorkerServer(self._config, load).run(sockets=[*self._listeners])
 
         return _Worker(work, load, give_back=self._loads.give_back)
 

@@ -32,6 +32,15 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
+def address(text: str) -> tuple[str, int]:
+    """Return a host, of IPv6 in brackets, and a port."""
+    host, colon, port = text.rpartition(":")
+    is_v6 = host.startswith("[") and host.endswith("]")
+    if not colon or not host or (":" in host) != is_v6:
+        raise ValueError("must be an address and a port, as 127.0.0.1:9090")
+    return host.strip("[]"), number(0, 65_535)(port)
+
+
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:/?#@\[\]\s]+)(?::(?:\d{1,5}|\*))?")
 """A name or an address, and possibly a port."""
 

@@ -7,19 +7,18 @@ beats the environment, the environment beats the default.
 from __future__ import annotations
 
 import ipaddress
-import sys
 import urllib.parse
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import attrs
 
 from registry_core import store_url
 from registry_core.backends import CONNECTIONS_VARIABLE, MOST_DATABASE_CONNECTIONS
-from registry_core.redaction import redacted
 from registry_core.webhooks import KEY_VARIABLES
 from registry_server.process.setting_values import (
     Network,
+    address,
     choice,
     flag,
     hosts,
@@ -38,12 +37,6 @@ DIRECT_OFF, DIRECT_ON, DIRECT_ONLY = DIRECT_TRANSFERS = ("off", "on", "only")
 not at all, if the client likes, or in no other way."""
 
 
-if TYPE_CHECKING:
-    import click
-
-PROGRAM = "registry-server"
-
-
 class SettingsError(Exception):
     """A setting that cannot be used; the message is for the user who starts the server."""
 
@@ -58,6 +51,9 @@ class Settings:
     workers: int = 1
     threads: int = 8
     database_connections: int = 16
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    metrics_address: tuple[str, int] | None = None
     log_level: str = "info"
     log_format: str = "text"
     access_log: bool = False
@@ -155,6 +151,19 @@ OPTIONS: Sequence[Option] = (
         (CONNECTIONS_VARIABLE,),
         "most connections of each worker to a PostgreSQL server",
         number(1, MOST_DATABASE_CONNECTIONS),
+    ),
+    Option(
+        "tls_cert",
+        ("REGISTRY_TLS_CERT",),
+        "file of the certificate, and of those between it and its root, to speak TLS with",
+    ),
+    Option("tls_key", ("REGISTRY_TLS_KEY",), "file of the certificate's private key"),
+    Option(
+        "metrics_address",
+        ("REGISTRY_METRICS_ADDRESS",),
+        "address and port, as 127.0.0.1:9090, at which /metrics answers without credentials, and "
+        "nowhere else",
+        address,
     ),
     Option(
         "log_level",
@@ -338,104 +347,3 @@ OPTIONS: Sequence[Option] = (
     ),
 )
 """Every setting. Hidden is a key that belongs into the environment and on no command line."""
-
-
-def from_arguments(arguments: Sequence[str], environ: Mapping[str, str]) -> Settings:
-    """The settings that flags and environment give together.
-
-    Raises:
-        SettingsError: a flag or variable has a value that cannot be used.
-    """
-    parsed = _parsed(arguments)
-    values: dict[str, Any] = {}
-    for option in OPTIONS:
-        given = parsed[option.field]
-        text = ("true" if given else None) if option.parse is flag else given
-        origin = option.flag
-        for variable in option.variables:
-            if text is None and environ.get(variable):
-                text, origin = environ[variable], variable
-        if text is not None:
-            try:
-                values[option.field] = option.parse(text)
-            except ValueError as error:
-                shown = redacted(text) if option.parse is url else text
-                raise SettingsError(f"{origin} {error}, not '{shown}'") from None
-    return Settings(**values)
-
-
-def command() -> click.Command:
-    """The command line: an option for each setting."""
-    import click  # noqa: PLC0415 workers have no command line
-
-    defaults = attrs.fields_dict(Settings)
-    options: list[click.Parameter] = [
-        click.Option(
-            [option.flag],
-            metavar=None if option.parse is flag else _metavar(option),
-            is_flag=option.parse is flag,
-            hidden=option.hidden,
-            help=_help(option, defaults[option.field].default),
-        )
-        for option in OPTIONS
-    ]
-    return click.version_option(package_name="registry-server", prog_name=PROGRAM)(
-        click.Command(
-            PROGRAM,
-            params=options,
-            help=(
-                "Serve a model registry over MLflow's REST API, with pages for browsers.\n\n"
-                "Every option can be given by the environment instead; the option wins."
-            ),
-            epilog="Example: registry-server --store postgresql://registry@db/registry --workers 4",
-            context_settings={"help_option_names": ["-h", "--help"]},
-        )
-    )
-
-
-def _parsed(arguments: Sequence[str]) -> dict[str, Any]:
-    """The options that are given; it ends the process after help, and with 2 after a mistake."""
-    import click  # noqa: PLC0415 as above
-
-    try:
-        return command().make_context(PROGRAM, list(arguments)).params
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
-    except click.UsageError as error:
-        # The fault first: it is what people look for.
-        usage = "" if error.ctx is None else error.ctx.get_usage()
-        shown = "".join(
-            each if each.isprintable() else ascii(each)[1:-1] for each in error.format_message()
-        )
-        click.echo(f"Error: {shown}\n\n{usage}\nTry '{PROGRAM} --help' for help.", err=True)
-        sys.exit(error.exit_code)
-
-
-_METAVARS = {
-    "store": "URL",
-    "artifacts": "URL",
-    "host": "ADDRESS",
-    "port": "PORT",
-    "log_level": "LEVEL",
-    "log_format": "FORMAT",
-}
-
-
-def _metavar(option: Option) -> str:
-    """What stands for the value in the help: what it is by its unit, kind or type."""
-    ends = {"file": "FILE", "root": "DIRECTORY", "url": "URL", "seconds": "SECONDS"}
-    default = attrs.fields_dict(Settings)[option.field].default
-    last = option.field.rpartition("_")[2]
-    if option.field in _METAVARS or last in ends:
-        return _METAVARS.get(option.field) or ends[last]
-    if "bytes" in option.field:
-        return "BYTES"
-    return "LIST" if isinstance(default, tuple) else "N" if isinstance(default, int) else "VALUE"
-
-
-def _help(option: Option, default: object) -> str:
-    notes = [f"env: {', '.join(option.variables)}"]
-    if isinstance(default, str | int) and default:
-        notes.append(f"default: {default}")
-    # The table has what follows "is"; people read a sentence.
-    return f"{option.help[0].upper()}{option.help[1:]}.  [{'; '.join(notes)}]"

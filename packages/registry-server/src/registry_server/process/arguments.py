@@ -1,0 +1,143 @@
+"""The command line of a server, and the settings that it and the environment give together."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from registry_core.redaction import redacted
+from registry_server.process.setting_values import flag, url
+from registry_server.process.settings import OPTIONS, Option, Settings, SettingsError
+
+if TYPE_CHECKING:
+    import click
+
+PROGRAM = "registry-server"
+
+DEFAULT = "default"
+"""The origin of a value that neither a flag nor a variable has set."""
+
+
+@attrs.frozen
+class Given:
+    """Settings, and where each one's value comes from: a flag, a variable, or `DEFAULT`."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+
+def from_arguments(arguments: Sequence[str], environ: Mapping[str, str]) -> Settings:
+    """The settings that flags and environment give together.
+
+    Raises:
+        SettingsError: a flag or variable has a value that cannot be used.
+    """
+    return given(arguments, environ).settings
+
+
+def given(arguments: Sequence[str], environ: Mapping[str, str]) -> Given:
+    """As `from_arguments`, with the origin of each value."""
+    parsed = _parsed(arguments)
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for option in OPTIONS:
+        said = parsed[option.field]
+        text = ("true" if said else None) if option.parse is flag else said
+        origin = option.flag
+        for variable in option.variables:
+            if text is None and environ.get(variable):
+                text, origin = environ[variable], variable
+        origins[option.field] = DEFAULT if text is None else origin
+        if text is not None:
+            try:
+                values[option.field] = option.parse(text)
+            except ValueError as error:
+                shown = redacted(text) if option.parse is url else text
+                raise SettingsError(f"{origin} {error}, not '{shown}'") from None
+    return Given(Settings(**values), origins)
+
+
+def command() -> click.Command:
+    """The command line: an option for each setting."""
+    import click  # noqa: PLC0415 workers have no command line
+
+    defaults = attrs.fields_dict(Settings)
+    options = [
+        click.Option(
+            [option.flag],
+            metavar=None if option.parse is flag else _metavar(option),
+            is_flag=option.parse is flag,
+            hidden=option.hidden,
+            help=_help(option, defaults[option.field].default),
+        )
+        for option in OPTIONS
+    ]
+    return click.version_option(package_name="registry-server", prog_name=PROGRAM)(
+        click.Command(
+            PROGRAM,
+            params=options,
+            help=(
+                "Serve a model registry over MLflow's REST API, with pages for browsers.\n\n"
+                "Every option can be given by the environment instead; the option wins. "
+                "With `config show` before them nothing is served: it shows every setting, and "
+                "where it is from. `hash` hashes a secret."
+            ),
+            epilog="Example: registry-server --store postgresql://registry@db/registry --workers 4",
+            context_settings={"help_option_names": ["-h", "--help"]},
+        )
+    )
+
+
+def _parsed(arguments: Sequence[str]) -> dict[str, Any]:
+    """The options that are given; it ends the process after help, and with 2 after a mistake."""
+    import click  # noqa: PLC0415 as above
+
+    try:
+        return command().make_context(PROGRAM, list(arguments)).params
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.UsageError as error:
+        # The fault first: it is what people look for.
+        usage = "" if error.ctx is None else error.ctx.get_usage()
+        shown = "".join(
+            each if each.isprintable() else ascii(each)[1:-1] for each in error.format_message()
+        )
+        click.echo(f"Error: {shown}\n\n{usage}\nTry '{PROGRAM} --help' for help.", err=True)
+        sys.exit(error.exit_code)
+
+
+_METAVARS = {
+    "store": "URL",
+    "artifacts": "URL",
+    "host": "ADDRESS",
+    "port": "PORT",
+    "log_level": "LEVEL",
+    "log_format": "FORMAT",
+    "tls_cert": "FILE",
+    "tls_key": "FILE",
+    "metrics_address": "ADDRESS",
+    "direct_transfers": "MODE",
+}
+
+
+def _metavar(option: Option) -> str:
+    """What stands for the value in the help: what it is by its unit, kind or type."""
+    ends = {"file": "FILE", "root": "DIRECTORY", "url": "URL", "seconds": "SECONDS"}
+    default = attrs.fields_dict(Settings)[option.field].default
+    last = option.field.rpartition("_")[2]
+    if option.field in _METAVARS or last in ends:
+        return _METAVARS.get(option.field) or ends[last]
+    if "bytes" in option.field:
+        return "BYTES"
+    return "LIST" if isinstance(default, tuple) else "N" if isinstance(default, int) else "VALUE"
+
+
+def _help(option: Option, default: object) -> str:
+    notes = [f"env: {', '.join(option.variables)}"]
+    if isinstance(default, str | int) and default:
+        notes.append(f"default: {default}")
+    # The table has what follows "is"; people read a sentence.
+    return f"{option.help[0].upper()}{option.help[1:]}.  [{'; '.join(notes)}]"
