@@ -7,6 +7,7 @@ way.
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -26,7 +27,7 @@ from registry_core import Registry, RegistryError
 from registry_core.wire import Json
 from registry_server.access.rules import Access
 from registry_server.artifacts import artifact_part
-from registry_server.http import declarations, openapi, own, probes, responses
+from registry_server.http import declarations, openapi, own, probes, responses, tracing
 from registry_server.http.metrics import Metrics
 from registry_server.http.middleware import OPERATION, Middleware
 from registry_server.http.operations import Operation
@@ -106,7 +107,7 @@ class Application(Litestar):
         self,
         parts: Sequence[Part],
         watching: Watching,
-        guarded: Callable[[ASGIApp], ASGIApp],
+        guarded: Callable[[ASGIApp], Middleware],
         told: Callable[[HTTPScope, Response], Response],
     ) -> None:
         self._parts = parts
@@ -123,7 +124,7 @@ class Application(Litestar):
             on_shutdown=[call for part in parts for call in part.on_exit],
         )
         # Around the router, not inside it: what it refuses by itself is guarded and counted too.
-        self.asgi_handler = guarded(self.asgi_handler)
+        self.asgi_handler = self._middleware = guarded(self.asgi_handler)
 
     def start(self, registry: Registry, *, counters: Path | None = None) -> None:
         """Serve the registry from now on, in this process: once, since nothing is exchanged later.
@@ -140,6 +141,9 @@ class Application(Litestar):
             self._watching.metrics.share(counters)
         for part in self._parts:
             part.start(registry)
+        if tracing.is_wanted(os.environ):
+            self._middleware.trace, end = tracing.start()
+            self.on_shutdown.append(end)
 
     def watch(self, connections: Connections) -> None:
         """Tell of these connections, too, in `/metrics`."""
@@ -218,7 +222,7 @@ def _guarded(
     settings: Settings,
     access: Access | None,
     told: Callable[[HTTPScope, Response], Response],
-) -> ASGIApp:
+) -> Middleware:
     return Middleware(
         app,
         metrics=metrics,

@@ -28,6 +28,7 @@ from registry_server.http.metrics import Metrics
 from registry_server.http.paths import merge_slashes
 from registry_server.http.request_ids import RequestIds
 from registry_server.http.responses import RequestRefusedError, Response, failure
+from registry_server.http.tracing import Trace
 from registry_server.process.setting_values import Network
 from registry_server.process.settings import is_loopback
 
@@ -100,6 +101,8 @@ class Middleware:
         self._metrics_port = metrics_port
         self._ids = RequestIds()
         self._access_log = AccessLog(trusted_proxies)
+        self.trace: Trace | None = None
+        """Makes a span of each request, from when it is set."""
         self._knows_host = lru_cache(1024)(_host_rule(allowed_hosts))
         self._knows_origin = lru_cache(1024)(_origin_rule(allowed_origins, local=local_origins))
         # Whoever lets every page call has not meant its visitors' credentials.
@@ -130,6 +133,8 @@ class Middleware:
     def _count(self, scope: HTTPScope, status: int, sent: int, seconds: float) -> None:
         name = scope["state"].get(OPERATION) or getattr(scope.get("route_handler"), "name", None)
         self._metrics.record(name, status, seconds)
+        if self.trace is not None:
+            self.trace(scope, operation=name, status=status, seconds=seconds)
         received = scope["state"].get(RECEIVED)
         if received is not None:
             self._metrics.moved(received=received, sent=sent)

@@ -92,6 +92,7 @@ def run(settings: Settings) -> None:
     _check_direct_transfers(settings)
     logs.configure(settings.log_level, settings.log_format, access=settings.access_log)
     sockets.tls_context(settings)
+    _check_tracing()
     with contextlib.ExitStack() as held:
         listeners = [held.enter_context(sockets.bound(settings.host, settings.port))]
         if settings.metrics_address is not None:
@@ -237,6 +238,13 @@ def _check_store(settings: Settings) -> None:
         settings.store, artifacts=settings.artifacts, database_connections=1
     ) as registry:
         registry.ping()
+
+
+def _check_tracing() -> None:
+    from registry_server.http import tracing  # noqa: PLC0415 see `_open`
+
+    if tracing.is_wanted(os.environ):
+        tracing.check()
 
 
 def _check_direct_transfers(settings: Settings) -> None:
