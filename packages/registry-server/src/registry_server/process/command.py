@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from registry_core import Registry, RegistryError, StoreUnavailableError, open_registry
 from registry_core.backends import artifacts_url
@@ -269,7 +269,7 @@ def _with_own_url(settings: Settings, listener: socket.socket) -> Settings:
     return _changed(settings, public_url=sockets.url_of(settings, listener))
 
 
-def _changed(settings: Settings, **changes: object) -> Settings:
+def _changed(settings: Settings, **changes: Any) -> Settings:
     import attrs  # noqa: PLC0415 see `_open`
 
     return attrs.evolve(settings, **changes)
