@@ -8,7 +8,7 @@ COPY packages packages
 RUN uv venv /opt/registry \
  && uv pip install --compile-bytecode --python /opt/registry/bin/python \
       "./packages/registry-core[sql,postgres,s3,artifacts,rest,webhooks]" \
-      "./packages/registry-server[otel]" ./packages/registry-cli
+      "./packages/registry-server[oidc,otel]" ./packages/registry-cli
 
 FROM python:3.13-slim
 # By its number, so that Kubernetes knows that it is not root.

@@ -30,7 +30,7 @@ BOUNDED = {
 
 EDITABLE = [
     "--editable=packages/registry-core[sql,postgres,s3,artifacts,rest,webhooks]",
-    "--editable=packages/registry-server[otel]",
+    "--editable=packages/registry-server[oidc,otel]",
     "--editable=packages/registry-cli",
     "--editable=packages/registry-mlflow",
 ]

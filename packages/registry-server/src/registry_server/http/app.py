@@ -172,7 +172,11 @@ class Application(Litestar):
 
 def _access_part(access: Access) -> Part:
     """What keeps to the access file while a registry is served."""
-    return Part(start=lambda registry: access.start(registry.gates), on_exit=(access.close,))
+    return Part(
+        start=lambda registry: access.start(registry.gates),
+        on_reload=(access.look,) if access.has_sessions else (),
+        on_exit=(access.close,),
+    )
 
 
 def _operation_parts(

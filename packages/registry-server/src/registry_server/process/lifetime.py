@@ -55,6 +55,7 @@ class Lifetime:
 
 def access(settings: Settings) -> str:
     """Who may call, in a few words."""
-    if settings.auth_file:
-        return f"users of {settings.auth_file}"
+    file = settings.access_file or settings.auth_file
+    if file:
+        return f"users of {file}"
     return "everybody who reaches it" if settings.allow_unauthenticated else "this machine"
