@@ -218,13 +218,41 @@ def screenshots(session: nox.Session) -> None:
     session.run("python", "-m", "screenshots", *session.posargs, env={"PYTHONPATH": "tests"})
 
 
+def built(session: nox.Session) -> list[str]:
+    """The wheels of the three distributions, newly built."""
+    out = Path(session.create_tmp()) / "dist"
+    for package in ("registry-core", "registry-server", "registry-cli"):
+        session.run_install("uv", "build", "--quiet", f"--package={package}", f"--out-dir={out}")
+    return [os.fspath(wheel) for wheel in out.glob("*.whl")]
+
+
+@nox.session(python="3.11")
+def sbom(session: nox.Session) -> None:
+    """A bill of materials, in CycloneDX, of the distributions and all that they bring with them."""
+    home = Path(session.create_tmp()) / "installed"
+    python = os.fspath(home / "bin" / "python")
+    session.run_install("uv", "venv", "--quiet", "--clear", "--python=3.11", os.fspath(home))
+    extras = {
+        "registry_core": "[sql,postgres,s3,artifacts,rest,webhooks]",
+        "registry_server": "[oidc,otel]",
+    }
+    wheels = [
+        wheel + extras.get(Path(wheel).name.partition("-")[0], "") for wheel in built(session)
+    ]
+    session.run_install("uv", "pip", "install", "--quiet", f"--python={python}", *wheels)
+    session.install("cyclonedx-bom>=7.5")
+    out = session.posargs or ["sbom.json"]
+    session.run(
+        "cyclonedx-py", "environment", "--output-reproducible", "--of=JSON",
+        f"--output-file={out[0]}", python,
+    )  # fmt: skip
+    session.log("wrote %s", out[0])
+
+
 @nox.session(python="3.11")
 def build(session: nox.Session) -> None:
     """Build the three distributions, and import each from its wheel alone."""
-    out = Path(session.create_tmp()) / "dist"
-    for package in ("registry-core", "registry-server", "registry-cli"):
-        session.run("uv", "build", "--quiet", f"--package={package}", f"--out-dir={out}")
-    wheels = [os.fspath(wheel) for wheel in out.glob("*.whl")]
+    wheels = built(session)
     session.install(*wheels)
     session.run("python", "-c", "import registry_core, registry_server, registry_cli")
     session.run("regctl", "--version")

@@ -65,7 +65,7 @@ def command() -> click.Command:
     import click  # noqa: PLC0415 workers have no command line
 
     defaults = attrs.fields_dict(Settings)
-    options = [
+    options: list[click.Parameter] = [
         click.Option(
             [option.flag],
             metavar=None if option.parse is flag else _metavar(option),
