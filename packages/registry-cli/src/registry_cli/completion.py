@@ -56,14 +56,14 @@ def complete_number_of(ctx: click.Context, name: str, incomplete: str) -> list[s
 
 def complete_alias(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """The aliases of the model that the command names before."""
-    return _asked(ctx, _aliases, ctx.params.get("name") or "", incomplete)
+    return _asked(ctx, _aliases, _model_before(ctx), incomplete)
 
 
 def complete_number(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """A version of the model that the command names before: a number, or a short reference."""
     if {"@", "/"} & {*incomplete}:
         return complete_version(ctx, param, incomplete)
-    return complete_number_of(ctx, ctx.params.get("name") or "", incomplete)
+    return complete_number_of(ctx, _model_before(ctx), incomplete)
 
 
 def complete_stage(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
@@ -98,6 +98,12 @@ def complete_prompt(ctx: click.Context, _: click.Parameter, incomplete: str) -> 
         return _names(ctx, incomplete, prompts=True)
     except Exception:  # noqa: BLE001 as above
         return []
+
+
+def _model_before(ctx: click.Context) -> str:
+    # While the value of an option is awaited, Click has not parsed what is before it.
+    words = (word for word in ctx.args if not word.startswith("-"))
+    return ctx.params.get("name") or next(words, "")
 
 
 def _words_before(ctx: click.Context) -> tuple[str, ...]:
