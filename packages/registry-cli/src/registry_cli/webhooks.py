@@ -51,7 +51,7 @@ def _secret(_: click.Context, __: click.Parameter, value: str | None) -> str | N
     if value is None:
         return None
     try:
-        text = sys.stdin.read() if value == "-" else Path(value).read_text()
+        text = sys.stdin.read() if value == "-" else Path(value).read_text("utf-8-sig")
     except (OSError, UnicodeError) as error:
         raise click.BadParameter(f"The secret cannot be read: {error}") from None
     return text.rstrip("\r\n")

@@ -21,7 +21,7 @@ from registry_core.prompts import (
     parse_prompt_reference,
     version_tags,
 )
-from registry_core.search import AttributeRef, Comparison, Op, Page, all_pages, render_filter
+from registry_core.search import Page, all_pages
 from registry_core.validation import DEFAULT_PAGE_SIZE, TagValue
 
 if TYPE_CHECKING:
@@ -228,9 +228,9 @@ class Prompts:
             [1]
         """
         self.get(name)
-        of_name = render_filter((Comparison(AttributeRef("name"), Op.EQ, name),))
+        # A list is read by the rules of Python, in which any name can be written.
         found = self._registry.iter_model_versions(
-            f"{_IS_PROMPT} AND {of_name}", order_by=["version_number DESC"]
+            f"{_IS_PROMPT} AND name IN ({name!r})", order_by=["version_number DESC"]
         )
         return map(PromptVersion.of, found)
 

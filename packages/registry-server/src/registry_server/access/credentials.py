@@ -151,7 +151,7 @@ def read_private(path: str) -> str:
         SettingsError: it cannot be read, or every user of the machine may read it.
     """
     try:
-        with Path(path).open(encoding="utf-8") as file:
+        with Path(path).open(encoding="utf-8-sig") as file:  # editors on Windows mark it
             mode = os.fstat(file.fileno()).st_mode
             text = file.read()
     except (OSError, UnicodeDecodeError) as error:
