@@ -112,7 +112,12 @@ def test_server_info_has_what_clients_look_at(server, prefix):
         "multipart_downloads_enabled": False,
         "presigned_upload_run_id_supported": False,
         "presigned_upload_model_id_supported": False,
-        "features_enabled": {"gateway": False},
+        "features_enabled": {"gateway": False, "scheduled_issue_detection": False},
+        "artifact_serving_enabled": False,
+        "tracking_auth": "",
+        "model_artifact_presigned_downloads_supported": False,
+        "skill_content_max_size": 0,
+        "skill_content_max_files": 0,
         "idempotency_keys": True,
     }
 

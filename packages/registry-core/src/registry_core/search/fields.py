@@ -128,6 +128,10 @@ def bind(clause: Clause, entity: Entity) -> Comparison:
     Raises:
         FilterSyntaxError: the entity has no such attribute, or its value or operator does not fit.
     """
+    if clause.value.kind is Kind.END:
+        # What is compared with nothing is looked at first.
+        kind = entity.value.replace("_", " ")
+        raise clause.fault(f"IS NULL / IS NOT NULL is not supported for {kind} search.")
     prefix, key = reference(clause.identifier.text)
     if prefix not in PREFIXES:
         raise clause.fault(unknown_prefix(prefix), clause.identifier)
@@ -243,9 +247,6 @@ def _quoted(clause: Clause, expected: str) -> str:
     token = clause.value
     if token.kind is Kind.STRING:
         return token.text[1:-1]
-    if token.kind is Kind.END:
-        # IS NULL: what is wrong is the comparator, and the caller says so.
-        return ""
     if token.kind is Kind.BACKTICKED or (token.kind is Kind.NAME and token.word != "NULL"):
         raise clause.fault(
             "Parameter value is either not quoted or unidentified quote types used for string "

@@ -49,8 +49,14 @@ SERVER_INFO_BODY: Json = {
     "trace_archival_enabled": False,
     "presigned_upload_run_id_supported": False,
     "presigned_upload_model_id_supported": False,
-    "features_enabled": {"gateway": False},
+    "features_enabled": {"gateway": False, "scheduled_issue_detection": False},
+    # Since 3.18.0. A server that keeps no skills takes none, of no size.
+    "tracking_auth": "",
+    "model_artifact_presigned_downloads_supported": False,
+    "skill_content_max_size": 0,
+    "skill_content_max_files": 0,
 }
+"""What does not depend on the registry that is served."""
 
 
 def probe_part(
@@ -100,6 +106,7 @@ class _Probes:
         self._info = responses.success(
             {
                 **SERVER_INFO_BODY,
+                "artifact_serving_enabled": registry.artifacts is not None,
                 **is_only,
                 "multipart_uploads_enabled": is_multipart,
                 "multipart_downloads_enabled": is_multipart,
