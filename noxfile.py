@@ -34,7 +34,14 @@ EDITABLE = [
     "--editable=packages/registry-cli",
     "--editable=packages/registry-mlflow",
 ]
-OTHER_RELEASES = ["3.18.0"]  # what their clients repeat after a failure differs
+RELEASES = [
+    *("1.30.1", "2.3.2", "2.9.2", "2.22.5", "3.0.1", "3.6.0", "3.11.1", "3.17.2"),
+    "3.18.0",
+]
+"""The newest patch of each release of MLflow whose client is tried."""
+
+WITH_OLD_CLIENTS = ["setuptools<70", "numpy<2", "pandas<2.3", "scikit-learn<1.6"]
+"""What the oldest of them work with."""
 
 nox.options.default_venv_backend = "uv"
 nox.options.error_on_missing_interpreters = False
@@ -71,7 +78,7 @@ def long(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def coverage(session: nox.Session) -> None:
-    """All tests, with branch coverage of the three packages."""
+    """All tests, with branch coverage of the four packages."""
     install(session, "dev")
     session.run("coverage", "run", "-m", "pytest", "-n0", *session.posargs)
     session.run("coverage", "combine")
@@ -117,22 +124,38 @@ def hostile(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def releases(session: nox.Session) -> None:
-    """Outages of PostgreSQL under the clients of other releases of MLflow."""
+    """Every registry call of other releases' clients, and outages under the newest of them."""
     install(session, "dev")
-    pythons = os.pathsep.join(with_mlflow(session, release) for release in OTHER_RELEASES)
-    command = ["pytest", "-n0", "tests/acceptance/test_acceptance_outage.py", *session.posargs]
-    session.run(*command, env={"REGISTRY_TEST_MLFLOW_PYTHONS": pythons})
+    pythons = [with_client(session, release) for release in RELEASES[:-1]]
+    pythons.append(with_mlflow(session, RELEASES[-1]))
+    page = session.posargs or ["--write=docs/releases.md"]
+    session.run("python", "-m", "releases", *page, *pythons, env={"PYTHONPATH": "tests"})
+    command = ["pytest", "-n0", "tests/acceptance/test_acceptance_outage.py"]
+    session.run(*command, env={"REGISTRY_TEST_MLFLOW_PYTHONS": pythons[-1]})
+
+
+def with_client(session: nox.Session, release: str) -> str:
+    """The interpreter of a new environment with the client of a release of MLflow."""
+    python = environment(session, release)
+    packages = [f"mlflow-skinny=={release}", *WITH_OLD_CLIENTS]
+    session.run_install("uv", "pip", "install", "--quiet", f"--python={python}", *packages)
+    return python
+
+
+def environment(session: nox.Session, release: str) -> str:
+    """The interpreter of a new environment for a release of MLflow."""
+    home = os.fspath(Path(session.create_tmp()) / f"mlflow {release}")
+    session.run_install("uv", "venv", "--quiet", "--clear", "--python=3.11", home)
+    return os.fspath(Path(home) / "bin" / "python")
 
 
 def with_mlflow(session: nox.Session, release: str) -> str:
-    """The interpreter of a new environment with a release of MLflow."""
-    home = Path(session.create_tmp()) / f"mlflow {release}"
-    python = os.fspath(home / "bin" / "python")
+    """The interpreter of a new environment with the whole of a release of MLflow."""
+    python = environment(session, release)
 
     def pip(command: str, *what: str) -> None:
         session.run_install("uv", "pip", command, "--quiet", f"--python={python}", *what)
 
-    session.run_install("uv", "venv", "--quiet", "--clear", "--python=3.11", os.fspath(home))
     # The split packages of the release may be missing from the index; what they need has not
     # changed, and the full package holds the rest.
     pip("install", MLFLOW)
@@ -219,9 +242,9 @@ def screenshots(session: nox.Session) -> None:
 
 
 def built(session: nox.Session) -> list[str]:
-    """The wheels of the three distributions, newly built."""
+    """The wheels of the four distributions, newly built."""
     out = Path(session.create_tmp()) / "dist"
-    for package in ("registry-core", "registry-server", "registry-cli"):
+    for package in ("registry-core", "registry-server", "registry-cli", "registry-mlflow"):
         session.run_install("uv", "build", "--quiet", f"--package={package}", f"--out-dir={out}")
     return [os.fspath(wheel) for wheel in out.glob("*.whl")]
 
@@ -251,8 +274,9 @@ def sbom(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def build(session: nox.Session) -> None:
-    """Build the three distributions, and import each from its wheel alone."""
+    """Build the four distributions, and import each from its wheel alone."""
     wheels = built(session)
     session.install(*wheels)
     session.run("python", "-c", "import registry_core, registry_server, registry_cli")
+    session.run("python", "-c", "import registry_mlflow.plugin")
     session.run("regctl", "--version")
