@@ -68,6 +68,12 @@ class Field:
     default: Any
     """As attrs has it: a value, a factory, or `attrs.NOTHING`."""
     about: About
+    is_word: bool = attrs.field(init=False)
+    """Whether it is one of few words, an enumeration."""
+
+    @is_word.default
+    def _is_word(self) -> bool:
+        return isinstance(self.type, type) and issubclass(self.type, enum.Enum)
 
     @property
     def column(self) -> str:
@@ -83,11 +89,6 @@ class Field:
     def label(self) -> str:
         """What people read."""
         return self.about.label or self.name.replace("_", " ")
-
-    @property
-    def is_word(self) -> bool:
-        """Whether it is one of few words, an enumeration."""
-        return isinstance(self.type, type) and issubclass(self.type, enum.Enum)
 
     @property
     def is_scalar(self) -> bool:
@@ -131,6 +132,7 @@ def _field(attribute: attrs.Attribute[Any]) -> Field:
     )
 
 
+@functools.cache
 def scalars_of(entity: type[attrs.AttrsInstance]) -> tuple[Field, ...]:
     """Return the fields of an entity that are one value each: what a row has a column for."""
     return tuple(field for field in fields_of(entity) if field.is_scalar)

@@ -198,6 +198,7 @@ def _check_times(entity: ModelFields | ModelVersion) -> None:
 
 
 def _check_events(snapshot: ModelSnapshot) -> None:
+    said: set[tuple[str, str, str | None]] = set()
     for number, event in enumerate(snapshot.events, _first_number(snapshot)):
         if event.sequence != number or event.model_id != snapshot.document.model_id:
             raise InvalidArgumentError(
@@ -205,9 +206,12 @@ def _check_events(snapshot: ModelSnapshot) -> None:
             )
         if not 0 <= event.time <= TIME_MAX:
             raise InvalidArgumentError(f"event {number}: {event.time} is no time")
-        validation.model_name(event.name)
-        validation.actor(event.actor)
-        validation.reason(event.reason)
+        # Most events repeat the names of those before.
+        if (saying := (event.name, event.actor, event.reason)) not in said:
+            validation.model_name(event.name)
+            validation.actor(event.actor)
+            validation.reason(event.reason)
+            said.add(saying)
         _check_subject(event)
         _check_value(event.before, number)
         _check_value(event.after, number)
@@ -251,6 +255,8 @@ def _first_number(snapshot: ModelSnapshot) -> int:
 
 
 def _check_value(value: Any, number: int) -> None:
+    if type(value) is str and len(value) <= _SHORT and value.isascii() and "\x00" not in value:
+        return  # what nearly all of them are
     match value:
         case None | bool():
             return
@@ -269,5 +275,8 @@ def _check_value(value: Any, number: int) -> None:
         case _:
             raise InvalidArgumentError(f"event {number} has a value that no event has")
 
+
+_SHORT = 1_000
+"""Characters of a text that is far below every limit."""
 
 _VALUE_MAX_LENGTH = max(validation.DESCRIPTION_MAX_LENGTH, validation.TAG_VALUE_MAX_LENGTH)

@@ -263,6 +263,20 @@ class limit_if(FunctionElement[int]):  # noqa: N801 as above
     inherit_cache = True
 
 
+class _listed(_Function):  # noqa: N801 as above
+    name = "listed"
+    inherit_cache = True
+    sqlite, postgresql = "json_each", "jsonb_array_elements"
+
+
+def rows_of(array_parameter: ColumnElement[Any]) -> TableValuedAlias:
+    """A JSON array of arrays as rows of one column, `value`, of which many elements are taken.
+
+    PostgreSQL reads `jsonb` once, and the text of `json` again for each element.
+    """
+    return _listed(array_parameter).table_valued("value", name="element", joins_implicitly=True)
+
+
 def elements(array_parameter: ColumnElement[Any]) -> TableValuedAlias:
     """A JSON array as rows of one column, `value`."""
     return _elements(array_parameter).table_valued("value", name="element", joins_implicitly=True)
@@ -286,6 +300,11 @@ def _postgresql_function(node: _Function, compiler: SQLCompiler, **options: Any)
 @compiles(_elements, "postgresql")
 def _postgresql_elements(node: _elements, compiler: SQLCompiler, **options: Any) -> str:
     return f"json_array_elements(CAST({compiler.process(node.clauses, **options)} AS json))"
+
+
+@compiles(_listed, "postgresql")
+def _postgresql_listed(node: _listed, compiler: SQLCompiler, **options: Any) -> str:
+    return f"jsonb_array_elements(CAST({compiler.process(node.clauses, **options)} AS jsonb))"
 
 
 def _operands(node: FunctionElement[Any], compiler: SQLCompiler, **options: Any) -> list[str]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import Table, Text, cast, delete, insert, literal_column, select, union_all
+from sqlalchemy.sql.dml import Insert as Insert_
 from sqlalchemy.sql.elements import ClauseElement
 
-from registry_core.stores.sql.compiling import element, elements, given, param
+from registry_core.stores.sql.compiling import element, given, param, rows_of
 from registry_core.stores.sql.driver import Insert
 from registry_core.stores.sql.outbox import has_webhooks
 from registry_core.stores.sql.tables import (
@@ -62,6 +63,7 @@ def restoring(insert_into: Insert) -> dict[str, ClauseElement]:
         "restore_aliases": _insert_rows(registered_model_aliases),
         "restore_approvals": _insert_rows(model_version_approvals),
         "restore_events": _insert_rows(model_events),
+        "restore_parts": _insert_parts(),
     }
 
 
@@ -92,9 +94,26 @@ def replacing_beginnings() -> dict[str, ClauseElement]:
     }
 
 
-def _insert_rows(table: Table) -> ClauseElement:
-    """Insert the rows in the JSON array `rows`, each an array of the values of all columns."""
-    row = elements(param("rows"))
+PARTS = {
+    "model_tags": registered_model_tags,
+    "versions": model_versions,
+    "version_tags": model_version_tags,
+    "aliases": registered_model_aliases,
+    "events": model_events,
+}
+"""The tables of what a model has, by the parameter that holds their rows."""
+
+
+def _insert_parts() -> ClauseElement:
+    """Insert all that a small model has, in one round trip; PostgreSQL looks at keys at its end."""
+    *others, (last, table) = PARTS.items()
+    inserts = [_insert_rows(each, name).cte(f"inserted_{name}") for name, each in others]
+    return _insert_rows(table, last).add_cte(*inserts)
+
+
+def _insert_rows(table: Table, parameter: str = "rows") -> Insert_:
+    """Insert the rows in a JSON array, each an array of the values of all columns."""
+    row = rows_of(param(parameter))
     values = [element(row.c.value, literal_column(str(index))) for index in range(len(table.c))]
     selected = [
         value.label(column.name)
@@ -121,4 +140,6 @@ def batches(rows: Iterable[Sequence[Any]]) -> Iterator[str]:
         yield f"[{','.join(batch)}]"
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+def _encode(row: Sequence[Any]) -> str:
+    # A tenth of the time that the standard library takes.
+    return msgspec.json.encode(row).decode()

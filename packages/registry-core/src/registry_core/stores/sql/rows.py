@@ -8,6 +8,7 @@ is nothing to check. The function that does it is written out from the table of 
 from __future__ import annotations
 
 import enum
+import functools
 import json
 import string
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -213,13 +214,27 @@ def _values(entity: RegisteredModel | ModelVersion) -> dict[str, Any]:
 def values_of(entity: ModelFields | ModelVersion) -> dict[str, Any]:
     """The values of all columns of an entity."""
     values: dict[str, Any] = {}
-    fields = scalars_of(ModelVersion if isinstance(entity, ModelVersion) else ModelFields)
-    for field in fields:
-        value = getattr(entity, field.name)
-        values[field.column] = value.value if field.is_word else value
-        if field.about.is_folded:
-            values[field.folded_column] = folded(value)
+    kind = ModelVersion if isinstance(entity, ModelVersion) else ModelFields
+    for name, column, is_word, folded_column in _columns(kind):
+        value = getattr(entity, name)
+        values[column] = value.value if is_word else value
+        if folded_column is not None:
+            values[folded_column] = folded(value)
     return values
+
+
+@functools.cache
+def _columns(entity: type[Any]) -> tuple[tuple[str, str, bool, str | None], ...]:
+    """Name, column, whether it is a word, and the column in lower case, of each field."""
+    return tuple(
+        (
+            field.name,
+            field.column,
+            field.is_word,
+            field.folded_column if field.about.is_folded else None,
+        )
+        for field in scalars_of(entity)
+    )
 
 
 def webhook(row: Row) -> Webhook:

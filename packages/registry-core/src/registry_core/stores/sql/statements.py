@@ -223,6 +223,7 @@ class Statements:
     restore_version_tags: Statement
     restore_aliases: Statement
     restore_events: Statement
+    restore_parts: Statement
     set_alias: Statement
     delete_alias: Statement
     set_model_tag: Statement

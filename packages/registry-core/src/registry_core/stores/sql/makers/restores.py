@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import attrs
@@ -53,10 +55,10 @@ class RestoreMaker(Maker):
             # Nobody else can restore it from here on: no two models have one id.
             newest = connection.run(self._sql.newest_event, {"model_id": change.model_id})
             change.check_kept(newest[0][0] if newest else 0)
-            # Of a model of this id that is gone; the events are all in the snapshot.
-            connection.run(self._sql.remove_history, {"model_id": document.model_id})
-            for statement, listed in self._parts(document, history):
-                self._insert(connection, statement, listed)
+            if newest:
+                # Of a model of this id that is gone; the events are all in the snapshot.
+                connection.run(self._sql.remove_history, {"model_id": document.model_id})
+            self._insert_all(connection, document, history)
             last = next(each for each in reversed(history) if each.action is not Action.PASS_GATE)
             noted = noted_values(
                 document.name, document.model_id, last.sequence, last.time, restored[0][0]
@@ -106,6 +108,24 @@ class RestoreMaker(Maker):
 
         self._database.transaction(replace, model=beginning.name)
 
+    def _insert_all(
+        self, connection: Connection, document: ModelDocument, history: Sequence[Event]
+    ) -> None:
+        """Insert what a model has; what is small in one round trip, where the database can."""
+        parts = self._parts(document, history)
+        is_small = len(document.versions) + len(history) <= restoring.ROWS_AT_ONCE
+        if self._database.driver.writes_at_once and is_small:
+            batches = [[*restoring.batches(listed)] for _, listed in parts]
+            if all(len(each) <= 1 for each in batches):
+                found = (each[0] if each else "[]" for each in batches)
+                connection.run(
+                    self._sql.restore_parts, dict(zip(restoring.PARTS, found, strict=True))
+                )
+                return
+            parts = self._parts(document, history)
+        for statement, listed in parts:
+            self._insert(connection, statement, listed)
+
     def _insert(
         self, connection: Connection, statement: Statement, listed: Iterable[tuple[Any, ...]]
     ) -> None:
@@ -140,8 +160,14 @@ class RestoreMaker(Maker):
         yield self._sql.restore_events, map(_event, history)
 
 
+@functools.cache
+def _picking(table: Table) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    """What makes the row of a table from its values by column."""
+    return itemgetter(*restoring.columns_of(table))
+
+
 def _row(table: Table, values: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(values[name] for name in restoring.columns_of(table))
+    return _picking(table)(values)
 
 
 def _version(version: ModelVersion) -> tuple[Any, ...]:
