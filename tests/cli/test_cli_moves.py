@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import itertools
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -187,3 +190,43 @@ def test_models_are_compared_by_name_in_whatever_order_they_come() -> None:
         fill(Registry(each), 3)
     pairs = compare(StoreSource(store), StoreSource(same))
     assert not [each for each in pairs if "only in" in each.difference]
+
+
+def test_a_copy_follows_its_source_until_it_is_stopped(source: str, tmp_path: Path) -> None:
+    """A writer makes, changes, renames and deletes models meanwhile; then both are the same."""
+    target = f"sqlite:///{tmp_path}/target.db"
+    command = [sys.executable, "-m", "registry_cli", "copy", "--watch", "--interval", "0.2s"]
+    with contextlib.ExitStack() as stack:
+        copier = subprocess.Popen([*command, source, target], stderr=subprocess.PIPE, text=True)
+        stack.callback(copier.kill)
+        with open_registry(source) as writer, open_registry(target) as copied:
+            eventually(lambda: names_of(copied) == names_of(writer))
+            for number in range(5):
+                writer.create_model_version("größe 1", source=f"s3://b/late{number}")
+                writer.set_registered_model_alias("größe 2", "champion", 1 if number % 2 else 3)
+            writer.create_registered_model("new")
+            writer.delete_registered_model("größe 3")
+            writer.rename_registered_model("größe 4", new_name="renamed")
+            eventually(lambda: names_of(copied) == names_of(writer))
+            writer.create_model_version("renamed", source="s3://b/after")
+            writer.delete_registered_model("größe 5")
+            writer.create_registered_model("größe 5")
+        copier.send_signal(signal.SIGINT)
+        said = copier.communicate(timeout=120)[1]
+        assert copier.returncode == 0, said
+    assert "Source and target are the same." in said
+    assert "removed: größe 3" in said
+    assert Regctl(source).ok("diff", source, target) == ""
+
+
+def names_of(registry: Registry) -> set[str]:
+    """The models of a registry."""
+    return {model.name for model in registry.iter_registered_models()}
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    """Return when something holds."""
+    end = time.monotonic() + 120
+    while not holds():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.05)

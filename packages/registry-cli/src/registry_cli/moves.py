@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +17,7 @@ import click
 
 import registry_core
 from registry_cli.errors import ExitCode
-from registry_cli.options import on_store, reason_option, tracking_option
+from registry_cli.options import Seconds, on_store, reason_option, tracking_option
 from registry_cli.output import notice
 from registry_cli.session import Session, makes_registry, pass_session
 from registry_cli.tables import printable
@@ -75,6 +78,15 @@ def _target(session: Session, url: str, *, root: str | None = None) -> Iterator[
     help="The artifact root of DST.  [default: REGISTRY_ARTIFACTS, or the one of its store]",
 )
 @tracking_option
+@click.option("--watch", is_flag=True, help="Go on with what changes in SRC, until Ctrl-C.")
+@click.option(
+    "--interval",
+    type=Seconds(),
+    default="5s",
+    show_default=True,
+    metavar="DURATION",
+    help="With --watch, how often to look for changes.",
+)
 @reason_option
 @click.pass_context
 @pass_session
@@ -92,6 +104,8 @@ def copy(
     source_root: str | None,
     target_root: str | None,
     tracking_uri: str | None,
+    watch: bool,
+    interval: float,
 ) -> None:
     """Copy registered models and prompts from one registry into another.
 
@@ -107,8 +121,17 @@ def copy(
     With --artifacts the files of versions come into the artifact root of DST,
     compared with what was sealed, and the sources of the copy name it; what
     cannot be read is named, and its source stays.
+
+    With --watch it follows SRC until SIGINT or SIGTERM, then makes one more run
+    and compares: stop the writers of SRC before that, and DST is the same.
     """
-    from registry_core.moves import artifacts, copying  # noqa: PLC0415 not for every command
+    if watch and dry_run:
+        raise click.UsageError("--watch writes; it cannot be a --dry-run.")
+    from registry_core.moves import (  # noqa: PLC0415 not for every command
+        artifacts,
+        copying,
+        watching,
+    )
 
     with ExitStack() as stack:
         source = stack.enter_context(_source(source_url))
@@ -119,21 +142,57 @@ def copy(
                 source_url, target, source_root=source_root, tracking_uri=tracking_uri
             )
             stack.callback(close)
-        complete = _copied(
-            copying.copy(
+        copies = partial(
+            copying.copy,
+            target=target,
+            filter_text=filter_text,
+            on_conflict=on_conflict,
+            dry_run=dry_run,
+            mover=mover,
+        )
+        if watch:
+            stop = stack.enter_context(_stopped_by_signals())
+            outcomes = watching.watch(
                 source,
                 target,
+                copies,
+                stop=stop,
+                interval_seconds=interval,
                 filter_text=filter_text,
-                on_conflict=on_conflict,
-                dry_run=dry_run,
-                mover=mover,
-            ),
-            dry_run=dry_run,
-        )
+            )
+            complete = _copied(_said(outcomes), dry_run=False)
+        else:
+            complete = _copied(copies(source), dry_run=dry_run)
         if not dry_run:
             complete &= _is_same(source, target, mover, filter_text)
     if not complete:
         ctx.exit(ExitCode.INCOMPLETE)
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[threading.Event]:
+    """What is set by the first SIGINT or SIGTERM; a second one ends the process."""
+    stop = threading.Event()
+
+    def handle(number: int, _: object) -> None:
+        stop.set()
+        signal.signal(number, before[signal.Signals(number)])
+        notice("Stopping: one more run, and the comparison.")
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _said(outcomes: Iterable[Copied]) -> Iterator[Copied]:
+    """The outcomes, each said as it comes: who watches waits for no end."""
+    for each in outcomes:
+        if each.is_complete and each.outcome.is_written:
+            notice(f"{each.outcome.value}: {each.name}")
+        yield each
 
 
 def _is_same(

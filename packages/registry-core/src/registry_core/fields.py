@@ -132,7 +132,6 @@ def _field(attribute: attrs.Attribute[Any]) -> Field:
     )
 
 
-@functools.cache
 def scalars_of(entity: type[attrs.AttrsInstance]) -> tuple[Field, ...]:
     """Return the fields of an entity that are one value each: what a row has a column for."""
     return tuple(field for field in fields_of(entity) if field.is_scalar)

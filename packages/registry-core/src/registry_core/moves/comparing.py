@@ -8,6 +8,7 @@ import attrs
 
 from registry_core.authors import Origin
 from registry_core.fields import differing
+from registry_core.history import Action
 from registry_core.models import ModelFields, ModelVersion
 from registry_core.snapshots import ModelSnapshot
 
@@ -65,5 +66,10 @@ def is_behind(there: ModelSnapshot, source: ModelSnapshot) -> bool:
     has nothing but its beginning.
     """
     if source.events:
+        last = there.events[-1] if there.events else None
+        if last is not None and (last.action, last.after) == (Action.RENAME_MODEL, source.name):
+            # A copy of it was renamed first; see `copying`.
+            before = attrs.evolve(there, events=there.events[:-1])
+            return source.is_ahead_of(there) or source.is_ahead_of(before)
         return source.is_ahead_of(there)
     return bool(there.events) and all(event.origin is Origin.BASELINE for event in there.events)

@@ -44,6 +44,7 @@ class Outcome(enum.StrEnum):
     COPIED = "copied"
     UPDATED = "updated"
     REPLACED = "replaced"
+    REMOVED = "removed"
     UNCHANGED = "unchanged"
     SKIPPED = "skipped"
     FAILED = "failed"
@@ -57,7 +58,7 @@ class Outcome(enum.StrEnum):
     @property
     def is_written(self) -> bool:
         """Whether something was written."""
-        return self in (Outcome.COPIED, Outcome.UPDATED, Outcome.REPLACED)
+        return self in (Outcome.COPIED, Outcome.UPDATED, Outcome.REPLACED, Outcome.REMOVED)
 
 
 @attrs.frozen(kw_only=True)
@@ -122,6 +123,8 @@ def _copy(
     mover: FileMover | None,
 ) -> Copied:
     there = _there(target, snapshot.name)
+    if there is None and not dry_run:
+        there = _renamed(target, snapshot)
     moved = Moved(snapshot=snapshot)
     if mover is not None:
         moved = mover.moved(snapshot, there, dry_run=True)
@@ -165,6 +168,19 @@ def _there(target: Registry, name: str) -> ModelSnapshot | None:
         return target.snapshot(name)
     except RegisteredModelNotFoundError:
         return None
+
+
+def _renamed(target: Registry, snapshot: ModelSnapshot) -> ModelSnapshot | None:
+    """The copy that the target has under an earlier name, after it got the new one too."""
+    earlier = {event.name for event in snapshot.events} - {snapshot.name}
+    for name in sorted(earlier):
+        there = _there(target, name)
+        if there is not None and snapshot.is_ahead_of(there):
+            target.rename_registered_model(
+                name, new_name=snapshot.name, reason="renamed in the source"
+            )
+            return _there(target, snapshot.name)
+    return None
 
 
 def _decide(
