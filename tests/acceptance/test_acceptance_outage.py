@@ -35,7 +35,7 @@ CREATOR = Path(__file__).parents[1] / "services/mlflow_creator.py"
 THREADS = 6
 """Of each client."""
 
-OUTAGES = [("kill", 0.0), ("stop", 3.0), ("kill", 1.0)]
+OUTAGES = [("kill", 0.0), ("stop", 3.0)]
 """How the database ends, and for how many seconds it stays away."""
 
 CALLS = 4

@@ -7,8 +7,6 @@ import itertools
 import json
 import os
 import pty
-import subprocess
-import sys
 import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +18,7 @@ from registry_cli import output
 from registry_core import errors, open_store
 from registry_core.models import NewModelVersion, NewRegisteredModel
 from registry_core.testing.calls import Calls
+from services import forking
 from services.hostile_server import answering, hostile_server
 from services.scripted_server import Answer, ScriptedServer
 
@@ -66,10 +65,10 @@ COMMANDS = [
 def _on_a_terminal(*arguments: str, store: str, keys: bytes = b"") -> str:
     """All that a process shows whose three streams are a terminal."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "registry_cli", "--store", store, *arguments],
-        stdin=theirs, stdout=theirs, stderr=theirs,
-        env={**os.environ, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", "COLUMNS": "10000"},
+    process = forking.start(
+        "registry_cli", ["--store", store, *arguments],
+        streams=(theirs, theirs, theirs),
+        environment={**os.environ, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", "COLUMNS": "10000"},
     )  # fmt: skip
     os.close(theirs)
     if keys:
