@@ -18,7 +18,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -27,6 +27,9 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+
+from registry_core.stores.s3 import open_store
+from registry_core.stores.s3.capabilities import Capabilities, Marker
 
 ACCESS_KEY = "test"
 SECRET_KEY = "testtest"
@@ -213,6 +216,23 @@ def s3_server() -> Iterator[S3Server | ExternalS3Server]:
 def s3_bucket(s3_server: S3Server | ExternalS3Server) -> str:
     """The name of the bucket that the tests share."""
     return bucket_name()
+
+
+@pytest.fixture(scope="session")
+def s3_marker(s3_server: S3Server | ExternalS3Server) -> Marker:
+    """What a store finds out about the bucket before it writes."""
+    with closing(open_store(store_url(s3_server.endpoint_url, "found-out"))) as store:
+        return store._bucket._probe()
+
+
+@pytest.fixture
+def found_out(s3_marker: Marker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stores of a test find nothing out about the bucket: each prefix has the same answer.
+
+    It would be for half of all requests. Nor does each handle try again what the bucket refuses.
+    """
+    monkeypatch.setattr(Capabilities, "_probe", lambda _: s3_marker)
+    monkeypatch.setattr(Capabilities, "_try_refusals", lambda *_: None)
 
 
 @pytest.fixture

@@ -11,27 +11,11 @@ import pytest
 
 from registry_core.store import Clock, Store
 from registry_core.stores.s3 import open_store, retry
-from registry_core.stores.s3.capabilities import Capabilities, Marker
 from registry_core.testing import ManualClock, OutageTests, StatefulTests, StoreTests
 from services.examples import examples
 from services.s3 import S3Server, bucket_name, launch, store_url
 
-
-@pytest.fixture(scope="module")
-def marker(s3_server: S3Server) -> Marker:
-    """What a store finds out about the bucket before it writes."""
-    with contextlib.closing(open_store(store_url(s3_server.endpoint_url, "found-out"))) as store:
-        return store._bucket._probe()
-
-
-@pytest.fixture(autouse=True)
-def found_out(marker: Marker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It finds out once: every prefix of a bucket has the same answer, for half of all requests.
-
-    So has every handle, which would try again whether the bucket refuses what it should.
-    """
-    monkeypatch.setattr(Capabilities, "_probe", lambda _: marker)
-    monkeypatch.setattr(Capabilities, "_try_refusals", lambda *_: None)
+pytestmark = pytest.mark.usefixtures("found_out")
 
 
 class TestS3Store(StoreTests):

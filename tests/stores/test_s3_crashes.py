@@ -52,6 +52,7 @@ def reader(s3_url: str, clock: ManualClock) -> Iterator[S3Store]:
     store.close()
 
 
+@pytest.mark.usefixtures("found_out")
 @pytest.mark.parametrize("mutation", MUTATIONS.values(), ids=list(MUTATIONS))
 def test_a_crash_leaves_the_state_before_or_after(
     s3_url: str, reader: S3Store, clock: ManualClock, mutation: Mutation
@@ -123,6 +124,7 @@ def _assert_repairable(reader: S3Store, name: str, state: object) -> None:
         reader.create_registered_model(NewRegisteredModel(name=wanted))
 
 
+@pytest.mark.usefixtures("found_out")
 def test_a_crash_in_a_rename_leaves_every_name_usable(s3_url: str, reader: S3Store) -> None:
     """Without a repair: creating takes over what a dead renamer left, on either side."""
     for number in range(4):

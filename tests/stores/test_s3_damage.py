@@ -36,6 +36,8 @@ from services.s3 import S3Server
 from services.s3_keys import Keys
 from services.s3_mutations import furnish
 
+pytestmark = pytest.mark.usefixtures("found_out")
+
 OTHERS = ["a", "z"]
 
 

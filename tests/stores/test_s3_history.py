@@ -23,6 +23,8 @@ from services.s3 import S3Server
 from services.s3_keys import Keys
 from services.s3_mutations import LARGE
 
+pytestmark = pytest.mark.usefixtures("found_out")
+
 OLD = {
     "format_version": 1,
     "kind": "registered_model",

@@ -21,6 +21,8 @@ from registry_core.stores.s3 import S3Store
 from services.opened import open_s3_store as open_store
 from services.s3 import S3Server, store_url
 
+pytestmark = pytest.mark.usefixtures("found_out")
+
 FIRST = {
     "rename": ("rename", "a", "b"),
     "create": ("create_model", "b", "first"),

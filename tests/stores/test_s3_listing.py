@@ -12,6 +12,8 @@ from registry_core.stores.s3 import S3Store, listing
 from registry_core.testing.observing import model_names, models_query
 from services.opened import open_s3_store as open_store
 
+pytestmark = pytest.mark.usefixtures("found_out")
+
 NAMES = ("b", "d", "f", "h", "j")
 
 
