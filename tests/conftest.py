@@ -27,13 +27,18 @@ pytest_plugins = [
 ]
 
 MLFLOW = "mlflow"
-"""All tests that need MLflow's own server, which takes many seconds to start: they share one."""
+"""All tests that need MLflow, which takes seconds to import, or its server, which takes more to start:
+they share one process, and one server."""
 
 NEED_MLFLOW = (
     "tests/acceptance/",
+    "tests/artifacts/test_artifact_foreign.py",
     "tests/differential/",
     "tests/mlflow_plugin/",
     "tests/search/test_search_everywhere.py",
+    "tests/search/test_search_mlflow.py",
+    "tests/server/test_webhook_client.py",
+    "tests/server/test_webhook_own_events.py",
     "tests/stores/test_moves_mlflow.py",
     "tests/stores/test_rest_mlflow.py",
 )
@@ -41,25 +46,28 @@ NEED_MLFLOW = (
 
 LONGEST_FIRST = (
     MLFLOW,
-    "tests/stores/test_s3_conformance.py",
     "tests/stores/test_sql_conformance.py",
-    "tests/stores/test_kit_catches_bugs.py",
+    "tests/stores/test_s3_conformance.py",
+    "tests/pages/test_pages_in_chromium.py",
     "tests/server/test_server_connections.py",
+    "tests/server/test_webhook_durable.py",
     "tests/chaos/test_chaos_sql.py",
     "tests/chaos/test_chaos_s3.py",
-    "tests/artifacts/test_artifact_crashes.py",
-    "tests/stores/test_s3_damage.py",
-    "tests/server/test_server_schemathesis.py",
-    "tests/server/test_server_properties.py",
-    "tests/server/test_server_process.py",
-    "tests/artifacts/test_artifact_routes.py",
-    "tests/artifacts/test_artifact_immutability.py",
-    "tests/cli/test_cli_terminal.py",
     "tests/hostile/test_hostile.py",
-    "tests/pages/test_pages_in_chromium.py",
+    "tests/artifacts/test_artifact_crashes.py",
+    "tests/stores/test_kit_catches_bugs.py",
+    "tests/stores/test_rest_conformance.py",
+    "tests/server/test_server_schemathesis.py",
+    "tests/server/test_server_process.py",
+    "tests/stores/test_sql_failover.py",
+    "tests/stores/test_sql_servers.py",
+    "tests/docs/test_docs.py",
+    "tests/cli/test_cli_moves.py",
     "tests/migrations/test_migrations.py",
+    "tests/artifacts/test_artifact_routes.py",
+    "tests/stores/test_rest_hostile.py",
 )
-"""Files that take 20 seconds or more. Begun at the end, one would keep a single process busy."""
+"""Files that take 10 seconds or more, or wait so long. Begun at the end, one would keep a single process busy."""
 
 WAITING_PROCESSES = 1
 """Processes beside one for each core: many tests wait for a server's time to be over, and no more

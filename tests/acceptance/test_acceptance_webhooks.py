@@ -21,7 +21,7 @@ from services.acceptance import Recorded, failure, invalid
 
 URL = "https://8.8.8.8/hook"
 SECRET = "s3cret \u00e9"
-DELIVERY_SECONDS = 20
+DELIVERY_SECONDS = 60
 """Seconds for a delivery to arrive; it takes milliseconds."""
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow import MlflowClient
 
 from cli.invoking import Regctl
 from registry_core import Registry, open_registry
@@ -152,6 +151,8 @@ def test_a_server_opens_no_place_of_others(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def logged(mlflow_url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """URIs of the same files at a tracking server, by how they are said."""
+    from mlflow import MlflowClient
+
     client = MlflowClient(tracking_uri=mlflow_url, registry_uri=mlflow_url)
     files = write_tree(tmp_path_factory.mktemp("logged"))
     experiment = client.create_experiment(f"foreign-{uuid.uuid4().hex}")
@@ -210,6 +211,8 @@ def test_a_version_of_mlflows_own_server_is_pulled(
     logged: dict[str, str], mlflow_url: str, tmp_path: Path
 ) -> None:
     name = f"pull-{uuid.uuid4().hex}"
+    from mlflow import MlflowClient
+
     client = MlflowClient(tracking_uri=mlflow_url, registry_uri=mlflow_url)
     client.create_registered_model(name)
     client.create_model_version(name, logged["proxy"], run_id=logged["run"].split("/")[1])

@@ -20,7 +20,7 @@ import uvloop
 
 from hostile.targets import Target
 
-START_SECONDS = 30.0
+START_SECONDS = 90.0
 """For a process to begin."""
 
 END_SECONDS = 30.0

@@ -48,7 +48,7 @@ def test_threads_start_when_the_others_are_busy_up_to_the_limit():
         for _ in range(5):
             await threads.run(lambda: None)
         one = {await threads.run(threading.get_ident) for _ in range(3)}
-        barrier = threading.Barrier(2, timeout=10)
+        barrier = threading.Barrier(2, timeout=60)
         both = await asyncio.gather(*(threads.run(barrier.wait) for _ in range(8)))
         return len(one), len(threads._threads), len(both)
 

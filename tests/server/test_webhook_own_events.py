@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 import standardwebhooks
-from mlflow import MlflowClient
-from mlflow.entities.webhook import WebhookEvent as MlflowEvent
 
 from registry_core import Registry, open_registry
 from registry_core.authors import Author
@@ -178,6 +176,9 @@ def test_a_version_that_fails_is_told_to_who_asks_for_that(url: str) -> None:
 
 def test_mlflow_sees_what_it_knows(tmp_path) -> None:
     """Its client can read no event of ours, and no webhook without any of its own."""
+    from mlflow import MlflowClient
+    from mlflow.entities.webhook import WebhookEvent as MlflowEvent
+
     url = f"sqlite:///{tmp_path / 'registry.db'}"
     renamed = {"entity": "REGISTERED_MODEL", "action": "RENAMED"}
     created = {"entity": "REGISTERED_MODEL", "action": "CREATED"}

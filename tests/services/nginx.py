@@ -18,7 +18,7 @@ import pytest
 
 from services.postgres import _free_port
 
-START_SECONDS = 30
+START_SECONDS = 90
 
 _CONFIGURATION = """\
 daemon off;

@@ -21,7 +21,7 @@ import pytest
 
 from services.postgres import _as_nobody, _free_port, _give_away
 
-START_SECONDS = 30
+START_SECONDS = 90
 """Seconds for the pooler to answer; it usually takes a tenth of one."""
 
 _CONFIGURATION = """\

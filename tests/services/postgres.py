@@ -35,7 +35,7 @@ from psycopg import sql
 from registry_core.stores.sql import open_store
 from services.certificates import self_signed_certificate
 
-START_SECONDS = 30
+START_SECONDS = 90
 """Seconds for a server to answer; it usually takes one."""
 
 WITH_FORCE = 130000

@@ -16,8 +16,8 @@ import attrs
 
 from registry_core.webhooks import sign
 
-ARRIVAL_SECONDS = 10
-"""Seconds for a delivery to arrive; it takes milliseconds on an idle machine."""
+ARRIVAL_SECONDS = 60
+"""Seconds for a delivery to arrive; it takes milliseconds on an idle machine, and on a busy one many."""
 
 
 @attrs.frozen

@@ -36,7 +36,7 @@ Process: TypeAlias = "subprocess.Popen[bytes] | forking.Forked"
 START_SECONDS = 90
 """Seconds for a server to answer. Ours takes one; MLflow's takes nine on an idle machine."""
 
-STOP_SECONDS = 30
+STOP_SECONDS = 90
 """Seconds for a server to end after SIGTERM, with the requests it still answers."""
 
 QUIET = {

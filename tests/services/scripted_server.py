@@ -80,7 +80,7 @@ class ScriptedServer:
     def wait_for_connections(self, number: int) -> None:
         """Returns when so many connections are open."""
         with self._lock:
-            assert self._lock.wait_for(lambda: self._open == number, timeout=10)
+            assert self._lock.wait_for(lambda: self._open == number, timeout=60)
 
     def _opened(self) -> None:
         with self._lock:

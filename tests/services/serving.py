@@ -15,7 +15,7 @@ from registry_server.process.connections import Connections
 from registry_server.process.limits import Limits
 from registry_server.process.listener import WorkerConfig, WorkerServer
 
-START_SECONDS = 30
+START_SECONDS = 90
 """Seconds for the server to start, and to end."""
 
 

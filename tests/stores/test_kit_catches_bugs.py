@@ -36,7 +36,7 @@ def hunt(tmp_path: Path, call: str) -> tuple[int, dict[str, list[str]]]:
         },
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=280,
         check=False,
     )
     assert report.exists(), ran.stdout + ran.stderr

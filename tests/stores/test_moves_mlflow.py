@@ -7,9 +7,9 @@ import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
-from mlflow import MlflowClient
 
 from cli.invoking import Regctl
 from registry_cli.errors import ExitCode
@@ -27,6 +27,8 @@ MODELS = 4
 def prefix(mlflow_url: str) -> Iterator[str]:
     """What the names of the models begin with that this test has filled the server with."""
     begin = f"move-{uuid.uuid4().hex[:8]} é"
+    from mlflow import MlflowClient
+
     client = MlflowClient(registry_uri=mlflow_url, tracking_uri=mlflow_url)
     for number in range(MODELS):
         name = f"{begin} {number}"
@@ -72,6 +74,8 @@ def test_everything_of_a_server_comes_along(
     again = regctl.run("copy", *only, source, target)
     assert (again.exit_code, "0 versions in" in again.stderr) == (ExitCode.OK, True)
 
+    from mlflow import MlflowClient
+
     theirs = MlflowClient(registry_uri=mlflow_url, tracking_uri=mlflow_url)
     with open_registry(target) as registry, LiveServer() as server:
         server.serve(registry.store)
@@ -96,7 +100,7 @@ def test_everything_of_a_server_comes_along(
     assert f"failed: {prefix} 0: the target has another model" in refused.stderr
 
 
-def _shown(client: MlflowClient, name: str, version: str) -> dict[str, object]:
+def _shown(client: Any, name: str, version: str) -> dict[str, object]:
     return {**dict(client.get_model_version(name, version))}
 
 
@@ -107,6 +111,8 @@ def test_a_source_that_goes_on_is_followed_by_the_next_run(
     name = f"{prefix} 1"
     regctl = Regctl(target)
     assert regctl.run("copy", "--filter", f"name = '{name}'", mlflow_url, target).exit_code == 0
+    from mlflow import MlflowClient
+
     client = MlflowClient(registry_uri=mlflow_url, tracking_uri=mlflow_url)
     client.create_model_version(name, "s3://bucket/later")
     client.set_registered_model_alias(name, "champion", "4")
