@@ -23,9 +23,11 @@ from registry_server.artifacts.service import PREFIXES
 from registry_server.http import declarations, probes
 from registry_server.http.declarations import DECLARATIONS, Audience
 from registry_server.http.operations import Operation
+from registry_server.http.own import ALL_OPERATIONS
 from registry_server.http.response_shapes import NOTHING
-from registry_server.pages import forgery
+from registry_server.pages import forgery, site
 from registry_server.pages.site import ROUTES
+from registry_server.webhooks.operations import Handlers, webhook_operations
 from services.in_process import InProcessServer, memory_registry
 from services.wire_client import Answer
 
@@ -142,9 +144,6 @@ def sent(server: InProcessServer, operation: Operation, path: str, caller: str, 
 
 
 def operations() -> list[Operation]:
-    from registry_server.http.own import ALL_OPERATIONS
-    from registry_server.webhooks.operations import Handlers, webhook_operations
-
     return [*ALL_OPERATIONS, *webhook_operations(Handlers(), Handlers())]
 
 
@@ -293,7 +292,7 @@ def test_files_follow_a_model_that_was_renamed_or_copied(
 
 PAGES = [
     (method, "/" + route.path)
-    for route in ROUTES
+    for route in (*ROUTES, *site._webhook_routes(Handlers()))
     for method, handler in (("GET", route.show), ("POST", route.act))
     if handler is not None
 ]
@@ -306,7 +305,7 @@ def _address(server: InProcessServer, path: str) -> str:
         return f"/trash/models/m-gone/{gone.model_id}"
     if path == "/trash/versions/*/*":
         return "/trash/versions/m/2"
-    segments = {"models": "m", "aliases": "champion", "versions": "1"}
+    segments = {"models": "m", "aliases": "champion", "versions": "1", "webhooks": "w"}
     pieces = path.split("/")
     for place, piece in enumerate(pieces):
         if piece == "*":
@@ -355,6 +354,12 @@ def test_every_page_answers_every_caller_as_declared(
     if path.endswith("/verify"):
         # Reading every byte is reading; those of this version are elsewhere.
         expected["reader"] = (200,) if method == "GET" else (400,)
+    if "trash/" in path:
+        expected["stranger"] = (404,)
+        expected["writer"] = expected["reader"]
+    if "webhooks" in path:
+        expected |= dict.fromkeys(CALLERS[2:], (403,))
+        expected["admin"] = (200, 303, 404, 400)
     for caller in CALLERS:
         fill(server)
         before = server.registry.snapshot("m")
@@ -366,7 +371,7 @@ def test_every_page_answers_every_caller_as_declared(
         ), case
         if caller == "stranger":
             assert b"champion" not in answer.body, case
-        if caller == "reader" and method == "GET":
+        if caller == "reader" and method == "GET" and "trash" not in path:
             assert b"form_token" not in answer.body, case
         if caller not in ("writer", "admin", "admin-of-m"):
             assert server.registry.snapshot("m") == before, case

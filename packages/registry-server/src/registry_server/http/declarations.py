@@ -151,19 +151,33 @@ DECLARATIONS: Mapping[str, Declaration] = {
 """By the id of the operation, or the name of the route."""
 
 
+PAGES: Mapping[str, Declaration] = {
+    "": CALLERS,
+    "models": CALLERS,
+    "prompts": CALLERS,
+    "activity": CALLERS,
+    "trash": CALLERS,
+    "new": CALLERS,
+    "webhooks": _WEBHOOKS,
+    "about": CALLERS,
+    "static": OPEN,
+}
+"""By the first segment of the path of a page. What is on a page, and what its forms do, is decided
+at the door of the store, too."""
+
+
 class UndeclaredRouteError(Exception):
     """An application has a route of which this table does not say who may call it."""
 
 
-def check_all(routes: Iterable[str]) -> None:
-    """Return if all of the routes are declared.
+def check_all(routes: Iterable[str], pages: Iterable[str] = ()) -> None:
+    """Return if all of the routes and pages are declared.
 
     Raises:
         UndeclaredRouteError: One is not.
     """
-    missing = sorted(set(routes) - DECLARATIONS.keys())
+    missing = sorted({*(set(routes) - DECLARATIONS.keys()), *(set(pages) - PAGES.keys())})
     if missing:
         raise UndeclaredRouteError(
-            f"no declaration says who may call {', '.join(missing)}: add it to "
-            f"{__name__}.DECLARATIONS"
+            f"no declaration in {__name__} says who may call {', '.join(missing)}"
         )

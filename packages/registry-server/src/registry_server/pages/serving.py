@@ -18,7 +18,7 @@ from litestar.handlers import asgi
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from registry_core import Registry
-from registry_server.http import responses
+from registry_server.http import declarations, responses
 from registry_server.http.middleware import OPERATION
 from registry_server.http.operations import SHORT_BODY_BYTES
 from registry_server.http.parts import Part
@@ -69,6 +69,7 @@ NAME = "pages"
 def page_part(settings: Settings, webhooks: Handlers) -> Part:
     """The pages of a registry and of its webhooks."""
     serving = _PageServing(settings, webhooks)
+    declarations.check_all([NAME], [mount.removeprefix("/") for mount in MOUNTS])
     root = asgi("/", name=f"{NAME}0", copy_scope=False)(serving)
     mounts = (
         asgi(path, is_mount=True, name=f"{NAME}{number}", copy_scope=False)(serving)

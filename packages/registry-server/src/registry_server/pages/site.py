@@ -11,6 +11,7 @@ from litestar.types import HTTPScope
 from registry_core import Origin, Registry, RegistryError
 from registry_core.wire import code_of
 from registry_server.http import outages, responses
+from registry_server.http.declarations import PAGES
 from registry_server.http.parts import ANONYMOUS, SeenRegistry, groups_of
 from registry_server.http.responses import RequestRefusedError, Response
 from registry_server.pages import (
@@ -95,6 +96,9 @@ class Site:
             if request.segments[:1] == (statics.FOLDER,):
                 zipped = answers.accepts_gzip(request.headers.get(b"accept-encoding"))
                 return statics.file(request.segments[-1], accepts_gzip=zipped)
+            if request.rights is not None:
+                segment = request.segments[0] if request.segments else ""
+                PAGES[segment].check(request.rights, None)
             route, given = self._routes.find(request)
             if request.method == "POST":
                 return self._acted(route, given, request, body)

@@ -55,7 +55,8 @@ class Lifetime:
 
 def access(settings: Settings) -> str:
     """Who may call, in a few words."""
-    file = settings.access_file or settings.auth_file
-    if file:
-        return f"users of {file}"
+    if settings.access_file:
+        return f"as {settings.access_file} says"
+    if settings.auth_file:
+        return f"users of {settings.auth_file}"
     return "everybody who reaches it" if settings.allow_unauthenticated else "this machine"

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from registry_core import Page
+from registry_core.access import GuardedStore, Permission
 from registry_core.models import Webhook, WebhookAction, WebhookEntity, WebhookStatus
 from registry_core.outbox import delivery_log_of
 from registry_core.webhook_delivery.delivery import Deliveries, TestsUnderWayError
@@ -154,8 +155,9 @@ class Handlers:
         """Whether webhooks may have secrets: whether there is a key to keep them with."""
         return self._webhooks.keeps_secrets
 
-    def create(self, _: RequestContext, request: wire.CreateWebhook) -> Webhook:
+    def create(self, context: RequestContext, request: wire.CreateWebhook) -> Webhook:
         """Create a webhook."""
+        _permit(context)
         created = self._webhooks.create_webhook(
             request.name,
             url=request.url,
@@ -167,24 +169,28 @@ class Handlers:
         self._changed()
         return created
 
-    def list(self, _: RequestContext, request: wire.ListWebhooks) -> Page[Webhook]:
+    def list(self, context: RequestContext, request: wire.ListWebhooks) -> Page[Webhook]:
         """Give a page of webhooks."""
+        _permit(context)
         return self._webhooks.list_webhooks(
             max_results=request.max_results or DEFAULT_PAGE_SIZE, page_token=request.page_token
         )
 
-    def get(self, _: RequestContext, request: wire.GetWebhook) -> Webhook:
+    def get(self, context: RequestContext, request: wire.GetWebhook) -> Webhook:
         """Give one webhook."""
+        _permit(context)
         return self._webhooks.get_webhook(request.webhook_id)
 
-    def update(self, _: RequestContext, request: wire.UpdateWebhook) -> Webhook:
+    def update(self, context: RequestContext, request: wire.UpdateWebhook) -> Webhook:
         """Changes a webhook."""
+        _permit(context)
         updated = self._webhooks.update_webhook(request.webhook_id, request.changes())
         self._changed()
         return updated
 
-    def delete(self, _: RequestContext, request: wire.DeleteWebhook) -> None:
+    def delete(self, context: RequestContext, request: wire.DeleteWebhook) -> None:
         """Delete a webhook."""
+        _permit(context)
         self._webhooks.delete_webhook(request.webhook_id)
         self._changed()
 
@@ -192,6 +198,7 @@ class Handlers:
         self, context: RequestContext, request: wire_deliveries.GetDeliveries
     ) -> wire_deliveries.Deliveries:
         """Gives what a webhook is still to be told, and what it could not be told."""
+        _permit(context)
         webhook_id = self._webhooks.get_webhook(request.webhook_id).webhook_id
         log = delivery_log_of(context.registry.store)
         return wire_deliveries.Deliveries(
@@ -200,13 +207,15 @@ class Handlers:
 
     def redeliver(self, context: RequestContext, request: wire_deliveries.Redeliver) -> int:
         """Queues deliveries anew that were given up."""
+        _permit(context)
         webhook_id = self._webhooks.get_webhook(request.webhook_id).webhook_id
         count = delivery_log_of(context.registry.store).redeliver(webhook_id, request.delivery_ids)
         self._changed()  # Look for them.
         return count
 
-    def test(self, _: RequestContext, request: wire.TestWebhook) -> wire.TestResult:
+    def test(self, context: RequestContext, request: wire.TestWebhook) -> wire.TestResult:
         """Send a sample to a webhook."""
+        _permit(context)
         webhook = self._webhooks.get_webhook(request.webhook_id)
         event = self._webhooks.test_event(webhook, request.event)
         try:
@@ -219,6 +228,17 @@ class Handlers:
                 "receiver has answered.",
                 headers=((b"retry-after", b"%d" % _TEST_AGAIN_SECONDS),),
             ) from None
+
+
+def _permit(context: RequestContext) -> None:
+    """Return if the caller may see and change webhooks, which are told of every model.
+
+    Raises:
+        NotPermittedError: The caller may not.
+    """
+    store = context.registry.store
+    if isinstance(store, GuardedStore):
+        store.check_name(Permission.WEBHOOKS, None)
 
 
 def webhook_operations(handlers: Handlers, own: Handlers) -> tuple[Operation[Any, Any], ...]:
