@@ -13,6 +13,7 @@ that nobody signs with a public key, or not at all.
 from __future__ import annotations
 
 import asyncio
+import base64
 import importlib
 import json
 import logging
@@ -79,6 +80,8 @@ class Proven:
 
     principal: Principal
     expires: float
+    issuer: str
+    """The URL of who has signed it."""
 
 
 class Issuers:
@@ -161,8 +164,8 @@ class Provider:
         self.description: Mapping[str, Any] = {}
         """What the provider says of itself."""
 
-    async def claims(self, token: str) -> Mapping[str, Any]:
-        """The claims of a token that this issuer has signed for us.
+    async def claims(self, token: str, issuer: Issuer | None = None) -> Mapping[str, Any]:
+        """The claims of a token that this issuer has signed for us, or for another audience.
 
         Raises:
             BadTokenError: It has not.
@@ -173,14 +176,15 @@ class Provider:
             raise BadTokenError(f"its algorithm {algorithm[:20]!r} is not allowed")
         key = await self._key(kid, algorithm)
         try:
-            return _verified(self.issuer, token, key, algorithm)
+            return _verified(issuer or self.issuer, token, key, algorithm)
         except _WrongSignatureError:
             # A token that does not name its key may have been signed with a newer one.
             if kid is not None or not self._may_ask():
                 raise
         await self.refresh()
         self._check_there()
-        return _verified(self.issuer, token, await self._key(kid, algorithm), algorithm)
+        newer = await self._key(kid, algorithm)
+        return _verified(issuer or self.issuer, token, newer, algorithm)
 
     async def _key(self, kid: str | None, algorithm: str) -> Mapping[str, Any]:
         found = self._known(kid, algorithm)
@@ -214,6 +218,40 @@ class Provider:
         # A provider with one key need not name it.
         fitting = [key for key in self._keys.values() if key.get("alg", algorithm) == algorithm]
         return fitting[0] if len(fitting) == 1 else None
+
+    async def redeemed(self, url: str, form: Mapping[str, str]) -> str:
+        """The ID token that the provider gives for the form of a code.
+
+        Raises:
+            ProviderError: It gives none.
+        """
+        issuer = self.issuer
+        sent = {**form, "client_id": issuer.client_id or ""}
+        headers = {}
+        if issuer.client_secret is not None:
+            # RFC 6749, section 2.3.1.
+            pair = ":".join(map(urllib.parse.quote_plus, (sent["client_id"], issuer.client_secret)))
+            headers = {"authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
+        if not _is_safe(url, issuer.issuer):
+            raise ProviderError("its tokens are at no https URL")
+        data = urllib.parse.urlencode(sent).encode()
+        answer = await self._thread.run(lambda: fetch_json(url, data, headers))
+        token = answer.get("id_token") if isinstance(answer, Mapping) else None
+        if not isinstance(token, str):
+            raise ProviderError("it has given no ID token")
+        return token
+
+    async def signed_in(self, token: str, *, nonce: str) -> Proven:
+        """What an ID token proves that was asked for with a nonce, by our client id.
+
+        Raises:
+            BadTokenError: It proves nothing.
+        """
+        own = attrs.evolve(self.issuer, audience=self.issuer.client_id or "")
+        claims = await self.claims(token, own)
+        if claims.get("nonce") != nonce:
+            raise BadTokenError("it was asked for by somebody else")
+        return _proven(self.issuer, claims)
 
     async def refresh(self) -> None:
         """Fetch the keys, unless that is being done; those that are known stay if it fails."""
@@ -305,7 +343,7 @@ def _proven(issuer: Issuer, claims: Mapping[str, Any]) -> Proven:
     groups = listed[:GROUPS_MOST] if isinstance(listed, list) else []
     named = frozenset(issuer.prefix + each for each in groups if isinstance(each, str))
     expires = float(claims["exp"]) + issuer.leeway_seconds
-    return Proven(Principal(name=name, groups=named), expires)
+    return Proven(Principal(name=name, groups=named), expires, issuer.issuer)
 
 
 def _claimed(token: str, claim: str) -> str:
@@ -359,13 +397,16 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 _opener = urllib.request.build_opener(_NoRedirects)
 
 
-def fetch_json(url: str, data: bytes | None = None) -> Any:
+def fetch_json(
+    url: str, data: bytes | None = None, headers: Mapping[str, str] | None = None
+) -> Any:
     """The JSON at a URL; with data, that is sent as a form.
 
     Raises:
         ProviderError: there is none, or not within `FETCH_SECONDS`.
     """
-    request = urllib.request.Request(url, data, {"accept": "application/json"})  # noqa: S310 see `_is_safe`
+    sent = {"accept": "application/json", **(headers or {})}
+    request = urllib.request.Request(url, data, sent)  # noqa: S310 see `_is_safe`
     try:
         with _opener.open(request, timeout=FETCH_SECONDS) as answer:
             content = answer.read(ANSWER_MAX_BYTES + 1)

@@ -22,7 +22,7 @@ from registry_core.errors import RegistryError
 from registry_core.gating import Gates
 from registry_server.access.callers import Caller
 from registry_server.access.credentials import Credentials, read_private
-from registry_server.access.issuers import BadTokenError, Issuers, looks_signed
+from registry_server.access.issuers import BadTokenError, Issuers, Proven, looks_signed
 from registry_server.access.sessions import COOKIE, Session, Sessions
 from registry_server.access.users import Users, unauthenticated
 from registry_server.process.settings import Settings, SettingsError
@@ -173,6 +173,17 @@ class Access:
         )
         return self.sessions.cookie(session)
 
+    def session_for(self, proven: Proven) -> str | None:
+        """The cookie of a session for whom an issuer's token has proved."""
+        principal = proven.principal
+        session = Session(
+            name=principal.name,
+            groups=tuple(sorted(principal.groups)),
+            origin=proven.issuer,
+            expires=min(int(proven.expires), self.sessions.ends()),
+        )
+        return self.sessions.cookie(session)
+
     def _of_session(self, session: Session, state: _State) -> Identity | None:
         if any(each.issuer == session.origin for each in state.file.issuers):
             return state.of(Principal(name=session.name, groups=frozenset(session.groups)))
@@ -212,7 +223,8 @@ class Access:
 
     def look(self) -> bool:
         """Read the file if it has changed since it was read last; whether it is in force by now."""
-        assert self._path is not None, "there is a file"
+        if self._path is None:
+            return False
         signature = _signature(self._path)
         if signature == self._seen:
             return False

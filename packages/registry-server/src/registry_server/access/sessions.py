@@ -14,7 +14,6 @@ import hmac
 import json
 import time
 from collections.abc import Callable
-from typing import Any
 
 import attrs
 
@@ -51,25 +50,33 @@ class Sessions:
     def cookie(self, session: Session) -> str | None:
         """The value of the cookie for a session; None if no browser would keep it."""
         fields = [session.name, list(session.groups), session.origin, session.expires]
-        body = _encode(json.dumps(fields, separators=(",", ":")).encode())
-        value = f"{body}.{_encode(self._signature(body))}"
+        value = self.seal(fields)
         return value if len(value) <= SESSION_MAX_LENGTH else None
 
     def read(self, cookie: str) -> Session | None:
         """The session in a cookie; None if it is none of ours, or has ended."""
-        body, _, signature = cookie.partition(".")
+        match self.opened(cookie):
+            case [str(name), list(groups), str(origin), int(expires)] if self._now() < expires:
+                return Session(name=name, groups=tuple(groups), origin=origin, expires=expires)
+        return None
+
+    def seal(self, value: object) -> str:
+        """A value of JSON with our signature, as a cookie may have it."""
+        body = _encode(json.dumps(value, separators=(",", ":")).encode())
+        return f"{body}.{_encode(self._signature(body))}"
+
+    def opened(self, sealed: str) -> object:
+        """What was sealed; None if it is not ours."""
+        body, _, signature = sealed.partition(".")
         try:
-            if len(cookie) > SESSION_MAX_LENGTH or not hmac.compare_digest(
+            if len(sealed) > SESSION_MAX_LENGTH or not hmac.compare_digest(
                 _decode(signature), self._signature(body)
             ):
                 return None
-            fields: Any = json.loads(_decode(body))
+            found: object = json.loads(_decode(body))
         except (ValueError, binascii.Error, UnicodeError):
             return None
-        name, groups, origin, expires = fields
-        if self._now() >= expires:
-            return None
-        return Session(name=name, groups=tuple(groups), origin=origin, expires=expires)
+        return found
 
     def fingerprint(self, secret: bytes) -> str:
         """What a session says of the hashed secret that began it, so that it can end with it."""

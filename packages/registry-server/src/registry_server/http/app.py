@@ -37,6 +37,8 @@ from registry_server.http.responses import RequestRefusedError, Response
 from registry_server.http.serving import Lanes, Served
 from registry_server.http.watching import Watching
 from registry_server.pages.serving import page_part, told
+from registry_server.pages.signin import signin_part
+from registry_server.pages.signin import told as told_to_sign_in
 from registry_server.process.connections import Connections
 from registry_server.process.limits import Limits
 from registry_server.process.settings import Settings, SettingsError
@@ -78,10 +80,12 @@ def compose(
     operations = (*operations, *webhooks.operations)
     access = Access.of(settings)
     pages = Part() if settings.no_pages else page_part(settings, serving_webhooks.own_handlers)
+    has_sign_in = access is not None and access.has_sessions and not settings.no_pages
+    signing = signin_part(settings, access) if access is not None and has_sign_in else Part()
     lanes = Lanes(settings.threads)
     watching = Watching(
         operations,
-        (artifacts, pages, probes.NAMED),
+        (artifacts, pages, signing, probes.NAMED),
         gauges=lanes.gauges(),
         mlflow_version=probes.MLFLOW_VERSION,
     )
@@ -94,6 +98,7 @@ def compose(
     asking = () if access is None else (_access_part(access),)
     parts = (*asking, serving, probing, artifacts, pages, webhooks, threads)
     tell = _as_it_is if settings.no_pages else told
+    parts, tell = (*parts, signing), told_to_sign_in if has_sign_in else tell
     guarded = partial(
         _guarded, metrics=watching.metrics, settings=settings, access=access, told=tell
     )

@@ -41,8 +41,11 @@ METRICS = "/metrics"
 SERVER_INFO = frozenset({prefixes.SERVER_INFO, "/ajax-api/3.0/mlflow/server-info"})
 """Paths that clients ask before they know anything about the server."""
 
-SIGN_IN = frozenset({"/signin", "/signin/callback"})
-"""Paths by which a browser comes to have shown who its user is."""
+SIGN_IN = frozenset({"/signin", "/signin/start", "/signin/callback", "/signout"})
+"""Paths by which a browser comes to have shown who its user is, and no longer to have."""
+
+_STATIC = "/static/"
+"""What every page is made of, the one for signing in included."""
 
 OPERATION = "operation"
 """Where the state of a request has what it is counted as, if the route does not say."""
@@ -166,7 +169,7 @@ class Middleware:
         _check_codings(headers)
         if path in SERVER_INFO or method == "OPTIONS":
             return
-        if self._access is not None and path not in SIGN_IN:
+        if self._access is not None and not self._is_open(path):
             caller = Caller(scope, receive, self._proxies)
             is_page = not path.startswith(_API_PREFIXES)
             identity = await self._access.identify(headers, caller, is_page=is_page)
@@ -191,6 +194,11 @@ class Middleware:
         if is_there != (scope["path"] == METRICS):
             raise _no_endpoint(scope["path"])
         return is_there
+
+    def _is_open(self, path: str) -> bool:
+        """Whether browsers need the path to sign in."""
+        assert self._access is not None, "there is something to ask for"
+        return self._access.has_sessions and (path in SIGN_IN or path.startswith(_STATIC))
 
     def _shared(self, headers: Mapping[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
         """The headers that let the page that asks read the answer, if it may."""
