@@ -30,7 +30,7 @@ tokens = ["sha256:{digest("bob")}"]
 [issuer.company]
 issuer = "{{url}}"
 audience = "registry"
-client_id = "the page"
+client_id = "page"
 client_secret = "any"
 [[grant]]
 users = ["ann"]
