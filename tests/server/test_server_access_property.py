@@ -57,9 +57,7 @@ class Oracle:
 
     def may(self, user: str, permission: str, model: str) -> bool:
         # Every permission includes to read.
-        return any(
-            permission in ("read", *rule.permissions) for rule in self.rules_of(user, model)
-        )
+        return any(permission in ("read", *rule.permissions) for rule in self.rules_of(user, model))
 
     def moves(self, user: str, model: str, alias: str) -> bool:
         is_protected = any(
@@ -156,14 +154,16 @@ def a_policy(choose: random.Random) -> tuple[Oracle, str]:
     def some(values: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(choose.sample(values, choose.randint(1, min(3, len(values)))))
 
-    rules, protected = [], []
+    rules = []
     for _ in range(choose.randint(1, 5)):
         permissions = some(PERMISSIONS)
         named = some((*ALIASES, "stage:*")) if choose.random() < 0.3 else None
         aliases = named if "move-alias" in permissions else None
         rules.append(Rule(some(USERS), permissions, some(PATTERNS), aliases))
-    for _ in range(choose.randint(0, 2)):
-        protected.append((choose.choice(PATTERNS), choose.choice((*ALIASES, "stage:Production"))))
+    protected = [
+        (choose.choice(PATTERNS), choose.choice((*ALIASES, "stage:Production")))
+        for _ in range(choose.randint(0, 2))
+    ]
     lines = [f'[user.{user}]\ntokens = ["sha256:{digest(user)}"]' for user in (*USERS, "admin")]
     lines.append('[[grant]]\nusers = ["admin"]\nrole = "admin"')
     for rule in rules:

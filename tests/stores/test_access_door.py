@@ -105,6 +105,24 @@ def test_searches_have_what_may_be_read_and_full_pages(registry: Registry) -> No
                 [*view.history(name)]
 
 
+@pytest.mark.parametrize("order", ["name ASC", "name DESC", "last_updated_timestamp DESC"])
+@pytest.mark.parametrize("most", [1, 3, 100])
+def test_scopes_of_many_pieces_are_read_in_every_order(
+    registry: Registry, order: str, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ranges that hold others, names within and between them, and more pieces than are read."""
+    monkeypatch.setattr("registry_core.stores.sql.scoped_searches.PIECES_MOST", most)
+    monkeypatch.setattr("registry_core.stores.sql.scoped_searches.NAMES_MOST", 2)
+    patterns = ["ads_x-0*", "ads_x-03", "churn-0?", "churn-01", "churn-02*", "fraud-07", "Fraud-0*"]
+    patterns += ["quo*", "fraud-01", "fraud-02", "fraud-03", "Grüße", "zzz", "aaa*"]
+    view = seen_by(registry, reader(*patterns))
+    every = [each.name for each in registry.iter_registered_models(order_by=[order])]
+    wanted = [each for each in every if any(fnmatchcase(each, pattern) for pattern in patterns)]
+    for size in (1, 4, 100):
+        found = view.iter_registered_models(order_by=[order], page_size=size)
+        assert [each.name for each in found] == wanted
+
+
 def test_a_filter_finds_nothing_that_may_not_be_read(registry: Registry) -> None:
     view = seen_by(registry, reader("fraud-*"))
     assert not view.search_registered_models("name = 'churn-01'").items

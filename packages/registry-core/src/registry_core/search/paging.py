@@ -135,7 +135,12 @@ def decode(token: str) -> object:
 
 
 def _token(query: Query, last: RegisteredModel | ModelVersion) -> str:
-    return encode([_FORMAT, query.digest, list(sort_key(query, last))])
+    return token_at(query, sort_key(query, last))
+
+
+def token_at(query: Query, key: SortKey) -> str:
+    """Return the token of the page of a query that starts after a sort key."""
+    return encode([_FORMAT, query.digest, list(key)])
 
 
 def _fits(key: list[object], query: Query) -> bool:

@@ -244,7 +244,7 @@ def page(dialect: Dialect, query: EventQuery) -> Statement:
     ordered = [key.desc() if query.newest_first else key for key in keys]
     statement = (
         select(*(event.c[name] for name in COLUMNS), *around(event))
-        .where(*_conditions(query, event))
+        .where(*_conditions(query, event, scopes.slots(query.scope, dialect)))
         .order_by(*ordered)
         .limit(param("most"))
         .offset(literal_column("0"))
@@ -262,10 +262,15 @@ def shape(query: EventQuery) -> EventQuery:
         actions=query.actions,
         since=None if query.since is None else 0,
         until=None if query.until is None else 0,
-        scope=None if query.scope is None else NameScope(),
+        # The number of patterns is what counts.
+        scope=None if query.scope is None else _shape_of(query.scope),
         newest_first=query.newest_first,
         after=None if query.after is None else (0, "", 0),
     )
+
+
+def _shape_of(scope: NameScope) -> NameScope:
+    return NameScope(globs=("",) * scopes.rounded(len(scope.likes)))
 
 
 def page_values(query: EventQuery, driver: Driver) -> dict[str, Any]:
@@ -286,7 +291,7 @@ def page_values(query: EventQuery, driver: Driver) -> dict[str, Any]:
     }
 
 
-def _conditions(query: EventQuery, event: FromClause) -> Iterable[ColumnElement[bool]]:
+def _conditions(query: EventQuery, event: FromClause, slots: int) -> Iterable[ColumnElement[bool]]:
     if query.name is not None:
         # Not a join, for which PostgreSQL reads all events of a model that has most of them.
         model = registered_models.alias("m")
@@ -307,7 +312,7 @@ def _conditions(query: EventQuery, event: FromClause) -> Iterable[ColumnElement[
     if query.until is not None:
         yield event.c.time < param("until")
     if query.scope is not None:
-        yield scopes.event_in_scope(event)
+        yield scopes.event_in_scope(event, slots)
     if query.after is not None:
         yield _beyond(query, event)
 

@@ -117,7 +117,7 @@ def _term(comparison: Comparison, keys: Mapping[str, int]) -> Term:
         op=comparison.op,
         key=keys[operand.key] if isinstance(operand, TagRef) else None,
         by_head=isinstance(value, str) and len(value) >= _HEADS.get(field, sys.maxsize),
-        by_prefix=comparison.op is Op.LIKE and _range(field, str(value)) is not None,
+        by_prefix=comparison.op is Op.LIKE and like_range(field, str(value)) is not None,
     )
 
 
@@ -135,7 +135,7 @@ def _values(index: int, comparison: Comparison, driver: Driver) -> dict[str, Any
             f"loose{index}": sql_like_pattern(lowered),
         }
     if comparison.op is Op.LIKE:
-        first, end = _range(field, value) or (None, None)
+        first, end = like_range(field, value) or (None, None)
         return {
             f"value{index}": driver.pattern(value),
             f"first{index}": first,
@@ -144,7 +144,7 @@ def _values(index: int, comparison: Comparison, driver: Driver) -> dict[str, Any
     return {f"value{index}": value, f"head{index}": value[: _HEADS.get(field)]}
 
 
-def _range(field: str, like: str) -> tuple[str, str] | None:
+def like_range(field: str, like: str) -> tuple[str, str] | None:
     """The half-open range of texts, or heads of texts, that a pattern's prefix leaves."""
     prefix = like_prefix(like)[: _HEADS.get(field)].rstrip(_LAST_CHARACTER)
     if not prefix:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Text, case, literal_column
+from sqlalchemy import Text, case, literal_column, or_
+from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ColumnElement
@@ -15,7 +16,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from registry_core.history import NAMING_ACTIONS
 from registry_core.name_scope import NameScope
-from registry_core.stores.sql.compiling import param
+from registry_core.stores.sql.compiling import is_in, is_like, param
 from registry_core.stores.sql.driver import Driver
 
 
@@ -38,32 +39,58 @@ class text_in_json(FunctionElement[str]):  # noqa: N801 as above
     type = Text()
 
 
-def in_scope(name: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Whether a name is in the scope whose values are given."""
-    return is_in_scope(name, param("scope_names"), param("scope_patterns"))
+_SLOTS = (1, 4, 16, 64, 256)
+"""How many patterns a statement of SQLite takes one by one: it goes through a list of JSON anew for
+each row. With more there is a list."""
 
 
-def event_in_scope(event: Any) -> ColumnElement[bool]:
+def slots(scope: NameScope | None, dialect: Dialect) -> int:
+    """As how many values the patterns of a scope are given; 0 for one list."""
+    if scope is None or dialect.name != "sqlite":
+        return 0
+    count = rounded(len(scope.likes))
+    return 0 if count > _SLOTS[-1] else count
+
+
+def rounded(patterns: int) -> int:
+    """The number of patterns that has the statement of so many; few numbers, for all of them."""
+    return next((count for count in _SLOTS if count >= patterns), _SLOTS[-1] + 1)
+
+
+def in_scope(name: ColumnElement[Any], count: int) -> ColumnElement[bool]:
+    """Whether a name is in the scope whose values are given, the patterns in so many slots."""
+    names = param("scope_names")
+    if not count:
+        return is_in_scope(name, names, param("scope_patterns"))
+    matches = (is_like(name, param(f"scope_pattern{number}")) for number in range(count))
+    return or_(is_in(name, names), *matches).self_group()
+
+
+def event_in_scope(event: Any, count: int) -> ColumnElement[bool]:
     """Whether all names of a row of events are; see `history.Event.is_in`."""
     names: list[ColumnElement[str]] = [
         literal_column(f"'{each.value}'") for each in sorted(NAMING_ACTIONS)
     ]
     # What else an event leaves is no text, or a long one.
     after = case(
-        (event.c.action.in_(names), in_scope(text_in_json(event.c.after))),
+        (event.c.action.in_(names), in_scope(text_in_json(event.c.after), count)),
         else_=literal_column("true"),
     )
-    return in_scope(event.c.name) & after
+    return in_scope(event.c.name, count) & after
 
 
 def values(scope: NameScope | None, driver: Driver) -> dict[str, Any]:
     """The values of these conditions."""
     if scope is None:
         return {}
-    return {
-        "scope_names": driver.listed(scope.names),
-        "scope_patterns": driver.listed([driver.pattern(like) for like in scope.likes]),
-    }
+    patterns = [driver.pattern(like) for like in scope.likes]
+    found = {"scope_names": driver.listed(scope.names)}
+    count = slots(scope, driver.dialect)
+    if not count:
+        return {**found, "scope_patterns": driver.listed(patterns)}
+    # No name is empty, as what fills up the slots wants it.
+    filled = [*patterns, *[""] * (count - len(patterns))]
+    return found | {f"scope_pattern{number}": each for number, each in enumerate(filled)}
 
 
 def _operands(node: FunctionElement[Any], compiler: SQLCompiler, **options: Any) -> list[str]:

@@ -85,7 +85,7 @@ def statement(query: Query, dialect: Dialect) -> Statement:
         rows=paging.most_entities(query) + 1,
         is_first_page=not query.page_token,
         exclude_prompts=query.exclude_prompts,
-        is_scoped=_needs_scope(query),
+        scope_slots=scopes.slots(query.scope, dialect) if needs_scope(query) else None,
         goes_by_cost=dialect.name == "postgresql",
     )
     return _compiled(shape, dialect)
@@ -99,11 +99,11 @@ def values(query: Query, driver: Driver) -> dict[str, Any]:
     """
     start = paging.position(query) or ()
     after = {f"after{index}": value for index, value in enumerate(start)}
-    scoped = scopes.values(query.scope, driver) if _needs_scope(query) else {}
+    scoped = scopes.values(query.scope, driver) if needs_scope(query) else {}
     return filters.values(query.filter, driver) | after | scoped
 
 
-def _needs_scope(query: Query) -> bool:
+def needs_scope(query: Query) -> bool:
     """Whether rows have to be compared with the scope: not if the filter lists names of it."""
     if query.scope is None:
         return False
@@ -374,7 +374,8 @@ def _everywhere(shape: Shape, source: FromClause) -> list[ColumnElement[bool]]:
 
 
 def _visible(shape: Shape, source: FromClause) -> list[ColumnElement[bool]]:
-    scope = [scopes.in_scope(source.c.name)] if shape.is_scoped else []
+    slots = shape.scope_slots
+    scope = [] if slots is None else [scopes.in_scope(source.c.name, slots)]
     return scope + ([filters.not_a_prompt(source)] if shape.exclude_prompts else [])
 
 

@@ -97,8 +97,9 @@ class Shape:
     """One more than a page has."""
     is_first_page: bool
     exclude_prompts: bool
-    is_scoped: bool
-    """Whether only some names may be seen."""
+    scope_slots: int | None
+    """Where only some names may be seen, as how many values their patterns are given; see
+    `scopes`."""
     goes_by_cost: bool
     """The database chooses ways by what it believes they cost, and has to be kept from some."""
 

@@ -41,7 +41,14 @@ from registry_core.outbox import Outbox
 from registry_core.pruning import NewBeginning
 from registry_core.search import Page, Query, paging
 from registry_core.store import Clock, system_clock
-from registry_core.stores.sql import approvals, event_rows, events, rows, searches
+from registry_core.stores.sql import (
+    approvals,
+    event_rows,
+    events,
+    rows,
+    scoped_searches,
+    searches,
+)
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.database import Database
 from registry_core.stores.sql.driver import Connection
@@ -239,6 +246,11 @@ class SqlStore:
         self._database.close()
 
     def _search(self, query: Query) -> list[Row]:
+        if searches.needs_scope(query) and scoped_searches.is_by_pieces(query):
+            return scoped_searches.read(query, self._searched)
+        return self._searched(query)
+
+    def _searched(self, query: Query) -> list[Row]:
         driver = self._database.driver
         values = searches.values(query, driver)
         return self._database.read(searches.statement(query, driver.dialect), values)

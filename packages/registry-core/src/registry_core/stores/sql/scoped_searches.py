@@ -1,0 +1,141 @@
+"""A page by name of what a scope has, read piece by piece of the scope.
+
+Strategy: names and prefixes are ranges of the index that has a page by name in its order. So the
+page is read from the first range, and from the next only as long as it is not full: whoever may see
+much reads one statement, the same as everybody else's, and nobody reads what lies between the
+ranges. Names that follow one another are one list. After `PIECES_MOST` pieces that did not fill the
+page, the rest is read as everything from there on, row by row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import attrs
+
+from registry_core.name_scope import NameScope
+from registry_core.search import AttributeRef, Comparison, Op, Query, paging
+from registry_core.search.like import escaped
+from registry_core.stores.sql import filters
+from registry_core.stores.sql.results import CutRows, Row
+
+PIECES_MOST = 32
+"""Statements of one page at most; each is a round trip."""
+
+NAMES_MOST = 500
+"""Names of one piece. Of most there is a row."""
+
+_NAME = AttributeRef("name")
+
+
+@attrs.frozen
+class _Piece:
+    """Names that follow one another: those that begin with a text, or a list."""
+
+    first: str
+    names: tuple[str, ...] = ()
+    """Empty for all that begin with `first`."""
+    is_whole: bool = True
+    """Whether all of them are in the scope."""
+
+    def ends_before(self, name: str) -> bool:
+        """Whether all of its names come before one."""
+        if self.names:
+            return self.names[-1] < name
+        return self.first < name and not name.startswith(self.first)
+
+
+def is_by_pieces(query: Query) -> bool:
+    """Whether the page of a query is read so."""
+    scope = query.scope
+    return (
+        scope is not None
+        and query.order_by[0].field == "name"
+        and all(_head(pattern) for pattern in scope.globs)
+    )
+
+
+def read(query: Query, run: Callable[[Query], list[Row]]) -> list[Row]:
+    """The rows of a page and one more, if there is one, as `run` reads those of a query."""
+    scope = query.scope
+    assert scope is not None, "otherwise there are no pieces"
+    wanted = paging.most_entities(query) + 1
+    position = paging.position(query)
+    is_ascending = query.order_by[0].ascending
+    pieces = list(_pieces(scope))
+    if not is_ascending:
+        pieces.reverse()
+    if position is not None:
+        at = str(position[0])
+        pieces = [
+            piece
+            for piece in pieces
+            if not (piece.ends_before(at) if is_ascending else piece.first > at)
+        ]
+    found: list[Row] = []
+    for number, piece in enumerate(pieces):
+        rest = number == PIECES_MOST
+        part = _rest_of(query, piece) if rest else _part_of(query, piece)
+        if position is not None:
+            part = attrs.evolve(part, page_token=paging.token_at(part, position))
+        rows = run(part)
+        found += rows[: wanted - len(found)]
+        if isinstance(rows, CutRows):
+            return CutRows(found)
+        if rest or len(found) >= wanted:
+            break
+    return found
+
+
+def _part_of(query: Query, piece: _Piece) -> Query:
+    if piece.names:
+        wanted = Comparison(_NAME, Op.IN, piece.names)
+    else:
+        wanted = Comparison(_NAME, Op.LIKE, f"{escaped(piece.first)}%")
+    scope = None if piece.is_whole else query.scope
+    return attrs.evolve(query, filter=(*query.filter, wanted), scope=scope)
+
+
+def _rest_of(query: Query, piece: _Piece) -> Query:
+    """Everything from a piece on, of which the scope is looked at row by row."""
+    if query.order_by[0].ascending:
+        beyond = Comparison(_NAME, Op.GE, piece.first)
+    elif piece.names:
+        beyond = Comparison(_NAME, Op.LE, piece.names[-1])
+    else:
+        _, end = filters.like_range("name", f"{escaped(piece.first)}%") or ("", "")
+        beyond = Comparison(_NAME, Op.LT, end)
+    return attrs.evolve(query, filter=(*query.filter, beyond))
+
+
+def _pieces(scope: NameScope) -> Iterator[_Piece]:
+    """The pieces of a scope, by name, none of which has a name of another."""
+    whole = [_Piece(prefix) for prefix in scope.prefixes]
+    heads = [_Piece(_head(pattern), is_whole=False) for pattern in scope.globs]
+    ranges: list[_Piece] = []
+    # Two ranges are apart, or one is within the other: that comes behind it.
+    for piece in sorted({*whole, *heads}, key=lambda each: (each.first, not each.is_whole)):
+        if not ranges or not piece.first.startswith(ranges[-1].first):
+            ranges.append(piece)
+    names = list(scope.names)
+    place = 0
+    for piece in ranges:
+        begin = place
+        while place < len(names) and names[place] < piece.first:
+            place += 1
+        yield from _lists(names[begin:place])
+        yield piece
+        while place < len(names) and names[place].startswith(piece.first):
+            place += 1
+    yield from _lists(names[place:])
+
+
+def _lists(names: list[str]) -> Iterator[_Piece]:
+    for start in range(0, len(names), NAMES_MOST):
+        listed = tuple(names[start : start + NAMES_MOST])
+        yield _Piece(listed[0], listed)
+
+
+def _head(pattern: str) -> str:
+    """What all names begin with that a pattern matches."""
+    return pattern[: min(place for place in map(pattern.find, "*?") if place >= 0)]
