@@ -36,6 +36,18 @@ def test_every_link_leads_to_a_page(page):
     assert not missing
 
 
+def test_every_picture_is_there_and_all_are_small():
+    """Whoever clones the repository gets them; `nox -s screenshots` takes them."""
+    shown = {
+        (page.parent / picture).resolve()
+        for page in PAGES
+        for picture in re.findall(r'src(?:set)?="([^":]+)"', page.read_text())
+    }
+    taken = {*ROOT.glob("docs/pages/*.png")}
+    assert {picture for picture in shown if picture.suffix == ".png"} == taken
+    assert sum(picture.stat().st_size for picture in taken) <= 600_000
+
+
 @pytest.mark.parametrize("code", _blocks("python"))
 def test_every_python_block_runs(code, tmp_path):
     """What a newcomer pastes, works."""

@@ -50,7 +50,7 @@ def nginx(url: str, *, prefix: str) -> Iterator[str]:
     """The address, which ends in the prefix, by which what is at `url` is reached through nginx."""
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if program is None:
-        pytest.skip("nginx is not installed: apt-get install nginx-light")
+        pytest.skip("nginx is not installed: apt-get install nginx")
     listen = _free_port()
     with tempfile.TemporaryDirectory(prefix="registry-nginx-") as folder:
         configuration = Path(folder) / "nginx.conf"
