@@ -75,6 +75,7 @@ def test_a_healthy_registry_is_clean(store: SqlStore) -> None:
         "model_versions": 4,
         "tags": 6,
         "aliases": 2,
+        "approvals": 0,
         "webhooks": 2,
         "histories": 2,
         "events": len(store.events(EventQuery(max_results=1_000))),
@@ -102,6 +103,13 @@ class Damage:
 
 
 DAMAGES = [
+    Damage(
+        "INSERT INTO model_version_approvals (name, version, actor, is_authenticated, digest, time)"
+        " VALUES ('m', 9, 'ann', 0, 'x', 1)",
+        "approval-without-version",
+        "model_version_approvals(name='m', version=9, actor='ann')",
+        is_repairable=True,
+    ),
     Damage(
         "INSERT INTO registered_model_aliases (name, alias, version) VALUES ('m', 'lost', 9)",
         "alias-without-version",
