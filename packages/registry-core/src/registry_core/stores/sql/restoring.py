@@ -99,6 +99,7 @@ PARTS = {
     "versions": model_versions,
     "version_tags": model_version_tags,
     "aliases": registered_model_aliases,
+    "approvals": model_version_approvals,
     "events": model_events,
 }
 """The tables of what a model has, by the parameter that holds their rows."""
