@@ -40,8 +40,8 @@ RELEASES = [
 ]
 """The newest patch of each release of MLflow whose client is tried."""
 
-WITH_OLD_CLIENTS = ["setuptools<70", "numpy<2", "pandas<2.3", "scikit-learn<1.6"]
-"""What the oldest of them work with."""
+WITH_OLD_CLIENTS = ["setuptools<70", "numpy<2", "pandas<2.3", "scikit-learn<1.6", "skops"]
+"""What all of them work with, the oldest, too."""
 
 nox.options.default_venv_backend = "uv"
 nox.options.error_on_missing_interpreters = False

@@ -81,6 +81,10 @@ def refused(code, call, *args, **kwargs):
         raise AssertionError("not refused: " + code)
 
 
+class NotThereError(Exception):
+    """The release has a call of that name, and not for a registry."""
+
+
 class Calls:
     """The client, and what several checks need."""
 
@@ -104,8 +108,8 @@ class Calls:
         directory = os.path.join(home, "model")
         importlib.import_module("mlflow.sklearn").save_model(self.estimator, directory)
         with open(os.path.join(directory, "MLmodel"), "a") as file:
-            # Clients before 2.0 read no description of a model without it.
-            file.write("artifact_path: model\n")
+            # Clients before 3.0 read no description of a model that no run has logged.
+            file.write("run_id: r1\nartifact_path: model\n")
         for folder, _, files in os.walk(directory):
             for file in files:
                 path = os.path.join(folder, file)
@@ -190,7 +194,7 @@ def model_tags(it):
 )
 def aliases(it):
     name = it.model(2)
-    it.client.set_registered_model_alias(name, "champion", 2)
+    it.client.set_registered_model_alias(name, "champion", "2")
     assert str(it.client.get_model_version_by_alias(name, "champion").version) == "2"
     assert it.client.get_registered_model(name).aliases == {"champion": "2"}
     it.client.delete_registered_model_alias(name, "champion")
@@ -295,9 +299,11 @@ def logs(it):
     name = new()
     mlflow.set_tracking_uri("file://" + os.path.join(tempfile.mkdtemp(), "runs"))
     try:
-        with mlflow.start_run():
+        # Where the registry can be read from: it keeps nothing of a directory of this disk.
+        where = it.url + PROXY + "/" + new("runs")
+        experiment = mlflow.create_experiment(new("e"), where)
+        with mlflow.start_run(experiment_id=experiment):
             mlflow.sklearn.log_model(it.estimator, "model", registered_model_name=name)
-        # Of a directory of this disk the server keeps nothing; since 3.0 it is named by an id.
         loaded = mlflow.pyfunc.load_model("models:/%s/1" % name)
         assert list(loaded.predict(ROWS)) == list(it.estimator.predict(ROWS))
     finally:
@@ -377,7 +383,7 @@ def prompts(api):
     """The calls that each of the three has, at first in one and then in the other."""
     name = new("p")
     made = api.register_prompt(name=name, template="Hi {{x}}")
-    assert made.version == 1
+    assert int(made.version) == 1
     assert api.load_prompt("prompts:/%s/1" % name).template == "Hi {{x}}"
     api.register_prompt(name=name, template="Ho {{x}}")
     api.set_prompt_alias(name, "live", 2)
@@ -417,14 +423,27 @@ def prompt_parts(it):
     assert it.client.get_prompt_version(name, "1").template == "Hi {{x}}"
 
 
-@check(C + "get_prompt_version_by_alias", C + "search_prompt_versions")
+@check(C + "get_prompt_version_by_alias")
 def prompt_versions(it):
+    name = new("p")
+    it.client.register_prompt(name, "one")
+    it.client.set_prompt_alias(name, "live", 1)
+    assert it.client.get_prompt_version_by_alias(name, "live").template == "one"
+
+
+@check(C + "search_prompt_versions")
+def prompt_version_searches(it):
     name = new("p")
     for text in ("one", "two"):
         it.client.register_prompt(name, text)
-    it.client.set_prompt_alias(name, "live", 1)
-    assert it.client.get_prompt_version_by_alias(name, "live").template == "one"
-    assert [each.version for each in it.client.search_prompt_versions(name)] == [2, 1]
+    try:
+        found = it.client.search_prompt_versions(name)
+    except MlflowException as error:
+        if "only available in Unity Catalog" in str(error):
+            # The client's own sentence, at first: it asks no server.
+            raise NotThereError from None
+        raise
+    assert [each.version for each in found] == [2, 1]
 
 
 @check(
@@ -506,7 +525,9 @@ def outcomes_of(url):
     it, outcomes = Calls(url), {}
     for function, calls in CHECKS.items():
         there = [call for call in calls if find(call) is not None]
-        if there:
+        if not there:
+            continue
+        with contextlib.suppress(NotThereError):
             outcomes.update(dict.fromkeys(there, problem_of(function, it)))
     return outcomes
 
@@ -515,6 +536,8 @@ def problem_of(function, it):
     """What went wrong in a check, and in which of its lines."""
     try:
         function(it)
+    except NotThereError:
+        raise
     except Exception as error:  # noqa: BLE001 whatever it is, a call has failed
         frames = traceback.extract_tb(error.__traceback__)
         mine = [frame.line for frame in frames if frame.filename == __file__]
