@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Makes the calls and writes the table; 1 if any has failed."""
     parser = argparse.ArgumentParser(prog="python -m releases", description=__doc__)
     parser.add_argument("--write", type=Path, help="the page to write")
+    parser.add_argument("--jobs", type=int, default=2, help="releases at a time (2)")
     parser.add_argument("pythons", nargs="+", metavar="PYTHON")
     options = parser.parse_args(arguments)
-    with servers() as urls:
-        found = [release_of(python, urls) for python in options.pythons]
+    with servers() as urls, ThreadPoolExecutor(options.jobs) as threads:
+        found = [*threads.map(lambda python: release_of(python, urls), options.pythons)]
     for release in found:
         for store, outcomes in zip(STORES, release.outcomes, strict=True):
             failed = {call: problem for call, problem in outcomes.items() if problem is not None}
