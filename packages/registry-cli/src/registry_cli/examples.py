@@ -52,17 +52,6 @@ EXAMPLES: Mapping[str, str] = {
     "versions deleted": "regctl versions deleted churn",
     "versions restore": "regctl versions restore churn 2",
     "versions diff": "regctl versions diff churn@champion churn@challenger",
-    "access": "regctl access check access.toml",
-    "access check": "regctl access check access.toml",
-    "access why": (
-        "regctl access why --as ann --action move-alias --model churn --alias champion "
-        "--file access.toml"
-    ),
-    "access whoami": "regctl --store https://models.example.com access whoami",
-    "approvals": "regctl approvals list churn@challenger",
-    "approvals add": 'regctl approvals add churn@challenger --reason "AUC 0.91"',
-    "approvals list": "regctl approvals list churn@challenger",
-    "approvals withdraw": "regctl approvals withdraw churn/3",
     "prompts": "regctl prompts get greeting@live",
     "prompts list": "regctl prompts list --filter \"name LIKE 'support%'\"",
     "prompts get": "regctl prompts get greeting@live",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from registry_core.moves.artifacts import FileMover
     from registry_core.moves.copying import Copied, Difference
     from registry_core.moves.sources import SnapshotSource
+    from registry_core.moves.watching import Copies
 
 PROGRESS_SECONDS = 0.5
 """How often a terminal is shown how far a copy is."""
@@ -127,11 +128,7 @@ def copy(
     """
     if watch and dry_run:
         raise click.UsageError("--watch writes; it cannot be a --dry-run.")
-    from registry_core.moves import (  # noqa: PLC0415 not for every command
-        artifacts,
-        copying,
-        watching,
-    )
+    from registry_core.moves import artifacts, copying  # noqa: PLC0415 not for every command
 
     with ExitStack() as stack:
         source = stack.enter_context(_source(source_url))
@@ -151,16 +148,7 @@ def copy(
             mover=mover,
         )
         if watch:
-            stop = stack.enter_context(_stopped_by_signals())
-            outcomes = watching.watch(
-                source,
-                target,
-                copies,
-                stop=stop,
-                interval_seconds=interval,
-                filter_text=filter_text,
-            )
-            complete = _copied(_said(outcomes), dry_run=False)
+            complete = _followed(source, target, copies, interval, filter_text)
         else:
             complete = _copied(copies(source), dry_run=dry_run)
         if not dry_run:
@@ -185,6 +173,28 @@ def _stopped_by_signals() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _followed(
+    source: SnapshotSource,
+    target: Registry,
+    copies: Copies,
+    interval_seconds: float,
+    filter_text: str | None,
+) -> bool:
+    """Copy what changes in the source until a signal; whether all of it was copied."""
+    from registry_core.moves import watching  # noqa: PLC0415 as above
+
+    with _stopped_by_signals() as stop:
+        outcomes = watching.watch(
+            source,
+            target,
+            copies,
+            stop=stop,
+            interval_seconds=interval_seconds,
+            filter_text=filter_text,
+        )
+        return _copied(_said(outcomes), dry_run=False)
 
 
 def _said(outcomes: Iterable[Copied]) -> Iterator[Copied]:

@@ -16,11 +16,16 @@ password that somebody has chosen, or reads it from stdin, and hashes that.
 """
 
 
+def parser() -> argparse.ArgumentParser:
+    """What the command takes."""
+    options = argparse.ArgumentParser(prog=f"registry-server {COMMAND}", description=_HELP)
+    options.add_argument("--password", action="store_true", help="hash a password")
+    return options
+
+
 def run(arguments: Sequence[str]) -> int:
     """Print the secret's line; the secret itself, if it is new, goes to stderr. The exit code."""
-    parser = argparse.ArgumentParser(prog=f"registry-server {COMMAND}", description=_HELP)
-    parser.add_argument("--password", action="store_true", help="hash a password")
-    if not parser.parse_args(arguments).password:
+    if not parser().parse_args(arguments).password:
         from registry_server.access.rules import hashed_token  # noqa: PLC0415 not for the server
 
         token, line = hashed_token()

@@ -11,13 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import attrs
-from sqlalchemy import BigInteger, Boolean, Text, bindparam, case, false, func, true
+from sqlalchemy import BigInteger, Boolean, bindparam, case, false, func, true
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import BindParameter, ClauseElement, ColumnElement
 from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.sql.selectable import TableValuedAlias
 from sqlalchemy.types import NullType
 
 LOCK_MILLISECONDS = 2_000
@@ -118,73 +117,6 @@ def aside(condition: ColumnElement[bool]) -> ColumnElement[bool]:
     return case((condition, true()), else_=false())
 
 
-class _Function(FunctionElement[str]):
-    """A function of two names; each subclass gives them."""
-
-    inherit_cache = True
-    type = Text()
-    sqlite: str
-    postgresql: str
-
-
-class object_of(_Function):  # noqa: N801 SQL functions are lower-case in SQLAlchemy
-    """Rows of keys and values as one JSON object; PostgreSQL gives NULL for no rows."""
-
-    name = "object_of"
-    inherit_cache = True
-    sqlite, postgresql = "json_group_object", "json_object_agg"
-
-
-class array_of(_Function):  # noqa: N801 as above
-    """Rows as one JSON array; PostgreSQL gives NULL for no rows."""
-
-    name = "array_of"
-    inherit_cache = True
-    sqlite, postgresql = "json_group_array", "json_agg"
-
-
-class array(_Function):  # noqa: N801 as above
-    """Columns of one row as a JSON array."""
-
-    name = "array"
-    inherit_cache = True
-    sqlite, postgresql = "json_array", "json_build_array"
-
-
-class document(_Function):  # noqa: N801 as above
-    """Pieces of JSON, none of them NULL on SQLite, as one JSON array.
-
-    SQLite would parse what one of its JSON functions is given by another, so there the texts are
-    only put together.
-    """
-
-    name = "document"
-    inherit_cache = True
-    postgresql = "json_build_array"
-
-
-class documents_of(_Function):  # noqa: N801 as above
-    """Rows of JSON as one JSON array; NULL for no rows, and on PostgreSQL `null` for NULL."""
-
-    name = "documents_of"
-    inherit_cache = True
-    postgresql = "json_agg"
-
-
-class _elements(_Function):  # noqa: N801 as above
-    name = "elements"
-    inherit_cache = True
-    sqlite, postgresql = "json_each", "json_array_elements"
-
-
-class element(FunctionElement[str]):  # noqa: N801 as above
-    """A text in a JSON array: `element(array, index)`."""
-
-    name = "element"
-    inherit_cache = True
-    type = Text()
-
-
 class is_like(FunctionElement[bool]):  # noqa: N801 as above
     """Whether a column matches a pattern that `Flavor.pattern` has translated."""
 
@@ -263,112 +195,51 @@ class limit_if(FunctionElement[int]):  # noqa: N801 as above
     inherit_cache = True
 
 
-class _listed(_Function):  # noqa: N801 as above
-    name = "listed"
-    inherit_cache = True
-    sqlite, postgresql = "json_each", "jsonb_array_elements"
-
-
-def rows_of(array_parameter: ColumnElement[Any]) -> TableValuedAlias:
-    """A JSON array of arrays as rows of one column, `value`, of which many elements are taken.
-
-    PostgreSQL reads `jsonb` once, and the text of `json` again for each element.
-    """
-    return _listed(array_parameter).table_valued("value", name="element", joins_implicitly=True)
-
-
-def elements(array_parameter: ColumnElement[Any]) -> TableValuedAlias:
-    """A JSON array as rows of one column, `value`."""
-    return _elements(array_parameter).table_valued("value", name="element", joins_implicitly=True)
-
-
 def folded(folded_column: ColumnElement[Any], column: ColumnElement[Any]) -> ColumnElement[str]:
     """`str.lower()` of a column; see `tables`."""
     return func.coalesce(folded_column, func.lower(column))
 
 
-@compiles(_Function, "sqlite")
-def _sqlite_function(node: _Function, compiler: SQLCompiler, **options: Any) -> str:
-    return f"{node.sqlite}({compiler.process(node.clauses, **options)})"
-
-
-@compiles(_Function, "postgresql")
-def _postgresql_function(node: _Function, compiler: SQLCompiler, **options: Any) -> str:
-    return f"{node.postgresql}({compiler.process(node.clauses, **options)})"
-
-
-@compiles(_elements, "postgresql")
-def _postgresql_elements(node: _elements, compiler: SQLCompiler, **options: Any) -> str:
-    return f"json_array_elements(CAST({compiler.process(node.clauses, **options)} AS json))"
-
-
-@compiles(_listed, "postgresql")
-def _postgresql_listed(node: _listed, compiler: SQLCompiler, **options: Any) -> str:
-    return f"jsonb_array_elements(CAST({compiler.process(node.clauses, **options)} AS jsonb))"
-
-
-def _operands(node: FunctionElement[Any], compiler: SQLCompiler, **options: Any) -> list[str]:
+def operands(node: FunctionElement[Any], compiler: SQLCompiler, **options: Any) -> list[str]:
+    """The arguments of a function as SQL."""
     return [compiler.process(clause, **options) for clause in node.clauses]
-
-
-@compiles(document, "sqlite")
-def _sqlite_document(node: document, compiler: SQLCompiler, **options: Any) -> str:
-    pieces = " || ',' || ".join(_operands(node, compiler, **options))
-    return f"'[' || {pieces} || ']'"
-
-
-@compiles(documents_of, "sqlite")
-def _sqlite_documents(node: documents_of, compiler: SQLCompiler, **options: Any) -> str:
-    return f"'[' || group_concat({compiler.process(node.clauses, **options)}) || ']'"
-
-
-@compiles(element, "sqlite")
-def _sqlite_element(node: element, compiler: SQLCompiler, **options: Any) -> str:
-    array_text, index = _operands(node, compiler, **options)
-    return f"json_extract({array_text}, '$[{index}]')"
-
-
-@compiles(element, "postgresql")
-def _postgresql_element(node: element, compiler: SQLCompiler, **options: Any) -> str:
-    array_text, index = _operands(node, compiler, **options)
-    return f"({array_text} ->> {index})"
 
 
 @compiles(_unseen, "sqlite")
 def _sqlite_unseen(node: _unseen, compiler: SQLCompiler, **options: Any) -> str:
-    return _operands(node, compiler, **options)[0]
+    return operands(node, compiler, **options)[0]
 
 
 @compiles(_unseen, "postgresql")
 def _postgresql_unseen(node: _unseen, compiler: SQLCompiler, **options: Any) -> str:
-    return f"(SELECT {_operands(node, compiler, **options)[0]})"
+    return f"(SELECT {operands(node, compiler, **options)[0]})"
 
 
 @compiles(only, "sqlite")
 def _sqlite_only(node: only, compiler: SQLCompiler, **options: Any) -> str:
-    return "{} = {}".format(*_operands(node, compiler, **options))
+    return "{} = {}".format(*operands(node, compiler, **options))
 
 
 @compiles(only, "postgresql")
 def _postgresql_only(node: only, compiler: SQLCompiler, **options: Any) -> str:
-    return "{} = ANY (ARRAY[{}])".format(*_operands(node, compiler, **options))
+    return "{} = ANY (ARRAY[{}])".format(*operands(node, compiler, **options))
 
 
 @compiles(is_like, "sqlite")
 def _sqlite_like(node: is_like, compiler: SQLCompiler, **options: Any) -> str:
     # LIKE of SQLite ignores the case of ASCII letters; GLOB has the same power and does not.
-    return "({} GLOB {})".format(*_operands(node, compiler, **options))
+    return "({} GLOB {})".format(*operands(node, compiler, **options))
 
 
 @compiles(is_like, "postgresql")
 def _postgresql_like(node: is_like, compiler: SQLCompiler, **options: Any) -> str:
-    return "({} LIKE {})".format(*_operands(node, compiler, **options))
+    return "({} LIKE {})".format(*operands(node, compiler, **options))
 
 
 @compiles(may_match_folded, "sqlite")
 def _sqlite_may(node: may_match_folded, compiler: SQLCompiler, **options: Any) -> str:
     # LIKE of SQLite ignores the case of ASCII letters alone; a name with others is looked at.
-    name, pattern = _operands(node, compiler, **options)
+    name, pattern = operands(node, compiler, **options)
     is_ascii = f"length({name}) = length(CAST({name} AS BLOB))"
     return f"({name} LIKE {pattern} ESCAPE '\\' OR NOT {is_ascii})"
 
@@ -381,25 +252,25 @@ def _postgresql_may(node: may_match_folded, compiler: SQLCompiler, **options: An
 @compiles(is_in, "sqlite")
 def _sqlite_in(node: is_in, compiler: SQLCompiler, **options: Any) -> str:
     return "({} IN (SELECT value FROM json_each({})))".format(  # noqa: S608 compiled operands
-        *_operands(node, compiler, **options)
+        *operands(node, compiler, **options)
     )
 
 
 @compiles(is_in, "postgresql")
 def _postgresql_in(node: is_in, compiler: SQLCompiler, **options: Any) -> str:
-    return "({} = ANY ({}::text[]))".format(*_operands(node, compiler, **options))
+    return "({} = ANY ({}::text[]))".format(*operands(node, compiler, **options))
 
 
 @compiles(is_not_in, "sqlite")
 def _sqlite_not_in(node: is_not_in, compiler: SQLCompiler, **options: Any) -> str:
     return "({} NOT IN (SELECT value FROM json_each({})))".format(  # noqa: S608 as above
-        *_operands(node, compiler, **options)
+        *operands(node, compiler, **options)
     )
 
 
 @compiles(is_not_in, "postgresql")
 def _postgresql_not_in(node: is_not_in, compiler: SQLCompiler, **options: Any) -> str:
-    return "({} <> ALL ({}::text[]))".format(*_operands(node, compiler, **options))
+    return "({} <> ALL ({}::text[]))".format(*operands(node, compiler, **options))
 
 
 @compiles(bytes_of, "sqlite")
@@ -414,12 +285,12 @@ def _postgresql_bytes(node: bytes_of, compiler: SQLCompiler, **options: Any) -> 
 
 @compiles(position_of, "sqlite")
 def _sqlite_position(node: position_of, compiler: SQLCompiler, **options: Any) -> str:
-    return "instr({}, {})".format(*_operands(node, compiler, **options))
+    return "instr({}, {})".format(*operands(node, compiler, **options))
 
 
 @compiles(position_of, "postgresql")
 def _postgresql_position(node: position_of, compiler: SQLCompiler, **options: Any) -> str:
-    return "strpos({}, {})".format(*_operands(node, compiler, **options))
+    return "strpos({}, {})".format(*operands(node, compiler, **options))
 
 
 @compiles(waits_for_locks_briefly, "sqlite")
@@ -435,22 +306,22 @@ def _postgresql_lock_timeout(_: waits_for_locks_briefly, __: SQLCompiler, **___:
 
 @compiles(is_ascii, "sqlite")
 def _sqlite_ascii(node: is_ascii, compiler: SQLCompiler, **options: Any) -> str:
-    (text,) = _operands(node, compiler, **options)
+    (text,) = operands(node, compiler, **options)
     return f"(length(CAST({text} AS BLOB)) = length({text}))"
 
 
 @compiles(is_ascii, "postgresql")
 def _postgresql_ascii(node: is_ascii, compiler: SQLCompiler, **options: Any) -> str:
-    (text,) = _operands(node, compiler, **options)
+    (text,) = operands(node, compiler, **options)
     return f"(octet_length({text}) = length({text}))"
 
 
 @compiles(limit_if, "sqlite")
 def _sqlite_limit_if(node: limit_if, compiler: SQLCompiler, **options: Any) -> str:
-    *conditions, limit = _operands(node, compiler, **options)
+    *conditions, limit = operands(node, compiler, **options)
     return f"CASE WHEN {' AND '.join(conditions)} THEN {limit} ELSE 0 END"
 
 
 @compiles(limit_if, "postgresql")
 def _postgresql_limit_if(node: limit_if, compiler: SQLCompiler, **options: Any) -> str:
-    return _operands(node, compiler, **options)[-1]
+    return operands(node, compiler, **options)[-1]

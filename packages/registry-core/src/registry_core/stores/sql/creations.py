@@ -14,15 +14,10 @@ from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.sql.elements import ClauseElement, ColumnElement
 from sqlalchemy.sql.selectable import FromClause
 
-from registry_core.stores.sql.compiling import (
-    element,
-    elements,
-    given,
-    param,
-    waits_for_locks_briefly,
-)
+from registry_core.stores.sql.compiling import given, param, waits_for_locks_briefly
 from registry_core.stores.sql.driver import Insert
 from registry_core.stores.sql.events import noted_as
+from registry_core.stores.sql.json_functions import element, elements
 from registry_core.stores.sql.outbox import AT_ONCE, has_webhooks, queued, without_webhooks
 from registry_core.stores.sql.parts import TAG_VALUE
 from registry_core.stores.sql.tables import (

@@ -28,14 +28,13 @@ from registry_core.stores.sql import scopes
 from registry_core.stores.sql.compiling import (
     Statement,
     compiled,
-    element,
-    elements,
     given,
     param,
     waits_for_locks_briefly,
 )
 from registry_core.stores.sql.driver import Driver
 from registry_core.stores.sql.event_checksums import CHECKED_COLUMNS, checksum
+from registry_core.stores.sql.json_functions import element, elements
 from registry_core.stores.sql.tables import model_events, registered_models
 
 _ONE: ColumnElement[int] = literal_column("1")

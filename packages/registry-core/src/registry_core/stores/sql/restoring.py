@@ -11,8 +11,9 @@ from sqlalchemy import Table, Text, cast, delete, insert, literal_column, select
 from sqlalchemy.sql.dml import Insert as Insert_
 from sqlalchemy.sql.elements import ClauseElement
 
-from registry_core.stores.sql.compiling import element, given, param, rows_of
+from registry_core.stores.sql.compiling import given, param
 from registry_core.stores.sql.driver import Insert
+from registry_core.stores.sql.json_functions import element, rows_of
 from registry_core.stores.sql.outbox import has_webhooks
 from registry_core.stores.sql.tables import (
     model_events,

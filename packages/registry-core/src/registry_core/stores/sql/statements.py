@@ -28,23 +28,20 @@ from registry_core import validation
 from registry_core.fields import Field, scalars_of
 from registry_core.models import ModelVersion, RegisteredModel, Stage
 from registry_core.stores.sql import approvals, events, outbox
-from registry_core.stores.sql.compiling import (
-    Statement,
-    array,
-    array_of,
-    compiled,
-    document,
-    documents_of,
-    object_of,
-    param,
-    waits_for_locks_briefly,
-)
+from registry_core.stores.sql.compiling import Statement, compiled, param, waits_for_locks_briefly
 from registry_core.stores.sql.creations import (
     creating_models,
     creating_versions,
     operations,
 )
 from registry_core.stores.sql.driver import Insert
+from registry_core.stores.sql.json_functions import (
+    array,
+    array_of,
+    document,
+    documents_of,
+    object_of,
+)
 from registry_core.stores.sql.parts import is_version, writing_parts
 from registry_core.stores.sql.restoring import replacing_beginnings, restoring
 from registry_core.stores.sql.tables import (

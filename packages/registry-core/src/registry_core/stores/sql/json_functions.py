@@ -1,0 +1,143 @@
+"""JSON in SQL: what SQLite and PostgreSQL build and take apart by functions of other names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Text
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.sql.selectable import TableValuedAlias
+
+from registry_core.stores.sql.compiling import operands
+
+
+class _Function(FunctionElement[str]):
+    """A function of two names; each subclass gives them."""
+
+    inherit_cache = True
+    type = Text()
+    sqlite: str
+    postgresql: str
+
+
+class object_of(_Function):  # noqa: N801 SQL functions are lower-case in SQLAlchemy
+    """Rows of keys and values as one JSON object; PostgreSQL gives NULL for no rows."""
+
+    name = "object_of"
+    inherit_cache = True
+    sqlite, postgresql = "json_group_object", "json_object_agg"
+
+
+class array_of(_Function):  # noqa: N801 as above
+    """Rows as one JSON array; PostgreSQL gives NULL for no rows."""
+
+    name = "array_of"
+    inherit_cache = True
+    sqlite, postgresql = "json_group_array", "json_agg"
+
+
+class array(_Function):  # noqa: N801 as above
+    """Columns of one row as a JSON array."""
+
+    name = "array"
+    inherit_cache = True
+    sqlite, postgresql = "json_array", "json_build_array"
+
+
+class document(_Function):  # noqa: N801 as above
+    """Pieces of JSON, none of them NULL on SQLite, as one JSON array.
+
+    SQLite would parse what one of its JSON functions is given by another, so there the texts are
+    only put together.
+    """
+
+    name = "document"
+    inherit_cache = True
+    postgresql = "json_build_array"
+
+
+class documents_of(_Function):  # noqa: N801 as above
+    """Rows of JSON as one JSON array; NULL for no rows, and on PostgreSQL `null` for NULL."""
+
+    name = "documents_of"
+    inherit_cache = True
+    postgresql = "json_agg"
+
+
+class _elements(_Function):  # noqa: N801 as above
+    name = "elements"
+    inherit_cache = True
+    sqlite, postgresql = "json_each", "json_array_elements"
+
+
+class element(FunctionElement[str]):  # noqa: N801 as above
+    """A text in a JSON array: `element(array, index)`."""
+
+    name = "element"
+    inherit_cache = True
+    type = Text()
+
+
+class _listed(_Function):  # noqa: N801 as above
+    name = "listed"
+    inherit_cache = True
+    sqlite, postgresql = "json_each", "jsonb_array_elements"
+
+
+def rows_of(array_parameter: ColumnElement[Any]) -> TableValuedAlias:
+    """A JSON array of arrays as rows of one column, `value`, of which many elements are taken.
+
+    PostgreSQL reads `jsonb` once, and the text of `json` again for each element.
+    """
+    return _listed(array_parameter).table_valued("value", name="element", joins_implicitly=True)
+
+
+def elements(array_parameter: ColumnElement[Any]) -> TableValuedAlias:
+    """A JSON array as rows of one column, `value`."""
+    return _elements(array_parameter).table_valued("value", name="element", joins_implicitly=True)
+
+
+@compiles(_Function, "sqlite")
+def _sqlite_function(node: _Function, compiler: SQLCompiler, **options: Any) -> str:
+    return f"{node.sqlite}({compiler.process(node.clauses, **options)})"
+
+
+@compiles(_Function, "postgresql")
+def _postgresql_function(node: _Function, compiler: SQLCompiler, **options: Any) -> str:
+    return f"{node.postgresql}({compiler.process(node.clauses, **options)})"
+
+
+@compiles(_elements, "postgresql")
+def _postgresql_elements(node: _elements, compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_array_elements(CAST({compiler.process(node.clauses, **options)} AS json))"
+
+
+@compiles(_listed, "postgresql")
+def _postgresql_listed(node: _listed, compiler: SQLCompiler, **options: Any) -> str:
+    return f"jsonb_array_elements(CAST({compiler.process(node.clauses, **options)} AS jsonb))"
+
+
+@compiles(document, "sqlite")
+def _sqlite_document(node: document, compiler: SQLCompiler, **options: Any) -> str:
+    pieces = " || ',' || ".join(operands(node, compiler, **options))
+    return f"'[' || {pieces} || ']'"
+
+
+@compiles(documents_of, "sqlite")
+def _sqlite_documents(node: documents_of, compiler: SQLCompiler, **options: Any) -> str:
+    return f"'[' || group_concat({compiler.process(node.clauses, **options)}) || ']'"
+
+
+@compiles(element, "sqlite")
+def _sqlite_element(node: element, compiler: SQLCompiler, **options: Any) -> str:
+    array_text, index = operands(node, compiler, **options)
+    return f"json_extract({array_text}, '$[{index}]')"
+
+
+@compiles(element, "postgresql")
+def _postgresql_element(node: element, compiler: SQLCompiler, **options: Any) -> str:
+    array_text, index = operands(node, compiler, **options)
+    return f"({array_text} ->> {index})"
