@@ -1,6 +1,6 @@
 # The registry server with the drivers of every store. Configure it by environment:
-# REGISTRY_STORE (or DATABASE_URL), REGISTRY_AUTH_FILE, PORT, AWS_*; see docs/server.md and
-# docs/deploy.md.
+# REGISTRY_STORE (or DATABASE_URL), REGISTRY_AUTH_FILE, PORT, AWS_*; see docs/guides/server.md and
+# docs/guides/deploy.md.
 FROM python:3.13-slim AS build
 RUN pip install --no-cache-dir uv
 WORKDIR /src

@@ -128,7 +128,7 @@ def releases(session: nox.Session) -> None:
     install(session, "dev")
     pythons = [with_client(session, release) for release in RELEASES[:-1]]
     pythons.append(with_mlflow(session, RELEASES[-1]))
-    page = session.posargs or ["--write=docs/releases.md"]
+    page = session.posargs or ["--write=docs/evidence/releases.md"]
     session.run("python", "-m", "releases", *page, *pythons, env={"PYTHONPATH": "tests"})
     command = ["pytest", "-n0", "tests/acceptance/test_acceptance_outage.py"]
     session.run(*command, env={"REGISTRY_TEST_MLFLOW_PYTHONS": pythons[-1]})

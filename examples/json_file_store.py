@@ -1,4 +1,4 @@
-"""A whole registry in one JSON file: the store that docs/writing-a-store.md builds.
+"""A whole registry in one JSON file: the store that docs/reference/writing-a-store.md builds.
 
 Every write takes a lock on the file, reads it, applies one change, and replaces the file. So it is
 atomic and durable, and safe in any number of processes of one machine; it is not fast.

@@ -8,7 +8,7 @@ import pytest
 
 from services import acceptance
 
-TABLE = Path(__file__).parents[2] / "docs" / "acceptance.md"
+TABLE = Path(__file__).parents[2] / "docs" / "evidence" / "acceptance.md"
 HERE = Path(__file__).parent
 
 

@@ -5,7 +5,7 @@
     nox -s bench -- --parts none --docs
 
 Prints tables and keeps the figures of each part in `bench-results/`, until the part runs again.
-`--docs` also writes them into docs/performance.md. Never a test: it fails when requests fail or the
+`--docs` also writes them into docs/evidence/performance.md. Never a test: it fails when requests fail or the
 two servers answer differently, and not when they are slow. A part that fails does not stop the next.
 """
 
@@ -51,7 +51,7 @@ def main():
     if options.docs:
         found = {part: RESULTS / f"{part}.json" for part in PARTS}
         report.write(
-            ROOT / "docs",
+            ROOT / "docs" / "evidence",
             {part: json.loads(path.read_text()) for part, path in found.items() if path.exists()},
         )
     if failed:
@@ -100,7 +100,7 @@ def _options():
     parser.add_argument("--rounds", type=int, default=2, help="measurements; the median counts")
     parser.add_argument("--only", default="", help="operations whose name contains this")
     parser.add_argument("--without-mlflow", dest="mlflow", action="store_false")
-    parser.add_argument("--docs", action="store_true", help="write docs/performance.md")
+    parser.add_argument("--docs", action="store_true", help="write docs/evidence/performance.md")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""Figures as tables: for a terminal, and in Markdown for docs/performance.md, with plots."""
+"""Figures as tables: for a terminal, and in Markdown for docs/evidence/performance.md, with plots."""
 
 import re
 
@@ -15,7 +15,7 @@ def text(part, figures):
 
 
 def write(docs, parts):
-    """Replaces what stands between the marks of each part in docs/performance.md."""
+    """Replaces what stands between the marks of each part in docs/evidence/performance.md."""
     page = docs / "performance.md"
     content = page.read_text()
     for part, kept in parts.items():

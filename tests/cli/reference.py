@@ -1,4 +1,4 @@
-"""The generated part of `docs/regctl.md`: every command's own help.
+"""The generated part of `docs/reference/regctl.md`: every command's own help.
 
 `python tests/cli/reference.py` writes it anew.
 """
@@ -13,7 +13,7 @@ import click
 from registry_cli.errors import ExitCode
 from registry_cli.main import regctl
 
-PAGE = Path(__file__).parents[2] / "docs" / "regctl.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "regctl.md"
 HEADING = "\n## Reference\n"
 WIDTH = 80
 """Columns that help is wrapped to here, as on a narrow terminal."""

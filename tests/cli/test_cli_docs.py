@@ -1,4 +1,4 @@
-"""`docs/regctl.md` says what regctl says."""
+"""`docs/reference/regctl.md` says what regctl says."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ def test_a_file_that_is_absent_is_named(tmp_path):
 
 
 def test_the_example_of_the_page_is_a_file():
-    page = (Path(__file__).parents[2] / "docs/access.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs/guides/access.md").read_text(encoding="utf-8")
     example = page.partition("<!-- example -->\n```toml\n")[2].partition("```")[0]
     found = parse(example.encode())
     assert found.policy.decide(

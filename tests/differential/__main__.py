@@ -2,7 +2,7 @@
 
     python -m differential --sequences 2000 --stores sqlite,postgresql,s3
 
-Exits with 1 when there is a difference that `docs/deviations.md` does not list, or a listed one
+Exits with 1 when there is a difference that `docs/reference/deviations.md` does not list, or a listed one
 that did not happen. Every sequence has a seed, which is printed; `--seed` and `--sequences 1` run
 one again.
 """

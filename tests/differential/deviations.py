@@ -4,7 +4,7 @@ Strategy: a rule does not excuse a step, it removes one known difference from th
 is equal after all rules is explained by those that changed something, and anything that is left is
 a finding, so a rule cannot hide a second difference in the same answer. The witness of a rule is a
 sequence that must show the difference in every run: a deviation that no longer happens is an error
-in `docs/deviations.md`, as is one that is not listed there. What that document lists besides
+in `docs/reference/deviations.md`, as is one that is not listed there. What that document lists besides
 registry calls has tests of its own.
 """
 
@@ -24,7 +24,7 @@ from differential.routes import MV, RM
 from differential.rules import Rule, softened, when
 from differential.steps import Sequence, Step
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "deviations.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "deviations.md"
 
 
 @attrs.frozen(kw_only=True)

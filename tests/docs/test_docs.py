@@ -13,7 +13,7 @@ from registry_cli.main import regctl
 from registry_server.process import arguments, hashing
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("packages/*/README.md")])
+PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("packages/*/README.md")])
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]+\]\(([^)#:]+)(?:#[^)]*)?\)")
 
@@ -43,7 +43,7 @@ def test_every_picture_is_there_and_all_are_small():
         for page in PAGES
         for picture in re.findall(r'src(?:set)?="([^":]+)"', page.read_text())
     }
-    taken = {*ROOT.glob("docs/pages/*.png")}
+    taken = {*ROOT.glob("docs/images/*.png")}
     assert {picture for picture in shown if picture.suffix == ".png"} == taken
     assert sum(picture.stat().st_size for picture in taken) <= 600_000
 

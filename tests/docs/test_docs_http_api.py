@@ -20,8 +20,8 @@ from registry_server.http.preview import PREVIEW_OPERATIONS
 from registry_server.process import protocol
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "http-api.md").read_text()
-DEVIATIONS = (ROOT / "docs" / "deviations.md").read_text()
+PAGE = (ROOT / "docs" / "reference" / "http-api.md").read_text()
+DEVIATIONS = (ROOT / "docs" / "reference" / "deviations.md").read_text()
 ROW = re.compile(r"^\| ([A-Z, ]+) \| `(/[^`]+)` \| (.*?) \| (.*?) ?\|$", re.MULTILINE)
 
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 def rows():
     """The cells of the table, by what stands first."""
-    text = (ROOT / "docs" / "releases.md").read_text()
+    text = (ROOT / "docs" / "evidence" / "releases.md").read_text()
     lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
     return {cells[0].strip("`"): cells[1:] for cells in lines if cells[0] != "---"}
 

@@ -1,4 +1,4 @@
-"""`docs/wire-contract.md` has every section that sources and tests name as "contract N.N"."""
+"""`docs/reference/wire-contract.md` has every section that sources and tests name as "contract N.N"."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "wire-contract.md").read_text()
-DEVIATIONS = (ROOT / "docs" / "deviations.md").read_text()
+PAGE = (ROOT / "docs" / "reference" / "wire-contract.md").read_text()
+DEVIATIONS = (ROOT / "docs" / "reference" / "deviations.md").read_text()
 
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)

@@ -6,7 +6,7 @@
 
 For each flood: a new server, a quiet time, the flood, and a quiet time again. Prints what every kind
 of call took, what memory the server took, and when all was normal again; fails when a bar does not
-hold. `--docs` also writes the tables in docs/reliability.md.
+hold. `--docs` also writes the tables in docs/evidence/reliability.md.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=report.RESULTS / "floods.json",
         help="file that keeps the figures of every flood until it is measured again",
     )
-    parser.add_argument("--docs", action="store_true", help="write docs/reliability.md")
+    parser.add_argument("--docs", action="store_true", help="write docs/evidence/reliability.md")
     return parser.parse_args(arguments)
 
 

@@ -1,4 +1,4 @@
-"""Verdicts as JSON, as text for a terminal, and as the tables in docs/reliability.md."""
+"""Verdicts as JSON, as text for a terminal, and as the tables in docs/evidence/reliability.md."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hostile.targets import STORES
 from hostile.verdicts import Verdict
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "reliability.md"
+PAGE = ROOT / "docs" / "evidence" / "reliability.md"
 RESULTS = ROOT / "hostile-results"
 
 BEFORE = Path(__file__).with_name("before.json")

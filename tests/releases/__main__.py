@@ -1,6 +1,6 @@
 """`nox -s releases`: every registry call of many releases of MLflow's client, on every store.
 
-    python -m releases --write docs/releases.md PYTHON...
+    python -m releases --write docs/evidence/releases.md PYTHON...
 
 Each PYTHON is the interpreter of an environment with a release of MLflow.
 """

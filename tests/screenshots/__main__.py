@@ -39,7 +39,7 @@ from services.receivers import Receiver, Script
 from services.registry_server import WEBHOOKS_ON_LOOPBACK
 from services.serving import serving_app
 
-DOCS = Path(__file__).parents[2] / "docs" / "pages"
+DOCS = Path(__file__).parents[2] / "docs" / "images"
 
 PICTURES_MAX_BYTES = 600_000
 """Bytes of all pictures in the docs together: everybody who clones the repository gets them."""

@@ -154,7 +154,7 @@ def filters(entity):
 
 
 def mean_the_same_to_mlflow(text):
-    """What `docs/deviations.md` lists aside: escapes, letters beyond ASCII, endless numbers."""
+    """What `docs/reference/deviations.md` lists aside: escapes, letters beyond ASCII, endless numbers."""
     return "\\" not in text and text.isascii() and str(10**30) not in text
 
 

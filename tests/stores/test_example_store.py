@@ -1,4 +1,4 @@
-"""The store of docs/writing-a-store.md passes the kit."""
+"""The store of docs/reference/writing-a-store.md passes the kit."""
 
 import functools
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What each operation costs, in requests: the price list of docs/s3-store.md."""
+"""What each operation costs, in requests: the price list of docs/reference/s3-store.md."""
 
 from __future__ import annotations
 

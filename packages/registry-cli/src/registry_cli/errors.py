@@ -9,7 +9,7 @@ import registry_core
 
 
 class ExitCode(enum.IntEnum):
-    """The exit codes of regctl; `docs/regctl.md` lists them for users."""
+    """The exit codes of regctl; `docs/reference/regctl.md` lists them for users."""
 
     OK = 0
     ERROR = 1

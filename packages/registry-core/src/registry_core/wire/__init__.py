@@ -2,8 +2,8 @@
 
 The server reads requests and writes answers with it; the REST store does the reverse.
 
-"Contract 3.7", here and in every other module, is section 3.7 of `docs/wire-contract.md`: what
-MLflow's own server and client do on the wire.
+"Contract 3.7", here and in every other module, is section 3.7 of
+`docs/reference/wire-contract.md`: what MLflow's own server and client do on the wire.
 """
 
 from registry_core.wire.answers import encode_model_version, encode_registered_model, plain
