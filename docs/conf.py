@@ -1,0 +1,34 @@
+"""Builds the documentation: `nox -s docs`. Strict: a warning is an error."""
+
+from importlib.metadata import version as version_of
+
+project = "Registry"
+copyright = "the authors of the registry"  # noqa: A001 - the name that Sphinx reads
+release = version_of("registry-core")
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+]
+exclude_patterns = ["_build"]
+nitpicky = False  # signatures name classes of the drivers, whose pages are not linked
+
+# Pages link to headings by the names that forges give them.
+myst_heading_anchors = 4
+myst_enable_extensions = ["colon_fence", "deflist"]
+
+html_theme = "furo"
+html_title = "Registry"
+html_static_path = ["_static"]
+html_theme_options = {"navigation_with_keys": True}
+
+# A reader copies what is typed, and neither the prompt nor what is printed.
+copybutton_prompt_text = "$ "
+copybutton_only_copy_prompt_lines = True
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_class_signature = "separated"
+python_use_unqualified_type_names = True

@@ -1,0 +1,104 @@
+"""A newcomer types what the first pages show, in an empty folder with an empty home.
+
+With REGISTRY_TEST_WRITE_PAGES=1 in the environment, the output that a page shows is written anew.
+"""
+
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+from services.pages_player import Player
+
+ROOT = Path(__file__).parents[2]
+PAGES = ("library", "command-line", "mlflow-client", "bucket")
+_INSTALLED = sysconfig.get_path("scripts")
+_OURS = ("AWS_", "DATABASE_URL", "MLFLOW_", "PYTEST_", "PYTHON", "REGISTRY_", "VIRTUAL_ENV", "XDG_")
+"""The beginnings of variables that a newcomer does not have."""
+
+
+@pytest.fixture
+def newcomer(tmp_path):
+    """Gives players; each has a folder and a home in which nothing is."""
+    players = []
+
+    def player(*, path, says=()):
+        home, folder = tmp_path / "home", tmp_path / "folder"
+        home.mkdir()
+        folder.mkdir()
+        environment = {
+            # Where packages come from is the machine's affair, and an empty home does not know it.
+            **{key: value for key, value in os.environ.items() if not key.startswith(_OURS)},
+            "PIP_CONFIG_FILE": os.environ.get("PIP_CONFIG_FILE", _pip_configuration()),
+            "UV_CACHE_DIR": _uv_cache(),
+            "HOME": os.fspath(home),
+            "PATH": path,
+            "USER": "ann",
+            "LOGNAME": "ann",
+            "LANG": "C.UTF-8",
+        }
+        players.append(Player(folder, environment, says=says))
+        return players[-1]
+
+    yield player
+    for one in players:
+        one.close()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_shows_what_happens(name, newcomer, request):
+    """Every block of a page that starts with what is installed, as typed."""
+    says = _bucket(request) if name == "bucket" else ()
+    player = newcomer(path=f"{_INSTALLED}{os.pathsep}{os.environ['PATH']}", says=says)
+    _compare(player, ROOT / "docs/get-started" / f"{name}.md")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/get-started/install.md"])
+def test_page_that_installs_shows_what_happens(page, newcomer, tmp_path):
+    """From `git clone` on, with an interpreter in which nothing is installed."""
+    bare = tmp_path / "python"
+    subprocess.run([sys.executable, "-m", "venv", bare], check=True)
+    paths = [bare / "bin", tmp_path / "home/.local/bin", tmp_path / "folder/registry/.venv/bin"]
+    player = newcomer(
+        path=os.pathsep.join([*map(str, paths), os.environ["PATH"]]),
+        says=[("REPOSITORY", f"--quiet {ROOT}"), ("pip install uv && uv run --dev pytest", "true")],
+    )
+    _compare(player, ROOT / page)
+
+
+def _compare(player, page):
+    """Fails where a page shows something else, or writes into it what it should show."""
+    wrong, text = player.play(page)
+    if os.environ.get("REGISTRY_TEST_WRITE_PAGES"):
+        page.write_text(text)
+    assert not wrong
+
+
+def _bucket(request):
+    """What the page leaves to the reader: keys, and a bucket of theirs."""
+    server = request.getfixturevalue("s3_server")
+    bucket, prefix = request.getfixturevalue("s3_bucket"), request.getfixturevalue("s3_prefix")
+    keys = server.environment()
+    return [
+        (
+            "AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=...",
+            f"AWS_ACCESS_KEY_ID={keys['AWS_ACCESS_KEY_ID']} "
+            f"AWS_SECRET_ACCESS_KEY={keys['AWS_SECRET_ACCESS_KEY']} "
+            f"AWS_ENDPOINT_URL_S3={server.endpoint_url}",
+        ),
+        ("models/team-a", f"{bucket}/{prefix}"),
+    ]
+
+
+def _uv_cache():
+    done = subprocess.run(["uv", "cache", "dir"], capture_output=True, text=True, check=False)
+    return done.stdout.strip() or os.fspath(Path.home() / ".cache/uv")
+
+
+def _pip_configuration():
+    for place in ("~/.config/pip/pip.conf", "~/.pip/pip.conf"):
+        if (path := Path(place).expanduser()).exists():
+            return os.fspath(path)
+    return os.devnull
