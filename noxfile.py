@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ EDITABLE = [
     "--editable=packages/registry-cli",
     "--editable=packages/registry-mlflow",
 ]
+PACKAGES = sorted(path.parent.name for path in Path("packages").glob("*/pyproject.toml"))
 RELEASES = [
     *("1.30.1", "2.3.2", "2.9.2", "2.22.5", "3.0.1", "3.6.0", "3.11.1", "3.17.2"),
     "3.18.0",
@@ -92,6 +94,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", *SOURCES)
     session.run("ruff", "check", *SOURCES)
     session.run("lint-imports")
+    session.run("python", "-m", "prose", env={"PYTHONPATH": "tests"})
 
 
 @nox.session(python="3.11")
@@ -99,6 +102,47 @@ def typing(session: nox.Session) -> None:
     """Strict types."""
     install(session, "typing")
     session.run("mypy")
+
+
+@nox.session(python="3.11")
+def docs(session: nox.Session) -> None:
+    """The documentation as a site, in docs/_build/html; a warning is an error. `-- links` checks links."""
+    install(session, "docs")
+    sphinx = ["sphinx-build", "--fail-on-warning", "--keep-going", "-q", "docs"]
+    session.run(*sphinx, "docs/_build/html")
+    if "links" in session.posargs:
+        session.run(*sphinx, "-b", "linkcheck", "docs/_build/links")
+
+
+@nox.session(python="3.11")
+def build(session: nox.Session) -> None:
+    """Wheels and sdists in dist/: checked, and installed into empty environments, each extra alone."""
+    install(session, "release")
+    shutil.rmtree("dist", ignore_errors=True)
+    for package in PACKAGES:
+        session.run("python", "-m", "build", "--quiet", "--outdir=dist", f"packages/{package}")
+    built = sorted(os.fspath(path) for path in Path("dist").iterdir())
+    session.run("twine", "check", "--strict", *built)
+    for package in PACKAGES:
+        for extra in ("", *extras_of(package)):
+            with_extra(session, package, extra)
+
+
+def extras_of(package: str) -> list[str]:
+    project = tomllib.loads(Path(f"packages/{package}/pyproject.toml").read_text())["project"]
+    return sorted(project.get("optional-dependencies", {}))
+
+
+def with_extra(session: nox.Session, package: str, extra: str) -> None:
+    """Install one wheel with one extra into an empty environment, and import what it brings."""
+    home = Path(session.create_tmp()) / f"{package} {extra}"
+    python = home / "bin/python"
+    requirement = f"{package}[{extra}]" if extra else package
+    session.run_install("uv", "venv", "--quiet", "--clear", "--python=3.11", os.fspath(home))
+    session.run_install(
+        "uv", "pip", "install", "--quiet", f"--python={python}", "--find-links=dist", requirement
+    )
+    session.run(os.fspath(python), "-c", f"import {package.replace('-', '_')}", external=True)
 
 
 @nox.session(python="3.11")
@@ -244,7 +288,7 @@ def screenshots(session: nox.Session) -> None:
 def built(session: nox.Session) -> list[str]:
     """The wheels of the four distributions, newly built."""
     out = Path(session.create_tmp()) / "dist"
-    for package in ("registry-core", "registry-server", "registry-cli", "registry-mlflow"):
+    for package in PACKAGES:
         session.run_install("uv", "build", "--quiet", f"--package={package}", f"--out-dir={out}")
     return [os.fspath(wheel) for wheel in out.glob("*.whl")]
 
@@ -270,13 +314,3 @@ def sbom(session: nox.Session) -> None:
         f"--output-file={out[0]}", python,
     )  # fmt: skip
     session.log("wrote %s", out[0])
-
-
-@nox.session(python="3.11")
-def build(session: nox.Session) -> None:
-    """Build the four distributions, and import each from its wheel alone."""
-    wheels = built(session)
-    session.install(*wheels)
-    session.run("python", "-c", "import registry_core, registry_server, registry_cli")
-    session.run("python", "-c", "import registry_mlflow.plugin")
-    session.run("regctl", "--version")

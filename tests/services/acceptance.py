@@ -64,7 +64,7 @@ PASSED, FAILED = "✓", "✗"
 _HEADER = """\
 # Acceptance: MLflow's own client on every store
 
-Written by the tests: `uv run pytest tests/acceptance --write-acceptance docs/evidence/acceptance.md`.
+Written by the tests: `uv run --dev pytest tests/acceptance --write-acceptance docs/evidence/acceptance.md`.
 Each row is a call of the MLflow 3.17.2 Python client, made over a socket against a server process
 with that store, its results compared in depth. The last column is MLflow's own server, which the
 same tests must pass: that is what makes them a fair measure. `-` means no test makes the call

@@ -86,7 +86,9 @@ class Player:
         """The block with what was really printed."""
         lines = []
         for command, shown in commands_of(block):
-            lines += [f"{'$ ' if not n else '> '}{line}" for n, line in enumerate(command.split("\n"))]
+            lines += [
+                f"{'$ ' if not n else '> '}{line}" for n, line in enumerate(command.split("\n"))
+            ]
             typed = self._as_typed(command)
             if _SERVERS.search(command):
                 lines += _beginning_with(shown, self._as_on_the_page(self._serve(typed)))

@@ -2,7 +2,7 @@
 
 They know neither HTTP nor exit codes: `registry_core.wire.errors` and the command line each map
 classes to their own vocabulary, in one table. Messages are MLflow's where MLflow has one, so that
-a client sees the same sentence on every path.
+a client sees the same sentence on every path::
 
     RegistryError
       NotFoundError (LookupError)
