@@ -106,7 +106,7 @@ def typing(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def docs(session: nox.Session) -> None:
-    """The documentation as a site, in docs/_build/html; a warning is an error. `-- links` checks links."""
+    """The documentation as a site in docs/_build/html, strictly; `-- links` also checks its links."""
     install(session, "docs")
     sphinx = ["sphinx-build", "--fail-on-warning", "--keep-going", "-q", "docs"]
     session.run(*sphinx, "docs/_build/html")
@@ -116,7 +116,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def build(session: nox.Session) -> None:
-    """Wheels and sdists in dist/: checked, and installed into empty environments, each extra alone."""
+    """Wheels and sdists in dist/, checked and installed alone, with each extra alone."""
     install(session, "release")
     shutil.rmtree("dist", ignore_errors=True)
     for package in PACKAGES:

@@ -10,6 +10,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+
 from services.pages_player import Player
 
 ROOT = Path(__file__).parents[2]
@@ -80,13 +81,16 @@ def _bucket(request):
     """What the page leaves to the reader: keys, and a bucket of theirs."""
     server = request.getfixturevalue("s3_server")
     bucket, prefix = request.getfixturevalue("s3_bucket"), request.getfixturevalue("s3_prefix")
-    keys = server.environment()
+    keys = {
+        **{
+            key: server.environment()[key] for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+        },
+        "AWS_ENDPOINT_URL_S3": server.endpoint_url,
+    }
     return [
         (
             "AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=...",
-            f"AWS_ACCESS_KEY_ID={keys['AWS_ACCESS_KEY_ID']} "
-            f"AWS_SECRET_ACCESS_KEY={keys['AWS_SECRET_ACCESS_KEY']} "
-            f"AWS_ENDPOINT_URL_S3={server.endpoint_url}",
+            " ".join(f"{key}={value}" for key, value in keys.items()),
         ),
         ("models/team-a", f"{bucket}/{prefix}"),
     ]

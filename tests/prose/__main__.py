@@ -11,11 +11,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from prose.rules import RULES, THEIRS
 from proselint.checks import __register__ as builtin
 from proselint.config import DEFAULT
 from proselint.registry import CheckRegistry
 from proselint.tools import LintFile
+
+from prose.rules import RULES, THEIRS
 
 ROOT = Path(__file__).parents[2]
 _CODE = re.compile(r"^```.*?^```$|`[^`\n]*`|\]\([^)\s]*\)", re.MULTILINE | re.DOTALL)
