@@ -1,6 +1,8 @@
 """Builds the documentation: `nox -s docs`. Strict: a warning is an error."""
 
+import shutil
 from importlib.metadata import version as version_of
+from pathlib import Path
 
 project = "Registry"
 copyright = "the authors of the registry"  # noqa: A001 - the name that Sphinx reads
@@ -35,3 +37,14 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_class_signature = "separated"
 python_use_unqualified_type_names = True
+
+
+def setup(app):
+    """Pictures are named in HTML, which chooses the light or the dark one, and which Sphinx keeps."""
+    app.connect("build-finished", _copy_pictures)
+
+
+def _copy_pictures(app, error):
+    if error is None:
+        images = Path(app.srcdir) / "images"
+        shutil.copytree(images, Path(app.outdir) / "images", dirs_exist_ok=True)
