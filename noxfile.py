@@ -106,7 +106,7 @@ def typing(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def docs(session: nox.Session) -> None:
-    """The documentation as a site in docs/_build/html, strictly; `-- links` also checks its links."""
+    """The documentation as a site in docs/_build/html, strictly; `-- links` checks links, too."""
     install(session, "docs")
     sphinx = ["sphinx-build", "--fail-on-warning", "--keep-going", "-q", "docs"]
     session.run(*sphinx, "docs/_build/html")
