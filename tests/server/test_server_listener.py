@@ -202,7 +202,7 @@ def test_many_that_wait_are_taken_together():
 def test_a_connection_that_cannot_be_served_ends_nothing(monkeypatch, caplog, failure, told):
     """As when the peer has gone away already."""
 
-    async def fail(*_):
+    async def fail(*_, **__):
         raise failure
 
     async def main():
