@@ -332,6 +332,11 @@ def test_a_client_adopts_through_its_server(
         with pytest.raises(StaleValueError):
             served.finish_adoption("m", 2, manifest, files_were_at="s3://b/1")
         moved = served.finish_adoption("m", 2, manifest, files_were_at="s3://b/2")
+        # What is sealed is exchanged by nobody.
+        with pytest.raises(InvalidArgumentError, match="replaced"):
+            served.begin_adoption("m", 2, other)
+        with pytest.raises(InvalidArgumentError, match="replaced"):
+            served.finish_adoption("m", 2, manifest, files_were_at=moved.source)
         assert moved.source == served.get_model_version("m", 1).source
 
 

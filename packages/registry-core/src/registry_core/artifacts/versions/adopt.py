@@ -70,11 +70,20 @@ def check(version: ModelVersion) -> ModelVersion:
     return version
 
 
+def _check_elsewhere(context: Context, version: ModelVersion, uri: str) -> None:
+    """Accept a place outside of the root: what is sealed below it is never exchanged."""
+    if context.keeps(uri):
+        raise InvalidArgumentError(
+            f"The registry keeps the files of {subject(version)}: they cannot be replaced"
+        )
+
+
 def adopt(
     context: Context, version: ModelVersion, tree: FileTree, *, progress: Progress | None = None
 ) -> ModelVersion:
     """See `ModelArtifacts.adopt`."""
     check(version)
+    _check_elsewhere(context, version, version.download_uri)
     folder = folder_of(version.name, tree.manifest)
     for attempt in range(1, _ATTEMPTS + 1):
         push.deliver(context, folder, tree, progress)
@@ -89,6 +98,7 @@ def adopt(
 def begin(context: Context, version: ModelVersion, manifest: Manifest) -> Begun:
     """See `ModelArtifacts.begin_adoption`."""
     check(version)
+    _check_elsewhere(context, version, version.download_uri)
     folder = folder_of(version.name, manifest)
     missing = prepared(context, folder, manifest)
     return Begun(version=version, path=folder, missing=missing)
@@ -99,6 +109,7 @@ def finish(
 ) -> ModelVersion:
     """See `ModelArtifacts.finish_adoption`."""
     check(version)
+    _check_elsewhere(context, version, files_were_at)
     folder = folder_of(version.name, manifest)
     seal_filled(context, folder, subject(version))
     return _relocate(context, version, folder, manifest, files_were_at)

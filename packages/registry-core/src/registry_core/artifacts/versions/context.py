@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import attrs
 
 from registry_core.artifacts import ArtifactStore
-from registry_core.artifacts.versions.layout import own_path
+from registry_core.artifacts.versions.layout import own_path, stored_path
 from registry_core.artifacts.versions.leases import Leases
 from registry_core.artifacts.versions.seals import Seals
 from registry_core.errors import StoreCorruptedError
@@ -47,6 +47,17 @@ class Context:
     def path_of(self, version: ModelVersion) -> str | None:
         """Return where the version's bytes are below the root; None if they are elsewhere."""
         return own_path(self.artifacts.root, version.download_uri)
+
+    def keeps(self, uri: str) -> bool:
+        """Return whether what a URI names is kept under the root.
+
+        One of an artifact proxy may be of this root or of another: it is of this one where
+        something is sealed.
+        """
+        if stored_path(self.artifacts.root, uri) is not None:
+            return True
+        path = own_path(self.artifacts.root, uri)
+        return bool(path) and self.seals.is_sealed(str(path))
 
     def versions(self, *filter_: Comparison) -> Iterator[ModelVersion]:
         """Yield every model version that matches, prompts too.

@@ -68,11 +68,7 @@ class ModelArtifacts:
         A URI of an artifact proxy may be one of this root or of another: it is of this one where
         something is sealed.
         """
-        uri = version.download_uri
-        if self.stored_path(uri) is not None:
-            return True
-        path = self.own_path(uri)
-        return bool(path) and self._context.seals.is_sealed(str(path))
+        return self._context.keeps(version.download_uri)
 
     def manifest(self, path: str) -> Manifest:
         """Return the manifest of a sealed path.
