@@ -2,7 +2,7 @@
 
 500 models of 10 versions each, with tags, an alias and their histories, go from SQLite to PostgreSQL
 through `regctl copy` in a process of its own, so that its memory can be told from what made the
-source. `--models` and `--versions` set other sizes; `--profile FILE` writes what cProfile saw.
+source. `--models 1` makes one large model instead. `--models` and `--versions` set other sizes; `--profile FILE` writes what cProfile saw.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from pathlib import Path
 
 import psycopg
 
-from registry_core import Registry, open_registry
+from registry_core import ModelVersion, Registry, open_registry
 from registry_core.moves import copying, sources
+from registry_core.snapshots import model_of
 from services import postgres
 
 WITHIN_MIB = 64
@@ -39,6 +40,27 @@ def fill(registry: Registry, models: int, versions: int) -> None:
                 name, source=f"s3://bucket/{name}/{version}", run_id="0" * 32, tags=tags
             )
         ann.set_registered_model_alias(name, "champion", versions)
+
+
+def fill_one(registry: Registry, versions: int) -> None:
+    """One large model, written as a whole."""
+    registry.create_registered_model("large")
+    empty = registry.snapshot("large")
+    tags = {"auc": "0.91", "git": "0" * 40}
+    listed = [
+        ModelVersion(
+            name="large",
+            version=number,
+            creation_timestamp=number,
+            last_updated_timestamp=number,
+            source=f"s3://bucket/large/{number}",
+            run_id="0" * 32,
+            tags=tags,
+        )
+        for number in range(1, versions + 1)
+    ]
+    large = model_of(empty.model, listed, next_version=versions + 1)
+    registry.restore(large, on_conflict="replace")
 
 
 def copy(source_url: str, target_url: str, profile: str | None) -> None:
@@ -88,7 +110,10 @@ def main() -> None:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         source = f"sqlite:///{directory / 'source.db'}"
         with open_registry(source) as registry:
-            fill(registry, options.models, options.versions)
+            if options.models == 1:
+                fill_one(registry, options.versions)
+            else:
+                fill(registry, options.models, options.versions)
         server = stack.enter_context(postgres.PostgresServer(durable=True))
         for number in range(options.rounds):
             with psycopg.connect(server.url(), autocommit=True) as connection:

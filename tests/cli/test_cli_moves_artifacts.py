@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 import uuid
@@ -195,11 +196,23 @@ def killed_copies(origin: Origin, target_url: str, steps: Iterator[int]) -> None
 
 
 def test_a_copy_with_files_that_is_killed_goes_on(origin: Origin, tmp_path: Path) -> None:
+    is_whole_after_kills(origin, tmp_path, [3, 17, 41])
+
+
+@pytest.mark.long
+def test_a_copy_with_files_that_is_killed_at_twenty_points_goes_on(
+    origin: Origin, tmp_path: Path
+) -> None:
+    is_whole_after_kills(origin, tmp_path, random.Random(15).sample(range(120), 20))
+
+
+def is_whole_after_kills(origin: Origin, tmp_path: Path, steps: list[int]) -> None:
+    """What killed copies and one that comes to its end have made is what one copy makes."""
     with open_registry(origin.url) as source:
         source.delete_registered_model("foreign")
         source.push_model_version("foreign", write_tree(tmp_path / "f", MODEL), create=True)
     target_url = f"sqlite:///{tmp_path}/target.db"
-    killed_copies(origin, target_url, iter((3, 17, 41, 100_000)))
+    killed_copies(origin, target_url, iter([*steps, 100_000]))
     once = f"sqlite:///{tmp_path}/once/registry.db"
     (tmp_path / "once").mkdir()
     assert origin.regctl.run("copy", "--artifacts", origin.url, once).exit_code == 0

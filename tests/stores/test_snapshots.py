@@ -276,7 +276,7 @@ def _document(snapshot: ModelSnapshot, **fields: object) -> ModelSnapshot:
         lambda each: _event(each, after={"next_version": "2"}),
         lambda each: _event(each, key="\x00"),
         lambda each: _event(each, key="\ud800"),
-        lambda each: _event(each, key="k" * 256),
+        lambda each: _event(each, key="k" * 1_000),
         lambda each: _event(each, version=0),
         lambda each: _event(each, version=2**31),
         lambda each: _event(each, action=Action.DELETE_VERSION),
