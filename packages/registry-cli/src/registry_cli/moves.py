@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,6 +61,30 @@ def _source(url: str) -> Iterator[SnapshotSource]:
 def _target(session: Session, url: str, *, root: str | None = None) -> Iterator[Registry]:
     with closing(session.opened(url, artifacts=root)) as registry:
         yield registry.acting_as(reason=session.reason, origin=registry_core.Origin.REGCTL)
+
+
+@contextmanager
+def _mover(
+    source_url: str,
+    target: Registry,
+    source_root: str | None,
+    tracking_uri: str | None,
+    *,
+    is_wanted: bool,
+) -> Iterator[FileMover | None]:
+    """What brings files into the target, if they are wanted."""
+    if not is_wanted:
+        yield None
+        return
+    from registry_core.moves import artifacts  # noqa: PLC0415 not for every command
+
+    mover, close = artifacts.open_mover(
+        source_url, target, source_root=source_root, tracking_uri=tracking_uri
+    )
+    try:
+        yield mover
+    finally:
+        close()
 
 
 @click.command("copy")
@@ -128,17 +152,13 @@ def copy(
     """
     if watch and dry_run:
         raise click.UsageError("--watch writes; it cannot be a --dry-run.")
-    from registry_core.moves import artifacts, copying  # noqa: PLC0415 not for every command
+    from registry_core.moves import copying  # noqa: PLC0415 not for every command
 
-    with ExitStack() as stack:
-        source = stack.enter_context(_source(source_url))
-        target = stack.enter_context(_target(session, target_url, root=target_root))
-        mover = None
-        if with_files:
-            mover, close = artifacts.open_mover(
-                source_url, target, source_root=source_root, tracking_uri=tracking_uri
-            )
-            stack.callback(close)
+    with (
+        _source(source_url) as source,
+        _target(session, target_url, root=target_root) as target,
+        _mover(source_url, target, source_root, tracking_uri, is_wanted=with_files) as mover,
+    ):
         copies = partial(
             copying.copy,
             target=target,
