@@ -147,7 +147,9 @@ class _SignIn:
             "root": request.root,
             "now": request.now,
             "notice": "",
+            # Nobody is offered anything before he has signed in.
             "may_change": True,
+            "may": lambda *_: False,
             "form_token": forgery.token(secret),
             "problem": problem,
             "name": request.form.get("name", ""),
