@@ -19,9 +19,10 @@ from registry_core.errors import (
     GateRefusedError,
     InvalidArgumentError,
     NotPermittedError,
+    UnsupportedBackendError,
 )
 from registry_core.gates import Facts, Gate, Pointing, evaluate, identity, load_gates, parse_gates
-from registry_core.gating import ATTEMPTS, GUARDS
+from registry_core.gating import ATTEMPTS, GUARDS, Gatekeeper, Gates
 from registry_core.models import DIGEST_TAG, Approval, ModelVersion, Stage, Status
 from registry_core.stores.memory import MemoryStore
 from registry_core.testing.clocks import ManualClock
@@ -356,3 +357,15 @@ def test_a_refusal_crosses_the_wire_with_what_is_missing() -> None:
     back = decode_error(409, body)
     assert isinstance(back, GateRefusedError)
     assert (str(back), back.missing) == (str(error), error.missing)
+
+
+def test_a_change_that_gates_do_not_know_is_refused() -> None:
+    """Nobody can say what it would move."""
+
+    class Unknown(changes.DeleteAlias):
+        pass
+
+    store = open_store("memory:")
+    keeper = Gatekeeper(gates=Gates((ONE,)), sealed_digest=lambda _: None)
+    with pytest.raises(UnsupportedBackendError):
+        keeper.apply(store, Unknown(name="m", alias="champion"), MOVER)

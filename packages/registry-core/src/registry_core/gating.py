@@ -148,6 +148,8 @@ class Gatekeeper:
 
     def guarded(self, store: Store, change: Change[ResultT], by: Author) -> Change[ResultT]:
         """Return the change with what gates make of it."""
+        if type(change) not in GUARDS:
+            raise UnsupportedBackendError(f"Gates do not know what {type(change)} moves")
         guard = GUARDS[type(change)]
         return change if guard is None else guard(self, store, change, by)
 
@@ -386,8 +388,8 @@ GUARDS: Final[Mapping[type[Change[Any]], Guard | None]] = {
         )
     ),
 }
-"""What gates make of each class of change; None of those that point nothing at a version. A class
-that is not here is refused, by a KeyError that a test finds first."""
+"""What gates make of each class of change; None of those that point nothing at a version. One that
+is not here is refused."""
 
 
 def _staged(store: Store, name: str, stages: set[Stage]) -> Iterable[tuple[Stage, int]]:

@@ -13,8 +13,11 @@ import attrs
 from registry_core import snapshot_format, snapshot_reading, wire
 from registry_core.authors import Author
 from registry_core.changes import Change, CreateModel, CreateVersion
-from registry_core.errors import InvalidArgumentError, NotFoundError, StoreCorruptedError
-from registry_core.gating import Review
+from registry_core.errors import (
+    InvalidArgumentError,
+    NotFoundError,
+    StoreCorruptedError,
+)
 from registry_core.history import EVENTS_MAX_RESULTS, Event, EventQuery, place_of
 from registry_core.idempotency import new_key
 from registry_core.models import Approval, ModelFields, ModelVersion, RegisteredModel
@@ -37,13 +40,12 @@ from registry_core.store import Clock, system_clock
 from registry_core.stores.rest.address import parse_address
 from registry_core.stores.rest.answers import (
     aliased,
-    approval_of,
     complete,
     model_of,
     version_of,
 )
-from registry_core.stores.rest.files import RestFiles
-from registry_core.stores.rest.routes import approvals_path, refuse, route_of
+from registry_core.stores.rest.reviews import RestReviews
+from registry_core.stores.rest.routes import refuse, route_of
 from registry_core.stores.rest.transport import (
     AnswerTooLargeError,
     Transport,
@@ -51,12 +53,6 @@ from registry_core.stores.rest.transport import (
 )
 from registry_core.stores.rest.webhooks import next_page, wire_list
 from registry_core.wire import requests
-from registry_core.wire.approvals import (
-    ApproveModelVersion,
-    by_version,
-    decode_approval,
-    decode_review,
-)
 from registry_core.wire.history import PruneModelHistory, decode_event
 from registry_core.wire.prefixes import OWN_API, own_path
 from registry_core.wire.snapshots import VERSIONS_MAX_RESULTS
@@ -86,7 +82,7 @@ def open_store(url: str, *, clock: Clock = system_clock) -> RestStore:  # noqa: 
     return RestStore(Transport(parse_address(url, os.environ)))
 
 
-class RestStore(RestFiles):
+class RestStore(RestReviews):
     """A `Store` on a server, with what the wire can carry.
 
     It keeps the promises that its server keeps; MLflow's server breaks some under concurrency.
@@ -218,32 +214,6 @@ class RestStore(RestFiles):
         return self._located(
             self._read("/registered-models/alias", request, version_of, end=end), end
         )
-
-    def approvals(self, name: str) -> Mapping[int, tuple[Approval, ...]]:
-        """See `registry_core.store.KeepsApprovals`.
-
-        Raises:
-            UnsupportedBackendError: the server is MLflow's, or an older one.
-        """
-        return self._http.read(own_path(name, "approvals"), {}, _approvals, name=name)
-
-    def approve_version(
-        self, name: str, version: int, *, digest: str | None, by: Author
-    ) -> Approval:
-        """See `gating.ServesReviews`. Who approves, the server says."""
-        request = ApproveModelVersion(name=name, version=str(version), digest=digest)
-        return self._http.write(
-            "POST",
-            approvals_path(name, version),
-            wire.encode_request(request),
-            approval_of,
-            name=name,
-            reason=by.reason,
-        )
-
-    def review_version(self, name: str, version: int) -> Review:
-        """See `gating.ServesReviews`."""
-        return self._http.read(approvals_path(name, version), {}, decode_review, name=name)
 
     # Requests
 
@@ -393,10 +363,6 @@ def _pruned(answer: wire.Json) -> Pruned:
         case {"removed": int(removed), "added": int(added), "first": int(first)}:
             return Pruned(removed=removed, added=added, first=first)
     raise StoreCorruptedError("The answer does not say what was pruned.")
-
-
-def _approvals(answer: wire.Json) -> Mapping[int, tuple[Approval, ...]]:
-    return by_version(map(decode_approval, wire_list(answer, "approvals")))
 
 
 def _piece(
