@@ -347,7 +347,7 @@ def _restoring_version(
     back = Pointing(stage=restored.current_stage, version=restored.version)
     if not protected(keeper.gates.rules, change.name, (back,)):
         return change
-    return attrs.evolve(change, restored=attrs.evolve(restored, current_stage=Stage.NONE))
+    return attrs.evolve(change, stage=Stage.NONE)
 
 
 def _writing(keeper: Gatekeeper, _: Store, change: RestoreModel, __: Author) -> RestoreModel:

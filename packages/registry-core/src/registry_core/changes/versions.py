@@ -313,6 +313,8 @@ class RestoreVersion(VersionChange):
 
     restored: ModelVersion = attrs.field(repr=lambda version: str(version.version))
     """The version as it was, without aliases; its name does not matter."""
+    stage: Stage | None = None
+    """The stage that it is moved to in the same step; None for the one that it was in."""
 
     def needs(self) -> tuple[Need, ...]:
         """See `Change`."""
@@ -321,14 +323,20 @@ class RestoreVersion(VersionChange):
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
         before = documents.present(document, self.name)
-        return put_back(before, self.restored, now=now)
+        after = put_back(before, self.restored, now=now)
+        if self.stage is None:
+            return after
+        return documents.transition(
+            after, self.version, stage=self.stage, archive_existing_versions=False, now=now
+        )
 
     def effects(
         self, before: ModelDocument | None = None, after: ModelDocument | None = None
     ) -> list[Effect]:
         """See `Change`. They are known beforehand."""
         fields = history.version_as_it_is(self.restored)
-        return [Effect(action=Action.RESTORE_VERSION, version=self.version, after=fields)]
+        restored = Effect(action=Action.RESTORE_VERSION, version=self.version, after=fields)
+        return [restored] if self.stage is None else [restored, _moved(self.restored, self.stage)]
 
 
 def put_back(document: ModelDocument, version: ModelVersion, *, now: int) -> ModelDocument:

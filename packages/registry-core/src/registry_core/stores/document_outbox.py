@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeAlias
 import attrs
 
 from registry_core import validation
-from registry_core.changes import Change, FinalizeVersion
+from registry_core.changes import Change, FinalizeVersion, RestoreVersion
 from registry_core.documents import ModelDocument
 from registry_core.history import Action, Event
 from registry_core.models import Webhook, WebhookStatus
@@ -81,6 +81,9 @@ def deliveries_of(
         if hook.status is WebhookStatus.ACTIVE and not topics.isdisjoint(hook.events)
     ]
     done = [event for event in events if event.action is not Action.PASS_GATE]
+    if isinstance(change, RestoreVersion):
+        # A stage that it is moved to is said by the history alone.
+        done = [event for event in done if event.action is Action.RESTORE_VERSION]
     for event in done if tells_every_event(change) else done[-1:]:
         for hook in listeners:
             yield QueuedDelivery(

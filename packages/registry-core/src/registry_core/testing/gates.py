@@ -139,6 +139,7 @@ class GateTests(StoreCase):
             Stage.NONE,
             {"validation": "passed"},
         )
+        gated.transition_model_version_stage("m", 1, stage="Staging")
         with pytest.raises(GateRefusedError):
             gated.transition_model_version_stage("m", 1, stage="Production")
         assert histories.verify(gated.store, "m").problems == ()

@@ -74,6 +74,8 @@ class RestoreMaker(Maker):
     def restore_version(self, change: RestoreVersion, by: Author) -> ModelVersion:
         """See `Making`."""
         now, version = self._clock(), attrs.evolve(change.restored, name=change.name)
+        if change.stage is not None:
+            version = attrs.evolve(version, current_stage=change.stage, last_updated_timestamp=now)
 
         def restore(connection: Connection) -> None:
             if not connection.run(self._sql.touch_model, {"name": change.name, "now": now}):
@@ -84,7 +86,10 @@ class RestoreMaker(Maker):
                 raise version_exists(version)
             self._insert(connection, self._sql.restore_versions, [_version(version)])
             self._insert(connection, self._sql.restore_version_tags, _version_tags([version]))
-            noted = self._note(connection, change.name, change.effects(), by, now)
+            effects = change.effects()
+            noted = self._note(connection, change.name, effects, by, now)
+            # Webhooks hear of the restoring, which is the first of them.
+            noted["sequence"] -= len(effects) - 1
             self._queue(connection, noted, outbox.values_of(change))
 
         self._database.transaction(restore, model=change.name)
