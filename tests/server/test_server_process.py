@@ -384,12 +384,29 @@ def test_sighup_replaces_all_workers_and_loses_no_request(tmp_path):
         assert statuses == {200}
 
 
+def test_client_that_has_just_connected_is_answered_by_a_server_that_ends(tmp_path):
+    """Its request is on its way when the server begins to stop."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import registry_server.process.protocol as p\np._FIRST_REQUEST_SECONDS = 20\n"
+    )
+    environment = {"PYTHONPATH": os.fspath(tmp_path)}
+    with RegistryServer(f"sqlite:///{tmp_path / 'r.db'}", environment=environment) as server:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as fresh:
+            os.kill(server.pid, signal.SIGTERM)
+            wait_for(lambda: not server.is_listening())
+            fresh.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert fresh.recv(100).startswith(b"HTTP/1.1 200")
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_sighup_ends_no_process_and_has_each_read_its_files(tmp_path, workers):
     """Neither the parent's nor a worker's: a terminal that closes sends it to all of them."""
     script = tmp_path / "served.py"
     script.write_text(RELOADING)
-    server = RegistryServer(f"sqlite:///{tmp_path / 'r.db'}", workers=workers)
+    # With a variable of Python's the script is run by an interpreter of its own.
+    environment = {"PYTHONUNBUFFERED": "1"}
+    url = f"sqlite:///{tmp_path / 'r.db'}"
+    server = RegistryServer(url, workers=workers, environment=environment)
     server._command[1:3] = [str(script)]
     with server:
         everybody = {server.pid, *children(server.pid)}

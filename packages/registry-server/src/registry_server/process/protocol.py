@@ -40,6 +40,10 @@ some KiB, and a packet brings thousands."""
 
 _SPLITTABLE_BYTES = 65_535
 
+_FIRST_REQUEST_SECONDS = 1.0
+"""How long a connection that has sent nothing may send its first request after the server began to
+stop. To hang up on it would lose what its client has sent meanwhile."""
+
 _ABORT_LEAD_SECONDS = 0.1
 """How long before the end of a graceful stop the connections that are left are cut."""
 
@@ -277,12 +281,20 @@ class RegistryProtocol(Connection):
     def shutdown(self) -> None:
         """Called by the server when it stops: the connection ends with the request in flight.
 
-        A client that takes nothing would keep it open for ever, and with it the event loop.
+        A client that takes nothing would keep it open for ever, and with it the event loop. One
+        that has just connected has a request on its way, which is answered.
         """
-        super().shutdown()
         seconds = self.config.timeout_graceful_shutdown
         if seconds is not None:
             self.loop.call_later(max(0, seconds - _ABORT_LEAD_SECONDS), self.transport.abort)
+        if self._received or (seconds is not None and seconds <= _FIRST_REQUEST_SECONDS):
+            super().shutdown()
+        else:
+            self.loop.call_later(_FIRST_REQUEST_SECONDS, self._end_when_answered)
+
+    def _end_when_answered(self) -> None:
+        if not self.transport.is_closing():
+            super().shutdown()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP, and hang up."""
