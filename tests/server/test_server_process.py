@@ -390,12 +390,14 @@ def test_client_that_has_just_connected_is_answered_by_a_server_that_ends(tmp_pa
         "import registry_server.process.protocol as p\np._FIRST_REQUEST_SECONDS = 20\n"
     )
     environment = {"PYTHONPATH": os.fspath(tmp_path)}
-    with RegistryServer(f"sqlite:///{tmp_path / 'r.db'}", environment=environment) as server:
-        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as fresh:
-            os.kill(server.pid, signal.SIGTERM)
-            wait_for(lambda: not server.is_listening())
-            fresh.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            assert fresh.recv(100).startswith(b"HTTP/1.1 200")
+    with (
+        RegistryServer(f"sqlite:///{tmp_path / 'r.db'}", environment=environment) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=30) as fresh,
+    ):
+        os.kill(server.pid, signal.SIGTERM)
+        wait_for(lambda: not server.is_listening())
+        fresh.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert fresh.recv(100).startswith(b"HTTP/1.1 200")
 
 
 @pytest.mark.parametrize("workers", [1, 2])
