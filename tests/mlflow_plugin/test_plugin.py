@@ -233,6 +233,7 @@ def test_mlflows_server_delivers_what_others_queue(
     serving._delivering.close()
 
 
+@pytest.mark.long
 def test_mlflow_serves_a_model_of_a_bucket_without_a_server(
     s3_server: Any, mlflow: Any, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
