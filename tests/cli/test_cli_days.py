@@ -194,6 +194,9 @@ def test_tab_completes_an_alias(shell: str, folder: Path) -> None:
         typed.run("regctl models alias churn champion 1 2> /dev/null")
         if shell == "zsh":
             typed.run("autoload -Uz compinit && compinit -u")
+        else:
+            # Bash would take what is before them for a word of its own.
+            typed.run("COMP_WORDBREAKS=${COMP_WORDBREAKS//[@:]/}")
         code, _ = typed.run(f'eval "$(_REGCTL_COMPLETE={shell}_source regctl)"')
         assert code == 0
         assert typed.type_until("regctl versions get churn@\t", "churn@champion")
