@@ -77,7 +77,8 @@ def forbidden(events: Iterable[Event], rules: Rules) -> Iterator[str]:
     model: Model | None = None
     gone: Model | None = None
     before: set[tuple[str, int, tuple[str, str | None]]] = set()
-    for event in events:
+    listed = [*events]
+    for event, following in zip(listed, [*listed[1:], None], strict=True):
         if event.action is Action.DELETE_MODEL:
             model, gone = None, model
         elif event.action is Action.RESTORE_MODEL:
@@ -86,13 +87,24 @@ def forbidden(events: Iterable[Event], rules: Rules) -> Iterator[str]:
             model.name = str(event.after)
         else:
             model = _after(model, event)
-        if model is None:
+        if model is None or _is_half(event, following):
             continue
         now = rules.pointings(model)
         for what, number, _ in sorted(now - before, key=str):
             if not rules.allows(model.versions[number], event.actor):
                 yield f"event {event.sequence}: {event.actor} has {what} point at {number}"
         before = now
+
+
+def _is_half(event: Event, following: Event | None) -> bool:
+    """Whether a version is restored and, in the same step, moved out of its stage."""
+    return (
+        event.action is Action.RESTORE_VERSION
+        and following is not None
+        and following.action is Action.TRANSITION_VERSION
+        and (following.version, following.time, following.actor)
+        == (event.version, event.time, event.actor)
+    )
 
 
 def _after(model: Model | None, event: Event) -> Model:  # noqa: C901 a case for each action
