@@ -13,7 +13,7 @@ import pytest
 from cli.invoking import Regctl
 from registry_cli import output
 from registry_cli.session import Session
-from registry_core import ModelVersion, RegisteredModel, Registry, wire
+from registry_core import ModelVersion, RegisteredModel, Registry, open_store, wire
 
 
 def _model(name: str = "churn", **fields: Any) -> RegisteredModel:
@@ -118,6 +118,7 @@ def test_output_may_be_chosen_before_or_after_the_command(churn: Regctl, where: 
 def test_store_may_be_chosen_after_the_command(tmp_path: Path) -> None:
     """The store after the command wins over the one before it."""
     wrong = Regctl("nonsense://x")
+    open_store(f"sqlite:///{tmp_path}/r.db").close()
     assert wrong.ok("models", "list", "-o", "name", "--store", f"sqlite:///{tmp_path}/r.db") == ""
 
 

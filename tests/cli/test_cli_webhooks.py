@@ -20,7 +20,9 @@ ALIASES = ("--event", "model_version_alias.created", "--event", "MODEL_VERSION_A
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/registry.db"
+    url = f"sqlite:///{tmp_path}/registry.db"
+    open_registry(url).close()
+    return url
 
 
 @pytest.fixture
