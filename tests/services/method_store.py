@@ -23,6 +23,8 @@ METHODS: dict[type[changes.Change[Any]], tuple[str, tuple[str, ...]]] = {
     changes.FinalizeVersion: ("finalize_model_version", ("name", "version")),
     changes.RelocateVersion: ("relocate_model_version", ("name", "version")),
     changes.TransitionVersion: ("transition_model_version_stage", ("name", "version")),
+    changes.ApproveVersion: ("approve_model_version", ("name", "version", "approval")),
+    changes.WithdrawApproval: ("withdraw_approval", ("name", "version", "actor")),
     changes.DeleteVersion: ("delete_model_version", ("name", "version")),
     changes.SetAlias: ("set_registered_model_alias", ("name", "alias")),
     changes.DeleteAlias: ("delete_registered_model_alias", ("name", "alias")),

@@ -13,6 +13,7 @@ from registry_core.documents import ModelDocument
 from registry_core.errors import RegisteredModelNotFoundError, WebhookNotFoundError
 from registry_core.history import EventQuery
 from registry_core.models import (
+    Approval,
     ModelVersion,
     NewModelVersion,
     NewRegisteredModel,
@@ -93,6 +94,12 @@ def version_deleted(store: Store, name: str) -> None:
     """As `furnish`, and then without its version 1."""
     furnish(store, name)
     store.delete_model_version(name, 1)
+
+
+def approved(store: Store, name: str) -> None:
+    """As `furnish`, and the version 1 is approved."""
+    furnish(store, name)
+    store.approve_model_version(name, 1, Approval(actor="ann", digest="sha256:" + "0" * 64))
 
 
 def nothing(store: Store, name: str) -> None:
@@ -220,6 +227,19 @@ MUTATIONS: dict[str, Mutation] = {
         ),
         0,
         1,
+    ),
+    "relocate version": Mutation(
+        lambda s, n: s.relocate_model_version(n, 1, source="s3://b/elsewhere"), 0, 1
+    ),
+    "approve version": Mutation(
+        lambda s, n: s.approve_model_version(
+            n, 1, Approval(actor="ann", digest="sha256:" + "0" * 64)
+        ),
+        0,
+        1,
+    ),
+    "withdraw approval": Mutation(
+        lambda s, n: s.withdraw_approval(n, 1, "ann"), 0, 1, prepare=approved
     ),
     "delete version": Mutation(lambda s, n: s.delete_model_version(n, 1), 0, 1),
     "set alias": Mutation(
