@@ -33,6 +33,8 @@ def newcomer(tmp_path):
             # Where packages come from is the machine's affair, and an empty home does not know it.
             **{key: value for key, value in os.environ.items() if not key.startswith(_OURS)},
             "PIP_CONFIG_FILE": os.environ.get("PIP_CONFIG_FILE", _pip_configuration()),
+            # Nor are its warnings about them.
+            "PIP_QUIET": "2",
             "UV_CACHE_DIR": _uv_cache(),
             "HOME": os.fspath(home),
             "PATH": path,
@@ -56,7 +58,9 @@ def test_page_shows_what_happens(name, newcomer, request):
     _compare(player, ROOT / "docs/get-started" / f"{name}.md")
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/get-started/install.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", pytest.param("docs/get-started/install.md", marks=pytest.mark.long)]
+)
 def test_page_that_installs_shows_what_happens(page, newcomer, tmp_path):
     """From `git clone` on, with an interpreter in which nothing is installed."""
     bare = tmp_path / "python"
