@@ -20,6 +20,8 @@ from prose.rules import RULES, THEIRS
 
 ROOT = Path(__file__).parents[2]
 _CODE = re.compile(r"^```.*?^```$|`[^`\n]*`|\]\([^)\s]*\)", re.MULTILINE | re.DOTALL)
+_BETWEEN_PARAGRAPHS = re.compile(r"\n\s*\n")
+"""A heading whose word begins the paragraph below it repeats nothing."""
 _GENERATED = ("docs/evidence/", "docs/reference/wire-contract.md", "CHANGELOG.md")
 """Evidence is figures and names; the contract quotes another program; old entries stay as they were."""
 
@@ -31,7 +33,7 @@ def main(arguments):
     enabled = {**dict.fromkeys(THEIRS, True), "registry": True}
     config = {**DEFAULT, "checks": enabled, "max_errors": 0}
     findings = [
-        f"{path}:{line + at[0] - 2}: {found.message}"
+        f"{path}:{line + at[0] - 1}: {' '.join(found.message.split())}"
         for path in arguments or _tracked()
         for line, text in texts(ROOT / path)
         for found, at in _lint(path, text, config)
@@ -43,7 +45,8 @@ def main(arguments):
 
 def _lint(path, text, config):
     config = {**config, "max_errors": len(text) + 1}
-    return [(found.check_result, found.pos) for found in LintFile(str(path), text).lint(config)]
+    found = ((each.check_result, each.pos) for each in LintFile(str(path), text).lint(config))
+    return [(result, at) for result, at in found if not _BETWEEN_PARAGRAPHS.search(result.message)]
 
 
 def texts(path):

@@ -21,8 +21,12 @@ THEIRS = (
 
 
 def _rule(name, message, *phrases, exceptions=()):
+    """A check that finds phrases, also where a line ends in one; both are regular expressions."""
+    items, allowed = (
+        tuple(phrase.replace(" ", r"\s+") for phrase in each) for each in (phrases, exceptions)
+    )
     return Check(
-        check_type=types.Existence(items=phrases, exceptions=exceptions),
+        check_type=types.Existence(items=items, exceptions=allowed),
         path=f"registry.{name}",
         message=f"'{{}}': {message}",
     )
@@ -46,11 +50,12 @@ RULES = (
         "whoever",
         "whosoever",
     ),
+    # "There is no model" is plain English; "this is no model" is not.
     _rule(
         "is no",
         "write 'is not a'",
-        "is no [a-z]+",
-        exceptions=("is no longer", "is no more", "is no other"),
+        "(there )?is no [a-z]+",
+        exceptions=("there is no [a-z]+", "is no longer", "is no more", "is no other"),
     ),
     _rule(
         "there is none",
