@@ -80,7 +80,7 @@ def test_moments_are_ages_or_dates(churn: Regctl, since: str) -> None:
 
 def test_a_moment_that_is_none_is_a_usage_error(churn: Regctl) -> None:
     result = churn.run("history", "churn", "--since", "yesterday")
-    assert (result.exit_code, "'yesterday' is no moment" in result.stderr) == (2, True)
+    assert (result.exit_code, "'yesterday' is not a date" in result.stderr) == (2, True)
 
 
 def test_activity_is_that_of_all_models(churn: Regctl) -> None:

@@ -483,7 +483,7 @@ def test_journey_of_a_webhook_by_the_keyboard_alone(site):
         page.keyboard.press("Space")
         tab_to(page, "Create")
         page.keyboard.press("Enter")
-        page.get_by_text("is told from now on").wait_for()
+        page.get_by_text("gets events now").wait_for()
         tab_to(page, "Send the sample")
         page.keyboard.press("Enter")
         page.get_by_text("The receiver took the sample.").wait_for()

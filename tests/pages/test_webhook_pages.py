@@ -44,7 +44,7 @@ def created(browser, url, **fields):
     # The boxes are empty until somebody ticks them.
     sent = {name: form.fields[name] for name in ("form_token",)} | fields
     page = followed(browser, browser.post("/webhooks/new", sent))
-    assert "is told from now on" in page.text
+    assert "gets events now" in page.text
     return browser.url
 
 
@@ -116,10 +116,10 @@ def test_a_webhook_is_switched_off_changed_and_deleted(browser, server):
             browser, receiver.url, secret="s", **{"model_version_alias.created": "yes"}
         )
         page = followed(browser, browser.submit(browser.form(address, "/status")))
-        assert "told nothing until it is switched on" in page.text
+        assert "gets nothing until you switch it on" in page.text
         assert "off" in browser.page("/webhooks").text
         assert (
-            "is told again"
+            "gets events again"
             in followed(browser, browser.submit(browser.form(address, "/status"))).text
         )
         form = browser.form(f"{address}/edit", "/edit")

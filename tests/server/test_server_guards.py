@@ -318,7 +318,8 @@ def test_wrong_credentials_are_401(guarded, headers):
         401,
         {
             "error_code": "UNAUTHENTICATED",
-            "message": "This server asks for credentials, and these are missing or wrong.",
+            "message": "Wrong or missing credentials: "
+            "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.",
         },
     )
     assert answer.headers["www-authenticate"].startswith("Basic ")

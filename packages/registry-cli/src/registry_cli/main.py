@@ -144,7 +144,7 @@ regctl.lazy = {
     "versions": Lazy("versions:versions", "Model versions, their stages and their tags."),
     "webhooks": Lazy(
         "webhooks:webhooks",
-        "Webhooks, what they are still to be told, and what they could not be told.",
+        "Webhooks, their queued deliveries and their dead letters.",
     ),
 }
 """The commands by name: where each is, and the first sentence of its help."""

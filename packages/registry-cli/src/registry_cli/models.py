@@ -167,7 +167,7 @@ def tag(
 @on_store
 @pass_session
 def untag(session: Session, name: str, keys: tuple[str, ...], expected: Expectation) -> None:
-    """Remove tags of a registered model; absent ones are no error.
+    """Remove tags of a registered model; they need not exist.
 
     With --if-current, which is about one tag, nothing is changed, and the exit
     code is 5, if the tag is something else.
@@ -214,7 +214,7 @@ def alias(session: Session, name: str, alias: str, version: str, expected: Expec
 @on_store
 @pass_session
 def unalias(session: Session, name: str, alias: str, expected: Expectation) -> None:
-    """Remove an alias; an absent one is no error.
+    """Remove an alias; it need not exist.
 
     With --if-current nothing is changed, and the exit code is 5, if the alias
     points elsewhere.

@@ -50,8 +50,8 @@ class Moment(click.ParamType[datetime]):
             return moment if moment.tzinfo is not None else moment.astimezone()
         except (ValueError, OverflowError):
             self.fail(
-                f"{value!r} is no moment: write an age such as 30m, 2h or 7d, or a date and time "
-                "such as 2026-01-31T12:00",
+                f"{value!r} is not a date or an age: write an age such as 30m, 2h or 7d, or a date "
+                "and time such as 2026-01-31T12:00",
                 param,
                 ctx,
             )
@@ -242,7 +242,7 @@ class Seconds(click.ParamType[float]):
             return float(value)
         match = _DURATION.match(value)
         if match is None:
-            self.fail(f"'{value}' is no duration, such as 90, 30m, 24h or 7d.", param, ctx)
+            self.fail(f"'{value}' is not a duration such as 90, 30m, 24h or 7d.", param, ctx)
         return float(match["number"]) * _UNITS[match["unit"] or "s"]
 
 

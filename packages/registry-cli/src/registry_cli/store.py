@@ -22,7 +22,8 @@ def store() -> None:
     "--grace",
     type=Seconds(),
     metavar="DURATION",
-    help="What younger operations left is taken for under way.  [default: 1h, and 24h for files]",
+    help="Ignore leftovers younger than this: their operation may still be running.  "
+    "[default: 1h, and 24h for files]",
 )
 @on_artifacts
 @shows_results

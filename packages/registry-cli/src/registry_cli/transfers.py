@@ -27,7 +27,7 @@ Target = tuple[VersionRef, tuple[str, ...]]
 @click.command()
 @name_argument
 @click.argument("directory", metavar="DIRECTORY", type=click.Path(exists=True, path_type=Path))
-@click.option("--create", is_flag=True, help="Create the registered model if there is none.")
+@click.option("--create", is_flag=True, help="Create the registered model if it does not exist.")
 @click.option(
     "--alias",
     "aliases",

@@ -238,7 +238,7 @@ def tag(
 @on_store
 @pass_session
 def untag(session: Session, target: Target, expected: Expectation) -> None:
-    """Remove tags of a model version; absent ones are no error.
+    """Remove tags of a model version; they need not exist.
 
     With --if-current, which is about one tag, nothing is changed, and the exit
     code is 5, if the tag is something else.

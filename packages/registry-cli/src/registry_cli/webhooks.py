@@ -1,4 +1,4 @@
-"""`regctl webhooks`: webhooks, what they are still to be told, and what they could not be told."""
+"""`regctl webhooks`: webhooks, their queued deliveries and their dead letters."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _event_of(text: str) -> WebhookEvent:
         return models.WebhookEvent(models.WebhookEntity(entity), models.WebhookAction(action))
     except ValueError:
         raise click.BadParameter(
-            f"'{text}' is no ENTITY.ACTION, such as model_version_alias.created"
+            f"'{text}' is not an ENTITY.ACTION such as model_version_alias.created"
         ) from None
 
 
@@ -95,7 +95,7 @@ def _fields(*, required: bool) -> Callable[[Any], Any]:
 
 @click.group(cls=Group)
 def webhooks() -> None:
-    """Webhooks, what they are still to be told, and what they could not be told."""
+    """Webhooks, their queued deliveries and their dead letters."""
 
 
 @webhooks.command()
@@ -187,7 +187,7 @@ def update(
 @on_store
 @pass_session
 def delete(session: Session, webhook_id: str, *, yes: bool) -> None:
-    """Delete a webhook, and what it was still to be told."""
+    """Delete a webhook and its queued deliveries."""
     known = _webhooks(session)
     hook = known.get_webhook(webhook_id)
     confirm(f"Delete webhook '{hook.name}' ({webhook_id})?", yes=yes)
@@ -235,9 +235,9 @@ def test(session: Session, webhook_id: str, *, event: WebhookEvent | None) -> No
 @shows_results
 @pass_session
 def deliveries(session: Session, webhook_id: str, *, dead: bool) -> None:
-    """Show what a webhook is still to be told, and what it could not be told.
+    """Show the queued deliveries and the dead letters of a webhook.
 
-    Those that were given up have a problem, and are kept for 30 days.
+    A dead letter is a delivery that was given up: it names its problem, and is kept for 30 days.
     """
     log = _log(session, webhook_id)
     queued = [] if dead else log.queued(webhook_id)
@@ -253,9 +253,9 @@ def deliveries(session: Session, webhook_id: str, *, dead: bool) -> None:
 def redeliver(
     session: Session, webhook_id: str, delivery_ids: tuple[str, ...], *, all_dead: bool
 ) -> None:
-    """Have deliveries made that were given up.
+    """Send dead letters again.
 
-    They are told under their old ids.
+    They keep their delivery ids.
     """
     if bool(delivery_ids) == all_dead:
         raise click.UsageError("Name deliveries, or pass --all.")

@@ -142,7 +142,7 @@ def _parsed(cursor: str) -> tuple[int, int, dict[str, _Mark]]:
     try:
         plain = json.loads(cursor)
     except (ValueError, RecursionError):
-        raise InvalidArgumentError("Invalid cursor: it is no JSON") from None
+        raise InvalidArgumentError("Invalid cursor: it is not JSON") from None
     match plain:
         case [kind, int(start), int(newest), list(listed)] if kind == _KIND:
             marks: dict[str, _Mark] = {}

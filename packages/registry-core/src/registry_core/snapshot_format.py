@@ -148,7 +148,7 @@ def loads(line: str | bytes) -> ModelSnapshot:
     except (ValueError, RecursionError) as error:
         if isinstance(error, InvalidArgumentError):
             raise
-        raise InvalidArgumentError(f"This is no snapshot of a model: {error}") from error
+        raise InvalidArgumentError(f"This is not a snapshot of a model: {error}") from error
 
 
 def decode(fields: object) -> ModelSnapshot:
@@ -165,7 +165,7 @@ def decode(fields: object) -> ModelSnapshot:
             )
         case {"format_version": int(), "kind": "model_snapshot"}:
             return _read(lambda: _snapshot(_object(fields)))
-    raise InvalidArgumentError(f"This is no snapshot of a model: its kind is not '{KIND}'")
+    raise InvalidArgumentError(f"This is not a snapshot of a model: its kind is not '{KIND}'")
 
 
 def _read(read: Callable[[], T]) -> T:
@@ -237,7 +237,7 @@ def decode_approval(fields: object) -> Approval:
     reason = known.get("reason")
     is_authenticated = known.get("is_authenticated", False)
     if type(is_authenticated) is not bool:
-        raise TypeError("is_authenticated is no boolean")
+        raise TypeError("is_authenticated is not a boolean")
     if unknown := known.keys() - {field.name for field in attrs.fields(Approval)}:
         raise TypeError(f"it has a field that this release does not know: {min(unknown)!r}")
     return Approval(
@@ -262,7 +262,7 @@ def _decode_event(fields: object, model_id: str) -> Event:
     known["action"] = Action(known["action"])
     known["origin"] = Origin(known.get("origin", Origin.LIBRARY))
     if type(known.get("is_authenticated", False)) is not bool:
-        raise TypeError("is_authenticated is no boolean")
+        raise TypeError("is_authenticated is not a boolean")
     return Event(model_id=model_id, **known)
 
 
@@ -289,23 +289,23 @@ def _value(field: Field, value: object) -> Any:
 
 def _text(value: object) -> str:
     if type(value) is not str:
-        raise TypeError(f"{json.dumps(value)[:100]} is no text")
+        raise TypeError(f"{json.dumps(value)[:100]} is not a text")
     return value
 
 
 def _integer(value: object) -> int:
     if type(value) is not int:
-        raise TypeError(f"{json.dumps(value)[:100]} is no whole number")
+        raise TypeError(f"{json.dumps(value)[:100]} is not a whole number")
     return value
 
 
 def _object(value: object) -> Json:
     if type(value) is not dict:
-        raise TypeError(f"{json.dumps(value)[:100]} is no object")
+        raise TypeError(f"{json.dumps(value)[:100]} is not an object")
     return dict(value)
 
 
 def _list(value: object) -> list[Any]:
     if type(value) is not list:
-        raise TypeError(f"{json.dumps(value)[:100]} is no list")
+        raise TypeError(f"{json.dumps(value)[:100]} is not a list")
     return value

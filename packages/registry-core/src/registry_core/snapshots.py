@@ -166,7 +166,7 @@ def _check_model(document: ModelDocument) -> None:
 
 def _check_version(document: ModelDocument, number: int, version: ModelVersion) -> None:
     if (version.name, version.version) != (document.name, number) or number < FIRST_VERSION:
-        raise InvalidArgumentError(f"{number} is no number of a version of the model")
+        raise InvalidArgumentError(f"{number} is not the number of a version of the model")
     drafted = {field.name: getattr(version, field.name) for field in attrs.fields(NewModelVersion)}
     try:
         NewModelVersion(**drafted)
@@ -182,7 +182,9 @@ def _check_approvals(document: ModelDocument, number: int, given: Iterable[Appro
         raise InvalidArgumentError(f"version {number} is approved twice by one actor, or is none")
     for approval in given:
         if not 0 <= approval.time <= TIME_MAX:
-            raise InvalidArgumentError(f"{approval.time} is no time: milliseconds since the epoch")
+            raise InvalidArgumentError(
+                f"{approval.time} is not a time in milliseconds since the epoch"
+            )
 
 
 def _short(text: str | None, parameter: str) -> None:
@@ -194,7 +196,7 @@ def _short(text: str | None, parameter: str) -> None:
 def _check_times(entity: ModelFields | ModelVersion) -> None:
     for time in (entity.creation_timestamp, entity.last_updated_timestamp):
         if not 0 <= time <= TIME_MAX:
-            raise InvalidArgumentError(f"{time} is no time: milliseconds since the epoch")
+            raise InvalidArgumentError(f"{time} is not a time in milliseconds since the epoch")
 
 
 def _check_events(snapshot: ModelSnapshot) -> None:
@@ -205,7 +207,7 @@ def _check_events(snapshot: ModelSnapshot) -> None:
                 f"event {event.sequence} of '{event.model_id}' is not event {number} of the model"
             )
         if not 0 <= event.time <= TIME_MAX:
-            raise InvalidArgumentError(f"event {number}: {event.time} is no time")
+            raise InvalidArgumentError(f"event {number}: {event.time} is not a time")
         # Most events repeat the names of those before.
         if (saying := (event.name, event.actor, event.reason)) not in said:
             validation.model_name(event.name)

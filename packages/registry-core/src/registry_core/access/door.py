@@ -147,7 +147,7 @@ class GuardedStore:
         for need in change.needs():
             if need.is_new and need.model == EVERY_NAME:
                 raise InvalidArgumentError(
-                    f"'{EVERY_NAME}' is no name for a registered model: rules of access mean all "
+                    f"A registered model cannot be named '{EVERY_NAME}': rules of access mean all "
                     "models by it"
                 )
             self._check(need, change)

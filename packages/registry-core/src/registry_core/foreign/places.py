@@ -79,7 +79,7 @@ class _Opening:
             if (further := self._resolved(uri)) is None:
                 return self._at(uri)
             uri = further
-        raise InvalidArgumentError(f"'{redacted(uri)}' stands for ever another place")
+        raise InvalidArgumentError(f"'{redacted(uri)}' always leads to another place")
 
     def _resolved(self, uri: str) -> str | None:
         """What a URI of MLflow's stands for; None where it names a place itself."""

@@ -114,7 +114,7 @@ class FileSource:
             yield from file
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise InvalidArgumentError(
-                f"{self.path} is no gzip file, is damaged or was cut off: {error}"
+                f"{self.path} is not a gzip file, is damaged or was cut off: {error}"
             ) from error
 
 

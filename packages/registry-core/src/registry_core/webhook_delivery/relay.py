@@ -107,10 +107,10 @@ class Relay:
                 self._has_failed = False
             except RegistryError as error:
                 if not self._has_failed:  # Once for each outage.
-                    _logger.warning("What webhooks are to be told of cannot be read: %s", error)
+                    _logger.warning("The queued events of webhooks cannot be read: %s", error)
                 pause, self._has_failed = AFTER_FAILURE_SECONDS, True
             except Exception:
-                _logger.exception("What webhooks are to be told of cannot be read")
+                _logger.exception("The queued events of webhooks cannot be read")
                 pause = AFTER_FAILURE_SECONDS
             self._woken.wait(pause)
             self._woken.clear()

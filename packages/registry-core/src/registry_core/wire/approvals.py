@@ -68,12 +68,12 @@ def decode_approval(fields: object) -> tuple[int, Approval]:
         StoreCorruptedError: It is none.
     """
     if not isinstance(fields, Mapping):
-        raise StoreCorruptedError("An approval is no object.")
+        raise StoreCorruptedError("An approval is not an object.")
     known = dict(fields)
     try:
         version = known.pop("version")
         if type(version) is not int:
-            raise TypeError(f"{version!r} is no version")  # noqa: TRY301 as what is raised below
+            raise TypeError(f"{version!r} is not a version")  # noqa: TRY301 as what is raised below
         return version, snapshot_format.decode_approval(known)
     except (KeyError, TypeError, InvalidArgumentError) as error:
         raise StoreCorruptedError(f"An approval cannot be read: {error}") from error

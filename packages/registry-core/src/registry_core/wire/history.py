@@ -47,7 +47,7 @@ def decode_event(fields: object) -> Event:
         StoreCorruptedError: It is none.
     """
     if not isinstance(fields, Mapping):
-        raise StoreCorruptedError("An event is no object.")
+        raise StoreCorruptedError("An event is not an object.")
     names = (field.name for field in attrs.fields(Event))
     given: dict[str, Any] = {name: fields.get(name) for name in names}
     try:

@@ -417,4 +417,4 @@ def fetch_json(
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
-        raise ProviderError(f"{url}: the answer is no JSON") from None
+        raise ProviderError(f"{url}: the answer is not JSON") from None

@@ -257,6 +257,6 @@ def unauthenticated() -> RequestRefusedError:
     return RequestRefusedError(
         HTTPStatus.UNAUTHORIZED,
         "UNAUTHENTICATED",
-        "This server asks for credentials, and these are missing or wrong.",
+        "Wrong or missing credentials: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.",
         headers=((b"www-authenticate", b'Basic realm="registry", charset="UTF-8"'),),
     )

@@ -213,8 +213,8 @@ class Middleware:
             raise RequestRefusedError(
                 HTTPStatus.FORBIDDEN,
                 "PERMISSION_DENIED",
-                "Invalid Host header - possible DNS rebinding attack detected. A server behind "
-                "another name needs --allowed-hosts.",
+                "Invalid Host header - possible DNS rebinding attack detected. If this is the "
+                "server's name, start the server with --allowed-hosts and the name.",
             )
 
     def _check_origin(self, headers: Mapping[bytes, bytes]) -> None:

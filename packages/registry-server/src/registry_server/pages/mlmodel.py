@@ -141,7 +141,7 @@ def _signature(given: object, problems: list[str]) -> dict[str, tuple[Column, ..
         try:
             columns = json.loads(text)
             if not isinstance(columns, list):
-                raise UnreadableError("it is no list")
+                raise UnreadableError("it is not a list")
             found[part] = tuple(_column(each, at) for at, each in enumerate(columns))
         except (ValueError, RecursionError) as error:
             problems.append(f"The {part} of the signature cannot be read: {error}")

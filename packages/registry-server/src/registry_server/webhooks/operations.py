@@ -64,8 +64,8 @@ SCHEMAS: Json = {
     "AnyWebhook": _webhook_schema("AnyWebhookEvent"),
     "Delivery": {
         "type": "object",
-        "description": "An event that a webhook is to be told of; `due` is when, or, where there "
-        "is a problem, when it was given up, in milliseconds since the epoch.",
+        "description": "An event for a webhook. `due` is the time of the next attempt, or, where "
+        "there is a problem, the time it was given up, in milliseconds since the epoch.",
         "properties": {
             "delivery_id": {"type": "string"},
             "webhook_id": {"type": "string"},
@@ -197,7 +197,7 @@ class Handlers:
     def deliveries(
         self, context: RequestContext, request: wire_deliveries.GetDeliveries
     ) -> wire_deliveries.Deliveries:
-        """Gives what a webhook is still to be told, and what it could not be told."""
+        """Gives the queued deliveries and the dead letters of a webhook."""
         _permit(context)
         webhook_id = self._webhooks.get_webhook(request.webhook_id).webhook_id
         log = delivery_log_of(context.registry.store)
@@ -231,7 +231,7 @@ class Handlers:
 
 
 def _permit(context: RequestContext) -> None:
-    """Return if the caller may see and change webhooks, which are told of every model.
+    """Return if the caller may see and change webhooks, which get events of every model.
 
     Raises:
         NotPermittedError: The caller may not.
@@ -335,7 +335,7 @@ def _own_operations(handlers: Handlers) -> tuple[Operation[Any, Any], ...]:
 
 
 def _delivery_operations(handlers: Handlers) -> tuple[Operation[Any, Any], ...]:
-    """What a webhook is still to be told, and what it could not be told."""
+    """The routes of queued deliveries and of dead letters."""
     return (
         Operation(
             id="getWebhookDeliveries",
@@ -345,7 +345,7 @@ def _delivery_operations(handlers: Handlers) -> tuple[Operation[Any, Any], ...]:
             request=wire_deliveries.GetDeliveries,
             call=handlers.deliveries,
             answer=DELIVERIES,
-            summary="Get what a webhook is still to be told, and what it could not be told.",
+            summary="Get the queued deliveries and the dead letters of a webhook.",
             work=Work.SEARCHING,
         ),
         Operation(

@@ -234,7 +234,7 @@ def _file_system(url: str) -> tuple[Any, str]:
     except ValueError:
         # Where it repeats what it could not read, that may be a password.
         raise InvalidUrlError(
-            f"'{redacted(url)}' is no artifact root: fsspec does not understand it"
+            f"'{redacted(url)}' is not an artifact root: fsspec does not understand it"
         ) from None
     except ImportError as error:
         raise BackendNotInstalledError(str(error)) from error

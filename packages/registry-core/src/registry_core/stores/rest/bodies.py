@@ -116,9 +116,9 @@ def json_object(body: bytes, content_type: str | None) -> Json:
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):
-        raise UnreadableError("a body that is no JSON") from None
+        raise UnreadableError("a body that is not JSON") from None
     if not isinstance(found, dict):
-        raise UnreadableError("JSON that is no object")
+        raise UnreadableError("JSON that is not an object")
     return cast("Json", found)
 
 

@@ -128,7 +128,7 @@ def _begun(answer: wire.Json) -> Begun:
             isinstance(each, str) for each in missing
         ):
             return Begun(version=version_of(answer), path=_path(path), missing=missing)
-    raise StoreCorruptedError("The answer is no push that has begun.")
+    raise StoreCorruptedError("The answer is not a push that has begun.")
 
 
 def _files(answer: wire.Json) -> tuple[ModelVersion, str, Manifest]:

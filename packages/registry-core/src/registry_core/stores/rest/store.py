@@ -377,7 +377,7 @@ def _piece(
 def _artifact_uri(answer: wire.Json) -> str | None:
     uri = answer.get("artifact_uri")
     if uri is not None and not isinstance(uri, str):
-        raise StoreCorruptedError("The answer's artifact_uri is no text.")
+        raise StoreCorruptedError("The answer's artifact_uri is not a text.")
     return uri
 
 

@@ -374,7 +374,7 @@ class Transport:
             return UnexpectedAnswerError(f"{self.url} is elsewhere: it redirects to {elsewhere}")
         if status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
             return UnsupportedBackendError(
-                f"What answers at {self.url} is no MLflow registry (status {status})."
+                f"What answers at {self.url} is not an MLflow registry (status {status})."
             )
         error = wire.decode_error(status, None)
         if isinstance(error, StoreUnavailableError):

@@ -154,7 +154,7 @@ def wire_list(answer: wire.Json, key: str) -> list[object]:
     """The list in an answer; empty ones are left out there."""
     items = answer.get(key, [])
     if not isinstance(items, list):
-        raise StoreCorruptedError(f"The answer's {key} is no list.")
+        raise StoreCorruptedError(f"The answer's {key} is not a list.")
     return items
 
 
@@ -162,7 +162,7 @@ def next_page(answer: wire.Json) -> str | None:
     """The token of the page after an answer's; None if it is the last."""
     token = answer.get("next_page_token")
     if token is not None and (not isinstance(token, str) or len(token) > TOKEN_MAX_LENGTH):
-        raise StoreCorruptedError("The answer's next_page_token is no token.")
+        raise StoreCorruptedError("The answer's next_page_token is not a token.")
     return token or None
 
 

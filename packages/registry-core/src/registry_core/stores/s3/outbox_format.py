@@ -65,7 +65,7 @@ def decode(key: str, body: bytes) -> StoredDelivery:
     try:
         fields = json.loads(body)
         if (fields["format_version"], fields["kind"]) != (FORMAT_VERSION, KIND):
-            raise ValueError("it is no delivery of this release's")  # noqa: TRY301 as below
+            raise ValueError("it is not a delivery of this release")  # noqa: TRY301 as below
         delivery = QueuedDelivery(
             webhook_id=fields["webhook_id"],
             event=event_of(dump(fields["event"]), fields["model_id"]),

@@ -98,7 +98,7 @@ class AboutPage:
         yield Fact(
             "names and secrets",
             "asked for" if asks else "not asked for",
-            "" if asks else "Whoever reaches the server may change everything.",
+            "" if asks else "Anybody who reaches the server may change everything.",
         )
         yield Fact("forms on pages", "off" if settings.read_only_pages else "on")
         yield Fact(

@@ -84,7 +84,7 @@ class WebhookPages:
         )
 
     def show(self, request: PageRequest, registry: Registry, webhook_id: str) -> View:  # noqa: ARG002
-        """A webhook, and what it could not be told."""
+        """A webhook, its queued deliveries and its dead letters."""
         return self._shown(registry, webhook_id)
 
     def new(self, request: PageRequest, registry: Registry) -> View:  # noqa: ARG002 as all views
@@ -110,7 +110,7 @@ class WebhookPages:
         )
         made = self._handlers.create(context, asked)
         return Redirect(
-            to=links.webhook(made.webhook_id), notice=f"{made.name} is told from now on. Test it."
+            to=links.webhook(made.webhook_id), notice=f"{made.name} gets events now. Test it."
         )
 
     def change(self, request: PageRequest, registry: Registry, webhook_id: str) -> Redirect:
@@ -129,12 +129,12 @@ class WebhookPages:
         return Redirect(to=links.webhook(webhook_id), notice=f"{changed.name} was changed.")
 
     def switch(self, request: PageRequest, registry: Registry, webhook_id: str) -> Redirect:
-        """Has a webhook told of events, or no longer."""
+        """Switches a webhook on or off."""
         is_on = request.text("status") == WebhookStatus.ACTIVE
         status = WebhookStatus.ACTIVE if is_on else WebhookStatus.DISABLED
         asked = wire.UpdateWebhook(webhook_id=webhook_id, status=status)
         changed = self._handlers.update(_context(registry), asked)
-        told = "is told again" if is_on else "is told nothing until it is switched on again"
+        told = "gets events again" if is_on else "gets nothing until you switch it on again"
         return Redirect(to=links.webhook(webhook_id), notice=f"{changed.name} {told}.")
 
     def test(self, request: PageRequest, registry: Registry, webhook_id: str) -> View:
@@ -198,7 +198,7 @@ class WebhookPages:
     def _deliveries(
         self, registry: Registry, webhook: Webhook
     ) -> wire_deliveries.Deliveries | None:
-        """What it is still to be told and could not be told; None where the store keeps neither."""
+        """Its queued deliveries and its dead letters; None where the store keeps neither."""
         try:
             return self._handlers.deliveries(
                 _context(registry),
@@ -274,7 +274,7 @@ def _chosen(form: Mapping[str, str]) -> tuple[WebhookEvent, ...]:
     """
     chosen = tuple(event for event in SAMPLES if field_of(event) in form)
     if not chosen:
-        raise InvalidArgumentError("Choose at least one event that the webhook is told of.")
+        raise InvalidArgumentError("Choose at least one event for the webhook.")
     return chosen
 
 
