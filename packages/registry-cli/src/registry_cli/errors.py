@@ -39,7 +39,7 @@ def exit_codes() -> Mapping[type[BaseException], ExitCode]:
         registry_core.ArtifactMismatchError: ExitCode.DAMAGED,
         registry_core.GateRefusedError: ExitCode.REFUSED,
         registry_core.StoreUnavailableError: ExitCode.UNAVAILABLE,
-        # Somebody else answers, most likely: a script that tries again would do so for ever.
+        # Somebody else answers, most likely: a script that tries again would do so forever.
         registry_core.UnexpectedAnswerError: ExitCode.ERROR,
         registry_core.RegistryError: ExitCode.ERROR,
     }

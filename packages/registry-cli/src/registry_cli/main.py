@@ -153,6 +153,6 @@ regctl.lazy = {
 def main() -> None:
     """Run `regctl` on the process's arguments and exit."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A name that the terminal's encoding lacks is no reason to fail.
+        # A name that the terminal's encoding lacks must not fail the command.
         sys.stdout.reconfigure(errors="backslashreplace")
     regctl(prog_name="regctl")

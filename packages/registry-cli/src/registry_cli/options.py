@@ -272,7 +272,7 @@ def split_version(words: Sequence[str]) -> tuple[VersionRef, tuple[str, ...]]:
     """The version that an argument list starts with, and the words after it."""
     if words[0].startswith(_URI_SCHEME):
         return VersionRef(uri=words[0]), tuple(words[1:])
-    # A name may hold "@" but no "/"; what is no number after an "@" is not its version.
+    # A name may hold "@" but no "/"; what follows an "@" is its version only if it is a number.
     numbered = len(words) > 1 and words[1].isdecimal()
     if "/" in words[0] or ("@" in words[0] and not numbered):
         return VersionRef(uri=_URI_SCHEME + words[0]), tuple(words[1:])

@@ -49,7 +49,7 @@ class Session:
         self.output_format = output
         self.show_traceback = show_traceback
         self.may_create = False
-        """Whether the command makes a registry where there is none."""
+        """Whether the command makes a registry that does not exist yet."""
 
     @property
     def output(self) -> Output:
@@ -101,7 +101,7 @@ pass_session = click.make_pass_decorator(Session)
 
 
 def makes_registry(command: CommandT) -> CommandT:
-    """Let a command make the registry, where there is none; below `pass_session`."""
+    """Let a command make a registry that does not exist yet; below `pass_session`."""
 
     @wraps(command)
     def call(session: Session, *args: Any, **given: Any) -> Any:

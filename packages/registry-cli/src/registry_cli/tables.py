@@ -72,8 +72,8 @@ def table_lines(
 ) -> Iterator[str]:
     """A line for the header and one per row, aligned; made to fit if a width is given.
 
-    Long cells are shortened a little, then whole columns are left out, the last one first, of which
-    `left_out` is told; what is too narrow even for two columns gets a record for each row. The
+    Long cells are shortened a little, then whole columns are left out, the last one first, and
+    `left_out` is called with them. Where two columns do not fit, each row becomes a record. The
     first `SAMPLE_ROWS` settle the columns, so any number of rows takes constant memory.
     """
     remaining = iter(rows)

@@ -34,7 +34,7 @@ CONNECTIONS_VARIABLE = "REGISTRY_DATABASE_CONNECTIONS"
 """How many connections to a database a process may have, where its configuration says nothing."""
 
 MOST_DATABASE_CONNECTIONS = 1_000
-"""More than any server admits by far; a larger number is a typing error."""
+"""More than any server admits by far; a larger number is a typo."""
 
 ENTRY_POINT_GROUP = "registry_core.stores"
 """Distributions add a scheme by an entry point of this group that names an `open_store`."""

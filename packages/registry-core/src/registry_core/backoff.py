@@ -43,7 +43,7 @@ class Backoff:
 
     def pause(self, failures: int) -> float:
         """Draw the seconds to wait after so many failures in a row."""
-        return random.uniform(0, self.ceiling(failures))  # noqa: S311 jitter is no secret
+        return random.uniform(0, self.ceiling(failures))  # noqa: S311 jitter is not a secret
 
     def pauses(self, *, until: float) -> Iterator[float]:
         """Draw one pause after the other, until the monotonic clock has passed `until`.

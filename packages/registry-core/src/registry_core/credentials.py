@@ -2,7 +2,7 @@
 
 Credentials often come from a file, with the line break that ends it: what surrounds a token, and a
 line break behind a name or password, is not part of them. What else does not fit into a header is
-refused here, in words that repeat none of it: a library below would print it with its complaint.
+refused here, by a message that repeats none of it: a library below would print it with its error.
 """
 
 from __future__ import annotations

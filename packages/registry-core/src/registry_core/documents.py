@@ -51,7 +51,7 @@ ValueT = TypeVar("ValueT")
 class ModelDocument(ModelFields):
     """A registered model with everything that belongs to it.
 
-    Whoever builds one from storage keeps what the functions below rely on: `tags` (here and in each
+    A store that builds one keeps what the functions below rely on: `tags` (here and in each
     version) and `aliases` are in order of their keys, `versions` in ascending order of their
     numbers, each version has this `name`, and its `aliases` are, sorted, those that point at it.
     `build` sees to all of it, and to the order of `approvals`, which are of versions that exist.
@@ -142,7 +142,7 @@ def taken(existing: ModelDocument, new: NewRegisteredModel) -> AlreadyExistsErro
 
 
 def taken_by(existing: ModelFields, new: ModelFields | NewRegisteredModel) -> AlreadyExistsError:
-    """As `taken`, of a model that is no document."""
+    """As `taken`, of a model that is not a document."""
     return AlreadyExistsError(
         new.name,
         existing_is_prompt=validation.PROMPT_TAG in existing.tags,

@@ -211,7 +211,7 @@ def rollback(store: Store, name: str, alias: str, *, to: int | None) -> SetAlias
             default it will point where it pointed before it was changed last.
 
     Raises:
-        InvalidArgumentError: The alias was never set, or `to` is no event of the model.
+        InvalidArgumentError: The alias was never set, or `to` is not an event of the model.
     """
     events = iterate(store, query(name, alias=alias))
     newest = next(events, None)

@@ -118,7 +118,7 @@ class Event:
     after: Value = None
     is_intact: bool | None = attrs.field(default=None, eq=False)
     """Whether the store still has what it wrote, by the checksum that it wrote with the event;
-    None where there is none. It says something of the record, and nothing of what was done."""
+    None where it wrote none. It says something of the record, and nothing of what was done."""
 
     @property
     def subject(self) -> str:

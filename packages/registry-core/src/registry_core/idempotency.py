@@ -93,6 +93,6 @@ class KeptKey:
     """See `Idempotency.id`."""
     request: str
     time: int
-    """When what was created was created, in milliseconds since the epoch."""
+    """When the creation happened, in milliseconds since the epoch."""
     version: int | None = None
     """The number of the model version; None for a registered model."""

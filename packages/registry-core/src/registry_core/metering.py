@@ -1,4 +1,4 @@
-"""What a store tells of itself to whoever watches it: how much it holds, and its connections.
+"""What a store reports about itself: how much it holds, and its connections.
 
 A store offers either by a method of its own; one that does not is not asked, since to count through
 `Store` would read all of it.

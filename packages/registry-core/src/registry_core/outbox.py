@@ -1,13 +1,13 @@
-"""`Outbox`: what webhooks are still to be told, kept by the store with the changes themselves.
+"""`Outbox`: the queued events of webhooks, kept by the store with the changes themselves.
 
 A store that has an outbox queues an event for every active webhook that wants it, in the same
-atomic step as the change. So whoever made the change, in whichever process, and whatever dies
-afterwards, a server that serves the store finds what is left to deliver.
+atomic step as the change. So whichever process made the change, and whatever dies afterwards, a
+server that serves the store finds what is left to deliver.
 
-Servers and their workers share the deliveries by lease: one is taken for a while, and comes back if
-it was not finished by then. Of one model and one webhook the next event is not given out before the
-one before it is delivered or dead. An event may therefore be delivered more than once, always under
-the same id, and not out of order.
+Servers and their workers share the deliveries by lease: a worker takes one for a while, and it
+comes back if it was not finished by then. Of one model and one webhook the next event is not given
+out before the one before it is delivered or dead. An event may therefore be delivered more than
+once, always under the same id, and not out of order.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def tells_every_event(change: Change[Any]) -> bool:
 
 @attrs.frozen
 class Audience:
-    """Whom a change is told, and what its event does not say by itself."""
+    """Which webhooks get a change, and what its event does not say by itself."""
 
     topics: Topics
     is_prompt: bool | None = None
@@ -187,7 +187,7 @@ class Audience:
 
 
 def audience(change: Change[Any], version: ModelVersion | None = None) -> Audience | None:
-    """Return whom a change is told; None where it is no event for webhooks.
+    """Return which webhooks get a change; None where it is not an event for webhooks.
 
     Args:
         change: The change.
@@ -231,13 +231,13 @@ def oldest_kept(now: int) -> int:
 
 
 def delivery_id(webhook_id: str, model_id: str, sequence: int) -> str:
-    """Return the id under which a webhook is told of an event, however often and by whomever."""
+    """Return the id under which a webhook gets an event, however often and from any server."""
     return str(uuid.uuid5(_DELIVERY_IDS, f"{webhook_id}/{model_id}/{sequence}"))
 
 
 @attrs.frozen(kw_only=True)
 class QueuedDelivery:
-    """An event that a webhook is to be told of, or, where there is a `problem`, was not."""
+    """An event queued for a webhook, or, where there is a `problem`, a dead letter."""
 
     webhook_id: str
     event: Event
@@ -255,7 +255,7 @@ class QueuedDelivery:
     problem: str | None = None
     """Why it was given up."""
     lease: str = ""
-    """Shows the store that whoever finishes the delivery is who has taken it."""
+    """Shows the store that the worker which finishes the delivery is the one that took it."""
 
     @property
     def delivery_id(self) -> str:
@@ -292,7 +292,7 @@ class Watchers:
 
 
 class DeliveryLog(Protocol):
-    """What webhooks are still to be told, and what they could not be told."""
+    """The queued deliveries and the dead letters of webhooks."""
 
     def queued(self, webhook_id: str) -> list[QueuedDelivery]:
         """The deliveries that are still to be made, oldest first, at most `MOST_LISTED`."""
@@ -347,7 +347,7 @@ class Outbox(DeliveryLog, Protocol):
     def watch(self, unchanged: Unchanged) -> None:
         """Have `unchanged` called for every further change, in this process, that changes nothing.
 
-        It is no event and is not queued, but MLflow tells webhooks of it.
+        It makes no event and is not queued, but MLflow sends it to webhooks.
         """
         ...
 

@@ -24,7 +24,7 @@ class Permission(enum.StrEnum):
     APPROVE = "approve"
     """Approve model versions, and withdraw approvals."""
     WEBHOOKS = "webhooks"
-    """See and change webhooks, which are told of every model."""
+    """See and change webhooks, which get events of every model."""
     RESTORE = "restore"
     """Bring back what was deleted, and write whole models from snapshots."""
     PRUNE = "prune"

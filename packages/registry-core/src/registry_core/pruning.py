@@ -71,7 +71,7 @@ class NewBeginning:
         )
 
     def awaited(self) -> ConflictError:
-        """Return the error for events that webhooks still have to be told."""
+        """Return the error for events that still wait for delivery to webhooks."""
         return ConflictError(
             f"Events of model '{self.name}' up to {self.newest.sequence} wait for delivery to "
             "webhooks, or are dead letters; nothing was pruned"
@@ -86,8 +86,8 @@ class ReplacesBeginnings(Protocol):
         """Replace the events, all of them or none.
 
         Raises:
-            ConflictError: The history was replaced meanwhile, or a webhook still has to be told
-                one of the events; nothing was changed.
+            ConflictError: The history was replaced meanwhile, or one of the events still waits
+                for delivery to a webhook; nothing was changed.
             RegisteredModelNotFoundError: The model was deleted meanwhile.
         """
         ...

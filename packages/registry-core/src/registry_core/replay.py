@@ -72,7 +72,7 @@ _IMPOSSIBLE = (KeyError, TypeError, ValueError, AssertionError, AttributeError, 
 
 
 def contradictions(document: ModelDocument | None, event: Event) -> Iterator[str]:
-    """Yield, in words, where an event contradicts those before it, which have led to `document`.
+    """Yield where an event contradicts those before it, which have led to `document`.
 
     An event repeats some of what they say: the model's name, what the thing was before, which
     version an alias is about.
@@ -134,7 +134,7 @@ _BEFORE: Mapping[Action, Callable[[ModelDocument, Event], Value]] = {
 
 
 def differences(replayed: ModelDocument | None, document: ModelDocument) -> Iterator[str]:
-    """Yield, in words, where a model is not what its history says.
+    """Yield where a model is not what its history says.
 
     See `fields.differing` for what counts as the same.
     """

@@ -120,7 +120,7 @@ _NAMELESS = frozenset({FailureKind.UNREACHABLE, FailureKind.TRANSIENT})
 def s3_errors(translate: Callable[[Failure], Exception]) -> Iterator[None]:
     """Raise the caller's errors in place of those of the SDK.
 
-    The block must do nothing but the request: an `OSError` in it is taken for the network's.
+    The block must do nothing but the request: an `OSError` in it counts as the network's.
     """
     try:
         yield

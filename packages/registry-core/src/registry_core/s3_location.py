@@ -232,7 +232,7 @@ def _endpoint(options: dict[str, str], option: str) -> str | None:
     value = options.pop(option, None)
     if not value:
         return None
-    with suppress(ValueError):  # from a port that is no number, too
+    with suppress(ValueError):  # from a port that is not a number, too
         parts = urlsplit(value)
         is_http = parts.scheme in ("http", "https") and parts.port != 0
         if is_http and parts.hostname and "@" not in value and not parts.query:

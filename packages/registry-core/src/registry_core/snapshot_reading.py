@@ -132,7 +132,7 @@ def versions_of(
     """Yield the versions of a model by number, read page by page.
 
     With the model's tags the search is one that a server of MLflow's understands: it looks among
-    prompts only when it is told to.
+    prompts only when the filter says so.
     """
     query = _of_model(name, VERSIONS_AT_A_TIME)
     if tags is not None and tags.get(validation.PROMPT_TAG) == "true":

@@ -62,7 +62,7 @@ class ModelSnapshot:
 
     @property
     def last(self) -> int:
-        """The number of the newest event; 0 where there is none."""
+        """The number of the newest event; 0 where the history is empty."""
         return self.events[-1].sequence if self.events else 0
 
     def without_history(self) -> ModelSnapshot:

@@ -56,7 +56,7 @@ GROUPS_MAX_COUNT = 200
 most as many, and refer to further ones."""
 
 REASON_MAX_LENGTH = 2_000
-"""Characters of the reason for a change: a paragraph, kept with every change for ever."""
+"""Characters of the reason for a change: a paragraph, kept with every change forever."""
 
 VERSION_MAX = 2**31 - 1
 """The largest version number; larger ones are well-formed but never exist."""

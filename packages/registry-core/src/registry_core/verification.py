@@ -17,7 +17,7 @@ from registry_core.history import Event, is_new_beginning
 from registry_core.replay import Player, contradictions, differences
 
 MOST_PROBLEMS = 100
-"""Problems of one model that are told. An event that is missing may make all later ones wrong."""
+"""Problems of one model that are reported. A missing event may make all later ones wrong."""
 
 
 @attrs.frozen(kw_only=True)
@@ -29,7 +29,7 @@ class Verification:
     unchecked: int
     """Those that have no checksum: what they say is known to lead to the model, and no more."""
     problems: tuple[str, ...]
-    """What is wrong, in words; `MOST_PROBLEMS` at most. Events are named by their numbers."""
+    """What is wrong, as sentences; `MOST_PROBLEMS` at most. Events are named by their numbers."""
 
     @property
     def is_true(self) -> bool:
@@ -66,12 +66,12 @@ class Verifier:
             self._play(event)
 
     def unreadable(self, error: StoreCorruptedError) -> None:
-        """Note that the events after those that were seen cannot be read."""
+        """Record that the events after those that were seen cannot be read."""
         self._problems.append(str(error))
         self._has_lost_thread = True
 
     def compared_with(self, document: ModelDocument | None) -> Verification:
-        """Return the outcome; `document` is the model as it is, None where there is none."""
+        """Return the outcome; `document` is the model as it is, None where it does not exist."""
         if not self._has_lost_thread:
             self._problems += [*self._differences(document)]
         return Verification(

@@ -49,9 +49,9 @@ class Origin:
 def origin_of(
     source: str, model_id: str | None, tracking_uri: str | None, *, is_server: bool
 ) -> Origin:
-    """Return what is known of a source, having asked whoever tracks the model, if it is one.
+    """Return what is known of a source, having asked the tracking server if it is a model.
 
-    A model that is not tracked there is no error: a client that loads the version may know where.
+    A model that the server does not know is not an error: a client that loads it may know where.
 
     Args:
         source: As it was given.

@@ -1,8 +1,8 @@
-"""The calls about webhooks, and how MLflow's server has them told.
+"""The calls about webhooks, and how MLflow's server delivers events to them.
 
-A change queues what webhooks are to be told, in the same atomic step, whoever makes it. In MLflow's
+A change queues its events for webhooks in the same atomic step, in every process. In MLflow's
 server each worker delivers what is queued, as a server of ours does; both may serve one registry.
-So MLflow is not given any webhook to deliver to by itself, or they would be told twice.
+So MLflow itself gets no webhook to deliver to: it would deliver each event a second time.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ class _Server:
             try:
                 return call(*args)
             except RestException as error:
-                # Its message begins with the code, which whoever passes it on adds again.
+                # Its message begins with the code, which the caller that passes it on adds again.
                 message = str(error.json.get("message", error.message))
                 code = ErrorCode.Value(error.error_code)
                 raise MlflowException(message, error_code=code) from error

@@ -46,7 +46,7 @@ EntityT = TypeVar("EntityT", RegisteredModel, ModelVersion)
 
 
 EVERY_NAME = "*"
-"""What a rule calls all models. A model of that name could not be told from them."""
+"""What a rule calls all models. A model of that name would be confused with them."""
 
 
 class GuardedStore:
@@ -191,7 +191,7 @@ class GuardedStore:
     ) -> NotPermittedError:
         return refusal(self.rights, permission, model, detail)
 
-    # Webhooks are told of every model
+    # Webhooks get events of every model
 
     def create_webhook(self, new: NewWebhook) -> Webhook:
         """See `Store`."""

@@ -269,7 +269,7 @@ class Rights:
     def grant(
         self, permission: Permission, model: str | None, alias: str | None = None
     ) -> Grant | None:
-        """The grant by which the caller may do it; None if there is none."""
+        """The grant by which the caller may do it; None if no grant allows it."""
         if alias is not None and model is not None:
             return self._grant_of_alias(model, alias)
         grants = self._of(permission)

@@ -100,7 +100,7 @@ def parse_manifest(raw: bytes) -> Manifest:
     """Return the manifest from its JSON.
 
     Raises:
-        StoreCorruptedError: this is no manifest, its digest is not that of its files, or a newer
+        StoreCorruptedError: this is not a manifest, its digest is not that of its files, or a newer
             release wrote it.
     """
     if _elements(raw) > _MANIFEST_MAX_ELEMENTS:

@@ -32,7 +32,7 @@ class FileInfo:
 class Reading:
     """An open file: its `info`, and the bytes that were asked for, in pieces.
 
-    A context manager; whoever does not read to the end closes it.
+    A context manager: close it unless you read to the end.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Reading:
         self.close()
 
     def close(self) -> None:
-        """Free the file or connection; closing twice is no error."""
+        """Free the file or connection; it may be closed twice."""
         self._close()
 
 
@@ -178,11 +178,11 @@ class ArtifactStore(Protocol):
         ...
 
     def delete(self, path: str) -> None:
-        """Remove a file, or everything below a folder; what is absent is no error."""
+        """Remove a file, or everything below a folder; what is absent is skipped."""
         ...
 
     def remove(self, paths: Iterable[str]) -> None:
-        """Remove files, many at a time where the backend can; what is absent is no error."""
+        """Remove files, many at a time where the backend can; what is absent is skipped."""
         ...
 
     def drop_partial(self, *, before: int, dry_run: bool = False) -> int:
@@ -227,7 +227,7 @@ class PresigningArtifactStore(ArtifactStore, Protocol):
         ...
 
     def abort_multipart(self, path: str, upload_id: str) -> None:
-        """Drop the parts; an upload that is gone is no error."""
+        """Drop the parts; an upload that is gone is skipped."""
         ...
 
 

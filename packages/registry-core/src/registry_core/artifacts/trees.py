@@ -280,7 +280,7 @@ def _pieces(base: _Base, location: Location) -> Iterator[bytes]:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise _refused(location, "no file")
-        # One byte more than there should be tells whether it grows: it may do so for ever.
+        # One byte more than there should be tells whether it grows: it may do so forever.
         left = status.st_size + 1
         while piece := os.read(descriptor, min(CHUNK_SIZE, left)):
             left -= len(piece)

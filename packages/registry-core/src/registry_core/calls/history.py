@@ -149,7 +149,7 @@ class HistoryCalls(RegistryBase):
             reason: Why, for the history.
 
         Raises:
-            ConflictError: Webhooks still have to be told one of the events, or the history was
+            ConflictError: Events still wait for delivery to webhooks, or the history was
                 replaced meanwhile; nothing was changed.
             InvalidArgumentError: Something that was deleted since `before` can still be restored;
                 see `registry_core.retention`.

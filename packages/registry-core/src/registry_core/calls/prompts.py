@@ -66,7 +66,7 @@ class Prompts:
     """The prompts of a registry, as MLflow's clients keep them. Thread-safe.
 
     Raises subclasses of `registry_core.errors.RegistryError`, as `Registry` does. A registered
-    model that is no prompt is not found here.
+    model that is not a prompt is not found here.
     """
 
     def __init__(self, registry: PromptCalls) -> None:
@@ -164,7 +164,7 @@ class Prompts:
         """Return what `prompts:/greeting/3`, `greeting/3` or `greeting@live` stands for now.
 
         Raises:
-            InvalidArgumentError: It is no such reference.
+            InvalidArgumentError: It is not such a reference.
             NotFoundError: There is no such prompt, version or alias.
 
         Example:

@@ -45,8 +45,8 @@ class SnapshotCalls(RegistryBase):
     ) -> RegisteredModel:
         """Write a registered model as a snapshot has it, with all versions and its history.
 
-        Numbers, gaps, times, stages, statuses and the id stay as they are. The restoring itself is
-        no event of the model's history, so that two registries can have the very same model.
+        Numbers, gaps, times, stages, statuses and the id stay as they are. The restoring itself
+        makes no event in the model's history, so that two registries can have the very same model.
 
         Args:
             snapshot: The model.

@@ -130,7 +130,7 @@ class VersionCalls(RegistryBase):
             tags: See `run_id`.
             model_id: See `run_id`.
             user_id: See `run_id`.
-            create: Make the registered model if there is none, when nothing else stands in the way.
+            create: Make a missing registered model, when nothing else stands in the way.
             if_changed: Return the newest version, and push nothing, if it has the same files.
             follow_links: Take links in the directory for what they lead to, as MLflow does. A link
                 that leads nowhere or in a circle is refused in any case.

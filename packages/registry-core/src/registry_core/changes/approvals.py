@@ -100,5 +100,5 @@ class WithdrawApproval(ModelPartChange):
         )
 
     def missing(self) -> ApprovalNotFoundError:
-        """Return the error where there is none to withdraw."""
+        """Return the error where no approval can be withdrawn."""
         return ApprovalNotFoundError(self.name, self.version, self.actor)

@@ -86,7 +86,7 @@ class Change(ABC, Generic[ResultT]):
         """Return the model's document after the change. Pure.
 
         Args:
-            document: The model as it is; None where there is none.
+            document: The model as it is; None where it does not exist.
             now: Milliseconds since the epoch, for what the change dates.
 
         Returns:
@@ -118,7 +118,7 @@ class Change(ABC, Generic[ResultT]):
 
         Args:
             kept: What was kept of it.
-            document: The model as it is; None where there is none.
+            document: The model as it is; None where it does not exist.
 
         Raises:
             IdempotencyKeyReusedError: The key was used for another change.

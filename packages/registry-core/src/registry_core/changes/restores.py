@@ -21,7 +21,7 @@ from registry_core.snapshots import ModelSnapshot
 class RestoreModel(ModelChange):
     """Write a whole registered model: all that its snapshot says, and nothing else.
 
-    Times, numbers and history are those of the snapshot, and the restoring itself is no event. The
+    Times, numbers and history are those of the snapshot; the restoring itself makes no event. The
     model keeps the id that the snapshot has, and gets a new one if it has none. Without a history
     it gets one that begins with what it is.
 

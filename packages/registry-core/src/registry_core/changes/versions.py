@@ -171,7 +171,7 @@ class FinalizeVersion(VersionChange):
 class RelocateVersion(VersionChange):
     """Say where the files of a version are from now on. The version, not its model, is updated now.
 
-    What it names already is left as it is, and is no event.
+    What it names already is left as it is, and makes no event.
     """
 
     source: str

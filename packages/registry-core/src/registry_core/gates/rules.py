@@ -40,8 +40,8 @@ class Gate:
     min_age_seconds: int = 0
     """Seconds since the version was made."""
     approvals: int = 0
-    """How many people have to have approved the version as it is, beside its author and whoever
-    moves it."""
+    """How many people have to have approved the version as it is, beside its author and the
+    caller who moves it."""
     approvers: tuple[str, ...] = ()
     """Patterns of the names or groups of those whose approvals count; everybody's by default."""
 

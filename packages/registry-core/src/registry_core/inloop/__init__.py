@@ -11,7 +11,7 @@ All calls of a loop share one thread, and while one pauses others run. So whatev
 `calling(caller)` and `calling(None)` follows three rules:
 
 1. It holds no lock across a pause. The next call that wants the lock would stop the thread, and
-   with it the whole worker, the call that could release the lock included: for ever. Take a lock
+   with it the whole worker, the call that could release the lock included: forever. Take a lock
    to change a few fields and release it before the next statement runs; what must be limited
    across a pause is a number that is taken without waiting (`FairSemaphore.acquire(timeout=0)`).
 2. It keeps no context variable. Each call runs in a context of its own, which does not have the

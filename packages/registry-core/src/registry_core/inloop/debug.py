@@ -109,7 +109,7 @@ class _Watched:
     def __init__(self, lock: Any) -> None:
         self._lock = lock
         self._depth = 0
-        """How many times whoever has it has acquired it."""
+        """How many times its holder has acquired it."""
         self.holder: _Stretch | None = None
         self.where = ""
 

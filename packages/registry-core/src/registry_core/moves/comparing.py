@@ -1,4 +1,4 @@
-"""Whether two snapshots are the same model, and in words where they differ."""
+"""Whether two snapshots are the same model, and where they differ."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from registry_core.snapshots import ModelSnapshot
 
 
 def differences(one: ModelSnapshot, other: ModelSnapshot) -> Iterator[str]:
-    """Yield where two snapshots differ, in words.
+    """Yield where two snapshots differ, as phrases to show.
 
     Histories and ids are compared where both come from where a history is kept; fields as
     `fields.differing` does.

@@ -109,7 +109,7 @@ class _Segment(Protocol):
         ...
 
     def end_after(self, value: str, position: int) -> int:
-        """Return where its first match from that position on ends; -1 if there is none."""
+        """Return where its first match from that position on ends; -1 if it finds no match."""
         ...
 
     def is_whole(self, value: str) -> bool:

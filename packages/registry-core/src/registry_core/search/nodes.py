@@ -138,7 +138,7 @@ class Page(Generic[T_co]):
     next_page_token: str | None = None
     unreadable: int = 0
     """How many registered models or versions are missing, here or on any page, because what is
-    stored of them cannot be read. Whoever must not overlook one, like a sweep, stops if there are.
+    stored of them cannot be read. A caller that must not overlook one, like a sweep, stops then.
     """
 
     def __iter__(self) -> Iterator[T_co]:

@@ -10,7 +10,7 @@ from registry_core.search.nodes import Page
 
 EMPTY_PAGES_MAX = 100
 """Pages without a row that may follow one another. Some servers filter a page after they cut it;
-one that goes on so for ever would hold the reader for ever."""
+one that never stops would hold the reader forever."""
 
 T = TypeVar("T")
 

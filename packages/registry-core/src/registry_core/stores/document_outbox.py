@@ -61,7 +61,7 @@ def deliveries_of(
     events: Sequence[Event],
     hooks: Iterable[Webhook],
 ) -> Iterator[QueuedDelivery]:
-    """Yield what webhooks are to be told of a change.
+    """Yield the deliveries that a change queues for webhooks.
 
     Args:
         change: The change.
@@ -180,7 +180,7 @@ class DocumentOutbox:
 
 
 def forget_queued(content: Queues, webhook_id: str) -> None:
-    """Remove what a webhook was still to be told of."""
+    """Remove the queued deliveries of a webhook."""
     for each in _of(content.queued, webhook_id):
         del content.queued[key_of(each)]
 
@@ -193,7 +193,7 @@ def forget(content: Queues, webhook_id: str) -> None:
 
 
 def awaits(content: Queues, model_id: str, newest: int) -> bool:
-    """Whether a webhook still has to be told an event of a model up to a number, or never was."""
+    """Whether an event of a model up to a number is queued for a webhook, or is a dead letter."""
     listed = (*content.queued.values(), *content.dead_letters.values())
     return any(each.event.model_id == model_id and each.event.sequence <= newest for each in listed)
 

@@ -60,9 +60,9 @@ class Content:
     webhooks: MutableMapping[str, Webhook] = attrs.field(factory=dict)
     """By id."""
     queued: MutableMapping[Key, QueuedDelivery] = attrs.field(factory=dict)
-    """What webhooks are still to be told."""
+    """The queued deliveries of webhooks."""
     dead_letters: MutableMapping[Key, QueuedDelivery] = attrs.field(factory=dict)
-    """What they could not be told."""
+    """Their dead letters."""
     kept_keys: MutableMapping[str, KeptKey] = attrs.field(factory=dict)
     """What was made under idempotency keys, by id, oldest first."""
 

@@ -182,7 +182,7 @@ class AgeTests(StoreCase):
 
     @gaps
     def test_a_deleted_name_is_free(self, runs: Runs) -> None:
-        """For a new model, which has nothing of the old one, whoever deleted that and when."""
+        """For a new model, which has nothing of the old one, however that was deleted."""
         for number in range(ROUNDS):
             runs.next()
             created = create_model(runs.store, tags={"k": str(number)})

@@ -206,7 +206,7 @@ class WinnersTests(StoreCase):
     """Calls of which exactly one can succeed."""
 
     def test_one_of_racing_creators_gets_the_name(self, handles: tuple[Calls, Calls]) -> None:
-        """The others are told that it is taken, and what is stored is the winner's."""
+        """The others get the error that it is taken, and what is stored is the winner's."""
         outcomes = race(
             *(
                 functools.partial(create_model, handles[i % 2], description=str(i))
@@ -461,7 +461,7 @@ class ReadersTests(StoreCase):
         assert {count for counted in values(outcomes) for count in counted} <= {1}
 
     def test_reads_during_a_rename_find_the_model_once(self, handles: tuple[Calls, Calls]) -> None:
-        """Searches show it under one name; whoever misses the old name finds the new one."""
+        """Searches show it under one name; a reader that misses the old name finds the new one."""
         writer, reader = handles
         create_model(writer, "name 0")
         create_version(writer, "name 0")

@@ -100,7 +100,7 @@ class GateTests(StoreCase):
         assert gated.snapshot("m") == before
 
     def test_a_refusal_says_what_is_missing(self, gated: Registry) -> None:
-        """All of it, in words."""
+        """The error names all of it."""
         with pytest.raises(GateRefusedError) as raised:
             gated.acting_as("cid").set_registered_model_alias("m", "champion", 2)
         assert str(raised.value) == (

@@ -1,4 +1,4 @@
-"""What a store promises about handles and processes that come and go."""
+"""What a store promises about handles that close and processes that die."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class LifecycleTests(StoreCase):
         store.ping()
 
     def test_closing_twice_is_no_error(self, store: Calls) -> None:
-        """Whoever shares a store may close it."""
+        """Each of those that share a store may close it."""
         create_model(store)
         store.close()
         store.close()
@@ -80,7 +80,7 @@ class LifecycleTests(StoreCase):
     def test_a_killed_process_leaves_all_or_nothing_of_each_write(
         self, store: Calls, opener: Opener
     ) -> None:
-        """What it was told is written is there, nothing is torn, and nothing stays locked."""
+        """Every acknowledged write is there, nothing is torn, and nothing stays locked."""
         for name in ENDLESS:
             create_model(store, name, tags=TAGS)
             for number in (1, 2):

@@ -144,7 +144,7 @@ class PageTokenTests(StoreCase):
 
 
 class ChangingPagesTests(StoreCase):
-    """Pages while rows come and go: what existed throughout is visited exactly once."""
+    """Pages while rows are created and deleted: what existed throughout is visited exactly once."""
 
     def test_models_by_name_survive_creations_and_deletions(self, store: Calls) -> None:
         """New names before and behind the page, and the page's last row itself deleted."""

@@ -128,7 +128,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(data=st.data(), index=_index)
     def create_model(self, data: st.DataObject, index: int) -> None:
-        """Creates a model, or is told that its name is taken."""
+        """Creates a model, or gets the error that its name is taken."""
         new = data.draw(self._new_models[index])
         self._both(lambda store: store.create_registered_model(new), index)
 

@@ -164,7 +164,7 @@ class WebhookTests(StoreCase):
             store.delete_webhook(webhook_id)
 
     def test_webhooks_are_no_part_of_a_model(self, store: Calls) -> None:
-        """Models come and go without touching them."""
+        """Models are created and deleted without touching them."""
         created = store.create_webhook(new_webhook())
         before = dump(store)
         create_model(store)

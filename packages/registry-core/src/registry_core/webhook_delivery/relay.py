@@ -3,7 +3,7 @@
 Strategy: one thread takes deliveries by lease, no more than there are threads free to make them at
 once, and hands them to the `Outbox` of this process. It looks when this process has made a change,
 when a delivery has ended, and otherwise now and then, for what other processes have queued. Where
-there is no webhook it looks for nothing but whether there is one.
+there is no webhook it only looks whether one was created.
 
 Nothing is kept here that would be missed: a process that dies leaves leases that run out.
 """

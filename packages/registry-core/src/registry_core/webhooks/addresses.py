@@ -64,7 +64,7 @@ _ISATAP = (0x0000_5EFE, 0x0200_5EFE)
 
 
 def why_not_public(address: str) -> str | None:
-    """Why an IP address is no host's on the Internet; None if it is one's, however it is written.
+    """Why an IP address is not that of a host on the Internet; None if it is, in any notation.
 
     An IPv4 address inside an IPv6 one (mapped, compatible, 6to4, NAT64, ISATAP) leads to the IPv4
     host, and is judged as that.

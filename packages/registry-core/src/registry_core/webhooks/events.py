@@ -205,7 +205,7 @@ def _registered_model_created(
 def model_version_created(version: ModelVersion) -> Notification | None:
     """Note the creation of that version of a model or prompt, as it was stored.
 
-    A version whose files are still on their way is no event yet: it becomes one when it is READY.
+    A version whose files are still on their way makes no event yet, but when it is READY.
     """
     if not is_announced(version.status):
         return None
@@ -237,7 +237,7 @@ def _model_version_created(name: str, version: int, fields: Mapping[str, Any]) -
 
 
 def registered_model_tag_set(name: str, key: str, value: str) -> Notification:
-    """Note that a tag of a registered model was set: an event for prompts only."""
+    """Record that a tag of a registered model was set: an event for prompts only."""
     return Notification(
         name=name,
         topics=TOPICS[SetModelTag],
@@ -246,7 +246,7 @@ def registered_model_tag_set(name: str, key: str, value: str) -> Notification:
 
 
 def registered_model_tag_deleted(name: str, key: str) -> Notification:
-    """Note that a tag of a registered model is absent now: an event for prompts only."""
+    """Record that a tag of a registered model is absent now: an event for prompts only."""
     return Notification(
         name=name,
         topics=TOPICS[DeleteModelTag],
@@ -255,7 +255,7 @@ def registered_model_tag_deleted(name: str, key: str) -> Notification:
 
 
 def model_version_tag_set(name: str, version: str, key: str, value: str) -> Notification:
-    """Note that a tag of a version was set."""
+    """Record that a tag of a version was set."""
     return Notification(
         name=name,
         topics=TOPICS[SetVersionTag],
@@ -264,7 +264,7 @@ def model_version_tag_set(name: str, version: str, key: str, value: str) -> Noti
 
 
 def model_version_tag_deleted(name: str, version: str, key: str) -> Notification:
-    """Note that a tag of a version is absent now; as on MLflow, also if it was so before."""
+    """Record that a tag of a version is absent now; as on MLflow, also if it was so before."""
     return Notification(
         name=name,
         topics=TOPICS[DeleteVersionTag],
@@ -273,7 +273,7 @@ def model_version_tag_deleted(name: str, version: str, key: str) -> Notification
 
 
 def registered_model_alias_set(name: str, alias: str, version: str) -> Notification:
-    """Note that an alias was created or moved: MLflow calls both a creation."""
+    """Record that an alias was created or moved: MLflow calls both a creation."""
     return Notification(
         name=name,
         topics=TOPICS[SetAlias],
@@ -282,7 +282,7 @@ def registered_model_alias_set(name: str, alias: str, version: str) -> Notificat
 
 
 def registered_model_alias_deleted(name: str, alias: str) -> Notification:
-    """Note that an alias is absent now; as on MLflow, also if it was so before."""
+    """Record that an alias is absent now; as on MLflow, also if it was so before."""
     return Notification(
         name=name,
         topics=TOPICS[DeleteAlias],

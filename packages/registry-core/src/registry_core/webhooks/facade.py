@@ -35,7 +35,7 @@ MAX_RESULTS = 1_000
 ID_MAX_LENGTH = 256
 """Characters of a webhook's id; ours are UUIDs, MLflow's column holds 256."""
 
-_TOKEN_KIND = "webhooks"  # noqa: S105 a page token is no secret
+_TOKEN_KIND = "webhooks"  # noqa: S105 a page token is not a secret
 """Tells these page tokens from those of searches, and the format from later ones."""
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?\Z", re.IGNORECASE | re.ASCII)

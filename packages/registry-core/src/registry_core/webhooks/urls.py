@@ -1,6 +1,6 @@
 """Which URLs a webhook may have: the server will send requests there, from inside its network.
 
-Strategy: whoever may create a webhook makes this process open a connection of his choice. So a
+Strategy: a caller who may create a webhook makes this process open any connection. So a
 URL has an allowed scheme, no credentials, and a host all of whose addresses are public. The
 addresses are looked at again at every delivery, a connection is made to the very addresses that
 passed, and the address at its other end is looked at once more: a name that resolves to something

@@ -16,8 +16,8 @@ In:
 - Fields are read by their snake_case name; unknown ones are ignored; null is absent. The camelCase
   spelling is read where a field may be absent; both spellings at once are refused.
 - A required text that is absent, null or empty is missing.
-- Types are strict: a number is no text, `"true"` no boolean. Integers may come as a number without
-  fraction or as a decimal numeral, because protobuf's JSON writes int64 as text.
+- Types are strict: a number is not a text, `"true"` not a boolean. Integers may come as a number
+  without fraction or as a decimal numeral, because protobuf's JSON writes int64 as text.
 - Tags come as a list of `{"key", "value"}`; of equal keys the last wins; a missing value is `""`.
 - Failures are `InvalidArgumentError` with MLflow's text for the first field at fault.
 
@@ -55,7 +55,7 @@ _INT64 = range(-(2**63), 2**63)
 
 
 class WrongTypeError(Exception):
-    """A value does not have the type of its field; whoever knows the field words the error."""
+    """A value does not have the type of its field; the caller, who knows it, words the error."""
 
 
 def wrong_type(parameter: str, value: object) -> InvalidArgumentError:

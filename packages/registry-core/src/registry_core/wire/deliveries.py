@@ -14,7 +14,7 @@ from registry_core.wire.history import Json, decode_event, encode_event
 
 @attrs.frozen(kw_only=True)
 class Deliveries:
-    """What a webhook is still to be told, and what it could not be told."""
+    """The queued deliveries and the dead letters of a webhook."""
 
     queued: Sequence[QueuedDelivery]
     dead: Sequence[QueuedDelivery]

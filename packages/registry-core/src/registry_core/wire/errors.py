@@ -76,7 +76,7 @@ CODE_OF_CLASS: Mapping[type[RegistryError], ErrorCode] = {
     errors.ContentionError: CODES["RESOURCE_EXHAUSTED"],
     errors.GateRefusedError: CODES["INVALID_STATE_TRANSITION"],
     errors.ArtifactExistsError: CODES["RESOURCE_CONFLICT"],
-    # Whoever may set tags can cause it: that of the manifest's digest is one.
+    # Anybody who may set tags can cause it: that of the manifest's digest is one.
     errors.ArtifactMismatchError: CODES["RESOURCE_CONFLICT"],
     # What is registered stays as it is, for everybody.
     errors.ArtifactImmutableError: CODES["PERMISSION_DENIED"],
@@ -110,7 +110,7 @@ def error_body(error: Exception) -> dict[str, Any]:
     """The JSON object that answers a failed request. Other people's exceptions are not told.
 
     What is not as it was expected to be stands in `current`, which MLflow's errors do not have: its
-    value, null where there is none. What a gate misses stands in `missing`, a list of phrases.
+    value, or null where it is absent. What a gate misses stands in `missing`, a list of phrases.
     """
     told = isinstance(error, RegistryError)
     body: dict[str, Any] = {**code_of(error).body(str(error) if told else INTERNAL_ERROR_MESSAGE)}
@@ -128,7 +128,7 @@ def decode_error(status: int, body: object, *, name: str = "") -> RegistryError:
     """The exception that a server's error answer stands for.
 
     `name` is the registered model the request was about: MLflow's message about an alias does not
-    repeat it. A body that is no error object is judged by the status alone.
+    repeat it. A body that is not an error object is judged by the status alone.
     """
     fields = body if isinstance(body, Mapping) else {}
     message = str(fields.get("message") or f"The server answered with status {status}.")

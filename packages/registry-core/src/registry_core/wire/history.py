@@ -1,6 +1,6 @@
 """Events on the wire of our own routes: how they are written and read, and what asks for them.
 
-This is no part of MLflow's API, so nothing here follows protobuf's JSON: numbers are numbers, and
+This is not part of MLflow's API, so nothing here follows protobuf's JSON: numbers are numbers, and
 what is absent is null.
 """
 

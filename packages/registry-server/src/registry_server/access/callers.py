@@ -36,7 +36,7 @@ class Caller:
 
 
 def address_of(scope: HTTPScope, proxies: Sequence[Network] = ()) -> str:
-    """The address that a request comes from; empty where there is none.
+    """The address that a request comes from; empty where it has no address.
 
     Every proxy adds the address that it was called from at the end of X-Forwarded-For, and what
     stands before may be forged. So it is read from its end, for as long as the address that wrote

@@ -321,7 +321,7 @@ def _verified(
 
 def _usable(listed: list[Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
     for number, key in enumerate(listed):
-        # A symmetric key in a public set could be used to sign by whoever has read it.
+        # A symmetric key in a public set could be used to sign by anybody who has read it.
         is_public = isinstance(key, Mapping) and key.get("kty") in ("RSA", "EC", "OKP")
         if is_public and key.get("use", "sig") == "sig":
             yield str(key.get("kid", f"#{number}")), key

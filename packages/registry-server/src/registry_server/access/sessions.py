@@ -1,8 +1,8 @@
 """Sessions of browsers: a signed cookie that says who has signed in, and until when.
 
 Strategy: nothing is kept on the server, so that any worker, and any server with the same key, takes
-a session. What it says is looked at anew for each request: a user whose secret was taken out of the
-file, and whoever came by an issuer that is gone, is signed out with the next reload.
+a session. The server checks it anew for each request: the next reload signs out a user whose secret
+was taken out of the file, and one who came by an issuer that is gone.
 """
 
 from __future__ import annotations

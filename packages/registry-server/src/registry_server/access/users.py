@@ -100,7 +100,7 @@ class Users:
         self.replace(credentials)
 
     def replace(self, credentials: Credentials) -> None:
-        """Take these from now on; whoever was proved by others has to prove himself again."""
+        """Take these from now on; callers proved by others have to prove their names again."""
         self.credentials = credentials
         self._proven: dict[str, dict[bytes, float]] = {}
         self._wrong = _Wrong()

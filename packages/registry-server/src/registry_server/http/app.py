@@ -157,7 +157,7 @@ class Application(Litestar):
     def reload(self) -> None:
         """Has each part read its files again. One that cannot keeps what it had; the log says why.
 
-        To be called in the thread of the event loop, or where there is none.
+        To be called in the thread of the event loop, or where no event loop runs.
         """
         for call in (call for part in self._parts for call in part.on_reload):
             try:

@@ -2,7 +2,7 @@
 
 Strategy: the core decides at the door of the store, whatever route a call comes by. This table says
 the same from the outside, before anything is done, and an application does not start with a route
-that is not in it: whoever adds a route has to say here who may call it.
+that is not in it: to add a route, say here who may call it.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Audience(enum.Enum):
     ANYBODY = enum.auto()
     """Callers who have shown nothing, too."""
     CALLERS = enum.auto()
-    """Whoever has proved a name; what is answered is what the caller may see."""
+    """Callers who have proved a name; the answer has what the caller may see."""
     PERMITTED = enum.auto()
-    """Whoever has a permission."""
+    """Callers who have a permission."""
 
 
 @attrs.frozen
@@ -127,7 +127,7 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "approveModelVersion": _of(Permission.APPROVE),
     "withdrawModelVersionApproval": _of(Permission.APPROVE),
     "whoami": CALLERS,
-    # Webhooks, which are told of every model
+    # Webhooks, which get events of every model
     **{
         each.format(which): _WEBHOOKS
         for which in ("Webhook", "AnyWebhook")

@@ -80,7 +80,7 @@ _PREFLIGHT = Response(
 class Middleware:
     """The outermost ASGI application: refuses, counts, and adds the headers of every answer.
 
-    `told` makes of a refusal what whoever asks can read.
+    `told` turns a refusal into a response that the client can read.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Middleware:
         """Makes a span of each request, from when it is set."""
         self._knows_host = lru_cache(1024)(_host_rule(allowed_hosts))
         self._knows_origin = lru_cache(1024)(_origin_rule(allowed_origins, local=local_origins))
-        # Whoever lets every page call has not meant its visitors' credentials.
+        # An operator who lets every page call does not mean its visitors' credentials.
         self._credentials = () if "*" in allowed_origins else (_CREDENTIALS,)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -358,7 +358,7 @@ def _origin_rule(allowed: tuple[str, ...], *, local: bool) -> Callable[[bytes, b
 
 
 def _hostname(url: str) -> str | None:
-    """The host in a URL, lower case and without port; None if there is none."""
+    """The host in a URL, lower case and without port; None if it has no host."""
     try:
         parts = urllib.parse.urlsplit(url)
         _ = parts.port  # raises for what is not a port

@@ -43,7 +43,7 @@ REASON_LOGGED_SECONDS = 10.0
 _logger = logging.getLogger("registry_server")
 
 SERVER_INFO_BODY: Json = {
-    # The tracking store, which there is none of.
+    # The tracking store, which this server does not have.
     "store_type": None,
     "workspaces_enabled": False,
     "trace_archival_enabled": False,
@@ -99,7 +99,7 @@ class _Probes:
     def start(self, registry: Registry) -> None:
         self._registry = registry
         # Whether artifacts may go past the server, by presigned URLs. Clients of MLflow 3.18 take
-        # that way wherever they are told of it, and no other one if the bucket is out of reach.
+        # that way wherever the server offers it, and no other one if the bucket is out of reach.
         presigns = isinstance(registry.artifacts, PresigningArtifactStore)
         is_multipart = presigns and self._direct != DIRECT_OFF
         is_only = {"artifacts_presigned_only": True} if self._direct == DIRECT_ONLY else {}

@@ -23,7 +23,7 @@ _POOL = {
     "idle": ("registry_database_connections_idle", "Connections to the database that are idle."),
     "waiting": ("registry_database_connections_waiting", "Calls that wait for a connection."),
 }
-"""What is told of a store's connections, by the field of `PoolState`."""
+"""The metrics of a store's connections, by the field of `PoolState`."""
 
 
 class Watching:

@@ -46,7 +46,7 @@ _TOLD_MAX_LENGTH = 600
 
 
 def told(scope: HTTPScope, failure: Response) -> Response:
-    """A failure as whoever asks reads it: a browser as a page, all others as it is."""
+    """A failure as the client reads it: a browser gets a page, all others get it as it is."""
     accept = next((value for name, value in scope["headers"] if name == b"accept"), None)
     if scope["path"].startswith(_API) or not requests.wants_html(accept):
         return failure

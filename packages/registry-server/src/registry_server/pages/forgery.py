@@ -25,7 +25,7 @@ _SECRET_BYTES = 16
 
 
 def secret_of(cookie: str | None) -> bytes | None:
-    """The secret in a cookie; None if there is none in it."""
+    """The secret in a cookie; None if the cookie has no secret."""
     try:
         secret = bytes.fromhex(cookie or "")
     except ValueError:
@@ -49,7 +49,7 @@ def check(
 ) -> None:
     """Accept a form that a page of this server sent.
 
-    `origin` is the server's own, if it is told; a proxy may have replaced the Host.
+    `origin` is the server's own, if the settings name it; a proxy may have replaced the Host.
 
     Raises:
         RequestRefusedError: it may come from elsewhere.

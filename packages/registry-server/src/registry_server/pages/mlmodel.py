@@ -161,7 +161,7 @@ def _column(given: object, at: int) -> Column:
 
 
 def _type(given: object, depth: int = 0) -> str:
-    """The type of a column, in words."""
+    """The type of a column, as the page shows it."""
     if not isinstance(given, dict) or depth > _DEPTH_MAX:
         return str(given)[:_TYPE_MAX_LENGTH]
     kind = str(given.get("type", "any"))
@@ -199,7 +199,7 @@ def plain_yaml(text: bytes) -> Plain:
     """The value of a YAML text, in which every scalar is a text.
 
     Raises:
-        UnreadableError: it is no YAML, or has a tag, an anchor, or values too deep in each other.
+        UnreadableError: it is not YAML, or has a tag, an anchor, or values too deep in each other.
     """
     try:
         decoded = text.decode("utf-8")

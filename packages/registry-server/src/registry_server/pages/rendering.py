@@ -77,7 +77,7 @@ def _time_left(milliseconds: int, now: int) -> Markup:
 
 
 def main_alias(aliases: Mapping[str, int]) -> str:
-    """The alias that one would load; empty if there is none."""
+    """The alias that a reader would load; empty if the model has no alias."""
     usual = (alias for alias in USUAL_ALIASES if alias in aliases)
     return next(usual, next(iter(aliases), ""))
 

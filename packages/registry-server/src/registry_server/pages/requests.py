@@ -51,7 +51,7 @@ class PageRequest:
         return wants_json(self.headers.get(b"accept"))
 
     def text(self, field: str) -> str:
-        """A field of the form, without blanks around it; empty if there is none."""
+        """A field of the form, without blanks around it; empty if it is absent."""
         return self.form.get(field, "").strip()
 
 
@@ -93,7 +93,7 @@ def with_form(request: PageRequest, body: bytes) -> PageRequest:
     """The request with the fields of its form; lines end as everywhere else.
 
     Raises:
-        RequestRefusedError: the body is no form.
+        RequestRefusedError: the body is not a form.
     """
     kind = request.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if kind != _FORM:
@@ -126,7 +126,7 @@ def wants_json(accept: bytes | None) -> bool:
 
 
 def wants_html(accept: bytes | None) -> bool:
-    """Whether whoever sends this Accept header is a browser: only they name HTML."""
+    """Whether the client that sends this Accept header is a browser: only they name HTML."""
     return b"text/html" in (accept or b"").lower() and not wants_json(accept)
 
 

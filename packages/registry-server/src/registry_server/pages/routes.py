@@ -20,8 +20,8 @@ Handler: TypeAlias = Callable[..., Answer]
 class Route:
     """One address. `show` gives the page, `act` takes the form that is sent to it.
 
-    A form that is refused is shown again, on the page of `show`, with the reason. One that was
-    taken leads to another page, or, where it only asked for something, shows what it was told.
+    A form that is refused is shown again, on the page of `show`, with the reason. One that is
+    accepted leads to another page, or, where it only asked for something, shows the answer.
     """
 
     path: str

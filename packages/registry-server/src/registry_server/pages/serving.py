@@ -85,7 +85,7 @@ def page_part(settings: Settings, webhooks: Handlers) -> Part:
 
 
 def told(scope: HTTPScope, failure: Response) -> Response:
-    """A failure as whoever asks reads it: a browser as a page, all others as it is."""
+    """A failure as the client reads it: a browser gets a page, all others get it as it is."""
     from registry_server.pages import failures  # noqa: PLC0415 loaded for the first browser
 
     return failures.told(scope, failure)

@@ -74,7 +74,7 @@ def signin_part(settings: Settings, access: Access) -> Part:
 
 
 def told(scope: HTTPScope, failure: Response) -> Response:
-    """A failure as whoever asks reads it: who has to sign in comes to the form."""
+    """A failure as the client reads it: a browser that has to sign in gets the form."""
     accept = next((value for name, value in scope["headers"] if name == b"accept"), None)
     is_page = not scope["path"].startswith(("/api/", "/ajax-api/"))
     if failure.status != HTTPStatus.UNAUTHORIZED or not is_page or not requests.wants_html(accept):

@@ -1,4 +1,4 @@
-"""The style sheet and the scripts: read and compressed once, kept by browsers for ever.
+"""The style sheet and the scripts: read and compressed once, kept by browsers forever.
 
 Their addresses have a digest of what is in them, so that a new release is seen at once.
 """

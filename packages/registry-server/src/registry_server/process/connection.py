@@ -1,8 +1,7 @@
 """One connection, as its worker sees it: what it waits for, since when, and what it holds.
 
-Strategy: a request costs nothing for being watched but a few additions. Whoever wants to know looks
-at the state that is there anyway, which the worker does once a second for all of its connections;
-so times are kept to a second.
+Strategy: watching a request costs a few additions and nothing else. The worker looks once a second
+at the state that all of its connections have anyway; so times are kept to a second.
 """
 
 from __future__ import annotations

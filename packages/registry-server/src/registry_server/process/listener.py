@@ -1,9 +1,9 @@
 """Connections shared out among workers.
 
-Strategy: all workers listen on one socket, and the kernel wakes them all. Whoever comes first would
-take every connection that waits, and clients keep theirs: eight clients that come at once would
-all be with one worker, and the others idle. So workers show each other how many connections they
-have, and one that has clearly more than another leaves it some milliseconds to take the next.
+Strategy: all workers listen on one socket, and the kernel wakes them all. The first one awake
+would take every connection that waits, and clients keep theirs: eight clients that connect at once
+would all be with one worker, and the others idle. So workers show each other how many connections
+they have, and one that has clearly more than another leaves it some milliseconds to take the next.
 
 `bench.sharing` compares this with simpler ways. With a socket for each worker (SO_REUSEPORT), and
 with a parent that passes connections on, half of the clients wait for a worker that hangs. Where

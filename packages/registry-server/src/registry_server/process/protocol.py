@@ -281,7 +281,7 @@ class RegistryProtocol(Connection):
     def shutdown(self) -> None:
         """Called by the server when it stops: the connection ends with the request in flight.
 
-        A client that takes nothing would keep it open for ever, and with it the event loop. One
+        A client that takes nothing would keep it open forever, and with it the event loop. One
         that has just connected has a request on its way, which is answered.
         """
         seconds = self.config.timeout_graceful_shutdown

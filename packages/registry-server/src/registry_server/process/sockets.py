@@ -14,10 +14,10 @@ connection does not fit tries again a second later."""
 
 
 def is_loopback_host(host: str) -> bool:
-    """Whether whoever listens on this host is reached from this machine alone.
+    """Whether only this machine reaches a server that listens on this host.
 
     Raises:
-        SettingsError: it is no address of this machine.
+        SettingsError: it is not an address of this machine.
     """
     try:
         infos = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)

@@ -1,4 +1,4 @@
-"""`ModelArtifacts`: the files of model versions, for whoever has a registry."""
+"""`ModelArtifacts`: the files of model versions, for the owner of a registry."""
 
 from __future__ import annotations
 
@@ -258,7 +258,7 @@ class ModelArtifacts:
     def checking(self, version: ModelVersion) -> Iterator[FileCheck]:
         """Read every byte of a version, file after file, and yield how far that is.
 
-        For whoever shows it while it goes on: `verify` reads many files at a time. Each file has a
+        For a caller that shows the progress: `verify` reads many files at a time. Each file has a
         last `FileCheck`, which is over and says what is wrong; of a large one there are others
         before. A file that does not belong has one, too.
 
@@ -317,7 +317,7 @@ class ModelArtifacts:
         unsealed.complete(self._context, store, path, upload_id, etags=etags)
 
     def delete(self, path: str) -> None:
-        """Remove a file or folder; what is absent is no error.
+        """Remove a file or folder; what is absent is skipped.
 
         Raises:
             ArtifactImmutableError: a version has the path, or something below it.

@@ -1,6 +1,6 @@
 """Files of versions that lie elsewhere than in the registry: read by clients, and never by servers.
 
-Nobody has sealed them, so nothing says what they should be: whoever gets them is told that they
+Nobody has sealed them, so nothing says what they should be: the result says that they
 are not verified.
 """
 

@@ -52,8 +52,8 @@ def stored_path(root: str, uri: str) -> str | None:
 def own_path(root: str, uri: str) -> str | None:
     """As `stored_path`, also for the URIs of an artifact proxy.
 
-    These are taken for this root's whatever their host, since a server has many names: at worst
-    too much is kept.
+    They count as this root's whatever their host, since a server has many names: at worst the
+    registry keeps too much.
     """
     if (path := stored_path(root, uri)) is not None:
         return path

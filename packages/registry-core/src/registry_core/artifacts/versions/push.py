@@ -59,7 +59,7 @@ class PushOptions:
     follow_links: bool = True
     """Whether links in the source are the files that they lead to; not `within` a directory."""
     create: bool = False
-    """Whether a registered model is made if there is none, once nothing else stands in the way."""
+    """Whether a missing registered model is made, once nothing else stands in the way."""
     if_changed: bool = False
     """Whether the newest version is enough if it has the same files."""
     progress: Progress | None = None
@@ -131,7 +131,7 @@ def unchanged(context: Context, draft: NewModelVersion) -> ModelVersion | None:
 
 
 def create_model(context: Context, name: str) -> None:
-    """Make a registered model if there is none."""
+    """Make a registered model if it does not exist."""
     with suppress(AlreadyExistsError):
         context.writer.apply(CreateModel(NewRegisteredModel(name=name)))
 

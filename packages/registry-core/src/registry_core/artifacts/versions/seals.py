@@ -5,7 +5,7 @@ A seal is a file apart from the files that it seals, at
 closed, `{"format_version": 1, "closing": "sha256:…"}` with the digest that is expected (null where
 the files are there already), and replaced by the manifest when all files are in place. A push
 through a server writes another mark in between, which has the `files` of the manifest, too: each of
-them may still be put there, by whoever has its bytes, and nothing else.
+them may still be put there, by anybody who has its bytes, and nothing else.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Seals:
         return next((sealed_path(info.path) for info in below), None)
 
     def sealed_ancestor(self, path: str) -> str | None:
-        """Return the sealed path that this one is in; None if there is none."""
+        """Return the sealed path that this one is in; None if it is in none."""
         folders = islice(ancestors(path), 1, None)
         return next((folder for folder in folders if self.is_sealed(folder)), None)
 
@@ -138,7 +138,7 @@ class Seals:
         return self.stat(path) is not None
 
     def stat(self, path: str) -> FileInfo | None:
-        """Return the file that seals or closes exactly this path; None if there is none."""
+        """Return the file that seals or closes exactly this path; None if nothing does."""
         try:
             return self._artifacts.stat(_seal_of(path))
         except ArtifactNotFoundError:

@@ -2,7 +2,7 @@
 
 A file whose digest is known beforehand may also come to a folder that is closed for a push, if it
 is one of those that are awaited there (`seals.Seals.fill`). Such a folder is named by its content,
-so whoever sends the file, and whenever, it is the one that belongs there.
+so the file that belongs there is the same, whichever client sends it, and whenever.
 
 Strategy: rule 1 of the package. A change takes its lease when it is about to become visible, and
 looks afterwards whether a collection of garbage took its file for an old one.
@@ -143,7 +143,7 @@ def complete(
 
 
 def delete(context: Context, path: str) -> None:
-    """Remove a file or folder; what is absent is no error.
+    """Remove a file or folder; what is absent is skipped.
 
     Raises:
         ArtifactImmutableError: a version has the path, or something below it.

@@ -54,7 +54,7 @@ def _split(store_url: str) -> urllib.parse.SplitResult:
         is_plain = not parts.query and not parts.fragment and "@" not in parts.path
         if parts.hostname and parts.port != 0 and is_plain and not _NOT_IN_A_URL.search(store_url):
             return parts
-    except ValueError:  # a port that is no number, a bracket that is not closed
+    except ValueError:  # a port that is not a number, a bracket that is not closed
         pass
     raise _no_address(store_url)
 

@@ -1,6 +1,6 @@
 """Bodies of answers: bytes of which there are not too many, and JSON that does not unfold to more.
 
-Strategy: whoever answers may be anybody. So nothing is decompressed past a limit, nothing is read
+Strategy: anybody may have sent the answer. So nothing is decompressed past a limit, nothing is read
 to its end only because it goes on, and JSON becomes objects only when they cannot be too many.
 """
 

@@ -107,7 +107,7 @@ class _TimedFile(io.RawIOBase):
 class _TimedResponse(http.client.HTTPResponse):
     """An answer whose head and body together may take what the socket's timeout is at first.
 
-    A timeout alone limits each silence: a server that sends a byte now and then passes it for ever.
+    A timeout alone limits each silence: a server that sends a byte now and then passes it forever.
     """
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:

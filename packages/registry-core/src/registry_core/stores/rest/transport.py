@@ -61,7 +61,7 @@ server that asks to be left alone for longer is not asked again."""
 
 CALL_SECONDS = 60.0
 """Seconds that a call may take with all its repetitions, to the last byte of the answer. A server
-that sends a byte now and then would hold the caller's thread for ever; the largest answer comes in
+that sends a byte now and then would hold the caller's thread forever; the largest answer comes in
 time over 10 Mbit/s."""
 
 PING_SECONDS = 10.0
@@ -122,7 +122,7 @@ class Transport:
     decides. Our own server has a way: what has an idempotency key is repeated as what reads is. The
     server is asked whether it keeps such keys when the first answer is lost, and not before.
 
-    Whoever answers is not trusted: every call is over by one moment, no answer is larger than
+    The store does not trust the answer: every call is over by one moment, no answer is larger than
     memory should hold, and what is not the JSON object that was asked for is refused.
     """
 
@@ -195,7 +195,7 @@ class Transport:
     ) -> urllib3.BaseHTTPResponse:
         """Return the answer to a request that moves a file, sent once; its caller reads the body.
 
-        An answer that is no success is raised as an error.
+        An answer that is not a success is raised as an error.
 
         Raises:
             StoreUnavailableError: there was no answer.

@@ -82,7 +82,7 @@ class EventChunks:
     def keep_deleted(self, gone: Tombstone) -> None:
         """Put the events of a deleted model away, before its tombstone goes. One PUT, or none.
 
-        What is written is that of a tombstone in the bucket, and so the same whoever writes it.
+        What is written is that of a tombstone in the bucket, and so the same from every writer.
         """
         if gone.model_id is None or not gone.log.lines:
             return

@@ -225,7 +225,7 @@ def _first_number(numbers: Sequence[int]) -> int:
 
 
 def damaged_events(body: bytes) -> str:
-    """Which events of an object have no number or time, in words; empty if none can be told."""
+    """A phrase that names the events of an object without number or time; empty if unknown."""
     _, _, after = body.partition(_EVENTS_BEGIN)
     lines = after.rpartition(_EVENTS_END)[0].split(b"\n") if after else []
     numbers = [_number_in(line.removesuffix(b",")) for line in lines]

@@ -330,7 +330,7 @@ class _Repairs:
         self._bucket = bucket
 
     def size(self, key: str) -> int | None:
-        """Bytes of an object, or None if there is none."""
+        """Bytes of an object, or None if it does not exist."""
         try:
             fetched = self._objects.get(key)
         except MissingObjectError:

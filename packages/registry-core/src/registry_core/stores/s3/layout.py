@@ -11,10 +11,10 @@
                                                    number, whose name is in use again
     {prefix}/webhooks/{id}.json                    one webhook
     {prefix}/outbox/{webhook id}/{model id}/{number}-{operation}.json
-                                                   an event that the webhook is still to be told of,
+                                                   an event that waits for delivery to the webhook,
                                                    if the operation has made it
     {prefix}/dead-letters/{webhook id}/{model id}/{number}-{operation}.json
-                                                   one that it could not be told of
+                                                   one whose delivery was given up
     {prefix}/probe/{id}                            gone again once the bucket has been tried
 
 Names are written in keys as `registry_core.key_names` says; the document holds the true name.

@@ -46,7 +46,7 @@ class Making:
     def made(self, entry: Entry) -> Model | None:
         """Return the model after the change; None if nothing changes, or it was made before.
 
-        Its large texts, its older events, and what webhooks may have to be told are in the bucket
+        Its large texts, its older events, and the events queued for webhooks are in the bucket
         by now.
 
         Raises:

@@ -63,7 +63,7 @@ class Models:
     def commit(self, change: Change[ResultT], by: Author) -> ResultT:
         """Make a change, and return its result; see `registry_core.store.Writes`.
 
-        Its events are in the same PUT. For each webhook that wants to be told there is one more.
+        Its events are in the same PUT. Each webhook that wants the event costs one more.
 
         Creating a model costs one PUT if the name was never used, a rename one GET and three PUTs,
         any other change one GET and one PUT, or one PUT if the key was seen just now.

@@ -114,7 +114,7 @@ class S3Outbox:
         return are_removed
 
     def done(self, delivery: QueuedDelivery) -> None:
-        """See `Outbox`. One DELETE, whoever has it by now: it was delivered."""
+        """See `Outbox`. One DELETE, whichever worker has it by now: it was delivered."""
         key, _ = _lease(delivery)
         self._remove(key)
 
@@ -164,7 +164,7 @@ class S3Outbox:
         self._watchers.show(change)
 
     def forget_queued(self, webhook_id: str) -> None:
-        """Remove what a webhook was still to be told of."""
+        """Remove the queued deliveries of a webhook."""
         self._remove_all(self._layout.outbox_of(webhook_id))
 
     def forget(self, webhook_id: str) -> None:

@@ -8,8 +8,8 @@ and goes when it is found.
 
 Which webhooks there are is remembered for `KNOWN_SECONDS`, so that a change costs no listing. A
 process that has not looked that long does so before its next change; so a webhook that another
-process has created is told of what this one does that much later, and one that was disabled there
-gets nothing: whoever delivers looks at the webhook itself.
+process has created gets the changes of this one that much later, and one that was disabled there
+gets nothing: the worker that delivers looks at the webhook itself.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Queueing:
         self._until = time.monotonic() + KNOWN_SECONDS
 
     def look(self, change: Change[Any]) -> None:
-        """Make sure that the webhooks are known which a change may be told to."""
+        """Make sure that the webhooks are known which may get a change."""
         if type(change) not in TOPICS or time.monotonic() < self._until:
             return
         with self._lock:

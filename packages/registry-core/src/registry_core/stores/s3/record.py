@@ -6,8 +6,8 @@ to the model. A writer whose reply got lost reads the key back and knows from th
 its write is in it, even if others have written since. That is exact, because operation n of the
 journal is the only one that can have turned revision n-1 into n.
 
-A journal forgets its oldest operations, and what it has forgotten is told by the times in the ids
-alone, never by a clock: an operation goes only for one that began `JOURNAL_MILLISECONDS` later, or
+A journal forgets its oldest operations, and the times in the ids alone say what it has forgotten,
+never a clock: an operation goes only for one that began `JOURNAL_MILLISECONDS` later, or
 for `JOURNAL_MAX_ENTRIES` others. The later one stays behind as evidence, or goes for one that is
 later still. So an operation that nothing in the journal is that much younger than was never there,
 however old the document is and whatever the clocks of the machines said (`Record.has`).
@@ -38,8 +38,8 @@ JOURNAL_MAX_ENTRIES = 512
 """Operations a journal never exceeds, about 12 kB, however hot the key."""
 
 KEPT_KEYS_MAX_COUNT = 2_000
-"""Idempotency keys that an object keeps, about 250 kB. Whoever creates more versions of one model
-in a day under keys finds the oldest of them forgotten before the day is over."""
+"""Idempotency keys that an object keeps, about 250 kB. A client that creates more versions of one
+model in a day under keys finds the oldest of them forgotten before the day is over."""
 
 _TIME_DIGITS = 11
 

@@ -1,7 +1,8 @@
 """What must hold of a database before a registry changes anything in it.
 
-Strategy: everything that can be known is asked first, in words that any engine understands before
-those that only PostgreSQL does: an engine that is none is named, and not accused of a syntax error.
+Strategy: everything that can be known is asked first, by statements that any engine understands
+before those that only PostgreSQL does. So another engine gets an error that names it, and no
+complaint about syntax.
 """
 
 from __future__ import annotations

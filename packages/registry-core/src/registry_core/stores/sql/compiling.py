@@ -21,7 +21,7 @@ from sqlalchemy.types import NullType
 
 LOCK_MILLISECONDS = 2_000
 """How long a statement waits for the row lock of a model before it is undone and tried again, as a
-lost race. Whoever holds the lock needs it for milliseconds, or seconds to rename thousands of
+lost race. The holder of the lock needs it for milliseconds, or seconds to rename thousands of
 versions. The connection of an operation that waits is not there for others."""
 
 

@@ -14,8 +14,8 @@ then noted as void, which undoes whatever copy arrives later.
 It costs no round trip while replies arrive. SQLite needs none of this: it runs in this process.
 
 An idempotency key is noted with the operation, and stays for a day: so it is the database that lets
-one creation happen under it, whichever server or process was asked, and however often. Whoever is
-refused for it, or finds that there is nothing to do, looks what was made under the key.
+one creation happen under it, whichever server or process was asked, and however often. A caller
+that is refused for it, or finds nothing to do, looks up what was made under the key.
 """
 
 from __future__ import annotations

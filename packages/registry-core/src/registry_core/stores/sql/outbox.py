@@ -304,7 +304,7 @@ class SqlOutbox:
         self._watchers.show(change)
 
     def forget_queued(self, connection: Connection, webhook_id: str) -> None:
-        """Remove, in a transaction, what a webhook was still to be told of."""
+        """Remove, in a transaction, the queued deliveries of a webhook."""
         connection.run(self._sql["forget_queued"], {"webhook_id": webhook_id})
 
     def forget(self, connection: Connection, webhook_id: str) -> None:
@@ -372,7 +372,7 @@ def _burying() -> dict[str, ClauseElement]:
 
 
 def _ready() -> Select[Any]:
-    """The keys of what is due, and of which nothing earlier of its model is still to be told."""
+    """The keys of what is due, where nothing earlier of its model still waits for delivery."""
     row, earlier = webhook_outbox, webhook_outbox.alias("earlier")
     is_first = ~(
         select(_ONE)

@@ -1,7 +1,7 @@
 """The connections to a database that a process keeps: which operation gets which one.
 
-Strategy: a connection is taken for one operation from a stack, most recently used first, so that
-few stay in use and their plans stay warm. One that has failed is thrown away. When a connection
+Strategy: one operation takes a connection from a stack, most recently used first, so that few stay
+in use and their plans stay warm. One that has failed is thrown away. When a connection
 cannot be had from the server, which has only so many for everybody, the process goes on with those
 that it has: an operation that needs one waits until another operation gives one back, first come,
 first served.
@@ -272,7 +272,7 @@ class Pool:
 
 
 class _Waiter:
-    """Whoever waits for a connection that another operation gives back."""
+    """An operation that waits for a connection that another one gives back."""
 
     def __init__(self) -> None:
         self.is_woken = threading.Event()

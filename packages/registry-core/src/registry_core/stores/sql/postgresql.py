@@ -1,7 +1,7 @@
 """PostgreSQL by psycopg 3.
 
 Strategy for servers that do not answer: TCP does not tell a hung server from a slow statement. So
-whoever has heard nothing for `SILENCE_SECONDS` looks after the server by another connection, as
+a client that has heard nothing for `SILENCE_SECONDS` asks the server by another connection, as
 `liveness` says; if it is gone the statement is given up, else it may take `STATEMENT_SECONDS` in
 all. This is the client's own clock, and rests on nothing that the session holds. Behind a pooler it
 is the pooler that gives the sign of life, and a server that hangs is found out after
@@ -107,7 +107,7 @@ _BEGIN = Statement(
     # READ WRITE is not said: it would override `default_transaction_read_only`, which operators set
     # to keep writers away from a primary that another server is about to replace.
     "BEGIN ISOLATION LEVEL READ COMMITTED; "
-    # A client that freezes in a transaction must not keep a model's row locked for ever, and who
+    # A client that freezes in a transaction must not keep a model's row locked forever, and who
     # waits for that row must not keep a connection for long. LOCAL, because behind a pooler the
     # next transaction on the same connection may be another operation's.
     "SET LOCAL idle_in_transaction_session_timeout = '10s'; "
@@ -224,7 +224,7 @@ class PostgresqlDriver:
 
 
 class BoundedConnection(psycopg.Connection[Row]):
-    """A connection of psycopg that waits for a server that is alive, and not for ever."""
+    """A connection of psycopg that waits only as long as the server is alive."""
 
     statement_seconds = STATEMENT_SECONDS
     hosts: Hosts

@@ -78,7 +78,7 @@ def _check_form(url: str, rest: str) -> None:
 
 
 def _reason(rest: str) -> str:
-    """What libpq found wrong, in words that repeat nothing but the name of a parameter."""
+    """What libpq found wrong, by a message that repeats only the name of a parameter."""
     if re.search(r"%(?![0-9A-Fa-f]{2})", rest):
         return "a % is not followed by two hexadecimal digits; for a % itself, write %25"
     if "%00" in rest:

@@ -6,7 +6,7 @@ its wrapper of libpq.
 
 Strategy for prepared statements: the server keeps them by name for a connection, and a pooler may
 lend its connections by turns to clients that know nothing of each other. So a name says which
-statement it is, whoever gave it, and where the server does not have what this client believes it
+statement it is, from any client, and where the server does not have what this client believes it
 has, the statement runs unprepared. No answer depends on what a connection holds.
 """
 

@@ -1,10 +1,10 @@
 """A page by name of what a scope has, read piece by piece of the scope.
 
 Strategy: names and prefixes are ranges of the index that has a page by name in its order. So the
-page is read from the first range, and from the next only as long as it is not full: whoever may see
-much reads one statement, the same as everybody else's, and nobody reads what lies between the
-ranges. Names that follow one another are one list. After `PIECES_MOST` pieces that did not fill the
-page, the rest is read as everything from there on, row by row.
+page is read from the first range, and from the next only as long as it is not full: a caller who
+may see much costs one statement, the same as everybody else's, and nobody reads what lies between
+the ranges. Names that follow one another are one list. After `PIECES_MOST` pieces that did not fill
+the page, the rest is read as everything from there on, row by row.
 """
 
 from __future__ import annotations

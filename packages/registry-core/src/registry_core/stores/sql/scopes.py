@@ -71,7 +71,7 @@ def event_in_scope(event: Any, count: int) -> ColumnElement[bool]:
     names: list[ColumnElement[str]] = [
         literal_column(f"'{each.value}'") for each in sorted(NAMING_ACTIONS)
     ]
-    # What else an event leaves is no text, or a long one.
+    # What else an event leaves is not a text, or is a long one.
     after = case(
         (event.c.action.in_(names), in_scope(text_in_json(event.c.after), count)),
         else_=literal_column("true"),

@@ -169,7 +169,7 @@ class SqliteDriver:
 
     def lock_schema(self, connection: Connection) -> None:
         """See `Driver`."""
-        # Whoever has begun has the lock.
+        # The transaction that has begun has the lock.
 
     def translated(self, error: BaseException | None) -> Exception:
         """See `Driver`."""

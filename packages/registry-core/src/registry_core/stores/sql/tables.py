@@ -312,7 +312,7 @@ webhook_outbox = Table(
     PrimaryKeyConstraint("webhook_id", "model_id", "sequence", name="pk_webhook_outbox"),
     sqlite_with_rowid=False,
 )
-"""The events that webhooks are still to be told of: see `registry_core.outbox`. A key of a webhook
+"""The events that wait for delivery to webhooks: see `registry_core.outbox`. A key of a webhook
 is none of another table, lest a change of a model wait for, or fail by, the end of a webhook."""
 
 Index("ix_webhook_outbox_due", webhook_outbox.c.webhook_id, webhook_outbox.c.due)

@@ -13,7 +13,7 @@ function ago(seconds) {
   return "just now";
 }
 
-// Only what is told in minutes and hours grows old on an open page.
+// Only ages in minutes and hours become wrong on an open page.
 function refresh() {
   for (const time of times) {
     const seconds = (Date.now() - Date.parse(time.dateTime)) / 1000;

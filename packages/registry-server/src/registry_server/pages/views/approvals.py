@@ -12,7 +12,7 @@ from registry_server.pages.requests import PageRequest
 
 
 def review_of(request: PageRequest, registry: Registry, version: ModelVersion) -> Review | None:
-    """What gates say of a version to whoever looks at it; None where nobody asks for approvals."""
+    """What gates say of a version to the reader; None where nobody asks for approvals."""
     is_covered = bool(registry.gates.covering(version.name))
     if not is_covered and version.version not in approvals_of(registry.store, version.name):
         return None

@@ -26,7 +26,7 @@ PROMPTS: Filter = (Comparison(TagRef(PROMPT_TAG), Op.EQ, "true"),)
 """The filter that asks for prompts; without it, searches leave them out."""
 
 LABEL_MAX_LENGTH = 100
-"""Characters of the value of a tag that one may search for by a click; a longer one is no label."""
+"""Characters of a tag's value that a click may search for; a longer value is not a label."""
 
 _OPERATOR = re.compile(r"[=<>]|\b(?:I?LIKE|IN)\b", re.IGNORECASE)
 """What makes a text a filter: names rarely have it, and filters always."""

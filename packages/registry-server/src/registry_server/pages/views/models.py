@@ -73,7 +73,7 @@ _counts = _Counts()
 
 
 def forget_counts() -> None:
-    """Counts anew from now on: a form has changed what there is, and whoever sent it looks."""
+    """Counts anew from now on: a form has changed what there is, and its sender looks."""
     _counts.forget()
 
 

@@ -1,4 +1,4 @@
-"""Queue what webhooks are to be told of, and keep what they could not be told."""
+"""Queue the events of webhooks, and keep dead letters."""
 
 from __future__ import annotations
 
