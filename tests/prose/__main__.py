@@ -1,14 +1,15 @@
 """Checks the English of pages, messages and docstrings: `python -m prose [FILE ...]`.
 
 proselint reads the text; the rules are those of `prose.rules`, and a few of its own. Of a page, what
-stands in code blocks and code spans is left out. Of a module, docstrings and the texts of more than
-two words that the program shows are read.
+stands in code blocks and code spans is left out. Of a module, docstrings, comments and the texts of
+more than two words that the program shows are read.
 """
 
 import ast
 import re
 import subprocess
 import sys
+import tokenize
 from pathlib import Path
 
 from proselint.checks import __register__ as builtin
@@ -31,22 +32,34 @@ def main(arguments):
     registry = CheckRegistry()
     registry.register_many((*builtin, *RULES))
     enabled = {**dict.fromkeys(THEIRS, True), "registry": True}
-    config = {**DEFAULT, "checks": enabled, "max_errors": 0}
-    findings = [
-        f"{path}:{line + at[0] - 1}: {' '.join(found.message.split())}"
-        for path in arguments or _tracked()
-        for line, text in texts(ROOT / path)
-        for found, at in _lint(path, text, config)
-    ]
+    config = {**DEFAULT, "checks": enabled}
+    findings = list(_lint(arguments or _tracked(), config))
     print("\n".join(findings))
     print(f"{len(findings)} findings")
     return 1 if findings else 0
 
 
-def _lint(path, text, config):
-    config = {**config, "max_errors": len(text) + 1}
-    found = ((each.check_result, each.pos) for each in LintFile(str(path), text).lint(config))
-    return [(result, at) for result, at in found if not _BETWEEN_PARAGRAPHS.search(result.message)]
+def _lint(paths, config):
+    """Lints all texts as one, a blank line between them, which takes less than each by itself."""
+    places, lines = [], []
+    for path in paths:
+        for begin, text in texts(ROOT / path):
+            found = [*text.splitlines(), ""]
+            places += [(path, line) for line in range(begin, begin + len(found))]
+            lines += found
+    whole = LintFile("all", "\n".join(lines))
+    whole.quote_bounds = ()  # an apostrophe begins no quotation here
+    for found in whole.lint({**config, "max_errors": len(whole.content)}):
+        message = found.check_result.message
+        are_words = all(_is_bound(whole.content, at) for at in found.check_result.span)
+        if are_words and not _BETWEEN_PARAGRAPHS.search(message):
+            path, line = places[found.pos[0] - 1]  # proselint puts an empty line before the text
+            yield f"{path}:{line}: {' '.join(message.split())}"
+
+
+def _is_bound(text, at):
+    """Whether a word begins or ends here: proselint finds "for ever" in "for everybody", too."""
+    return not text[at - 1 : at + 1].isalnum()
 
 
 def texts(path):
@@ -57,7 +70,7 @@ def texts(path):
         return [
             (1, re.sub(r"\{[{%#].*?[}%#]\}|<[^>]*>", _blank, path.read_text(), flags=re.DOTALL))
         ]
-    return list(_of_module(ast.parse(path.read_text())))
+    return [*_of_module(ast.parse(path.read_text())), *_comments(path)]
 
 
 def _of_module(tree):
@@ -66,6 +79,21 @@ def _of_module(tree):
             text = _CODE.sub(_blank, node.value)
             if text.count(" ") > 1:
                 yield node.lineno, text
+
+
+def _comments(path):
+    """The comments of a module; lines that follow one another are one text."""
+    with tokenize.open(path) as file:
+        tokens = list(tokenize.generate_tokens(file.readline))
+    begin, lines = 0, []
+    for token in (*(each for each in tokens if each.type == tokenize.COMMENT), None):
+        if token is not None and token.start[0] == begin + len(lines):
+            lines.append(token.string.lstrip("# "))
+            continue
+        if lines:
+            yield begin, _CODE.sub(_blank, "\n".join(lines))
+        if token is not None:
+            begin, lines = token.start[0], [token.string.lstrip("# ")]
 
 
 def _blank(match):

@@ -227,7 +227,7 @@ class PresigningArtifactStore(ArtifactStore, Protocol):
         ...
 
     def abort_multipart(self, path: str, upload_id: str) -> None:
-        """Drop the parts; an upload that is gone is skipped."""
+        """Drop the parts; the upload may be gone already."""
         ...
 
 

@@ -81,7 +81,7 @@ class PartCalls(RegistryBase):
         expected: int | Unset | None = UNSET,
         reason: str | None = None,
     ) -> None:
-        """Remove the alias; an absent one is skipped.
+        """Remove the alias; it need not exist.
 
         `expected` as in `set_registered_model_alias`.
 
@@ -129,7 +129,7 @@ class PartCalls(RegistryBase):
         expected: TagValue | Unset | None = UNSET,
         reason: str | None = None,
     ) -> None:
-        """Remove a tag of the registered model; an absent one is skipped.
+        """Remove a tag of the registered model; it need not exist.
 
         `expected` as in `set_registered_model_tag`.
 
@@ -172,7 +172,7 @@ class PartCalls(RegistryBase):
         expected: TagValue | Unset | None = UNSET,
         reason: str | None = None,
     ) -> None:
-        """Remove a tag of the model version; an absent one is skipped.
+        """Remove a tag of the model version; it need not exist.
 
         `expected` as in `set_registered_model_tag`.
 

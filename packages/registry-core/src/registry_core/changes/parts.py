@@ -49,7 +49,7 @@ class SetAlias(ModelPartChange):
 
 @attrs.frozen(kw_only=True)
 class DeleteAlias(ModelPartChange):
-    """Remove an alias; an absent one is skipped. No timestamp moves."""
+    """Remove an alias; it need not exist. No timestamp moves."""
 
     alias: str
 
@@ -98,7 +98,7 @@ class SetModelTag(ModelPartChange):
 
 @attrs.frozen(kw_only=True)
 class DeleteModelTag(ModelPartChange):
-    """Remove a tag of a registered model; an absent one is skipped. No timestamp moves."""
+    """Remove a tag of a registered model; it need not exist. No timestamp moves."""
 
     key: str
 
@@ -155,7 +155,7 @@ class SetVersionTag(ModelPartChange):
 
 @attrs.frozen(kw_only=True)
 class DeleteVersionTag(ModelPartChange):
-    """Remove a tag of a model version; an absent one is skipped. No timestamp moves."""
+    """Remove a tag of a model version; it need not exist. No timestamp moves."""
 
     version: int
     key: str

@@ -53,7 +53,7 @@ class RegisteredModelTagTests(StoreCase):
         assert store.get_registered_model("other").tags == {"k": value}
 
     def test_delete_model_tag_removes_only_that_one(self, store: Calls) -> None:
-        """An absent one is skipped, and keys count exactly."""
+        """It need not exist, and keys count exactly."""
         create_model(store, tags={"a": "1", "A": "2", "a/b": "3"})
         store.delete_registered_model_tag("m", "a")
         store.delete_registered_model_tag("m", "a")
@@ -150,7 +150,7 @@ class ModelVersionTagTests(StoreCase):
         assert_same(store.get_model_version("m", 1).tags, tags)
 
     def test_delete_version_tag_removes_only_that_one(self, store: Calls) -> None:
-        """An absent one is skipped, and keys count exactly."""
+        """It need not exist, and keys count exactly."""
         create_model(store)
         create_version(store, tags={"a": "1", "A": "2", "a/b": "3"})
         store.delete_model_version_tag("m", 1, "a")

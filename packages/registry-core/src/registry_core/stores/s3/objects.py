@@ -132,7 +132,7 @@ class Objects:
         return self._repeat("put", key, lambda: self._put(key, body, content_type, {}))
 
     def delete(self, key: str, *, condition: str | None = None) -> None:
-        """Remove the object, if its ETag is `condition`. An absent one is skipped.
+        """Remove the object, if its ETag is `condition`. It need not exist.
 
         Raises:
             LostRaceError: the condition does not hold.

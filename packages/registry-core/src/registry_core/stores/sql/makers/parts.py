@@ -181,7 +181,7 @@ class PartMaker(Maker):
         sql: tuple[Statement, AtOnce],
         owner: Statement,
     ) -> None:
-        """Delete a tag or alias. An absent one is skipped, unless its owner is absent."""
+        """Delete a tag or alias. It need not exist, but its owner must."""
         delete, at_once = sql
         now = self._clock()
 
