@@ -43,6 +43,10 @@ RULES = (
         "was told",
         "were told",
         "being told",
+        "not told",
+        "told nothing",
+        "told of",
+        "tells? of",
     ),
     _rule(
         "whoever",

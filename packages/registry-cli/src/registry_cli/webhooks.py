@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _SCHEME_VARIABLES = ("REGISTRY_WEBHOOK_SCHEMES", "MLFLOW_WEBHOOK_ALLOWED_SCHEMES")
 _PRIVATE_VARIABLES = ("REGISTRY_WEBHOOK_PRIVATE_ADDRESSES", "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS")
-"""What tells a server which URLs are allowed, and regctl what to allow in its place."""
+"""The variables that allow URLs, ours first; regctl reads them where no server does."""
 
 _id_argument = click.argument("webhook_id", metavar="ID")
 
@@ -166,7 +166,7 @@ def update(
 ) -> None:
     """Change what is given of a webhook; an empty description or secret erases it.
 
-    One that is disabled is not told of what was still queued for it.
+    A webhook that is disabled loses its queued deliveries.
     """
     from registry_core.models import UNSET, WebhookChanges  # noqa: PLC0415 as above
 

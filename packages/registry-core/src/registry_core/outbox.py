@@ -359,7 +359,7 @@ def outbox_of(store: object) -> Outbox | None:
 
 
 def delivery_log_of(store: object) -> DeliveryLog:
-    """Return what a store can tell of the deliveries to its webhooks.
+    """Return what a store knows of the deliveries to its webhooks.
 
     Raises:
         UnsupportedBackendError: It keeps no outbox.

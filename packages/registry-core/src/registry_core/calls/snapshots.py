@@ -22,7 +22,7 @@ class SnapshotCalls(RegistryBase):
         """Return a registered model with all versions and its history, as of one moment.
 
         From a server of MLflow's it has no history, and its next version follows the highest that
-        there is: MLflow tells nobody of deleted ones.
+        there is: MLflow does not show deleted ones.
 
         Raises:
             ConflictError: Others changed the model each time that it was read.

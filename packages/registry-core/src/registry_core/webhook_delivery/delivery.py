@@ -1,6 +1,6 @@
 """`Deliveries`: sends events to webhooks, after the fact and without delaying the change.
 
-What a store has queued comes from the `Relay`. This tells, from memory, of what no store queues:
+What a store has queued comes from the `Relay`. This sends, from memory, what no store queues:
 the changes of a store that has no outbox, and changes that changed nothing.
 
 Strategy: a change of the registry calls `observe`, which compares the event with a remembered list

@@ -90,7 +90,7 @@ class Relay:
             self._woken.set()
 
     def unchanged(self, change: Change[Any]) -> None:
-        """Have webhooks told of a change that changed nothing, from memory: nothing is queued."""
+        """Send webhooks a change that changed nothing, from memory: nothing is queued."""
         notification = notification_of(change, None)
         if notification is not None:
             self._deliveries.publish(notification)

@@ -157,7 +157,7 @@ def check_event(event: WebhookEvent, known: Collection[WebhookEvent] = SAMPLES) 
 
 @attrs.frozen(kw_only=True)
 class Notification:
-    """Something that was done to registered model `name`, as the event that tells of it.
+    """Something that was done to registered model `name`, as the event that describes it.
 
     It is another event, or none, when the registered model is a prompt. `is_prompt` is None where
     that takes a look into the registry, which is left to the code that finds a listener.

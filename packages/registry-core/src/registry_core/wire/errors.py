@@ -107,7 +107,7 @@ def code_of(error: Exception) -> ErrorCode:
 
 
 def error_body(error: Exception) -> dict[str, Any]:
-    """The JSON object that answers a failed request. Other people's exceptions are not told.
+    """The JSON object that answers a failed request. Other people's exceptions are not shown.
 
     What is not as it was expected to be stands in `current`, which MLflow's errors do not have: its
     value, or null where it is absent. What a gate misses stands in `missing`, a list of phrases.

@@ -151,7 +151,7 @@ class Application(Litestar):
             self.on_shutdown.append(end)
 
     def watch(self, connections: Connections) -> None:
-        """Tell of these connections, too, in `/metrics`."""
+        """Show these connections, too, in `/metrics`."""
         self._watching.watch(connections)
 
     def reload(self) -> None:

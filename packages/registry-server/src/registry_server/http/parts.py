@@ -39,7 +39,7 @@ class Part:
     group: str = "other"
     """What the requests of these names are counted as together."""
     gauges: tuple[Gauge, ...] = ()
-    """Numbers of this process that `/metrics` tells; they are read once a second, in any thread."""
+    """Numbers of this process that `/metrics` shows; they are read once a second, in any thread."""
     schemas: Json = attrs.field(factory=dict)
     """Components of the OpenAPI document that its answers are made of."""
     described: Callable[[], Json] = dict

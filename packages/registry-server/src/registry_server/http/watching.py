@@ -1,4 +1,4 @@
-"""What `/metrics` tells of a server, put together from its parts."""
+"""What `/metrics` shows of a server, put together from its parts."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Adopting: the files of a version that lie elsewhere come below the root, and are sealed there.
 
 Strategy: the files come as those of a push do, into the folder that their content names. Only then
-is the version told where they are, by one change, if they still are where they were when they were
+does one change record where they are, if they still are where they were when they were
 read. Until that, the version is as it was, whatever dies: what is in the folder, the next attempt
 finds, or a collection removes.
 

@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 @attrs.frozen(kw_only=True)
 class ChunkKey:
-    """A chunk of events as a listing tells of it."""
+    """A chunk of events as a listing shows it."""
 
     key: str
     model_id: str

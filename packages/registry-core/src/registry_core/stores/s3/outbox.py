@@ -210,7 +210,7 @@ class S3Outbox:
         return (each for each in self._pool.map(self._look, listed) if each is not None)
 
     def _look(self, listed: Listed) -> _Found | None:
-        """A delivery as a listing tells of it; one GET if it is not known."""
+        """A delivery as a listing shows it; one GET if it is not known."""
         known = self._known.get(listed.key)
         if known is not None and known.etag == listed.etag:
             return known
