@@ -116,7 +116,7 @@ def why(
 @shows_results
 @pass_session
 def whoami(session: Session) -> None:
-    """Say who one is to the server of the registry, and what one may do there."""
+    """Show who you are to the server of the registry, and what you may do there."""
     ask = getattr(session.registry.store, "whoami", None)
     if ask is None:
         raise click.UsageError("Only a server knows callers: give its URL as --store.")

@@ -62,7 +62,7 @@ def add(session: Session, target: Target, digest: str | None) -> None:
 def list_approvals(session: Session, target: Target) -> None:
     """List the approvals of a model version, and what gates say.
 
-    A gate's verdict is that on a move which you would make now.
+    A gate's verdict is for a move that you would make now.
     """
     review = session.registry.review_model_version(*target[0].key(session.registry))
     session.output.records(

@@ -23,7 +23,7 @@ from registry_core.models import ModelVersion
 @shows_results
 @pass_session
 def diff(session: Session, words: tuple[str, ...]) -> None:
-    """Show in what two model versions differ.
+    """Show how two model versions differ.
 
     Each is written NAME VERSION, NAME/VERSION, NAME@ALIAS or as a models:/
     URI; the second may be of another model. Tags are compared one by one.

@@ -21,7 +21,7 @@ EVERY_SECONDS = 2.0
 
 @click.group(cls=Group)
 def events() -> None:
-    """What is done to registered models, as it is done."""
+    """Changes of registered models, as they happen."""
 
 
 @events.command()

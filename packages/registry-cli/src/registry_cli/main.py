@@ -124,7 +124,7 @@ regctl.lazy = {
     ),
     "db": Lazy("db:db", "The schema of a registry kept in a SQL database."),
     "diff": Lazy("moves:diff", "Show where two registries differ; exits with 1 if they do."),
-    "events": Lazy("events:events", "What is done to registered models, as it is done."),
+    "events": Lazy("events:events", "Changes of registered models, as they happen."),
     "export": Lazy(
         "moves:export", "Write all registered models and prompts into a file, history included."
     ),

@@ -88,7 +88,7 @@ def get(session: Session, prompt: str) -> None:
 @pass_session
 @click.pass_context
 def diff(ctx: click.Context, session: Session, first: str, second: str) -> None:
-    """Show in what the templates of two versions of prompts differ, line by line.
+    """Show how the templates of two versions of prompts differ, line by line.
 
     Exits with 1 if they do.
     """

@@ -30,7 +30,7 @@ def store() -> None:
 @pass_session
 @click.pass_context
 def fsck(ctx: click.Context, session: Session, *, repair: bool, grace: float | None) -> None:
-    """Look for what crashes and accidents left behind.
+    """Find what crashes and accidents left behind.
 
     Says what was looked at, and what could not be. Exits with 6 if something is
     wrong and was not repaired, with 1 if there was nothing it could look at.

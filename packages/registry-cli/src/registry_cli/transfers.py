@@ -126,12 +126,12 @@ def pull(
 ) -> None:
     """Download the files of a model version, and verify each of them.
 
-    Nothing is written that is not as it was registered. Run it again after an
-    interruption: what is already there is not fetched twice.
+    A file that differs from what was registered is not written. Run it again
+    after an interruption: what is already there is not fetched twice.
 
     Files outside of the registry, such as s3://other/... or mlflow-artifacts:/...,
     are read from there with the credentials of this machine. Nobody has sealed
-    them, so they are not verified, which is said.
+    them, so they are not verified; a note on stderr says so.
     """
     registry = session.registry
     name, version = target[0].key(registry)
