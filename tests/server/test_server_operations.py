@@ -15,6 +15,7 @@ from registry_core.wire import requests
 from registry_core.wire.prefixes import OWN_API
 from registry_server import Settings
 from registry_server.http import response_shapes
+from registry_server.http.declarations import CALLERS, DECLARATIONS
 from registry_server.http.operations import REGISTRY_OPERATIONS, SHORT_BODY_BYTES, Operation, Work
 from registry_server.http.response_shapes import ResponseShape
 from services.in_process import InProcessServer, missing
@@ -92,6 +93,13 @@ OWN = (
 PATH = b"/api/registry/v1/models/m/history"
 
 
+@pytest.fixture(autouse=True)
+def declared(monkeypatch):
+    """An application does not start with a route that nobody has declared."""
+    for each in OWN:
+        monkeypatch.setitem(DECLARATIONS, each.id, CALLERS)
+
+
 @pytest.fixture
 def own():
     with serving() as server:
@@ -106,7 +114,7 @@ def serving(settings=None, registry=None):
 
 def counted(server, operation, status):
     text = server.send("GET", b"/metrics").body.decode()
-    return f'registry_requests_total{{operation="{operation}",status="{status}"}} 1' in text
+    return f'operation="{operation}",status="{status}"}} 1' in text
 
 
 # What an operation is
