@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from registry_server.process.settings import OPTIONS, from_arguments
+from registry_server.process.arguments import from_arguments
+from registry_server.process.settings import OPTIONS
 from services.processes import wait_for
 from services.registry_server import RegistryServer, free_port
 
