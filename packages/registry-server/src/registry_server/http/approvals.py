@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from registry_core import Approval
+from registry_core import Approval, validation
 from registry_core.gating import Review
 from registry_core.store import approvals_of
 from registry_core.wire import Json
@@ -85,6 +85,12 @@ REVIEW: ResponseShape[tuple[int, Review]] = ResponseShape(
 )
 
 
+def _approvals(
+    context: RequestContext, request: wire.GetModelApprovals
+) -> Mapping[int, tuple[Approval, ...]]:
+    return approvals_of(context.registry.store, validation.model_name(request.name))
+
+
 def _approve(context: RequestContext, request: wire.ApproveModelVersion) -> tuple[int, Approval]:
     approval = context.registry.approve_model_version(
         request.name, request.version, digest=request.digest
@@ -109,7 +115,7 @@ APPROVAL_OPERATIONS: tuple[Operation[Any, Any], ...] = (
         method="GET",
         path="/models/{name}/approvals",
         request=wire.GetModelApprovals,
-        call=lambda context, request: approvals_of(context.registry.store, request.name),
+        call=_approvals,
         answer=APPROVALS,
         summary="Get the approvals of all versions of a registered model.",
         work=Work.SEARCHING,
