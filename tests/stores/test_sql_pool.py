@@ -59,14 +59,14 @@ class Role:
 
 
 @pytest.fixture
-def role(postgres_url: str) -> Iterator[Role]:
+def role(empty_postgres_url: str) -> Iterator[Role]:
     name = f"registry_{uuid.uuid4().hex[:12]}"
     identifier = sql.Identifier(name)
-    with psycopg.connect(postgres_url, autocommit=True) as admin:
+    with psycopg.connect(empty_postgres_url, autocommit=True) as admin:
         admin.execute(sql.SQL("CREATE ROLE {} LOGIN").format(identifier))
         database = sql.Identifier(admin.info.dbname)
         admin.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(database, identifier))
-        role = Role(postgres_url.replace("postgres@", f"{name}@"), name, admin)
+        role = Role(empty_postgres_url.replace("postgres@", f"{name}@"), name, admin)
         try:
             yield role
         finally:
