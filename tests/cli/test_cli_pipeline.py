@@ -52,7 +52,7 @@ def test_a_daily_push_goes_on_for_days(cli: Regctl, clock: WallClock, tmp_path: 
 def test_champions_change_places_for_days(cli: Regctl, clock: WallClock) -> None:
     """A model is renamed away, and another takes its name, again and again."""
     for day in range(DAYS):
-        cli.ok("models", "create", "churn", "--tag", f"day={day}")
+        cli.done("models", "create", "churn", "--tag", f"day={day}")
         clock.advance(DAY)
         cli.run("models", "rename", "churn", "churn-old")
         clock.advance(DAY)
