@@ -20,6 +20,7 @@ import pytest
 from registry_core.errors import (
     BackendError,
     ContentionError,
+    InvalidUrlError,
     NotPermittedError,
     RegistryError,
     StoreBusyError,
@@ -771,10 +772,29 @@ def test_a_file_that_is_no_database_is_corrupted(path: Path) -> None:
         open_store(f"sqlite:///{path}")
 
 
-@pytest.mark.parametrize("name", ["no/such/directory/registry.db", "."])
-def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path, name: str) -> None:
-    with pytest.raises(StoreUnavailableError, match="cannot be opened"):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("no/such/directory/registry.db", "no/such/directory' .* does not exist: make it first"),
+        ("file/registry.db", "file' .* is not a folder"),
+        (".", "is a folder: name a file in it"),
+    ],
+)
+def test_a_place_where_no_file_can_be_is_a_fault_of_the_url(
+    tmp_path: Path, name: str, message: str
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InvalidUrlError, match=message) as raised:
         open_store(f"sqlite:///{tmp_path}/{name}")
+    assert str(tmp_path) in str(raised.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    """The URL is right, and the machine refuses: another time it may not."""
+    path = tmp_path / ("x" * 255)
+    with pytest.raises(StoreUnavailableError, match="cannot be opened"):
+        open_store(f"sqlite:///{path}")
 
 
 def test_a_relative_path_means_the_directory_of_the_opening(
