@@ -138,20 +138,33 @@ def test_a_pipe_gets_every_character(store: str) -> None:
     assert "\x1b" not in result.stdout
 
 
-def test_a_terminal_gets_lines_that_fit(store: str) -> None:
-    """On a terminal the widest column gives way."""
-    with _terminal(columns=60) as (ours, theirs):
+@pytest.mark.parametrize(
+    ("columns", "end", "said"),
+    [
+        (100, "…", ""),
+        (60, "Z", "Left out, for lack of width: TAGS. -o json has everything.\n"),
+    ],
+)
+def test_a_terminal_gets_lines_that_fit(store: str, columns: int, end: str, said: str) -> None:
+    """On a terminal the widest column gives way, and is left out where too little of it fits."""
+    with _terminal(columns=columns) as (ours, theirs):
         environment = {key: value for key, value in os.environ.items() if key != "COLUMNS"}
         with subprocess.Popen(
-            [*COMMAND, "--store", store, "models", "list"], stdout=theirs, env=environment
-        ):
+            [*COMMAND, "--store", store, "models", "list"],
+            stdout=theirs,
+            stderr=subprocess.PIPE,
+            env=environment,
+            text=True,
+        ) as process:
             os.close(theirs)
             shown = _all_of(ours)
+            assert process.stderr is not None
+            assert process.stderr.read() == said
     lines = shown.splitlines()
     assert len(lines) == 6
-    assert all(len(line) <= 60 for line in lines)
-    assert lines[1].startswith("m0")
-    assert lines[1].endswith("…")
+    assert all(len(line) <= columns for line in lines)
+    assert all(line.startswith(f"m{number}") for number, line in enumerate(lines[1:]))
+    assert all(line.endswith(end) for line in lines[1:])
 
 
 @pytest.mark.parametrize("format_name", ["table", "jsonl"])
