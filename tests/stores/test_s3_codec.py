@@ -16,6 +16,7 @@ from registry_core.documents import ModelDocument
 from registry_core.errors import StoreCorruptedError
 from registry_core.history import Action, Event
 from registry_core.models import (
+    Approval,
     ModelVersion,
     NewRegisteredModel,
     Stage,
@@ -26,7 +27,12 @@ from registry_core.models import (
     WebhookEvent,
     WebhookStatus,
 )
-from registry_core.stores.s3.codec import decode, encode
+from registry_core.stores.s3.codec import (
+    APPROVALS_FORMAT_VERSION,
+    NEWEST_FORMAT_VERSION,
+    decode,
+    encode,
+)
 from registry_core.stores.s3.event_format import event_of, line_of
 from registry_core.stores.s3.event_log import EventLog, Span
 from registry_core.stores.s3.large_text import LargeText
@@ -167,6 +173,26 @@ def test_events_come_back_as_they_were(kind: str, spilled: Span | None) -> None:
     assert [event_of(line, "id") for line in log.lines] == [event, later]
 
 
+@pytest.mark.parametrize("kind", ["model", "arriving"])
+def test_approvals_come_back_as_they_were(kind: str) -> None:
+    """With a `format_version` that releases refuse which do not know them."""
+    approval = Approval(actor="ann", groups=("risk",), digest="sha256:" + "0" * 64, time=5)
+    document = documents.build(
+        attrs.evolve(model().document, next_version=2, approvals={1: (approval,)}),
+        [
+            ModelVersion(
+                name="m", version=1, source="s", creation_timestamp=1, last_updated_timestamp=1
+            )
+        ],
+    )
+    content: Model | RenameIntent = Model(document=document)
+    if kind == "arriving":
+        content = RenameIntent(document=document, source="n", base="base", operation="op")
+    written = record(content)
+    assert stored(content)["format_version"] == APPROVALS_FORMAT_VERSION
+    assert decode("some/key", encode(written)) == written
+
+
 def test_a_large_text_is_a_reference() -> None:
     """With its digest and size; the model's id is written once."""
     reference = LargeText.to(model_id="id", value_id="digest-operation", size=9_000)
@@ -237,7 +263,7 @@ VERSION = {"version": 1, "creation_timestamp": 5, "source": "s3://b"}
         ({"versions": [{**VERSION, "surprise": 1}]}, "surprise"),
         ({"versions": [VERSION, VERSION]}, "two of its versions"),
         ({"versions": None}, r"\$\.versions"),
-        ({"format_version": 3}, "use a newer release"),
+        ({"format_version": NEWEST_FORMAT_VERSION + 1}, "use a newer release"),
         ({"events": [{"sequence": 2, "time": 1}]}, "do not begin with number 1"),
         (
             {"events": [{"sequence": 1, "time": 1}, {"sequence": 3, "time": 1}]},
