@@ -262,6 +262,25 @@ def test_no_protected_alias_comes_by_a_rename(registry: Registry) -> None:
     registry.delete_registered_model("x2")
 
 
+def test_no_version_comes_back_to_a_protected_stage(registry: Registry) -> None:
+    protections = (Protection(aliases=("stage:Production",)),)
+    restorer = Grant(
+        users=frozenset({"ann"}), permissions=frozenset({Permission.DELETE, Permission.RESTORE})
+    )
+    registry.create_registered_model("y")
+    registry.create_model_version("y", source="s3://b/1")
+    registry.create_model_version("y", source="s3://b/2")
+    registry.transition_model_version_stage("y", 1, stage="Production")
+    view = seen_by(registry, restorer, protections=protections)
+    view.delete_model_version("y", 1)
+    registry.transition_model_version_stage("y", 2, stage="Production")
+    with pytest.raises(NotPermittedError, match="stage:Production"):
+        view.restore_model_version("y", 1)
+    registry.acting_as("root").restore_model_version("y", 1)
+    view.delete_model_version("y", 2)
+    registry.delete_registered_model("y")
+
+
 def test_a_star_is_no_name(registry: Registry) -> None:
     view = seen_by(registry, reader("*", role="admin"))
     with pytest.raises(InvalidArgumentError, match="no name"):

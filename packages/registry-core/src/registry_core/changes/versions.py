@@ -318,7 +318,13 @@ class RestoreVersion(VersionChange):
 
     def needs(self) -> tuple[Need, ...]:
         """See `Change`."""
-        return (Need(Permission.RESTORE, self.name),)
+        restoring = Need(Permission.RESTORE, self.name)
+        stage = self.restored.current_stage if self.stage is None else self.stage
+        if not stage.is_active:
+            return (restoring,)
+        # Others may be in the stage by now: it is a move to it.
+        moved = f"{STAGE_PREFIX}{stage.value}"
+        return (restoring, Need(Permission.MOVE_ALIAS, self.name, alias=moved))
 
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
