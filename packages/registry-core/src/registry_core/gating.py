@@ -18,7 +18,7 @@ changed meanwhile, it is looked up again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import attrs
@@ -54,9 +54,9 @@ from registry_core.gates import (
     identity,
     protected,
 )
-from registry_core.gates.identity import is_content
+from registry_core.gates.identity import MAKING, is_content, makers_of
 from registry_core.gates.requirement import Becomes, pointings_of
-from registry_core.history import Action, Event, EventQuery, author_of
+from registry_core.history import EVENTS_MAX_RESULTS, Action, Event, EventQuery, place_of
 from registry_core.models import Approval, ModelVersion, Stage
 from registry_core.search import AttributeRef, Comparison, Entity, Op, Query, all_pages
 from registry_core.search.ordering import parse_order_by
@@ -171,35 +171,29 @@ class Gatekeeper:
 
     def facts(self, store: Store, version: ModelVersion) -> Facts:
         """Return what a gate has to know of a version beside the version and its approvals."""
-        created = EventQuery(
-            name=version.name,
-            version=version.version,
-            actions=frozenset({Action.CREATE_VERSION}),
-            max_results=1,
-        )
         try:
-            found = store.events(created)
+            return self.facts_of(version, _making(store, version))
         except (UnsupportedBackendError, RegisteredModelNotFoundError):
-            found = []
-        return self.facts_of(version, found[0] if found else None)
+            return self.facts_of(version, ())
 
-    def facts_of(self, version: ModelVersion, creation: Event | None) -> Facts:
-        """As `facts`, with the event of its creation, if there is one."""
+    def facts_of(self, version: ModelVersion, events: Iterable[Event]) -> Facts:
+        """As `facts`, with the events that made it what it is, as far as there are any."""
         known = identity(version)
         sealed = self.sealed_digest(version)
-        author = None if creation is None else author_of(creation)
+        made = [*events]
+        makers = {name for event in made for name in makers_of(event)}
         return Facts(
-            model_id=None if creation is None else creation.model_id,
+            model_id=made[0].model_id if made else None,
             created=version.creation_timestamp,
             identity=known,
             digest=known if sealed is None else sealed,
             is_sealed=sealed is not None,
-            authors=frozenset(name for name in (author, version.user_id) if name),
+            authors=frozenset(name for name in (*makers, version.user_id) if name),
         )
 
     def digest(self, version: ModelVersion) -> str:
         """Return what an approval of a version is bound to."""
-        return self.facts_of(version, None).digest
+        return self.facts_of(version, ()).digest
 
 
 # What gates make of each class of change
@@ -316,11 +310,10 @@ def _restoring_model(
     document = change.document
     staged = ((each.current_stage, each.version) for each in document.versions.values())
     found = protected(keeper.gates.rules, change.model, pointings_of(document.aliases, staged))
-    created = {
-        event.version: event
-        for event in change.snapshot.events
-        if event.action is Action.CREATE_VERSION
-    }
+    made: dict[int | None, list[Event]] = {}
+    for event in change.snapshot.events:
+        if event.action in MAKING:
+            made.setdefault(event.version, []).append(event)
     numbers = {each.version for each in found}
     requirement = GatesPass(
         name=change.model,
@@ -329,7 +322,7 @@ def _restoring_model(
         pointings=found,
         is_whole=True,
         facts={
-            number: keeper.facts_of(document.versions[number], created.get(number))
+            number: keeper.facts_of(document.versions[number], made.get(number, ()))
             for number in numbers
         },
         by=by,
@@ -390,6 +383,34 @@ GUARDS: Final[Mapping[type[Change[Any]], Guard | None]] = {
 }
 """What gates make of each class of change; None of those that point nothing at a version. One that
 is not here is refused."""
+
+
+def _making(store: Store, version: ModelVersion) -> Iterator[Event]:
+    """The events that have made a version what it is, oldest first.
+
+    Its creation is looked for from the newest on, and the others after it, so that nothing is read
+    of what the model was before.
+    """
+    about = EventQuery(
+        name=version.name,
+        version=version.version,
+        actions=frozenset({Action.CREATE_VERSION}),
+        max_results=1,
+    )
+    created = store.events(about)
+    yield from created
+    after = attrs.evolve(
+        about,
+        actions=MAKING - {Action.CREATE_VERSION},
+        newest_first=False,
+        after=place_of(created[0]) if created else None,
+        max_results=EVENTS_MAX_RESULTS,
+    )
+    while events := store.events(after):
+        yield from events
+        if len(events) < EVENTS_MAX_RESULTS:
+            return
+        after = attrs.evolve(after, after=place_of(events[-1]))
 
 
 def _staged(store: Store, name: str, stages: set[Stage]) -> Iterable[tuple[Stage, int]]:

@@ -350,11 +350,13 @@ def baseline(
     next_version: int,
     approvals: Mapping[int, Iterable[Approval]] | None = None,
     authors: Mapping[int, str] | None = None,
+    changers: Mapping[int, Iterable[str]] | None = None,
 ) -> Iterator[Effect]:
     """Yield the effects that would have made a model what it is: how its history begins.
 
-    `authors` are those who made the versions, as far as an earlier history knows them. The upgrade
-    of a database writes the same; see `migrations/versions/0004_keep_history.py`.
+    `authors` are those who made the versions, as far as an earlier history knows them, and
+    `changers` those who made something else of them. The upgrade of a database writes the same; see
+    `migrations/versions/0004_keep_history.py`.
     """
     fields = {
         "name": model.name,
@@ -369,7 +371,11 @@ def baseline(
         yield Effect(
             action=Action.CREATE_VERSION,
             version=version.version,
-            after={**version_as_it_is(version), **_author((authors or {}).get(version.version))},
+            after={
+                **version_as_it_is(version),
+                **_author((authors or {}).get(version.version)),
+                **_changers((changers or {}).get(version.version, ())),
+            },
         )
     for number, given in (approvals or {}).items():
         for approval in given:
@@ -387,9 +393,17 @@ def _author(name: str | None) -> dict[str, Any]:
     return {} if name is None else {AUTHOR: name}
 
 
+def _changers(names: Iterable[str]) -> dict[str, Any]:
+    listed = sorted(names)
+    return {CHANGERS: listed} if listed else {}
+
+
 AUTHOR = "created_by"
 """What the event of a creation calls the author of the version where somebody else made the event:
 where an older history was replaced by a new beginning."""
+
+CHANGERS = "changed_by"
+"""What the same event calls those who have changed, before that, what the version is."""
 
 
 def author_of(creation: Event) -> str | None:

@@ -19,6 +19,7 @@ from registry_core import histories, history
 from registry_core.authors import Author, Origin
 from registry_core.documents import ModelDocument
 from registry_core.errors import ConflictError, InvalidArgumentError, UnsupportedBackendError
+from registry_core.gates.identity import MAKING, makers_of
 from registry_core.history import EVENTS_MAX_RESULTS, Action, Event, author_of
 from registry_core.replay import Player
 from registry_core.retention import retention
@@ -152,11 +153,14 @@ def _beginning(store: Store, name: str, moment: int, by: Author) -> tuple[int, N
     oldest: Event | None = None
     cut: tuple[Event, ModelDocument] | None = None
     authors: dict[int, str] = {}
+    changers: dict[int, set[str]] = {}
     for event in takewhile(lambda each: each.time < moment, histories.iterate(store, everything)):
         oldest = oldest or event
         player.play(event)
         if event.action is Action.CREATE_VERSION and (author := author_of(event)) is not None:
             authors[event.version or 0] = author
+        if event.action in MAKING:
+            changers.setdefault(event.version or 0, set()).update(makers_of(event))
         # Between a deletion and the restoring there is nothing to begin with.
         if player.document is not None:
             cut = event, player.document
@@ -164,14 +168,18 @@ def _beginning(store: Store, name: str, moment: int, by: Author) -> tuple[int, N
         first = store.events(attrs.evolve(everything, max_results=1))
         return (first[0].sequence if first else 0), None
     newest, document = cut
-    events = _baseline(document, newest, by, authors)
+    events = _baseline(document, newest, by, authors, changers)
     if events[0].sequence <= oldest.sequence:
         return oldest.sequence, None
     return oldest.sequence, NewBeginning(name=name, oldest=oldest, newest=newest, events=events)
 
 
 def _baseline(
-    document: ModelDocument, newest: Event, by: Author, authors: Mapping[int, str]
+    document: ModelDocument,
+    newest: Event,
+    by: Author,
+    authors: Mapping[int, str],
+    changers: Mapping[int, set[str]],
 ) -> tuple[Event, ...]:
     """The events of a beginning that ends with the number of an event, and has its time."""
     listed = document.versions.values()
@@ -182,6 +190,9 @@ def _baseline(
             next_version=document.next_version,
             approvals=document.approvals,
             authors=authors,
+            changers={
+                number: names - {authors.get(number, "")} for number, names in changers.items()
+            },
         )
     )
     return tuple(

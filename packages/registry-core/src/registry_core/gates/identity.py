@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator, Mapping
 
+from registry_core.history import CHANGERS, Action, Event, author_of
 from registry_core.models import DIGEST_TAG, ModelVersion
 
 _CONTENT_TAGS = (DIGEST_TAG, "mlflow.prompt.", "_mlflow_prompt_")
@@ -32,3 +34,27 @@ def identity(version: ModelVersion) -> str:
     ]
     said = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
     return f"fields:{hashlib.sha256(said.encode('utf-8', 'surrogatepass')).hexdigest()}"
+
+
+MAKING = frozenset(
+    {
+        Action.CREATE_VERSION,
+        Action.RELOCATE_VERSION,
+        Action.SET_VERSION_TAG,
+        Action.DELETE_VERSION_TAG,
+    }
+)
+"""What may make a version what it is."""
+
+
+def makers_of(event: Event) -> Iterator[str]:
+    """Yield who has made a version what it is by an event of it: nobody by most."""
+    if event.action is Action.CREATE_VERSION:
+        author = author_of(event)
+        yield from () if author is None else (author,)
+        changers = event.after.get(CHANGERS) if isinstance(event.after, Mapping) else None
+        yield from changers if isinstance(changers, list) else ()
+    elif event.action is Action.RELOCATE_VERSION or (
+        event.action in MAKING and is_content(event.key or "")
+    ):
+        yield event.actor

@@ -106,7 +106,7 @@ class Facts:
     is_sealed: bool
     """Whether that is the digest of a sealed manifest."""
     authors: frozenset[str]
-    """Who made it, as far as is known."""
+    """Who made it, or has changed what it is, as far as is known."""
 
 
 @attrs.frozen(kw_only=True)

@@ -35,6 +35,13 @@ ROUNDS = 8
 """Races between a move and what makes it forbidden."""
 
 
+BECOMING = (
+    SetVersionTag(name="m", version=1, key="mlflow.prompt.text", value="x" * 5_000),
+    RelocateVersion(name="m", version=1, source="s3://elsewhere", tags={"k": "v"}),
+)
+"""Changes by which version 1 of a model becomes something else."""
+
+
 class GateTests(StoreCase):
     """Gates on a store that keeps approvals itself."""
 
@@ -157,14 +164,21 @@ class GateTests(StoreCase):
         with pytest.raises(GateRefusedError):
             gated.set_registered_model_alias("m", "champion", 1)
 
-    @pytest.mark.parametrize(
-        "change",
-        [
-            SetVersionTag(name="m", version=1, key="mlflow.prompt.text", value="x" * 5_000),
-            RelocateVersion(name="m", version=1, source="s3://elsewhere", tags={"k": "v"}),
-        ],
-        ids=["content", "files"],
-    )
+    @pytest.mark.parametrize("change", BECOMING, ids=["content", "files"])
+    def test_who_makes_something_else_of_a_version_does_not_approve_it(
+        self, gated: Registry, change: Change[Any]
+    ) -> None:
+        """Whoever has created it."""
+        keeper = Gatekeeper(gates=gated.gates, sealed_digest=lambda _: None)
+        keeper.apply(gated.store, change, TESTER)
+        gated.acting_as(TESTER.actor).approve_model_version("m", 1)
+        with pytest.raises(GateRefusedError, match=f"by others than ann and {TESTER.actor}"):
+            gated.set_registered_model_alias("m", "champion", 1)
+        gated.acting_as("bob").approve_model_version("m", 1)
+        gated.set_registered_model_alias("m", "champion", 1)
+        assert _newest(gated, 2)[0].after["authors"] == ["ann", TESTER.actor]  # type: ignore[index, call-overload]
+
+    @pytest.mark.parametrize("change", BECOMING, ids=["content", "files"])
     def test_what_a_gate_has_let_pass_does_not_become_something_else(
         self, gated: Registry, change: Change[Any]
     ) -> None:
