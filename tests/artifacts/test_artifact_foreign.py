@@ -359,6 +359,19 @@ def test_a_path_of_a_disk_is_adopted_only_when_it_is_named(
         registry.adopt_model_version("m", 2)
 
 
+def test_a_run_whose_files_are_on_this_disk_is_adopted_only_when_they_are_named(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever makes a run can say that its files are anywhere."""
+    files = write_tree(tmp_path / "secret")
+    monkeypatch.setattr(TrackingServer, "place_of_run", lambda *_: files.as_uri())
+    registry.create_model_version("m", source="runs:/0123")
+    with pytest.raises(InvalidArgumentError, match="--from"):
+        registry.adopt_model_version("m", 1, tracking_uri="http://127.0.0.1:1")
+    done = registry.adopt_model_version("m", 1, files_at=str(files))
+    assert done.files == len(MODEL)
+
+
 @pytest.mark.parametrize("then", ["deleted", "moved", "collected", "adopted"])
 def test_what_others_do_while_a_version_is_adopted(
     then: str, request: pytest.FixtureRequest, registry: Registry, monkeypatch: pytest.MonkeyPatch

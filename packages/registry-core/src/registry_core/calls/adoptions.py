@@ -44,7 +44,8 @@ class AdoptionCalls(ArtifactCalls):
             name: The registered model.
             version: The number of the version.
             files_at: Where the files are, if not where the version says: a URI or a path. A path of
-                this disk has to be said here, since a version's source is somebody else's text.
+                this disk has to be said here, since a version's source is somebody else's text,
+                and so is where a tracking server says that the files of a run are.
             tracking_uri: As for `pull_model_version`.
             dry_run: Only find out what would be copied.
             progress: Called with the bytes done and the bytes in all; all are read first, for their
@@ -67,6 +68,9 @@ class AdoptionCalls(ArtifactCalls):
         if self._has(found):
             return Adopted(version=found, place=found.download_uri)
         with self._opened(found, tracking_uri, uri=_place(found, files_at)) as files:
+            if files_at is None:
+                # Also what a tracking server says of `runs:` is somebody else's text.
+                _check_elsewhere(found, files.place)
             done = Adopted(
                 version=found, place=files.place, files=len(files.sizes), size=files.size
             )
@@ -157,9 +161,14 @@ class AdoptionCalls(ArtifactCalls):
 def _place(version: ModelVersion, files_at: str | None) -> str:
     if files_at is not None:
         return files_at
-    if sources.is_local(version.download_uri):
-        raise InvalidArgumentError(
-            f"The source of {subject(version)} is a path of a disk, '{version.download_uri}'. If "
-            "it is one of this machine, name it with --from"
-        )
+    _check_elsewhere(version, version.download_uri)
     return version.download_uri
+
+
+def _check_elsewhere(version: ModelVersion, place: str) -> None:
+    """Accept a place of a version's files that is no path of this disk."""
+    if sources.is_local(place):
+        raise InvalidArgumentError(
+            f"The source of {subject(version)} is a path of a disk, '{place}'. If it is one of "
+            "this machine, name it with --from"
+        )
