@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import http.client
 import importlib
 import json
 import logging
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
@@ -47,6 +47,9 @@ FETCH_SECONDS = 10.0
 ANSWER_MAX_BYTES = 1024 * 1024
 """Bytes of a provider's answer; that of the largest is some kilobytes long."""
 
+_PIECE_BYTES = 64 * 1024
+"""Bytes of an answer that are read at a time."""
+
 TOKEN_MAX_LENGTH = 16_384
 """Characters of a token. A head of a request has room for no more."""
 
@@ -54,7 +57,8 @@ GROUPS_MOST = 1_000
 """Groups of a token that are looked at."""
 
 PROVEN_MOST = 4_096
-"""Tokens that are remembered as right, by digests, until they expire."""
+"""Tokens that are remembered as right, by digests, until they expire, and for `REFRESH_SECONDS` at
+most: a key that its provider has given up proves nothing for longer."""
 
 _logger = logging.getLogger("registry_server")
 
@@ -97,7 +101,7 @@ class Issuers:
         self._now = now
         self._thread = Threads(1, name="oidc")
         self._fetch = fetch or fetch_json
-        self._proven: dict[bytes, Proven] = {}
+        self._proven: dict[bytes, tuple[Proven, float]] = {}
         self._providers: dict[str, Provider] = {}
         self.replace(issuers)
 
@@ -136,14 +140,14 @@ class Issuers:
         digest = digest_of(token)
         # What is proved while the issuers are replaced is not remembered.
         remembered = self._proven
-        proven = remembered.get(digest)
-        if proven is not None and self._now() < proven.expires:
-            return proven
+        found = remembered.get(digest)
+        if found is not None and self._now() < found[1]:
+            return found[0]
         provider = self._providers.get(_claimed(token, "iss"))
         if provider is None:
             raise BadTokenError("its issuer is not known here")
         proven = _proven(provider.issuer, await provider.claims(token))
-        remembered[digest] = proven
+        remembered[digest] = proven, min(proven.expires, self._now() + REFRESH_SECONDS)
         while len(remembered) > PROVEN_MOST:
             del remembered[next(iter(remembered))]
         return proven
@@ -189,9 +193,11 @@ class Provider:
     async def _key(self, kid: str | None, algorithm: str) -> Mapping[str, Any]:
         found = self._known(kid, algorithm)
         is_old = time.monotonic() - self._fetched_at >= REFRESH_SECONDS
-        if (found is None or is_old) and self._may_ask():
+        # Who needs a key waits for it, also while somebody else fetches it.
+        is_coming = found is None and self._fetching.locked()
+        if is_coming or ((found is None or is_old) and self._may_ask()):
             await self.refresh()
-            found = self._known(kid, algorithm) or found
+            found = self._known(kid, algorithm)
         if found is None:
             self._check_there()
             raise BadTokenError("its key is not among those of its issuer")
@@ -253,12 +259,21 @@ class Provider:
             raise BadTokenError("it was asked for by somebody else")
         return _proven(self.issuer, claims)
 
+    async def described(self) -> Mapping[str, Any]:
+        """What the provider says of itself; nothing where it has not answered, and was just asked.
+
+        Anybody can have it asked for, so that it is not asked each time.
+        """
+        if not self.description and (self._fetching.locked() or self._may_ask()):
+            await self.refresh()
+        return self.description
+
     async def refresh(self) -> None:
         """Fetch the keys, unless that is being done; those that are known stay if it fails."""
-        asked = time.monotonic()
-        async with self._fetching:
-            if self._asked_at >= asked:
+        if self._fetching.locked():
+            async with self._fetching:
                 return  # Somebody else has done so while this call waited.
+        async with self._fetching:
             self._asked_at = time.monotonic()
             try:
                 self.description, self._keys = await self._thread.run(self._fetched)
@@ -385,6 +400,7 @@ def _is_safe(url: str, issuer: str) -> bool:
     """Whether a provider's URL may be asked: by https, or in plain where the issuer itself is."""
     return url.startswith("https://") or (
         issuer.startswith("http://")
+        and url.startswith("http://")
         and urllib.parse.urlsplit(url).hostname == urllib.parse.urlsplit(issuer).hostname
     )
 
@@ -407,10 +423,15 @@ def fetch_json(
     """
     sent = {"accept": "application/json", **(headers or {})}
     request = urllib.request.Request(url, data, sent)  # noqa: S310 see `_is_safe`
+    content, until = b"", time.monotonic() + FETCH_SECONDS
     try:
         with _opener.open(request, timeout=FETCH_SECONDS) as answer:
-            content = answer.read(ANSWER_MAX_BYTES + 1)
-    except (OSError, ValueError, urllib.error.URLError) as error:
+            # Piece by piece: the timeout is that of each, and one thread asks all providers.
+            while len(content) <= ANSWER_MAX_BYTES and (piece := answer.read1(_PIECE_BYTES)):
+                content += piece
+                if time.monotonic() > until:
+                    raise ProviderError(f"{url}: the answer takes longer than {FETCH_SECONDS} s")
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise ProviderError(f"{url}: {error}") from None
     if len(content) > ANSWER_MAX_BYTES:
         raise ProviderError(f"{url}: the answer is longer than {ANSWER_MAX_BYTES} bytes")
