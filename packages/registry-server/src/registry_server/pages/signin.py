@@ -93,7 +93,7 @@ class _SignIn:
         self._proxies = settings.trusted_proxies
         self._public_url = (settings.public_url or "").rstrip("/")
         self._origin = _origin(settings.public_url)
-        self._is_secure = self._public_url.startswith("https:")
+        self._is_secure = settings.is_https
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == ScopeType.HTTP, "the server speaks nothing else"
@@ -184,10 +184,9 @@ class _SignIn:
         access = self._access
         if not name and looks_signed(secret) and not access.issuers.is_empty:
             try:
-                proven = await access.issuers.verify(secret)
+                return access.session_for(await access.issuers.verify(secret))
             except BadTokenError:
                 raise _wrong() from None
-            return access.session_for(proven)
         if name:
             pair = base64.b64encode(f"{name}:{secret}".encode())
             header = b"Basic " + pair
@@ -250,14 +249,14 @@ class _SignIn:
             return await self._form(request, next_=way.next, problem=problem, status=401)
         provider = self._provider(way.issuer)
         try:
-            proven = await self._redeemed(provider, way, request)
+            cookie = self._access.session_for(await self._redeemed(provider, way, request))
         except (BadTokenError, ProviderError) as error:
             raise RequestRefusedError(
                 HTTPStatus.BAD_REQUEST,
                 "BAD_REQUEST",
                 f"What the provider has sent proves nothing: {error}. Sign in again.",
             ) from None
-        return self._signed_in(request.root, self._access.session_for(proven), way.next)
+        return self._signed_in(request.root, cookie, way.next)
 
     def _way(self, request: PageRequest) -> _Way:
         """The way that this browser has begun, and comes back from."""
@@ -298,7 +297,8 @@ class _SignIn:
 
     def _back_at(self, request: PageRequest) -> str:
         host = request.headers.get(b"host", b"").decode("latin-1")
-        return f"{self._public_url or f'http://{host}'}/signin/callback"
+        scheme = "https" if self._is_secure else "http"
+        return f"{self._public_url or f'{scheme}://{host}'}/signin/callback"
 
 
 @attrs.frozen(kw_only=True)
@@ -333,9 +333,7 @@ def local(next_: str) -> str:
 
 
 async def _endpoint(provider: Provider, name: str) -> str:
-    if not provider.description:
-        await provider.refresh()
-    found = provider.description.get(name)
+    found = (await provider.described()).get(name)
     if not isinstance(found, str) or not found.startswith(("https://", "http://")):
         raise RequestRefusedError(
             HTTPStatus.SERVICE_UNAVAILABLE,

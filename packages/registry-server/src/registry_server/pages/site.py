@@ -84,7 +84,7 @@ class Site:
         self._backend = SeenRegistry(registry)
         self._is_read_only = settings.read_only_pages
         self._own_origin = _origin(settings.public_url)
-        self._is_secure = (settings.public_url or "").startswith("https:")
+        self._is_secure = settings.is_https
         self._routes = Routes(
             (*ROUTES, *_webhook_routes(webhooks), *_about_routes(settings, webhooks))
         )

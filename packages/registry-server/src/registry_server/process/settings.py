@@ -94,6 +94,11 @@ class Settings:
         return (*self.allowed_hosts, public.rstrip(".")) if public else self.allowed_hosts
 
     @property
+    def is_https(self) -> bool:
+        """Whether browsers reach the server by https alone, so that cookies may ask for it."""
+        return self.tls_cert is not None or (self.public_url or "").startswith("https:")
+
+    @property
     def is_local(self) -> bool:
         """Whether only this machine is served: no address or name of another kind is mentioned.
 
