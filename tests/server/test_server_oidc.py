@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +19,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from registry_core.access.credentials import Issuer
 from registry_server import Settings
 from registry_server.access import issuers
 from services.in_process import InProcessServer, memory_registry
@@ -184,6 +189,78 @@ def test_keys_are_rotated_and_the_provider_may_be_away(
         assert told(server, newer)["name"] == "company:ann"
         # Of a key that the provider has given up, and whose token was not seen before.
         assert told(server, new) == 401
+
+
+def test_a_key_that_was_given_up_proves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(issuers, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(issuers, "REFRESH_SECONDS", 0.0)
+    with OidcProvider(ANN, EVE) as provider, served(tmp_path, provider) as server:
+        seen, unseen = provider.id_token("ann"), provider.id_token("eve")
+        assert told(server, seen)["name"] == "company:ann"
+        provider.stop()
+        provider.start()
+        assert told(server, unseen) == 401
+        assert told(server, seen) == 401
+
+
+def test_those_who_come_while_keys_are_fetched_wait_for_them(
+    provider: OidcProvider,
+) -> None:
+    issuer = Issuer(name="company", issuer=provider.url, audience="registry")
+    tokens = [provider.id_token(name) for name in ("ann", "eve", "ann")]
+    begun: list[str] = []
+
+    def slow(url: str) -> Any:
+        begun.append(url)
+        time.sleep(0.05)  # So that all of them are there.
+        return issuers.fetch_json(url)
+
+    async def verified() -> list[str]:
+        found = issuers.Issuers((issuer,), fetch=slow)
+        proven = await asyncio.gather(*map(found.verify, tokens))
+        found.close()
+        return [each.principal.name for each in proven]
+
+    assert asyncio.run(verified()) == ["ann", "eve", "ann"]
+    assert len(begun) == 2
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        f'prefix = ""\n[user.ann]\ntokens = ["sha256:{"0" * 64}"]',
+        'prefix = ""\n[issuer.other]\nissuer = "https://e.com"\naudience = "r"\nprefix = "an"',
+    ],
+    ids=["user", "issuer"],
+)
+def test_an_issuer_without_a_prefix_proves_no_name_of_others(
+    tmp_path: Path, provider: OidcProvider, more: str
+) -> None:
+    with served(tmp_path, provider, more) as server:
+        assert told(server, provider.id_token("ann")) == 401
+        assert told(server, provider.id_token("eve"))["name"] == "eve"
+
+
+def test_an_answer_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte comes in time, and all of them do not."""
+    monkeypatch.setattr(issuers, "FETCH_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def drip() -> None:
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 40\r\n\r\n1")
+                for _ in range(39):
+                    time.sleep(0.05)
+                    connection.sendall(b"1")
+
+        dripping = threading.Thread(target=drip, daemon=True)
+        dripping.start()
+        with pytest.raises(issuers.ProviderError, match="takes longer"):
+            issuers.fetch_json(f"http://127.0.0.1:{listener.getsockname()[1]}/")
+        dripping.join()
 
 
 def test_unknown_keys_do_not_make_the_provider_busy(

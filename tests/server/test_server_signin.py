@@ -12,9 +12,12 @@ import pytest
 from registry_core import Registry
 from registry_core.stores.memory import MemoryStore
 from registry_server import Settings
+from registry_server.access import issuers
 from registry_server.access.passwords import scrypted
+from registry_server.access.rules import Access
 from registry_server.access.sessions import Sessions
 from registry_server.pages import signin
+from registry_server.process.settings import SettingsError
 from services.in_process import InProcessServer
 from services.oidc_provider import OidcProvider
 from services.wire_client import Answer
@@ -272,6 +275,40 @@ def test_a_provider_lets_somebody_in(
     again = Browser(server)
     again.cookies = dict(browser.cookies)
     assert again.get(f"/signin/callback?{query}").status == 400
+
+
+def test_a_provider_that_is_away_is_not_asked_each_time(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def away(url: str) -> object:
+        asked.append(url)
+        raise issuers.ProviderError(url)
+
+    monkeypatch.setattr(issuers, "fetch_json", away)
+    with InProcessServer(
+        Registry(MemoryStore(), local_sources=False), Settings(threads=1, access_file=str(file))
+    ) as server:
+        for _ in range(5):
+            assert server.send("GET", b"/signin/start?issuer=company", b"", []).status == 503
+    assert len(asked) == 1
+
+
+def test_a_server_that_speaks_tls_asks_browsers_for_it(file: Path) -> None:
+    settings = Settings(threads=1, access_file=str(file), tls_cert="cert.pem", tls_key="key.pem")
+    with InProcessServer(Registry(MemoryStore(), local_sources=False), settings) as server:
+        form = server.send("GET", b"/signin", b"", [])
+        assert "; Secure" in form.headers["set-cookie"]
+        begun = server.send("GET", b"/signin/start?issuer=company", b"", [])
+        asked = urllib.parse.parse_qs(urllib.parse.urlsplit(begun.headers["location"]).query)
+        assert asked["redirect_uri"] == ["https://127.0.0.1:8000/signin/callback"]
+        assert "; Secure" in begun.headers["set-cookie"]
+
+
+def test_a_key_that_could_be_guessed_is_refused(file: Path) -> None:
+    with pytest.raises(SettingsError, match="REGISTRY_SESSION_KEY"):
+        Access.of(Settings(access_file=str(file), session_key="letmein"))
 
 
 def test_a_provider_may_say_no(browser: Browser) -> None:

@@ -125,13 +125,15 @@ class _Parser:
         return [*listed(self._file, self._values, key, lines_of(self._text, key))]
 
     def _check_issuers(self, issuers: tuple[Issuer, ...]) -> None:
-        seen = set()
-        for each in issuers:
-            if each.issuer in seen:
-                raise AccessFileError(
-                    f"{self._file}: [issuer.{each.name}]: 'issuer' is that of another table"
-                )
-            seen.add(each.issuer)
+        for key in ("issuer", "prefix"):
+            seen = set()
+            for each in issuers:
+                value = getattr(each, key)
+                if value in seen:
+                    raise AccessFileError(
+                        f"{self._file}: [issuer.{each.name}]: '{key}' is that of another table"
+                    )
+                seen.add(value)
 
     def _grant(self, place: str, table: Table) -> Grant:
         table.only("users", "groups", "role", "permissions", "models", "aliases")

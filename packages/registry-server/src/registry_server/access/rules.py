@@ -22,8 +22,14 @@ from registry_core.errors import RegistryError
 from registry_core.gating import Gates
 from registry_server.access.callers import Caller
 from registry_server.access.credentials import Credentials, read_private
-from registry_server.access.issuers import BadTokenError, Issuers, Proven, looks_signed
-from registry_server.access.sessions import COOKIE, Session, Sessions
+from registry_server.access.issuers import (
+    BadTokenError,
+    Issuers,
+    Proven,
+    load_library,
+    looks_signed,
+)
+from registry_server.access.sessions import COOKIE, KEY_MIN_LENGTH, Session, Sessions
 from registry_server.access.users import Users, unauthenticated
 from registry_server.process.settings import Settings, SettingsError
 
@@ -60,6 +66,24 @@ class _State:
             found = self._known[name] = self.of(Principal(name=name, groups=user.groups))
         return found
 
+    def of_issuer(self, url: str, principal: Principal) -> Identity:
+        """The identity of somebody whom an issuer has proved.
+
+        Raises:
+            BadTokenError: The issuer is not in the file, or the name is somebody else's.
+        """
+        issuer = next((each for each in self.file.issuers if each.issuer == url), None)
+        if issuer is None:
+            raise BadTokenError("its issuer is not known here")
+        # An issuer with a short prefix, or none, could prove the names of others.
+        others = tuple(
+            each.prefix for each in self.file.issuers if len(each.prefix) > len(issuer.prefix)
+        )
+        if principal.name in self.file.users or principal.name.startswith(others):
+            raise BadTokenError("its name is somebody else's here")
+        groups = frozenset(each for each in principal.groups if not each.startswith(others))
+        return self.of(Principal(name=principal.name, groups=groups))
+
     def of(self, principal: Principal) -> Identity:
         """The identity of anybody who was proved."""
         return Identity(principal.name, self.file.policy.rights(principal))
@@ -78,7 +102,8 @@ class Access:
         self._state: _State | None = None
         self._gates: Gates | None = None
         self._seen: _Signature = None
-        self.sessions = Sessions((settings.session_key or "").encode() or secrets.token_bytes(32))
+        self._looking = threading.Lock()
+        self.sessions = Sessions(_session_key(settings.session_key))
         self._watcher: threading.Thread | None = None
         self._ended = threading.Event()
         if self._path is None:
@@ -149,10 +174,10 @@ class Access:
         assert self._state is not None, "only an access file has issuers"
         try:
             proven = await self.issuers.verify(token)
+            return self._state.of_issuer(proven.issuer, proven.principal)
         except BadTokenError as error:
             _logger.warning("a wrong token from %s: %s", caller.address, error)
             raise unauthenticated() from None
-        return self._state.of(proven.principal)
 
     def session_of(self, cookie: bytes) -> Identity | None:
         """The caller whom the session in a Cookie header is of; None if it is nobody's."""
@@ -174,8 +199,14 @@ class Access:
         return self.sessions.cookie(session)
 
     def session_for(self, proven: Proven) -> str | None:
-        """The cookie of a session for whom an issuer's token has proved."""
+        """The cookie of a session for whom an issuer's token has proved.
+
+        Raises:
+            BadTokenError: The name is somebody else's.
+        """
+        assert self._state is not None, "only an access file has issuers"
         principal = proven.principal
+        self._state.of_issuer(proven.issuer, principal)
         session = Session(
             name=principal.name,
             groups=tuple(sorted(principal.groups)),
@@ -186,7 +217,12 @@ class Access:
 
     def _of_session(self, session: Session, state: _State) -> Identity | None:
         if any(each.issuer == session.origin for each in state.file.issuers):
-            return state.of(Principal(name=session.name, groups=frozenset(session.groups)))
+            try:
+                return state.of_issuer(
+                    session.origin, Principal(name=session.name, groups=frozenset(session.groups))
+                )
+            except BadTokenError:
+                return None
         user = state.file.users.get(session.name)
         if user is None:
             return None
@@ -196,11 +232,12 @@ class Access:
         return state.of_user(session.name)
 
     def _of_user(self, name: str) -> Identity:
-        if self._state is None:
+        state = self._state
+        if state is None:
             return Identity(name)
-        if name not in self._state.file.users:
+        if name not in state.file.users:
             raise unauthenticated()  # The file was replaced while the secret was compared.
-        return self._state.of_user(name)
+        return state.of_user(name)
 
     # What the file says by now
 
@@ -225,13 +262,26 @@ class Access:
         """Read the file if it has changed since it was read last; whether it is in force by now."""
         if self._path is None:
             return False
-        signature = _signature(self._path)
-        if signature == self._seen:
+        # One at a time: the older of two files must not be put in force after the newer one.
+        # Whoever looks already looks again at its end.
+        if not self._looking.acquire(blocking=False):
             return False
-        self._seen = signature
         try:
-            state = _State(_loaded(self._path))
-            credentials = _credentials(state.file, self._path)
+            is_new = False
+            while (signature := _signature(self._path)) != self._seen:
+                self._seen = signature
+                is_new = self._take(self._path)
+            return is_new
+        finally:
+            self._looking.release()
+
+    def _take(self, path: str) -> bool:
+        """Put what the file says in force, all of it or nothing; whether it is."""
+        try:
+            state = _State(_loaded(path))
+            credentials = _credentials(state.file, path)
+            if state.file.issuers:
+                load_library()
         except (SettingsError, RegistryError) as error:
             _logger.error("the access file has changed and is not used: %s", error)  # noqa: TRY400
             return False
@@ -240,7 +290,7 @@ class Access:
         self.issuers.replace(state.file.issuers)
         self._state = state
         self._set_gates()
-        _logger.info("the access file %s is read anew", self._path)
+        _logger.info("the access file %s is read anew", path)
         return True
 
     def _set_gates(self) -> None:
@@ -253,6 +303,15 @@ class Access:
                 self.look()
             except Exception:
                 _logger.exception("the access file cannot be looked at")
+
+
+def _session_key(given: str | None) -> bytes:
+    """What sessions are signed with: one's own where none is shared."""
+    if not given:
+        return secrets.token_bytes(32)
+    if len(given) < KEY_MIN_LENGTH:
+        raise SettingsError(f"REGISTRY_SESSION_KEY has fewer than {KEY_MIN_LENGTH} characters")
+    return given.encode()
 
 
 def _loaded(path: str) -> AccessFile:

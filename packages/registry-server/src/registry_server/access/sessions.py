@@ -23,6 +23,10 @@ COOKIE = "registry_session"
 SESSION_SECONDS = 8 * 3_600
 """How long somebody stays signed in at most: a day's work."""
 
+KEY_MIN_LENGTH = 32
+"""Characters of a key that servers share. Whoever has signed in has a signature by it, and could
+try all keys that are much shorter, to sign in as somebody else."""
+
 SESSION_MAX_LENGTH = 3_800
 """Characters of the cookie; browsers drop one of more than 4,096 bytes with its attributes."""
 

@@ -15,6 +15,7 @@ import hashlib
 import hmac
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
@@ -95,22 +96,29 @@ class Users:
         self._guesses = Guesses(clock)
         self._refusals_logged = Buckets(_REFUSALS_LOGGED, clock)
         self._passwords = Passwords({})
+        self._replacing = threading.Lock()
         if not isinstance(credentials, Credentials):
             credentials = Credentials.of_lines(with_own_names(credentials))
         self.replace(credentials)
 
     def replace(self, credentials: Credentials) -> None:
-        """Take these from now on; callers proved by others have to prove their names again."""
-        self.credentials = credentials
-        self._proven: dict[str, dict[bytes, float]] = {}
-        self._wrong = _Wrong()
-        self._take_good_keys()
+        """Take these from now on; callers proved by others have to prove their names again.
 
-    def _take_good_keys(self) -> None:
+        Any thread may call it while the event loop compares secrets.
+        """
+        with self._replacing:
+            # The keys first. A guess that is looked at meanwhile counts as one at the credentials
+            # before, and what it has proved is forgotten with them.
+            self._take_good_keys(credentials)
+            self.credentials = credentials
+            self._proven: dict[str, dict[bytes, float]] = {}
+            self._wrong = _Wrong()
+
+    def _take_good_keys(self, credentials: Credentials) -> None:
         """Compare with the scrypt keys that are good until the next one of them expires."""
         now = self._now()
-        self._passwords.replace(self.credentials.good_keys(now))
-        self._keys_until = self.credentials.next_end(now)
+        self._passwords.replace(credentials.good_keys(now))
+        self._keys_until = credentials.next_end(now)
 
     @classmethod
     def load(cls, path: str) -> Users:
@@ -207,7 +215,8 @@ class Users:
         if found is not None:
             return found if self._now() < found else None
         if self._now() >= self._keys_until:
-            self._take_good_keys()
+            with self._replacing:
+                self._take_good_keys(self.credentials)
         if claim.name is None or claim.secret is None or self._passwords.is_empty:
             return None
         # Also for a name whose secret is none of these, and is wrong.
