@@ -191,3 +191,32 @@ def test_ten_thousand_grants_are_found_at_once():
     assert [each.models[0] for each in rights.grants] == ["team7-*", "team5007-*"]
     assert rights.may_read("team5007-x")
     assert not rights.may_read("team8-x")
+
+
+@pytest.mark.parametrize(
+    ("granted", "kept", "is_all"),
+    [
+        ("prod-*", "prod-*", True),
+        ("*", "prod-*", True),
+        ("p*", "prod-??", True),
+        ("prod-?", "prod-*", False),
+        ("prod-?*", "prod-*", False),
+        ("??????", "prod-*", False),
+        ("prod-eu", "prod-*", False),
+        ("prod-?", "prod-?", True),
+        ("champion", "champion", True),
+    ],
+)
+def test_all_protected_aliases_are_moved_by_a_pattern_that_has_them_all(
+    granted: str, kept: str, *, is_all: bool
+) -> None:
+    text = f"""
+    [[grant]]
+    users = ["bob"]
+    permissions = ["move-alias"]
+    aliases = ["{granted}"]
+    [[protect]]
+    aliases = ["{kept}"]
+    """
+    rights = parse(text.encode()).policy.rights(BOB)
+    assert (rights.may_move_all("m") is None) is is_all

@@ -16,6 +16,7 @@ from typing import Final
 import attrs
 
 from registry_core.name_scope import (
+    PATTERN_MAX_LENGTH,
     NameScope,
     begins_with,
     is_exact,
@@ -278,8 +279,8 @@ class Rights:
     def may_move_all(self, model: str) -> Protection | None:
         """What protects an alias of the model from the caller, whichever it is; None if nothing."""
         for protection in self.policy.protections_of(model):
-            for alias in protection.aliases:
-                if self._grant_of_alias(model, alias) is None:
+            for alias in map(_extreme, protection.aliases):
+                if any(self._grant_of_alias(model, each) is None for each in alias):
                     return protection
         return None
 
@@ -363,6 +364,16 @@ def encode_grant(grant: Grant) -> dict[str, object]:
         "models": list(grant.models),
         "aliases": None if grant.aliases is None else list(grant.aliases),
     }
+
+
+def _extreme(pattern: str) -> tuple[str, ...]:
+    """The shortest text that a pattern of aliases matches, and one that is as long as any pattern.
+
+    A pattern that matches both has a `*` where it has one, and not `?`, which is for one character.
+    """
+    if "*" not in pattern:
+        return (pattern,)
+    return pattern.replace("*", ""), pattern.replace("*", "\0" * PATTERN_MAX_LENGTH)
 
 
 def _whole(text: str) -> _Matches:
