@@ -405,6 +405,21 @@ def test_pages_of_webhooks_are_for_who_may_have_to_do_with_them(
 # The table itself
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/modelsx", "/webhooks2", "/staticx", "/aboutx/y", "/new2", "/trash.", "/activity-"]
+    + [
+        f"{api}/2{dot}0/mlflow-artifacts/artifacts"
+        for api in ("/api", "/ajax-api")
+        for dot in "x/_"
+    ],
+)
+@pytest.mark.parametrize("caller", ["nobody", "reader", "admin"])
+def test_what_is_nearly_a_route_is_none(server: InProcessServer, path: str, caller: str) -> None:
+    answer = server.send("GET", path.encode(), b"", headers_of(caller))
+    assert answer.status in ((404,) if caller != "nobody" else (401, 404))
+
+
 def test_a_route_without_a_declaration_does_not_start(tmp_path: Path) -> None:
     stray = attrs.evolve(operations()[0], id="strayOperation", path="/stray", answer=NOTHING)
     with pytest.raises(declarations.UndeclaredRouteError, match="strayOperation"):

@@ -9,6 +9,7 @@ be ours, and requests that change something may not come from a foreign page (co
 from __future__ import annotations
 
 import ipaddress
+import re
 import time
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
@@ -56,6 +57,9 @@ RECEIVED = "received"
 _CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _API_PREFIXES = ("/api/", "/ajax-api/")
 _ARTIFACT_PREFIXES = ("/api/2.0/mlflow-artifacts/", "/ajax-api/2.0/mlflow-artifacts/")
+_NEARLY_ARTIFACTS = re.compile(r"/(?:ajax-)?api/2[^.]0/mlflow-artifacts")
+"""Litestar takes the path of a mount for a regular expression, and then fails to find what such a
+path is of."""
 _LOCAL_NAMES = frozenset({"localhost", "0.0.0.0"})  # noqa: S104 a name in a header, not a bind
 
 _HEADERS = (
@@ -312,7 +316,8 @@ def _check_path(path: str) -> None:
     """Refuse spellings of a path that a router would tidy up (contract 1.1)."""
     if path.startswith(_ARTIFACT_PREFIXES):
         return
-    if (path.endswith("/") and path != "/") or "//" in path:
+    is_untidy = (path.endswith("/") and path != "/") or "//" in path
+    if is_untidy or _NEARLY_ARTIFACTS.match(path):
         raise _no_endpoint(path)
 
 

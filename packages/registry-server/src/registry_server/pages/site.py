@@ -96,10 +96,11 @@ class Site:
             if request.segments[:1] == (statics.FOLDER,):
                 zipped = answers.accepts_gzip(request.headers.get(b"accept-encoding"))
                 return statics.file(request.segments[-1], accepts_gzip=zipped)
+            # The router has what only begins like a page come here, too: nothing is declared of it.
+            route, given = self._routes.find(request)
             if request.rights is not None:
                 segment = request.segments[0] if request.segments else ""
                 PAGES[segment].check(request.rights, None)
-            route, given = self._routes.find(request)
             if request.method == "POST":
                 return self._acted(route, given, request, body)
             return self._shown(route, given, request, HTTPStatus.OK)
