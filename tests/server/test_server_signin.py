@@ -187,6 +187,17 @@ def test_no_other_page_signs_anybody_in(browser: Browser) -> None:
     assert "registry_session" not in browser.cookies
 
 
+@pytest.mark.parametrize("accept", [b"text/html", b"application/json"])
+def test_no_cache_gives_a_page_of_one_user_to_another(
+    browser: Browser, server: InProcessServer, accept: bytes
+) -> None:
+    browser.sign_in("ann", "secret of ann")
+    cookie = f"registry_session={browser.cookies['registry_session']}".encode()
+    answer = server.send("GET", b"/models/m", b"", [(b"accept", accept), (b"cookie", cookie)])
+    assert answer.status == 200
+    assert answer.headers["cache-control"] == "private, no-cache"
+
+
 def test_signing_out_forgets_the_session(browser: Browser) -> None:
     browser.sign_in("ann", "secret of ann")
     page = browser.get("/").body.decode()

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import attrs
 
 from registry_core.wire import Json
+from registry_server.http import responses
 from registry_server.http.responses import Response
 from registry_server.pages import forgery
 
@@ -42,10 +43,15 @@ _SECURITY: tuple[tuple[bytes, bytes], ...] = (
     (b"cross-origin-resource-policy", b"same-origin"),
 )
 
-_HTML: tuple[tuple[bytes, bytes], ...] = (
-    (b"content-type", b"text/html; charset=utf-8"),
+_OWN: tuple[tuple[bytes, bytes], ...] = (
     (b"cache-control", b"private, no-cache"),
     (b"vary", b"Accept, Accept-Encoding, Cookie"),
+)
+"""Nobody but the browser that asked keeps a page, and that asks again: others see another one."""
+
+_HTML: tuple[tuple[bytes, bytes], ...] = (
+    (b"content-type", b"text/html; charset=utf-8"),
+    *_OWN,
     *_SECURITY,
 )
 
@@ -105,13 +111,19 @@ def html(
     accepts_gzip: bool = False,
     headers: Headers = (),
 ) -> Response:
-    """A page. Nobody but the browser that asked keeps it, and that asks again."""
+    """A page."""
     content = body.encode("utf-8", "replace")
     more = [*_HTML, *headers]
     if accepts_gzip and len(content) >= _MIN_GZIP_BYTES:
         content = gzipped(content)
         more.append((b"content-encoding", b"gzip"))
     return Response(status, content, tuple(more))
+
+
+def data(value: Json) -> Response:
+    """The data of a page, which is kept as little as the page."""
+    answer = responses.success(value)
+    return Response(answer.status, answer.body, (*answer.headers, *_OWN))
 
 
 def stream(pieces: Iterator[str], *, headers: Headers = ()) -> PageStream:

@@ -118,7 +118,7 @@ class Site:
 
     def _viewed(self, view: View, request: PageRequest, status: int) -> Response | PageStream:
         if request.wants_json:
-            return responses.success(view.data())
+            return answers.data(view.data())
         return self._page(view, request, status)
 
     def _page(self, view: View, request: PageRequest, status: int) -> Response | PageStream:
