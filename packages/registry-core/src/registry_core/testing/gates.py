@@ -176,7 +176,7 @@ class GateTests(StoreCase):
             gated.set_registered_model_alias("m", "champion", 1)
         gated.acting_as("bob").approve_model_version("m", 1)
         gated.set_registered_model_alias("m", "champion", 1)
-        assert _newest(gated, 2)[0].after["authors"] == ["ann", TESTER.actor]  # type: ignore[index, call-overload]
+        assert _newest(gated, 2)[0].after["authors"] == ["ann", TESTER.actor]  # type: ignore[index]
 
     @pytest.mark.parametrize("change", BECOMING, ids=["content", "files"])
     def test_what_a_gate_has_let_pass_does_not_become_something_else(
