@@ -166,7 +166,7 @@ def _place(version: ModelVersion, files_at: str | None) -> str:
 
 
 def _check_elsewhere(version: ModelVersion, place: str) -> None:
-    """Accept a place of a version's files that is no path of this disk."""
+    """Accept a place of a version's files that is not a path of this disk."""
     if sources.is_local(place):
         raise InvalidArgumentError(
             f"The source of {subject(version)} is a path of a disk, '{place}'. If it is one of "

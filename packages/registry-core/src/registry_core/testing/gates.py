@@ -168,7 +168,7 @@ class GateTests(StoreCase):
     def test_who_makes_something_else_of_a_version_does_not_approve_it(
         self, gated: Registry, change: Change[Any]
     ) -> None:
-        """Whoever has created it."""
+        """The caller who has created it."""
         keeper = Gatekeeper(gates=gated.gates, sealed_digest=lambda _: None)
         keeper.apply(gated.store, change, TESTER)
         gated.acting_as(TESTER.actor).approve_model_version("m", 1)

@@ -263,7 +263,7 @@ class Access:
         if self._path is None:
             return False
         # One at a time: the older of two files must not be put in force after the newer one.
-        # Whoever looks already looks again at its end.
+        # A thread that looks already looks again at its end.
         if not self._looking.acquire(blocking=False):
             return False
         try:
