@@ -24,7 +24,7 @@ SESSION_SECONDS = 8 * 3_600
 """How long somebody stays signed in at most: a day's work."""
 
 KEY_MIN_LENGTH = 32
-"""Characters of a key that servers share. Anybody who has signed in has a signature by it, and could
+"""Characters of a key that servers share. A user who has signed in has a signature by it, and could
 try all keys that are much shorter, to sign in as somebody else."""
 
 SESSION_MAX_LENGTH = 3_800
