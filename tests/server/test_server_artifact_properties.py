@@ -13,6 +13,7 @@ from registry_core import Registry
 from registry_core.backends import open_artifacts
 from registry_core.stores.memory import MemoryStore
 from registry_server.artifacts import PREFIXES
+from registry_server.process.settings import DIRECT_ON, Settings
 from server.odd_requests import (
     NASTY,
     artifact_bodies,
@@ -54,7 +55,7 @@ def server(root: str) -> Iterator[InProcessServer]:
         registry.artifacts.write(path, [b"0123456789"])
     registry.create_registered_model("m")
     registry.create_model_version("m", source=f"{registry.artifacts.root}/m/one")
-    with InProcessServer(registry) as server:
+    with InProcessServer(registry, Settings(threads=2, direct_transfers=DIRECT_ON)) as server:
         yield server
 
 

@@ -39,7 +39,7 @@ def own_environment():
 def test_image_does_not_start_open_to_the_world():
     """It listens on every address; its operator has to say who may call, or that anybody may."""
     with pytest.raises(
-        StartError, match=r"REGISTRY_AUTH_FILE.*REGISTRY_ALLOW_UNAUTHENTICATED=true"
+        StartError, match=r"REGISTRY_ACCESS_FILE.*REGISTRY_ALLOW_UNAUTHENTICATED=true"
     ):
         _check_exposure(started({}))
 
@@ -47,6 +47,7 @@ def test_image_does_not_start_open_to_the_world():
 @pytest.mark.parametrize(
     "environment",
     [
+        {"REGISTRY_ACCESS_FILE": "/run/secrets/access.toml"},
         {"REGISTRY_AUTH_FILE": "/run/secrets/users"},
         {"REGISTRY_ALLOW_UNAUTHENTICATED": "true"},
         {"HOST": "127.0.0.1"},

@@ -95,6 +95,7 @@ TABLE = [
     ("ENDPOINT_NOT_FOUND", *NOT_FOUND[1:]),
     ("ABORTED", 409, None, None),
     ("RESOURCE_CONFLICT", 409, None, None),
+    ("INVALID_STATE_TRANSITION", 409, None, None),
     ("RESOURCE_EXHAUSTED", 429, None, None),
     ("INTERNAL_ERROR", *INTERNAL[1:]),
     ("DATA_LOSS", 500, None, None),

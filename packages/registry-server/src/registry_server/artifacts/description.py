@@ -58,6 +58,9 @@ _REFUSALS: Json = {
     "4XX": content("The request was refused; nothing was changed.", "Error"),
     "5XX": content("The server could not answer.", "Error"),
 }
+_UNSIGNED: Json = {
+    "501": content("Direct transfers are off, or the artifact root gives no URLs.", "Error")
+}
 _PATH: Json = {
     "name": "path",
     "in": "path",
@@ -126,7 +129,11 @@ def paths(prefix: str, *, most_parts: int) -> Json:
                 "operationId": "presignArtifact",
                 "summary": "Get a URL that gives the file for some minutes.",
                 "parameters": [_PATH],
-                "responses": {"200": content("Done.", "ArtifactDownload"), **_REFUSALS},
+                "responses": {
+                    "200": content("Done.", "ArtifactDownload"),
+                    **_UNSIGNED,
+                    **_REFUSALS,
+                },
             }
         },
         **{
@@ -136,7 +143,7 @@ def paths(prefix: str, *, most_parts: int) -> Json:
                     "summary": summary,
                     "parameters": [{**_PATH, "description": "The folder the file goes to."}],
                     "requestBody": _json_body(fields, required),
-                    "responses": {"200": answer, **_REFUSALS},
+                    "responses": {"200": answer, **_UNSIGNED, **_REFUSALS},
                 }
             }
             for action, summary, fields, required, answer in (
