@@ -159,14 +159,8 @@ def copy(
         _target(session, target_url, root=target_root) as target,
         _mover(source_url, target, source_root, tracking_uri, is_wanted=with_files) as mover,
     ):
-        copies = partial(
-            copying.copy,
-            target=target,
-            filter_text=filter_text,
-            on_conflict=on_conflict,
-            dry_run=dry_run,
-            mover=mover,
-        )
+        copies = partial(copying.copy, target=target, filter_text=filter_text, mover=mover)
+        copies = partial(copies, on_conflict=on_conflict, dry_run=dry_run)
         if watch:
             complete = _followed(source, target, copies, interval, filter_text)
         else:
