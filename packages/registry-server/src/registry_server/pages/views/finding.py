@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import attrs
 
-from registry_core import FilterSyntaxError, InvalidArgumentError
+from registry_core import FilterSyntaxError, InvalidArgumentError, validation
 from registry_core.search import (
     AttributeRef,
     Comparison,
@@ -20,6 +20,7 @@ from registry_core.search import (
     parse_order_by,
     split_prompts,
 )
+from registry_core.search.language import FILTER_MAX_LENGTH
 from registry_core.validation import PROMPT_TAG
 
 PROMPTS: Filter = (Comparison(TagRef(PROMPT_TAG), Op.EQ, "true"),)
@@ -94,6 +95,7 @@ def _wanted(text: str, entity: Entity, meant: Callable[[str], Filter]) -> Wanted
     if not text:
         return Wanted()
     try:
+        validation.text(text, parameter="q", max_length=FILTER_MAX_LENGTH)
         is_filter = _OPERATOR.search(text) is not None
         return Wanted(filter=parse_filter(text, entity) if is_filter else meant(text))
     except FilterSyntaxError as error:
