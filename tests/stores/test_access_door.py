@@ -283,9 +283,9 @@ def test_no_version_comes_back_to_a_protected_stage(registry: Registry) -> None:
 
 def test_a_star_is_no_name(registry: Registry) -> None:
     view = seen_by(registry, reader("*", role="admin"))
-    with pytest.raises(InvalidArgumentError, match="no name"):
+    with pytest.raises(InvalidArgumentError, match="cannot be named"):
         view.create_registered_model("*")
-    with pytest.raises(InvalidArgumentError, match="no name"):
+    with pytest.raises(InvalidArgumentError, match="cannot be named"):
         view.rename_registered_model("churn-01", new_name="*")
 
 
