@@ -60,10 +60,13 @@ class Echo:
 
 
 @pytest.mark.parametrize("kept_in", ["postgresql", "s3"])
-def test_no_server_is_needed(kept_in: str, request: pytest.FixtureRequest) -> None:
+def test_no_server_is_needed(
+    kept_in: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A model is made, promoted, found and renamed, in each place the same."""
     from mlflow import MlflowClient
 
+    monkeypatch.chdir(tmp_path)
     with store_url(kept_in, request) as where:
         client = MlflowClient(tracking_uri="sqlite:///unused.db", registry_uri=f"registry+{where}")
         client.create_registered_model("m", {"a": "1"}, "d")
@@ -144,8 +147,12 @@ def test_errors_are_mlflows(file: str) -> None:
         RegistryStore("http://127.0.0.1:9").get_registered_model("m")
 
 
-def test_a_url_that_means_nothing_is_refused_when_it_is_set() -> None:
+def test_a_url_that_means_nothing_is_refused_when_it_is_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from mlflow import MlflowClient
+
+    monkeypatch.chdir(tmp_path)
 
     with failure("INVALID_PARAMETER_VALUE", re.compile("Not the address of a server")):
         client = MlflowClient("sqlite:///unused.db", "registry+http:///nowhere")
