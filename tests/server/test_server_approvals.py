@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from registry_core import Registry
@@ -261,6 +262,44 @@ def test_gates_of_an_access_file_hold_and_change_with_it(tmp_path: Path) -> None
         replace(access, text)
         until(lambda: len(registry.gates.rules) == 1)
         assert bearer(server, "ann", "POST", ALIAS, **move).status == 200
+
+
+def test_the_form_is_for_who_may_approve_whatever_else_he_may(tmp_path: Path) -> None:
+    """Bob may approve and change nothing, and dan the other way round."""
+    digests = {
+        who: hashlib.sha256(f"token-{who}".encode()).hexdigest()
+        for who in ("ann", "bob", "cid", "dan")
+    }
+    access = tmp_path / "access.toml"
+    access.write_text(
+        ACCESS.format(**digests)
+        + f"""
+[user.dan]
+tokens = ["sha256:{digests["dan"]}"]
+[[grant]]
+users = ["dan"]
+permissions = ["read", "edit"]
+"""
+    )
+    access.chmod(0o600)
+    registry = Registry(MemoryStore(), local_sources=False)
+    registry.create_registered_model("churn")
+    registry.create_model_version("churn", source="s3://b/x")
+    page = "/models/churn/versions/1"
+    settings = Settings(threads=2, access_file=str(access))
+    with InProcessServer(registry, settings) as server:
+        bob, dan = Browser(server), Browser(server)
+        for browser, name in ((bob, "bob"), (dan, "dan")):
+            browser.headers["authorization"] = f"Bearer token-{name}"
+        assert "Approve it" not in dan.page(page).text
+        assert "Edit the description" not in bob.page(page).text
+        assert bob.submit(bob.form(page, "/approvals")).status == 303
+        (given,) = approvals_of(registry.store, "churn")[1]
+        assert given.actor == "bob"
+    with InProcessServer(registry, attrs.evolve(settings, read_only_pages=True)) as server:
+        bob = Browser(server)
+        bob.headers["authorization"] = "Bearer token-bob"
+        assert "Approve it" not in bob.page(page).text
 
 
 def replace(path: Path, text: str) -> None:

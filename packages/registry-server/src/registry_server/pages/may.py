@@ -20,7 +20,10 @@ _CHANGES = (
 
 
 def change(request: PageRequest) -> bool:
-    """Whether the reader may change anything of what the page is about."""
+    """Whether the reader may change anything of what the page is about.
+
+    An approval changes nothing: its form asks for the permission itself, by `of`.
+    """
     rights = request.rights
     if rights is None:
         return True
@@ -29,7 +32,7 @@ def change(request: PageRequest) -> bool:
         return rights.allows(Permission.WEBHOOKS)
     if section == "trash":
         return any(Permission.RESTORE in grant.permissions for grant in rights.grants)
-    if len(request.segments) > 1 and request.segments[0] == "models":
+    if section == "models" and len(request.segments) > 1:
         return any(rights.allows(each, request.segments[1]) for each in _CHANGES)
     return any(Permission.REGISTER in grant.permissions for grant in rights.grants)
 

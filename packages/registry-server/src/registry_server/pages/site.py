@@ -136,6 +136,7 @@ class Site:
             "root": request.root,
             "now": request.now,
             "notice": unquote(notice or "")[: answers.NOTICE_MAX_LENGTH],
+            "is_read_only": self._is_read_only,
             "may_change": not self._is_read_only and may.change(request),
             "may": may.of(request),
             "form_token": forgery.token(secret) if secret is not None else "",
