@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import threading
+from http import HTTPStatus
 
 import attrs
 import pytest
@@ -15,11 +16,12 @@ from registry_core import Registry, SchemaOutOfDateError, StoreUnavailableError
 from registry_core.backends import open_artifacts
 from registry_core.metering import Amounts
 from registry_core.stores.memory import MemoryStore
+from registry_core.wire import CODES
 from registry_core.wire.prefixes import API, OWN_API
 from registry_server import Settings
 from registry_server.http import probes
 from registry_server.http.amounts import AmountsGauge
-from registry_server.http.metrics import BUCKETS, LIVE_SECONDS, Gauge, Metrics
+from registry_server.http.metrics import BUCKETS, LIVE_SECONDS, STATUSES, Gauge, Metrics
 from registry_server.http.middleware import Middleware
 from registry_server.http.own import ALL_OPERATIONS
 from registry_server.http.responses import Response
@@ -154,6 +156,19 @@ def test_metrics_count_requests_by_operation_and_status():
     assert stored == {'work="changing"': "2"}
     assert "\nregistry_models 1\n" in text
     assert "\nregistry_model_versions 0\n" in text
+
+
+def test_metrics_name_every_status_that_the_server_sends():
+    """Pages answer a form with another page; each code of an error has its status."""
+    sent = {code.status for code in CODES.values()} | {HTTPStatus.SEE_OTHER}
+    assert sent <= set(STATUSES)
+
+
+def test_operations_of_mlflow_are_counted_by_its_kinds_whatever_their_prefix():
+    """What only its older clients ask for is not ours."""
+    groups = {operation.id: operation.group for operation in ALL_OPERATIONS}
+    assert set(groups.values()) == {"registered-models", "model-versions", "own"}
+    assert groups["listRegisteredModels"] == groups["searchRegisteredModels"]
 
 
 def test_metrics_have_cumulative_buckets():

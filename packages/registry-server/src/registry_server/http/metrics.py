@@ -24,7 +24,7 @@ from registry_server.http import exposition
 from registry_server.http.exposition import Family, Sample
 
 STATUSES = (
-    *(200, 204, 206, 304),
+    *(200, 204, 206, 303, 304),
     *(400, 401, 403, 404, 405, 408, 409, 412, 413, 415, 416, 429),
     *(500, 501, 503),
     0,
@@ -135,7 +135,7 @@ class Metrics:
         self._counters[place + bisect_left(BUCKETS, seconds)] += 1
         self._counters[place + _HISTOGRAM - 1] += max(0, int(seconds * 1e9))
 
-    # Telling
+    # Showing
 
     def text(self) -> str:
         """The counters of all workers, added up."""

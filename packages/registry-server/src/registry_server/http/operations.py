@@ -19,7 +19,7 @@ from registry_core import ModelVersion, Page, RegisteredModel, Registry
 from registry_core.access import Rights
 from registry_core.models import StageName
 from registry_core.wire import requests
-from registry_core.wire.prefixes import API
+from registry_core.wire.prefixes import API, OWN_API
 from registry_server.http import response_shapes
 from registry_server.http.response_shapes import ResponseShape
 
@@ -112,7 +112,7 @@ class Operation(Generic[RequestT, ResultT]):
     def group(self) -> str:
         """What operations of its kind are counted as: by MLflow's kind of entity, or as ours."""
         first = self.path.split("/")[1]
-        return "own" if self.prefix != API and first != "webhooks" else first
+        return "own" if self.prefix == OWN_API and first != "webhooks" else first
 
     @property
     def methods(self) -> tuple[str, ...]:
