@@ -101,12 +101,12 @@ def test_a_share_knows_what_others_have():
     shares = LoadTable()
     one, other = shares.take(), shares.take()
     assert one.is_fair(5)
-    one.tell(3)
-    other.tell(3)
+    one.publish(3)
+    other.publish(3)
     assert one.is_fair(4)
     assert not one.is_fair(5)
-    other.tell(40)
-    one.tell(44)
+    other.publish(40)
+    one.publish(44)
     assert one.is_fair(46)
     assert not one.is_fair(47)
     other.leave()
@@ -117,7 +117,7 @@ def test_a_share_that_is_given_back_is_taken_again():
     """And counts for nobody meanwhile, however often it is given back."""
     shares = LoadTable()
     one = shares.take()
-    one.tell(0)
+    one.publish(0)
     shares.give_back(one)
     shares.give_back(one)
     assert shares.take() is one
@@ -130,7 +130,7 @@ def test_more_workers_than_shares_take_what_comes():
     taken = [shares.take() for _ in range(_WORKERS_MAX)]
     assert len(set(taken)) == _WORKERS_MAX
     further = shares.take()
-    further.tell(7)
+    further.publish(7)
     assert further.is_fair(7)
     assert taken[0].is_fair(100)
     shares.give_back(further)
@@ -186,7 +186,7 @@ def test_many_that_wait_are_taken_together():
                 clients.enter_context(socket.create_connection(listening.address))
             await listening.accepted.wait()
             assert len(listening.connections.beginning) == 10
-            listening.other.tell(100)
+            listening.other.publish(100)
             assert listening.other.is_fair(12)
             assert not listening.other.is_fair(13)
             await listening.end()
@@ -248,7 +248,7 @@ def test_a_connection_counts_once():
     """Whether it is being made, or made, or both."""
     shares = LoadTable()
     connections, other = Connections(shares.take()), shares.take()
-    other.tell(100)
+    other.publish(100)
     for change in (connections.begin, connections.add, connections.end):
         change("a connection")
         assert other.is_fair(2)

@@ -8,16 +8,13 @@ from collections.abc import Sequence
 from litestar.types import HTTPScope
 
 from registry_server.access.callers import address_of
+from registry_server.http.paths import API_PREFIXES
 from registry_server.http.request_ids import request_id_of
 from registry_server.process.logs import ACCESS_LOGGER, fields
 from registry_server.process.setting_values import Network
 
 _MOST_CHARACTERS = 2_048
 """Of a target in the log: a filter may have a hundred thousand."""
-
-_API_PREFIXES = (b"/api/", b"/ajax-api/")
-"""Where a query names models and filters. Elsewhere, as where somebody signs in, it may hold what
-nobody else may know, and is not logged."""
 
 _logger = logging.getLogger(ACCESS_LOGGER)
 
@@ -72,8 +69,12 @@ class AccessLog:
 
 
 def _target(scope: HTTPScope) -> str:
-    """The path as it came, with the query of an operation: percent-encoded, so ASCII."""
+    """The path as it came, with the query of an operation: percent-encoded, so ASCII.
+
+    Only the queries of an API name models and filters. Elsewhere, as where somebody signs in, a
+    query may hold what nobody else may know, and is not logged.
+    """
     path = (scope.get("raw_path") or scope["path"].encode()).partition(b"?")[0]
-    query = scope.get("query_string", b"") if path.startswith(_API_PREFIXES) else b""
+    query = scope.get("query_string", b"") if scope["path"].startswith(API_PREFIXES) else b""
     target = path + b"?" + query if query else path
     return target[:_MOST_CHARACTERS].decode("latin-1")

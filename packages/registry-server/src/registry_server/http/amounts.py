@@ -68,7 +68,7 @@ class AmountsGauge:
 
 
 def _families(amounts: Amounts) -> list[Family]:
-    told = (
+    gauges = (
         ("registry_models", "Registered models, prompts included.", amounts.models),
         ("registry_model_versions", "Model versions, those of prompts included.", amounts.versions),
         (
@@ -80,6 +80,6 @@ def _families(amounts: Amounts) -> list[Family]:
     )
     return [
         Family(name, "gauge", help_, [Sample({}, value)])
-        for name, help_, value in told
+        for name, help_, value in gauges
         if value is not None
     ]

@@ -36,9 +36,8 @@ from registry_server.http.parts import Backend, Part
 from registry_server.http.responses import RequestRefusedError, Response
 from registry_server.http.serving import Lanes, Served
 from registry_server.http.watching import Watching
-from registry_server.pages.serving import page_part, told
-from registry_server.pages.signin import signin_part
-from registry_server.pages.signin import told as told_to_sign_in
+from registry_server.pages import serving as page_serving
+from registry_server.pages import signin
 from registry_server.process.connections import Connections
 from registry_server.process.limits import Limits
 from registry_server.process.settings import Settings, SettingsError
@@ -56,7 +55,8 @@ def create_app(
     """An ASGI application that serves the registry. The caller closes the registry.
 
     Raises:
-        SettingsError: the auth file cannot be used, or this process may open too few files.
+        SettingsError: the file of who may call cannot be used, or this process may open too few
+            files.
         InvalidArgumentError: the key for secrets of webhooks is not one.
     """
     app = compose(settings or Settings(), operations=operations)
@@ -79,9 +79,13 @@ def compose(
     artifacts = artifact_part(transfers=Limits.of(settings).transfers, direct_transfers=direct)
     operations = (*operations, *webhooks.operations)
     access = Access.of(settings)
-    pages = Part() if settings.no_pages else page_part(settings, serving_webhooks.own_handlers)
+    pages = (
+        Part()
+        if settings.no_pages
+        else page_serving.page_part(settings, serving_webhooks.own_handlers)
+    )
     has_sign_in = access is not None and access.has_sessions and not settings.no_pages
-    signing = signin_part(settings, access) if access is not None and has_sign_in else Part()
+    signing = signin.signin_part(settings, access) if access is not None and has_sign_in else Part()
     lanes = Lanes(settings.threads)
     watching = Watching(
         operations,
@@ -96,13 +100,12 @@ def compose(
     serving, threads = _operation_parts(operations, settings, lanes, watching)
     # They end in this order: webhooks after the last event, and before what waits for receivers.
     asking = () if access is None else (_access_part(access),)
-    parts = (*asking, serving, probing, artifacts, pages, webhooks, threads)
-    tell = _as_it_is if settings.no_pages else told
-    parts, tell = (*parts, signing), told_to_sign_in if has_sign_in else tell
+    parts = (*asking, serving, probing, artifacts, pages, signing, webhooks, threads)
+    readable = _readable(settings, has_sign_in=has_sign_in)
     guarded = partial(
-        _guarded, metrics=watching.metrics, settings=settings, access=access, told=tell
+        _guarded, metrics=watching.metrics, settings=settings, access=access, readable=readable
     )
-    return Application(parts, watching, guarded, tell)
+    return Application(parts, watching, guarded, readable)
 
 
 class Application(Litestar):
@@ -113,7 +116,7 @@ class Application(Litestar):
         parts: Sequence[Part],
         watching: Watching,
         guarded: Callable[[ASGIApp], Middleware],
-        told: Callable[[HTTPScope, Response], Response],
+        readable: Callable[[HTTPScope, Response], Response],
     ) -> None:
         self._parts = parts
         self._watching = watching
@@ -121,7 +124,7 @@ class Application(Litestar):
         super().__init__(
             route_handlers=[route for part in parts for route in part.routes],
             exception_handlers={
-                HTTPException: partial(_http_failure, told),
+                HTTPException: partial(_http_failure, readable),
                 Exception: _failure,
             },
             openapi_config=None,
@@ -220,8 +223,13 @@ def _document(operations: Sequence[Operation[Any, Any]], others: Iterable[Part])
     return openapi.document(operations, schemas=schemas, others=paths)
 
 
-def _as_it_is(_: HTTPScope, refusal: Response) -> Response:
-    return refusal
+def _readable(
+    settings: Settings, *, has_sign_in: bool
+) -> Callable[[HTTPScope, Response], Response]:
+    """What turns a refusal into a response that the client can read."""
+    if settings.no_pages:
+        return lambda _, refusal: refusal
+    return signin.readable if has_sign_in else page_serving.readable
 
 
 def _guarded(
@@ -230,7 +238,7 @@ def _guarded(
     metrics: Metrics,
     settings: Settings,
     access: Access | None,
-    told: Callable[[HTTPScope, Response], Response],
+    readable: Callable[[HTTPScope, Response], Response],
 ) -> Middleware:
     return Middleware(
         app,
@@ -241,7 +249,7 @@ def _guarded(
         local_origins=settings.is_local,
         trusted_proxies=settings.trusted_proxies,
         metrics_port=settings.metrics_address and settings.metrics_address[1],
-        told=told,
+        readable=readable,
     )
 
 
@@ -313,7 +321,7 @@ def _failure(request: Request[Any, Any, Any], error: Exception) -> LitestarRespo
 
 
 def _http_failure(
-    told: Callable[[HTTPScope, Response], Response],
+    readable: Callable[[HTTPScope, Response], Response],
     request: Request[Any, Any, Any],
     error: HTTPException,
 ) -> LitestarResponse[bytes]:
@@ -332,7 +340,7 @@ def _http_failure(
         (name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()
     )
     refused = RequestRefusedError(error.status_code, code, message, headers=headers)
-    return _FinishedResponse(told(request.scope, refused.reply()))
+    return _FinishedResponse(readable(request.scope, refused.reply()))
 
 
 _TRACKING = re.compile(

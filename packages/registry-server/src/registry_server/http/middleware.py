@@ -26,7 +26,7 @@ from registry_server.access.rules import Access
 from registry_server.http import request_ids
 from registry_server.http.access_log import AccessLog
 from registry_server.http.metrics import Metrics
-from registry_server.http.paths import merge_slashes
+from registry_server.http.paths import API_PREFIXES, merge_slashes
 from registry_server.http.request_ids import RequestIds
 from registry_server.http.responses import RequestRefusedError, Response, failure
 from registry_server.http.tracing import Trace
@@ -55,7 +55,6 @@ RECEIVED = "received"
 """Where the state of a request that moves an artifact has how many bytes of it have come."""
 
 _CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-_API_PREFIXES = ("/api/", "/ajax-api/")
 _ARTIFACT_PREFIXES = ("/api/2.0/mlflow-artifacts/", "/ajax-api/2.0/mlflow-artifacts/")
 _NEARLY_ARTIFACTS = re.compile(r"/(?:ajax-)?api/2[^.]0/mlflow-artifacts")
 """Litestar takes the path of a mount for a regular expression, and then fails to find what such a
@@ -84,7 +83,7 @@ _PREFLIGHT = Response(
 class Middleware:
     """The outermost ASGI application: refuses, counts, and adds the headers of every answer.
 
-    `told` turns a refusal into a response that the client can read.
+    `readable` turns a refusal into a response that the client can read.
     """
 
     def __init__(
@@ -98,10 +97,10 @@ class Middleware:
         local_origins: bool = False,
         trusted_proxies: Sequence[Network] = (),
         metrics_port: int | None = None,
-        told: Callable[[HTTPScope, Response], Response] = lambda _, refusal: refusal,
+        readable: Callable[[HTTPScope, Response], Response] = lambda _, refusal: refusal,
     ) -> None:
         self._app = app
-        self._told = told
+        self._readable = readable
         self._metrics = metrics
         self._access = access
         self._proxies = trusted_proxies
@@ -155,7 +154,7 @@ class Middleware:
         try:
             await self._check(scope, receive, headers)
         except Exception as error:  # noqa: BLE001 no handler of the application sees it
-            return self._told(scope, failure(error, scope))
+            return self._readable(scope, failure(error, scope))
         if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
             return _PREFLIGHT
         return self._app
@@ -167,7 +166,7 @@ class Middleware:
         if path in PROBES or self._is_for_metrics(scope):
             return
         self._check_host(headers)
-        if method in _CHANGING or (method == "OPTIONS" and path.startswith(_API_PREFIXES)):
+        if method in _CHANGING or (method == "OPTIONS" and path.startswith(API_PREFIXES)):
             self._check_origin(headers)
         _check_path(path)
         _check_codings(headers)
@@ -175,7 +174,7 @@ class Middleware:
             return
         if self._access is not None and not self._is_open(path):
             caller = Caller(scope, receive, self._proxies)
-            is_page = not path.startswith(_API_PREFIXES)
+            is_page = not path.startswith(API_PREFIXES)
             identity = await self._access.identify(headers, caller, is_page=is_page)
             scope["user"], scope["auth"] = identity.name, identity.rights
         if headers.get(b"x-mlflow-workspace", b"").strip():

@@ -7,6 +7,9 @@ from urllib.parse import quote, unquote
 
 from litestar.types import HTTPScope
 
+API_PREFIXES = ("/api/", "/ajax-api/")
+"""What the paths of all APIs begin with, and the path of no page."""
+
 _SLASHES = re.compile(rb"/{2,}")
 
 _ARTIFACT_ROUTE = re.compile(

@@ -93,7 +93,7 @@ class _Probes:
     def __init__(self, direct_transfers: str) -> None:
         self._direct = direct_transfers
         self._threads = Threads(1, name="ready")
-        self._telling = Threads(1, name="metrics")
+        self._scraping = Threads(1, name="metrics")
         self._reasons = _Reasons()
 
     def start(self, registry: Registry) -> None:
@@ -116,13 +116,13 @@ class _Probes:
 
     def close(self) -> None:
         self._threads.close()
-        self._telling.close()
+        self._scraping.close()
 
     def metrics_of(self, metrics: Metrics) -> Callable[[], Awaitable[ASGIApp]]:
         """The handler of `/metrics`. It reads the files of all workers, so it has a thread."""
 
         async def handle() -> ASGIApp:
-            return responses.text(await self._telling.run(metrics.text), CONTENT_TYPE)
+            return responses.text(await self._scraping.run(metrics.text), CONTENT_TYPE)
 
         return handle
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
 from registry_core import Registry
-from registry_core.metering import pool_of
+from registry_core.metering import PoolState, pool_of
 from registry_server.http.amounts import AmountsGauge
 from registry_server.http.exposition import Family, Sample
 from registry_server.http.metrics import Gauge, Metrics
@@ -40,7 +40,7 @@ class Watching:
         self._connections: Connections | None = None
         self._amounts = AmountsGauge()
         self._mlflow_version = mlflow_version
-        self._pool = pool_of(None)
+        self._pool: Callable[[], PoolState] | None = None
         groups = {operation.id: operation.group for operation in operations}
         groups |= {name: part.group for part in parts for name in part.names}
         of_parts = (gauge for part in parts for gauge in part.gauges)

@@ -15,10 +15,9 @@ from string import Template
 
 from litestar.types import HTTPScope
 
+from registry_server.http.paths import API_PREFIXES
 from registry_server.http.responses import Response
 from registry_server.pages import answers, links, requests, statics
-
-_API = ("/api/", "/ajax-api/")
 
 _TITLES = {
     HTTPStatus.BAD_REQUEST: "That cannot be done",
@@ -41,14 +40,14 @@ _ADVICE = {
     "a form, look whether it was carried out before you send it again.",
 }
 
-_TOLD_MAX_LENGTH = 600
+_MESSAGE_MAX_LENGTH = 600
 """Characters of the sentence that are shown; some repeat what was sent."""
 
 
-def told(scope: HTTPScope, failure: Response) -> Response:
+def readable(scope: HTTPScope, failure: Response) -> Response:
     """A failure as the client reads it: a browser gets a page, all others get it as it is."""
     accept = next((value for name, value in scope["headers"] if name == b"accept"), None)
-    if scope["path"].startswith(_API) or not requests.wants_html(accept):
+    if scope["path"].startswith(API_PREFIXES) or not requests.wants_html(accept):
         return failure
     return page(requests.raw_path(scope), failure)
 
@@ -84,7 +83,7 @@ def _message(body: bytes) -> str:
         message = str(json.loads(body)["message"])
     except (ValueError, KeyError, TypeError):
         return ""
-    return message if len(message) <= _TOLD_MAX_LENGTH else message[:_TOLD_MAX_LENGTH] + "…"
+    return message if len(message) <= _MESSAGE_MAX_LENGTH else message[:_MESSAGE_MAX_LENGTH] + "…"
 
 
 @cache

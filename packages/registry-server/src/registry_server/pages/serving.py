@@ -84,11 +84,11 @@ def page_part(settings: Settings, webhooks: Handlers) -> Part:
     )
 
 
-def told(scope: HTTPScope, failure: Response) -> Response:
+def readable(scope: HTTPScope, failure: Response) -> Response:
     """A failure as the client reads it: a browser gets a page, all others get it as it is."""
     from registry_server.pages import failures  # noqa: PLC0415 loaded for the first browser
 
-    return failures.told(scope, failure)
+    return failures.readable(scope, failure)
 
 
 class _Streaming:
@@ -142,7 +142,7 @@ class _PageServing:
         except ClientGoneError:
             return
         except Exception as error:  # noqa: BLE001 the one place where errors become answers
-            answer = told(scope, responses.failure(error, scope))
+            answer = readable(scope, responses.failure(error, scope))
         await answer(scope, receive, send)
 
     async def _answer(self, scope: HTTPScope, receive: Receive) -> ASGIApp:

@@ -36,8 +36,9 @@ from registry_server.access.issuers import (
 from registry_server.access.rules import Access
 from registry_server.access.sessions import COOKIE, SESSION_SECONDS
 from registry_server.http import responses
-from registry_server.http.middleware import OPERATION
+from registry_server.http.middleware import OPERATION, SIGN_IN
 from registry_server.http.parts import Part
+from registry_server.http.paths import API_PREFIXES
 from registry_server.http.responses import RequestRefusedError, Response
 from registry_server.http.serving import body_of
 from registry_server.pages import answers, failures, forgery, links, requests
@@ -65,20 +66,19 @@ _WRONG = "The name or the secret is wrong."
 def signin_part(settings: Settings, access: Access) -> Part:
     """The pages by which browsers come to have a session, and end it."""
     serving = _SignIn(settings, access)
-    paths = ("/signin", "/signin/start", "/signin/callback", "/signout")
     routes = tuple(
         asgi(path, name=f"{NAME}{number}", copy_scope=False)(serving)
-        for number, path in enumerate(paths)
+        for number, path in enumerate(sorted(SIGN_IN))
     )
-    return Part(routes=routes, names=(NAME,))
+    return Part(routes=routes, names=(NAME,), group="pages")
 
 
-def told(scope: HTTPScope, failure: Response) -> Response:
+def readable(scope: HTTPScope, failure: Response) -> Response:
     """A failure as the client reads it: a browser that has to sign in gets the form."""
     accept = next((value for name, value in scope["headers"] if name == b"accept"), None)
-    is_page = not scope["path"].startswith(("/api/", "/ajax-api/"))
+    is_page = not scope["path"].startswith(API_PREFIXES)
     if failure.status != HTTPStatus.UNAUTHORIZED or not is_page or not requests.wants_html(accept):
-        return failures.told(scope, failure)
+        return failures.readable(scope, failure)
     raw = requests.raw_path(scope)
     wanted = raw.lstrip("/")
     if scope["query_string"] and scope["method"] in ("GET", "HEAD"):
@@ -92,7 +92,7 @@ class _SignIn:
         self._access = access
         self._proxies = settings.trusted_proxies
         self._public_url = (settings.public_url or "").rstrip("/")
-        self._origin = _origin(settings.public_url)
+        self._origin = settings.public_origin
         self._is_secure = settings.is_https
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -101,7 +101,7 @@ class _SignIn:
         try:
             answer: ASGIApp = await self._answer(scope, receive)
         except Exception as error:  # noqa: BLE001 the one place where errors become answers
-            answer = failures.told(scope, responses.failure(error, scope))
+            answer = failures.readable(scope, responses.failure(error, scope))
         await answer(scope, receive, send)
 
     async def _answer(self, scope: HTTPScope, receive: Receive) -> Response:
@@ -351,10 +351,3 @@ def _rendered(context: Mapping[str, Any]) -> str:
 
 def _wrong() -> RequestRefusedError:
     return RequestRefusedError(HTTPStatus.UNAUTHORIZED, "UNAUTHENTICATED", _WRONG)
-
-
-def _origin(url: str | None) -> str | None:
-    if url is None:
-        return None
-    parts = urllib.parse.urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}".lower()

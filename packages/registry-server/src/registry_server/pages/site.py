@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import attrs
 from litestar.types import HTTPScope
@@ -83,7 +83,7 @@ class Site:
     def __init__(self, registry: Registry, settings: Settings, webhooks: Handlers) -> None:
         self._backend = SeenRegistry(registry)
         self._is_read_only = settings.read_only_pages
-        self._own_origin = _origin(settings.public_url)
+        self._own_origin = settings.public_origin
         self._is_secure = settings.is_https
         self._routes = Routes(
             (*ROUTES, *_webhook_routes(webhooks), *_about_routes(settings, webhooks))
@@ -105,7 +105,7 @@ class Site:
                 return self._acted(route, given, request, body)
             return self._shown(route, given, request, HTTPStatus.OK)
         except Exception as error:  # noqa: BLE001 the one place where errors become answers
-            return failures.told(scope, responses.failure(error, scope))
+            return failures.readable(scope, responses.failure(error, scope))
 
     def _shown(
         self, route: Route, given: tuple[str, ...], request: PageRequest, status: int
@@ -216,11 +216,3 @@ def _webhook_routes(webhooks: Handlers) -> tuple[Route, ...]:
         Route("webhooks/*/redeliver", pages.show, pages.redeliver),
         Route("webhooks/*/delete", pages.show, pages.delete),
     )
-
-
-def _origin(url: str | None) -> str | None:
-    """The origin of a URL, as browsers write it."""
-    if url is None:
-        return None
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}".lower()

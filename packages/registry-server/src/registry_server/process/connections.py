@@ -107,7 +107,7 @@ class Connections(set[Any]):
 
     def _tell(self) -> None:
         if self.is_open:
-            self._share.tell(len(self) + len(self.beginning))
+            self._share.publish(len(self) + len(self.beginning))
 
     # How many there may be
 

@@ -67,14 +67,14 @@ class WorkerLoad:
         place = self._index or 0
         self._beats[place] = self._beats[place] % _BEATS_MAX + 1
 
-    def tell(self, count: int) -> None:
+    def publish(self, count: int) -> None:
         """Let the others know how many connections this worker has."""
         if self._index is not None:
             self._counts[self._index] = count
 
     def leave(self) -> None:
         """Let the others know that this worker takes no connections."""
-        self.tell(_NOBODY)
+        self.publish(_NOBODY)
 
     def is_fair(self, count: int) -> bool:
         """Whether a worker that has so many may take one more."""

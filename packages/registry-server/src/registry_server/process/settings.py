@@ -94,6 +94,14 @@ class Settings:
         return (*self.allowed_hosts, public.rstrip(".")) if public else self.allowed_hosts
 
     @property
+    def public_origin(self) -> str | None:
+        """The origin of the public URL, as browsers write it; None if the settings name no URL."""
+        if self.public_url is None:
+            return None
+        parts = urllib.parse.urlsplit(self.public_url)
+        return f"{parts.scheme}://{parts.netloc}".lower()
+
+    @property
     def is_https(self) -> bool:
         """Whether browsers reach the server by https alone, so that cookies may ask for it."""
         return self.tls_cert is not None or (self.public_url or "").startswith("https:")

@@ -134,8 +134,8 @@ class WebhookPages:
         status = WebhookStatus.ACTIVE if is_on else WebhookStatus.DISABLED
         asked = wire.UpdateWebhook(webhook_id=webhook_id, status=status)
         changed = self._handlers.update(_context(registry), asked)
-        told = "gets events again" if is_on else "gets nothing until you switch it on again"
-        return Redirect(to=links.webhook(webhook_id), notice=f"{changed.name} {told}.")
+        now = "gets events again" if is_on else "gets nothing until you switch it on again"
+        return Redirect(to=links.webhook(webhook_id), notice=f"{changed.name} {now}.")
 
     def test(self, request: PageRequest, registry: Registry, webhook_id: str) -> View:
         """Sends a sample, and shows what the receiver answered."""
@@ -156,8 +156,8 @@ class WebhookPages:
             ids = (each.delivery_id for each in found.dead)
         asked = wire_deliveries.Redeliver(webhook_id=webhook_id, delivery_ids=tuple(ids))
         count = self._handlers.redeliver(context, asked)
-        told = "Nothing was given up any more." if not count else _counted(count)
-        return Redirect(to=links.webhook(webhook_id), notice=told)
+        notice = _counted(count) if count else "Nothing was given up any more."
+        return Redirect(to=links.webhook(webhook_id), notice=notice)
 
     def delete(self, request: PageRequest, registry: Registry, webhook_id: str) -> Redirect:
         """Deletes a webhook whose name was repeated by hand."""
