@@ -448,7 +448,7 @@ def test_failures_are_pages_for_people_and_json_for_others(browser, churn, path,
     ("error", "status"),
     [(StoreBusyError("busy"), 429), (StoreUnavailableError("away"), 503), (RuntimeError("x"), 500)],
 )
-def test_a_store_that_is_away_or_busy_is_told(browser, churn, monkeypatch, error, status):
+def test_a_store_that_is_away_or_busy_is_shown(browser, churn, monkeypatch, error, status):
     def fail(_):
         raise error
 
@@ -459,6 +459,19 @@ def test_a_store_that_is_away_or_busy_is_told(browser, churn, monkeypatch, error
     if status != 500:
         assert int(answer.headers["retry-after"]) >= 1
     assert b"RuntimeError" not in answer.body
+
+
+def test_a_form_that_fails_is_logged_once_and_by_its_request(browser, churn, monkeypatch, caplog):
+    """What keeps the form from being carried out keeps its page from being shown, too."""
+
+    def fail(*_, **__):
+        raise StoreUnavailableError("away")
+
+    form = browser.form("/models/churn/settings", "/tags")
+    monkeypatch.setattr(churn.store, "apply", fail)
+    assert browser.submit(form, key="k", value="v").status == 503
+    (record,) = [each for each in caplog.records if "unavailable" in each.message]
+    assert record.fields["request_id"]
 
 
 def test_methods_that_a_page_has_not_are_refused(browser, churn):

@@ -188,11 +188,11 @@ class Site:
         self, route: Route, given: tuple[str, ...], request: PageRequest, error: RegistryError
     ) -> Response | PageStream:
         """The page that the form is on, with what was filled in and why it was not taken."""
-        failure = responses.failure(error)
         status = code_of(error).status
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR or route.show is None:
             raise error
-        again = attrs.evolve(request, problem=failures.sentence(failure))
+        problem = failures.sentence(responses.failure(error))
+        again = attrs.evolve(request, problem=problem)
         try:
             return self._shown(route, given, again, status)
         except RegistryError:
