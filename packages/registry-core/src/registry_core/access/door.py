@@ -257,8 +257,3 @@ def seen_key(store: Store) -> tuple[int, str]:
         return id(store), ""
     scope = store.rights.readable
     return id(store.unguarded()), "" if scope is None else scope.digest
-
-
-def rights_of(store: object) -> Rights | None:
-    """Return the rights of the caller by whom a store is used; None where all is allowed."""
-    return store.rights if isinstance(store, GuardedStore) else None
