@@ -90,7 +90,8 @@ def memory():
         (["--store", "memory:", "--host", "::"], "--allow-unauthenticated"),
         (["--store", "memory:", "--host", "no.such.host.invalid"], "no.such.host.invalid"),
         (["--store", "memory:", "--workers", "2"], "cannot be shared by several workers"),
-        (["--store", "memory:", "--auth-file", "/nowhere"], "auth file /nowhere"),
+        (["--store", "memory:", "--auth-file", "/nowhere"], "the auth file /nowhere"),
+        (["--store", "memory:", "--access-file", "/nowhere"], "the access file /nowhere"),
         (["--port", "http"], "--port must be a number"),
     ],
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -144,8 +145,8 @@ def with_own_names(lines: Iterable[str]) -> Iterator[str]:
         yield line
 
 
-def read_private(path: str) -> str:
-    """The text of a file that has secrets in it.
+def read_private(path: str, *, kind: str) -> str:
+    """The text of a file that has secrets in it; errors call it by its kind.
 
     Raises:
         SettingsError: it cannot be read, or every user of the machine may read it.
@@ -155,10 +156,10 @@ def read_private(path: str) -> str:
             mode = os.fstat(file.fileno()).st_mode
             text = file.read()
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"the auth file {path} cannot be read: {error}") from None
+        raise SettingsError(f"the {kind} file {path} cannot be read: {error}") from None
     if os.name == "posix" and mode & stat.S_IRWXO:
         raise SettingsError(
-            f"the auth file {path} is open to every user of this machine "
+            f"the {kind} file {path} is open to every user of this machine "
             f"(mode {stat.S_IMODE(mode):o}): run `chmod o= {path}`"
         )
     return text
@@ -167,6 +168,12 @@ def read_private(path: str) -> str:
 def digest_of(secret: str) -> bytes:
     """The digest of a secret in its UTF-8."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+
+
+def hashed_token() -> tuple[str, str]:
+    """A new token, and its line for an access file."""
+    token = secrets.token_urlsafe(32)
+    return token, f"sha256:{digest_of(token).hex()}"
 
 
 def _parse_digest(text: str) -> bytes:

@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 import attrs
 
-from registry_core.access import AccessFile, Policy, Principal, Rights, parse
+from registry_core.access import AccessFile, Principal, Rights, parse
 from registry_core.errors import RegistryError
 from registry_core.gating import Gates
 from registry_server.access.callers import Caller
@@ -129,11 +129,6 @@ class Access:
                 "a password or a token there"
             )
         return cls(settings) if settings.access_file or settings.auth_file else None
-
-    @property
-    def policy(self) -> Policy | None:
-        """What is granted; None where every caller may do everything."""
-        return None if self._state is None else self._state.file.policy
 
     @property
     def has_sessions(self) -> bool:
@@ -315,7 +310,7 @@ def _session_key(given: str | None) -> bytes:
 
 
 def _loaded(path: str) -> AccessFile:
-    return parse(read_private(path).encode(), name=path)
+    return parse(read_private(path, kind="access").encode(), name=path)
 
 
 def _credentials(file: AccessFile, path: str) -> Credentials:
@@ -332,11 +327,3 @@ def _signature(path: str) -> _Signature:
     except OSError:
         return None
     return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
-
-
-def hashed_token() -> tuple[str, str]:
-    """A new token, and its line for the file."""
-    from registry_server.access.credentials import digest_of  # noqa: PLC0415 a command's
-
-    token = secrets.token_urlsafe(32)
-    return token, f"sha256:{digest_of(token).hex()}"

@@ -128,7 +128,7 @@ class Users:
             SettingsError: the file cannot be read, or a line in it; or every user of the machine
             may read it.
         """
-        return cls(read_private(path).splitlines())
+        return cls(read_private(path, kind="auth").splitlines())
 
     async def authenticate(self, header: bytes | None, caller: Caller) -> str:
         """The name that the Authorization header proves.

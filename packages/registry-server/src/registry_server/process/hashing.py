@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
 def run(arguments: Sequence[str]) -> int:
     """Print the secret's line; the secret itself, if it is new, goes to stderr. The exit code."""
     if not parser().parse_args(arguments).password:
-        from registry_server.access.rules import hashed_token  # noqa: PLC0415 not for the server
+        from registry_server.access.credentials import hashed_token  # noqa: PLC0415 not for the server
 
         token, line = hashed_token()
         _say(f"The token, which is shown only now: {token}")
