@@ -15,6 +15,8 @@ from services.wire_client import WireClient
 
 DASHBOARD = Path(__file__).parents[2] / "deploy/grafana/registry.json"
 
+GUIDE = Path(__file__).parents[2] / "docs/guides/server.md"
+
 LABELS_OF_PROMETHEUS = {"job", "le"}
 
 
@@ -71,6 +73,13 @@ def test_dashboard_shows_everything_that_a_server_tells(scrape):
     }
     families = set(re.findall(r"^# TYPE (registry_\w+) ", scrape, re.MULTILINE))
     assert families == shown
+
+
+def test_guide_explains_everything_that_a_server_tells(scrape):
+    """By the whole name, as people look for it."""
+    guide = GUIDE.read_text()
+    families = set(re.findall(r"^# TYPE (registry_\w+) ", scrape, re.MULTILINE))
+    assert not {family for family in families if f"`{family}`" not in guide}
 
 
 def test_scrape_is_as_prometheus_wants_it(scrape):

@@ -103,6 +103,13 @@ def test_server_that_cannot_start_says_why_in_one_line(arguments, part):
     assert part in line
 
 
+def test_guide_quotes_why_a_public_address_is_refused():
+    """Who meets the sentence looks for it."""
+    _, line = refuse("--store", "memory:", "--host", "0.0.0.0")
+    guide = Path(__file__).parents[2] / "docs/guides/server.md"
+    assert f"| `{line.removeprefix('registry-server: ')}` |" in guide.read_text()
+
+
 def test_taken_port_is_one_line(memory):
     """Before any worker is started."""
     code, line = refuse("--store", "memory:", "--port", str(memory.port))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import attrs
 import pytest
@@ -10,6 +11,19 @@ import pytest
 from registry_server.process.arguments import command, from_arguments
 from registry_server.process.command import main
 from registry_server.process.settings import OPTIONS, Settings, SettingsError
+
+GUIDES = Path(__file__).parents[2] / "docs/guides"
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.field)
+def test_guides_explain_every_setting(option):
+    """Those of webhooks by their variables, in a guide of their own."""
+    server, webhooks, access = (
+        (GUIDES / name).read_text() for name in ("server.md", "webhooks.md", "access.md")
+    )
+    assert all(f"`{variable}`" in server + webhooks + access for variable in option.variables)
+    is_webhooks = option.field.startswith("webhook_")
+    assert option.hidden or is_webhooks or f"`{option.flag}`" in server
 
 
 def test_defaults_are_safe_and_need_nothing():
