@@ -182,8 +182,10 @@ def answers(port):
     return False
 
 
-def ask(port, method, target, body=None, **headers):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+def ask(port, method, target, body=None, *, source="127.0.0.1", **headers):
+    connection = http.client.HTTPConnection(
+        "127.0.0.1", port, timeout=60, source_address=(source, 0)
+    )
     with contextlib.closing(connection):
         connection.request(method, target, body, headers)
         reply = connection.getresponse()
@@ -255,9 +257,11 @@ def test_long_filters_pass_a_proxy(proxied):
 def test_server_knows_who_called_its_proxy(proxied):
     """The address, and the proxy's id of the request, stand in the answer and in the log."""
     server, port = proxied
-    answer = ask(port, "GET", f"{PREFIX}/api/2.0/mlflow/registered-models/search?filter=traced")
+    target = f"{PREFIX}/api/2.0/mlflow/registered-models/search?filter=traced"
+    # The proxy itself calls the server from 127.0.0.1.
+    answer = ask(port, "GET", target, source="127.0.0.2")
     request_id = answer.headers["X-Request-Id"]
     assert re.fullmatch(r"[0-9a-f-]{32,36}", request_id)
     wait_for(lambda: request_id in server.log)
     (line,) = [line for line in server.log.splitlines() if request_id in line]
-    assert '"client": "127.0.0.1"' in line
+    assert '"client": "127.0.0.2"' in line
