@@ -426,6 +426,16 @@ def test_a_route_without_a_declaration_does_not_start(tmp_path: Path) -> None:
         create_app(memory_registry(), Settings(threads=1), operations=(stray,))
 
 
+@pytest.mark.parametrize("name", ["pages", "signin", "artifacts", "metrics"])
+def test_what_is_no_operation_is_declared_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    file = write_access_file(tmp_path / "access.toml", FILE)
+    monkeypatch.delitem(DECLARATIONS, name)  # type: ignore[arg-type]  # it is a dict
+    with pytest.raises(declarations.UndeclaredRouteError, match=name):
+        create_app(memory_registry(), Settings(threads=1, access_file=file))
+
+
 def test_every_declaration_is_of_a_route() -> None:
     known = {operation.id for operation in operations()} | set(probes.NAMED.names)
     assert DECLARATIONS.keys() - known == {"artifacts", "pages", "signin"}

@@ -95,7 +95,7 @@ def compose(
     )
     document = partial(_document, operations, (webhooks, artifacts))
     probing = probes.probe_part(watching.metrics, document, direct_transfers=direct)
-    routes = (*probes.NAMED.names, *pages.names, artifacts.group)
+    routes = (*probes.NAMED.names, *pages.names, *signing.names, artifacts.group)
     declarations.check_all([*(operation.id for operation in operations), *routes])
     serving, threads = _operation_parts(operations, settings, lanes, watching)
     # They end in this order: webhooks after the last event, and before what waits for receivers.
