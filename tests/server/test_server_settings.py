@@ -163,7 +163,7 @@ def test_settings_are_shown_with_their_origins_and_without_secrets(capsys, monke
     assert "hunter2" not in text + table
     lines = {line.split()[0]: line.split()[1:] for line in table.splitlines()}
     assert lines["port"] == ["9000", "--port"]
-    assert lines["metrics-address"] == ["::1:9090", "--metrics-address"]
+    assert lines["metrics-address"] == ["[::1]:9090", "--metrics-address"]
     assert lines["access-log"] == ["yes", "--access-log"]
     assert lines["auth-file"] == ["-", "default"]
 

@@ -41,6 +41,11 @@ def address(text: str) -> tuple[str, int]:
     return host.strip("[]"), number(0, 65_535)(port)
 
 
+def address_text(host: str, port: int) -> str:
+    """Return host and port as `address` takes them, and as a URL has them."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:/?#@\[\]\s]+)(?::(?:\d{1,5}|\*))?")
 """A name or an address, and possibly a port."""
 

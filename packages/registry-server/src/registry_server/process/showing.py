@@ -8,6 +8,7 @@ from typing import Any
 
 from registry_core.redaction import HIDDEN, redacted
 from registry_server.process.arguments import Given, given
+from registry_server.process.setting_values import address_text
 from registry_server.process.settings import OPTIONS
 
 COMMAND = ("config", "show")
@@ -70,7 +71,7 @@ def _value(found: Given, field: str) -> Any:
     if hidden:
         return HIDDEN
     if field == "metrics_address":
-        return f"{value[0]}:{value[1]}"
+        return address_text(*value)
     return [str(each) for each in value] if isinstance(value, tuple) else value
 
 

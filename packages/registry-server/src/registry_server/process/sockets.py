@@ -6,6 +6,7 @@ import ipaddress
 import socket
 import ssl
 
+from registry_server.process.setting_values import address_text
 from registry_server.process.settings import Settings, SettingsError
 
 BACKLOG = 4_096
@@ -48,8 +49,7 @@ def bound(host: str, port: int) -> socket.socket:
 def url_of(settings: Settings, listener: socket.socket) -> str:
     """The URL by which this machine reaches a socket that listens for clients."""
     scheme = "https" if settings.tls_cert else "http"
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"{scheme}://{host}:{listener.getsockname()[1]}"
+    return f"{scheme}://{address_text(settings.host, listener.getsockname()[1])}"
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext | None:
