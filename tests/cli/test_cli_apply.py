@@ -22,6 +22,8 @@ url = "https://1.1.1.1/hook"
 events = ["model_version.created", "model_version_alias.created"]
 """
 
+HOOK = "[webhooks.ci]\nurl = 'https://h'\nevents = ['model_version.created']\n"
+
 
 @pytest.fixture
 def cli(tmp_path, monkeypatch):
@@ -93,14 +95,25 @@ def test_what_others_changed_since_the_plan_is_not_overwritten():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[model.churn]", "'model' means nothing in the file; did you mean 'models'?"),
-        ("[models.churn]\ntag = {}", "'tag' means nothing in models.churn; did you mean 'tags'?"),
-        ("[models.churn]\naliases = {a = 'x'}", "'models.churn.aliases.a' must be the number"),
+        ("[model.churn]", "the file: 'model' is not known here; known are models, webhooks; did"),
+        ("[models.churn]\ntag = {}", "[models.churn]: 'tag' is not known here; known are descr"),
+        ("[models.churn]\ndescription = 1", "[models.churn]: 'description' must be a text"),
+        ("[models.churn]\ntags = 1", "[models.churn]: 'tags' must be a table, as in"),
+        ("[models.churn]\ntags = {a = [1]}", "'tags' must have a text or a number for 'a'"),
+        ("[models.churn]\naliases = {a = 'x'}", "[models.churn]: 'aliases' must have the number"),
+        ("[models.churn]\naliases = {a = 0}", "[models.churn]: 'aliases' must have the number"),
         ("[models.churn]\naliases = {latest = 1}", "reserved"),
-        ("[models]\nchurn = 1", "'models.churn' must be a table"),
-        ("[webhooks.ci]\nurl = 'https://h'\nevents = ['x']", "'webhooks.ci.events' must be a list"),
-        ("[webhooks.ci]\nevents = ['x']", "'webhooks.ci.url' must be a text"),
-        ("[models.churn", "'file.toml' cannot be read"),
+        ("[models]\nchurn = 1", "[models]: 'churn' must be a table, as in [models.churn]"),
+        ("models = 1", "'models' must be tables, as in [models.NAME]"),
+        ("[webhooks.ci]\nurl = 'https://h'\nevents = ['x']", "[webhooks.ci]: 'events' has 'x'"),
+        ("[webhooks.ci]\nurl = 'https://h'\nevents = 'x'", "'events' must be a list, as in"),
+        ("[webhooks.ci]\nevents = ['model_version.created']", "[webhooks.ci]: 'url' is missing"),
+        (HOOK + "enabled = 'false'", "[webhooks.ci]: 'enabled' must be true or false"),
+        (HOOK + "description = 1", "[webhooks.ci]: 'description' must be a text"),
+        (HOOK + "secret_env = 1", "[webhooks.ci]: 'secret_env' must be a text"),
+        (HOOK.replace("ci", "'c i'"), "'name' cannot be used: Webhook name 'c i' is invalid"),
+        ("[models.churn", "file.toml: is not TOML"),
+        ("a = " + "[" * 9_999, "file.toml: is not TOML"),
         ("[models.'a/b']", "Names cannot contain"),
     ],
 )

@@ -102,7 +102,7 @@ def test_names_that_look_like_headers_in_long_texts_do_not_move_lines():
 
 
 BROKEN = {
-    "grants = 1": "the table 'grants' is not known",
+    "grants = 1": "the file: 'grants' is not known here; known are user, issuer",
     "[[grant]]\nusers = ['a']": "(line 1): 'role' or 'permissions'",
     "[[grant]]\nrole = 'reader'": "'users' or 'groups'",
     "[[grant]]\nusers = 'a'\nrole = 'reader'": "must be a list, as in",

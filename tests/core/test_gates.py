@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from registry_core import Registry, changes, open_store
-from registry_core.access import AccessFileError, parse
+from registry_core.access import AccessFileError, load, parse
 from registry_core.authors import Author, Origin
 from registry_core.changes import Change
 from registry_core.errors import (
@@ -218,6 +218,20 @@ def test_gates_are_read_from_their_tables(tmp_path: Path) -> None:
     assert load_gates(tmp_path / "access.toml") == expected
 
 
+def test_a_file_of_gates_may_begin_with_a_byte_order_mark_and_errors_name_its_lines(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "access.toml"
+    path.write_text(f"\ufeff{EXAMPLE}\n[[gate]]\nalias = ['x']\n", encoding="utf-8")
+    line = EXAMPLE.count("\n") + 2
+    for read in (load_gates, load):
+        with pytest.raises(InvalidArgumentError) as raised:
+            read(path)
+        where = f"{path}: [[gate]] (line {line}): "
+        assert str(raised.value).startswith(f"{where}'alias' is not known here; known are name")
+        assert str(raised.value).endswith("did you mean 'aliases'?")
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -240,7 +254,7 @@ def test_gates_are_read_from_their_tables(tmp_path: Path) -> None:
         ("[[gate]]\nname = ''\naliases = ['a']", "'name' must be a text"),
         (
             "[[gate]]\nname = 'x\\u0000'\naliases = ['a']".replace("'x", '"x').replace("0'", '0"'),
-            "'name' cannot be used",
+            "'name' has a control character",
         ),
         (
             "[[gate]]\nname = 'g'\naliases = ['a']\n[[gate]]\nname = 'g'\naliases = ['b']",

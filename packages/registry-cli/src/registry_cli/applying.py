@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
-from typing import Any
 
 import click
 
-import registry_core
 from registry_cli.errors import ExitCode
 from registry_cli.options import reason_option, shows_results
 from registry_cli.output import notice
@@ -59,7 +56,7 @@ def apply(
     """
     from registry_core import declarations  # noqa: PLC0415 completion must not pay for it
 
-    wanted = declarations.declarations_of(_document(file))
+    wanted = declarations.load(file)
     session.may_create = not (dry_run or check)
     steps = declarations.plan(session.registry, wanted, prune=prune)
     is_plan = dry_run or check
@@ -84,11 +81,3 @@ def apply(
         notice("The registry is what the file says.")
     elif check:
         ctx.exit(ExitCode.INCOMPLETE)
-
-
-def _document(file: Path) -> dict[str, Any]:
-    try:
-        # Editors on Windows begin files with a byte-order mark.
-        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeError, tomllib.TOMLDecodeError) as error:
-        raise registry_core.InvalidArgumentError(f"'{file}' cannot be read: {error}") from None

@@ -6,10 +6,10 @@ as they are, unless they are to be pruned. Models and versions are data, and are
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -28,6 +28,9 @@ from registry_core.models import (
     WebhookStatus,
 )
 from registry_core.registry import Registry
+from registry_core.toml_tables import WHOLE_FILE, Table, content_of, parsed, tables
+from registry_core.validation import VERSION_MAX
+from registry_core.webhooks.facade import check_name
 
 
 @attrs.frozen(kw_only=True)
@@ -80,20 +83,26 @@ class Step:
     """
 
 
-def declarations_of(document: Mapping[str, Any]) -> Declarations:
-    """Return what a document of TOML or JSON declares.
+def load(path: str | Path) -> Declarations:
+    """Return what a file of TOML declares.
 
     Raises:
-        InvalidArgumentError: It has another form; the message names the place.
+        InvalidArgumentError: It cannot be read, or as `declarations_of`.
     """
-    _only(document, ("models", "webhooks"), "the file")
-    webhooks = document.get("webhooks")
-    return Declarations(
-        models=tuple(_model(name, each) for name, each in _tables(document, "models")),
-        webhooks=None
-        if webhooks is None
-        else tuple(_webhook(name, each) for name, each in _tables(document, "webhooks")),
-    )
+    _, document = parsed(content_of(Path(path)), str(path))
+    return declarations_of(document, file=str(path))
+
+
+def declarations_of(document: Mapping[str, Any], *, file: str = "registry.toml") -> Declarations:
+    """Return what a document of TOML or JSON declares; `file` is what errors call it.
+
+    Raises:
+        InvalidArgumentError: It has another form; the message names the table and the key.
+    """
+    Table(file, WHOLE_FILE, document).only("models", "webhooks")
+    models = tuple(_model(name, each) for name, each in tables(file, document, "models"))
+    webhooks = tuple(_webhook(name, each) for name, each in tables(file, document, "webhooks"))
+    return Declarations(models=models, webhooks=webhooks if "webhooks" in document else None)
 
 
 def plan(registry: Registry, wanted: Declarations, *, prune: bool = False) -> list[Step]:
@@ -225,72 +234,62 @@ def _shown(fields: Mapping[str, Any]) -> str:
     )
 
 
-def _model(name: str, table: Mapping[str, Any]) -> DeclaredModel:
-    where = f"models.{name}"
-    _only(table, ("description", "tags", "aliases"), where)
-    aliases = table.get("aliases", UNSET)
-    if not isinstance(aliases, Unset):
-        for alias, number in _table(aliases, f"{where}.aliases").items():
-            validation.new_alias(alias)
-            if type(number) is not int:
-                raise _wrong(f"{where}.aliases.{alias}", "the number of a version")
-    tags = table.get("tags", UNSET)
-    if not isinstance(tags, Unset):
-        tags = validation.tags(validation.tag_texts(_table(tags, f"{where}.tags")))
-    description = table.get("description", UNSET)
-    if not isinstance(description, str | Unset):
-        raise _wrong(f"{where}.description", "a text")
+def _model(name: str, table: Table) -> DeclaredModel:
+    table.only("description", "tags", "aliases")
+    description = table.any_text("description")
     return DeclaredModel(
-        name=validation.model_name(name), description=description, tags=tags, aliases=aliases
+        name=table.accepted("name", name, validation.model_name),
+        description=UNSET
+        if description is None
+        else table.accepted("description", description, validation.description) or "",
+        tags=_tags(table) if table.has("tags") else UNSET,
+        aliases=_aliases(table) if table.has("aliases") else UNSET,
     )
 
 
-def _webhook(name: str, table: Mapping[str, Any]) -> DeclaredWebhook:
-    where = f"webhooks.{name}"
-    _only(table, ("url", "events", "description", "enabled", "secret_env"), where)
-    events, url = table.get("events"), table.get("url")
-    if not isinstance(url, str):
-        raise _wrong(f"{where}.url", "a text")
-    if not isinstance(events, list) or not events:
-        raise _wrong(f"{where}.events", "a list of events, such as model_version.created")
-    variable = table.get("secret_env")
-    if variable is not None and not os.environ.get(variable):
-        raise InvalidArgumentError(f"'{where}.secret_env' names '{variable}', which is not set")
+def _tags(table: Table) -> Mapping[str, str]:
+    tags = table.values("tags", '{ team = "risk" }')
+    for key, value in tags.items():
+        if not isinstance(value, str | int | float):
+            raise table.error("tags", f"must have a text or a number for '{key}'")
+    return table.accepted("tags", tags, lambda given: validation.tags(validation.tag_texts(given)))
+
+
+def _aliases(table: Table) -> Mapping[str, int]:
+    aliases = table.values("aliases", "{ champion = 7 }")
+    for alias, number in aliases.items():
+        table.accepted("aliases", alias, validation.new_alias)
+        if type(number) is not int or not 1 <= number <= VERSION_MAX:
+            raise table.error("aliases", f"must have the number of a version for '{alias}'")
+    return aliases
+
+
+def _webhook(name: str, table: Table) -> DeclaredWebhook:
+    table.only("url", "events", "description", "enabled", "secret_env")
+    is_enabled = table.truth("enabled", default=True)
     return DeclaredWebhook(
-        name=name,
-        url=url,
-        events=tuple(_event(each, f"{where}.events") for each in events),
-        description=table.get("description"),
-        status=WebhookStatus.ACTIVE if table.get("enabled", True) else WebhookStatus.DISABLED,
-        secret=None if variable is None else os.environ[variable],
+        name=table.accepted("name", name, check_name),
+        url=table.text("url"),
+        events=tuple(_event(each, table) for each in table.texts("events")),
+        description=table.any_text("description"),
+        status=WebhookStatus.ACTIVE if is_enabled else WebhookStatus.DISABLED,
+        secret=_secret(table) if table.has("secret_env") else None,
     )
 
 
-def _event(text: object, where: str) -> WebhookEvent:
-    entity, _, action = str(text).lower().partition(".")
+def _secret(table: Table) -> str:
+    variable = table.text("secret_env")
+    secret = os.environ.get(variable)
+    if not secret:
+        raise table.error("secret_env", f"names '{variable}', which is not set")
+    return secret
+
+
+def _event(text: str, table: Table) -> WebhookEvent:
+    entity, _, action = text.lower().partition(".")
     try:
         return WebhookEvent(WebhookEntity(entity), WebhookAction(action))
     except ValueError:
-        raise _wrong(where, "a list of events, such as model_version.created") from None
-
-
-def _tables(document: Mapping[str, Any], key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for name, table in _table(document.get(key, {}), key).items():
-        yield name, _table(table, f"{key}.{name}")
-
-
-def _table(value: object, where: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise _wrong(where, "a table")
-    return value
-
-
-def _only(table: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
-    for key in table.keys() - set(known):
-        near = difflib.get_close_matches(key, known, n=1)
-        meant = f"; did you mean '{near[0]}'?" if near else f": it may have {', '.join(known)}"
-        raise InvalidArgumentError(f"'{key}' means nothing in {where}{meant}")
-
-
-def _wrong(where: str, wanted: str) -> InvalidArgumentError:
-    return InvalidArgumentError(f"'{where}' must be {wanted}")
+        raise table.error(
+            "events", f"has {text!r}, and wants events such as model_version.created"
+        ) from None

@@ -9,7 +9,7 @@ as what is missing. A decision names the grant it rests on, and where in the fil
 """
 
 from registry_core.access.door import GuardedStore
-from registry_core.access.file import AccessFile, load, parse
+from registry_core.access.file import AccessFile, AccessFileError, load, parse
 from registry_core.access.policy import (
     ROLES,
     Decision,
@@ -19,7 +19,6 @@ from registry_core.access.policy import (
     Protection,
     Rights,
 )
-from registry_core.access.reading import AccessFileError
 from registry_core.permissions import Need, Permission
 
 __all__ = [

@@ -7,7 +7,7 @@ from typing import Final
 
 import attrs
 
-from registry_core.access.reading import Table
+from registry_core.toml_tables import Table
 
 TOKEN_FORM: Final = re.compile(r"sha256:(?P<digest>[0-9a-fA-F]{64})\Z")
 """A token of high entropy, by the digest of its UTF-8."""

@@ -6,7 +6,6 @@ something else than its author meant. Every error names the file, the table and 
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,24 +14,30 @@ import attrs
 
 from registry_core.access.credentials import Issuer, User, issuer_of, user_of
 from registry_core.access.policy import EVERYBODY, ROLES, Grant, Policy, Protection
-from registry_core.access.reading import (
-    AccessFileError,
-    Table,
-    Toml,
-    lines_of,
-    listed,
-    tables,
-)
 from registry_core.errors import InvalidArgumentError
 from registry_core.gates import Gate, parse_gates
 from registry_core.name_scope import PATTERN_MAX_LENGTH
 from registry_core.permissions import Permission
+from registry_core.toml_tables import (
+    WHOLE_FILE,
+    Table,
+    TomlTableError,
+    content_of,
+    lines_of,
+    listed,
+    parsed,
+    tables,
+)
 from registry_core.validation import actor
 
 FILE_MAX_BYTES = 16 * 1024 * 1024
 """Bytes of an access file; ten thousand grants take two megabytes."""
 
 _TABLES = ("user", "issuer", "role", "grant", "protect", "gate")
+
+
+class AccessFileError(InvalidArgumentError):
+    """A file of access rules that cannot be used; the message says where and why."""
 
 
 @attrs.frozen(kw_only=True)
@@ -43,8 +48,6 @@ class AccessFile:
     users: Mapping[str, User] = attrs.field(factory=dict)
     issuers: tuple[Issuer, ...] = ()
     gates: tuple[Gate, ...] = ()
-    tables: Toml = attrs.field(factory=dict, repr=False, eq=False)
-    """The file as TOML, for the parts of it that other packages know."""
 
 
 def load(path: str | Path) -> AccessFile:
@@ -54,10 +57,9 @@ def load(path: str | Path) -> AccessFile:
         AccessFileError: It cannot be read, or used; the message names the table and the key.
     """
     try:
-        with Path(path).open("rb") as file:
-            content = file.read(FILE_MAX_BYTES + 1)
-    except OSError as error:
-        raise AccessFileError(f"{path} cannot be read: {error.strerror or error}") from None
+        content = content_of(Path(path), most=FILE_MAX_BYTES + 1)
+    except TomlTableError as error:
+        raise AccessFileError(str(error)) from None
     return parse(content, name=str(path))
 
 
@@ -70,16 +72,11 @@ def parse(content: bytes, *, name: str = "access.toml") -> AccessFile:
     if len(content) > FILE_MAX_BYTES:
         raise AccessFileError(f"{name}: is longer than {FILE_MAX_BYTES} bytes")
     try:
-        text = content.decode()
-        values = tomllib.loads(text)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise AccessFileError(f"{name}: is not TOML: {error}") from None
-    for key in values:
-        if key not in _TABLES:
-            raise AccessFileError(
-                f"{name}: the table '{key}' is not known; known are {', '.join(_TABLES)}"
-            )
-    return _Parser(name, text, values).result()
+        text, values = parsed(content, name)
+        Table(name, WHOLE_FILE, values).only(*_TABLES)
+        return _Parser(name, text, values).result()
+    except TomlTableError as error:
+        raise AccessFileError(str(error)) from None
 
 
 class _Parser:
@@ -92,7 +89,7 @@ class _Parser:
     def result(self) -> AccessFile:
         for name, table in tables(self._file, self._values, "role"):
             if name in ROLES:
-                raise AccessFileError(f"{self._file}: {table.name}: this role is known already")
+                raise TomlTableError(f"{self._file}: {table.name}: this role is known already")
             table.only("permissions")
             self._roles[name] = _permissions(table)
         users = {
@@ -111,15 +108,8 @@ class _Parser:
             policy=policy,
             users=users,
             issuers=issuers,
-            gates=self._gates(),
-            tables=self._values,
+            gates=parse_gates(self._values, file=self._file, lines=lines_of(self._text, "gate")),
         )
-
-    def _gates(self) -> tuple[Gate, ...]:
-        try:
-            return parse_gates(self._values, file=self._file)
-        except InvalidArgumentError as error:
-            raise AccessFileError(str(error)) from None
 
     def _listed(self, key: str) -> list[tuple[str, Table]]:
         return [*listed(self._file, self._values, key, lines_of(self._text, key))]
@@ -130,7 +120,7 @@ class _Parser:
             for each in issuers:
                 value = getattr(each, key)
                 if value in seen:
-                    raise AccessFileError(
+                    raise TomlTableError(
                         f"{self._file}: [issuer.{each.name}]: '{key}' is that of another table"
                     )
                 seen.add(value)
@@ -198,8 +188,8 @@ def _proven(table: Table, name: str) -> str:
     try:
         actor(name)
     except InvalidArgumentError as error:
-        raise AccessFileError(f"{table.file}: {table.name}: {error}") from None
+        raise TomlTableError(f"{table.file}: {table.name}: {error}") from None
     if ":" in name or name == EVERYBODY:
         # Basic credentials end the name at the first colon; and an issuer's names may have one.
-        raise AccessFileError(f"{table.file}: {table.name}: a name has no colon, and is not '*'")
+        raise TomlTableError(f"{table.file}: {table.name}: a name has no colon, and is not '*'")
     return name

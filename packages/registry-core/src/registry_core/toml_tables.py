@@ -1,25 +1,36 @@
-"""Reading tables of TOML with errors that name the file, the table and the key."""
+"""Reading tables of TOML: whatever is not known is refused, by the file, the table and the key.
+
+A misspelt key would otherwise mean something else than its author thinks, or nothing.
+"""
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import Any, Final, TypeAlias, TypeVar
 
 import attrs
 
 from registry_core.errors import InvalidArgumentError
 
 Toml: TypeAlias = Mapping[str, Any]
+ValueT = TypeVar("ValueT")
+AcceptedT = TypeVar("AcceptedT")
+
+WHOLE_FILE: Final = "the file"
+"""What errors call the table that has all others."""
 
 _HEADER = re.compile(r"\s*\[\[\s*(?P<name>[A-Za-z0-9_-]+)\s*\]\]\s*(?:#.*)?$")
 _LONG_TEXT = re.compile(r'"""|\'\'\'')
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
-class AccessFileError(InvalidArgumentError):
-    """A file of access rules that cannot be used; the message says where and why."""
+class TomlTableError(InvalidArgumentError):
+    """A file that cannot be used; the message says where and why."""
 
 
 @attrs.frozen
@@ -31,19 +42,32 @@ class Table:
     """How the file writes it, with its line or number: `[[grant]] (line 12)`."""
     _values: Toml
 
-    def error(self, key: str, problem: str) -> AccessFileError:
+    def error(self, key: str, problem: str) -> TomlTableError:
         """Return the error for a key of this table."""
-        return AccessFileError(f"{self.file}: {self.name}: '{key}' {problem}")
+        return TomlTableError(f"{self.file}: {self.name}: '{key}' {problem}")
 
     def only(self, *known: str) -> None:
         """Accept the keys of the table.
 
         Raises:
-            AccessFileError: One of them is none of `known`.
+            TomlTableError: One of them is none of `known`.
         """
         for key in self._values:
             if key not in known:
-                raise self.error(key, f"is not known here; known are {', '.join(known)}")
+                near = difflib.get_close_matches(key, known, n=1)
+                meant = f"; did you mean '{near[0]}'?" if near else ""
+                raise self.error(key, f"is not known here; known are {', '.join(known)}{meant}")
+
+    def accepted(self, key: str, value: ValueT, accept: Callable[[ValueT], AcceptedT]) -> AcceptedT:
+        """Return what a check of another module makes of a value of the key.
+
+        Raises:
+            TomlTableError: The check refuses it; the message has its reason.
+        """
+        try:
+            return accept(value)
+        except InvalidArgumentError as error:
+            raise self.error(key, f"cannot be used: {error}") from None
 
     def has(self, key: str) -> bool:
         """Whether the key is there."""
@@ -58,6 +82,13 @@ class Table:
             raise self.error(key, "must be a text")
         if _CONTROL.search(value):
             raise self.error(key, "has a control character")
+        return value
+
+    def any_text(self, key: str) -> str | None:
+        """Return a text of any kind, with several lines or empty; None where it is absent."""
+        value = self._values.get(key)
+        if value is not None and not isinstance(value, str):
+            raise self.error(key, "must be a text")
         return value
 
     def texts(self, key: str, default: Sequence[str] | None = None) -> tuple[str, ...]:
@@ -82,6 +113,20 @@ class Table:
         value = self._values.get(key, default)
         if type(value) is not int or not low <= value <= high:
             raise self.error(key, f"must be a whole number from {low} to {high}")
+        return value
+
+    def truth(self, key: str, *, default: bool) -> bool:
+        """Return true or false."""
+        value = self._values.get(key, default)
+        if not isinstance(value, bool):
+            raise self.error(key, "must be true or false")
+        return value
+
+    def values(self, key: str, example: str) -> Toml:
+        """Return the values of a table within this one; none where it is absent."""
+        value = self._values.get(key, {})
+        if not isinstance(value, Mapping):
+            raise self.error(key, f"must be a table, as in {example}")
         return value
 
     def moment(self, key: str) -> float | None:
@@ -113,16 +158,41 @@ class Table:
                 )
 
 
+def content_of(path: Path, *, most: int = -1) -> bytes:
+    """Return the bytes of a file, `most` at most.
+
+    Raises:
+        TomlTableError: It cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(most)
+    except OSError as error:
+        raise TomlTableError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def parsed(content: bytes, file: str) -> tuple[str, dict[str, Any]]:
+    """Return the text of a file, and what it says as TOML.
+
+    Raises:
+        TomlTableError: It is not TOML.
+    """
+    try:
+        # Editors on Windows begin files with a byte-order mark.
+        text = content.decode("utf-8-sig")
+        return text, tomllib.loads(text)
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise TomlTableError(f"{file}: is not TOML: {error}") from None
+
+
 def tables(file: str, values: Toml, key: str) -> Iterator[tuple[str, Table]]:
     """Yield the named tables `[key.NAME]`, each with its name."""
     found = values.get(key, {})
     if not isinstance(found, Mapping):
-        raise AccessFileError(f"{file}: '{key}' must be tables, as in [{key}.NAME]")
+        raise TomlTableError(f"{file}: '{key}' must be tables, as in [{key}.NAME]")
     for name, each in found.items():
         if not isinstance(each, Mapping):
-            raise AccessFileError(
-                f"{file}: [{key}]: '{name}' must be a table, as in [{key}.{name}]"
-            )
+            raise TomlTableError(f"{file}: [{key}]: '{name}' must be a table, as in [{key}.{name}]")
         yield name, Table(file, f"[{key}.{name}]", each)
 
 
@@ -130,7 +200,7 @@ def listed(file: str, values: Toml, key: str, lines: Sequence[int]) -> Iterator[
     """Yield the tables `[[key]]`, each with its place: its line, or its number."""
     found = values.get(key, [])
     if not isinstance(found, list) or not all(isinstance(each, Mapping) for each in found):
-        raise AccessFileError(f"{file}: '{key}' must be tables, as in [[{key}]]")
+        raise TomlTableError(f"{file}: '{key}' must be tables, as in [[{key}]]")
     for number, each in enumerate(found):
         is_known = len(lines) == len(found)
         place = f"line {lines[number]}" if is_known else f"number {number + 1}"
