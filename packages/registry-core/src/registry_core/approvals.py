@@ -16,11 +16,16 @@ def approve(doc: ModelDocument, version: int, approval: Approval) -> ModelDocume
     """
     model_version(doc, version)
     before = given_by(doc, version, approval.actor)
-    if before is not None and attrs.evolve(approval, time=before.time) == before:
+    if says_the_same(before, approval):
         return doc
     others = (each for each in doc.approvals.get(version, ()) if each.actor != approval.actor)
     given = by_actor((*others, approval))
     return attrs.evolve(doc, approvals=dict(sorted({**doc.approvals, version: given}.items())))
+
+
+def says_the_same(before: Approval | None, approval: Approval) -> bool:
+    """Return whether only the time tells an approval from the one before."""
+    return before is not None and attrs.evolve(approval, time=before.time) == before
 
 
 def withdraw(doc: ModelDocument, version: int, actor: str) -> ModelDocument:

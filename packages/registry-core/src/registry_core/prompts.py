@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import attrs
@@ -112,14 +112,15 @@ class PromptVersion(Shown, Timed):
         """Return the version of a prompt that a model version is.
 
         Raises:
-            StoreCorruptedError: The template of a chat, or what else is JSON in it, is not.
+            StoreCorruptedError: The template of a chat is not a list of messages in JSON, or what
+                else is JSON in it is not.
         """
         text = version.tags.get(validation.PROMPT_TEXT_TAG, "")
         is_chat = version.tags.get(TYPE_TAG) == "chat"
         return cls(
             name=version.name,
             version=version.version,
-            template=_loaded(version, validation.PROMPT_TEXT_TAG) if is_chat else text,
+            template=_messages(version) if is_chat else text,
             description=version.description,
             tags=_own(version.tags),
             aliases=version.aliases,
@@ -144,7 +145,8 @@ class PromptVersion(Shown, Timed):
     @property
     def variables(self) -> frozenset[str]:
         """The names that `format` needs values of."""
-        return frozenset(_VARIABLE.findall(json.dumps(self.template)))
+        texts = _texts(self.template)
+        return frozenset(name for text in texts for name in _VARIABLE.findall(text))
 
     def format(self, **values: object) -> Any:
         """Return the template with its variables replaced: a text, or the messages of a chat.
@@ -207,10 +209,21 @@ def _loaded(version: ModelVersion, tag: str) -> Any:
     text = version.tags.get(tag)
     try:
         return json.loads(text) if text else None
-    except ValueError as error:
-        raise StoreCorruptedError(
-            f"The tag '{tag}' of models:/{version.name}/{version.version} is not JSON: {error}"
-        ) from None
+    except (ValueError, RecursionError) as error:
+        raise _damaged(version, tag, f"JSON: {error}") from None
+
+
+def _messages(version: ModelVersion) -> Sequence[Message]:
+    loaded = _loaded(version, validation.PROMPT_TEXT_TAG)
+    if not isinstance(loaded, list) or not all(isinstance(each, Mapping) for each in loaded):
+        raise _damaged(version, validation.PROMPT_TEXT_TAG, "a list of the messages of a chat")
+    return loaded
+
+
+def _damaged(version: ModelVersion, tag: str, wanted: str) -> StoreCorruptedError:
+    return StoreCorruptedError(
+        f"The tag '{tag}' of models:/{version.name}/{version.version} is not {wanted}"
+    )
 
 
 def _dumped(value: object) -> str:
@@ -218,6 +231,15 @@ def _dumped(value: object) -> str:
         return json.dumps(value)
     except (TypeError, ValueError) as error:
         raise InvalidArgumentError(f"A prompt has to be made of texts and JSON: {error}") from None
+
+
+def _texts(part: Any) -> Iterator[str]:
+    """Yield the texts of a template that `_filled` fills in."""
+    if isinstance(part, str):
+        yield part
+    elif isinstance(part, Mapping | Sequence):
+        for each in part.values() if isinstance(part, Mapping) else part:
+            yield from _texts(each)
 
 
 def _filled(part: Any, values: Mapping[str, object]) -> Any:

@@ -16,7 +16,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from registry_core.history import NAMING_ACTIONS
 from registry_core.name_scope import NameScope
-from registry_core.stores.sql.compiling import is_in, is_like, param
+from registry_core.stores.sql.compiling import is_in, is_like, operands, param
 from registry_core.stores.sql.driver import Driver
 
 
@@ -93,13 +93,9 @@ def values(scope: NameScope | None, driver: Driver) -> dict[str, Any]:
     return found | {f"scope_pattern{number}": each for number, each in enumerate(filled)}
 
 
-def _operands(node: FunctionElement[Any], compiler: SQLCompiler, **options: Any) -> list[str]:
-    return [compiler.process(clause, **options) for clause in node.clauses]
-
-
 @compiles(is_in_scope, "sqlite")
 def _sqlite_in_scope(node: is_in_scope, compiler: SQLCompiler, **options: Any) -> str:
-    column, texts, patterns = _operands(node, compiler, **options)
+    column, texts, patterns = operands(node, compiler, **options)
     return (
         f"({column} IN (SELECT value FROM json_each({texts})) OR EXISTS "  # noqa: S608 compiled operands
         f"(SELECT 1 FROM json_each({patterns}) WHERE {column} GLOB value))"
@@ -108,15 +104,15 @@ def _sqlite_in_scope(node: is_in_scope, compiler: SQLCompiler, **options: Any) -
 
 @compiles(is_in_scope, "postgresql")
 def _postgresql_in_scope(node: is_in_scope, compiler: SQLCompiler, **options: Any) -> str:
-    column, texts, patterns = _operands(node, compiler, **options)
+    column, texts, patterns = operands(node, compiler, **options)
     return f"({column} = ANY ({texts}::text[]) OR {column} LIKE ANY ({patterns}::text[]))"
 
 
 @compiles(text_in_json, "sqlite")
 def _sqlite_text_in_json(node: text_in_json, compiler: SQLCompiler, **options: Any) -> str:
-    return "json_extract({}, '$')".format(*_operands(node, compiler, **options))
+    return "json_extract({}, '$')".format(*operands(node, compiler, **options))
 
 
 @compiles(text_in_json, "postgresql")
 def _postgresql_text_in_json(node: text_in_json, compiler: SQLCompiler, **options: Any) -> str:
-    return "({}::json #>> '{{}}')".format(*_operands(node, compiler, **options))
+    return "({}::json #>> '{{}}')".format(*operands(node, compiler, **options))

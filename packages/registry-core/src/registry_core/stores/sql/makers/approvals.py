@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import attrs
-
+from registry_core.approvals import says_the_same
 from registry_core.authors import Author
 from registry_core.changes import ApproveVersion, WithdrawApproval
 from registry_core.errors import ModelVersionNotFoundError
@@ -23,7 +22,7 @@ class ApprovalMaker(Maker):
         def approve(connection: Connection) -> tuple[Approval, bool]:
             earlier = self._given(connection, change, change.approval.actor)
             given = change.given(now)
-            if earlier is not None and attrs.evolve(given, time=earlier.time) == earlier:
+            if earlier is not None and says_the_same(earlier, given):
                 return earlier, False
             values = approvals.values_of(change.name, change.version, given)
             connection.run(self._sql.delete_approval, values)
