@@ -7,6 +7,7 @@ import pytest
 from cli.invoking import Regctl
 from registry_core import InvalidArgumentError, Registry, StaleValueError, open_registry
 from registry_core.declarations import declarations_of, plan
+from registry_core.models import WebhookAction, WebhookChanges, WebhookEntity, WebhookEvent
 from registry_core.stores.memory import MemoryStore
 
 FILE = """
@@ -22,6 +23,7 @@ url = "https://1.1.1.1/hook"
 events = ["model_version.created", "model_version_alias.created"]
 """
 
+CREATED = WebhookEvent(WebhookEntity.MODEL_VERSION, WebhookAction.CREATED)
 HOOK = "[webhooks.ci]\nurl = 'https://h'\nevents = ['model_version.created']\n"
 
 
@@ -92,6 +94,54 @@ def test_what_others_changed_since_the_plan_is_not_overwritten():
     assert registry.get_registered_model("m").tags == {"a": "3"}
 
 
+def test_a_description_or_a_webhook_that_others_changed_is_not_overwritten():
+    registry = Registry(MemoryStore())
+    registry.create_registered_model("m")
+    hooks, events = registry.webhooks, ["model_version.created"]
+    old = hooks.create_webhook("old", url="https://1.1.1.1/old", events=[CREATED])
+    gone = hooks.create_webhook("gone", url="https://1.1.1.1/gone", events=[CREATED])
+    document = {
+        "models": {"m": {"description": "planned"}},
+        "webhooks": {
+            "old": {"url": "https://1.1.1.1/planned", "events": events},
+            "new": {"url": "https://1.1.1.1/new", "events": events},
+        },
+    }
+    steps = plan(registry, declarations_of(document), prune=True)
+    assert [step.subject for step in steps] == [
+        "models:/m", "webhook old", "webhook new", "webhook gone",
+    ]  # fmt: skip
+    registry.update_registered_model("m", description="another's")
+    for hook in (old, gone):
+        hooks.update_webhook(hook.webhook_id, WebhookChanges(url="https://1.1.1.1/another"))
+    hooks.create_webhook("new", url="https://1.1.1.1/another", events=[CREATED])
+    for step in steps:
+        with pytest.raises(StaleValueError, match="changed by somebody else"):
+            step.apply()
+    assert registry.get_registered_model("m").description == "another's"
+    assert [hook.url for hook in hooks.list_webhooks()] == ["https://1.1.1.1/another"] * 3
+
+
+def test_an_event_that_is_written_twice_is_one_event():
+    """Otherwise the registry would never be what the file says."""
+    registry = Registry(MemoryStore())
+    hook = {"url": "https://1.1.1.1/", "events": ["model_version.created", "MODEL_VERSION.CREATED"]}
+    declared = declarations_of({"webhooks": {"w": hook}})
+    for step in plan(registry, declared):
+        step.apply()
+    assert plan(registry, declared) == []
+
+
+def test_prune_removes_all_webhooks_of_a_name():
+    """Names need not be unique."""
+    registry = Registry(MemoryStore())
+    for path in "ab":
+        registry.webhooks.create_webhook("w", url=f"https://1.1.1.1/{path}", events=[CREATED])
+    for step in plan(registry, declarations_of({"webhooks": {}}), prune=True):
+        step.apply()
+    assert list(registry.webhooks.list_webhooks()) == []
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -108,6 +158,7 @@ def test_what_others_changed_since_the_plan_is_not_overwritten():
         ("[webhooks.ci]\nurl = 'https://h'\nevents = ['x']", "[webhooks.ci]: 'events' has 'x'"),
         ("[webhooks.ci]\nurl = 'https://h'\nevents = 'x'", "'events' must be a list, as in"),
         ("[webhooks.ci]\nevents = ['model_version.created']", "[webhooks.ci]: 'url' is missing"),
+        (HOOK.replace("version.c", "version.exc").replace("reated", "eeded"), "'events' cannot be"),
         (HOOK + "enabled = 'false'", "[webhooks.ci]: 'enabled' must be true or false"),
         (HOOK + "description = 1", "[webhooks.ci]: 'description' must be a text"),
         (HOOK + "secret_env = 1", "[webhooks.ci]: 'secret_env' must be a text"),

@@ -7,7 +7,7 @@ as they are, unless they are to be pruned. Models and versions are data, and are
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,11 @@ from typing import Any
 import attrs
 
 from registry_core import validation
-from registry_core.errors import InvalidArgumentError, RegisteredModelNotFoundError
+from registry_core.errors import (
+    InvalidArgumentError,
+    RegisteredModelNotFoundError,
+    StaleValueError,
+)
 from registry_core.models import (
     UNSET,
     RegisteredModel,
@@ -30,7 +34,8 @@ from registry_core.models import (
 from registry_core.registry import Registry
 from registry_core.toml_tables import WHOLE_FILE, Table, content_of, parsed, tables
 from registry_core.validation import VERSION_MAX
-from registry_core.webhooks.facade import check_name
+from registry_core.webhooks.events import check_events
+from registry_core.webhooks.facade import Webhooks, check_name
 
 
 @attrs.frozen(kw_only=True)
@@ -78,8 +83,12 @@ class Step:
     apply: Callable[[], object] = attrs.field(repr=False, eq=False)
     """Make the change, unless somebody has changed the part since the plan was made.
 
+    Of tags and aliases the store sees to that in the step that makes the change. A description or a
+    webhook is looked at again right before.
+
     Raises:
         StaleValueError: Somebody has; nothing was changed.
+        WebhookNotFoundError: Somebody has deleted the webhook.
     """
 
 
@@ -131,7 +140,12 @@ def _steps_of(registry: Registry, wanted: DeclaredModel, *, prune: bool) -> Iter
     if not isinstance(wanted.description, Unset):
         before, after = model.description or None, wanted.description or None
         if before != after:
-            change = partial(registry.update_registered_model, name, description=after)
+            change = _unless_changed(
+                f"The description of model '{name}'",
+                lambda: registry.get_registered_model(name).description or None,
+                before,
+                partial(registry.update_registered_model, name, description=after),
+            )
             yield Step(subject=uri, what="description", before=before, after=after, apply=change)
     if not isinstance(wanted.tags, Unset):
         yield from _parts(
@@ -187,35 +201,93 @@ def _webhook_steps(
     registry: Registry, wanted: tuple[DeclaredWebhook, ...], *, prune: bool
 ) -> Iterator[Step]:
     webhooks = registry.webhooks
-    found: dict[str, Webhook] = {}
-    for hook in webhooks.store.list_webhooks():
-        if hook.name in found and hook.name in {each.name for each in wanted}:
-            raise InvalidArgumentError(f"Several webhooks are called '{hook.name}': rename some")
-        found[hook.name] = hook
+    found = webhooks.store.list_webhooks()
     for declared in wanted:
-        known = found.pop(declared.name, None)
-        fields = {key: getattr(declared, key) for key in ("url", "events", "description", "status")}
-        secret: dict[str, Any] = {} if declared.secret is None else {"secret": declared.secret}
-        subject = f"webhook {declared.name}"
-        if known is None:
-            make = partial(webhooks.create_webhook, declared.name, **fields, **secret)
-            yield Step(subject=subject, what="", before=None, after=declared.url, apply=make)
-            continue
-        differing = {key: value for key, value in fields.items() if _differs(known, key, value)}
-        if differing:
-            change = WebhookChanges(**differing, **secret)
-            yield Step(
-                subject=subject,
-                what=", ".join(differing),
-                before=_shown({key: getattr(known, key) for key in differing}),
-                after=_shown(differing),
-                apply=partial(webhooks.update_webhook, known.webhook_id, change),
+        named = _named(found, declared.name)
+        if len(named) > 1:
+            raise InvalidArgumentError(
+                f"Several webhooks are called '{declared.name}': rename some"
             )
-    for hook in found.values() if prune else ():
-        remove = partial(webhooks.delete_webhook, hook.webhook_id)
+        yield from _steps_of_webhook(webhooks, declared, named[0] if named else None)
+    declared_names = {each.name for each in wanted}
+    for hook in found if prune else ():
+        if hook.name not in declared_names:
+            remove = _unless_webhook_changed(
+                webhooks, hook, partial(webhooks.delete_webhook, hook.webhook_id)
+            )
+            yield Step(
+                subject=f"webhook {hook.name}", what="", before=hook.url, after=None, apply=remove
+            )
+
+
+def _named(listed: Iterable[Webhook], name: str) -> list[Webhook]:
+    return [hook for hook in listed if hook.name == name]
+
+
+def _steps_of_webhook(
+    webhooks: Webhooks, declared: DeclaredWebhook, known: Webhook | None
+) -> Iterator[Step]:
+    fields = {key: getattr(declared, key) for key in _FIELDS}
+    secret: dict[str, Any] = {} if declared.secret is None else {"secret": declared.secret}
+    subject = f"webhook {declared.name}"
+    if known is None:
+
+        def look() -> str | None:
+            there = _named(webhooks.store.list_webhooks(), declared.name)
+            return _shown_webhook(there[0]) if there else None
+
+        create = partial(webhooks.create_webhook, declared.name, **fields, **secret)
+        make = _unless_changed(f"Webhook '{declared.name}'", look, None, create)
+        yield Step(subject=subject, what="", before=None, after=declared.url, apply=make)
+        return
+    differing = {key: value for key, value in fields.items() if _differs(known, key, value)}
+    if differing:
+        changes = WebhookChanges(**differing, **secret)
         yield Step(
-            subject=f"webhook {hook.name}", what="", before=hook.url, after=None, apply=remove
+            subject=subject,
+            what=", ".join(differing),
+            before=_shown({key: getattr(known, key) for key in differing}),
+            after=_shown(differing),
+            apply=_unless_webhook_changed(
+                webhooks, known, partial(webhooks.update_webhook, known.webhook_id, changes)
+            ),
         )
+
+
+_FIELDS = ("url", "events", "description", "status")
+"""What a declaration says of a webhook, beside its name and its secret."""
+
+
+def _unless_webhook_changed(
+    webhooks: Webhooks, known: Webhook, change: Callable[[], object]
+) -> Callable[[], object]:
+    return _unless_changed(
+        f"Webhook '{known.name}'",
+        lambda: _shown_webhook(webhooks.get_webhook(known.webhook_id)),
+        _shown_webhook(known),
+        change,
+    )
+
+
+def _unless_changed(
+    what: str,
+    look: Callable[[], str | None],
+    before: str | None,
+    change: Callable[[], object],
+) -> Callable[[], object]:
+    def apply() -> object:
+        current = look()
+        if current != before:
+            raise StaleValueError(
+                f"{what} was changed by somebody else since the plan was made", current=current
+            )
+        return change()
+
+    return apply
+
+
+def _shown_webhook(hook: Webhook) -> str:
+    return _shown({key: getattr(hook, key) for key in _FIELDS})
 
 
 def _differs(known: Webhook, key: str, value: Any) -> bool:
@@ -266,11 +338,12 @@ def _aliases(table: Table) -> Mapping[str, int]:
 
 def _webhook(name: str, table: Table) -> DeclaredWebhook:
     table.only("url", "events", "description", "enabled", "secret_env")
+    events = tuple(_event(each, table) for each in table.texts("events"))
     is_enabled = table.truth("enabled", default=True)
     return DeclaredWebhook(
         name=table.accepted("name", name, check_name),
         url=table.text("url"),
-        events=tuple(_event(each, table) for each in table.texts("events")),
+        events=table.accepted("events", events, check_events),
         description=table.any_text("description"),
         status=WebhookStatus.ACTIVE if is_enabled else WebhookStatus.DISABLED,
         secret=_secret(table) if table.has("secret_env") else None,
