@@ -220,3 +220,26 @@ def test_all_protected_aliases_are_moved_by_a_pattern_that_has_them_all(
     """
     rights = parse(text.encode()).policy.rights(BOB)
     assert (rights.may_move_all("m") is None) is is_all
+
+
+@pytest.mark.parametrize(
+    ("aliases", "may"),
+    [
+        (["prod*"], True),
+        (["*"], True),
+        (["p*d*"], True),
+        (["prod"], False),
+        (["prod-*"], False),
+        (["prod", "prod-*"], False),
+        # Each end is that of a pattern, and what lies between is not.
+        (["prod", "prod??????????*"], False),
+    ],
+)
+def test_all_aliases_may_be_moved_by_who_may_move_each_of_them(aliases, may):
+    text = (
+        "[[protect]]\naliases = ['prod*']\n"
+        "[[grant]]\nusers = ['ann']\nrole = 'writer'\n"
+        f"[[grant]]\nusers = ['ann']\npermissions = ['move-alias']\naliases = {aliases}\n"
+    )
+    rights = parse(text.encode()).policy.rights(ANN)
+    assert (rights.may_move_all("m") is None) is may

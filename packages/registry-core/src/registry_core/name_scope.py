@@ -75,11 +75,6 @@ class NameScope:
         """Whether every name is in it."""
         return self.prefixes == ("",)
 
-    @property
-    def is_nothing(self) -> bool:
-        """Whether no name is in it."""
-        return not (self.names or self.prefixes or self.globs)
-
     def __contains__(self, name: str) -> bool:
         """Whether a name is in it."""
         if name in self._names or begins_with(name, self.prefixes) is not None:

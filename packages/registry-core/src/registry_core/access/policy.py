@@ -20,8 +20,6 @@ from registry_core.name_scope import (
     NameScope,
     begins_with,
     is_exact,
-    minimal,
-    prefix_of,
     regex_of,
 )
 from registry_core.permissions import Permission
@@ -82,7 +80,13 @@ class Grant:
 
     def moves(self, alias: str) -> bool:
         """Whether the alias is one of those that it names, if it names any."""
-        return self.aliases is None or any(map(_whole(alias), self.aliases))
+        return self.aliases is None or any(map(_Matches(alias), self.aliases))
+
+    def moves_every(self, aliases: tuple[str, ...]) -> bool:
+        """Whether one of its patterns has all of these aliases."""
+        return self.aliases is None or any(
+            all(_Matches(alias)(pattern) for alias in aliases) for pattern in self.aliases
+        )
 
     def __str__(self) -> str:
         what = self.role or ", ".join(sorted(self.permissions))
@@ -100,7 +104,7 @@ class Protection:
 
     def covers(self, model: str, alias: str) -> bool:
         """Whether it protects an alias of a model."""
-        return any(map(_whole(alias), self.aliases)) and any(map(_whole(model), self.models))
+        return any(map(_Matches(alias), self.aliases)) and any(map(_Matches(model), self.models))
 
     def __str__(self) -> str:
         return (
@@ -168,7 +172,7 @@ class Policy:
 
     def protections_of(self, model: str) -> Iterator[Protection]:
         """Yield what protects aliases of a model."""
-        matches = _whole(model)
+        matches = _Matches(model)
         return (each for each in self.protections if any(map(matches, each.models)))
 
     def _of(self, principal: Principal) -> Iterator[Grant]:
@@ -191,40 +195,25 @@ class Policy:
         return users, groups
 
 
-EVERYTHING = Policy(
-    grants=(
-        Grant(
-            users=frozenset({EVERYBODY}),
-            role=ADMIN,
-            permissions=ROLES[ADMIN],
-            place="every user of the file",
-        ),
-    )
-)
-"""What a file of users and passwords alone says: every one of them may do everything."""
-
-
 class _Grants:
     """The grants that one permission of one caller rests on, found by the name of a model."""
 
     def __init__(self, grants: Iterable[Grant]) -> None:
-        names: dict[str, Grant] = {}
-        prefixes: dict[str, Grant] = {}
-        globs: dict[str, Grant] = {}
+        # Where two grants have a pattern, the first of them is named.
+        first: dict[str, Grant] = {}
         for grant in grants:
             for pattern in grant.models:
-                prefix = prefix_of(pattern)
-                if prefix is not None:
-                    prefixes.setdefault(prefix, grant)
-                else:
-                    (names if is_exact(pattern) else globs).setdefault(pattern, grant)
-        self._names = names
-        self._prefixes = tuple(minimal(prefixes))
-        self._of_prefix = tuple(prefixes[prefix] for prefix in self._prefixes)
+                first.setdefault(pattern, grant)
+        self.scope = scope = NameScope.of(first)
+        self._names = {name: first[name] for name in scope.names}
+        self._prefixes = scope.prefixes
+        self._of_prefix = tuple(first[f"{prefix}*"] for prefix in scope.prefixes)
+        globs = frozenset(scope.globs)
         self._globs = [
-            (re.compile(regex_of(pattern)).match, grant) for pattern, grant in globs.items()
+            (re.compile(regex_of(pattern)).match, grant)
+            for pattern, grant in first.items()
+            if pattern in globs
         ]
-        self.scope = NameScope(tuple(sorted(names)), self._prefixes, tuple(sorted(globs)))
 
     def of_all(self) -> Grant | None:
         """A grant for every model."""
@@ -277,10 +266,18 @@ class Rights:
         return grants.of_all() if model is None else grants.of(model)
 
     def may_move_all(self, model: str) -> Protection | None:
-        """What protects an alias of the model from the caller, whichever it is; None if nothing."""
+        """What protects an alias of the model from the caller, whichever it is; None if nothing.
+
+        What one pattern protects, one pattern of a grant has to have: of what several have together
+        nobody knows whether a gap is between them.
+        """
         for protection in self.policy.protections_of(model):
-            for alias in map(_extreme, protection.aliases):
-                if any(self._grant_of_alias(model, each) is None for each in alias):
+            for pattern in protection.aliases:
+                aliases = _extreme(pattern)
+                if not any(
+                    grant.moves_every(aliases) and grants.of(model) is not None
+                    for grant, grants in self._moving_protected
+                ):
                     return protection
         return None
 
@@ -320,8 +317,8 @@ class Rights:
         is_protected = self.policy.protection(model, alias) is not None
         if not is_protected and (free := self._moving_any.of(model)) is not None:
             return free
-        for grant, grants in self._moving_some:
-            if (grant.moves_protected or not is_protected) and grant.moves(alias):
+        for grant, grants in self._moving_protected:
+            if grant.moves(alias):
                 found = grants.of(model)
                 if found is not None:
                     return found
@@ -336,8 +333,8 @@ class Rights:
         )
 
     @cached_property
-    def _moving_some(self) -> list[tuple[Grant, _Grants]]:
-        """The grants by which the caller may move protected aliases, or only some."""
+    def _moving_protected(self) -> list[tuple[Grant, _Grants]]:
+        """The grants by which the caller may move aliases that are protected."""
         return [
             (each, _Grants([each]))
             for each in self.grants
@@ -374,10 +371,6 @@ def _extreme(pattern: str) -> tuple[str, ...]:
     if "*" not in pattern:
         return (pattern,)
     return pattern.replace("*", ""), pattern.replace("*", "\0" * PATTERN_MAX_LENGTH)
-
-
-def _whole(text: str) -> _Matches:
-    return _Matches(text)
 
 
 @attrs.frozen

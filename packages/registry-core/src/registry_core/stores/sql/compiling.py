@@ -118,7 +118,7 @@ def aside(condition: ColumnElement[bool]) -> ColumnElement[bool]:
 
 
 class is_like(FunctionElement[bool]):  # noqa: N801 as above
-    """Whether a column matches a pattern that `Flavor.pattern` has translated."""
+    """Whether a column matches a pattern that `Driver.pattern` has translated."""
 
     name = "is_like"
     inherit_cache = True
@@ -136,14 +136,14 @@ class may_match_folded(FunctionElement[bool]):  # noqa: N801 as above
 
 
 class is_in(FunctionElement[bool]):  # noqa: N801 as above
-    """Whether a column is one of the texts that `Flavor.listed` has translated."""
+    """Whether a column is one of the texts that `Driver.listed` has translated."""
 
     name = "is_in"
     inherit_cache = True
 
 
 class is_not_in(FunctionElement[bool]):  # noqa: N801 as above
-    """Whether a column is none of the texts that `Flavor.listed` has translated."""
+    """Whether a column is none of the texts that `Driver.listed` has translated."""
 
     name = "is_not_in"
     inherit_cache = True
