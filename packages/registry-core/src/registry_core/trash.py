@@ -7,7 +7,7 @@ So a deletion costs what it did, however many versions there are; what is restor
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -15,7 +15,7 @@ import attrs
 from registry_core import documents, histories
 from registry_core.changes import RestoreDeletedModel, RestoreVersion
 from registry_core.errors import ConflictError, NotFoundError
-from registry_core.history import EVENTS_MAX_RESULTS, Action, Event
+from registry_core.history import EVENTS_MAX_RESULTS, Action, Event, EventQuery
 from registry_core.replay import replay
 from registry_core.retention import DAY_MILLISECONDS, retention
 from registry_core.snapshots import ModelSnapshot
@@ -82,9 +82,8 @@ def lately(store: Store, *, clock: Clock = system_clock) -> Trash:
         InvalidArgumentError: The setting of the retention is illegal.
         UnsupportedBackendError: The store keeps no history.
     """
-    kept = retention()
     actions = (*_COMING_AND_GOING, *_VERSIONS_COMING_AND_GOING, Action.RENAME_MODEL)
-    about = histories.query(None, actions=actions, since=clock() - kept + 1, max_results=MOST_READ)
+    about, kept = _kept(None, actions, clock, max_results=MOST_READ)
     page = histories.page(store, about, None)
     newest: dict[str, Event] = {}
     for event in page.items:
@@ -99,6 +98,30 @@ def lately(store: Store, *, clock: Clock = system_clock) -> Trash:
         ),
         is_cut=page.next_page_token is not None,
     )
+
+
+def _kept(
+    name: str | None,
+    actions: Sequence[Action],
+    clock: Clock,
+    *,
+    newest_first: bool = True,
+    max_results: int = EVENTS_MAX_RESULTS,
+) -> tuple[EventQuery, int]:
+    """Return the query for the events whose deletions can be restored, and how long they can be.
+
+    Raises:
+        InvalidArgumentError: The setting of the retention is illegal.
+    """
+    kept = retention()
+    query = histories.query(
+        name,
+        actions=actions,
+        since=clock() - kept + 1,
+        max_results=max_results,
+        newest_first=newest_first,
+    )
+    return query, kept
 
 
 def _keep_newest(newest: dict[str, Event], event: Event) -> None:
@@ -144,14 +167,7 @@ def deleted_models(
         InvalidArgumentError: The setting of the retention is illegal.
         UnsupportedBackendError: The store keeps no history.
     """
-    kept = retention()
-    about = histories.query(
-        None,
-        actions=_COMING_AND_GOING,
-        since=clock() - kept + 1,
-        max_results=EVENTS_MAX_RESULTS,
-        newest_first=False,
-    )
+    about, kept = _kept(None, _COMING_AND_GOING, clock, newest_first=False)
     newest: dict[str, Event] = {}
     for event in histories.iterate(store, about):
         _keep_newest(newest, event)
@@ -216,13 +232,7 @@ def deleted_versions(
     Raises:
         RegisteredModelNotFoundError: The model does not exist.
     """
-    kept = retention()
-    about = histories.query(
-        name,
-        actions=_VERSIONS_COMING_AND_GOING,
-        since=clock() - kept + 1,
-        max_results=EVENTS_MAX_RESULTS,
-    )
+    about, kept = _kept(name, _VERSIONS_COMING_AND_GOING, clock)
     return [found for _, found in _deleted(histories.iterate(store, about), kept)]
 
 
