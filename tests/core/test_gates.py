@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import tomllib
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,17 @@ from registry_core.errors import (
     NotPermittedError,
     UnsupportedBackendError,
 )
-from registry_core.gates import Facts, Gate, Pointing, evaluate, identity, load_gates, parse_gates
+from registry_core.gates import (
+    Facts,
+    Gate,
+    GateInputsChangedError,
+    GatesPass,
+    Pointing,
+    evaluate,
+    identity,
+    load_gates,
+    parse_gates,
+)
 from registry_core.gating import ATTEMPTS, GUARDS, Gatekeeper, Gates
 from registry_core.models import DIGEST_TAG, Approval, ModelVersion, Stage, Status
 from registry_core.store import system_clock
@@ -367,6 +378,35 @@ def test_what_is_looked_up_beforehand_is_looked_up_again_when_it_has_changed() -
     with pytest.raises(ContentionError):
         registry.set_registered_model_alias("m", "champion", 1)
     assert len(looks) == ATTEMPTS
+
+
+@pytest.mark.parametrize(
+    ("model_id", "created", "changed"),
+    [("id", CREATED, False), ("other", CREATED, True), ("id", CREATED + 1, True)],
+)
+def test_facts_are_of_one_version_of_one_model(
+    model_id: str, created: int, *, changed: bool
+) -> None:
+    """A model that was made anew under the name may have a version that looks the same."""
+    pointing = Pointing(alias="champion", version=VERSION.version)
+    requirement = GatesPass(
+        name=VERSION.name,
+        new_name=VERSION.name,
+        gates=(gate(),),
+        pointings=(pointing,),
+        facts={VERSION.version: FACTS},
+        by=MOVER,
+        now=CREATED,
+    )
+    seen = requirement.seen(
+        model_id=model_id,
+        aliases={},
+        staged=(),
+        versions=[attrs.evolve(VERSION, creation_timestamp=created)],
+        approvals={},
+    )
+    with pytest.raises(GateInputsChangedError) if changed else nullcontext():
+        requirement.check(seen)
 
 
 def test_a_refusal_crosses_the_wire_with_what_is_missing() -> None:

@@ -19,6 +19,10 @@ from registry_core.errors import (
     RegisteredModelNotFoundError,
     RegistryError,
 )
+from registry_core.name_scope import NameScope
+from registry_core.search import Entity, OrderBy, Query
+from registry_core.stores.sql import scoped_searches
+from registry_core.stores.sql.results import CutRows
 from services.stores import store_url
 
 NAMES = [
@@ -121,6 +125,18 @@ def test_scopes_of_many_pieces_are_read_in_every_order(
     for size in (1, 4, 100):
         found = view.iter_registered_models(order_by=[order], page_size=size)
         assert [each.name for each in found] == wanted
+
+
+def test_a_page_that_is_cut_within_a_piece_of_a_scope_ends_there() -> None:
+    """Otherwise what follows in the piece would be passed over for the next piece."""
+    scope = NameScope.of(["a*", "b*", "c*"])
+    query = Query(
+        entity=Entity.REGISTERED_MODEL, order_by=(OrderBy("name"),), max_results=10, scope=scope
+    )
+    pieces = iter([[("a1",)], CutRows([("b1",)]), [("c1",)]])
+    found = scoped_searches.read(query, lambda _: next(pieces))
+    assert found == [("a1",), ("b1",)]
+    assert isinstance(found, CutRows)
 
 
 def test_a_filter_finds_nothing_that_may_not_be_read(registry: Registry) -> None:
