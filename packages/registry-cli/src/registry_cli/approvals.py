@@ -8,7 +8,7 @@ import click
 
 from registry_cli.groups import Group
 from registry_cli.options import (
-    VersionRef,
+    Target,
     on_store,
     reason_option,
     shows_results,
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from registry_core.gates import Verdict
     from registry_core.gating import Review
     from registry_core.models import Approval
-
-Target = tuple[VersionRef, tuple[str, ...]]
 
 
 @click.group(cls=Group)

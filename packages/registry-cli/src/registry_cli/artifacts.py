@@ -7,14 +7,12 @@ import click
 from registry_cli.groups import Group
 from registry_cli.options import (
     Seconds,
-    VersionRef,
+    Target,
     on_artifacts,
     shows_results,
     version_argument,
 )
 from registry_cli.session import Session, pass_session
-
-Target = tuple[VersionRef, tuple[str, ...]]
 
 
 @click.group(cls=Group)

@@ -333,7 +333,3 @@ def import_(
     )
     if not _copied(outcomes, dry_run=dry_run):
         ctx.exit(ExitCode.INCOMPLETE)
-
-
-COMMANDS = (copy, diff, export, import_)
-"""The commands of this module."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import click
 
@@ -250,7 +250,7 @@ _DURATION = re.compile(r"(?P<number>\d{1,9}(?:\.\d{1,3})?)(?P<unit>[smhdw]?)\Z",
 
 
 class VersionRef:
-    """A model version as a user writes it: `NAME VERSION` or a `models:/` URI."""
+    """A model version as a user writes it: `NAME VERSION`, or a URI with or without `models:/`."""
 
     def __init__(self, *, name: str = "", version: str = "", uri: str | None = None) -> None:
         self.name = name
@@ -268,7 +268,11 @@ class VersionRef:
         return resolved.name, resolved.version
 
 
-def split_version(words: Sequence[str]) -> tuple[VersionRef, tuple[str, ...]]:
+Target: TypeAlias = tuple[VersionRef, tuple[str, ...]]
+"""What a command that takes a version receives: the version, and the words after it."""
+
+
+def split_version(words: Sequence[str]) -> Target:
     """The version that an argument list starts with, and the words after it."""
     if words[0].startswith(_URI_SCHEME):
         return VersionRef(uri=words[0]), tuple(words[1:])
@@ -317,9 +321,7 @@ def version_argument(*rest: str) -> Callable[[CommandT], CommandT]:
     argument, split here. The command receives `target`, what `split_version` returns.
     """
 
-    def split(
-        ctx: click.Context, _: click.Parameter, words: tuple[str, ...]
-    ) -> tuple[VersionRef, tuple[str, ...]]:
+    def split(ctx: click.Context, _: click.Parameter, words: tuple[str, ...]) -> Target:
         if ctx.resilient_parsing:  # for completion, which may see half a command
             return VersionRef(), words
         if ctx.params.get("filter_text"):

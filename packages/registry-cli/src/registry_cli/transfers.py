@@ -8,7 +8,7 @@ import click
 
 import registry_core
 from registry_cli.options import (
-    VersionRef,
+    Target,
     name_argument,
     on_artifacts,
     on_store,
@@ -20,8 +20,6 @@ from registry_cli.options import (
 )
 from registry_cli.output import notice, progress
 from registry_cli.session import Session, makes_registry, pass_session
-
-Target = tuple[VersionRef, tuple[str, ...]]
 
 
 @click.command()

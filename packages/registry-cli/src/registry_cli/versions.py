@@ -18,7 +18,7 @@ from registry_cli.expectations import (
 )
 from registry_cli.groups import Group
 from registry_cli.options import (
-    VersionRef,
+    Target,
     description_option,
     idempotency_option,
     list_options,
@@ -38,15 +38,13 @@ from registry_cli.session import PAGE_SIZE, Session, pass_session
 if TYPE_CHECKING:
     from registry_core.models import StageName
 
-Target = tuple[VersionRef, tuple[str, ...]]
-
 
 @click.group(cls=Group)
 def versions() -> None:
     """Model versions, their stages and their tags.
 
-    A version is written `NAME VERSION` or as a URI: models:/NAME/3,
-    models:/NAME@ALIAS or models:/NAME/latest.
+    A version is written `NAME VERSION`, or as a URI with or without models:/ in
+    front: NAME/3, NAME@ALIAS or models:/NAME/latest.
     """
 
 

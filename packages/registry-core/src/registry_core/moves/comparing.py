@@ -54,11 +54,6 @@ def _histories(one: ModelSnapshot, other: ModelSnapshot) -> Iterator[str]:
         yield f"history: {counts} events, which differ from {number} on"
 
 
-def is_same(one: ModelSnapshot, other: ModelSnapshot) -> bool:
-    """Whether two snapshots have no differences."""
-    return next(differences(one, other), None) is None
-
-
 def is_behind(there: ModelSnapshot, source: ModelSnapshot) -> bool:
     """Whether a model is an earlier copy of a source, in which nobody has changed anything since.
 
