@@ -3,13 +3,15 @@
 Strategy. Where the source keeps a history, its feed names the models that have changed, and they
 are copied as any run copies them; also what was deleted there goes from the copy. Where it keeps
 none, every model is compared each time. Whatever is missed in between, the last run finds: it
-begins after the stop, and compares everything.
+begins after the stop, and compares everything. A deletion it cannot find, so that is kept until the
+copy has it.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Protocol
@@ -119,6 +121,8 @@ class _Following:
     feed: Feed
     waiting: set[str] = attrs.field(factory=set)
     """Models that have changed, and were not looked at since."""
+    deletions: deque[Event] = attrs.field(factory=deque)
+    """Deletions that the copy does not have yet, oldest first. The feed does not repeat them."""
 
     def look(self) -> Iterator[Copied]:
         """Yield what became of the models that have changed since the last look."""
@@ -126,14 +130,22 @@ class _Following:
             self.waiting.add(event.name)
             if event.action is Action.RENAME_MODEL and isinstance(event.after, str):
                 self.waiting.add(event.after)
-            if event.action is Action.DELETE_MODEL and self._remove(event):
-                yield Copied(name=event.name, outcome=Outcome.REMOVED)
+            if event.action is Action.DELETE_MODEL:
+                self.deletions.append(event)
+        while self.deletions:
+            is_removed = self._remove(self.deletions[0])
+            deletion = self.deletions.popleft()
+            if is_removed:
+                yield Copied(name=deletion.name, outcome=Outcome.REMOVED)
         if self.waiting:
             yield from self.copies(_Named(self.source, frozenset(self.waiting)))
             self.waiting.clear()
 
     def _remove(self, deletion: Event) -> bool:
-        """Whether the copy of a deleted model is gone now; one that others have changed stays."""
+        """Whether the copy of a deleted model is gone now.
+
+        One that others have changed stays, and one that the filter does not match.
+        """
         try:
             there = self.target.snapshot(deletion.name)
         except RegisteredModelNotFoundError:
@@ -146,7 +158,14 @@ class _Following:
             after=(0, "", there.last - 1),
             max_results=1,
         )
-        if self.source.store.events(query) != [there.events[-1]]:
+        is_as_copied = self.source.store.events(query) == [there.events[-1]]
+        if not is_as_copied or not self._is_followed(deletion.name):
             return False
         self.target.delete_registered_model(deletion.name, reason="deleted in the source")
         return True
+
+    def _is_followed(self, name: str) -> bool:
+        """Whether the filter matches a deleted model, of which only the copy can say that."""
+        if not self.filter_text:
+            return True
+        return name in StoreSource(self.target.store).names(self.filter_text)
