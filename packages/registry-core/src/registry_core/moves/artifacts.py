@@ -16,21 +16,18 @@ from typing import Any, Protocol
 
 import attrs
 
-from registry_core import backends, documents, sources, uris, validation
+from registry_core import backends, documents, validation
 from registry_core.artifacts import Manifest
 from registry_core.artifacts.trees import FileTree
 from registry_core.artifacts.versions import DIGEST_TAG, foreign
+from registry_core.artifacts.versions.adopt import fields_at
 from registry_core.artifacts.versions.context import subject
 from registry_core.artifacts.versions.foreign import OpensForeign
-from registry_core.errors import (
-    InvalidArgumentError,
-    RegisteredModelNotFoundError,
-    RegistryError,
-)
+from registry_core.errors import InvalidArgumentError, RegistryError
 from registry_core.foreign import ForeignPlaces
 from registry_core.history import Event
 from registry_core.models import ModelVersion, Status
-from registry_core.moves.sources import Item, SnapshotSource
+from registry_core.moves.sources import Item, SnapshotSource, snapshot_in
 from registry_core.registry import Registry
 from registry_core.snapshots import ModelSnapshot
 
@@ -98,8 +95,8 @@ class FileMover:
             copied = self._copied(version, there)
             if copied is not None:
                 places[number] = copied.download_uri
-            if copied is not None and _is_same(version, copied):
-                continue
+                if _is_same(version, copied):
+                    continue
             try:
                 if not dry_run:
                     places[number] = self._bring(version, folders)
@@ -183,13 +180,11 @@ class MovedSource:
     def items(self, filter_text: str | None = None) -> Iterator[Item]:
         """See `SnapshotSource`."""
         for name, read in self.source.items(filter_text):
+            yield name, partial(self._moved, name, read)
 
-            def moved(name: str = name, read: Any = read) -> ModelSnapshot:
-                return self.mover.moved(
-                    read(), _there(self.mover.target, name), dry_run=True
-                ).snapshot
-
-            yield name, moved
+    def _moved(self, name: str, read: Callable[[], ModelSnapshot]) -> ModelSnapshot:
+        there = snapshot_in(self.mover.target, name)
+        return self.mover.moved(read(), there, dry_run=True).snapshot
 
 
 def _is_same(version: ModelVersion, copied: ModelVersion) -> bool:
@@ -197,13 +192,6 @@ def _is_same(version: ModelVersion, copied: ModelVersion) -> bool:
     return copied.last_updated_timestamp == version.last_updated_timestamp and copied.tags.get(
         DIGEST_TAG
     ) == version.tags.get(DIGEST_TAG)
-
-
-def _there(target: Registry, name: str) -> ModelSnapshot | None:
-    try:
-        return target.snapshot(name)
-    except RegisteredModelNotFoundError:
-        return None
 
 
 # Sources
@@ -235,13 +223,8 @@ class _Move:
 
     @classmethod
     def of(cls, version: ModelVersion, place: str) -> _Move:
-        # The source of a copy says what it is a copy of; where its bytes are is said apart.
-        is_copy = uris.is_model_uri(version.source) and not sources.is_logged_model(version.source)
-        moved = attrs.evolve(
-            version,
-            source=version.source if is_copy else place,
-            storage_location=place if is_copy else None,
-        )
+        source, storage_location = fields_at(version, place)
+        moved = attrs.evolve(version, source=source, storage_location=storage_location)
         return cls(version, moved)
 
     def event(self, event: Event) -> Event:

@@ -28,7 +28,7 @@ from registry_core.errors import (
 )
 from registry_core.moves.artifacts import FileMover, Moved
 from registry_core.moves.comparing import differences, is_behind
-from registry_core.moves.sources import Item, SnapshotSource
+from registry_core.moves.sources import Item, SnapshotSource, snapshot_in
 from registry_core.registry import Registry
 from registry_core.snapshots import ModelSnapshot
 
@@ -122,7 +122,7 @@ def _copy(
     dry_run: bool,
     mover: FileMover | None,
 ) -> Copied:
-    there = _there(target, snapshot.name)
+    there = snapshot_in(target, snapshot.name)
     if there is None and not dry_run:
         there = _renamed(target, snapshot)
     moved = Moved(snapshot=snapshot)
@@ -163,23 +163,16 @@ def _write(
     target.restore(snapshot, on_conflict="replace", replaced=there if there.events else None)
 
 
-def _there(target: Registry, name: str) -> ModelSnapshot | None:
-    try:
-        return target.snapshot(name)
-    except RegisteredModelNotFoundError:
-        return None
-
-
 def _renamed(target: Registry, snapshot: ModelSnapshot) -> ModelSnapshot | None:
     """The copy that the target has under an earlier name, after it got the new one too."""
     earlier = {event.name for event in snapshot.events} - {snapshot.name}
     for name in sorted(earlier):
-        there = _there(target, name)
+        there = snapshot_in(target, name)
         if there is not None and snapshot.is_ahead_of(there):
             target.rename_registered_model(
                 name, new_name=snapshot.name, reason="renamed in the source"
             )
-            return _there(target, snapshot.name)
+            return snapshot_in(target, snapshot.name)
     return None
 
 

@@ -14,7 +14,8 @@ from typing import IO, Protocol, TypeAlias
 import attrs
 
 from registry_core import backends, snapshot_format, snapshot_reading, validation
-from registry_core.errors import InvalidArgumentError
+from registry_core.errors import InvalidArgumentError, RegisteredModelNotFoundError
+from registry_core.registry import Registry
 from registry_core.search import Comparison, Entity, Filter, Op, Query, TagRef, all_pages
 from registry_core.search.language import parse_filter
 from registry_core.search.ordering import parse_order_by
@@ -72,6 +73,14 @@ class StoreSource:
             lambda token: self.store.search_registered_models(attrs.evolve(query, page_token=token))
         )
         return (model.name for model in found)
+
+
+def snapshot_in(registry: Registry, name: str) -> ModelSnapshot | None:
+    """Return the model of that name, as a registry has it; None if it has none."""
+    try:
+        return registry.snapshot(name)
+    except RegisteredModelNotFoundError:
+        return None
 
 
 END_KIND = "end_of_export"

@@ -19,15 +19,11 @@ from typing import Protocol
 import attrs
 
 from registry_core import snapshot_reading
-from registry_core.errors import (
-    RegisteredModelNotFoundError,
-    StoreUnavailableError,
-    UnsupportedBackendError,
-)
+from registry_core.errors import StoreUnavailableError, UnsupportedBackendError
 from registry_core.feed import Feed
 from registry_core.history import Action, Event, EventQuery
 from registry_core.moves.copying import Copied, Outcome
-from registry_core.moves.sources import Item, SnapshotSource, StoreSource
+from registry_core.moves.sources import Item, SnapshotSource, StoreSource, snapshot_in
 from registry_core.registry import Registry
 
 INTERVAL_SECONDS = 5.0
@@ -146,11 +142,8 @@ class _Following:
 
         One that others have changed stays, and one that the filter does not match.
         """
-        try:
-            there = self.target.snapshot(deletion.name)
-        except RegisteredModelNotFoundError:
-            return False
-        if there.document.model_id != deletion.model_id or not there.events:
+        there = snapshot_in(self.target, deletion.name)
+        if there is None or there.document.model_id != deletion.model_id or not there.events:
             return False
         query = EventQuery(
             model_id=deletion.model_id,

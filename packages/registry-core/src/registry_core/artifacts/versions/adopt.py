@@ -157,16 +157,24 @@ def _check_sealed(context: Context, folder: str, manifest: Manifest) -> None:
     raise _CollectedError(f"'{folder}' was collected as garbage; safe to repeat")
 
 
+def fields_at(version: ModelVersion, place: str) -> tuple[str, str | None]:
+    """Return the source and the storage location of a version whose files are at a place now.
+
+    The source of a copy says what it is a copy of; where its bytes are is said apart.
+    """
+    is_copy = uris.is_model_uri(version.source) and not sources.is_logged_model(version.source)
+    return (version.source, place) if is_copy else (place, None)
+
+
 def _change(
     version: ModelVersion, place: str, manifest: Manifest, files_were_at: str
 ) -> RelocateVersion:
-    # The source of a copy says what it is a copy of; where its bytes are is said apart.
-    is_copy = uris.is_model_uri(version.source) and not sources.is_logged_model(version.source)
+    source, storage_location = fields_at(version, place)
     return RelocateVersion(
         name=version.name,
         version=version.version,
-        source=version.source if is_copy else place,
-        storage_location=place if is_copy else None,
+        source=source,
+        storage_location=storage_location,
         tags={DIGEST_TAG: manifest.digest},
         requires=(FilesAreAt(name=version.name, version=version.version, uri=files_were_at),),
     )

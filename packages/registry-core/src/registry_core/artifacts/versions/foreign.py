@@ -92,8 +92,7 @@ def pull(found: ForeignFiles, destination: Path, *, progress: Progress | None = 
 
     All of them are fetched, also those that are there: nothing says whether they are the same.
     """
-    # Names that cannot be files of a version are found out before the first byte.
-    make_manifest(ManifestFile(path=path, size=0, sha256="") for path in found.sizes)
+    _check_names(found)
     meter = Meter(found.size, progress)
     with unfinished_in(destination, found.sizes.keys()) as partial:
 
@@ -131,12 +130,17 @@ class ForeignTree:
 
 def tree_of(found: ForeignFiles, *, progress: Progress | None = None) -> ForeignTree:
     """Return files with their digests; for these all bytes are read."""
-    make_manifest(ManifestFile(path=path, size=0, sha256="") for path in found.sizes)
+    _check_names(found)
     meter = Meter(found.size, progress)
     files = in_parallel(
         lambda path: _take(found, path, lambda _: None, meter), sorted(found.sizes), meter=meter
     )
     return ForeignTree(make_manifest(files), found)
+
+
+def _check_names(found: ForeignFiles) -> None:
+    """Accept names that files of a version can have, before the first byte is read."""
+    make_manifest(ManifestFile(path=path, size=0, sha256="") for path in found.sizes)
 
 
 def _take(
