@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2] / "packages"
@@ -21,6 +22,17 @@ LONG_FUNCTIONS = {
     "registry_core/source_resolver.py:SourceResolver.resolve": "a list of a draft's fields",
 }
 """Past `FUNCTION_LINES_MOST`, for the reason given."""
+
+SAID_ALIKE = (
+    "version",
+    "readme",
+    "requires-python",
+    "license",
+    "license-files",
+    "classifiers",
+    "keywords",
+)
+"""What each package tells an index of packages as the others do."""
 
 
 def modules():
@@ -77,3 +89,17 @@ def test_functions_are_mostly_short():
 def test_no_function_is_too_long_without_a_reason():
     long = {name for name, count in functions().items() if count > FUNCTION_LINES_MOST}
     assert long - set(LONG_FUNCTIONS) == set()
+
+
+def test_every_package_says_of_itself_what_the_others_say():
+    """And comes with the license, and with its types."""
+    license_ = (ROOT.parent / "LICENSE").read_bytes()
+    projects = {
+        path.parent: tomllib.loads(path.read_text())["project"]
+        for path in sorted(ROOT.glob("*/pyproject.toml"))
+    }
+    said = {tuple(str(each.get(key)) for key in SAID_ALIKE) for each in projects.values()}
+    assert len(said) == 1, said
+    for folder in projects:
+        assert (folder / "LICENSE").read_bytes() == license_, folder
+        assert len([*folder.glob("src/*/py.typed")]) == 1, folder
