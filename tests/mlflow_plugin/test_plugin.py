@@ -17,9 +17,11 @@ from typing import Any
 import pytest
 
 from registry_core import errors, open_registry
+from registry_core.webhook_delivery.delivering import DeliveryOptions
 from registry_mlflow import plugin
 from registry_mlflow.errors import as_mlflow
 from registry_mlflow.store import RegistryStore
+from registry_mlflow.webhooks import delivery_options
 from services.acceptance import failure, no_model
 from services.mlflow_client import CLIENT_ENVIRONMENT
 from services.registry_server import QUIET, RegistryServer, free_port
@@ -231,13 +233,26 @@ def test_mlflows_server_delivers_what_others_queue(
     """A store that serves starts to deliver; one of a client does not, and neither tells MLflow."""
     from mlflow.entities.webhook import WebhookEvent
 
+    before = {*threading.enumerate()}
     serving, client = RegistryStore(file, serving=True), RegistryStore(file)
-    names = {thread.name for thread in threading.enumerate()}
-    assert "webhook-relay" in names
+    started = {thread.name for thread in {*threading.enumerate()} - before}
+    assert "webhook-relay" in started
     assert client._delivering is None
     event = WebhookEvent("prompt", "created")
     assert list(serving.list_webhooks_by_event(event)) == []
     serving._delivering.close()
+
+
+def test_mlflows_settings_of_webhooks_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But changes by others are known as soon as on a server of ours, at least."""
+    settings = {"REQUEST_TIMEOUT": 7, "REQUEST_MAX_RETRIES": 4, "DELIVERY_MAX_WORKERS": 2}
+    for name, value in settings.items():
+        monkeypatch.setenv(f"MLFLOW_WEBHOOK_{name}", str(value))
+    for ttl, cache_seconds in ((60, 5), (1, 1)):
+        monkeypatch.setenv("MLFLOW_WEBHOOK_CACHE_TTL", str(ttl))
+        assert delivery_options() == DeliveryOptions(
+            attempt_seconds=7, retries=4, threads=2, cache_seconds=cache_seconds
+        )
 
 
 @pytest.mark.long

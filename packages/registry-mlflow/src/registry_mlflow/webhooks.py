@@ -33,6 +33,7 @@ from registry_core.webhook_delivery.delivering import (
     DeliveryOptions,
     start_delivering,
 )
+from registry_core.webhook_delivery.delivery import CACHE_SECONDS
 from registry_core.webhooks import DEFAULT_PAGE_SIZE, MlflowView, Webhooks
 from registry_core.webhooks.environment import webhooks_of
 
@@ -63,7 +64,9 @@ class WebhookCalls:
     def _start_delivering(self, registry: Registry) -> None:
         """Have this process deliver what is queued in the registry it has opened."""
         if self._server is None:
-            self._delivering = start_delivering(registry, webhooks_of(registry.store), _options())
+            self._delivering = start_delivering(
+                registry, webhooks_of(registry.store), delivery_options()
+            )
             atexit.register(self._delivering.close)
 
     def create_webhook(
@@ -164,13 +167,16 @@ class WebhookCalls:
         return delivery.test_webhook(self._get(webhook_id, with_secret=True), event)
 
 
-def _options() -> DeliveryOptions:
-    """How MLflow's server is set to deliver; it knows of changes by others at least as soon."""
+def delivery_options() -> DeliveryOptions:
+    """Return how MLflow's settings say to deliver.
+
+    Changes of webhooks by other processes are known as soon as on a server of ours, at least.
+    """
     return DeliveryOptions(
         attempt_seconds=MLFLOW_WEBHOOK_REQUEST_TIMEOUT.get(),
         retries=MLFLOW_WEBHOOK_REQUEST_MAX_RETRIES.get(),
         threads=MLFLOW_WEBHOOK_DELIVERY_MAX_WORKERS.get(),
-        cache_seconds=min(MLFLOW_WEBHOOK_CACHE_TTL.get(), DeliveryOptions().cache_seconds),
+        cache_seconds=min(MLFLOW_WEBHOOK_CACHE_TTL.get(), CACHE_SECONDS),
     )
 
 

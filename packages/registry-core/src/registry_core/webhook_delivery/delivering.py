@@ -18,15 +18,15 @@ from registry_core.webhooks import Webhooks
 
 @attrs.frozen(kw_only=True)
 class DeliveryOptions:
-    """How a process delivers."""
+    """How a process delivers, as its settings say."""
 
-    attempt_seconds: float = 30
+    attempt_seconds: float
     """Seconds that one attempt may take."""
-    retries: int = 3
+    retries: int
     """Further attempts after a failure."""
-    threads: int = 10
+    threads: int
     """Threads that deliver."""
-    cache_seconds: float = 5
+    cache_seconds: float
     """Seconds that a change of webhooks by another process may stay unknown."""
 
 

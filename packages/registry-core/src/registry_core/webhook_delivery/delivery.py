@@ -41,6 +41,10 @@ _logger = logging.getLogger(__name__)
 NOTIFICATIONS_PENDING = 10_000
 """Notifications that may wait to be looked into; further ones are dropped and logged."""
 
+CACHE_SECONDS = 5.0
+"""Seconds that a change of webhooks by another process may stay unknown, unless settings say
+otherwise. So often at most does a process that makes changes read the list of webhooks."""
+
 TEST_LIFETIME_SECONDS = 60.0
 """As `Retries.lifetime_seconds`, for a test delivery: a client waits for it, and MLflow's client
 asks again, for another delivery, when it has no answer after 120 seconds."""
@@ -105,7 +109,7 @@ class Deliveries:
         sender: Sender | None = None,
         outbox: Outbox | None = None,
         retries: Retries | None = None,
-        cache_seconds: float = 5.0,
+        cache_seconds: float = CACHE_SECONDS,
     ) -> None:
         self._webhooks = webhooks
         self._is_prompt = is_prompt
