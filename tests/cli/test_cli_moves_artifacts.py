@@ -127,6 +127,29 @@ def test_files_follow_a_copy_without_them(origin: Origin, tmp_path: Path) -> Non
         check(target, tmp_path)
 
 
+def test_a_path_of_this_machine_is_copied_if_the_user_says_so(
+    origin: Origin, tmp_path: Path
+) -> None:
+    """A source is somebody else's text: it publishes no file of who copies."""
+    secret = write_tree(tmp_path / "home", {"MLmodel": b"of this machine"})
+    with open_registry(origin.url, artifacts="none") as source:
+        source.delete_registered_model("foreign")
+        source.create_registered_model("local")
+        source.create_model_version("local", source=secret.as_uri())
+    target_url = f"sqlite:///{tmp_path}/target.db"
+    done = origin.regctl.run("copy", "--artifacts", origin.url, target_url)
+    assert done.exit_code == ExitCode.INCOMPLETE
+    assert "files not copied: models:/local/1" in done.stderr
+    assert "--local-files" in done.stderr
+    with open_registry(target_url) as target:
+        assert target.get_model_version("local", 1).source == secret.as_uri()
+    assert origin.regctl.run(
+        "copy", "--artifacts", "--local-files", origin.url, target_url
+    ).exit_code == 0  # fmt: skip
+    with open_registry(target_url) as target:
+        assert target.verify_model_version("local", 1).size == len(b"of this machine")
+
+
 def test_a_target_without_a_root_takes_no_files(origin: Origin) -> None:
     done = origin.regctl.run("copy", "--artifacts", origin.url, "memory:")
     assert (done.exit_code, "--target-root" in done.stderr) == (ExitCode.USAGE, True)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -63,23 +63,29 @@ def _target(session: Session, url: str, *, root: str | None = None) -> Iterator[
         yield registry.acting_as(reason=session.reason, origin=registry_core.Origin.REGCTL)
 
 
+class _Files(NamedTuple):
+    """Whether the files of versions come along, and where they are read from."""
+
+    are_wanted: bool
+    source_root: str | None
+    tracking_uri: str | None
+    local_files: bool
+
+
 @contextmanager
-def _mover(
-    source_url: str,
-    target: Registry,
-    source_root: str | None,
-    tracking_uri: str | None,
-    *,
-    is_wanted: bool,
-) -> Iterator[FileMover | None]:
+def _mover(source_url: str, target: Registry, files: _Files) -> Iterator[FileMover | None]:
     """What brings files into the target, if they are wanted."""
-    if not is_wanted:
+    if not files.are_wanted:
         yield None
         return
     from registry_core.moves import artifacts  # noqa: PLC0415 not for every command
 
     mover, close = artifacts.open_mover(
-        source_url, target, source_root=source_root, tracking_uri=tracking_uri
+        source_url,
+        target,
+        source_root=files.source_root,
+        tracking_uri=files.tracking_uri,
+        local_files=files.local_files,
     )
     try:
         yield mover
@@ -103,6 +109,11 @@ def _mover(
     help="The artifact root of DST.  [default: REGISTRY_ARTIFACTS, or the one of its store]",
 )
 @tracking_option
+@click.option(
+    "--local-files",
+    is_flag=True,
+    help="Also copy from sources that are paths of this machine: they are other people's texts.",
+)
 @click.option("--watch", is_flag=True, help="Go on with what changes in SRC, until Ctrl-C.")
 @click.option(
     "--interval",
@@ -129,6 +140,7 @@ def copy(
     source_root: str | None,
     target_root: str | None,
     tracking_uri: str | None,
+    local_files: bool,
     watch: bool,
     interval: float,
 ) -> None:
@@ -154,10 +166,11 @@ def copy(
         raise click.UsageError("--watch writes; it cannot be a --dry-run.")
     from registry_core.moves import copying  # noqa: PLC0415 not for every command
 
+    files = _Files(with_files, source_root, tracking_uri, local_files)
     with (
         _source(source_url) as source,
         _target(session, target_url, root=target_root) as target,
-        _mover(source_url, target, source_root, tracking_uri, is_wanted=with_files) as mover,
+        _mover(source_url, target, files) as mover,
     ):
         copies = partial(copying.copy, target=target, filter_text=filter_text, mover=mover)
         copies = partial(copies, on_conflict=on_conflict, dry_run=dry_run)

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from registry_core import sources, validation
+from registry_core import validation
 from registry_core.artifacts import Manifest
 from registry_core.artifacts.trees import FileTree, Progress
 from registry_core.artifacts.versions import Begun, adopt, foreign, remote
 from registry_core.artifacts.versions.adopt import Adopted
-from registry_core.artifacts.versions.context import subject
 from registry_core.artifacts.versions.foreign import ForeignTree
 from registry_core.artifacts.versions.pull import sealed_tree
 from registry_core.calls.artifacts import ArtifactCalls
 from registry_core.errors import InvalidArgumentError
 from registry_core.models import ModelVersion
+
+_FROM = "--from"
+"""By which option of `regctl versions adopt` the user says where files are."""
 
 
 class AdoptionCalls(ArtifactCalls):
@@ -69,8 +71,7 @@ class AdoptionCalls(ArtifactCalls):
             return Adopted(version=found, place=found.download_uri)
         with self._opened(found, tracking_uri, uri=_place(found, files_at)) as files:
             if files_at is None:
-                # Also what a tracking server says of `runs:` is somebody else's text.
-                _check_elsewhere(found, files.place)
+                foreign.require_remote(found, files.place, option=_FROM)
             done = Adopted(
                 version=found, place=files.place, files=len(files.sizes), size=files.size
             )
@@ -88,12 +89,13 @@ class AdoptionCalls(ArtifactCalls):
 
     @contextmanager
     def files_of(
-        self, version: ModelVersion, *, tracking_uri: str | None = None
+        self, version: ModelVersion, *, tracking_uri: str | None = None, local_files: bool = False
     ) -> Iterator[FileTree]:
         """The files of a version, until the block ends, from wherever they lie.
 
         What the registry keeps is compared with the manifest as it is read; of other files all
-        bytes are read first, for their digests. Raises as `pull_model_version`.
+        bytes are read first, for their digests. A source that is a path of this disk is read if
+        there are `local_files`, and refused otherwise. Raises as `pull_model_version`.
         """
         if self._served is not None:
             sealed = self._sealed_by_server(version.name, version.version, is_required=False)
@@ -103,8 +105,11 @@ class AdoptionCalls(ArtifactCalls):
         elif self._keeps(version):
             yield self.files.tree_of(version)
             return
-        with self._opened(version, tracking_uri) as files:
-            yield foreign.tree_of(files)
+        assert self._foreign is not None, "or the registry keeps all files"
+        with foreign.opened_tree(
+            self._foreign, version, tracking_uri=tracking_uri, local_files=local_files
+        ) as tree:
+            yield tree
 
     def _has(self, version: ModelVersion) -> bool:
         """Whether the registry, or its server, keeps the files of a version."""
@@ -161,14 +166,5 @@ class AdoptionCalls(ArtifactCalls):
 def _place(version: ModelVersion, files_at: str | None) -> str:
     if files_at is not None:
         return files_at
-    _check_elsewhere(version, version.download_uri)
+    foreign.require_remote(version, version.download_uri, option=_FROM)
     return version.download_uri
-
-
-def _check_elsewhere(version: ModelVersion, place: str) -> None:
-    """Accept a place of a version's files that is not a path of this disk."""
-    if sources.is_local(place):
-        raise InvalidArgumentError(
-            f"The source of {subject(version)} is a path of a disk, '{place}'. If it is one of "
-            "this machine, name it with --from"
-        )

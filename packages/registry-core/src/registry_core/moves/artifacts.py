@@ -10,7 +10,7 @@ source. What cannot be read is said, and its source stays as it was.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Protocol
 
@@ -46,12 +46,13 @@ class ForeignFilesOf:
 
     places: OpensForeign
     tracking_uri: str | None = None
+    local_files: bool = False
 
-    @contextmanager
-    def __call__(self, version: ModelVersion) -> Iterator[FileTree]:
+    def __call__(self, version: ModelVersion) -> AbstractContextManager[FileTree]:
         """See `OpensFiles`."""
-        with self.places.open(version.download_uri, tracking_uri=self.tracking_uri) as found:
-            yield foreign.tree_of(found)
+        return foreign.opened_tree(
+            self.places, version, tracking_uri=self.tracking_uri, local_files=self.local_files
+        )
 
 
 @attrs.frozen(kw_only=True)
@@ -144,6 +145,7 @@ def open_mover(
     *,
     source_root: str | None = None,
     tracking_uri: str | None = None,
+    local_files: bool = False,
 ) -> tuple[FileMover, Callable[[], None]]:
     """Return what brings the files of a source's versions into a target, and what closes it.
 
@@ -152,6 +154,7 @@ def open_mover(
         target: The registry that gets them.
         source_root: The source's artifact root; by default what belongs to its store.
         tracking_uri: As for `Registry.pull_model_version`.
+        local_files: Also read sources that are paths of this disk.
 
     Raises:
         InvalidArgumentError: The target has no artifact root that this process can write to.
@@ -163,10 +166,10 @@ def open_mover(
         )
     if source_url.startswith("mlflow+"):
         places = ForeignPlaces(open_artifacts=backends.open_artifacts)
-        return FileMover(target, ForeignFilesOf(places, tracking_uri)), lambda: None
+        return FileMover(target, ForeignFilesOf(places, tracking_uri, local_files)), lambda: None
     root = backends.artifacts_url(source_url, source_root, environ={})
     registry = backends.open_registry(source_url, artifacts=root or "none")
-    opens = partial(registry.files_of, tracking_uri=tracking_uri)
+    opens = partial(registry.files_of, tracking_uri=tracking_uri, local_files=local_files)
     return FileMover(target, opens), registry.close
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
 import attrs
 
+from registry_core import sources
 from registry_core.artifacts import Manifest, ManifestFile, make_manifest
 from registry_core.artifacts.trees import Progress
 from registry_core.artifacts.versions.context import subject
@@ -22,6 +23,9 @@ from registry_core.artifacts.versions.destinations import place_of, unfinished_i
 from registry_core.artifacts.versions.transfer import Meter, in_parallel
 from registry_core.errors import InvalidArgumentError, StoreUnavailableError
 from registry_core.models import ModelVersion, Status
+
+LOCAL_FILES_OPTION = "--local-files"
+"""By which option `regctl copy` reads sources that are paths of this disk."""
 
 
 @attrs.frozen(eq=False)
@@ -85,6 +89,44 @@ def require_ready(version: ModelVersion) -> None:
     """
     if version.status is not Status.READY:
         raise InvalidArgumentError(f"{subject(version)} is {version.status}")
+
+
+def require_remote(version: ModelVersion, place: str, *, option: str) -> None:
+    """Accept a place of a version's files that is not a path of this disk.
+
+    A version's source is somebody else's text, and so is what a tracking server says of `runs:`:
+    by itself it names no file of this machine that others get to read.
+
+    Args:
+        version: The version.
+        place: Where its files are, or are said to be.
+        option: By which option of `regctl` the user names the files of this disk.
+
+    Raises:
+        InvalidArgumentError: It is a path, or a `file:` URI.
+    """
+    if sources.is_local(place):
+        raise InvalidArgumentError(
+            f"The source of {subject(version)} is a path of a disk, '{place}'. If it is one of "
+            f"this machine, name it with {option}"
+        )
+
+
+@contextmanager
+def opened_tree(
+    places: OpensForeign, version: ModelVersion, *, tracking_uri: str | None, local_files: bool
+) -> Iterator[ForeignTree]:
+    """The files of a version that lie elsewhere, with their digests, until the block ends.
+
+    Raises as `OpensForeign.open`, and for a path of this disk unless there are `local_files`.
+    """
+    require_ready(version)
+    if not local_files:
+        require_remote(version, version.download_uri, option=LOCAL_FILES_OPTION)
+    with places.open(version.download_uri, tracking_uri=tracking_uri) as found:
+        if not local_files:
+            require_remote(version, found.place, option=LOCAL_FILES_OPTION)
+        yield tree_of(found)
 
 
 def pull(found: ForeignFiles, destination: Path, *, progress: Progress | None = None) -> Manifest:
