@@ -13,6 +13,7 @@ from registry_cli.options import (
     version_argument,
 )
 from registry_cli.session import Session, pass_session
+from registry_cli.views import manifest_fields
 
 
 @click.group(cls=Group)
@@ -50,14 +51,7 @@ def verify(session: Session, target: Target) -> None:
     """
     name, version = target[0].key(session.registry)
     manifest = session.registry.verify_model_version(name, version)
-    session.output.fields(
-        {
-            "version": f"models:/{name}/{version}",
-            "digest": manifest.digest,
-            "files": len(manifest.files),
-            "bytes": manifest.size,
-        }
-    )
+    session.output.fields(manifest_fields(name, version, manifest))
 
 
 @artifacts.command()

@@ -20,6 +20,7 @@ from registry_cli.options import (
 )
 from registry_cli.output import notice, progress
 from registry_cli.session import Session, makes_registry, pass_session
+from registry_cli.views import manifest_fields
 
 
 @click.command()
@@ -142,15 +143,7 @@ def pull(
             require_sealed=require_sealed,
             progress=report,
         )
-    session.output.fields(
-        {
-            "directory": str(directory),
-            "version": f"models:/{name}/{version}",
-            "digest": manifest.digest,
-            "files": len(manifest.files),
-            "bytes": manifest.size,
-        }
-    )
+    session.output.fields({"directory": str(directory), **manifest_fields(name, version, manifest)})
 
 
 @click.command()

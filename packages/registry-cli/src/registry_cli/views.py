@@ -7,12 +7,15 @@ sets.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import registry_core
 from registry_cli.times import when
 from registry_core import ModelUri, ModelVersion, RegisteredModel
 from registry_core.fields import Field, arranged, fields_of
+
+if TYPE_CHECKING:
+    from registry_core.artifacts import Manifest
 
 T = TypeVar("T")
 
@@ -130,3 +133,15 @@ VERSION: View[ModelVersion] = View(
     wire=_encode_version,
 )
 """Model versions; their name is their `models:/` URI."""
+
+
+def manifest_fields(
+    name: str, version: int | str, manifest: Manifest
+) -> dict[str, str | int | None]:
+    """What is shown of the files of a version as a whole."""
+    return {
+        "version": f"models:/{name}/{version}",
+        "digest": manifest.digest,
+        "files": len(manifest.files),
+        "bytes": manifest.size,
+    }
