@@ -84,14 +84,10 @@ IN_THE_GATE: dict[str, int | tuple[str, ...]] = {
     "tests/cli/test_cli_terminal.py::test_errors_quote_and_do_not_obey": 5,
     "tests/cli/test_cli_terminal.py::test_results_are_shown_and_not_obeyed": 3,
     "tests/pages/test_pages_in_chromium.py::test_pages_fit_every_screen": ("320", "1024"),
-    "tests/pages/test_pages_in_chromium.py::test_pages_have_no_barriers": (
-        "1440-dark",
-        "320-light",
-    ),
 }
 """By the beginning of a test's id: the gate runs each so many-th case of every such test, counted
 from the first, and all of a test that has no more than so many; or none, for 0; or it runs the cases
-with one of these texts in their id.
+with one of these texts in their id, and a test without cases.
 
 A number that has no divisor in common with those of the cases' parameters meets each of them.
 """
@@ -108,7 +104,8 @@ def left_out(ids: Iterable[str]) -> set[str]:
 def _kept(test: str, cases: list[str]) -> list[str]:
     rule = _rule(test)
     if isinstance(rule, tuple):
-        return [each for each in cases if any(text in each.partition("[")[2] for text in rule)]
+        named = (each for each in cases if any(text in _case(each) for text in rule))
+        return [*named] if cases != [test] else cases
     if rule == 0:
         return []
     return cases if rule is None or len(cases) <= rule else cases[::rule]
@@ -120,6 +117,20 @@ def _rule(test: str) -> int | tuple[str, ...] | None:
 
 
 def unused(tests: Iterable[str]) -> set[str]:
-    """Beginnings in the table that none of the tests has: what they name was renamed."""
+    """Beginnings in the table that no test has, or with a text that no case of these tests has.
+
+    What they name was renamed: the gate would run all of it again, or nothing of it.
+    """
     ids = [*tests]
-    return {each for each in IN_THE_GATE if not any(test.startswith(each) for test in ids)}
+    return {each for each, rule in IN_THE_GATE.items() if not _is_used(each, rule, ids)}
+
+
+def _is_used(beginning: str, rule: int | tuple[str, ...], ids: list[str]) -> bool:
+    cases = [_case(each) for each in ids if each.startswith(beginning)]
+    texts = rule if isinstance(rule, tuple) else ("",)
+    return all(any(text in case for case in cases) for text in texts)
+
+
+def _case(test: str) -> str:
+    """What distinguishes a case from the others of its test; empty for a test without cases."""
+    return test.partition("[")[2]
