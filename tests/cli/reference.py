@@ -20,10 +20,10 @@ WIDTH = 80
 
 MEANINGS = {
     ExitCode.OK: "done",
-    ExitCode.ERROR: "anything else: a damaged store, a missing driver, a schema to upgrade, a refusal, a check of nothing",
+    ExitCode.ERROR: "anything else: a damaged store, a missing driver, a schema to upgrade, a refusal, a check of nothing; for `diff` and `prompts diff`, a difference",
     ExitCode.USAGE: "usage: an unknown option, a bad name, a bad filter, an unknown store URL",
     ExitCode.NOT_FOUND: "there is no such model, version or alias, or no registry",
-    ExitCode.NOT_PERMITTED: "the store refused the credentials",
+    ExitCode.NOT_PERMITTED: "the store refused the credentials, or the caller may not do that",
     ExitCode.CONFLICT: "it exists already, or a race was lost; nothing was changed",
     ExitCode.REFUSED: "a gate does not let the version be promoted; the message says what it lacks",
     ExitCode.INCOMPLETE: "something was not copied, the copy differs, or `apply --check` found a difference",
