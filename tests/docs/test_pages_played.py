@@ -15,6 +15,7 @@ from services.pages_player import Player
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("library", "command-line", "mlflow-client", "bucket")
+INSTALLING = ("install",)
 _INSTALLED = sysconfig.get_path("scripts")
 _OURS = ("AWS_", "DATABASE_URL", "MLFLOW_", "PYTEST_", "PYTHON", "REGISTRY_", "VIRTUAL_ENV", "XDG_")
 """The beginnings of variables that a newcomer does not have."""
@@ -65,12 +66,18 @@ def test_page_that_installs_shows_what_happens(page, newcomer, tmp_path):
     """From `git clone` on, with an interpreter in which nothing is installed."""
     bare = tmp_path / "python"
     subprocess.run([sys.executable, "-m", "venv", bare], check=True)
-    paths = [bare / "bin", tmp_path / "home/.local/bin", tmp_path / "folder/registry/.venv/bin"]
+    paths = [bare / "bin", tmp_path / "home/.local/bin"]
     player = newcomer(
         path=os.pathsep.join([*map(str, paths), os.environ["PATH"]]),
         says=[("REPOSITORY", f"--quiet {ROOT}"), ("pip install uv && uv run --dev pytest", "true")],
     )
     _compare(player, ROOT / page)
+
+
+def test_every_first_page_is_played():
+    """A new one has to be named here, too."""
+    pages = {page.stem for page in (ROOT / "docs/get-started").glob("*.md")}
+    assert pages == {*PAGES, *INSTALLING}
 
 
 def _compare(player, page):
