@@ -92,7 +92,10 @@ def main() -> None:
             data.fill(url, data.OURS, models=arguments.models, versions=1)
             measure(url, arguments)
     if "postgresql" in arguments.stores:
-        with postgres.Postgres() as server, postgres.fresh_database(server) as url:
+        with (
+            postgres.PostgresServer(durable=True) as server,
+            postgres.fresh_database(server) as url,
+        ):
             open_store(url).close()
             data.fill(url, data.OURS, models=arguments.models, versions=1)
             measure(url, arguments)

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from registry_cli.main import regctl
-from registry_server.process import arguments, hashing
+from registry_server.process import arguments, hashing, settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("packages/*/README.md")])
@@ -77,6 +77,25 @@ def test_every_command_exists(code):
             continue
         for flag in (word.partition("=")[0] for word in words if word.startswith("--")):
             assert flag in shown, f"{flag} of: {line}"
+
+
+@pytest.mark.parametrize("option", settings.OPTIONS, ids=lambda option: option.field)
+def test_every_setting_of_the_server_is_in_a_guide(option):
+    """By its flag or a variable."""
+    guides = "\n".join(page.read_text() for page in ROOT.glob("docs/guides/*.md"))
+    names = [option.flag, *option.variables]
+    assert any(re.search(rf"`{name}\b(?!-)", guides) for name in names)
+
+
+def test_troubleshooting_names_the_revision_of_today():
+    """Both messages about the schema say which one is needed."""
+    migrations = ROOT.glob("packages/registry-core/src/**/sql/migrations/versions/0*.py")
+    newest = max(path.name for path in migrations).partition("_")[0]
+    page = (ROOT / "docs/guides/server.md").read_text()
+    assert re.findall(r"this release needs (\d+)|revisions up to (\d+)", page) == [
+        (newest, ""),
+        ("", newest),
+    ]
 
 
 def _help_of_server():
