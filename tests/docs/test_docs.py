@@ -9,7 +9,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
+import registry_core
 from registry_cli.main import regctl
+from registry_core import errors as errors_module
 from registry_server.process import arguments, hashing, settings
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +43,29 @@ def test_every_link_leads_to_a_page(page):
         link for link in _LINK.findall(page.read_text()) if not (page.parent / link).exists()
     ]
     assert not missing
+
+
+@pytest.mark.parametrize("page", [*PAGES, *ABOVE], ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_that_is_named_is_there(page):
+    """Of the repository or of a package: a path that was moved misleads those who work on it."""
+    named = re.findall(
+        r"`((?:docs|examples|packages|registry_\w+|tests)/[\w./-]+)`", page.read_text()
+    )
+    missing = [
+        path
+        for path in named
+        if not any((*ROOT.glob(path.rstrip("/")), *ROOT.glob(f"packages/*/src/{path}")))
+    ]
+    assert not missing
+
+
+def test_every_public_name_has_a_place_in_the_reference():
+    """The Python API's page, or an error, which stands there with its module."""
+    page = (ROOT / "docs/reference/python-api.md").read_text()
+    public = {name: getattr(registry_core, name) for name in registry_core.__all__}
+    errors = {name for name in public if hasattr(errors_module, name)}
+    shown = set(re.findall(r"auto\w+:: (?:[\w.]+\.)?(\w+)$", page, re.MULTILINE))
+    assert public.keys() - errors - shown == set()
 
 
 def test_every_picture_is_there_and_all_are_small():
