@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from services import long_forms
+
+TESTS = Path(__file__).parents[1]
 
 
 def test_what_the_table_names_exists(request: pytest.FixtureRequest) -> None:
@@ -38,3 +44,38 @@ def test_what_was_renamed_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(long_forms, "IN_THE_GATE", table)
     tests = ["a.py::test_b[1x]", "a.py::test_b[y]", "a.py::test_c[x]", "a.py::test_c[1]"]
     assert long_forms.unused(tests) == {"a.py::test_c", "b.py"}
+
+
+def test_the_long_session_runs_what_a_test_shortens() -> None:
+    """It selects by marks, and Hypothesis marks only what is decorated with `given`."""
+    found = [
+        f"{path.relative_to(TESTS)}::{test.name}"
+        for path in TESTS.glob("*/test_*.py")
+        for test in shortened(ast.parse(path.read_text()))
+    ]
+    assert found == []
+
+
+def shortened(module: ast.Module) -> Iterator[ast.FunctionDef]:
+    """The tests of a module that say how much they try now, and have no mark of it."""
+    marks = ("hypothesis", "scaled", "long")
+    ours = [ast.unparse(each) for each in module.body if isinstance(each, ast.ImportFrom)]
+    if not any(each.startswith("from services.examples") for each in ours):
+        return
+    of_all = [ast.unparse(each) for each in module.body if isinstance(each, ast.Assign)]
+    if any(f"pytestmark = pytest.mark.{mark}" in of_all for mark in marks):
+        return
+    for test in module.body:
+        if isinstance(test, ast.FunctionDef) and test.name.startswith("test_"):
+            body = "\n".join(ast.unparse(each) for each in test.body)
+            said = [ast.unparse(each) for each in test.decorator_list]
+            is_short = "examples(" in body or "one_of(" in body
+            if is_short and not any(f"pytest.mark.{mark}" in said for mark in marks):
+                yield test
+
+
+def test_the_search_for_what_is_shortened_finds_it() -> None:
+    """Else it would find nothing anywhere."""
+    code = "from services.examples import one_of\n{}def test_a():\n    one_of(3)\n"
+    assert [test.name for test in shortened(ast.parse(code.format("")))] == ["test_a"]
+    assert [*shortened(ast.parse(code.format("@pytest.mark.scaled\n")))] == []

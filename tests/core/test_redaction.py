@@ -124,6 +124,7 @@ def unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.mark.hypothesis
 @pytest.mark.usefixtures("unreachable")
 def test_no_password_is_in_what_opening_says(tmp_path, monkeypatch, caplog) -> None:
     """Neither in an error of ours, nor in one of a driver, nor in what is logged meanwhile."""
