@@ -48,6 +48,7 @@ IN_THE_GATE: dict[str, int | tuple[str, ...]] = {
         "postgresql-DROP INDEX",
     ),
     "tests/stores/test_sql_plans.py": 5,
+    "tests/stores/test_sql_plans.py::test_a_search_uses_its_index": 1,
     "tests/stores/test_sql_skew.py": 5,
     "tests/stores/test_sql_faults.py::test_what_the_server_says_decides_what_is_repeated": 3,
     "tests/stores/test_sql_servers.py": ("PostgreSQL 10", "verify-full", "ICU", "serializable"),
@@ -71,7 +72,6 @@ IN_THE_GATE: dict[str, int | tuple[str, ...]] = {
     "tests/artifacts/test_artifact_tampering.py::test_manifest_that_is_not_the_versions": 5,
     # Servers, and MLflow's client: what has to hold on each store is run there, the rest on one.
     "tests/server/test_server_listener.py::test_clients_that_come_at_once_are_shared_out": ("48",),
-    "tests/server/test_server_process.py::test_server_that_cannot_start_says_why": 3,
     "tests/server/test_webhook_durable.py::test_alias_moved_by_the_library": ("postgresql",),
     "tests/server/test_webhook_durable.py::test_what_was_committed_while_no_server_ran": (
         "sqlite",
