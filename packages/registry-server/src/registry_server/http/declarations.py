@@ -160,6 +160,7 @@ PAGES: Mapping[str, Declaration] = {
     "new": CALLERS,
     "webhooks": _WEBHOOKS,
     "about": CALLERS,
+    "access": CALLERS,
     "static": OPEN,
 }
 """By the first segment of the path of a page. What is on a page, and what its forms do, is decided

@@ -10,38 +10,36 @@ from collections.abc import Callable
 from registry_core.access import Permission
 from registry_server.pages.requests import PageRequest
 
-_CHANGES = (
-    Permission.EDIT,
-    Permission.MOVE_ALIAS,
-    Permission.REGISTER,
-    Permission.DELETE,
-    Permission.RESTORE,
-)
-
 
 def change(request: PageRequest) -> bool:
-    """Whether the reader may change anything of what the page is about.
-
-    An approval changes nothing: its form asks for the permission itself, by `of`.
-    """
+    """Whether the reader may change anything at all."""
     rights = request.rights
-    if rights is None:
-        return True
-    section = request.segments[0] if request.segments else ""
-    if section == "webhooks":
-        return rights.allows(Permission.WEBHOOKS)
-    if section == "trash":
-        return any(Permission.RESTORE in grant.permissions for grant in rights.grants)
-    if section == "models" and len(request.segments) > 1:
-        return any(rights.allows(each, request.segments[1]) for each in _CHANGES)
-    return any(Permission.REGISTER in grant.permissions for grant in rights.grants)
+    return rights is None or any(grant.permissions != {Permission.READ} for grant in rights.grants)
 
 
-def of(request: PageRequest) -> Callable[..., bool]:
-    """Whether the reader may do something, as templates ask: `may("delete", model.name)`."""
+def somewhere(request: PageRequest, *, is_read_only: bool) -> Callable[[str], bool]:
+    """Whether the reader may do something to any model: `may_somewhere("restore")`."""
+    rights = request.rights
+
+    def may_somewhere(permission: str) -> bool:
+        if is_read_only or rights is None:
+            return not is_read_only
+        return any(Permission(permission) in grant.permissions for grant in rights.grants)
+
+    return may_somewhere
+
+
+def of(request: PageRequest, *, is_read_only: bool) -> Callable[..., bool]:
+    """Whether the reader may do something, as templates ask: `may("delete", model.name)`.
+
+    Every form and every link to one asks for the permission of what it sends. Of `move-alias` the
+    alias is asked for, too, where it is known: it may be protected.
+    """
     rights = request.rights
 
     def may(permission: str, model: str | None = None, alias: str | None = None) -> bool:
-        return rights is None or rights.allows(Permission(permission), model, alias)
+        if is_read_only or rights is None:
+            return not is_read_only
+        return rights.allows(Permission(permission), model, alias)
 
     return may

@@ -57,6 +57,7 @@ MOUNTS = (
     "/trash",
     "/webhooks",
     "/about",
+    "/access",
     "/new",
     "/static",
 )

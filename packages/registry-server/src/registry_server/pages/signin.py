@@ -150,6 +150,7 @@ class _SignIn:
             # Nobody is offered anything before he has signed in.
             "may_change": True,
             "may": lambda *_: False,
+            "sees_webhooks": False,
             "form_token": forgery.token(secret),
             "problem": problem,
             "name": request.form.get("name", ""),

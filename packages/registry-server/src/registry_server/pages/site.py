@@ -27,6 +27,7 @@ from registry_server.pages.answers import Headers, PageStream, Redirect, View
 from registry_server.pages.requests import PageRequest
 from registry_server.pages.routes import Route, Routes
 from registry_server.pages.views import (
+    access,
     activity,
     aliases,
     approvals,
@@ -48,6 +49,7 @@ ROUTES = (
     Route("prompts", models.show_prompts),
     Route("new", forms.new_model, forms.create_model),
     Route("activity", activity.show),
+    Route("access", access.show),
     Route("trash", trash.show),
     Route("trash/models/*/*", trash.show_model, trash.restore_model),
     Route("trash/versions/*/*", trash.show_version, trash.restore_version),
@@ -138,7 +140,9 @@ class Site:
             "notice": unquote(notice or "")[: answers.NOTICE_MAX_LENGTH],
             "is_read_only": self._is_read_only,
             "may_change": not self._is_read_only and may.change(request),
-            "may": may.of(request),
+            "may": may.of(request, is_read_only=self._is_read_only),
+            "may_somewhere": may.somewhere(request, is_read_only=self._is_read_only),
+            "sees_webhooks": may.of(request, is_read_only=False)("webhooks"),
             "form_token": forgery.token(secret) if secret is not None else "",
         }
         if view.is_streamed:

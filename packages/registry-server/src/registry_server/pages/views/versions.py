@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from registry_core import Registry, Stage, histories
+from registry_core.permissions import STAGE_PREFIX
 from registry_core.validation import PROMPT_TEXT_TAG
 from registry_core.wire import payloads
 from registry_server.pages.answers import View
@@ -32,6 +33,7 @@ def show(request: PageRequest, registry: Registry, name: str, number: str, *_: s
         "columns_shown": COLUMNS_SHOWN,
         "prompt_text": version.tags.get(PROMPT_TEXT_TAG),
         "stages": tuple(stage.value for stage in Stage),
+        "stage_prefix": STAGE_PREFIX,
         "by_tag": finding.by_tag,
         "review": approvals.review_of(request, registry, version),
     }
