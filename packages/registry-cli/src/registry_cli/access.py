@@ -48,16 +48,16 @@ def check(session: Session, file: str) -> None:
     """
     from registry_core.access import load  # noqa: PLC0415 not for other commands
 
-    found = load(file)
-    for warning in _warnings(found):
+    policy = load(file)
+    for warning in _warnings(policy):
         notice(f"Warning: {warning}")
     session.output.fields(
         {
             "file": file,
-            "users": len(found.users),
-            "issuers": len(found.issuers),
-            "grants": len(found.policy.grants),
-            "protections": len(found.policy.protections),
+            "users": len(policy.users),
+            "issuers": len(policy.issuers),
+            "grants": len(policy.policy.grants),
+            "protections": len(policy.policy.protections),
         }
     )
 
@@ -100,11 +100,11 @@ def why(
 
     if alias is not None and (action != Permission.MOVE_ALIAS or model is None):
         raise click.UsageError("--alias needs --action move-alias and a --model.")
-    found = load(file)
-    user = found.users.get(name)
+    policy = load(file)
+    user = policy.users.get(name)
     named = {*groups, *(user.groups if user else ())}
     principal = Principal(name=name, groups=frozenset(named))
-    decision = found.policy.decide(principal, Permission(action), model, alias)
+    decision = policy.policy.decide(principal, Permission(action), model, alias)
     session.output.fields(
         {"decision": "allowed" if decision.allowed else "refused", "reason": decision.reason}
     )
@@ -120,9 +120,9 @@ def whoami(session: Session) -> None:
     ask = getattr(session.registry.store, "whoami", None)
     if ask is None:
         raise click.UsageError("Only a server knows callers: give its URL as --store.")
-    told = ask()
-    notice(f"{told['name'] or 'Nobody'}, in the groups: {', '.join(told['groups']) or 'none'}.")
-    if not told["is_restricted"]:
+    caller = ask()
+    notice(f"{caller['name'] or 'Nobody'}, in the groups: {', '.join(caller['groups']) or 'none'}.")
+    if not caller["is_restricted"]:
         notice("This server lets every caller do everything.")
     session.output.records(
         "grants",
@@ -135,9 +135,9 @@ def whoami(session: Session) -> None:
                 "aliases": "" if grant["aliases"] is None else ", ".join(grant["aliases"]),
                 "place": grant["place"],
             }
-            for grant in told["grants"]
+            for grant in caller["grants"]
         ),
-        summary={"name": told["name"], "groups": told["groups"]},
+        summary={"name": caller["name"], "groups": caller["groups"]},
     )
 
 

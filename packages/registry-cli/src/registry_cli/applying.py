@@ -56,9 +56,9 @@ def apply(
     """
     from registry_core import declarations  # noqa: PLC0415 completion must not pay for it
 
-    wanted = declarations.load(file)
+    declared = declarations.load(file)
     session.may_create = not (dry_run or check)
-    steps = declarations.plan(session.registry, wanted, prune=prune)
+    steps = declarations.plan(session.registry, declared, prune=prune)
     is_plan = dry_run or check
     if not is_plan:
         for step in steps:

@@ -51,9 +51,9 @@ def tag_matching(
     """Set tags of all versions that match a filter, and say of how many."""
     registry = session.registry
     # All of them first: a tag may change what matches.
-    found = list(registry.iter_model_versions(filter_text, page_size=PAGE_SIZE))
+    versions = list(registry.iter_model_versions(filter_text, page_size=PAGE_SIZE))
     count = 0
-    for version in found if not dry_run else ():
+    for version in versions if not dry_run else ():
         try:
             for key, value in tags:
                 registry.set_model_version_tag(version.name, version.version, key, value)
@@ -61,10 +61,10 @@ def tag_matching(
         except registry_core.NotFoundError:
             notice(f"{_uri(version)} was deleted meanwhile.")
     if dry_run:
-        session.output.versions(found)
+        session.output.versions(versions)
     set_tags = ", ".join(f"{key}={value}" for key, value in tags)
-    said = f"Would set {set_tags} of {len(found)}" if dry_run else f"Set {set_tags} of {count}"
-    notice(f"{said} model version{'' if (len(found) if dry_run else count) == 1 else 's'}.")
+    said = f"Would set {set_tags} of {len(versions)}" if dry_run else f"Set {set_tags} of {count}"
+    notice(f"{said} model version{'' if (len(versions) if dry_run else count) == 1 else 's'}.")
 
 
 def _differences(

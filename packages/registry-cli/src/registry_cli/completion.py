@@ -43,8 +43,8 @@ def complete_version(ctx: click.Context, param: click.Parameter, incomplete: str
     name = incomplete.removeprefix(_URI_SCHEME)
     scheme = incomplete.removesuffix(name) if name else incomplete
     for mark, listed in (("/", _numbers), ("@", _aliases)):
-        model, found, part = name.rpartition(mark)
-        if found and model:
+        model, separator, part = name.rpartition(mark)
+        if separator and model:
             return [f"{scheme}{model}{mark}{each}" for each in _asked(ctx, listed, model, part)]
     return [f"{scheme}{model}" for model in complete_model(ctx, param, name)]
 
@@ -91,8 +91,8 @@ def complete_version_and_stage(
 def complete_prompt(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """The names of prompts, with their aliases or numbers."""
     for mark, listed in (("/", _numbers), ("@", _aliases)):
-        name, found, part = incomplete.rpartition(mark)
-        if found and name:
+        name, separator, part = incomplete.rpartition(mark)
+        if separator and name:
             return [f"{name}{mark}{each}" for each in _asked(ctx, listed, name, part)]
     try:
         return _names(ctx, incomplete, prompts=True)
@@ -122,8 +122,8 @@ def _asked(
         if not name:
             return []
         with _cheap_registry(ctx) as registry:
-            found = [] if registry is None else listed(registry.get_registered_model(name))
-        safe = [each for each in found if each.startswith(prefix) and _is_safe(each)]
+            candidates = [] if registry is None else listed(registry.get_registered_model(name))
+        safe = [each for each in candidates if each.startswith(prefix) and _is_safe(each)]
         return safe[:COMPLETIONS]
     except Exception:  # noqa: BLE001 as above
         return []
@@ -156,9 +156,9 @@ def _names(ctx: click.Context, prefix: str, *, prompts: bool = False) -> list[st
     with _cheap_registry(ctx) as registry:
         if registry is None:
             return []
-        wanted = f"name LIKE {quote}{pattern}%{quote}"
+        filter_text = f"name LIKE {quote}{pattern}%{quote}"
         search = registry.prompts.search if prompts else registry.search_registered_models
-        page = search(wanted, max_results=COMPLETIONS)
+        page = search(filter_text, max_results=COMPLETIONS)
     return [model.name for model in page.items if _is_safe(model.name)]
 
 

@@ -67,8 +67,8 @@ def follow(
     feed = Feed(session.registry.store, since=start, cursor=cursor)
     output = OUTPUTS["jsonl"]()
     while True:
-        found = feed.poll()
-        output.events(found)
+        new_events = feed.poll()
+        output.events(new_events)
         sys.stdout.flush()
         if cursor_file is not None:
             _write(cursor_file, feed.cursor)

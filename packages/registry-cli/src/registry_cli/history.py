@@ -81,8 +81,8 @@ def history(
         _verify(ctx, session, name)
         return
     if deleted or model_id is not None:
-        found = session.registry.deleted_registered_model(name, model_id=model_id)
-        model_id = found.model_id
+        deleted_model = session.registry.deleted_registered_model(name, model_id=model_id)
+        model_id = deleted_model.model_id
     events = session.registry.history(
         None if model_id else name,
         model_id=model_id,
@@ -97,18 +97,18 @@ def history(
 
 
 def _verify(ctx: click.Context, session: Session, name: str) -> None:
-    found = session.registry.verify_history(name)
+    verification = session.registry.verify_history(name)
     session.output.records(
         "differences",
         ("difference",),
-        ({"difference": each} for each in found.problems),
+        ({"difference": each} for each in verification.problems),
         summary={
-            "verified": found.is_true,
-            "events": found.events,
-            "unchecked": found.unchecked,
+            "verified": verification.is_true,
+            "events": verification.events,
+            "unchecked": verification.unchecked,
         },
     )
-    if not found.is_true:
+    if not verification.is_true:
         ctx.exit(ExitCode.DAMAGED)
 
 

@@ -96,10 +96,10 @@ def list_models(
 
     Prompts are left out unless the filter asks for them.
     """
-    found = session.registry.iter_registered_models(
+    matching = session.registry.iter_registered_models(
         filter_text, order_by=order_by, page_size=min(limit or PAGE_SIZE, PAGE_SIZE)
     )
-    session.output.models(islice(found, limit))
+    session.output.models(islice(matching, limit))
 
 
 @models.command()

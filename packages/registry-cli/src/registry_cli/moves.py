@@ -274,9 +274,9 @@ def _copied(outcomes: Iterable[Copied], *, dry_run: bool) -> bool:
     return complete
 
 
-def _compared(found: Iterable[Difference]) -> bool:
+def _compared(differences: Iterable[Difference]) -> bool:
     count = 0
-    for each in found:
+    for each in differences:
         count += 1
         notice(f"differs: {each.name}: {each.difference}")
     notice("Source and target are the same." if not count else f"{count} differences.")

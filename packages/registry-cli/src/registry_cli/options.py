@@ -42,8 +42,8 @@ class Moment(click.ParamType[datetime]):
         """The moment, with a time zone; one without is in that of this machine."""
         if isinstance(value, datetime):
             return value
-        if found := re.fullmatch(r"(\d{1,6})([smhdw])", value):
-            age = timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+        if match := re.fullmatch(r"(\d{1,6})([smhdw])", value):
+            age = timedelta(seconds=int(match[1]) * _UNITS[match[2]])
             return datetime.now(UTC) - age
         try:
             moment = datetime.fromisoformat(value)

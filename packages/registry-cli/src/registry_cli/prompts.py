@@ -37,7 +37,7 @@ def list_prompts(
     session: Session, filter_text: str | None, order_by: tuple[str, ...], limit: int | None
 ) -> None:
     """List prompts, by name unless ordered otherwise."""
-    found = islice(session.registry.prompts.list(filter_text, order_by=order_by), limit)
+    matching = islice(session.registry.prompts.list(filter_text, order_by=order_by), limit)
     session.output.records(
         "prompts",
         ("name", "newest", "aliases", "updated", "description"),
@@ -49,7 +49,7 @@ def list_prompts(
                 "updated": when(each.last_updated_timestamp),
                 "description": each.description or None,
             }
-            for each in found
+            for each in matching
         ),
         summary={},
     )
@@ -64,19 +64,19 @@ def get(session: Session, prompt: str) -> None:
 
     With -o name the template alone.
     """
-    found = _version(session, prompt)
+    version = _version(session, prompt)
     if session.output_format == "name":
-        print_lines(found.text.split("\n"))
+        print_lines(version.text.split("\n"))
         return
     session.output.fields(
         {
-            "prompt": found.uri,
-            "description": found.description,
-            "variables": ", ".join(sorted(found.variables)) or None,
-            "aliases": ", ".join(found.aliases) or None,
-            "created": when(found.creation_timestamp),
-            "tags": "\n".join(f"{key}={value}" for key, value in found.tags.items()) or None,
-            "template": found.text,
+            "prompt": version.uri,
+            "description": version.description,
+            "variables": ", ".join(sorted(version.variables)) or None,
+            "aliases": ", ".join(version.aliases) or None,
+            "created": when(version.creation_timestamp),
+            "tags": "\n".join(f"{key}={value}" for key, value in version.tags.items()) or None,
+            "template": version.text,
         }
     )
 

@@ -104,8 +104,8 @@ def makes_registry(command: CommandT) -> CommandT:
     """Let a command make a registry that does not exist yet; below `pass_session`."""
 
     @wraps(command)
-    def call(session: Session, *args: Any, **given: Any) -> Any:
+    def call(session: Session, *args: Any, **options: Any) -> Any:
         session.may_create = True
-        return command(session, *args, **given)
+        return command(session, *args, **options)
 
     return cast("CommandT", call)

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from registry_core.trash import DeletedModel, DeletedVersion
 
 
-def _common(found: DeletedModel | DeletedVersion) -> Mapping[str, Any]:
+def _common(deleted: DeletedModel | DeletedVersion) -> Mapping[str, Any]:
     return {
-        "deleted_at": when(found.deleted_at),
-        "deleted_by": found.deleted_by,
-        "reason": found.reason or "",
-        "kept_until": when(found.kept_until),
+        "deleted_at": when(deleted.deleted_at),
+        "deleted_by": deleted.deleted_by,
+        "reason": deleted.reason or "",
+        "kept_until": when(deleted.kept_until),
     }
 
 
@@ -31,12 +31,12 @@ def _common(found: DeletedModel | DeletedVersion) -> Mapping[str, Any]:
 @pass_session
 def deleted_models(session: Session, name: str | None) -> None:
     """List deleted registered models, the one deleted last first."""
-    found = session.registry.deleted_registered_models(name)
+    models = session.registry.deleted_registered_models(name)
     session.output.records(
         "deleted_models",
         ("name", "model_id", "deleted_at", "deleted_by", "reason", "kept_until"),
-        ({"name": each.name, "model_id": each.model_id, **_common(each)} for each in found),
-        summary={"deleted": len(found)},
+        ({"name": each.name, "model_id": each.model_id, **_common(each)} for each in models),
+        summary={"deleted": len(models)},
     )
 
 
@@ -68,7 +68,7 @@ def restore_model(
 @pass_session
 def deleted_versions(session: Session, name: str) -> None:
     """List deleted versions of a registered model, the one deleted last first."""
-    found = session.registry.deleted_model_versions(name)
+    versions = session.registry.deleted_model_versions(name)
     session.output.records(
         "deleted_versions",
         ("version", "source", "deleted_at", "deleted_by", "reason", "kept_until"),
@@ -78,9 +78,9 @@ def deleted_versions(session: Session, name: str) -> None:
                 "source": each.fields.get("source", ""),
                 **_common(each),
             }
-            for each in found
+            for each in versions
         ),
-        summary={"deleted": len(found)},
+        summary={"deleted": len(versions)},
     )
 
 

@@ -260,12 +260,12 @@ def redeliver(
     if bool(delivery_ids) == all_dead:
         raise click.UsageError("Name deliveries, or pass --all.")
     log = _log(session, webhook_id)
-    wanted = delivery_ids
+    chosen = delivery_ids
     if all_dead:
-        wanted = tuple(each.delivery_id for each in log.dead_letters(webhook_id))
-    count = log.redeliver(webhook_id, wanted)
-    notice(f"Queued {count} of {len(wanted)} deliveries.")
-    if count < len(wanted):
+        chosen = tuple(each.delivery_id for each in log.dead_letters(webhook_id))
+    count = log.redeliver(webhook_id, chosen)
+    notice(f"Queued {count} of {len(chosen)} deliveries.")
+    if count < len(chosen):
         raise click.exceptions.Exit(1)
 
 

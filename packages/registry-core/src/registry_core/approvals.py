@@ -19,8 +19,8 @@ def approve(doc: ModelDocument, version: int, approval: Approval) -> ModelDocume
     if says_the_same(before, approval):
         return doc
     others = (each for each in doc.approvals.get(version, ()) if each.actor != approval.actor)
-    given = by_actor((*others, approval))
-    return attrs.evolve(doc, approvals=dict(sorted({**doc.approvals, version: given}.items())))
+    changed = by_actor((*others, approval))
+    return attrs.evolve(doc, approvals=dict(sorted({**doc.approvals, version: changed}.items())))
 
 
 def says_the_same(before: Approval | None, approval: Approval) -> bool:
@@ -44,5 +44,5 @@ def withdraw(doc: ModelDocument, version: int, actor: str) -> ModelDocument:
 
 def given_by(doc: ModelDocument, version: int, actor: str) -> Approval | None:
     """Return the approval that an actor has given to a version, if any."""
-    given = doc.approvals.get(version, ())
-    return next((each for each in given if each.actor == actor), None)
+    approvals = doc.approvals.get(version, ())
+    return next((each for each in approvals if each.actor == actor), None)

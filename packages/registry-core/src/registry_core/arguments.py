@@ -68,7 +68,7 @@ def checked(method: Callable[P, R]) -> Callable[P, R]:
     written: Callable[..., R] | None = None
 
     @functools.wraps(method)
-    def call(*args: P.args, **given: P.kwargs) -> R:
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
         nonlocal written
         if written is None:
             written = functools.wraps(method)(_written_out(method))
@@ -76,7 +76,7 @@ def checked(method: Callable[P, R]) -> Callable[P, R]:
             for owner in kind.__mro__ if kind else ():
                 if owner.__dict__.get(method.__name__) is call:
                     setattr(owner, method.__name__, written)
-        return written(*args, **given)
+        return written(*args, **kwargs)
 
     return call
 

@@ -114,7 +114,7 @@ def declarations_of(document: Mapping[str, Any], *, file: str = "registry.toml")
     return Declarations(models=models, webhooks=webhooks if "webhooks" in document else None)
 
 
-def plan(registry: Registry, wanted: Declarations, *, prune: bool = False) -> list[Step]:
+def plan(registry: Registry, declared: Declarations, *, prune: bool = False) -> list[Step]:
     """Return what it takes to make a registry what is declared; nothing is changed.
 
     `prune` also removes the tags and aliases of declared models that are not declared, and the
@@ -123,22 +123,22 @@ def plan(registry: Registry, wanted: Declarations, *, prune: bool = False) -> li
     Raises:
         InvalidArgumentError: What is declared is illegal.
     """
-    steps = [step for model in wanted.models for step in _steps_of(registry, model, prune=prune)]
-    if wanted.webhooks is not None:
-        steps += _webhook_steps(registry, wanted.webhooks, prune=prune)
+    steps = [step for model in declared.models for step in _steps_of(registry, model, prune=prune)]
+    if declared.webhooks is not None:
+        steps += _webhook_steps(registry, declared.webhooks, prune=prune)
     return steps
 
 
-def _steps_of(registry: Registry, wanted: DeclaredModel, *, prune: bool) -> Iterator[Step]:
-    uri, name = f"models:/{wanted.name}", wanted.name
+def _steps_of(registry: Registry, declared: DeclaredModel, *, prune: bool) -> Iterator[Step]:
+    uri, name = f"models:/{declared.name}", declared.name
     try:
         model = registry.get_registered_model(name)
     except RegisteredModelNotFoundError:
         model = RegisteredModel(name=name, creation_timestamp=0, last_updated_timestamp=0)
         create = partial(registry.create_registered_model, name)
         yield Step(subject=uri, what="", before=None, after="created", apply=create)
-    if not isinstance(wanted.description, Unset):
-        before, after = model.description or None, wanted.description or None
+    if not isinstance(declared.description, Unset):
+        before, after = model.description or None, declared.description or None
         if before != after:
             change = _unless_changed(
                 f"The description of model '{name}'",
@@ -147,22 +147,22 @@ def _steps_of(registry: Registry, wanted: DeclaredModel, *, prune: bool) -> Iter
                 partial(registry.update_registered_model, name, description=after),
             )
             yield Step(subject=uri, what="description", before=before, after=after, apply=change)
-    if not isinstance(wanted.tags, Unset):
+    if not isinstance(declared.tags, Unset):
         yield from _parts(
             uri,
             "tag",
             model.tags,
-            wanted.tags,
+            declared.tags,
             put=partial(registry.set_registered_model_tag, name),
             remove=partial(registry.delete_registered_model_tag, name),
             prune=prune,
         )
-    if not isinstance(wanted.aliases, Unset):
+    if not isinstance(declared.aliases, Unset):
         yield from _parts(
             uri,
             "alias",
             model.aliases,
-            wanted.aliases,
+            declared.aliases,
             put=partial(registry.set_registered_model_alias, name),
             remove=partial(registry.delete_registered_model_alias, name),
             prune=prune,
@@ -172,15 +172,15 @@ def _steps_of(registry: Registry, wanted: DeclaredModel, *, prune: bool) -> Iter
 def _parts(
     uri: str,
     kind: str,
-    found: Mapping[str, Any],
-    wanted: Mapping[str, Any],
+    current: Mapping[str, Any],
+    declared: Mapping[str, Any],
     *,
     put: Callable[..., object],
     remove: Callable[..., object],
     prune: bool,
 ) -> Iterator[Step]:
-    for key in sorted(wanted.keys() | (found.keys() if prune else ())):
-        before, after = found.get(key), wanted.get(key)
+    for key in sorted(declared.keys() | (current.keys() if prune else ())):
+        before, after = current.get(key), declared.get(key)
         if before == after:
             continue
         change = (
@@ -198,19 +198,19 @@ def _parts(
 
 
 def _webhook_steps(
-    registry: Registry, wanted: tuple[DeclaredWebhook, ...], *, prune: bool
+    registry: Registry, declared_webhooks: tuple[DeclaredWebhook, ...], *, prune: bool
 ) -> Iterator[Step]:
     webhooks = registry.webhooks
-    found = webhooks.store.list_webhooks()
-    for declared in wanted:
-        named = _named(found, declared.name)
+    hooks = webhooks.store.list_webhooks()
+    for declared in declared_webhooks:
+        named = _named(hooks, declared.name)
         if len(named) > 1:
             raise InvalidArgumentError(
                 f"Several webhooks are called '{declared.name}': rename some"
             )
         yield from _steps_of_webhook(webhooks, declared, named[0] if named else None)
-    declared_names = {each.name for each in wanted}
-    for hook in found if prune else ():
+    declared_names = {each.name for each in declared_webhooks}
+    for hook in hooks if prune else ():
         if hook.name not in declared_names:
             remove = _unless_webhook_changed(
                 webhooks, hook, partial(webhooks.delete_webhook, hook.webhook_id)
@@ -324,7 +324,7 @@ def _tags(table: Table) -> Mapping[str, str]:
     for key, value in tags.items():
         if not isinstance(value, str | int | float):
             raise table.error("tags", f"must have a text or a number for '{key}'")
-    return table.accepted("tags", tags, lambda given: validation.tags(validation.tag_texts(given)))
+    return table.accepted("tags", tags, lambda value: validation.tags(validation.tag_texts(value)))
 
 
 def _aliases(table: Table) -> Mapping[str, int]:

@@ -169,7 +169,9 @@ def build(doc: ModelDocument, versions: Iterable[ModelVersion]) -> ModelDocument
         doc,
         tags=_by_key(doc.tags),
         aliases=_by_key(doc.aliases),
-        approvals={number: by_actor(given) for number, given in sorted(doc.approvals.items())},
+        approvals={
+            number: by_actor(approvals) for number, approvals in sorted(doc.approvals.items())
+        },
         versions={
             version.version: attrs.evolve(
                 version,

@@ -95,8 +95,8 @@ class Feed:
         back = LATE_SECONDS if is_thorough else RECENT_SECONDS
         since = max(self._start, self._newest - back * 1000)
         query = EventQuery(since=since, newest_first=False, max_results=EVENTS_MAX_RESULTS)
-        found = [each for each in histories.iterate(self._store, query) if self._is_new(each)]
-        events = list(self._in_order(found))
+        unseen = [each for each in histories.iterate(self._store, query) if self._is_new(each)]
+        events = list(self._in_order(unseen))
         for event in events:
             self._newest = max(self._newest, min(event.time, self._clock()))
             self._marks[event.model_id] = _Mark(event.sequence, event.time)
@@ -110,10 +110,10 @@ class Feed:
         mark = self._marks.get(event.model_id)
         return mark is None or event.sequence > mark.sequence
 
-    def _in_order(self, found: list[Event]) -> Iterator[Event]:
+    def _in_order(self, unseen: list[Event]) -> Iterator[Event]:
         """The events by time, those of each model by number, with what is missing among them."""
         of_models: defaultdict[str, dict[int, Event]] = defaultdict(dict)
-        for event in found:
+        for event in unseen:
             of_models[event.model_id][event.sequence] = event
         for model_id, events in of_models.items():
             mark = self._marks.get(model_id)

@@ -206,8 +206,8 @@ def _moving(
         pointing = Pointing(alias=change.alias, version=change.version)
     else:
         pointing = Pointing(stage=change.stage, version=change.version)
-    found = protected(keeper.gates.rules, change.name, (pointing,))
-    return _requiring(keeper, store, change, by, found, new_name=change.name)
+    pointings = protected(keeper.gates.rules, change.name, (pointing,))
+    return _requiring(keeper, store, change, by, pointings, new_name=change.name)
 
 
 def _renaming(keeper: Gatekeeper, store: Store, change: RenameModel, by: Author) -> Change[Any]:
@@ -217,8 +217,8 @@ def _renaming(keeper: Gatekeeper, store: Store, change: RenameModel, by: Author)
     stages = {stage for gate in covering for stage in gate.stages}
     aliases = store.get_registered_model(change.name).aliases
     staged = [*_staged(store, change.name, stages)] if stages else []
-    found = protected(covering, change.new_name, pointings_of(aliases, staged))
-    return _requiring(keeper, store, change, by, found, new_name=change.new_name, is_whole=True)
+    pointings = protected(covering, change.new_name, pointings_of(aliases, staged))
+    return _requiring(keeper, store, change, by, pointings, new_name=change.new_name, is_whole=True)
 
 
 def _becoming(
@@ -309,17 +309,17 @@ def _restoring_model(
 ) -> RestoreDeletedModel:
     document = change.document
     staged = ((each.current_stage, each.version) for each in document.versions.values())
-    found = protected(keeper.gates.rules, change.model, pointings_of(document.aliases, staged))
+    pointings = protected(keeper.gates.rules, change.model, pointings_of(document.aliases, staged))
     made: dict[int | None, list[Event]] = {}
     for event in change.snapshot.events:
         if event.action in MAKING:
             made.setdefault(event.version, []).append(event)
-    numbers = {each.version for each in found}
+    numbers = {each.version for each in pointings}
     requirement = GatesPass(
         name=change.model,
         new_name=change.model,
         gates=keeper.gates.covering(change.model),
-        pointings=found,
+        pointings=pointings,
         is_whole=True,
         facts={
             number: keeper.facts_of(document.versions[number], made.get(number, ()))

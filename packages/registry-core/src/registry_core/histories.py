@@ -220,11 +220,11 @@ def rollback(store: Store, name: str, alias: str, *, to: int | None) -> SetAlias
             f"The history of model '{name}' says nothing of an alias '{alias}'"
         )
     if to is None:
-        found, target = None if newest.origin is Origin.BASELINE else newest, newest.before
+        event, target = None if newest.origin is Origin.BASELINE else newest, newest.before
     else:
-        found = next((each for each in chain([newest], events) if each.sequence <= to), None)
-        target = None if found is None else found.after
-    if found is None:
+        event = next((each for each in chain([newest], events) if each.sequence <= to), None)
+        target = None if event is None else event.after
+    if event is None:
         _check_begun(store, name, alias, newest.sequence - 1 if to is None else to)
     return _pointing(name, alias, target, expected=newest.after)
 

@@ -206,11 +206,13 @@ class EventQuery:
 
     def page(self, events: Sequence[Event]) -> list[Event]:
         """Return the page from events of the model, or of all models, in any order."""
-        wanted = sorted(filter(self.matches, events), key=self.position, reverse=self.newest_first)
+        matching = sorted(
+            filter(self.matches, events), key=self.position, reverse=self.newest_first
+        )
         if self.after is not None:
             start = self._place(self.after)
-            wanted = [each for each in wanted if self._is_beyond(self.position(each), start)]
-        return wanted[: self.max_results]
+            matching = [each for each in matching if self._is_beyond(self.position(each), start)]
+        return matching[: self.max_results]
 
     def position(self, event: Event) -> tuple[Any, ...]:
         """Return where an event stands among those that the query is about."""
@@ -377,8 +379,8 @@ def baseline(
                 **_changers((changers or {}).get(version.version, ())),
             },
         )
-    for number, given in (approvals or {}).items():
-        for approval in given:
+    for number, of_version in (approvals or {}).items():
+        for approval in of_version:
             yield Effect(
                 action=Action.APPROVE_VERSION,
                 version=number,

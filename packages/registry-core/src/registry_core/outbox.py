@@ -354,8 +354,8 @@ class Outbox(DeliveryLog, Protocol):
 
 def outbox_of(store: object) -> Outbox | None:
     """Return the outbox of a store; None where it keeps none."""
-    found = getattr(store, "outbox", None)
-    return None if found is None else found()
+    method = getattr(store, "outbox", None)
+    return None if method is None else method()
 
 
 def delivery_log_of(store: object) -> DeliveryLog:
@@ -364,8 +364,8 @@ def delivery_log_of(store: object) -> DeliveryLog:
     Raises:
         UnsupportedBackendError: It keeps no outbox.
     """
-    found = getattr(store, "delivery_log", None)
-    log: DeliveryLog | None = outbox_of(store) if found is None else found()
+    method = getattr(store, "delivery_log", None)
+    log: DeliveryLog | None = outbox_of(store) if method is None else method()
     if log is None:
         raise UnsupportedBackendError("This store keeps nothing of the deliveries to webhooks")
     return log

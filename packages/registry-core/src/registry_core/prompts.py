@@ -220,9 +220,9 @@ def _messages(version: ModelVersion) -> Sequence[Message]:
     return loaded
 
 
-def _damaged(version: ModelVersion, tag: str, wanted: str) -> StoreCorruptedError:
+def _damaged(version: ModelVersion, tag: str, expected: str) -> StoreCorruptedError:
     return StoreCorruptedError(
-        f"The tag '{tag}' of models:/{version.name}/{version.version} is not {wanted}"
+        f"The tag '{tag}' of models:/{version.name}/{version.version} is not {expected}"
     )
 
 
@@ -244,7 +244,7 @@ def _texts(part: Any) -> Iterator[str]:
 
 def _filled(part: Any, values: Mapping[str, object]) -> Any:
     if isinstance(part, str):
-        return _VARIABLE.sub(lambda found: str(values[found[1]]), part)
+        return _VARIABLE.sub(lambda match: str(values[match[1]]), part)
     if isinstance(part, Mapping):
         return {key: _filled(each, values) for key, each in part.items()}
     return [_filled(each, values) for each in part] if isinstance(part, Sequence) else part

@@ -151,9 +151,9 @@ def differences(replayed: ModelDocument | None, document: ModelDocument) -> Iter
         else:
             yield from _fields_that_differ(f"version {number}", by_history, of, ModelVersion)
     for number in sorted({*replayed.approvals, *document.approvals}):
-        given, of_history = document.approvals.get(number), replayed.approvals.get(number)
-        if given != of_history:
-            yield f"version {number}: approvals is {given!r}, and {of_history!r} by the history"
+        of_store, of_history = document.approvals.get(number), replayed.approvals.get(number)
+        if of_store != of_history:
+            yield f"version {number}: approvals is {of_store!r}, and {of_history!r} by the history"
 
 
 def _fields_that_differ(

@@ -96,8 +96,8 @@ def _encode_version(version: ModelVersion, approvals: Iterable[Approval]) -> Jso
     fields = {field.name: _plain(field, version) for field in _VERSION if _is_given(field, version)}
     if version.last_updated_timestamp == version.creation_timestamp:
         del fields[_UPDATED]
-    if given := [encode_approval(approval) for approval in approvals]:
-        fields[_APPROVALS] = given
+    if encoded := [encode_approval(approval) for approval in approvals]:
+        fields[_APPROVALS] = encoded
     return fields
 
 
@@ -122,14 +122,14 @@ def _plain(field: Field, entity: object) -> Any:
 
 
 def _encode_event(event: Event) -> Json:
-    given = (
+    optional = (
         (attribute.name, attribute.default, getattr(event, attribute.name))
         for attribute in attrs.fields(Event)
         if attribute.name != "model_id"
     )
     return {
         name: value.value if isinstance(value, enum.Enum) else value
-        for name, default, value in given
+        for name, default, value in optional
         if value != default or default is attrs.NOTHING
     }
 
@@ -217,12 +217,12 @@ def _decode_versions(
     versions, approvals = [], {}
     for each in listed:
         known = _object(each)
-        given = [decode_approval(approval) for approval in _list(known.pop(_APPROVALS, []))]
+        decoded = [decode_approval(approval) for approval in _list(known.pop(_APPROVALS, []))]
         known.setdefault(_UPDATED, known.get("creation_timestamp"))
         version = ModelVersion(name=model.name, **_values(known, _VERSION))
         versions.append(version)
-        if given:
-            approvals[version.version] = tuple(given)
+        if decoded:
+            approvals[version.version] = tuple(decoded)
     return versions, approvals
 
 
@@ -233,7 +233,7 @@ def decode_approval(fields: object) -> Approval:
         KeyError, TypeError: It is none.
     """
     known = _object(fields)
-    given = {name: _text(known[name]) for name in ("actor", "digest")}
+    texts = {name: _text(known[name]) for name in ("actor", "digest")}
     reason = known.get("reason")
     is_authenticated = known.get("is_authenticated", False)
     if type(is_authenticated) is not bool:
@@ -241,7 +241,7 @@ def decode_approval(fields: object) -> Approval:
     if unknown := known.keys() - {field.name for field in attrs.fields(Approval)}:
         raise TypeError(f"it has a field that this release does not know: {min(unknown)!r}")
     return Approval(
-        **given,
+        **texts,
         is_authenticated=is_authenticated,
         groups=tuple(_text(each) for each in _list(known.get("groups", []))),
         reason=None if reason is None else _text(reason),

@@ -61,11 +61,11 @@ def read(store: Store, name: str, parts: Parts | None = None) -> ModelSnapshot:
     """As `take`, by the methods that every store has, and the parts as `parts` gives them."""
     for _ in range(ATTEMPTS):
         try:
-            found = _read_once(store, name, parts or partial(_parts, store))
+            snapshot = _read_once(store, name, parts or partial(_parts, store))
         except UnsupportedBackendError:
             return _without_history(store, name)
-        if found is not None:
-            return found
+        if snapshot is not None:
+            return snapshot
     raise ConflictError(f"Model '{name}' was changed each time that it was read")
 
 

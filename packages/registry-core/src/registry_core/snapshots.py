@@ -131,8 +131,8 @@ def check(snapshot: ModelSnapshot) -> ModelSnapshot:
         _check_model(snapshot.document)
         for number, version in snapshot.versions.items():
             _check_version(snapshot.document, number, version)
-        for number, given in snapshot.document.approvals.items():
-            _check_approvals(snapshot.document, number, given)
+        for number, approvals in snapshot.document.approvals.items():
+            _check_approvals(snapshot.document, number, approvals)
         _check_events(snapshot)
     except InvalidArgumentError as error:
         raise InvalidArgumentError(
@@ -176,11 +176,11 @@ def _check_version(document: ModelDocument, number: int, version: ModelVersion) 
         raise InvalidArgumentError(f"version {number}: {error}") from error
 
 
-def _check_approvals(document: ModelDocument, number: int, given: Iterable[Approval]) -> None:
-    actors = [each.actor for each in given]
+def _check_approvals(document: ModelDocument, number: int, approvals: Iterable[Approval]) -> None:
+    actors = [each.actor for each in approvals]
     if number not in document.versions or len(actors) != len(set(actors)):
         raise InvalidArgumentError(f"version {number} is approved twice by one actor, or is none")
-    for approval in given:
+    for approval in approvals:
         if not 0 <= approval.time <= TIME_MAX:
             raise InvalidArgumentError(
                 f"{approval.time} is not a time in milliseconds since the epoch"

@@ -187,10 +187,10 @@ def parsed(content: bytes, file: str) -> tuple[str, dict[str, Any]]:
 
 def tables(file: str, values: Toml, key: str) -> Iterator[tuple[str, Table]]:
     """Yield the named tables `[key.NAME]`, each with its name."""
-    found = values.get(key, {})
-    if not isinstance(found, Mapping):
+    value = values.get(key, {})
+    if not isinstance(value, Mapping):
         raise TomlTableError(f"{file}: '{key}' must be tables, as in [{key}.NAME]")
-    for name, each in found.items():
+    for name, each in value.items():
         if not isinstance(each, Mapping):
             raise TomlTableError(f"{file}: [{key}]: '{name}' must be a table, as in [{key}.{name}]")
         yield name, Table(file, f"[{key}.{name}]", each)
@@ -198,11 +198,11 @@ def tables(file: str, values: Toml, key: str) -> Iterator[tuple[str, Table]]:
 
 def listed(file: str, values: Toml, key: str, lines: Sequence[int]) -> Iterator[tuple[str, Table]]:
     """Yield the tables `[[key]]`, each with its place: its line, or its number."""
-    found = values.get(key, [])
-    if not isinstance(found, list) or not all(isinstance(each, Mapping) for each in found):
+    value = values.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(each, Mapping) for each in value):
         raise TomlTableError(f"{file}: '{key}' must be tables, as in [[{key}]]")
-    for number, each in enumerate(found):
-        is_known = len(lines) == len(found)
+    for number, each in enumerate(value):
+        is_known = len(lines) == len(value)
         place = f"line {lines[number]}" if is_known else f"number {number + 1}"
         yield place, Table(file, f"[[{key}]] ({place})", each)
 

@@ -92,8 +92,8 @@ def lately(store: Store, *, clock: Clock = system_clock) -> Trash:
     return Trash(
         models=_gone(newest.values(), kept),
         versions=tuple(
-            attrs.evolve(found, name=name)
-            for model_id, found in _deleted(versions, kept)
+            attrs.evolve(deleted, name=name)
+            for model_id, deleted in _deleted(versions, kept)
             if (name := _name_after(newest[model_id])) is not None
         ),
         is_cut=page.next_page_token is not None,
@@ -140,7 +140,7 @@ def _name_after(event: Event) -> str | None:
 
 def _gone(newest: Iterable[Event], kept: int) -> tuple[DeletedModel, ...]:
     """Return the models whose newest event deleted them, newest deletion first."""
-    found = [
+    deleted = [
         DeletedModel(
             name=event.name,
             model_id=event.model_id,
@@ -153,7 +153,7 @@ def _gone(newest: Iterable[Event], kept: int) -> tuple[DeletedModel, ...]:
         for event in newest
         if event.action is Action.DELETE_MODEL
     ]
-    return tuple(sorted(found, key=lambda each: (-each.deleted_at, each.model_id)))
+    return tuple(sorted(deleted, key=lambda each: (-each.deleted_at, each.model_id)))
 
 
 def deleted_models(
@@ -171,8 +171,8 @@ def deleted_models(
     newest: dict[str, Event] = {}
     for event in histories.iterate(store, about):
         _keep_newest(newest, event)
-    found = _gone(newest.values(), kept)
-    return [each for each in found if name in (None, each.name)]
+    models = _gone(newest.values(), kept)
+    return [each for each in models if name in (None, each.name)]
 
 
 _COMING_AND_GOING = (Action.DELETE_MODEL, Action.RESTORE_MODEL)
@@ -186,9 +186,9 @@ def deleted_model(
     Raises:
         NotFoundError: There is none, or it is kept no longer.
     """
-    for found in deleted_models(store, name, clock=clock):
-        if model_id in (None, found.model_id):
-            return found
+    for model in deleted_models(store, name, clock=clock):
+        if model_id in (None, model.model_id):
+            return model
     of_id = "" if model_id is None else f" with the id '{model_id}'"
     raise _not_kept(f"registered model '{name}'{of_id}")
 
@@ -233,7 +233,7 @@ def deleted_versions(
         RegisteredModelNotFoundError: The model does not exist.
     """
     about, kept = _kept(name, _VERSIONS_COMING_AND_GOING, clock)
-    return [found for _, found in _deleted(histories.iterate(store, about), kept)]
+    return [deleted for _, deleted in _deleted(histories.iterate(store, about), kept)]
 
 
 _VERSIONS_COMING_AND_GOING = (Action.DELETE_VERSION, Action.RESTORE_VERSION)
@@ -246,7 +246,7 @@ def _deleted(newest_first: Iterable[Event], kept: int) -> Iterator[tuple[str, De
         assert event.version is not None, "the event is about a version"
         place = event.model_id, event.version
         if place not in seen and event.action is Action.DELETE_VERSION:
-            found = DeletedVersion(
+            deleted = DeletedVersion(
                 name=event.name,
                 version=event.version,
                 deleted_at=event.time,
@@ -256,7 +256,7 @@ def _deleted(newest_first: Iterable[Event], kept: int) -> Iterator[tuple[str, De
                 fields=event.before if isinstance(event.before, Mapping) else {},
                 kept_until=event.time + kept,
             )
-            yield event.model_id, found
+            yield event.model_id, deleted
         seen.add(place)
 
 
@@ -271,12 +271,12 @@ def restoring_version(
         StoreCorruptedError: The history of the model cannot be played back.
     """
     listed = deleted_versions(store, name, clock=clock)
-    found = next((each for each in listed if each.version == version), None)
-    if found is None:
+    deleted = next((each for each in listed if each.version == version), None)
+    if deleted is None:
         raise _not_kept(f"version {version} of registered model '{name}'")
     everything = histories.query(name, newest_first=False, max_results=EVENTS_MAX_RESULTS)
     events = histories.iterate(store, everything)
-    before = replay(each for each in events if each.sequence < found.sequence)
+    before = replay(each for each in events if each.sequence < deleted.sequence)
     assert before is not None, "the model exists"
     restored = attrs.evolve(documents.model_version(before, version), aliases=())
     return RestoreVersion(name=name, version=version, restored=restored)

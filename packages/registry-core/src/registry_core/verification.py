@@ -93,8 +93,8 @@ class Verifier:
             yield f"an event has the number {sequence} and comes after event {self._last}"
 
     def _play(self, event: Event) -> None:
-        found = contradictions(self._player.before(event), event)
-        self._problems.extend(f"event {event.sequence}: {each}" for each in found)
+        problems = contradictions(self._player.before(event), event)
+        self._problems.extend(f"event {event.sequence}: {each}" for each in problems)
         try:
             self._player.play(event)
         except StoreCorruptedError as error:
@@ -106,7 +106,7 @@ class Verifier:
             if self._player.document is not None:
                 yield "the history does not end with a deletion, and there is no model"
             return
-        found = [*differences(self._player.document, document)]
-        yield from found
-        if found and not self._problems:
+        problems = [*differences(self._player.document, document)]
+        yield from problems
+        if problems and not self._problems:
             yield f"event {self._last + 1} may be missing, or the model was changed without one"

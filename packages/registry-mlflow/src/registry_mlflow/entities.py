@@ -80,6 +80,6 @@ def paged(page: Page[Any], convert: _Form) -> PagedList:
     return PagedList([convert(each) for each in page.items], page.next_page_token)
 
 
-def tags(given: Iterable[Any] | None) -> dict[str, str]:
+def tags(entities: Iterable[Any] | None) -> dict[str, str]:
     """Return tags as a mapping; of equal keys the last counts, and values become texts."""
-    return {tag.key: str(tag.value) for tag in given or ()}
+    return {tag.key: str(tag.value) for tag in entities or ()}

@@ -126,12 +126,12 @@ class RegistryStore(WebhookCalls, AbstractStore):
         self, name: str, stages: Iterable[str] | None = None
     ) -> list[ModelVersion]:
         """See `AbstractStore`."""
-        found = self._call(
+        versions_ = self._call(
             lambda it: it.get_latest_versions(
                 name, stages=cast("tuple[StageName, ...]", tuple(stages or ()))
             )
         )
-        return [*map(entities.model_version, found)]
+        return [*map(entities.model_version, versions_)]
 
     def set_registered_model_tag(self, name: str, tag: Any) -> None:
         """See `AbstractStore`."""

@@ -101,8 +101,8 @@ class WebhookCalls:
 
     def _get(self, webhook_id: str, *, with_secret: bool) -> Webhook:
         def get(webhooks: Webhooks) -> Webhook:
-            found = webhooks.get_webhook(webhook_id)
-            return webhook(found, webhooks.signing_secret(found) if with_secret else None)
+            stored = webhooks.get_webhook(webhook_id)
+            return webhook(stored, webhooks.signing_secret(stored) if with_secret else None)
 
         return self._webhooks(get)
 
@@ -201,17 +201,17 @@ class _Server:
         return with_plain_errors
 
 
-def webhook(found: models.Webhook, secret: str | None = None) -> Webhook:
+def webhook(stored: models.Webhook, secret: str | None = None) -> Webhook:
     """Return a webhook as MLflow's entity, with its signing secret where it is given."""
     return Webhook(
-        webhook_id=found.webhook_id,
-        name=found.name,
-        url=found.url,
-        events=[WebhookEvent(str(each.entity), str(each.action)) for each in found.events],
-        creation_timestamp=found.creation_timestamp,
-        last_updated_timestamp=found.last_updated_timestamp,
-        description=found.description,
-        status=str(found.status),
+        webhook_id=stored.webhook_id,
+        name=stored.name,
+        url=stored.url,
+        events=[WebhookEvent(str(each.entity), str(each.action)) for each in stored.events],
+        creation_timestamp=stored.creation_timestamp,
+        last_updated_timestamp=stored.last_updated_timestamp,
+        description=stored.description,
+        status=str(stored.status),
         secret=secret,
     )
 

@@ -99,7 +99,7 @@ def user_of(name: str, table: Table) -> User:
 
 
 def _secrets(table: Table, key: str, form: re.Pattern[str], meant: str) -> list[Secret]:
-    found = []
+    secrets = []
     for each in table.items(key):
         if isinstance(each, str):
             secret = Secret(hash=each)
@@ -113,8 +113,8 @@ def _secrets(table: Table, key: str, form: re.Pattern[str], meant: str) -> list[
             raise table.error(
                 key, f"has a hash that is not {meant}; `registry-server hash` makes one"
             )
-        found.append(secret)
-    return found
+        secrets.append(secret)
+    return secrets
 
 
 def issuer_of(name: str, table: Table) -> Issuer:

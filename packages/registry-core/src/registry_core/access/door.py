@@ -121,9 +121,9 @@ class GuardedStore:
             return self._store.events(query)
         if query.model_id is not None:
             return self._store.events(query) if self._may_read_id(query.model_id) else []
-        found = self._store.events(attrs.evolve(query, scope=scope))
+        events = self._store.events(attrs.evolve(query, scope=scope))
         # A store that does not know of scopes gives too many: too few are the smaller evil.
-        return [each for each in found if self._applies_scopes or each.is_in(scope)]
+        return [each for each in events if self._applies_scopes or each.is_in(scope)]
 
     def _may_read_id(self, model_id: str) -> bool:
         """Whether the caller may read the model by the name that it has, or had last."""

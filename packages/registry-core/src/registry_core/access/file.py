@@ -165,14 +165,14 @@ def _protection(place: str, table: Table) -> Protection:
 
 
 def _permissions(table: Table) -> frozenset[Permission]:
-    found = set()
+    permissions = set()
     for each in table.texts("permissions"):
         try:
-            found.add(Permission(each))
+            permissions.add(Permission(each))
         except ValueError:
             known = ", ".join(Permission)
             raise table.error("permissions", f"has {each!r}; known are {known}") from None
-    return frozenset(found)
+    return frozenset(permissions)
 
 
 def _patterns(table: Table, key: str) -> tuple[str, ...]:

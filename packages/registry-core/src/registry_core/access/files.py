@@ -104,7 +104,7 @@ class GuardedFiles:
         listed = tuple(sorted(set(sources)))
         if not listed:
             return []
-        found: list[ModelVersion] = []
+        versions: list[ModelVersion] = []
         # One by one, each of which an index finds; no path is deep.
         for source in listed:
             query = Query(
@@ -113,8 +113,8 @@ class GuardedFiles:
                 order_by=(OrderBy("name"), OrderBy("version", ascending=False)),
                 max_results=OWNERS_MOST,
             )
-            found += self._store.search_model_versions(query).items
-        return found
+            versions += self._store.search_model_versions(query).items
+        return versions
 
 
 def name_of(path: str) -> str | None:

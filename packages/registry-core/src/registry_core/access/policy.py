@@ -156,15 +156,15 @@ class Policy:
     def rights(self, principal: Principal) -> Rights:
         """Return what a caller may do."""
         key = principal.name, principal.groups
-        found = self._rights.get(key)
-        if found is None:
-            found = self._rights[key] = Rights(principal, tuple(self._of(principal)), self)
+        rights = self._rights.get(key)
+        if rights is None:
+            rights = self._rights[key] = Rights(principal, tuple(self._of(principal)), self)
             while len(self._rights) > RIGHTS_KEPT:
                 try:
                     self._rights.popitem(last=False)
                 except KeyError:  # Another thread has done so.
                     break
-        return found
+        return rights
 
     def protection(self, model: str, alias: str) -> Protection | None:
         """Return what protects an alias of a model; None if nothing does."""
@@ -221,9 +221,9 @@ class _Grants:
 
     def of(self, model: str) -> Grant | None:
         """A grant for the model."""
-        found = self._names.get(model)
-        if found is not None:
-            return found
+        by_name = self._names.get(model)
+        if by_name is not None:
+            return by_name
         place = begins_with(model, self._prefixes)
         if place is not None:
             return self._of_prefix[place]
@@ -319,9 +319,9 @@ class Rights:
             return free
         for grant, grants in self._moving_protected:
             if grant.moves(alias):
-                found = grants.of(model)
-                if found is not None:
-                    return found
+                of_model = grants.of(model)
+                if of_model is not None:
+                    return of_model
         return None
 
     @cached_property
@@ -342,14 +342,14 @@ class Rights:
         ]
 
     def _of(self, permission: Permission) -> _Grants:
-        found = self._by_permission.get(permission)
-        if found is None:
-            found = self._by_permission[permission] = _Grants(
+        granted = self._by_permission.get(permission)
+        if granted is None:
+            granted = self._by_permission[permission] = _Grants(
                 each
                 for each in self.grants
                 if permission is Permission.READ or permission in each.permissions
             )
-        return found
+        return granted
 
 
 def encode_grant(grant: Grant) -> dict[str, object]:

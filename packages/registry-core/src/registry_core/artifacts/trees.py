@@ -77,8 +77,8 @@ class _Base:
         folder = os.dup(self.descriptor)
         for position, name in enumerate(location, 1):
             try:
-                wanted = flags if position == len(location) else _FOLDER
-                inner = os.open(name, wanted | stay, dir_fd=folder)
+                mode = flags if position == len(location) else _FOLDER
+                inner = os.open(name, mode | stay, dir_fd=folder)
             finally:
                 os.close(folder)
             folder = inner

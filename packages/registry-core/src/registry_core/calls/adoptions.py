@@ -66,19 +66,19 @@ class AdoptionCalls(ArtifactCalls):
             >>> done.files, done.version.source == done.place
             (1, False)
         """
-        found = adopt.check(self.get_model_version(name, version))
-        if self._has(found):
-            return Adopted(version=found, place=found.download_uri)
-        with self._opened(found, tracking_uri, uri=_place(found, files_at)) as files:
+        checked = adopt.check(self.get_model_version(name, version))
+        if self._has(checked):
+            return Adopted(version=checked, place=checked.download_uri)
+        with self._opened(checked, tracking_uri, uri=_place(checked, files_at)) as files:
             if files_at is None:
-                foreign.require_remote(found, files.place, option=_FROM)
+                foreign.require_remote(checked, files.place, option=_FROM)
             done = Adopted(
-                version=found, place=files.place, files=len(files.sizes), size=files.size
+                version=checked, place=files.place, files=len(files.sizes), size=files.size
             )
             if dry_run:
                 return done
             tree = foreign.tree_of(files, progress=progress)
-            adopted = self._adopt(found, tree, progress=progress, reason=reason)
+            adopted = self._adopt(checked, tree, progress=progress, reason=reason)
         return Adopted(
             version=adopted,
             place=done.place,
@@ -159,8 +159,8 @@ class AdoptionCalls(ArtifactCalls):
             StaleValueError: The version's files are elsewhere by now.
         """
         uri = validation.uri(files_were_at, parameter="files_were_at")
-        found = self.get_model_version(name, version)
-        return self.files.finish_adoption(found, manifest, files_were_at=uri)
+        adopted = self.get_model_version(name, version)
+        return self.files.finish_adoption(adopted, manifest, files_were_at=uri)
 
 
 def _place(version: ModelVersion, files_at: str | None) -> str:

@@ -57,12 +57,12 @@ class ApprovalCalls(RegistryBase):
             served = cast("ServesReviews", self.store)
             return served.approve_version(name, number, digest=digest, by=by)
         _check_name(by)
-        found = self.store.get_model_version(name, number)
+        model_version = self.store.get_model_version(name, number)
         approval = Approval(
             actor=by.actor,
             is_authenticated=by.is_authenticated,
             groups=by.groups,
-            digest=self._approvable(found, digest),
+            digest=self._approvable(model_version, digest),
             reason=by.reason,
         )
         change = ApproveVersion(name=name, version=number, approval=approval)
@@ -122,9 +122,9 @@ class ApprovalCalls(RegistryBase):
         name, number = validation.version_key(name, version)
         if isinstance(self.store, ServesReviews):
             return cast("ServesReviews", self.store).review_version(name, number)
-        found = self.store.get_model_version(name, number)
+        model_version = self.store.get_model_version(name, number)
         approvals = approvals_of(self.store, name).get(number, ())
-        return self._gatekeeper.review(self.store, found, approvals, by=self._by(None))
+        return self._gatekeeper.review(self.store, model_version, approvals, by=self._by(None))
 
 
 def _check_name(by: Author) -> None:

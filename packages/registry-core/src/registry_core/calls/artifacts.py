@@ -75,14 +75,14 @@ class ArtifactCalls(VersionCalls):
             sealed = self._sealed_by_server(name, version, is_required=require_sealed)
             if sealed is not None:
                 return remote.pull(self._served, sealed, target, progress=progress)
-        found = self.get_model_version(name, version)
-        if require_sealed or self._keeps(found):
-            return self.files.pull(found, target, progress=progress)
-        with self._opened(found, tracking_uri) as files:
+        model_version = self.get_model_version(name, version)
+        if require_sealed or self._keeps(model_version):
+            return self.files.pull(model_version, target, progress=progress)
+        with self._opened(model_version, tracking_uri) as files:
             _logger.warning(
                 "The files of %s are at '%s', outside of the registry: nobody sealed them, and "
                 "they are not verified",
-                subject(found),
+                subject(model_version),
                 files.place,
             )
             return foreign.pull(files, target, progress=progress)
@@ -201,12 +201,12 @@ class ArtifactCalls(VersionCalls):
             >>> registry.finish_push("churn", number, failed_because="gave up").status
             <Status.FAILED_REGISTRATION: 'FAILED_REGISTRATION'>
         """
-        found = self.get_model_version(name, version)
+        model_version = self.get_model_version(name, version)
         if failed_because is not None:
             parameter, most = "failed_because", MESSAGE_MAX_LENGTH
             message = validation.text(failed_because, parameter=parameter, max_length=most)
-            return self.files.give_up(found, message)
-        return self.files.finish(found)
+            return self.files.give_up(model_version, message)
+        return self.files.finish(model_version)
 
     def fsck(self, *, repair: bool = False, grace_seconds: float | None = None) -> Report:
         """Return what is wrong with the stored metadata and artifacts; a repair loses nothing.

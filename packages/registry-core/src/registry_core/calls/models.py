@@ -214,5 +214,5 @@ class ModelCalls(RegistryBase):
             [3]
         """
         latest = self.get_registered_model(name).latest_versions
-        wanted = {Stage.parse(stage) for stage in stages or ()} or set(Stage)
-        return tuple(version for version in latest if version.current_stage in wanted)
+        chosen = {Stage.parse(stage) for stage in stages or ()} or set(Stage)
+        return tuple(version for version in latest if version.current_stage in chosen)

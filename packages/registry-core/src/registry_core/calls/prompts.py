@@ -105,19 +105,19 @@ class Prompts:
             >>> registry.prompts.create("farewell", "Goodbye {{name}}!").version
             1
         """
-        given = version_tags(
+        tags_of_version = version_tags(
             template,
             tags=validation.tag_texts(tags),
             response_format=response_format,
             model_config=model_config,
         )
-        validation.version_tags(given)
+        validation.version_tags(tags_of_version)
         validation.description(description)
         self._registry.create_registered_model(
             name, tags={validation.PROMPT_TAG: "true"}, exist_ok=exist_ok, reason=reason
         )
         made = self._registry.create_model_version(
-            name, source=SOURCE, tags=given, description=description, reason=reason
+            name, source=SOURCE, tags=tags_of_version, description=description, reason=reason
         )
         return PromptVersion.of(made)
 
@@ -191,9 +191,9 @@ class Prompts:
             ['greeting']
         """
         # First, so that what is wrong with the user's own text is not blamed on it.
-        wanted = f"{_IS_PROMPT} AND {filter}" if filter else _IS_PROMPT
+        filter_text = f"{_IS_PROMPT} AND {filter}" if filter else _IS_PROMPT
         page = self._registry.search_registered_models(
-            wanted, order_by=order_by, max_results=max_results, page_token=page_token
+            filter_text, order_by=order_by, max_results=max_results, page_token=page_token
         )
         return Page(
             [Prompt.of(each) for each in page], page.next_page_token, unreadable=page.unreadable
@@ -229,10 +229,10 @@ class Prompts:
         """
         self.get(name)
         # A list is read by the rules of Python, in which any name can be written.
-        found = self._registry.iter_model_versions(
+        versions = self._registry.iter_model_versions(
             f"{_IS_PROMPT} AND name IN ({name!r})", order_by=["version_number DESC"]
         )
-        return map(PromptVersion.of, found)
+        return map(PromptVersion.of, versions)
 
     def set_alias(
         self, name: str, alias: str, version: int | str, *, reason: str | None = None

@@ -77,10 +77,10 @@ class VersionCalls(RegistryBase):
             >>> registry.create_model_version("churn", source="s3://models/churn/4").version
             4
         """
-        given = {"run_id": run_id, "run_link": run_link, "description": description}
+        fields = {"run_id": run_id, "run_link": run_link, "description": description}
         recognised = _recognised(
             idempotency_key,
-            {**given, "source": source, "tags": validation.tag_texts(tags), "model_id": model_id},
+            {**fields, "source": source, "tags": validation.tag_texts(tags), "model_id": model_id},
         )
         resolved = self._resolved(
             name,
@@ -385,5 +385,5 @@ def _recognised(key: str | None, asked: Mapping[str, Any]) -> Idempotency | None
     # As the caller has it: an alias in the source may stand for another version by now.
     if key is None:
         return None
-    given = {name: value for name, value in asked.items() if value}
-    return Idempotency.of(key, what="create version", asked=given)
+    fields = {name: value for name, value in asked.items() if value}
+    return Idempotency.of(key, what="create version", asked=fields)

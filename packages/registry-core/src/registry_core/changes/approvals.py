@@ -43,9 +43,9 @@ class ApproveVersion(NamedChange, Change[Approval]):
     def result(self, document: ModelDocument | None) -> Approval:
         """See `Change`."""
         assert document is not None, "the change keeps the model"
-        given = approvals.given_by(document, self.version, self.approval.actor)
-        assert given is not None, "it is there now"
-        return given
+        approval = approvals.given_by(document, self.version, self.approval.actor)
+        assert approval is not None, "it is there now"
+        return approval
 
     def effects(self, before: ModelDocument | None, after: ModelDocument | None) -> list[Effect]:
         """See `Change`."""
@@ -53,14 +53,14 @@ class ApproveVersion(NamedChange, Change[Approval]):
         earlier = approvals.given_by(before, self.version, self.approval.actor)
         return [self.effect(earlier, self.result(after))]
 
-    def effect(self, earlier: Approval | None, given: Approval) -> Effect:
+    def effect(self, earlier: Approval | None, approval: Approval) -> Effect:
         """Return what the change does where its actor had given an earlier approval, or none."""
         return Effect(
             action=Action.APPROVE_VERSION,
             version=self.version,
-            key=given.actor,
+            key=approval.actor,
             before=history.approval_fields(earlier),
-            after=history.approval_fields(given),
+            after=history.approval_fields(approval),
         )
 
 

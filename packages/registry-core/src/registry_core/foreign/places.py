@@ -165,19 +165,19 @@ class _Opening:
         store = self.stack.enter_context(closing(self.places.open_artifacts(root)))
         # A web server has files, and no folders that could be listed.
         is_web = root.lower().startswith(("http:", "https:"))
-        found = [store.stat(path)] if is_web else store.walk(path)
-        return _files(uri, path, [info for info in found if not info.is_dir], store)
+        files = [store.stat(path)] if is_web else store.walk(path)
+        return _files(uri, path, [info for info in files if not info.is_dir], store)
 
 
-def _files(uri: str, path: str, found: list[FileInfo], readable: Readable) -> ForeignFiles:
+def _files(uri: str, path: str, files: list[FileInfo], readable: Readable) -> ForeignFiles:
     """The files at a path by the names that they have in a version."""
-    if not found:
+    if not files:
         raise ArtifactNotFoundError(redacted(uri))
     named = {
         info.path.removeprefix(f"{path}/" if path else "")
         if info.path != path
         else Path(path).name: info
-        for info in found
+        for info in files
         # A bucket may have keys that stand for empty folders.
         if not info.path.endswith("/")
     }

@@ -58,13 +58,13 @@ class TrackingServer:
             if listed > FOLDERS_MAX:
                 raise InvalidArgumentError(f"There are more than {FOLDERS_MAX} folders in '{path}'")
             folder = folders.pop()
-            found = self._http.read(_LIST, {"path": folder}, _entries)
-            if not found and folder == path:
+            entries = self._http.read(_LIST, {"path": folder}, _entries)
+            if not entries and folder == path:
                 # A server lists nothing for a file, and has it all the same.
                 with self.read(path) as reading:
                     yield FileInfo(path=path, size=reading.info.size)
                 return
-            for entry in found:
+            for entry in entries:
                 inner = posixpath.join(folder, entry.name)
                 if entry.is_dir:
                     folders.append(inner)

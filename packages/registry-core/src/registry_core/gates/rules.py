@@ -225,8 +225,8 @@ def protected(
 ) -> tuple[Pointing, ...]:
     """Return those of the pointings, in order, that a gate is about in a model of this name."""
     covering = [gate for gate in gates if gate.covers(model)]
-    found = {each for each in pointings if any(gate.protects(each) for gate in covering)}
-    return tuple(sorted(found, key=_place))
+    chosen = {each for each in pointings if any(gate.protects(each) for gate in covering)}
+    return tuple(sorted(chosen, key=_place))
 
 
 def _place(pointing: Pointing) -> tuple[str, str, int]:

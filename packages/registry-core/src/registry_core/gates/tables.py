@@ -59,11 +59,11 @@ def parse_gates(
     Raises:
         InvalidArgumentError: A gate cannot be meant; the message names the gate and the key.
     """
-    found = [each for _, each in listed(file, table, "gate", lines)]
-    if len(found) > GATES_MAX_COUNT:
+    parsed = [each for _, each in listed(file, table, "gate", lines)]
+    if len(parsed) > GATES_MAX_COUNT:
         raise TomlTableError(f"{file}: has more than {GATES_MAX_COUNT} gates")
     gates: dict[str, Gate] = {}
-    for number, each in enumerate(found, 1):
+    for number, each in enumerate(parsed, 1):
         gate = _gate(number, each)
         if gate.name in gates:
             raise each.error("name", f"'{gate.name}' is that of another gate")
@@ -130,11 +130,11 @@ def _stages(table: Table) -> tuple[Stage, ...]:
 
 def _tags(table: Table) -> Mapping[str, str | None]:
     tags: dict[str, str | None] = {}
-    for key, wanted in table.values("tags", '{ validation = "passed" }').items():
-        if wanted is True:
+    for key, value in table.values("tags", '{ validation = "passed" }').items():
+        if value is True:
             tags[key] = None
-        elif isinstance(wanted, str):
-            tags[key] = table.accepted("tags", wanted, _text("tags", VALUE_MAX_LENGTH))
+        elif isinstance(value, str):
+            tags[key] = table.accepted("tags", value, _text("tags", VALUE_MAX_LENGTH))
         else:
             raise table.error(
                 "tags", f"has a value for '{key}' that is neither a text nor true, for any"

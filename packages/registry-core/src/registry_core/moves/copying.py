@@ -207,8 +207,8 @@ def compare(
 ) -> Iterator[Difference]:
     """Yield where two registries differ, in the order of the models' names."""
     pairs = _paired(one.items(filter_text), other.items(filter_text))
-    for found in in_parallel(_compared, pairs):
-        yield from found
+    for differences_ in in_parallel(_compared, pairs):
+        yield from differences_
 
 
 def _compared(pair: tuple[Item | None, Item | None]) -> list[Difference]:
@@ -224,10 +224,10 @@ def _compared(pair: tuple[Item | None, Item | None]) -> list[Difference]:
             )
         ]
     try:
-        found = [*differences(left[1](), right[1]())]
+        unequal = [*differences(left[1](), right[1]())]
     except RegisteredModelNotFoundError:
         return []  # It has gone meanwhile, from one side at least.
-    return [Difference(name=left[0], difference=each) for each in found]
+    return [Difference(name=left[0], difference=each) for each in unequal]
 
 
 def _paired(
@@ -256,8 +256,8 @@ def snapshots(source: SnapshotSource, filter_text: str | None = None) -> Iterato
         except RegisteredModelNotFoundError:
             return None
 
-    found = in_parallel(read, source.items(filter_text))
-    return (snapshot for snapshot in found if snapshot is not None)
+    read_ = in_parallel(read, source.items(filter_text))
+    return (snapshot for snapshot in read_ if snapshot is not None)
 
 
 S = TypeVar("S")

@@ -118,14 +118,14 @@ class MlflowDatabase:
             raise StoreUnavailableError(
                 f"'{redacted(url)}' cannot be read as a database of MLflow's: {error.orig}"
             ) from error
-        found = [str(row[0]) for row in rows]
-        if len(found) != 1 or found[0] not in REVISIONS:
+        revisions = [str(row[0]) for row in rows]
+        if len(revisions) != 1 or revisions[0] not in REVISIONS:
             engine.dispose()
             raise SchemaOutOfDateError(
-                f"The database is at revision {', '.join(found) or 'none'} of MLflow's schema, and "
+                f"The database is at revision {', '.join(revisions) or 'none'} of MLflow's schema, and "
                 f"this release reads {REVISIONS[0]} (MLflow 2.3) to {REVISIONS[-1]} (3.18)"
             )
-        return cls(engine, REVISIONS.index(found[0]))
+        return cls(engine, REVISIONS.index(revisions[0]))
 
     def close(self) -> None:
         """Close the connections."""

@@ -55,24 +55,24 @@ class StoreSource:
         A server of MLflow's gives them in the order of its database, which may be that of a
         language, so all are read before the first is given.
         """
-        wanted = parse_filter(filter_text, Entity.REGISTERED_MODEL)
+        clauses = parse_filter(filter_text, Entity.REGISTERED_MODEL)
         # A server with MLflow's API cannot be asked for both at once.
-        prompts = (*wanted, Comparison(TagRef(validation.PROMPT_TAG), Op.EQ, "true"))
-        models = self._names(wanted, exclude_prompts=True)
+        prompts = (*clauses, Comparison(TagRef(validation.PROMPT_TAG), Op.EQ, "true"))
+        models = self._names(clauses, exclude_prompts=True)
         yield from sorted({*models, *self._names(prompts, exclude_prompts=False)})
 
-    def _names(self, wanted: Filter, *, exclude_prompts: bool) -> Iterator[str]:
+    def _names(self, clauses: Filter, *, exclude_prompts: bool) -> Iterator[str]:
         query = Query(
             entity=Entity.REGISTERED_MODEL,
-            filter=wanted,
+            filter=clauses,
             order_by=parse_order_by(("name",), Entity.REGISTERED_MODEL),
             max_results=NAMES_AT_A_TIME,
             exclude_prompts=exclude_prompts,
         )
-        found = all_pages(
+        models = all_pages(
             lambda token: self.store.search_registered_models(attrs.evolve(query, page_token=token))
         )
-        return (model.name for model in found)
+        return (model.name for model in models)
 
 
 def snapshot_in(registry: Registry, name: str) -> ModelSnapshot | None:

@@ -99,10 +99,10 @@ class _Named:
 
     def items(self, filter_text: str | None = None) -> Iterator[Item]:
         """See `SnapshotSource`."""
-        wanted = self.names
+        names = self.names
         if filter_text:
-            wanted &= frozenset(self.source.names(filter_text))
-        for name in sorted(wanted):
+            names &= frozenset(self.source.names(filter_text))
+        for name in sorted(names):
             yield name, partial(snapshot_reading.take, self.source.store, name)
 
 

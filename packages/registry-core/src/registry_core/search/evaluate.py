@@ -93,12 +93,12 @@ def _not_in(listed: Any) -> Callable[[Any], bool]:
 
 
 _COMPILERS: dict[Op, Callable[[Any], Callable[[Any], bool]]] = {
-    Op.EQ: lambda wanted: lambda value: value == wanted,
-    Op.NE: lambda wanted: lambda value: value != wanted,
-    Op.LT: lambda wanted: lambda value: value < wanted,
-    Op.LE: lambda wanted: lambda value: value <= wanted,
-    Op.GT: lambda wanted: lambda value: value > wanted,
-    Op.GE: lambda wanted: lambda value: value >= wanted,
+    Op.EQ: lambda operand: lambda value: value == operand,
+    Op.NE: lambda operand: lambda value: value != operand,
+    Op.LT: lambda operand: lambda value: value < operand,
+    Op.LE: lambda operand: lambda value: value <= operand,
+    Op.GT: lambda operand: lambda value: value > operand,
+    Op.GE: lambda operand: lambda value: value >= operand,
     Op.LIKE: like.matcher,
     Op.ILIKE: lambda pattern: like.matcher(pattern, fold_case=True),
     Op.IN: _in,

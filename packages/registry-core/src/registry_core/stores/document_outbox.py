@@ -70,11 +70,13 @@ def deliveries_of(
         hooks: All webhooks.
     """
     version = change.result(document) if isinstance(change, FinalizeVersion) else None
-    told = audience(change, version)
-    if told is None or document is None:
+    hearing = audience(change, version)
+    if hearing is None or document is None:
         return
-    is_prompt = validation.is_prompt(document.tags) if told.is_prompt is None else told.is_prompt
-    topics = frozenset(told.topics.topics(is_prompt=is_prompt))
+    is_prompt = (
+        validation.is_prompt(document.tags) if hearing.is_prompt is None else hearing.is_prompt
+    )
+    topics = frozenset(hearing.topics.topics(is_prompt=is_prompt))
     listeners = [
         hook
         for hook in hooks
@@ -90,7 +92,7 @@ def deliveries_of(
                 webhook_id=hook.webhook_id,
                 event=event,
                 is_prompt=is_prompt,
-                details=told.details,
+                details=hearing.details,
                 due=event.time,
             )
 
@@ -154,21 +156,21 @@ class DocumentOutbox:
 
     def dead_letters(self, webhook_id: str) -> list[QueuedDelivery]:
         """See `Outbox`."""
-        found = sorted(
+        dead = sorted(
             _of(self._read().dead_letters, webhook_id), key=attrgetter("age"), reverse=True
         )
-        return found[:MOST_LISTED]
+        return dead[:MOST_LISTED]
 
     def redeliver(self, webhook_id: str, delivery_ids: Collection[str]) -> int:
         """See `Outbox`."""
         now = self._clock()
         with self._writing() as content:
             dead = content.dead_letters
-            wanted = [each for each in _of(dead, webhook_id) if each.delivery_id in delivery_ids]
-            for each in wanted:
+            chosen = [each for each in _of(dead, webhook_id) if each.delivery_id in delivery_ids]
+            for each in chosen:
                 del dead[key_of(each)]
                 content.queued[key_of(each)] = each.again(now)
-        return len(wanted)
+        return len(chosen)
 
     def watch(self, unchanged: Unchanged) -> None:
         """See `Outbox`."""
@@ -217,5 +219,5 @@ def _ready(queued: Mapping[Key, QueuedDelivery], webhook_id: str, now: int) -> l
 
 
 def _is_leased(content: Queues, delivery: QueuedDelivery) -> bool:
-    found = content.queued.get(key_of(delivery))
-    return found is not None and found.lease == delivery.lease
+    queued = content.queued.get(key_of(delivery))
+    return queued is not None and queued.lease == delivery.lease

@@ -163,8 +163,8 @@ class Deliveries:
         if time.monotonic() >= known.until:
             return True
         # Most registries have no webhook at all, and events are slow to hash.
-        wanted = known.of_event
-        return bool(wanted) and any(each in wanted for each in topics.all)
+        asked_for = known.of_event
+        return bool(asked_for) and any(each in asked_for for each in topics.all)
 
     def listeners(self) -> Sequence[Webhook]:
         """The webhooks to deliver to, as of `cache_seconds` ago or later."""

@@ -336,7 +336,7 @@ def told(
     *,
     is_prompt: bool,
     details: Mapping[str, Any] | None,
-    wanted: Collection[WebhookEvent],
+    subscribed: Collection[WebhookEvent],
 ) -> tuple[WebhookEvent, Data] | None:
     """Return what a webhook that wants some events gets of an event of a model's history.
 
@@ -344,7 +344,7 @@ def told(
     neither any more.
     """
     for topic in own_events.topics_of(event).topics(is_prompt=is_prompt):
-        if topic not in wanted:
+        if topic not in subscribed:
             continue
         if topic in OWN_EVENTS:
             return topic, own_events.data_of(event)

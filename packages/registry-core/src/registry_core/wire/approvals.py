@@ -125,7 +125,7 @@ def _verdict(fields: Mapping[str, Any]) -> Verdict:
 
 def by_version(listed: Iterable[tuple[int, Approval]]) -> Mapping[int, tuple[Approval, ...]]:
     """Return approvals by the versions that they are of."""
-    found: dict[int, tuple[Approval, ...]] = {}
+    approvals: dict[int, tuple[Approval, ...]] = {}
     for version, approval in listed:
-        found[version] = (*found.get(version, ()), approval)
-    return found
+        approvals[version] = (*approvals.get(version, ()), approval)
+    return approvals

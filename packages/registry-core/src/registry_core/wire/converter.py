@@ -125,12 +125,12 @@ def _texts(value: object, _: object) -> tuple[str, ...]:
 
 def _tags(value: object, _: object) -> dict[str, str]:
     # In the order they were sent: the first one at fault is the one that an error names.
-    found: dict[str, str] = {}
+    tags: dict[str, str] = {}
     for key, text in _pairs(value, "key", "value"):
         # MLflow checks every one of them: what is too long stays, to be refused.
-        if len(found.get(key, "")) <= validation.TAG_VALUE_MAX_LENGTH:
-            found[key] = text
-    return found
+        if len(tags.get(key, "")) <= validation.TAG_VALUE_MAX_LENGTH:
+            tags[key] = text
+    return tags
 
 
 def _sorted_tags(value: object, annotation: object) -> dict[str, str]:
@@ -138,15 +138,15 @@ def _sorted_tags(value: object, annotation: object) -> dict[str, str]:
 
 
 def _aliases(value: object, _: object) -> dict[str, int]:
-    found = dict(_pairs(value, "alias", "version"))
-    return {alias: _integer(version, int) for alias, version in sorted(found.items())}
+    aliases = dict(_pairs(value, "alias", "version"))
+    return {alias: _integer(version, int) for alias, version in sorted(aliases.items())}
 
 
 def _pairs(value: object, first: str, second: str) -> list[tuple[str, str]]:
     """The texts in a list of objects with two each."""
     if type(value) is not list:
         raise WrongTypeError
-    found = []
+    pairs = []
     for item in value:
         if type(item) is not dict:
             raise WrongTypeError
@@ -154,8 +154,8 @@ def _pairs(value: object, first: str, second: str) -> list[tuple[str, str]]:
         for key, text in zip((first, second), texts, strict=True):
             if type(text) is not str:
                 raise wrong_type(key, text)
-        found.append((texts[0], texts[1]))
-    return found
+        pairs.append((texts[0], texts[1]))
+    return pairs
 
 
 def _enumeration(value: object, kind: Any) -> enum.Enum:
@@ -286,8 +286,8 @@ def _make_converter() -> cattrs.Converter:
         (Mapping[str, int], _aliases),
         (tuple[ModelVersion, ...], _versions),
     ]
-    for wanted, hook in hooks:
-        made.register_structure_hook_func(_equals(wanted), hook)
+    for type_, hook in hooks:
+        made.register_structure_hook_func(_equals(type_), hook)
     made.register_structure_hook_func(_is_bounded, _bounded_integer)
     made.register_structure_hook_factory(_is_request, _request_hook)
     for entity in (ModelVersion, RegisteredModel):
@@ -295,8 +295,8 @@ def _make_converter() -> cattrs.Converter:
     return made
 
 
-def _equals(wanted: Any) -> Callable[[Any], bool]:
-    return lambda annotation: bool(annotation == wanted)
+def _equals(expected: Any) -> Callable[[Any], bool]:
+    return lambda annotation: bool(annotation == expected)
 
 
 def _is_bounded(annotation: Any) -> bool:

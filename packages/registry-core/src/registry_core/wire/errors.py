@@ -112,8 +112,10 @@ def error_body(error: Exception) -> dict[str, Any]:
     What is not as it was expected to be stands in `current`, which MLflow's errors do not have: its
     value, or null where it is absent. What a gate misses stands in `missing`, a list of phrases.
     """
-    told = isinstance(error, RegistryError)
-    body: dict[str, Any] = {**code_of(error).body(str(error) if told else INTERNAL_ERROR_MESSAGE)}
+    is_ours = isinstance(error, RegistryError)
+    body: dict[str, Any] = {
+        **code_of(error).body(str(error) if is_ours else INTERNAL_ERROR_MESSAGE)
+    }
     if isinstance(error, errors.StaleValueError):
         body["current"] = error.current
     if isinstance(error, errors.GateRefusedError):
@@ -157,31 +159,31 @@ def _version(text: str) -> int | str:
 _MESSAGES: tuple[tuple[re.Pattern[str], Callable[[dict[str, Any], str], RegistryError]], ...] = (
     (
         re.compile(r"Registered Model with name=(?P<name>.*) not found\.?\Z", re.DOTALL),
-        lambda found, _: errors.RegisteredModelNotFoundError(found["name"]),
+        lambda groups, _: errors.RegisteredModelNotFoundError(groups["name"]),
     ),
     (
         re.compile(
             r"Model Version \(name=(?P<name>.*), version=(?P<version>.*)\) not found\.?\Z",
             re.DOTALL,
         ),
-        lambda found, _: errors.ModelVersionNotFoundError(
-            found["name"], _version(found["version"])
+        lambda groups, _: errors.ModelVersionNotFoundError(
+            groups["name"], _version(groups["version"])
         ),
     ),
     (
         re.compile(r"Registered model alias (?P<alias>.*) not found\.\Z", re.DOTALL),
-        lambda found, name: errors.AliasNotFoundError(name, found["alias"]),
+        lambda groups, name: errors.AliasNotFoundError(name, groups["alias"]),
     ),
     (
         re.compile(r"Latest version not found for model (?P<name>.*)\.\Z", re.DOTALL),
-        lambda found, _: errors.NoModelVersionsError(found["name"]),
+        lambda groups, _: errors.NoModelVersionsError(groups["name"]),
     ),
     (
         re.compile(
             r"No versions of model with name '(?P<name>.*)' and stage '(?P<stage>.*)' found\Z",
             re.DOTALL,
         ),
-        lambda found, _: errors.NoVersionInStageError(found["name"], found["stage"]),
+        lambda groups, _: errors.NoVersionInStageError(groups["name"], groups["stage"]),
     ),
     (
         re.compile(
@@ -189,24 +191,24 @@ _MESSAGES: tuple[tuple[re.Pattern[str], Callable[[dict[str, Any], str], Registry
             r"'(?P<actor>.*)'\Z",
             re.DOTALL,
         ),
-        lambda found, _: errors.ApprovalNotFoundError(
-            found["name"], int(found["version"]), found["actor"]
+        lambda groups, _: errors.ApprovalNotFoundError(
+            groups["name"], int(groups["version"]), groups["actor"]
         ),
     ),
     (
         re.compile(r"Webhook with ID (?P<id>.*) not found\.\Z", re.DOTALL),
-        lambda found, _: errors.WebhookNotFoundError(found["id"]),
+        lambda groups, _: errors.WebhookNotFoundError(groups["id"]),
     ),
     (
         re.compile(r"The idempotency key '(?P<key>[!-~]{1,255})' was used for another request; "),
-        lambda found, _: errors.IdempotencyKeyReusedError(found["key"]),
+        lambda groups, _: errors.IdempotencyKeyReusedError(groups["key"]),
     ),
     (
         re.compile(
             r"(?P<subject>models:/.*?) does not match its manifest: (?P<problems>.*)", re.DOTALL
         ),
-        lambda found, _: errors.ArtifactMismatchError(
-            found["subject"], tuple(found["problems"].split("; "))
+        lambda groups, _: errors.ArtifactMismatchError(
+            groups["subject"], tuple(groups["problems"].split("; "))
         ),
     ),
     (
@@ -214,10 +216,10 @@ _MESSAGES: tuple[tuple[re.Pattern[str], Callable[[dict[str, Any], str], Registry
         re.compile(
             r"(?P<kind>Registered Model|Prompt) \(name=(?P<name>.*?)\) already exists\.", re.DOTALL
         ),
-        lambda found, _: errors.AlreadyExistsError(
-            found["name"],
-            existing_is_prompt=found["kind"] == "Prompt",
-            wanted_prompt=found["kind"] == "Prompt",
+        lambda groups, _: errors.AlreadyExistsError(
+            groups["name"],
+            existing_is_prompt=groups["kind"] == "Prompt",
+            wanted_prompt=groups["kind"] == "Prompt",
         ),
     ),
     (
@@ -226,10 +228,10 @@ _MESSAGES: tuple[tuple[re.Pattern[str], Callable[[dict[str, Any], str], Registry
             r"the name is already taken by a (?P<existing>prompt|registered model)\.",
             re.DOTALL,
         ),
-        lambda found, _: errors.AlreadyExistsError(
-            found["name"],
-            existing_is_prompt=found["existing"] == "prompt",
-            wanted_prompt=found["wanted"] == "prompt",
+        lambda groups, _: errors.AlreadyExistsError(
+            groups["name"],
+            existing_is_prompt=groups["existing"] == "prompt",
+            wanted_prompt=groups["wanted"] == "prompt",
         ),
     ),
 )

@@ -49,11 +49,11 @@ def decode_event(fields: object) -> Event:
     if not isinstance(fields, Mapping):
         raise StoreCorruptedError("An event is not an object.")
     names = (field.name for field in attrs.fields(Event))
-    given: dict[str, Any] = {name: fields.get(name) for name in names}
+    values: dict[str, Any] = {name: fields.get(name) for name in names}
     try:
-        given["action"], given["origin"] = Action(given["action"]), Origin(given["origin"])
-        given["sequence"], given["time"] = int(given["sequence"]), int(given["time"])
-        return Event(**given)
+        values["action"], values["origin"] = Action(values["action"]), Origin(values["origin"])
+        values["sequence"], values["time"] = int(values["sequence"]), int(values["time"])
+        return Event(**values)
     except (ValueError, TypeError) as error:
         raise StoreCorruptedError(f"An event cannot be read: {error}") from error
 

@@ -85,15 +85,15 @@ def fields_of_query(cls: type[attrs.AttrsInstance], query: bytes) -> dict[str, A
     """
     if query.count(b"&") >= MOST_QUERY_FIELDS:
         raise InvalidArgumentError(f"A query may have {MOST_QUERY_FIELDS} fields.")
-    given: dict[str, list[str]] = {}
+    values: dict[str, list[str]] = {}
     for field in query.decode("utf-8", "replace").split("&"):
         if field:
             name, _, value = field.partition("=")
-            given.setdefault(unquote_plus(name), []).append(unquote_plus(value))
+            values.setdefault(unquote_plus(name), []).append(unquote_plus(value))
     return {
-        name: given[name] if is_list else given[name][0]
+        name: values[name] if is_list else values[name][0]
         for name, is_list in _query_fields(cls)
-        if name in given
+        if name in values
     }
 
 

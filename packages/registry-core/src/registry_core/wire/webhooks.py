@@ -173,8 +173,8 @@ def _status(value: object, _: object) -> WebhookStatus:
     return _read(value, _STATUS_NUMBERS, parameter="status")
 
 
-def _event(value: object, wanted: object) -> WebhookEvent:
-    is_any = wanted is AnyWebhookEvent
+def _event(value: object, annotation: object) -> WebhookEvent:
+    is_any = annotation is AnyWebhookEvent
     if type(value) is not dict:
         raise WrongTypeError
     for part in ("entity", "action"):
@@ -189,24 +189,25 @@ def _event(value: object, wanted: object) -> WebhookEvent:
 def _events(value: object, annotation: object) -> tuple[WebhookEvent, ...]:
     if type(value) is not list:
         raise WrongTypeError
-    wanted = AnyWebhookEvent if annotation == tuple[AnyWebhookEvent, ...] else WebhookEvent
-    return tuple(_event(item, wanted) for item in value)
+    element = AnyWebhookEvent if annotation == tuple[AnyWebhookEvent, ...] else WebhookEvent
+    return tuple(_event(item, element) for item in value)
 
 
 # Not by a predicate: a hook for `str`, which it is a subclass of, would go first.
 converter.register_structure_hook(WebhookStatus, _status)
 converter.register_structure_hook_func(
-    lambda wanted: wanted is WebhookEvent or wanted is AnyWebhookEvent, _event
+    lambda annotation: annotation is WebhookEvent or annotation is AnyWebhookEvent, _event
 )
 converter.register_structure_hook_func(
-    lambda wanted: wanted in (tuple[WebhookEvent, ...], tuple[AnyWebhookEvent, ...]), _events
+    lambda annotation: annotation in (tuple[WebhookEvent, ...], tuple[AnyWebhookEvent, ...]),
+    _events,
 )
 
 
 def encode_webhook_request(request: attrs.AttrsInstance) -> Json:
     """The JSON body that asks for an operation; what is unset, and the id, are left out."""
-    given = attrs.asdict(request, recurse=False, filter=_is_given)
-    return {name: _encode(value) for name, value in given.items()}
+    fields = attrs.asdict(request, recurse=False, filter=_is_given)
+    return {name: _encode(value) for name, value in fields.items()}
 
 
 def _is_given(attribute: attrs.Attribute[Any], value: object) -> bool:

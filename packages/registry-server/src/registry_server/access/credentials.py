@@ -44,10 +44,12 @@ class Credentials:
         Raises:
             SettingsError: a line cannot be used, or there is none.
         """
-        found = cls._of(_secret_of(*each) for each in enumerate(lines, 1) if _is_used(each[1]))
-        if not found.digests and not found.keys:
+        credentials = cls._of(
+            _secret_of(*each) for each in enumerate(lines, 1) if _is_used(each[1])
+        )
+        if not credentials.digests and not credentials.keys:
             raise SettingsError("the auth file names nobody")
-        return found
+        return credentials
 
     @classmethod
     def of_file(cls, file: AccessFile) -> Credentials:
@@ -96,11 +98,11 @@ class Credentials:
 
     def good_keys(self, now: float) -> dict[str, Keys]:
         """The scrypt keys of each name that are good at that moment."""
-        found = {
+        keys = {
             name: tuple(key for key, expires in listed.items() if now < expires)
             for name, listed in self.keys.items()
         }
-        return {name: listed for name, listed in found.items() if listed}
+        return {name: listed for name, listed in keys.items() if listed}
 
 
 def _is_used(line: str) -> bool:

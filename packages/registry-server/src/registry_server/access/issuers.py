@@ -140,9 +140,9 @@ class Issuers:
         digest = digest_of(token)
         # What is proved while the issuers are replaced is not remembered.
         remembered = self._proven
-        found = remembered.get(digest)
-        if found is not None and self._now() < found[1]:
-            return found[0]
+        verified = remembered.get(digest)
+        if verified is not None and self._now() < verified[1]:
+            return verified[0]
         provider = self._providers.get(_claimed(token, "iss"))
         if provider is None:
             raise BadTokenError("its issuer is not known here")
@@ -191,17 +191,17 @@ class Provider:
         return _verified(issuer or self.issuer, token, newer, algorithm)
 
     async def _key(self, kid: str | None, algorithm: str) -> Mapping[str, Any]:
-        found = self._known(kid, algorithm)
+        key = self._known(kid, algorithm)
         is_old = time.monotonic() - self._fetched_at >= REFRESH_SECONDS
         # Who needs a key waits for it, also while somebody else fetches it.
-        is_coming = found is None and self._fetching.locked()
-        if is_coming or ((found is None or is_old) and self._may_ask()):
+        is_coming = key is None and self._fetching.locked()
+        if is_coming or ((key is None or is_old) and self._may_ask()):
             await self.refresh()
-            found = self._known(kid, algorithm)
-        if found is None:
+            key = self._known(kid, algorithm)
+        if key is None:
             self._check_there()
             raise BadTokenError("its key is not among those of its issuer")
-        return found
+        return key
 
     def _may_ask(self) -> bool:
         """Whether the provider was not asked just now."""

@@ -159,8 +159,8 @@ class Passwords:
                 return None
             keys = self._keys.get(name) or self._decoy(name)
             # All of them, so that the time does not say which.
-            found = await self._thread.run(lambda: [key.matches(secret) for key in keys])
-            return any(found)
+            matches = await self._thread.run(lambda: [key.matches(secret) for key in keys])
+            return any(matches)
 
     @contextlib.asynccontextmanager
     async def _turn_of(self, name: str) -> AsyncIterator[None]:

@@ -60,11 +60,11 @@ class _State:
 
     def of_user(self, name: str) -> Identity:
         """The identity of a user of the file."""
-        found = self._known.get(name)
-        if found is None:
+        caller = self._known.get(name)
+        if caller is None:
             user = self.file.users[name]
-            found = self._known[name] = self.of(Principal(name=name, groups=user.groups))
-        return found
+            caller = self._known[name] = self.of(Principal(name=name, groups=user.groups))
+        return caller
 
     def of_issuer(self, url: str, principal: Principal) -> Identity:
         """The identity of somebody whom an issuer has proved.
@@ -151,9 +151,9 @@ class Access:
         """
         header = headers.get(b"authorization")
         if header is None and is_page and self.has_sessions:
-            found = self.session_of(headers.get(b"cookie", b""))
-            if found is not None:
-                return found
+            session = self.session_of(headers.get(b"cookie", b""))
+            if session is not None:
+                return session
         if header is not None and not self.issuers.is_empty:
             scheme, _, token = header.decode("latin-1").partition(" ")
             if scheme.lower() == "bearer" and looks_signed(token.strip()):
@@ -300,13 +300,13 @@ class Access:
                 _logger.exception("the access file cannot be looked at")
 
 
-def _session_key(given: str | None) -> bytes:
+def _session_key(secret: str | None) -> bytes:
     """What sessions are signed with: one's own where none is shared."""
-    if not given:
+    if not secret:
         return secrets.token_bytes(32)
-    if len(given) < KEY_MIN_LENGTH:
+    if len(secret) < KEY_MIN_LENGTH:
         raise SettingsError(f"REGISTRY_SESSION_KEY has fewer than {KEY_MIN_LENGTH} characters")
-    return given.encode()
+    return secret.encode()
 
 
 def _loaded(path: str) -> AccessFile:
@@ -323,7 +323,7 @@ def _credentials(file: AccessFile, path: str) -> Credentials:
 def _signature(path: str) -> _Signature:
     """What changes when the file does, also when another one takes its place."""
     try:
-        found = Path(path).stat()
+        stat = Path(path).stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
+    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino

@@ -77,10 +77,10 @@ class Sessions:
                 _decode(signature), self._signature(body)
             ):
                 return None
-            found: object = json.loads(_decode(body))
+            content: object = json.loads(_decode(body))
         except (ValueError, binascii.Error, UnicodeError):
             return None
-        return found
+        return content
 
     def fingerprint(self, secret: bytes) -> str:
         """What a session says of the hashed secret that began it, so that it can end with it."""

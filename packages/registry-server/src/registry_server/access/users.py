@@ -208,12 +208,12 @@ class Users:
     async def _good_until(self, claim: _Claim, caller: Caller, credentials: bytes) -> float | None:
         """Until when the credentials are good; None if they are not."""
         listed = {} if claim.name is None else self.credentials.digests.get(claim.name, {})
-        found = None
+        good_until = None
         for digest, expires in listed.items():
             if hmac.compare_digest(digest, claim.digest):
-                found = expires
-        if found is not None:
-            return found if self._now() < found else None
+                good_until = expires
+        if good_until is not None:
+            return good_until if self._now() < good_until else None
         if self._now() >= self._keys_until:
             with self._replacing:
                 self._take_good_keys(self.credentials)

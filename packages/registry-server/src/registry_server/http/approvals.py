@@ -54,7 +54,9 @@ _APPROVALS = {"type": "array", "items": {"$ref": "#/components/schemas/Approval"
 
 
 def _encode_all(approvals: Mapping[int, tuple[Approval, ...]]) -> Json:
-    listed = (wire.encode_approval(n, each) for n, given in approvals.items() for each in given)
+    listed = (
+        wire.encode_approval(n, each) for n, of_version in approvals.items() for each in of_version
+    )
     return {"approvals": [*listed]}
 
 

@@ -45,7 +45,7 @@ def token(secret: bytes) -> str:
 
 
 def check(
-    headers: Mapping[bytes, bytes], secret: bytes | None, given: str | None, origin: str | None
+    headers: Mapping[bytes, bytes], secret: bytes | None, token: str | None, origin: str | None
 ) -> None:
     """Accept a form that a page of this server sent.
 
@@ -56,7 +56,7 @@ def check(
     """
     if not _is_own_page(headers, origin):
         raise _refused("This form was sent by a page of another site.")
-    if secret is None or not _fits(given, secret):
+    if secret is None or not _fits(token, secret):
         raise _refused(
             "This form has expired: it was made for another browser, or cookies are switched off. "
             "Open the page again and repeat what you did."
@@ -75,9 +75,9 @@ def _is_own_page(headers: Mapping[bytes, bytes], own: str | None) -> bool:
     return text == own or (host != "" and text in (f"http://{host}", f"https://{host}"))
 
 
-def _fits(given: str | None, secret: bytes) -> bool:
+def _fits(token: str | None, secret: bytes) -> bool:
     try:
-        raw = bytes.fromhex(given or "")
+        raw = bytes.fromhex(token or "")
     except ValueError:
         return False
     if len(raw) != 2 * _SECRET_BYTES:

@@ -22,8 +22,8 @@ def path(*segments: str | int) -> str:
 
 def with_query(address: str, pairs: Iterable[tuple[str, str | int | None]]) -> str:
     """The address with those of the pairs that have a value."""
-    given = [(key, value) for key, value in pairs if value not in (None, "")]
-    return f"{address}?{urlencode(given)}" if given else address
+    query = [(key, value) for key, value in pairs if value not in (None, "")]
+    return f"{address}?{urlencode(query)}" if query else address
 
 
 def model(name: str, *rest: str | int) -> str:

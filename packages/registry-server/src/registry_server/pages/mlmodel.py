@@ -121,62 +121,62 @@ def requirement_name(line: str) -> str:
 
 def _flavors(flavors: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, fields in flavors.items():
-        given = fields if isinstance(fields, dict) else {}
+        flavor = fields if isinstance(fields, dict) else {}
         keys = (f"{name}_version", "python_version", "version")
-        release = next((given[key] for key in keys if isinstance(given.get(key), str)), "")
+        release = next((flavor[key] for key in keys if isinstance(flavor.get(key), str)), "")
         yield name, f"Python {release}" if release and name == "python_function" else release
 
 
 # The signature, which is JSON inside of the YAML
 
 
-def _signature(given: object, problems: list[str]) -> dict[str, tuple[Column, ...]]:
-    if not isinstance(given, dict):
+def _signature(signature: object, problems: list[str]) -> dict[str, tuple[Column, ...]]:
+    if not isinstance(signature, dict):
         return {}
-    found: dict[str, tuple[Column, ...]] = {}
+    by_part: dict[str, tuple[Column, ...]] = {}
     for part in _PARTS:
-        text = given.get(part)
+        text = signature.get(part)
         if not isinstance(text, str) or text in ("", "null"):
             continue
         try:
             columns = json.loads(text)
             if not isinstance(columns, list):
                 raise UnreadableError("it is not a list")
-            found[part] = tuple(_column(each, at) for at, each in enumerate(columns))
+            by_part[part] = tuple(_column(each, at) for at, each in enumerate(columns))
         except (ValueError, RecursionError) as error:
             problems.append(f"The {part} of the signature cannot be read: {error}")
-    return found
+    return by_part
 
 
-def _column(given: object, at: int) -> Column:
-    if not isinstance(given, dict):
+def _column(column: object, at: int) -> Column:
+    if not isinstance(column, dict):
         raise UnreadableError("a column has no fields")
-    default = given.get("default")
+    default = column.get("default")
     return Column(
-        name=str(given.get("name", at)),
-        type=_type(given)[:_TYPE_MAX_LENGTH],
-        is_required=given.get("required", True) is not False and "default" not in given,
-        default=None if "default" not in given else json.dumps(default, ensure_ascii=False),
+        name=str(column.get("name", at)),
+        type=_type(column)[:_TYPE_MAX_LENGTH],
+        is_required=column.get("required", True) is not False and "default" not in column,
+        default=None if "default" not in column else json.dumps(default, ensure_ascii=False),
     )
 
 
-def _type(given: object, depth: int = 0) -> str:
+def _type(declared: object, depth: int = 0) -> str:
     """The type of a column, as the page shows it."""
-    if not isinstance(given, dict) or depth > _DEPTH_MAX:
-        return str(given)[:_TYPE_MAX_LENGTH]
-    kind = str(given.get("type", "any"))
-    tensor = given.get("tensor-spec")
+    if not isinstance(declared, dict) or depth > _DEPTH_MAX:
+        return str(declared)[:_TYPE_MAX_LENGTH]
+    kind = str(declared.get("type", "any"))
+    tensor = declared.get("tensor-spec")
     if isinstance(tensor, dict):
         return f"tensor of {tensor.get('dtype', 'any')} {_shape(tensor.get('shape'))}"
-    shape = given.get("shape")
+    shape = declared.get("shape")
     suffix = f" {_shape(shape)}" if shape else ""
     match kind:
         case "array":
-            return f"array of {_type(given.get('items'), depth + 1)}"
+            return f"array of {_type(declared.get('items'), depth + 1)}"
         case "map":
-            return f"map of {_type(given.get('values'), depth + 1)}"
+            return f"map of {_type(declared.get('values'), depth + 1)}"
         case "object":
-            return _object(given.get("properties"), depth)
+            return _object(declared.get("properties"), depth)
     return kind + suffix
 
 

@@ -118,8 +118,8 @@ def wants_json(accept: bytes | None) -> bool:
         kind, *parameters = (piece.strip().lower() for piece in item.split(";"))
         quality = 1.0
         for parameter in parameters:
-            if found := _QUALITY.match(parameter):
-                quality = float(found.group(1))
+            if match := _QUALITY.match(parameter):
+                quality = float(match.group(1))
         if kind in qualities:
             qualities[kind] = quality
     return qualities[_JSON] > qualities[_HTML]

@@ -80,10 +80,10 @@ def readable(scope: HTTPScope, failure: Response) -> Response:
     if failure.status != HTTPStatus.UNAUTHORIZED or not is_page or not requests.wants_html(accept):
         return failures.readable(scope, failure)
     raw = requests.raw_path(scope)
-    wanted = raw.lstrip("/")
+    path = raw.lstrip("/")
     if scope["query_string"] and scope["method"] in ("GET", "HEAD"):
-        wanted += f"?{scope['query_string'].decode('latin-1')}"
-    to = links.with_query("signin", [("next", wanted if scope["method"] != "POST" else "")])
+        path += f"?{scope['query_string'].decode('latin-1')}"
+    to = links.with_query("signin", [("next", path if scope["method"] != "POST" else "")])
     return answers.redirect(links.root_of(raw), to)
 
 
@@ -261,13 +261,13 @@ class _SignIn:
 
     def _way(self, request: PageRequest) -> _Way:
         """The way that this browser has begun, and comes back from."""
-        found = self._access.sessions.opened(request.cookies.get(WAY_COOKIE, ""))
-        way = _Way.of(found)
-        given = request.query.get("state", "")
+        cookie = self._access.sessions.opened(request.cookies.get(WAY_COOKIE, ""))
+        way = _Way.of(cookie)
+        state = request.query.get("state", "")
         if (
             way is None
             or way.expires < time.time()
-            or not secrets.compare_digest(way.state.encode(), given.encode())
+            or not secrets.compare_digest(way.state.encode(), state.encode())
         ):
             raise RequestRefusedError(
                 HTTPStatus.BAD_REQUEST,
@@ -334,14 +334,14 @@ def local(next_: str) -> str:
 
 
 async def _endpoint(provider: Provider, name: str) -> str:
-    found = (await provider.described()).get(name)
-    if not isinstance(found, str) or not found.startswith(("https://", "http://")):
+    endpoint = (await provider.described()).get(name)
+    if not isinstance(endpoint, str) or not endpoint.startswith(("https://", "http://")):
         raise RequestRefusedError(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "TEMPORARILY_UNAVAILABLE",
             "The provider does not answer just now.",
         )
-    return found
+    return endpoint
 
 
 def _rendered(context: Mapping[str, Any]) -> str:

@@ -99,21 +99,21 @@ class Site:
                 zipped = answers.accepts_gzip(request.headers.get(b"accept-encoding"))
                 return statics.file(request.segments[-1], accepts_gzip=zipped)
             # The router has what only begins like a page come here, too: nothing is declared of it.
-            route, given = self._routes.find(request)
+            route, parameters = self._routes.find(request)
             if request.rights is not None:
                 segment = request.segments[0] if request.segments else ""
                 PAGES[segment].check(request.rights, None)
             if request.method == "POST":
-                return self._acted(route, given, request, body)
-            return self._shown(route, given, request, HTTPStatus.OK)
+                return self._acted(route, parameters, request, body)
+            return self._shown(route, parameters, request, HTTPStatus.OK)
         except Exception as error:  # noqa: BLE001 the one place where errors become answers
             return failures.readable(scope, responses.failure(error, scope))
 
     def _shown(
-        self, route: Route, given: tuple[str, ...], request: PageRequest, status: int
+        self, route: Route, parameters: tuple[str, ...], request: PageRequest, status: int
     ) -> Response | PageStream:
         assert route.show is not None, "the table finds no route that cannot answer"
-        answer = route.show(request, self._backend.seen_by(request.rights), *given)
+        answer = route.show(request, self._backend.seen_by(request.rights), *parameters)
         if isinstance(answer, Redirect):
             return answers.redirect(request.root, answer.to)
         return self._viewed(answer, request, status)
@@ -152,7 +152,7 @@ class Site:
         return answers.html(body, status=status, accepts_gzip=zipped, headers=headers)
 
     def _acted(
-        self, route: Route, given: tuple[str, ...], request: PageRequest, body: bytes
+        self, route: Route, parameters: tuple[str, ...], request: PageRequest, body: bytes
     ) -> Response | PageStream:
         assert route.act is not None, "the table finds no route that cannot answer"
         if self._is_read_only:
@@ -166,9 +166,9 @@ class Site:
         sent = request.form.get(forgery.FIELD)
         forgery.check(request.headers, secret, sent, self._own_origin)
         try:
-            done = route.act(request, self._acting(request), *given)
+            done = route.act(request, self._acting(request), *parameters)
         except RegistryError as error:
-            return self._refused(route, given, request, error)
+            return self._refused(route, parameters, request, error)
         outages.end()
         models.forget_counts()
         if isinstance(done, View):
@@ -189,7 +189,7 @@ class Site:
         )
 
     def _refused(
-        self, route: Route, given: tuple[str, ...], request: PageRequest, error: RegistryError
+        self, route: Route, parameters: tuple[str, ...], request: PageRequest, error: RegistryError
     ) -> Response | PageStream:
         """The page that the form is on, with what was filled in and why it was not taken."""
         status = code_of(error).status
@@ -198,7 +198,7 @@ class Site:
         problem = failures.sentence(responses.failure(error))
         again = attrs.evolve(request, problem=problem)
         try:
-            return self._shown(route, given, again, status)
+            return self._shown(route, parameters, again, status)
         except RegistryError:
             raise error from None
 

@@ -53,7 +53,7 @@ def file(name: str, *, accepts_gzip: bool) -> Response:
         raise RequestRefusedError(
             HTTPStatus.NOT_FOUND, "ENDPOINT_NOT_FOUND", f"There is no file {name!r} here"
         )
-    found = _static(name)
+    static = _static(name)
     headers: Headers = (
         (b"content-type", _TYPES[name].encode()),
         (b"cache-control", b"public, max-age=31536000, immutable"),
@@ -61,8 +61,8 @@ def file(name: str, *, accepts_gzip: bool) -> Response:
     )
     if accepts_gzip:
         headers = (*headers, (b"content-encoding", b"gzip"))
-        return Response(HTTPStatus.OK, found.compressed, headers)
-    return Response(HTTPStatus.OK, found.plain, headers)
+        return Response(HTTPStatus.OK, static.compressed, headers)
+    return Response(HTTPStatus.OK, static.plain, headers)
 
 
 @cache

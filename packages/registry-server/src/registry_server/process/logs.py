@@ -93,5 +93,5 @@ class JsonFormatter(logging.Formatter):
 
 
 def _fields_of(record: logging.LogRecord) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = getattr(record, _FIELDS, {})
-    return found
+    fields: Mapping[str, Any] = getattr(record, _FIELDS, {})
+    return fields

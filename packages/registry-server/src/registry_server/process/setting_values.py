@@ -86,10 +86,10 @@ def flag(text: str) -> bool:
 
 def schemes(text: str) -> tuple[str, ...]:
     """Return the schemes of URLs that webhooks may have."""
-    found = words(text.lower())
-    if not found or not set(found) <= {"http", "https"}:
+    names = words(text.lower())
+    if not names or not set(names) <= {"http", "https"}:
         raise ValueError("must be https, http or both, separated by a comma")
-    return found
+    return names
 
 
 def url(text: str) -> str:

@@ -33,26 +33,26 @@ def shown(arguments: Sequence[str], environ: Mapping[str, str]) -> str:
     """
     rest = list(arguments[len(COMMAND) :])
     as_json = "--json" in rest
-    found = given([argument for argument in rest if argument != "--json"], environ)
-    return _as_json(found) if as_json else _as_table(found)
+    settings = given([argument for argument in rest if argument != "--json"], environ)
+    return _as_json(settings) if as_json else _as_table(settings)
 
 
-def _as_json(found: Given) -> str:
+def _as_json(settings: Given) -> str:
     entries = {
         option.field: {
-            "value": _value(found, option.field),
-            "origin": found.origins[option.field],
+            "value": _value(settings, option.field),
+            "origin": settings.origins[option.field],
         }
         for option in OPTIONS
     }
     return json.dumps(entries, indent=2)
 
 
-def _as_table(found: Given) -> str:
+def _as_table(settings: Given) -> str:
     rows = [
-        (option.flag.removeprefix("--"), _text(_value(found, option.field)), origin)
+        (option.flag.removeprefix("--"), _text(_value(settings, option.field)), origin)
         for option in OPTIONS
-        for origin in (found.origins[option.field],)
+        for origin in (settings.origins[option.field],)
     ]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     return "\n".join(
@@ -61,8 +61,8 @@ def _as_table(found: Given) -> str:
     )
 
 
-def _value(found: Given, field: str) -> Any:
-    value = getattr(found.settings, field)
+def _value(settings: Given, field: str) -> Any:
+    value = getattr(settings.settings, field)
     if value is None:
         return None
     if field in _URLS:

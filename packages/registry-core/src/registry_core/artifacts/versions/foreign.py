@@ -123,30 +123,30 @@ def opened_tree(
     require_ready(version)
     if not local_files:
         require_remote(version, version.download_uri, option=LOCAL_FILES_OPTION)
-    with places.open(version.download_uri, tracking_uri=tracking_uri) as found:
+    with places.open(version.download_uri, tracking_uri=tracking_uri) as files:
         if not local_files:
-            require_remote(version, found.place, option=LOCAL_FILES_OPTION)
-        yield tree_of(found)
+            require_remote(version, files.place, option=LOCAL_FILES_OPTION)
+        yield tree_of(files)
 
 
-def pull(found: ForeignFiles, destination: Path, *, progress: Progress | None = None) -> Manifest:
+def pull(files: ForeignFiles, destination: Path, *, progress: Progress | None = None) -> Manifest:
     """Download files below a destination, and return the manifest of what came.
 
     All of them are fetched, also those that are there: nothing says whether they are the same.
     """
-    _check_names(found)
-    meter = Meter(found.size, progress)
-    with unfinished_in(destination, found.sizes.keys()) as partial:
+    _check_names(files)
+    meter = Meter(files.size, progress)
+    with unfinished_in(destination, files.sizes.keys()) as partial:
 
         def fetch(path: str) -> ManifestFile:
             target = place_of(destination, path)
             gathered = partial / secrets.token_hex(16)
             with gathered.open("xb") as local:
-                file = _take(found, path, local.write, meter)
+                file = _take(files, path, local.write, meter)
             gathered.replace(target)
             return file
 
-        return make_manifest(in_parallel(fetch, sorted(found.sizes), meter=meter))
+        return make_manifest(in_parallel(fetch, sorted(files.sizes), meter=meter))
 
 
 @attrs.frozen(eq=False)
@@ -170,26 +170,26 @@ class ForeignTree:
             raise InvalidArgumentError(f"'{file.path}' changed while it was read")
 
 
-def tree_of(found: ForeignFiles, *, progress: Progress | None = None) -> ForeignTree:
+def tree_of(foreign: ForeignFiles, *, progress: Progress | None = None) -> ForeignTree:
     """Return files with their digests; for these all bytes are read."""
-    _check_names(found)
-    meter = Meter(found.size, progress)
+    _check_names(foreign)
+    meter = Meter(foreign.size, progress)
     files = in_parallel(
-        lambda path: _take(found, path, lambda _: None, meter), sorted(found.sizes), meter=meter
+        lambda path: _take(foreign, path, lambda _: None, meter), sorted(foreign.sizes), meter=meter
     )
-    return ForeignTree(make_manifest(files), found)
+    return ForeignTree(make_manifest(files), foreign)
 
 
-def _check_names(found: ForeignFiles) -> None:
+def _check_names(files: ForeignFiles) -> None:
     """Accept names that files of a version can have, before the first byte is read."""
-    make_manifest(ManifestFile(path=path, size=0, sha256="") for path in found.sizes)
+    make_manifest(ManifestFile(path=path, size=0, sha256="") for path in files.sizes)
 
 
 def _take(
-    found: ForeignFiles, path: str, take: Callable[[bytes], object], meter: Meter
+    files: ForeignFiles, path: str, take: Callable[[bytes], object], meter: Meter
 ) -> ManifestFile:
     digest, size = hashlib.sha256(), 0
-    for piece in found.read(path):
+    for piece in files.read(path):
         digest.update(piece)
         size += len(piece)
         take(piece)

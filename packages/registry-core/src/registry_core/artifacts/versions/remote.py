@@ -164,12 +164,12 @@ def sealed_of(server: ServesFiles, name: str, version: int | str) -> Sealed:
         InvalidArgumentError: The files are not kept by the server.
         UnsupportedBackendError: The server is MLflow's.
     """
-    found, path, manifest = server.version_files(*validation.version_key(name, version))
+    model_version, path, manifest = server.version_files(*validation.version_key(name, version))
     # Which are there, and of which size, is found out as each of them is read.
     files = {
         file.path: FileInfo(path=f"{path}/{file.path}", size=file.size) for file in manifest.files
     }
-    return Sealed(found, manifest, files)
+    return Sealed(model_version, manifest, files)
 
 
 def pull(

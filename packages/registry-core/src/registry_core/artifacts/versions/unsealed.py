@@ -108,8 +108,8 @@ def _verifying(context: Context, path: str, sha256: str) -> Steps:
         while (piece := (yield)) is not None:
             digest.update(piece)
             file.write(piece)
-        if (found := digest.hexdigest()) != sha256:
-            raise InvalidArgumentError(f"'{path}': expected sha256 {sha256}, received {found}")
+        if (actual := digest.hexdigest()) != sha256:
+            raise InvalidArgumentError(f"'{path}': expected sha256 {sha256}, received {actual}")
         return file.commit()
     finally:
         file.abort()

@@ -139,8 +139,8 @@ def _wrong(
     def right(file: ManifestFile) -> bool:
         return is_there(context, folder, file, there)
 
-    found = zip(present, in_parallel(right, present), strict=True)
-    return [there[file.path].path for file, good in found if not good]
+    checked = zip(present, in_parallel(right, present), strict=True)
+    return [there[file.path].path for file, good in checked if not good]
 
 
 def _missing(manifest: Manifest, there: Mapping[str, FileInfo]) -> list[str]:

@@ -114,12 +114,12 @@ def json_object(body: bytes, content_type: str | None) -> Json:
     if len(body) > ANSWER_MAX_ELEMENTS and _most_elements(body) > ANSWER_MAX_ELEMENTS:
         raise TooLargeError
     try:
-        found = json.loads(body)
+        value = json.loads(body)
     except (ValueError, RecursionError):
         raise UnreadableError("a body that is not JSON") from None
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         raise UnreadableError("JSON that is not an object")
-    return cast("Json", found)
+    return cast("Json", value)
 
 
 def _most_elements(body: bytes) -> int:

@@ -47,54 +47,62 @@ def body_of(change: Change[Any]) -> Body | None:
     return None
 
 
-def _alias(change: SetAlias | DeleteAlias, wanted: AliasIs) -> Body | None:
-    if (wanted.name, wanted.alias) != (change.name, change.alias):
+def _alias(change: SetAlias | DeleteAlias, requirement: AliasIs) -> Body | None:
+    if (requirement.name, requirement.alias) != (change.name, change.alias):
         return None
-    given: dict[str, Any] = {"name": change.name, "alias": change.alias, **_expected(wanted)}
+    fields: dict[str, Any] = {"name": change.name, "alias": change.alias, **_expected(requirement)}
     path = own_path(change.name, "aliases", change.alias)
     if isinstance(change, DeleteAlias):
-        return Body("DELETE", path, wire.RemoveAlias(**given))
-    return Body("PUT", path, wire.PutAlias(version=str(change.version), **given))
+        return Body("DELETE", path, wire.RemoveAlias(**fields))
+    return Body("PUT", path, wire.PutAlias(version=str(change.version), **fields))
 
 
-def _model_tag(change: SetModelTag | DeleteModelTag, wanted: TagIs) -> Body | None:
-    if (wanted.name, wanted.version, wanted.key) != (change.name, None, change.key):
+def _model_tag(change: SetModelTag | DeleteModelTag, requirement: TagIs) -> Body | None:
+    if (requirement.name, requirement.version, requirement.key) != (change.name, None, change.key):
         return None
-    given: dict[str, Any] = {"name": change.name, "key": change.key, **_expected(wanted)}
+    fields: dict[str, Any] = {"name": change.name, "key": change.key, **_expected(requirement)}
     path = own_path(change.name, "tags")
     if isinstance(change, DeleteModelTag):
-        return Body("DELETE", path, wire.RemoveModelTag(**given))
-    return Body("PUT", path, wire.PutModelTag(value=change.value, **given))
+        return Body("DELETE", path, wire.RemoveModelTag(**fields))
+    return Body("PUT", path, wire.PutModelTag(value=change.value, **fields))
 
 
-def _version_tag(change: SetVersionTag | DeleteVersionTag, wanted: TagIs) -> Body | None:
-    if (wanted.name, wanted.version, wanted.key) != (change.name, change.version, change.key):
+def _version_tag(change: SetVersionTag | DeleteVersionTag, requirement: TagIs) -> Body | None:
+    if (requirement.name, requirement.version, requirement.key) != (
+        change.name,
+        change.version,
+        change.key,
+    ):
         return None
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "name": change.name,
         "version": str(change.version),
         "key": change.key,
-        **_expected(wanted),
+        **_expected(requirement),
     }
     path = own_path(change.name, "versions", str(change.version), "tags")
     if isinstance(change, DeleteVersionTag):
-        return Body("DELETE", path, wire.RemoveVersionTag(**given))
-    return Body("PUT", path, wire.PutVersionTag(value=change.value, **given))
+        return Body("DELETE", path, wire.RemoveVersionTag(**fields))
+    return Body("PUT", path, wire.PutVersionTag(value=change.value, **fields))
 
 
-def _stage(change: TransitionVersion, wanted: StageIs) -> Body | None:
-    if (wanted.name, wanted.version) != (change.name, change.version):
+def _stage(change: TransitionVersion, requirement: StageIs) -> Body | None:
+    if (requirement.name, requirement.version) != (change.name, change.version):
         return None
     request = wire.PutStage(
         name=change.name,
         version=str(change.version),
         stage=change.stage.value,
         archive_existing_versions=change.archive_existing_versions,
-        if_current=wanted.stage,
+        if_current=requirement.stage,
     )
     return Body("PUT", own_path(change.name, "versions", request.version, "stage"), request)
 
 
-def _expected(wanted: Requirement) -> dict[str, Any]:
-    value = wanted.version if isinstance(wanted, AliasIs) else getattr(wanted, "value", None)
+def _expected(requirement: Requirement) -> dict[str, Any]:
+    value = (
+        requirement.version
+        if isinstance(requirement, AliasIs)
+        else getattr(requirement, "value", None)
+    )
     return {"if_current": value, "if_absent": value is None}

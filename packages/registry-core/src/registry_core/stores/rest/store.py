@@ -142,11 +142,11 @@ class RestStore(RestReviews):
             # Who makes pages asks for one event more than the server gives at a time.
             most = min(query.max_results - len(events), EVENTS_MAX_RESULTS)
             query_fields = _event_fields(attrs.evolve(query, max_results=most))
-            found = self._http.read(path, query_fields, _events, name=query.name or "")
-            events += found
-            if len(found) < most or len(events) >= query.max_results:
+            answered = self._http.read(path, query_fields, _events, name=query.name or "")
+            events += answered
+            if len(answered) < most or len(events) >= query.max_results:
                 return events
-            query = attrs.evolve(query, after=place_of(found[-1]))
+            query = attrs.evolve(query, after=place_of(answered[-1]))
 
     def prune_history(self, name: str, *, before: int, dry_run: bool, by: Author) -> Pruned:
         """See `pruning.prune`. The server says who does it.
@@ -174,16 +174,16 @@ class RestStore(RestReviews):
         self, name: str
     ) -> tuple[ModelFields, list[ModelVersion], Mapping[int, tuple[Approval, ...]]]:
         path = own_path(name, "snapshot")
-        found: list[ModelVersion] = []
+        collected: list[ModelVersion] = []
         approvals: dict[int, tuple[Approval, ...]] = {}
         after = 0
         while True:
             asked = {"after_version": after, "max_results": VERSIONS_MAX_RESULTS}
-            model, versions, given = self._http.read(path, asked, _piece, name=name)
-            found += versions
-            approvals.update(given)
+            model, versions, of_versions = self._http.read(path, asked, _piece, name=name)
+            collected += versions
+            approvals.update(of_versions)
             if len(versions) < VERSIONS_MAX_RESULTS:
-                return model, found, approvals
+                return model, collected, approvals
             after = versions[-1].version
 
     def get_registered_model(self, name: str) -> RegisteredModel:
@@ -284,12 +284,12 @@ class RestStore(RestReviews):
 
     def _models(self, names: Sequence[str], end: float) -> Iterator[RegisteredModel]:
         for start in range(0, len(names), MODELS_AT_ONCE):
-            wanted = names[start : start + MODELS_AT_ONCE]
-            found = {model.name: model for model in self._models_at_once(wanted, end)}
-            yield from found.values()
+            batch = names[start : start + MODELS_AT_ONCE]
+            by_name = {model.name: model for model in self._models_at_once(batch, end)}
+            yield from by_name.values()
             # Prompts, and models deleted since; the latter have no aliases to tell.
-            for name in wanted:
-                if name not in found:
+            for name in batch:
+                if name not in by_name:
                     yield from self._model_if_any(name, end)
 
     def _models_at_once(self, names: Sequence[str], end: float) -> Iterable[RegisteredModel]:

@@ -335,10 +335,10 @@ class Transport:
             preload_content=False,
         )
         if response.status == HTTPStatus.OK:
-            found = read_body(response, most=ANSWER_MAX_BYTES)
+            content = read_body(response, most=ANSWER_MAX_BYTES)
         else:
-            found = _error_body(response)
-        return _Reply(response.status, response.headers, found)
+            content = _error_body(response)
+        return _Reply(response.status, response.headers, content)
 
     def _error(self, reply: _Reply, name: str) -> Exception:
         try:

@@ -61,10 +61,10 @@ class RestWebhooks:
 
     def list_webhooks(self) -> list[Webhook]:
         """See `Store`."""
-        found = self._ours_or_mlflows(
+        webhooks = self._ours_or_mlflows(
             lambda api: all_pages(lambda token: self._page_of_webhooks(api, token))
         )
-        return sorted(found, key=lambda item: (-item.creation_timestamp, item.webhook_id))
+        return sorted(webhooks, key=lambda item: (-item.creation_timestamp, item.webhook_id))
 
     def update_webhook(self, webhook_id: str, changes: WebhookChanges) -> Webhook:
         """See `Store`."""

@@ -82,10 +82,10 @@ class Blobs:
         Raises:
             UnreadableTextsError: some are gone or damaged, and all of these are named.
         """
-        wanted = dict.fromkeys(text for event in events for text in texts_in(event))
-        if not wanted:
+        large = dict.fromkeys(text for event in events for text in texts_in(event))
+        if not large:
             return list(events)
-        texts = self._read_all(wanted)
+        texts = self._read_all(large)
         return [_resolved_event(event, texts) for event in events]
 
     def whole(self, value: Any) -> Any:

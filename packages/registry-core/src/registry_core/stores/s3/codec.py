@@ -273,8 +273,8 @@ def _document(stored: Any) -> ModelDocument:
 
 
 def _stored_approvals(document: ModelDocument) -> Iterator[StoredApproval]:
-    for number, given in document.approvals.items():
-        for approval in given:
+    for number, approvals in document.approvals.items():
+        for approval in approvals:
             yield StoredApproval(version=number, **attrs.asdict(approval))
 
 

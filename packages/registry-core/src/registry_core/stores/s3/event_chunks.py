@@ -51,10 +51,10 @@ class _Kept(Generic[T]):
 
     def get(self, key: str) -> T | None:
         with self._lock:
-            found = self._items.get(key)
-            if found is not None:
+            item = self._items.get(key)
+            if item is not None:
                 self._items.move_to_end(key)
-            return found
+            return item
 
     def put(self, key: str, item: T) -> None:
         with self._lock:
@@ -99,13 +99,13 @@ class EventChunks:
         prefix = self._layout.events_of(model_id)
         # One more shows whether the last of them is there twice.
         page = self._objects.list_page(prefix, start_after=before, limit=limit + 1)
-        found = list(page.objects)
-        while page.token is not None and self._begins_before(found[-1], end):
+        objects = list(page.objects)
+        while page.token is not None and self._begins_before(objects[-1], end):
             page = self._objects.list_page(prefix, token=page.token)
-            found.extend(page.objects)
+            objects.extend(page.objects)
         chunks = [
             (each.last_modified, chunk.span.latest, chunk)
-            for each in found
+            for each in objects
             if (chunk := self._chunk(each)) is not None
         ]
         # Of two that begin alike the older is from a past that a restored document has undone.
@@ -191,11 +191,11 @@ class EventChunks:
 
     def _body(self, key: str) -> bytes:
         try:
-            found = self._objects.get(key)
+            fetched = self._objects.get(key)
         except MissingObjectError as error:
             raise StoreCorruptedError(f"The object '{key}' does not exist") from error
-        assert found is not None, "an unconditional read gives the object"
-        return found.body
+        assert fetched is not None, "an unconditional read gives the object"
+        return fetched.body
 
     def _begins_before(self, item: Listed, end: int) -> bool:
         chunk = self._chunk(item)

@@ -252,8 +252,8 @@ def _as_written(body: bytes, count: int) -> tuple[str, ...] | None:
     To render them again would take longer than all else. A document that was edited by hand may
     look otherwise. A line break cannot be within a text, where JSON has it escaped.
     """
-    before, found, events = body.rpartition(_EVENTS_BEGIN)
-    if not found or not events.endswith(_EVENTS_END):
+    before, separator, events = body.rpartition(_EVENTS_BEGIN)
+    if not separator or not events.endswith(_EVENTS_END):
         return None
     lines = tuple(events.removesuffix(_EVENTS_END).decode().split(",\n"))
     return lines if len(lines) == count and before else None

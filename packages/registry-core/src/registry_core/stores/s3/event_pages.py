@@ -105,12 +105,12 @@ class EventPages:
         """
         listed, lost = list(models), set[LargeText]()
         while True:
-            found = self._found(listed, query, lost)
+            events = self._found(listed, query, lost)
             try:
-                return self._values.load_events(found)
+                return self._values.load_events(events)
             except UnreadableTextsError as error:
                 if query.is_of_one_model:
-                    raise _of_events(found, error) from error
+                    raise _of_events(events, error) from error
                 for reference, why in error.reasons.items():
                     self._damage.note(reference, reference, why)
                 lost.update(error.reasons)
@@ -118,19 +118,19 @@ class EventPages:
     def _found(
         self, models: Sequence[HasLog], query: EventQuery, lost: set[LargeText]
     ) -> list[Event]:
-        waiting, found, rounds = _Waiting(_Order(query)), list[Event](), 0
+        waiting, nearest, rounds = _Waiting(_Order(query)), list[Event](), 0
         for model in models:
             waiting.add(_pieces(model, query))
-        while taken := waiting.take(_side_by_side(query, found, rounds), found):
+        while taken := waiting.take(_side_by_side(query, nearest, rounds), nearest):
             for piece, opened in zip(taken, self._open_all(taken, query), strict=True):
                 if isinstance(opened, list):
                     waiting.add(opened)
                     continue
                 events = self._events(piece, opened, query)
                 kept = (each for each in events if lost.isdisjoint(texts_in(each)))
-                found = query.page([*found, *kept])
+                nearest = query.page([*nearest, *kept])
             rounds += any(piece.chunk is not None for piece in taken)
-        return found
+        return nearest
 
     def _open_all(self, pieces: Sequence[_Piece], query: EventQuery) -> Iterator[_Opened]:
         apart = [piece for piece in pieces if piece.held is None]
@@ -210,12 +210,12 @@ def _pieces(model: HasLog, query: EventQuery) -> Iterator[_Piece]:
         yield _Piece(model_id=model.model_id, first=start, end=stop, span=log.spilled)
 
 
-def _side_by_side(query: EventQuery, found: Sequence[Event], rounds: int) -> int:
+def _side_by_side(query: EventQuery, events: Sequence[Event], rounds: int) -> int:
     """How many pieces to read at a time: what would do if all matched, and more when it did not."""
-    wanted = max(1, -(-(query.max_results - len(found)) // CHUNK_EVENTS))
+    chunks = max(1, -(-(query.max_results - len(events)) // CHUNK_EVENTS))
     # The first chunk may be one that the page begins in the middle of.
     doublings = min(max(0, rounds - 1), PARALLEL_REQUESTS)
-    return min(wanted << doublings, PARALLEL_REQUESTS)
+    return min(chunks << doublings, PARALLEL_REQUESTS)
 
 
 def _windows(first: int, end: int, query: EventQuery) -> Iterator[tuple[int, int]]:
@@ -274,17 +274,17 @@ class _Waiting:
         for piece in filter(self._order.may_match, pieces):
             heapq.heappush(self._heap, (self._order.nearness(piece), next(self._numbers), piece))
 
-    def take(self, most: int, found: Sequence[Event]) -> list[_Piece]:
+    def take(self, most: int, events: Sequence[Event]) -> list[_Piece]:
         """Take the nearest pieces that are needed, given the best events so far.
 
         They are all at hand, or at most `most`, which are not: what is at hand may be enough.
         """
-        full = len(found) >= self._order.query.max_results
+        full = len(events) >= self._order.query.max_results
         taken: list[_Piece] = []
         while self._heap:
             nearness, _, nearest = self._heap[0]
             at_hand = nearest.held is not None
-            if full and not self._order.may_precede(nearness, found[-1]):
+            if full and not self._order.may_precede(nearness, events[-1]):
                 break
             if taken and at_hand != (taken[0].held is not None):
                 break

@@ -295,22 +295,22 @@ class _Check:
     def _may_be_in_history(self, key: str, model_id: str) -> bool:
         """Whether an event of the model refers to a text, as far as they can be read."""
         if model_id not in self._in_history:
-            found = self._history_of(model_id)
-            self._in_history[model_id] = None if found is None else set(map(self._key, found))
+            texts = self._history_of(model_id)
+            self._in_history[model_id] = None if texts is None else set(map(self._key, texts))
         known = self._in_history[model_id]
         return known is None or key in known
 
     def _history_of(self, model_id: str) -> set[LargeText] | None:
-        found = set[LargeText]()
+        texts = set[LargeText]()
         for entry in self._entries:
             content = entry.content
             if isinstance(content, Model | Tombstone) and content.model_id == model_id:
                 inline = inline_references(content.log, model_id)
                 if inline is None:
                     return None
-                found |= inline
+                texts |= inline
         beside = self._events.references(model_id)
-        return None if beside is None else found | beside
+        return None if beside is None else texts | beside
 
     def _key(self, reference: LargeText) -> str:
         return self._layout.value(reference.model_id, reference.value_id)

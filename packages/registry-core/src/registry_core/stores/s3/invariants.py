@@ -36,7 +36,9 @@ def mended(document: ModelDocument) -> ModelDocument:
     repaired = attrs.evolve(
         document,
         aliases=kept,
-        approvals={n: given for n, given in document.approvals.items() if n in document.versions},
+        approvals={
+            n: approvals for n, approvals in document.approvals.items() if n in document.versions
+        },
         next_version=max(document.next_version, free),
     )
     return documents.build(repaired, repaired.versions.values())

@@ -130,19 +130,19 @@ class Journal:
         """As `read`, for those who go on when an object cannot be read: the entry says why."""
         cached = self._cache.get(key)
         try:
-            found = self._objects.get(key, unless=None if cached is None else cached.etag)
+            fetched = self._objects.get(key, unless=None if cached is None else cached.etag)
         except MissingObjectError:
             self._cache.pop(key, None)
             return Entry(key=key)
-        if found is None:
+        if fetched is None:
             assert cached is not None, "only a known ETag can be unchanged"
             return self.remember(attrs.evolve(cached, seen=time.monotonic()))
-        return self.remember(self._decoded(key, found))
+        return self.remember(self._decoded(key, fetched))
 
-    def _decoded(self, key: str, found: Fetched) -> Entry:
-        entry = Entry(key=key, etag=found.etag, seen=time.monotonic())
+    def _decoded(self, key: str, fetched: Fetched) -> Entry:
+        entry = Entry(key=key, etag=fetched.etag, seen=time.monotonic())
         try:
-            record = codec.decode(key, found.body)
+            record = codec.decode(key, fetched.body)
             self._check(key, record)
         except StoreCorruptedError as error:
             return attrs.evolve(entry, damage=str(error))

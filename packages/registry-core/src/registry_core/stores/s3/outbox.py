@@ -97,17 +97,17 @@ class S3Outbox:
         """Take what is ready; whether something was found that goes."""
         ready, is_torn = self._ready(webhook_id)
         are_removed = False
-        for found in ready:
-            if is_torn and not self._is_first(found):
+        for queued in ready:
+            if is_torn and not self._is_first(queued):
                 continue
-            match self._verdict(found.stored):
+            match self._verdict(queued.stored):
                 case _Verdict.MADE:
-                    delivery = attrs.evolve(found.stored.delivery, due=until)
-                    leased = self._replace(found, delivery)
+                    delivery = attrs.evolve(queued.stored.delivery, due=until)
+                    leased = self._replace(queued, delivery)
                     if leased is not None:
                         taken.append(leased)
                 case _Verdict.NOT_MADE:
-                    self._remove(found.key)
+                    self._remove(queued.key)
                     are_removed = True
             if len(taken) == limit:
                 break
@@ -131,27 +131,27 @@ class S3Outbox:
 
     def queued(self, webhook_id: str) -> list[QueuedDelivery]:
         """See `Outbox`."""
-        found = self._load(self._layout.outbox_of(webhook_id))
+        items = self._load(self._layout.outbox_of(webhook_id))
         deliveries = (
-            each.stored.delivery for each in found if each.stored.delivery.problem is None
+            each.stored.delivery for each in items if each.stored.delivery.problem is None
         )
         return sorted(deliveries, key=attrgetter("age"))[:MOST_LISTED]
 
     def dead_letters(self, webhook_id: str) -> list[QueuedDelivery]:
         """See `Outbox`."""
-        found = self._load(self._layout.dead_letters_of(webhook_id))
+        items = self._load(self._layout.dead_letters_of(webhook_id))
         return sorted(
-            (each.stored.delivery for each in found), key=attrgetter("age"), reverse=True
+            (each.stored.delivery for each in items), key=attrgetter("age"), reverse=True
         )[:MOST_LISTED]
 
     def redeliver(self, webhook_id: str, delivery_ids: Collection[str]) -> int:
         """See `Outbox`."""
         count = 0
-        for found in list(self._load(self._layout.dead_letters_of(webhook_id))):
-            if found.stored.delivery.delivery_id not in delivery_ids:
+        for dead in list(self._load(self._layout.dead_letters_of(webhook_id))):
+            if dead.stored.delivery.delivery_id not in delivery_ids:
                 continue
-            again = found.stored.delivery.again(self._clock())
-            self._move(found, again, self._layout.outbox_of(webhook_id))
+            again = dead.stored.delivery.again(self._clock())
+            self._move(dead, again, self._layout.outbox_of(webhook_id))
             count += 1
         return count
 
@@ -190,20 +190,20 @@ class S3Outbox:
             first.setdefault(each.key.removeprefix(prefix).partition("/")[0], each)
         self._forget_gone(prefix, {each.key for each in listed})
         ready: list[_Found] = []
-        for found in self._pool.map(self._look, first.values()):
-            if found is None:
+        for queued in self._pool.map(self._look, first.values()):
+            if queued is None:
                 continue
-            if found.stored.delivery.problem is not None:
-                self._bury(found)  # Somebody has died over it.
-            elif found.stored.delivery.due <= now:
-                ready.append(found)
+            if queued.stored.delivery.problem is not None:
+                self._bury(queued)  # Somebody has died over it.
+            elif queued.stored.delivery.due <= now:
+                ready.append(queued)
         return sorted(ready, key=lambda each: each.stored.delivery.age), is_torn
 
-    def _is_first(self, found: _Found) -> bool:
+    def _is_first(self, queued: _Found) -> bool:
         """Whether nothing earlier of its model was queued while the pages were listed."""
-        of_model = f"{found.key.rpartition('/')[0]}/"
+        of_model = f"{queued.key.rpartition('/')[0]}/"
         page = self._objects.list_page(of_model, limit=1)
-        return not page.objects or page.objects[0].key == found.key
+        return not page.objects or page.objects[0].key == queued.key
 
     def _load(self, prefix: str) -> Iterator[_Found]:
         listed = list(self._objects.list_all(prefix))
@@ -227,9 +227,9 @@ class S3Outbox:
             return None
         return self._remember(_Found(listed.key, fetched.etag, stored))
 
-    def _remember(self, found: _Found) -> _Found:
-        self._known[found.key] = found
-        return found
+    def _remember(self, queued: _Found) -> _Found:
+        self._known[queued.key] = queued
+        return queued
 
     def _forget_gone(self, prefix: str, present: Collection[str]) -> None:
         for key in [each for each in tuple(self._known) if each.startswith(prefix)]:
@@ -283,17 +283,17 @@ class S3Outbox:
 
     # What becomes of it
 
-    def _replace(self, found: _Found, delivery: QueuedDelivery) -> QueuedDelivery | None:
+    def _replace(self, queued: _Found, delivery: QueuedDelivery) -> QueuedDelivery | None:
         """The delivery, if it could be written in the place of what was found."""
-        stored = attrs.evolve(found.stored, delivery=delivery)
+        stored = attrs.evolve(queued.stored, delivery=delivery)
         try:
             etag = self._objects.put(
-                found.key, encode(stored), condition=found.etag, content_type=CONTENT_TYPE
+                queued.key, encode(stored), condition=queued.etag, content_type=CONTENT_TYPE
             )
         except (LostRaceError, TransientError):
             return None  # If it was written after all, that lease runs out.
-        self._remember(_Found(found.key, etag, stored))
-        return attrs.evolve(delivery, lease=f"{etag} {found.key}")
+        self._remember(_Found(queued.key, etag, stored))
+        return attrs.evolve(delivery, lease=f"{etag} {queued.key}")
 
     def _rewrite(self, delivery: QueuedDelivery, **changes: Any) -> _Found | None:
         key, etag = _lease(delivery)
@@ -303,19 +303,19 @@ class S3Outbox:
         changed = self._replace(known, attrs.evolve(delivery, lease="", **changes))
         return None if changed is None else self._known[key]
 
-    def _bury(self, found: _Found) -> None:
-        self._move(found, found.stored.delivery, self._layout.dead_letters_of(_hook(found)))
+    def _bury(self, queued: _Found) -> None:
+        self._move(queued, queued.stored.delivery, self._layout.dead_letters_of(_hook(queued)))
 
-    def _move(self, found: _Found, delivery: QueuedDelivery, prefix: str) -> None:
-        stored, event = attrs.evolve(found.stored, delivery=delivery), delivery.event
+    def _move(self, queued: _Found, delivery: QueuedDelivery, prefix: str) -> None:
+        stored, event = attrs.evolve(queued.stored, delivery=delivery), delivery.event
         end = self._layout.delivery(event.model_id, event.sequence, stored.operation)
         self._objects.put_always(f"{prefix}{end}", encode(stored), content_type=CONTENT_TYPE)
-        self._remove(found.key)
+        self._remove(queued.key)
 
     def _prune(self, webhook_id: str) -> None:
         oldest = oldest_kept(self._clock())
-        found = self._load(self._layout.dead_letters_of(webhook_id))
-        old = [each.key for each in found if each.stored.delivery.due < oldest]
+        dead = self._load(self._layout.dead_letters_of(webhook_id))
+        old = [each.key for each in dead if each.stored.delivery.due < oldest]
         self._pool.map(self._remove, old)
 
     def _remove(self, key: str) -> None:
@@ -326,8 +326,8 @@ class S3Outbox:
         self._pool.map(self._remove, [each.key for each in self._objects.list_all(prefix)])
 
 
-def _hook(found: _Found) -> str:
-    return found.stored.delivery.webhook_id
+def _hook(queued: _Found) -> str:
+    return queued.stored.delivery.webhook_id
 
 
 def _lease(delivery: QueuedDelivery) -> tuple[str, str]:

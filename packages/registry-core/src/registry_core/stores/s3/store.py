@@ -207,9 +207,9 @@ class S3Store:
     def list_webhooks(self) -> list[Webhook]:
         """See `Store`."""
         self._bucket.ready_to_read()
-        found = self._webhooks.all()
-        self._queueing.remember(found)
-        return found
+        webhooks = self._webhooks.all()
+        self._queueing.remember(webhooks)
+        return webhooks
 
     def update_webhook(self, webhook_id: str, changes: WebhookChanges) -> Webhook:
         """See `Store`."""

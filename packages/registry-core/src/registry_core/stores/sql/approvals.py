@@ -64,10 +64,10 @@ def approvals_of(rows: Iterable[Row]) -> Mapping[int, tuple[Approval, ...]]:
     Raises:
         StoreCorruptedError: no call can have written one of the rows.
     """
-    found: dict[int, tuple[Approval, ...]] = {}
+    approvals: dict[int, tuple[Approval, ...]] = {}
     for row in rows:
-        found[row[0]] = (*found.get(row[0], ()), _approval(row))
-    return found
+        approvals[row[0]] = (*approvals.get(row[0], ()), _approval(row))
+    return approvals
 
 
 def _approval(row: Row) -> Approval:

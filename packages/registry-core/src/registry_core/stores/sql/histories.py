@@ -42,9 +42,9 @@ class Histories:
     def _all(self, statement: Statement) -> Iterator[str]:
         after = ""
         try:
-            while found := self._database.read(statement, {"after": after, "most": BATCH_ROWS}):
-                yield from (value for (value,) in found)
-                (after,) = found[-1]
+            while records := self._database.read(statement, {"after": after, "most": BATCH_ROWS}):
+                yield from (value for (value,) in records)
+                (after,) = records[-1]
         except StoreCorruptedError:
             return  # Which the check of the rows reports.
 
@@ -58,8 +58,8 @@ class Histories:
 
 def _names(dialect: Dialect) -> Statement:
     model = registered_models
-    wanted = select(model.c.name).where(model.c.name > param("after")).order_by(model.c.name)
-    return compiled(_at_most(wanted), dialect)
+    names = select(model.c.name).where(model.c.name > param("after")).order_by(model.c.name)
+    return compiled(_at_most(names), dialect)
 
 
 def _deleted_ids(dialect: Dialect) -> Statement:
@@ -71,24 +71,24 @@ def _deleted_ids(dialect: Dialect) -> Statement:
         .correlate(event)
         .exists()
     )
-    wanted = (
+    ids = (
         select(event.c.model_id)
         .distinct()
         .where(event.c.model_id > param("after"), ~is_there)
         .order_by(event.c.model_id)
     )
-    return compiled(_at_most(wanted), dialect)
+    return compiled(_at_most(ids), dialect)
 
 
 def _page_of_id(dialect: Dialect) -> Statement:
     event = model_events.alias("e")
-    wanted = (
+    page = (
         select(*(event.c[name] for name in events.COLUMNS), *events.around(event))
         .where(event.c.model_id == param("model_id"), event.c.sequence > param("after_sequence"))
         .order_by(event.c.sequence)
     )
-    return compiled(_at_most(wanted), dialect)
+    return compiled(_at_most(page), dialect)
 
 
-def _at_most(wanted: Select[Any]) -> Select[Any]:
-    return wanted.limit(param("most")).offset(literal_column("0"))
+def _at_most(rows: Select[Any]) -> Select[Any]:
+    return rows.limit(param("most")).offset(literal_column("0"))

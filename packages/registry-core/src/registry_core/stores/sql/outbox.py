@@ -244,8 +244,10 @@ class SqlOutbox:
         values["until"] = now + round(lease_seconds * 1000)
         # A statement whose answer is lost is not repeated; the lease then runs out.
         taken = self._database.write(self._sql["take"], values)
-        found = (self._database.read(self._sql["taken"], {**values, **_key(row)}) for row in taken)
-        return sorted((_delivery(row) for rows in found for row in rows), key=_age)
+        records = (
+            self._database.read(self._sql["taken"], {**values, **_key(row)}) for row in taken
+        )
+        return sorted((_delivery(row) for rows in records for row in rows), key=_age)
 
     def done(self, delivery: QueuedDelivery) -> None:
         """See `Outbox`."""
@@ -281,12 +283,12 @@ class SqlOutbox:
 
     def redeliver(self, webhook_id: str, delivery_ids: Collection[str]) -> int:
         """See `Outbox`."""
-        wanted, now = frozenset(delivery_ids), self._clock()
+        chosen, now = frozenset(delivery_ids), self._clock()
 
         def dig_up(connection: Connection) -> int:
             count = 0
             for key in connection.run(self._sql["dead_keys"], {"webhook_id": webhook_id}):
-                if delivery_id(*key) not in wanted:
+                if delivery_id(*key) not in chosen:
                     continue
                 values = _key(key) | {"now": now}
                 connection.run(self._sql["queue_again"], values)

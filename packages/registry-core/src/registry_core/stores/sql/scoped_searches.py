@@ -59,7 +59,7 @@ def read(query: Query, run: Callable[[Query], list[Row]]) -> list[Row]:
     """The rows of a page and one more, if there is one, as `run` reads those of a query."""
     scope = query.scope
     assert scope is not None, "otherwise there are no pieces"
-    wanted = paging.most_entities(query) + 1
+    most = paging.most_entities(query) + 1
     position = paging.position(query)
     is_ascending = query.order_by[0].ascending
     pieces = list(_pieces(scope))
@@ -72,28 +72,28 @@ def read(query: Query, run: Callable[[Query], list[Row]]) -> list[Row]:
             for piece in pieces
             if not (piece.ends_before(at) if is_ascending else piece.first > at)
         ]
-    found: list[Row] = []
+    records: list[Row] = []
     for number, piece in enumerate(pieces):
         rest = number == PIECES_MOST
         part = _rest_of(query, piece) if rest else _part_of(query, piece)
         if position is not None:
             part = attrs.evolve(part, page_token=paging.token_at(part, position))
         rows = run(part)
-        found += rows[: wanted - len(found)]
+        records += rows[: most - len(records)]
         if isinstance(rows, CutRows):
-            return CutRows(found)
-        if rest or len(found) >= wanted:
+            return CutRows(records)
+        if rest or len(records) >= most:
             break
-    return found
+    return records
 
 
 def _part_of(query: Query, piece: _Piece) -> Query:
     if piece.names:
-        wanted = Comparison(_NAME, Op.IN, piece.names)
+        clause = Comparison(_NAME, Op.IN, piece.names)
     else:
-        wanted = Comparison(_NAME, Op.LIKE, f"{escaped(piece.first)}%")
+        clause = Comparison(_NAME, Op.LIKE, f"{escaped(piece.first)}%")
     scope = None if piece.is_whole else query.scope
-    return attrs.evolve(query, filter=(*query.filter, wanted), scope=scope)
+    return attrs.evolve(query, filter=(*query.filter, clause), scope=scope)
 
 
 def _rest_of(query: Query, piece: _Piece) -> Query:

@@ -84,13 +84,13 @@ def values(scope: NameScope | None, driver: Driver) -> dict[str, Any]:
     if scope is None:
         return {}
     patterns = [driver.pattern(like) for like in scope.likes]
-    found = {"scope_names": driver.listed(scope.names)}
+    listed = {"scope_names": driver.listed(scope.names)}
     count = slots(scope, driver.dialect)
     if not count:
-        return {**found, "scope_patterns": driver.listed(patterns)}
+        return {**listed, "scope_patterns": driver.listed(patterns)}
     # No name is empty, as what fills up the slots wants it.
     filled = [*patterns, *[""] * (count - len(patterns))]
-    return found | {f"scope_pattern{number}": each for number, each in enumerate(filled)}
+    return listed | {f"scope_pattern{number}": each for number, each in enumerate(filled)}
 
 
 @compiles(is_in_scope, "sqlite")

@@ -103,60 +103,62 @@ class SqlStore:
     def events(self, query: EventQuery) -> list[Event]:
         """See `Store`."""
         statement = events.page(self._database.driver.dialect, events.shape(query))
-        found = self._database.read(statement, events.page_values(query, self._database.driver))
-        if not found and query.name is not None:
+        records = self._database.read(statement, events.page_values(query, self._database.driver))
+        if not records and query.name is not None:
             values = {"name": query.name}
             if not self._database.read(self._sql.model_exists, values):
                 raise RegisteredModelNotFoundError(query.name)
-        return [event_rows.event_of(row) for row in found]
+        return [event_rows.event_of(row) for row in records]
 
     def get_registered_model(self, name: str) -> RegisteredModel:
         """See `Store`."""
-        found = self._database.read(self._sql.get_model, {"name": name})
-        if not found:
+        records = self._database.read(self._sql.get_model, {"name": name})
+        if not records:
             raise RegisteredModelNotFoundError(name)
-        return rows.registered_model(found[0])
+        return rows.registered_model(records[0])
 
     def search_registered_models(self, query: Query) -> Page[RegisteredModel]:
         """See `Store`."""
-        found = self._search(query)
-        models = [rows.registered_model(row) for row in found]
-        return paging.page(query, models, is_cut=isinstance(found, CutRows))
+        records = self._search(query)
+        models = [rows.registered_model(row) for row in records]
+        return paging.page(query, models, is_cut=isinstance(records, CutRows))
 
     # Model versions
 
     def get_model_version(self, name: str, version: int) -> ModelVersion:
         """See `Store`."""
-        found = self._database.read(self._sql.get_version, version_key(name, version))
-        if not found:
+        records = self._database.read(self._sql.get_version, version_key(name, version))
+        if not records:
             raise ModelVersionNotFoundError(name, version)
-        return rows.model_version(found[0])
+        return rows.model_version(records[0])
 
     def search_model_versions(self, query: Query) -> Page[ModelVersion]:
         """See `Store`."""
-        found = self._search(query)
-        versions = [rows.model_version(row) for row in found]
-        return paging.page(query, versions, is_cut=isinstance(found, CutRows))
+        records = self._search(query)
+        versions = [rows.model_version(row) for row in records]
+        return paging.page(query, versions, is_cut=isinstance(records, CutRows))
 
     # Aliases
 
     def get_model_version_by_alias(self, name: str, alias: str) -> ModelVersion:
         """See `Store`."""
-        found = self._database.read(self._sql.get_version_by_alias, {"name": name, "alias": alias})
-        if not found:
+        records = self._database.read(
+            self._sql.get_version_by_alias, {"name": name, "alias": alias}
+        )
+        if not records:
             raise RegisteredModelNotFoundError(name)
-        if found[0][0] is None:
+        if records[0][0] is None:
             raise AliasNotFoundError(name, alias)
-        return rows.model_version(found[0])
+        return rows.model_version(records[0])
 
     # Approvals
 
     def approvals(self, name: str) -> Mapping[int, tuple[Approval, ...]]:
         """See `registry_core.store.KeepsApprovals`."""
-        found = self._database.read(self._sql.list_approvals, {"name": name})
-        if not found and not self._database.read(self._sql.model_exists, {"name": name}):
+        records = self._database.read(self._sql.list_approvals, {"name": name})
+        if not records and not self._database.read(self._sql.model_exists, {"name": name}):
             raise RegisteredModelNotFoundError(name)
-        return approvals.approvals_of(found)
+        return approvals.approvals_of(records)
 
     # Webhooks
 
@@ -173,25 +175,27 @@ class SqlStore:
 
     def get_webhook(self, webhook_id: str) -> Webhook:
         """See `Store`."""
-        found = self._database.read(self._sql.get_webhook, {"webhook_id": webhook_id})
-        if not found:
+        records = self._database.read(self._sql.get_webhook, {"webhook_id": webhook_id})
+        if not records:
             raise WebhookNotFoundError(webhook_id)
-        return rows.webhook(found[0])
+        return rows.webhook(records[0])
 
     def list_webhooks(self) -> list[Webhook]:
         """See `Store`."""
-        found = self._database.read(self._sql.list_webhooks, {})
-        return webhook_records.newest_first(rows.webhook(row) for row in found)
+        records = self._database.read(self._sql.list_webhooks, {})
+        return webhook_records.newest_first(rows.webhook(row) for row in records)
 
     def update_webhook(self, webhook_id: str, changes: WebhookChanges) -> Webhook:
         """See `Store`."""
         now = self._clock()
 
         def change(connection: Connection) -> Webhook:
-            found = connection.run(self._sql.touch_webhook, {"webhook_id": webhook_id, "now": now})
-            if not found:
+            records = connection.run(
+                self._sql.touch_webhook, {"webhook_id": webhook_id, "now": now}
+            )
+            if not records:
                 raise WebhookNotFoundError(webhook_id)
-            before = rows.webhook(found[0])
+            before = rows.webhook(records[0])
             changed = webhook_records.apply_changes(before, changes, now)
             connection.run(self._sql.update_webhook, rows.webhook_values(changed))
             was_active = before.status is WebhookStatus.ACTIVE

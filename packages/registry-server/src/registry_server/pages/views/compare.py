@@ -94,11 +94,11 @@ def show(request: PageRequest, registry: Registry, name: str) -> View | Redirect
     )
 
 
-def _chosen(registry: Registry, name: str, given: str) -> Redirect:
+def _chosen(registry: Registry, name: str, text: str) -> Redirect:
     """The comparison of a version with the newest, or of the newest two."""
     newest = newest_version(registry.get_registered_model(name))
     number = newest.version if newest else 1
-    before = given if given and given != str(number) else str(max(1, number - 1))
+    before = text if text and text != str(number) else str(max(1, number - 1))
     address = links.model(name, "compare")
     return Redirect(to=links.with_query(address, [("a", before), ("b", number)]))
 

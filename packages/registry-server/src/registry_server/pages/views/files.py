@@ -142,9 +142,9 @@ def verify(request: PageRequest, registry: Registry, name: str, number: str) -> 
     check = Check(registry.files.checking(version))
 
     def data() -> Json:
-        found = [attrs.asdict(step) for step in check.lines() if step.is_over]
+        steps = [attrs.asdict(step) for step in check.lines() if step.is_over]
         return {
-            "files": [{key: step[key] for key in ("path", "size", "problem")} for step in found],
+            "files": [{key: step[key] for key in ("path", "size", "problem")} for step in steps],
             "verified": check.bad == 0 and check.failure is None,
             "failure": check.failure,
         }

@@ -58,14 +58,14 @@ def versions(text: str) -> Wanted:
 
 
 def query(
-    entity: Entity, wanted: Filter, *, order: str, max_results: int, page_token: str | None
+    entity: Entity, clauses: Filter, *, order: str, max_results: int, page_token: str | None
 ) -> Query:
     """The search for what is wanted. Prompts are left out unless they are asked for.
 
     Raises:
         InvalidArgumentError: the order cannot be.
     """
-    bound, exclude_prompts = split_prompts(wanted)
+    bound, exclude_prompts = split_prompts(clauses)
     return Query(
         entity=entity,
         filter=bound,

@@ -100,12 +100,12 @@ def show_versions(request: PageRequest, registry: Registry, name: str) -> View:
     order = request.query.get("sort", "newest")
     if order not in ORDERS:
         raise InvalidArgumentError(f"There is no order '{order}': it is one of {', '.join(ORDERS)}")
-    wanted = finding.versions(text)
+    search = finding.versions(text)
     page: Page[ModelVersion] = Page((), None)
-    if wanted.problem is None:
+    if search.problem is None:
         query = finding.query(
             Entity.MODEL_VERSION,
-            (*finding.versions_of(name, is_prompt=model.is_prompt), *wanted.filter),
+            (*finding.versions_of(name, is_prompt=model.is_prompt), *search.filter),
             order=ORDERS[order],
             max_results=PAGE_SIZE,
             page_token=request.query.get("page"),
@@ -117,7 +117,7 @@ def show_versions(request: PageRequest, registry: Registry, name: str) -> View:
             **context(registry, model, "versions"),
             "versions": page,
             "text": text,
-            "wanted": wanted,
+            "wanted": search,
             "order": order,
             "token": request.query.get("page"),
         },

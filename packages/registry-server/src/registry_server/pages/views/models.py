@@ -56,13 +56,13 @@ class _Counts:
     def __init__(self) -> None:
         self._made: dict[tuple[object, Filter], tuple[float, Count]] = {}
 
-    def of(self, registry: Registry, wanted: Filter) -> Count:
-        key = seen_key(registry.store), wanted
+    def of(self, registry: Registry, clauses: Filter) -> Count:
+        key = seen_key(registry.store), clauses
         made = self._made.get(key)
         if made is None or time.monotonic() - made[0] > COUNT_SECONDS:
             while len(self._made) >= _COUNTS_KEPT:
                 self._made.pop(next(iter(self._made)), None)
-            made = self._made[key] = time.monotonic(), _counted(registry, wanted)
+            made = self._made[key] = time.monotonic(), _counted(registry, clauses)
         return made[1]
 
     def forget(self) -> None:
@@ -77,11 +77,11 @@ def forget_counts() -> None:
     _counts.forget()
 
 
-def _counted(registry: Registry, wanted: Filter) -> Count:
+def _counted(registry: Registry, clauses: Filter) -> Count:
     page = registry.store.search_registered_models(
         finding.query(
             Entity.REGISTERED_MODEL,
-            wanted,
+            clauses,
             order=ORDERS["name"],
             max_results=REGISTERED_MODELS_MAX_RESULTS,
             page_token=None,
@@ -102,7 +102,7 @@ def show_prompts(request: PageRequest, registry: Registry) -> View:
 
 def _list(request: PageRequest, registry: Registry, kind: str, only: Filter) -> View:
     text = request.query.get("q", "")
-    wanted = finding.models(text)
+    search = finding.models(text)
     order = request.query.get("sort", "changed")
     if order not in ORDERS:
         raise InvalidArgumentError(f"There is no order '{order}': it is one of {', '.join(ORDERS)}")
@@ -110,8 +110,8 @@ def _list(request: PageRequest, registry: Registry, kind: str, only: Filter) -> 
     page: Page[RegisteredModel] = Page((), None)
     count = Count(0)
     changes: Mapping[str, Event] = {}
-    if wanted.problem is None:
-        condition = (*only, *wanted.filter)
+    if search.problem is None:
+        condition = (*only, *search.filter)
         page = registry.store.search_registered_models(
             finding.query(
                 Entity.REGISTERED_MODEL,
@@ -128,7 +128,7 @@ def _list(request: PageRequest, registry: Registry, kind: str, only: Filter) -> 
     context = {
         "kind": kind,
         "text": text,
-        "wanted": wanted,
+        "wanted": search,
         "order": order,
         "token": token,
         "page": page,
@@ -137,7 +137,7 @@ def _list(request: PageRequest, registry: Registry, kind: str, only: Filter) -> 
         "by_tag": finding.by_tag,
     }
     return View(
-        template="models.html", context=context, data=lambda: _data(page, count, wanted, changes)
+        template="models.html", context=context, data=lambda: _data(page, count, search, changes)
     )
 
 
@@ -157,11 +157,11 @@ def last_changes(registry: Registry, models: Sequence[RegisteredModel]) -> Mappi
 def _data(
     page: Page[RegisteredModel],
     count: Count,
-    wanted: finding.Wanted,
+    search: finding.Wanted,
     changes: Mapping[str, Event],
 ) -> Json:
-    if wanted.problem is not None:
-        raise InvalidArgumentError(wanted.problem)
+    if search.problem is not None:
+        raise InvalidArgumentError(search.problem)
     return {
         **payloads.registered_models(page),
         "count": count.number,

@@ -88,12 +88,12 @@ def read(request: PageRequest, registry: Registry, name: str | None = None) -> T
 
 
 def _by(actor: str, page: Page[Event]) -> Timeline:
-    found = [event for event in page.items if event.actor == actor]
-    if len(found) > PAGE_SIZE:
-        shown = tuple(found[:PAGE_SIZE])
+    events = [event for event in page.items if event.actor == actor]
+    if len(events) > PAGE_SIZE:
+        shown = tuple(events[:PAGE_SIZE])
         return Timeline(events=shown, next_page_token=paging.encode([*place_of(shown[-1])]))
     return Timeline(
-        events=tuple(found),
+        events=tuple(events),
         next_page_token=page.next_page_token,
         is_cut=page.next_page_token is not None,
     )

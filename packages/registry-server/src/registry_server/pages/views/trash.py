@@ -40,11 +40,11 @@ def show(request: PageRequest, registry: Registry) -> View:
 
 def show_model(request: PageRequest, registry: Registry, name: str, model_id: str) -> View:  # noqa: ARG001
     """A deleted model, and the form that restores it."""
-    found = registry.deleted_registered_model(name, model_id=model_id)
+    deleted = registry.deleted_registered_model(name, model_id=model_id)
     return View(
         template="restore_model.html",
-        context={"deleted": found},
-        data=lambda: {"deleted_model": attrs.asdict(found)},
+        context={"deleted": deleted},
+        data=lambda: {"deleted_model": attrs.asdict(deleted)},
     )
 
 
@@ -59,11 +59,11 @@ def restore_model(request: PageRequest, registry: Registry, name: str, model_id:
 
 def show_version(request: PageRequest, registry: Registry, name: str, number: str) -> View:  # noqa: ARG001
     """A deleted version of a model, and the form that restores it."""
-    found = _deleted_version(registry, name, number)
+    deleted = _deleted_version(registry, name, number)
     return View(
         template="restore_version.html",
-        context={"deleted": found, "fields": found.fields},
-        data=lambda: {"deleted_version": _version_data(found)},
+        context={"deleted": deleted, "fields": deleted.fields},
+        data=lambda: {"deleted_version": _version_data(deleted)},
     )
 
 
@@ -77,13 +77,13 @@ def restore_version(request: PageRequest, registry: Registry, name: str, number:
 
 
 def _deleted_version(registry: Registry, name: str, number: str) -> DeletedVersion:
-    for found in registry.deleted_model_versions(name):
-        if str(found.version) == number:
-            return found
+    for deleted in registry.deleted_model_versions(name):
+        if str(deleted.version) == number:
+            return deleted
     if not number.isdecimal():
         raise InvalidArgumentError("The number of a version is made of digits.")
     raise NotFoundError(f"No version {number} of '{name}' can be restored")
 
 
-def _version_data(found: DeletedVersion) -> Json:
-    return attrs.asdict(found, recurse=False) | {"fields": dict(found.fields)}
+def _version_data(deleted: DeletedVersion) -> Json:
+    return attrs.asdict(deleted, recurse=False) | {"fields": dict(deleted.fields)}

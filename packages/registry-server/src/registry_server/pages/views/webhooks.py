@@ -71,10 +71,10 @@ class WebhookPages:
 
     def show_all(self, request: PageRequest, registry: Registry) -> View:
         """The webhooks, newest first."""
-        wanted = wire.ListWebhooks(
+        request_ = wire.ListWebhooks(
             max_results=PAGE_SIZE, page_token=request.query.get("page") or None
         )
-        page = self._handlers.list(_context(registry), wanted)
+        page = self._handlers.list(_context(registry), request_)
         return View(
             template="webhooks.html",
             context={"page": page, "token": request.query.get("page"), "place": place},
@@ -144,13 +144,13 @@ class WebhookPages:
     def redeliver(self, request: PageRequest, registry: Registry, webhook_id: str) -> Redirect:
         """Queues what was given up anew: one delivery, or all that there are."""
         context = _context(registry)
-        given = request.text("delivery_id")
-        ids: Iterable[str] = (given,)
-        if not given:
-            found = self._handlers.deliveries(
+        delivery_id = request.text("delivery_id")
+        ids: Iterable[str] = (delivery_id,)
+        if not delivery_id:
+            deliveries = self._handlers.deliveries(
                 context, wire_deliveries.GetDeliveries(webhook_id=webhook_id)
             )
-            ids = (each.delivery_id for each in found.dead)
+            ids = (each.delivery_id for each in deliveries.dead)
         asked = wire_deliveries.Redeliver(webhook_id=webhook_id, delivery_ids=tuple(ids))
         count = self._handlers.redeliver(context, asked)
         notice = _counted(count) if count else "Nothing was given up any more."
@@ -175,18 +175,18 @@ class WebhookPages:
         self, registry: Registry, webhook_id: str, result: wire.TestResult | None = None
     ) -> View:
         webhook = self._webhook(registry, webhook_id)
-        found = self._deliveries(registry, webhook)
+        deliveries = self._deliveries(registry, webhook)
         context: dict[str, Any] = {
             "webhook": webhook,
             "place": place,
-            "deliveries": found,
+            "deliveries": deliveries,
             "shown": DELIVERIES_SHOWN,
             "result": result,
             "answer_max": ANSWER_MAX_LENGTH,
         }
 
         def data() -> Json:
-            known = {} if found is None else wire_deliveries.encode_deliveries(found)
+            known = {} if deliveries is None else wire_deliveries.encode_deliveries(deliveries)
             tested = {} if result is None else wire.test_result(result)
             return {**wire.webhook(webhook), **known, **tested}
 

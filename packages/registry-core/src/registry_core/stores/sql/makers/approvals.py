@@ -21,16 +21,16 @@ class ApprovalMaker(Maker):
 
         def approve(connection: Connection) -> tuple[Approval, bool]:
             earlier = self._given(connection, change, change.approval.actor)
-            given = change.given(now)
-            if earlier is not None and says_the_same(earlier, given):
+            approval = change.given(now)
+            if earlier is not None and says_the_same(earlier, approval):
                 return earlier, False
-            values = approvals.values_of(change.name, change.version, given)
+            values = approvals.values_of(change.name, change.version, approval)
             connection.run(self._sql.delete_approval, values)
             connection.run(self._sql.put_approval, values)
-            effects = [change.effect(earlier, given)]
+            effects = [change.effect(earlier, approval)]
             noted = self._note(connection, change.name, effects, by, now)
             self._queue(connection, noted, outbox.values_of(change))
-            return given, True
+            return approval, True
 
         approval, has_changed = self._database.transaction(approve, model=change.name)
         if not has_changed:
@@ -62,6 +62,6 @@ class ApprovalMaker(Maker):
         ):
             raise ModelVersionNotFoundError(change.name, change.version)
         self._check(connection, change.requires)
-        found = approvals.approvals_of(connection.run(self._sql.get_approvals, values))
-        given = found.get(values["version"], ())
-        return next((each for each in given if each.actor == actor), None)
+        by_version = approvals.approvals_of(connection.run(self._sql.get_approvals, values))
+        of_version = by_version.get(values["version"], ())
+        return next((each for each in of_version if each.actor == actor), None)

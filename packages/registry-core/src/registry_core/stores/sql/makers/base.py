@@ -107,12 +107,12 @@ class Maker:
         except DuplicateError as error:
             created, refusal = [], error
         self._operations.prune()
-        found = created or self._operations.kept(values)
-        if not found:
+        records = created or self._operations.kept(values)
+        if not records:
             if refusal is not None:
                 raise refusal
             return []
-        version, request, time_ = found[0]
+        version, request, time_ = records[0]
         if created and (request, time_) == (key.request, now):
             return created
         return KeptKey(id=key_id, request=request, time=time_, version=version)
@@ -178,24 +178,24 @@ class Maker:
                 return read_for_gates(connection, self._sql, requirement)
             case AliasIs():
                 values = {"name": requirement.name, "alias": requirement.alias}
-                found = connection.run(self._sql.get_alias, values)
+                records = connection.run(self._sql.get_alias, values)
             case StageIs():
                 values = version_key(requirement.name, requirement.version)
-                found = connection.run(self._sql.get_stage, values)
-                if not found:
+                records = connection.run(self._sql.get_stage, values)
+                if not records:
                     raise ModelVersionNotFoundError(requirement.name, requirement.version)
             case FilesAreAt():
                 values = version_key(requirement.name, requirement.version)
                 return self._version(connection, values).download_uri
             case TagIs(version=None):
                 values = {"name": requirement.name, "key": requirement.key}
-                found = connection.run(self._sql.get_model_tag, values)
+                records = connection.run(self._sql.get_model_tag, values)
             case TagIs(version=int(version)):
                 values = version_key(requirement.name, version) | {"key": requirement.key}
-                found = connection.run(self._sql.get_version_tag, values)
+                records = connection.run(self._sql.get_version_tag, values)
             case _:
                 raise UnsupportedBackendError(f"A database cannot check {type(requirement)}")
-        return found[0][0] if found else None
+        return records[0][0] if records else None
 
     def _note(
         self, connection: Connection, name: str, effects: list[Effect], by: Author, now: int
@@ -207,10 +207,10 @@ class Maker:
         if self._database.driver.writes_at_once and len(effects) == 1:
             event = events.event_values(effects[0], by, now)
             event["name"] = name
-            found = connection.run(self._sql.note_event, event)
-            if not found:
+            records = connection.run(self._sql.note_event, event)
+            if not records:
                 raise RegisteredModelNotFoundError(name)
-            sequence, model_id, has_webhooks = found[0]
+            sequence, model_id, has_webhooks = records[0]
             self._remember_webhooks(has_webhooks=has_webhooks)
             return noted_values(name, model_id, sequence, now, has_webhooks)
         numbers = {"name": name, "count": len(effects)}
@@ -254,10 +254,10 @@ class Maker:
 
     def _version(self, connection: Connection, values: Values) -> ModelVersion:
         """The version; when there is none, the transaction is undone."""
-        found = connection.run(self._sql.get_version, values)
-        if not found:
+        records = connection.run(self._sql.get_version, values)
+        if not records:
             raise ModelVersionNotFoundError(values["name"], values["asked_version"])
-        return rows.model_version(found[0])
+        return rows.model_version(records[0])
 
 
 class OfModel(Protocol):

@@ -24,14 +24,14 @@ def read_for_gates(connection: Connection, sql: Statements, requirement: GatesPa
     if not locked:
         raise RegisteredModelNotFoundError(name)
     versions: list[ModelVersion] = []
-    given: dict[int, tuple[Approval, ...]] = {}
+    by_version: dict[int, tuple[Approval, ...]] = {}
     for number in requirement.numbers:
         key = version_key(name, number)
-        found = connection.run(sql.get_version, key)
-        if not found:
+        records = connection.run(sql.get_version, key)
+        if not records:
             raise ModelVersionNotFoundError(name, number)
-        versions.append(rows.model_version(found[0]))
-        given |= approvals.approvals_of(connection.run(sql.get_approvals, key))
+        versions.append(rows.model_version(records[0]))
+        by_version |= approvals.approvals_of(connection.run(sql.get_approvals, key))
     # Of a change of one alias or stage, what there is to know is where the version stands.
     aliases = {alias: each.version for each in versions for alias in each.aliases}
     staged: list[tuple[Any, int]] = [(each.current_stage, each.version) for each in versions]
@@ -39,7 +39,11 @@ def read_for_gates(connection: Connection, sql: Statements, requirement: GatesPa
         aliases = dict(connection.run(sql.list_aliases, {"name": name}))
         staged = [*_staged(connection, sql, requirement)]
     return requirement.seen(
-        model_id=locked[0][0], aliases=aliases, staged=staged, versions=versions, approvals=given
+        model_id=locked[0][0],
+        aliases=aliases,
+        staged=staged,
+        versions=versions,
+        approvals=by_version,
     )
 
 

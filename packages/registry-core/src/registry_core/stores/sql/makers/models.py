@@ -41,8 +41,8 @@ class ModelMaker(Maker):
             now,
         )
         if isinstance(made, KeptKey):
-            found = self._database.read(self._sql.get_model, {"name": new.name})
-            there = rows.registered_model(found[0]) if found else None
+            records = self._database.read(self._sql.get_model, {"name": new.name})
+            there = rows.registered_model(records[0]) if records else None
             return change.made_before(made, there)
         if not made:
             raise self._taken(new)

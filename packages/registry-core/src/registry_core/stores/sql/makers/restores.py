@@ -122,9 +122,9 @@ class RestoreMaker(Maker):
         if self._database.driver.writes_at_once and is_small:
             batches = [[*restoring.batches(listed)] for _, listed in parts]
             if all(len(each) <= 1 for each in batches):
-                found = (each[0] if each else "[]" for each in batches)
+                lists = (each[0] if each else "[]" for each in batches)
                 connection.run(
-                    self._sql.restore_parts, dict(zip(restoring.PARTS, found, strict=True))
+                    self._sql.restore_parts, dict(zip(restoring.PARTS, lists, strict=True))
                 )
                 return
             parts = self._parts(document, history)
@@ -203,8 +203,8 @@ def _aliases(document: ModelDocument) -> Iterator[tuple[Any, ...]]:
 
 
 def _approvals(document: ModelDocument) -> Iterator[tuple[Any, ...]]:
-    for version, given in document.approvals.items():
-        for approval in given:
+    for version, of_version in document.approvals.items():
+        for approval in of_version:
             values = approvals.values_of(document.name, version, approval)
             yield _row(model_version_approvals, values)
 

@@ -47,8 +47,8 @@ class VersionMaker(Maker):
     def _version_if_any(self, name: str, version: int | None) -> ModelVersion | None:
         if version is None:
             return None
-        found = self._database.read(self._sql.get_version, version_key(name, version))
-        return rows.model_version(found[0]) if found else None
+        records = self._database.read(self._sql.get_version, version_key(name, version))
+        return rows.model_version(records[0]) if records else None
 
     def _insert_version(self, values: Values) -> list[Row]:
         """A row with its number if there is the model."""
@@ -107,11 +107,11 @@ class VersionMaker(Maker):
         def finalize(connection: Connection) -> ModelVersion:
             noted = self._note_version(connection, change, change.effects(), by, now)
             finalized = connection.run(self._sql.finalize_version, values)
-            found = self._version(connection, values)
+            version = self._version(connection, values)
             if not finalized:
-                raise documents.not_pending(found)
-            self._queue(connection, noted, outbox.values_of(change, found))
-            return found
+                raise documents.not_pending(version)
+            self._queue(connection, noted, outbox.values_of(change, version))
+            return version
 
         return self._database.transaction(finalize, model=change.name)
 
@@ -155,11 +155,11 @@ class VersionMaker(Maker):
                 raise ModelVersionNotFoundError(change.name, change.version)
             decided = self._check(connection, change.requires)
             moved = sorted(version for (version,) in connection.run(move, values))
-            found = self._version(connection, values)
+            version_ = self._version(connection, values)
             effects = _moves(change, moved)
             noted = self._note(connection, change.name, [*decided, *effects], by, now)
             self._queue_all(connection, noted, len(effects), outbox.values_of(change))
-            return found
+            return version_
 
         return self._database.transaction(transition, model=change.name)
 
