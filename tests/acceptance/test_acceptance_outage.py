@@ -27,7 +27,7 @@ import pytest
 from services.postgres import PostgresServer
 from services.processes import wait_for
 from services.registry_server import QUIET, RegistryServer
-from services.wire_client import Answer, WireClient
+from services.wire_client import Response, WireClient
 
 CREATOR = Path(__file__).parents[1] / "services/mlflow_creator.py"
 """Not imported: it imports MLflow, and every process that collects the tests would wait for that."""
@@ -194,12 +194,12 @@ class Cautious:
                     number_of = answer.json.get("model_version", {}).get("version", 0)
                     self._note(thread, answer, version=(model, int(number_of), source))
 
-    def _note(self, thread: int, answer: Answer, **what: object) -> None:
+    def _note(self, thread: int, answer: Response, **what: object) -> None:
         if answer.status != 200:
             what = {"failed": f"{what}: {answer}"}
         self._created.note(thread=thread, **what)
 
-    def _post(self, client: WireClient, path: str, **fields: object) -> Answer:
+    def _post(self, client: WireClient, path: str, **fields: object) -> Response:
         for _ in range(REPETITIONS + 1):
             answer = client.post(path, **fields)
             if answer.status not in REPEATED:

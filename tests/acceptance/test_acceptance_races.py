@@ -13,7 +13,7 @@ import pytest
 
 from services.registry_server import RegistryServer
 from services.stores import store_url
-from services.wire_client import Answer, WireClient
+from services.wire_client import Response, WireClient
 
 CLIENTS = 16
 ROUNDS = 2
@@ -33,10 +33,10 @@ class Race:
         """A client for what comes before and after the race."""
         return self.clients[0]
 
-    def run(self, call: Callable[[WireClient, int], Answer]) -> list[Answer]:
+    def run(self, call: Callable[[WireClient, int], Response]) -> list[Response]:
         """What each client got for its call; the second argument is the client's number."""
 
-        def start(number: int) -> Answer:
+        def start(number: int) -> Response:
             self._together.wait()
             return call(self.clients[number], number)
 
@@ -80,7 +80,7 @@ def versions_of(race: Race, name: str) -> dict[str, str]:
     return {v["version"]: v["current_stage"] for v in answer.json.get("model_versions", [])}
 
 
-def clean(answers: Sequence[Answer], codes: Sequence[str] = ()) -> None:
+def clean(answers: Sequence[Response], codes: Sequence[str] = ()) -> None:
     """Every answer is a success or one of those errors, and none shows the database's inside."""
     for answer in answers:
         assert answer.status == 200 or answer.error_code in codes, (answer.status, answer.body)
@@ -146,7 +146,7 @@ def test_an_alias_set_and_deleted_at_once_ends_on_one_version(race: Race, round_
     """Setting, moving and deleting an alias, and deleting its version, never collide."""
     name = new_model(race, versions=4)
 
-    def call(client: WireClient, number: int) -> Answer:
+    def call(client: WireClient, number: int) -> Response:
         version = str(number % 4 + 1)
         if number == 3:
             return client.delete("/model-versions/delete", name=name, version="4")
@@ -167,7 +167,7 @@ def test_tags_set_at_once_are_all_kept(race: Race, round_: int) -> None:
     """Each client sets a tag of its own and one that all set; nothing is lost."""
     name = new_model(race, versions=1)
 
-    def call(client: WireClient, number: int) -> Answer:
+    def call(client: WireClient, number: int) -> Response:
         key = "all" if number % 2 else f"k{number}"
         if number % 4 < 2:
             return client.post("/registered-models/set-tag", name=name, key=key, value=str(number))
@@ -212,7 +212,7 @@ def test_writes_to_a_model_that_is_renamed_are_kept_or_refused(race: Race, round
     """A tag that was acknowledged is there after the rename, under whichever name."""
     name, new_name = new_model(race, 1), f"r-{uuid.uuid4().hex[:10]}"
 
-    def call(client: WireClient, number: int) -> Answer:
+    def call(client: WireClient, number: int) -> Response:
         if number == 5:
             return client.post("/registered-models/rename", name=name, new_name=new_name)
         return client.post(

@@ -24,7 +24,7 @@ from registry_core.artifacts.versions import leases
 from services.artifacts import (
     MODEL,
     PREFIX,
-    Answer,
+    Response,
     all_bytes,
     memory_registry,
     raw_request,
@@ -58,15 +58,15 @@ def register(registry: Registry, source: str | None = None) -> ModelVersion:
     )
 
 
-def put(port: int, path: str, body: bytes = b"evil") -> Answer:
+def put(port: int, path: str, body: bytes = b"evil") -> Response:
     return raw_request(port, f"PUT {PREFIX}/artifacts/{path}".encode(), body=body)
 
 
-def delete(port: int, path: str) -> Answer:
+def delete(port: int, path: str) -> Response:
     return raw_request(port, f"DELETE {PREFIX}/artifacts/{path}".encode())
 
 
-def multipart(port: int, action: str, path: str) -> Answer:
+def multipart(port: int, action: str, path: str) -> Response:
     folder, _, name = path.rpartition("/")
     fields = {"path": f"/home/u/{name}", "num_parts": 1, "upload_id": "u"}
     body = json.dumps({**fields, "parts": [{"part_number": 1, "etag": "e"}]}).encode()
@@ -76,7 +76,7 @@ def multipart(port: int, action: str, path: str) -> Answer:
     )
 
 
-WAYS: dict[str, Callable[[int, str], Answer]] = {
+WAYS: dict[str, Callable[[int, str], Response]] = {
     "PUT": put,
     "DELETE": delete,
     "create": lambda port, path: multipart(port, "create", path),

@@ -21,7 +21,7 @@ from registry_core.errors import InvalidArgumentError
 from registry_server.artifacts import PREFIXES
 from services.artifacts import (
     PREFIX,
-    Answer,
+    Response,
     artifact_url,
     memory_registry,
     raw_request,
@@ -61,7 +61,7 @@ def served(request: pytest.FixtureRequest, tmp_path_factory) -> Iterator[tuple[i
         yield port, around
 
 
-def call(port: int, route: str, path: bytes, *, below: str = PREFIX) -> Answer:
+def call(port: int, route: str, path: bytes, *, below: str = PREFIX) -> Response:
     """The answer to a path on a route, sent as it is."""
     method, prefix, body = ROUTES[route]
     if route == "list":

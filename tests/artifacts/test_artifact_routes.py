@@ -18,7 +18,7 @@ from registry_server.artifacts import requests as artifact_requests
 from registry_server.process.limits import Limits
 from services.artifacts import (
     PREFIX,
-    Answer,
+    Response,
     all_bytes,
     memory_registry,
     raw_request,
@@ -45,7 +45,7 @@ def registry(watched: WatchedArtifacts) -> Registry:
     return memory_registry(watched, local_sources=False)
 
 
-def call(port: int, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
+def call(port: int, method: str, path: str, body: bytes = b"", **headers: str) -> Response:
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     return raw_request(port, f"{method} {PREFIX}{path}".encode(), names, body)
 

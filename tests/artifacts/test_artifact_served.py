@@ -42,7 +42,7 @@ from services.artifacts import (
     serving,
     write_tree,
 )
-from services.scripted_server import Answer, ScriptedServer
+from services.scripted_server import Response, ScriptedServer
 
 
 @attrs.frozen
@@ -302,7 +302,7 @@ def test_answer_of_a_stranger_leads_nowhere(path: object, manifest: str, tmp_pat
         manifest = manifest_of({"a": b""}).to_json().decode()
     answer = {"model_version": version, "path": path, "manifest": manifest, "missing": []}
     with (
-        ScriptedServer(Answer(200, answer)) as server,
+        ScriptedServer(Response(200, answer)) as server,
         open_registry(server.url) as registry,
     ):
         with pytest.raises(UnexpectedAnswerError):

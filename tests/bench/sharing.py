@@ -189,10 +189,15 @@ def load(server, kind, clients, seconds):
     assert "Non-2xx" not in text, text
     return (
         float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1]),
-        microseconds(re.search(r"50%\s+(\S+)", text)[1]),
-        microseconds(re.search(r"99%\s+(\S+)", text)[1]),
+        percentile(50, text),
+        percentile(99, text),
         fewest,
     )
+
+
+def percentile(percent, text):
+    """A line of its own; a spread that ends in the same digits may come before it."""
+    return microseconds(re.search(rf"^ +{percent}% +(\S+)$", text, re.MULTILINE)[1])
 
 
 def microseconds(text):

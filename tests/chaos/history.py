@@ -11,26 +11,26 @@ from typing import Any
 import attrs
 
 from chaos.calls import NOTHING
-from chaos.linearizability import UNKNOWN, Call
+from chaos.linearizability import UNKNOWN, Operation
 from chaos.registry_model import BIRTH_TAG, DONE, NOT_FOUND
 
 
-def read(directory: Path) -> dict[str, list[Call]]:
+def read(directory: Path) -> dict[str, list[Operation]]:
     """The calls of every family, from all logs in a directory, in the specification's words."""
-    families: dict[str, list[Call]] = defaultdict(list)
+    families: dict[str, list[Operation]] = defaultdict(list)
     for family, call in recorded(directory):
         if call.outcome != NOTHING:
             families[family].append(call)
     return {family: list(per_model(calls)) for family, calls in families.items()}
 
 
-def recorded(directory: Path) -> Iterator[tuple[str, Call]]:
+def recorded(directory: Path) -> Iterator[tuple[str, Operation]]:
     """Family and call of everything in all logs, as it was made."""
     for log in sorted(directory.glob("*.jsonl")):
         yield from _calls(log)
 
 
-def per_model(calls: list[Call]) -> Iterator[Call]:
+def per_model(calls: list[Operation]) -> Iterator[Operation]:
     """The calls, with each listing as one look at every model that may exist by then.
 
     A store promises an order of events per model. A listing shows each model as it was at some
@@ -48,14 +48,14 @@ def per_model(calls: list[Call]) -> Iterator[Call]:
                 yield attrs.evolve(call, name="find", arguments=(tag,), outcome=_shown(call, tag))
 
 
-def _shown(listing: Call, tag: str) -> Any:
+def _shown(listing: Operation, tag: str) -> Any:
     found = [entry for entry in listing.outcome if dict(entry[1][0])[BIRTH_TAG] == tag]
     if len(found) > 1:
         return ("shown more than once", *found)
     return found[0] if found else NOT_FOUND
 
 
-def _calls(log: Path) -> list[tuple[str, Call]]:
+def _calls(log: Path) -> list[tuple[str, Operation]]:
     found = []
     begun: tuple[Any, ...] | None = None
     for line in log.read_text(encoding="utf-8").splitlines():
@@ -65,13 +65,15 @@ def _calls(log: Path) -> list[tuple[str, Call]]:
             break  # the process was killed while it wrote
         if len(values) == 2 and begun is not None:
             start, family, name, arguments = begun
-            found.append((family, Call(start, values[0], name, arguments, values[1], log.stem)))
+            found.append(
+                (family, Operation(start, values[0], name, arguments, values[1], log.stem))
+            )
             begun = None
         else:
             begun = values
     if begun is not None:
         start, family, name, arguments = begun
-        found.append((family, Call(start, None, name, arguments, UNKNOWN, log.stem)))
+        found.append((family, Operation(start, None, name, arguments, UNKNOWN, log.stem)))
     return found
 
 

@@ -29,7 +29,7 @@ Apply = Callable[[Any, str, tuple[Any, ...]], tuple[Any, Any]]
 
 
 @attrs.frozen
-class Call:
+class Operation:
     """One call in a history; times are nanoseconds of one clock."""
 
     start: int
@@ -55,7 +55,7 @@ class Violation:
 
     explained: int
     total: int
-    stuck: tuple[Call, ...]
+    stuck: tuple[Operation, ...]
     state: Any
 
 
@@ -63,13 +63,13 @@ class UndecidedError(Exception):
     """The history has too many calls at the same time."""
 
 
-def violation(calls: Sequence[Call], apply: Apply, state: Any) -> Violation | None:
+def violation(calls: Sequence[Operation], apply: Apply, state: Any) -> Violation | None:
     """Why the history is not linearizable, or None if it is."""
     return _Search(sorted(calls, key=lambda call: call.start), apply).run(state)
 
 
 class _Search:
-    def __init__(self, calls: list[Call], apply: Apply) -> None:
+    def __init__(self, calls: list[Operation], apply: Apply) -> None:
         self._calls = calls
         self._apply = apply
         self._needed = sum(1 << i for i, call in enumerate(calls) if call.known)

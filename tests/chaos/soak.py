@@ -32,7 +32,7 @@ import psycopg
 from bench.load import cpu_seconds, family, pss_mib
 from services.postgres import PostgresServer
 from services.registry_server import RegistryServer
-from services.wire_client import Answer, WireClient
+from services.wire_client import Response, WireClient
 
 SAMPLE_SECONDS = 5.0
 """Between two looks at a server."""
@@ -409,7 +409,7 @@ def _count(counts: MutableSequence[int], seconds: float) -> None:
 
 def _life(
     client: WireClient, name: str, chance: random.Random
-) -> Iterator[tuple[int, Callable[[], Answer]]]:
+) -> Iterator[tuple[int, Callable[[], Response]]]:
     """The expected status and the call of everything that happens to a model."""
     models, versions, aliases = "/registered-models", "/model-versions", "/registered-models/alias"
     tags = [{"key": "team", "value": "passing"}, {"key": "note", "value": "n" * 2_000}]

@@ -7,20 +7,20 @@ from typing import Any
 import pytest
 
 from chaos.history import per_model
-from chaos.linearizability import UNKNOWN, Call, violation
+from chaos.linearizability import UNKNOWN, Operation, violation
 from chaos.registry_model import DONE, EMPTY, EXISTS, NOT_FOUND, Model, apply, view
 
 BORN = (("t", "born"),)
 
 
-def call(start: int, end: int | None, name: str, *arguments: Any, gives: Any) -> Call:
-    return Call(start, end, name, arguments, gives)
+def call(start: int, end: int | None, name: str, *arguments: Any, gives: Any) -> Operation:
+    return Operation(start, end, name, arguments, gives)
 
 
 CREATED = call(0, 1, "create_model", "m", "born", gives=DONE)
 
 
-def is_linearizable(*calls: Call) -> bool:
+def is_linearizable(*calls: Operation) -> bool:
     return violation(list(per_model([CREATED, *calls])), apply, EMPTY) is None
 
 
@@ -140,7 +140,7 @@ def test_calls_at_the_same_time_may_have_any_order() -> None:
         ),
     ],
 )
-def test_a_broken_promise_is_found(calls: list[Call]) -> None:
+def test_a_broken_promise_is_found(calls: list[Operation]) -> None:
     """Each of them once, among calls that are fine."""
     assert not is_linearizable(*calls)
 

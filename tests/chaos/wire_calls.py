@@ -12,7 +12,7 @@ from typing import Any
 from chaos.calls import NOTHING
 from chaos.linearizability import UNKNOWN
 from chaos.registry_model import DONE, EXISTS, NOT_FOUND
-from services.wire_client import Answer, WireClient
+from services.wire_client import Response, WireClient
 
 _MODELS = "/registered-models"
 _VERSIONS = "/model-versions"
@@ -75,7 +75,7 @@ def _numbered(number: int) -> dict[str, str]:
     return {"version": str(number)}
 
 
-_CALLS: Mapping[str, tuple[Callable[..., Answer], Callable[[Any], Any]]] = {
+_CALLS: Mapping[str, tuple[Callable[..., Response], Callable[[Any], Any]]] = {
     "create_model": (
         lambda c, _, m, tag: c.post(f"{_MODELS}/create", name=m, tags=[{"key": "t", "value": tag}]),
         _done,

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from registry_core import open_registry
-from services.scripted_server import Answer, ScriptedServer
+from services.scripted_server import Response, ScriptedServer
 
 HEAVY = ("sqlalchemy", "alembic", "psycopg", "boto3", "botocore", "litestar", "urllib3", "fsspec")
 """Modules that cost more to import than a help page may take to show."""
@@ -42,7 +42,7 @@ def store() -> Iterator[str]:
         }
         for number in range(5)
     ]
-    with ScriptedServer(Answer(200, {"registered_models": models})) as server:
+    with ScriptedServer(Response(200, {"registered_models": models})) as server:
         yield server.url
 
 

@@ -20,7 +20,7 @@ from registry_core.models import NewModelVersion, NewRegisteredModel
 from registry_core.testing.calls import Calls
 from services import forking
 from services.hostile_server import answering, hostile_server
-from services.scripted_server import Answer, ScriptedServer
+from services.scripted_server import Response, ScriptedServer
 
 EVIL = "\x1b[31mred\x1b]0;title\x07\x9b2J\x7f\u202eoverride\u2066isolate\u200bnothing\u3164blank"
 """Colours, a window's title, C1, DEL, bidi, zero width and a letter that is blank."""
@@ -43,7 +43,7 @@ VERSION = {
     "aliases": [EVIL], **TIMES,
 }  # fmt: skip
 MODEL["latest_versions"] = [VERSION]
-EVERYTHING = Answer(
+EVERYTHING = Response(
     200,
     {
         "registered_model": MODEL,
@@ -115,12 +115,12 @@ def test_results_are_shown_and_not_obeyed(
 
 
 ERRORS = {
-    "message": Answer(400, {"error_code": "INVALID_PARAMETER_VALUE", "message": f"{EVIL}\nError: x"}),
-    "name": Answer(404, {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": f"Registered Model with name={EVIL} not found"}),
-    "damage": Answer(200, {"registered_model": {"name": [EVIL], **TIMES}}),
-    "content type": Answer(200, b"{}", {"Content-Type": "\x1b[31mred"}),
-    "coding": Answer(200, b"{}", {"Content-Encoding": "\x1b[31mred"}),
-    "redirection": Answer(302, b"", {"Location": "http://h/\x1b[31m\x9b"}),
+    "message": Response(400, {"error_code": "INVALID_PARAMETER_VALUE", "message": f"{EVIL}\nError: x"}),
+    "name": Response(404, {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": f"Registered Model with name={EVIL} not found"}),
+    "damage": Response(200, {"registered_model": {"name": [EVIL], **TIMES}}),
+    "content type": Response(200, b"{}", {"Content-Type": "\x1b[31mred"}),
+    "coding": Response(200, b"{}", {"Content-Encoding": "\x1b[31mred"}),
+    "redirection": Response(302, b"", {"Location": "http://h/\x1b[31m\x9b"}),
 }  # fmt: skip
 
 

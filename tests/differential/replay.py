@@ -21,7 +21,7 @@ import attrs
 
 from differential.routes import RM, SEARCHES
 from differential.steps import MARK, Sequence, Step, marked
-from services.wire_client import Answer, WireClient
+from services.wire_client import Response, WireClient
 
 GAP_SECONDS = 0.003
 """Seconds between two steps: timestamps have milliseconds."""
@@ -89,7 +89,7 @@ def names_in(sequence: Sequence) -> dict[str, None]:
     }
 
 
-def _pages(step: Step, client: WireClient) -> Iterator[Answer]:
+def _pages(step: Step, client: WireClient) -> Iterator[Response]:
     answer = _send(step, client)
     yield answer
     for _ in range(MAX_PAGES if step.walk else 0):
@@ -101,7 +101,7 @@ def _pages(step: Step, client: WireClient) -> Iterator[Answer]:
         yield answer
 
 
-def _send(step: Step, client: WireClient) -> Answer:
+def _send(step: Step, client: WireClient) -> Response:
     headers = dict(step.headers)
     if step.content_type is not None:
         headers["Content-Type"] = step.content_type
@@ -113,7 +113,7 @@ def _send(step: Step, client: WireClient) -> Answer:
         return client.send(step.method, quote(step.path), body.encode(), headers)
     except (OSError, RemoteDisconnected) as error:
         # Some requests make a server hang up; that is an outcome too.
-        return Answer(0, {}, repr(type(error)).encode())
+        return Response(0, {}, repr(type(error)).encode())
 
 
 def _query(fields: Mapping[str, Any]) -> str:
@@ -128,7 +128,7 @@ def _query(fields: Mapping[str, Any]) -> str:
     )
 
 
-def _outcome(step: Step, pages: list[Answer], spans: list[tuple[int, int]], mark: str) -> Outcome:
+def _outcome(step: Step, pages: list[Response], spans: list[tuple[int, int]], mark: str) -> Outcome:
     last = pages[-1]
     if last.status != 200 or not (step.walk or step.shared):
         body = _normal(_body(last), spans, mark)
@@ -142,7 +142,7 @@ def _outcome(step: Step, pages: list[Answer], spans: list[tuple[int, int]], mark
     return Outcome(status=200, body=found)
 
 
-def _body(answer: Answer) -> Any:
+def _body(answer: Response) -> Any:
     parsed = answer.json
     if parsed is not None:
         return parsed

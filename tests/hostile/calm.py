@@ -22,7 +22,7 @@ import attrs
 from hostile import wire
 from hostile.clients import ClientProcess
 from hostile.targets import CALM_FILE, Target, basic, calm_model, login
-from hostile.wire import API, ARTIFACTS, Answer, Connection
+from hostile.wire import API, ARTIFACTS, Connection, Response
 
 PATIENCE_SECONDS = 10.0
 """After which a call counts as not answered."""
@@ -53,11 +53,11 @@ class Caller:
         self._numbers = itertools.count()
         self._unique = f"{os.getpid()}-{time.monotonic_ns()}"
 
-    async def health(self) -> Answer:
+    async def health(self) -> Response:
         """As a load balancer asks, on a new connection."""
         return await self._once(wire.request("GET", "/health", headers={"Connection": "close"}))
 
-    async def read(self) -> Answer:
+    async def read(self) -> Response:
         """A model by its name or by an alias, on a connection that is kept or on a new one."""
         number = next(self._numbers)
         name = calm_model(number // 4)
@@ -67,14 +67,14 @@ class Caller:
         data = wire.request("GET", API + path, headers=self._target.headers)
         return await (self._once(data) if number % 4 < 2 else self._kept(data))
 
-    async def write(self) -> Answer:
+    async def write(self) -> Response:
         """A tag of a model that no flood has anything to do with."""
         number = next(self._numbers)
         fields = {"name": calm_model(number), "key": "k", "value": str(number)}
         path = "/registered-models/set-tag"
         return await self._kept(wire.post(path, fields, self._target.headers))
 
-    async def file(self) -> Answer:
+    async def file(self) -> Response:
         """A small artifact, taken from the server or brought to it."""
         number = next(self._numbers)
         headers = self._target.headers
@@ -85,7 +85,7 @@ class Caller:
         path = f"{ARTIFACTS}/calm/{self._unique}/{number}"
         return await self._kept(wire.request("PUT", path, b"small" * 100, headers=headers))
 
-    async def login(self) -> Answer:
+    async def login(self) -> Response:
         """A name that shows its password for the first time."""
         path = f"{API}/registered-models/get?name={calm_model(0)}"
         data = wire.request("GET", path, headers=basic(*login(next(self._numbers))))
@@ -96,14 +96,14 @@ class Caller:
         while self._idle:
             self._idle.pop().close()
 
-    async def _once(self, data: bytes) -> Answer:
+    async def _once(self, data: bytes) -> Response:
         connection = await Connection.to(self._target.port)
         try:
             return await connection.ask(data)
         finally:
             connection.close()
 
-    async def _kept(self, data: bytes) -> Answer:
+    async def _kept(self, data: bytes) -> Response:
         """As clients with a pool do: a connection that has ended meanwhile is replaced."""
         while self._idle:
             connection = self._idle.popleft()
@@ -111,7 +111,7 @@ class Caller:
                 return await self._ask(connection, data)
         return await self._ask(await Connection.to(self._target.port), data)
 
-    async def _ask(self, connection: Connection, data: bytes) -> Answer:
+    async def _ask(self, connection: Connection, data: bytes) -> Response:
         answer = await connection.ask(data)
         if connection.is_open:
             self._idle.append(connection)
@@ -126,7 +126,7 @@ class Kind:
     what: str
     per_second: float
     bar_seconds: float
-    call: Callable[[Caller], Awaitable[Answer]]
+    call: Callable[[Caller], Awaitable[Response]]
     most: Callable[[Target], float] = lambda _: math.inf
     """Calls that can be made of a target."""
 

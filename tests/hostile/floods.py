@@ -82,7 +82,7 @@ class Attack:
         self.counts["connections"] += 1
         return connection
 
-    async def ask(self, data: bytes) -> wire.Answer:
+    async def ask(self, data: bytes) -> wire.Response:
         """The answer to a request on a connection of its own."""
         connection = await self.connect()
         try:

@@ -41,7 +41,7 @@ def post(path: str, fields: object, headers: Mapping[str, str] | None = None) ->
 
 
 @attrs.frozen
-class Answer:
+class Response:
     """A status, and what else a client acts upon."""
 
     status: int
@@ -66,7 +66,7 @@ class Connection:
         self._writer.write(data)
         await self._writer.drain()
 
-    async def ask(self, data: bytes) -> Answer:
+    async def ask(self, data: bytes) -> Response:
         """The answer to a request, its body read and forgotten.
 
         Raises:
@@ -80,7 +80,7 @@ class Connection:
             self.close()
             raise
 
-    async def answer(self) -> Answer:
+    async def answer(self) -> Response:
         """The next answer; raises as `ask` does."""
         try:
             head = await self._reader.readuntil(b"\r\n\r\n")
@@ -95,7 +95,7 @@ class Connection:
             raise ConnectionError("no answer") from error
         if headers.get("connection") == "close":
             self.close()
-        return Answer(status, _seconds(headers.get("retry-after")))
+        return Response(status, _seconds(headers.get("retry-after")))
 
     async def ended(self) -> None:
         """Returns when the server has hung up."""

@@ -20,7 +20,7 @@ from registry_server.artifacts import PREFIXES
 from registry_server.http.middleware import SERVER_INFO
 from registry_server.http.own import ALL_OPERATIONS
 from services.in_process import memory_registry
-from services.wire_client import Answer
+from services.wire_client import Response
 
 NASTY = [
     "",
@@ -295,7 +295,7 @@ def quoted(text: str) -> str:
     return quote_from_bytes(text.encode(errors="surrogatepass"), safe="")
 
 
-def assert_orderly(answer: Answer, method: str, *, may_lack: bool = False) -> None:
+def assert_orderly(answer: Response, method: str, *, may_lack: bool = False) -> None:
     """The answer is a success, or an error as clients can read it; a 501 only if it may be.
 
     That is what a directory of artifacts answers where a bucket has URLs of its own; clients take

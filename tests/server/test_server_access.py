@@ -29,7 +29,7 @@ from registry_server.pages import forgery, site
 from registry_server.pages.site import ROUTES
 from registry_server.webhooks.operations import Handlers, webhook_operations
 from services.in_process import InProcessServer, memory_registry
-from services.wire_client import Answer
+from services.wire_client import Response
 
 CALLERS = ("nobody", "wrong", "stranger", "reader", "writer", "admin", "admin-of-m")
 
@@ -120,7 +120,9 @@ def fill(server: InProcessServer) -> None:
     registry.delete_registered_model("m-gone")
 
 
-def sent(server: InProcessServer, operation: Operation, path: str, caller: str, **given) -> Answer:
+def sent(
+    server: InProcessServer, operation: Operation, path: str, caller: str, **given
+) -> Response:
     """The answer to a sample of an operation."""
     values = {**SAMPLES, **given}
     if operation.id == "createRegisteredModel":
@@ -316,7 +318,7 @@ def _address(server: InProcessServer, path: str) -> str:
     return "/".join(pieces)
 
 
-def asked(server: InProcessServer, method: str, path: str, caller: str) -> Answer:
+def asked(server: InProcessServer, method: str, path: str, caller: str) -> Response:
     """The answer to a browser of a caller; forms are sent as a page sends them."""
     address = _address(server, path)
     headers, body = [*headers_of(caller), (b"accept", b"text/html")], b""
@@ -446,7 +448,7 @@ def test_every_declaration_is_of_a_route() -> None:
 
 def answer_of(
     server: InProcessServer, caller: str, method: str, path: str, body: object = None
-) -> Answer:
+) -> Response:
     headers = [*headers_of(caller), (b"content-type", b"application/json")]
     data = b"" if body is None else json.dumps(body).encode()
     return server.send(method, path.encode(), data, headers)

@@ -25,7 +25,7 @@ from server.odd_requests import (
 from services.artifacts import artifact_url
 from services.examples import examples
 from services.in_process import InProcessServer
-from services.wire_client import Answer
+from services.wire_client import Response
 
 EXAMPLES = {"local": 120, "s3": 60}
 """Requests, by kind of artifact root."""
@@ -91,7 +91,7 @@ def test_unprintable_text_in_every_upload_gets_an_orderly_answer(server, kind):
     if kind == "local":
         pytest.skip("a directory has no such uploads")
 
-    def send(action: str, fields: object) -> Answer:
+    def send(action: str, fields: object) -> Response:
         target = f"{PREFIXES[0]}/mpu/{action}/up".encode()
         return server.send("POST", target, json.dumps(fields).encode())
 

@@ -12,7 +12,7 @@ from registry_core.stores.memory import MemoryStore
 from registry_core.validation import TAG_VALUE_MAX_LENGTH
 from services.in_process import InProcessServer
 from services.live_server import LiveServer
-from services.scripted_server import Answer, ScriptedServer
+from services.scripted_server import Response, ScriptedServer
 
 JSON = [(b"content-type", b"application/json")]
 MODEL = "/api/registry/v1/models/m"
@@ -114,7 +114,7 @@ def test_the_rest_store_loses_nothing_of_it():
 
 
 def test_mlflows_own_server_is_said_to_compare_nothing():
-    not_found = Answer(404, b'{"error_code": "ENDPOINT_NOT_FOUND", "message": "no"}')
+    not_found = Response(404, b'{"error_code": "ENDPOINT_NOT_FOUND", "message": "no"}')
     with ScriptedServer(not_found) as server, open_registry(server.url) as registry:
         for call in (
             lambda: registry.set_registered_model_tag("m", "k", "v", expected=None),

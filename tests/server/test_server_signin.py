@@ -20,7 +20,7 @@ from registry_server.pages import signin
 from registry_server.process.settings import SettingsError
 from services.in_process import InProcessServer
 from services.oidc_provider import OidcProvider
-from services.wire_client import Answer
+from services.wire_client import Response
 
 from .test_server_access import digest, token
 
@@ -74,22 +74,24 @@ class Browser:
         self._server = server
         self.cookies: dict[str, str] = {}
 
-    def get(self, path: str) -> Answer:
+    def get(self, path: str) -> Response:
         return self._send("GET", path, b"", [])
 
-    def post(self, path: str, form: Mapping[str, str]) -> Answer:
+    def post(self, path: str, form: Mapping[str, str]) -> Response:
         body = urllib.parse.urlencode(form).encode()
         kind = (b"content-type", b"application/x-www-form-urlencoded")
         return self._send("POST", path, body, [kind])
 
-    def sign_in(self, name: str, secret: str, next_: str = "") -> Answer:
+    def sign_in(self, name: str, secret: str, next_: str = "") -> Response:
         page = self.get("/signin").body.decode()
         found = re.search(r'name="form_token" value="([0-9a-f]+)"', page)
         assert found is not None
         form = {"name": name, "secret": secret, "next": next_, "form_token": found[1]}
         return self.post("/signin", form)
 
-    def _send(self, method: str, path: str, body: bytes, more: list[tuple[bytes, bytes]]) -> Answer:
+    def _send(
+        self, method: str, path: str, body: bytes, more: list[tuple[bytes, bytes]]
+    ) -> Response:
         cookies = "; ".join(f"{key}={value}" for key, value in self.cookies.items())
         headers = [*more, (b"accept", b"text/html"), (b"cookie", cookies.encode())]
         # The answer of a test has one header of each name: ask the application for all.

@@ -91,7 +91,7 @@ def hook(webhooks, receiver, *wanted, **fields):
     )
 
 
-def test_announce_tells_each_webhook_that_wants_the_event(webhooks, deliver):
+def test_publish_tells_each_webhook_that_wants_the_event(webhooks, deliver):
     """Every subscriber is told once; others, and disabled ones, are not."""
     with Receiver() as one, Receiver() as two, Receiver() as other, Receiver() as off:
         hook(webhooks, one)
@@ -367,7 +367,7 @@ def test_receiver_that_is_too_slow_loses_events_and_others_do_not(
     assert made.webhook_id in caplog.text
 
 
-def test_announce_without_listeners_reads_the_list_once_and_asks_nothing(store, webhooks, deliver):
+def test_publish_without_listeners_reads_the_list_once_and_asks_nothing(store, webhooks, deliver):
     """Remembering that there is no webhook is what makes events free."""
     hook(webhooks, "http://127.0.0.1:9/", CREATED)
     asked = []
@@ -381,7 +381,7 @@ def test_announce_without_listeners_reads_the_list_once_and_asks_nothing(store, 
     assert asked == []
 
 
-def test_announce_asks_about_prompts_only_when_the_answer_matters(webhooks, deliver):
+def test_publish_asks_about_prompts_only_when_the_answer_matters(webhooks, deliver):
     """A created model says by itself what it is."""
     asked = []
     with Receiver() as receiver:
@@ -395,7 +395,7 @@ def test_announce_asks_about_prompts_only_when_the_answer_matters(webhooks, deli
     assert asked == []
 
 
-def test_announce_returns_at_once_whatever_the_store_does(webhooks, store, deliver):
+def test_publish_returns_at_once_whatever_the_store_does(webhooks, store, deliver):
     """The request that changed the registry waits for neither the list nor a receiver."""
     gate = threading.Event()
     hook(webhooks, "http://127.0.0.1:9/")
@@ -408,7 +408,7 @@ def test_announce_returns_at_once_whatever_the_store_does(webhooks, store, deliv
     deliveries.close(SOON)
 
 
-def test_announce_never_raises(webhooks, deliver, monkeypatch, caplog):
+def test_publish_never_raises(webhooks, deliver, monkeypatch, caplog):
     """With no room left the event is lost, and said to be."""
     gate = threading.Event()
     monkeypatch.setattr(module, "NOTIFICATIONS_PENDING", 1)

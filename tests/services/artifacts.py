@@ -89,7 +89,7 @@ def serving(
 
 
 @attrs.frozen
-class Answer:
+class Response:
     """An answer as it came over the socket."""
 
     status: int
@@ -99,7 +99,7 @@ class Answer:
 
 def raw_request(
     port: int, request_line: bytes, headers: Mapping[str, str] | None = None, body: bytes = b""
-) -> Answer:
+) -> Response:
     """The answer to a request whose first line is exactly this, without the HTTP version."""
     fields = {"Host": f"127.0.0.1:{port}", "Connection": "close", **(headers or {})}
     if body or request_line.startswith((b"PUT", b"POST")):
@@ -111,7 +111,7 @@ def raw_request(
         return read_answer(connection)
 
 
-def read_answer(connection: socket.socket) -> Answer:
+def read_answer(connection: socket.socket) -> Response:
     """The answer that comes before the connection closes."""
     received = b""
     while piece := connection.recv(1 << 20):
@@ -122,4 +122,4 @@ def read_answer(connection: socket.socket) -> Answer:
         name.lower(): value.strip()
         for name, _, value in (line.partition(":") for line in lines[1:])
     }
-    return Answer(HTTPStatus(int(lines[0].split()[1])), headers, body)
+    return Response(HTTPStatus(int(lines[0].split()[1])), headers, body)

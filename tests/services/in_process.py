@@ -24,7 +24,7 @@ from registry_server import Settings, create_app
 from registry_server.http.app import Application
 from registry_server.http.operations import Operation
 from registry_server.http.own import ALL_OPERATIONS
-from services.wire_client import API, Answer
+from services.wire_client import API, Response
 
 LOCAL_HOST = (b"host", b"127.0.0.1:8000")
 
@@ -105,7 +105,7 @@ class InProcessServer:
         *,
         query: Sequence[tuple[str, str]] = (),
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    ) -> Response:
         """The answer to a request relative to the API; `body` is sent as JSON."""
         target = urllib.parse.quote(API + path)
         if query:
@@ -125,7 +125,7 @@ class InProcessServer:
         headers: Sequence[tuple[bytes, bytes]] = (),
         *,
         hangs_up: bool = False,
-    ) -> Answer:
+    ) -> Response:
         """The answer to exactly this; `target` is the percent-encoded path and query.
 
         A client that hangs up sends only the first piece of its body.
@@ -141,7 +141,7 @@ class InProcessServer:
         headers: Sequence[tuple[bytes, bytes]],
         *,
         hangs_up: bool,
-    ) -> Answer:
+    ) -> Response:
         path, _, query = target.partition(b"?")
         given = [*headers]
         if not any(name == b"host" for name, _ in given):
@@ -177,7 +177,7 @@ class InProcessServer:
         await self.app(scope, receive, send)
         start, *rest = received
         answered = {name.decode(): value.decode("latin-1") for name, value in start["headers"]}
-        return Answer(start["status"], answered, b"".join(part.get("body", b"") for part in rest))
+        return Response(start["status"], answered, b"".join(part.get("body", b"") for part in rest))
 
     async def _event(self, name: str) -> None:
         if self._lifespan is None:

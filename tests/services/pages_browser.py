@@ -10,7 +10,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 import attrs
 
 from services.in_process import InProcessServer
-from services.wire_client import Answer
+from services.wire_client import Response
 
 ORIGIN = "http://127.0.0.1:8000"
 
@@ -70,7 +70,7 @@ class Browser:
         self.headers: dict[str, str] = {}
         self.url = f"{ORIGIN}/"
 
-    def get(self, path: str, *, accept: str = "text/html,*/*;q=0.8") -> Answer:
+    def get(self, path: str, *, accept: str = "text/html,*/*;q=0.8") -> Response:
         """The answer to an address, which may be relative to the page that is open."""
         return self._send("GET", path, accept=accept)
 
@@ -82,13 +82,13 @@ class Browser:
 
     def post(
         self, path: str, fields: Mapping[str, str], headers: Mapping[str, str] | None = None
-    ) -> Answer:
+    ) -> Response:
         """The answer to a form."""
         sent = {"content-type": "application/x-www-form-urlencoded", "origin": ORIGIN}
         body = urlencode(fields).encode()
         return self._send("POST", path, body, {**sent, **(headers or {})})
 
-    def submit(self, form: Form, **fields: str) -> Answer:
+    def submit(self, form: Form, **fields: str) -> Response:
         """The answer to a form that is filled in and sent."""
         return self.post(form.action or self.url, {**form.fields, **fields})
 
@@ -108,7 +108,7 @@ class Browser:
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
         accept: str = "text/html,*/*;q=0.8",
-    ) -> Answer:
+    ) -> Response:
         self.url = urljoin(self.url, path)
         parts = urlsplit(self.url)
         sent = {"accept": accept, "host": parts.netloc, **self.headers, **(headers or {})}

@@ -92,7 +92,7 @@ class Request:
 
 
 @attrs.frozen
-class _Reply:
+class _Response:
     status: int
     headers: list[tuple[str, str]]
     body: bytes
@@ -179,7 +179,7 @@ class S3Proxy:
         with contextlib.suppress(OSError, http.client.HTTPException):
             self._forward(request)
 
-    def _forward(self, request: Request) -> _Reply:
+    def _forward(self, request: Request) -> _Response:
         headers = {k: v for k, v in request.headers.items() if k not in _HOP_BY_HOP}
         if self._strip_conditions is not None:
             headers = self._signed_again(request, headers)
@@ -194,7 +194,7 @@ class S3Proxy:
                 connection.putheader("content-length", str(len(request.body)))
             connection.endheaders(request.body or None)
             response = connection.getresponse()
-            return _Reply(response.status, response.getheaders(), response.read())
+            return _Response(response.status, response.getheaders(), response.read())
         finally:
             connection.close()
 
@@ -232,7 +232,7 @@ class _Handler(BaseHTTPRequestHandler):
     def handle_request(self, request: Request) -> None:
         raise NotImplementedError
 
-    def answer(self, reply: _Reply, *, cut: int | None = None) -> None:
+    def answer(self, reply: _Response, *, cut: int | None = None) -> None:
         self.send_response_only(reply.status)
         for name, value in reply.headers:
             if name.lower() not in _HOP_BY_HOP:
@@ -268,10 +268,10 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _any  # noqa: N815 their names upstream
 
 
-def _forged(fault: Fault) -> _Reply:
+def _forged(fault: Fault) -> _Response:
     status, code = _FORGED[fault]
     body = (
         f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code>'
         "<Message>injected</Message></Error>"
     )
-    return _Reply(status, [("Content-Type", "application/xml")], body.encode())
+    return _Response(status, [("Content-Type", "application/xml")], body.encode())

@@ -13,7 +13,7 @@ import attrs
 
 
 @attrs.frozen
-class Answer:
+class Response:
     """What to answer: a status, and a body, as JSON unless it is bytes.
 
     With `then_close` the connection is closed afterwards, without a word about it.
@@ -42,7 +42,7 @@ class Received:
 class ScriptedServer:
     """Answers the first request with the first answer, and so on; the last one again and again."""
 
-    def __init__(self, *answers: Answer | HangUp, port: int = 0) -> None:
+    def __init__(self, *answers: Response | HangUp, port: int = 0) -> None:
         self._answers = list(answers)
         self.received: list[Received] = []
         self.connections = 0
@@ -92,7 +92,7 @@ class ScriptedServer:
             self._open -= 1
             self._lock.notify_all()
 
-    def _next(self, received: Received) -> Answer | HangUp:
+    def _next(self, received: Received) -> Response | HangUp:
         with self._lock:
             self.received.append(received)
             return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]

@@ -24,7 +24,7 @@ IDLE_SECONDS = 2.0
 
 
 @attrs.frozen
-class Answer:
+class Response:
     """What a server answered."""
 
     status: int
@@ -65,7 +65,7 @@ class WireClient:
         *,
         query: Sequence[tuple[str, str]] = (),
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    ) -> Response:
         """The answer to one request; `body` is sent as JSON unless it is bytes.
 
         Raises:
@@ -83,7 +83,7 @@ class WireClient:
 
     def send(
         self, method: str, target: str, data: bytes | None, headers: Mapping[str, str]
-    ) -> Answer:
+    ) -> Response:
         """The answer to exactly this: `target` is percent-encoded and relative to the API.
 
         Raises:
@@ -104,21 +104,21 @@ class WireClient:
             raise
         self._used = time.monotonic()
         received = {name.lower(): value for name, value in response.getheaders()}
-        return Answer(response.status, received, body)
+        return Response(response.status, received, body)
 
-    def get(self, path: str, **query: str) -> Answer:
+    def get(self, path: str, **query: str) -> Response:
         """The answer to a GET with these parameters."""
         return self.call("GET", path, query=list(query.items()))
 
-    def post(self, path: str, **body: object) -> Answer:
+    def post(self, path: str, **body: object) -> Response:
         """The answer to a POST of these fields."""
         return self.call("POST", path, body)
 
-    def delete(self, path: str, **body: object) -> Answer:
+    def delete(self, path: str, **body: object) -> Response:
         """The answer to a DELETE with these fields."""
         return self.call("DELETE", path, body)
 
-    def patch(self, path: str, **body: object) -> Answer:
+    def patch(self, path: str, **body: object) -> Response:
         """The answer to a PATCH with these fields."""
         return self.call("PATCH", path, body)
 

@@ -42,7 +42,7 @@ from registry_core.stores.memory import MemoryStore
 from registry_core.testing import ManualClock
 from registry_core.validation import PROMPT_TAG, PROMPT_TEXT_TAG
 from registry_core.webhooks import SAMPLES, notification_of
-from registry_core.webhooks.events import told as told_of
+from registry_core.webhooks.events import payload_of
 from services.stores import store_url
 
 ANN = Author(actor="ann")
@@ -182,7 +182,7 @@ def test_webhooks_are_told_what_mlflow_tells_them(store, outbox):
             if notification is not None:
                 expected.append(shown(notification, store))
             for delivery in drained(outbox, webhook_id):
-                found = told_of(
+                found = payload_of(
                     delivery.event,
                     is_prompt=delivery.is_prompt,
                     details=delivery.details,

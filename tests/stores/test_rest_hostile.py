@@ -32,7 +32,7 @@ from services.hostile_server import (
     hostile_server,
 )
 from services.in_process import InProcessServer
-from services.scripted_server import Answer, ScriptedServer
+from services.scripted_server import Response, ScriptedServer
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -144,7 +144,7 @@ def test_question_for_health_has_a_deadline_of_its_own(monkeypatch: pytest.Monke
 
 def test_login_page_is_no_health() -> None:
     """A page that answers everything with 200 is no registry that is well."""
-    page = Answer(200, b"\n<!doctype html><title>Log in", {"Content-Type": "text/html"})
+    page = Response(200, b"\n<!doctype html><title>Log in", {"Content-Type": "text/html"})
     with (
         ScriptedServer(page) as server,
         open_registry(server.url) as registry,
@@ -191,7 +191,7 @@ def test_what_is_no_answer_is_no_empty_registry(
 ) -> None:
     """The URL is named, and what was expected there."""
     with (
-        ScriptedServer(Answer(200, body)) as server,
+        ScriptedServer(Response(200, body)) as server,
         open_registry(server.url) as registry,
         pytest.raises(
             UnexpectedAnswerError, match=f"GET {server.url}/api/(2.0/mlflow|registry/v1)/"
@@ -213,7 +213,7 @@ def test_error_without_end_is_judged_by_its_status() -> None:
 
 def test_write_that_is_answered_with_nonsense_may_have_happened() -> None:
     """The caller is told to look."""
-    page = Answer(200, b"<html>welcome", {"Content-Type": "text/html"})
+    page = Response(200, b"<html>welcome", {"Content-Type": "text/html"})
     with ScriptedServer(page) as server, open_registry(server.url) as registry:
         with pytest.raises(UnexpectedAnswerError, match="made is not known"):
             registry.create_registered_model("m")
@@ -226,10 +226,10 @@ def test_connection_with_an_unread_rest_is_not_used_again() -> None:
         {"registered_model": {"name": "evil", "creation_timestamp": 1, "last_updated_timestamp": 1}}
     )
     answers = [
-        Answer(200, b"x" * 100, {"Content-Encoding": "br"}),
-        Answer(404, b" " * (bodies.ERROR_MAX_BYTES + 1)),
-        Answer(200, evil.encode().rjust(500_000), {"Content-Encoding": "gzip"}),
-        Answer(200, {"registered_model": {"name": "m", "creation_timestamp": 1, "last_updated_timestamp": 1}}),
+        Response(200, b"x" * 100, {"Content-Encoding": "br"}),
+        Response(404, b" " * (bodies.ERROR_MAX_BYTES + 1)),
+        Response(200, evil.encode().rjust(500_000), {"Content-Encoding": "gzip"}),
+        Response(200, {"registered_model": {"name": "m", "creation_timestamp": 1, "last_updated_timestamp": 1}}),
     ]  # fmt: skip
     with ScriptedServer(*answers) as server, open_registry(server.url) as registry:
         for _ in answers[:-1]:
@@ -241,7 +241,7 @@ def test_connection_with_an_unread_rest_is_not_used_again() -> None:
 def test_compressed_answer_is_read() -> None:
     """A proxy may compress what nobody asked it to."""
     body = {"registered_model": {"name": "m", "creation_timestamp": 1, "last_updated_timestamp": 1}}
-    answer = Answer(200, gzip.compress(json.dumps(body).encode()), {"Content-Encoding": "gzip"})
+    answer = Response(200, gzip.compress(json.dumps(body).encode()), {"Content-Encoding": "gzip"})
     with ScriptedServer(answer) as server, open_registry(server.url) as registry:
         assert registry.get_registered_model("m").name == "m"
 
@@ -249,9 +249,9 @@ def test_compressed_answer_is_read() -> None:
 # Pages
 
 
-def _rows(number: int, **more: object) -> Answer:
+def _rows(number: int, **more: object) -> Response:
     row = {"creation_timestamp": 1, "last_updated_timestamp": 1}
-    return Answer(
+    return Response(
         200, {"registered_models": [{**row, "name": f"m{n}"} for n in range(number)], **more}
     )
 
@@ -268,7 +268,7 @@ def _rows(number: int, **more: object) -> Answer:
     ],
     ids=["itself", "the one before"],
 )
-def test_page_that_leads_back_ends_the_list(pages: list[Answer]) -> None:
+def test_page_that_leads_back_ends_the_list(pages: list[Response]) -> None:
     """A list that would repeat itself for ever ends in an error."""
     with ScriptedServer(*pages) as server, open_registry(server.url) as registry:
         with pytest.raises(UnexpectedAnswerError, match=r"followed by itself|do not move on"):
@@ -279,7 +279,7 @@ def test_page_that_leads_back_ends_the_list(pages: list[Answer]) -> None:
 def test_webhooks_that_lead_back_end_the_list() -> None:
     """They are read by another route."""
     with (
-        ScriptedServer(Answer(200, {"next_page_token": "a"})) as server,
+        ScriptedServer(Response(200, {"next_page_token": "a"})) as server,
         pytest.raises(UnexpectedAnswerError, match="do not move on"),
     ):
         open_store(server.url).list_webhooks()

@@ -34,13 +34,15 @@ from registry_core.errors import (
 from registry_core.stores.rest import connections, open_store, transport
 from registry_core.wire.prefixes import IDEMPOTENCY_FEATURE
 from services.registry_server import free_port
-from services.scripted_server import Answer, HangUp, ScriptedServer
+from services.scripted_server import HangUp, Response, ScriptedServer
 
-MODEL = Answer(
+MODEL = Response(
     200, {"registered_model": {"name": "m", "creation_timestamp": 1, "last_updated_timestamp": 2}}
 )
-BUSY = Answer(503, {"error_code": "TEMPORARILY_UNAVAILABLE", "message": "later"})
-FULL = Answer(429, {"error_code": "RESOURCE_EXHAUSTED", "message": "not now"}, {"Retry-After": "1"})
+BUSY = Response(503, {"error_code": "TEMPORARILY_UNAVAILABLE", "message": "later"})
+FULL = Response(
+    429, {"error_code": "RESOURCE_EXHAUSTED", "message": "not now"}, {"Retry-After": "1"}
+)
 
 
 @pytest.fixture(autouse=True)
@@ -54,8 +56,8 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "RETRY_SECONDS", 1.0)
 
 
-def _error(status: int, code: str, message: str = "said the server") -> Answer:
-    return Answer(status, {"error_code": code, "message": message})
+def _error(status: int, code: str, message: str = "said the server") -> Response:
+    return Response(status, {"error_code": code, "message": message})
 
 
 def _get(url: str) -> object:
@@ -72,19 +74,20 @@ def _create(url: str) -> object:
 
 
 @pytest.mark.parametrize(
-    "trouble", [HangUp(), BUSY, Answer(429), Answer(408), Answer(502), Answer(504, b"<html>")]
+    "trouble",
+    [HangUp(), BUSY, Response(429), Response(408), Response(502), Response(504, b"<html>")],
 )
-def test_a_read_is_repeated_until_it_succeeds(trouble: Answer | HangUp) -> None:
+def test_a_read_is_repeated_until_it_succeeds(trouble: Response | HangUp) -> None:
     """A broken connection or a busy server costs a read another attempt, not an error."""
     with ScriptedServer(trouble, trouble, MODEL) as server:
         assert _get(server.url).name == "m"
         assert len(server.received) == 3
 
 
-@pytest.mark.parametrize("trouble", [HangUp(), BUSY, Answer(502)])
-def test_a_write_is_sent_once(trouble: Answer | HangUp) -> None:
+@pytest.mark.parametrize("trouble", [HangUp(), BUSY, Response(502)])
+def test_a_write_is_sent_once(trouble: Response | HangUp) -> None:
     """A write whose answer is lost may have happened; MLflow's server does not get it again."""
-    info = Answer(200, {"workspaces_enabled": False}, {"Content-Type": "application/json"})
+    info = Response(200, {"workspaces_enabled": False}, {"Content-Type": "application/json"})
     with ScriptedServer(trouble, info) as server:
         with pytest.raises(StoreUnavailableError) as caught:
             _create(server.url)
@@ -92,10 +95,10 @@ def test_a_write_is_sent_once(trouble: Answer | HangUp) -> None:
         assert [each.method for each in server.received] == ["POST", "GET"]
 
 
-@pytest.mark.parametrize("trouble", [HangUp(), BUSY, Answer(502)])
-def test_a_creation_is_repeated_where_its_key_is_kept(trouble: Answer | HangUp) -> None:
+@pytest.mark.parametrize("trouble", [HangUp(), BUSY, Response(502)])
+def test_a_creation_is_repeated_where_its_key_is_kept(trouble: Response | HangUp) -> None:
     """The same key each time; the server is asked once, and only when an answer was lost."""
-    info = Answer(200, {IDEMPOTENCY_FEATURE: True}, {"Content-Type": "application/json"})
+    info = Response(200, {IDEMPOTENCY_FEATURE: True}, {"Content-Type": "application/json"})
     with ScriptedServer(trouble, info, trouble, MODEL) as server:
         assert _create(server.url).name == "m"
         assert [each.method for each in server.received] == ["POST", "GET", "POST", "POST"]
@@ -112,8 +115,8 @@ def test_nothing_but_a_creation_is_repeated() -> None:
         assert len(server.received) == 1
 
 
-@pytest.mark.parametrize("refusal", [Answer(429), Answer(408), attrs.evolve(FULL, headers={})])
-def test_a_write_that_the_server_did_not_take_is_repeated(refusal: Answer) -> None:
+@pytest.mark.parametrize("refusal", [Response(429), Response(408), attrs.evolve(FULL, headers={})])
+def test_a_write_that_the_server_did_not_take_is_repeated(refusal: Response) -> None:
     """These answers say that nothing was done."""
     with ScriptedServer(refusal, refusal, MODEL) as server:
         assert _create(server.url).name == "m"
@@ -234,31 +237,31 @@ def test_retry_after_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None
         (_error(401, "UNAUTHENTICATED"), NotPermittedError, "said the server"),
         (_error(409, "ABORTED"), ConflictError, "said the server"),
         (_error(429, "RESOURCE_EXHAUSTED"), StoreBusyError, "said the server"),
-        (Answer(429, b"<html>slow down"), StoreBusyError, "answers 429"),
+        (Response(429, b"<html>slow down"), StoreBusyError, "answers 429"),
         (_error(500, "INTERNAL_ERROR"), RegistryError, "said the server"),
-        (Answer(401, b"<html>log in"), NotPermittedError, "MLFLOW_TRACKING_TOKEN"),
-        (Answer(403, {"detail": "no"}), NotPermittedError, "MLFLOW_TRACKING_USERNAME"),
-        (Answer(404, b"<html>nothing here"), UnsupportedBackendError, "is not an MLflow registry"),
-        (Answer(200, b"<html>welcome"), UnexpectedAnswerError, "with a body that is not JSON, where a JSON object"),
-        (Answer(200, b""), UnexpectedAnswerError, "with an empty body, where a JSON object was expected"),
-        (Answer(200, [1]), UnexpectedAnswerError, "with JSON that is not an object"),
-        (Answer(200, b"["* 100_000), UnexpectedAnswerError, "a body that is not JSON"),
-        (Answer(200, b'{"a": ' + b"9" * 10_000 + b"}"), UnexpectedAnswerError, "a body that is not JSON"),
-        (Answer(200, MODEL.body, {"Content-Type": "text/html; charset=utf-8"}), UnexpectedAnswerError, "the content type 'text/html'"),
-        (Answer(200, gzip.compress(b"{}")[:-4], {"Content-Encoding": "gzip"}), UnexpectedAnswerError, "a compressed body that was cut off"),
-        (Answer(200, b"{}", {"Content-Encoding": "gzip"}), UnexpectedAnswerError, "cannot be decompressed"),
-        (Answer(200, b"{}", {"Content-Encoding": "br"}), UnexpectedAnswerError, "in the coding 'br'"),
-        (Answer(200, gzip.compress(b"{}") + b"x" * 100_000, {"Content-Encoding": "gzip"}), UnexpectedAnswerError, "more than one compressed body"),
-        (Answer(200, {"registered_model": {"name": 5}}), UnexpectedAnswerError, "name"),
-        (Answer(200, {}), UnexpectedAnswerError, "RegisteredModel"),
-        (Answer(204), UnexpectedAnswerError, "status 204"),
-        (Answer(301, b"", {"Location": "https://u:p@elsewhere/x?q"}), UnexpectedAnswerError, "redirects to https://***@elsewhere/x?***"),
-        (Answer(302, b"", {"Location": "http://[/x"}), UnexpectedAnswerError, "redirects to http"),
-        (Answer(500, b"<html>oops"), UnexpectedAnswerError, "500"),
+        (Response(401, b"<html>log in"), NotPermittedError, "MLFLOW_TRACKING_TOKEN"),
+        (Response(403, {"detail": "no"}), NotPermittedError, "MLFLOW_TRACKING_USERNAME"),
+        (Response(404, b"<html>nothing here"), UnsupportedBackendError, "is not an MLflow registry"),
+        (Response(200, b"<html>welcome"), UnexpectedAnswerError, "with a body that is not JSON, where a JSON object"),
+        (Response(200, b""), UnexpectedAnswerError, "with an empty body, where a JSON object was expected"),
+        (Response(200, [1]), UnexpectedAnswerError, "with JSON that is not an object"),
+        (Response(200, b"["* 100_000), UnexpectedAnswerError, "a body that is not JSON"),
+        (Response(200, b'{"a": ' + b"9" * 10_000 + b"}"), UnexpectedAnswerError, "a body that is not JSON"),
+        (Response(200, MODEL.body, {"Content-Type": "text/html; charset=utf-8"}), UnexpectedAnswerError, "the content type 'text/html'"),
+        (Response(200, gzip.compress(b"{}")[:-4], {"Content-Encoding": "gzip"}), UnexpectedAnswerError, "a compressed body that was cut off"),
+        (Response(200, b"{}", {"Content-Encoding": "gzip"}), UnexpectedAnswerError, "cannot be decompressed"),
+        (Response(200, b"{}", {"Content-Encoding": "br"}), UnexpectedAnswerError, "in the coding 'br'"),
+        (Response(200, gzip.compress(b"{}") + b"x" * 100_000, {"Content-Encoding": "gzip"}), UnexpectedAnswerError, "more than one compressed body"),
+        (Response(200, {"registered_model": {"name": 5}}), UnexpectedAnswerError, "name"),
+        (Response(200, {}), UnexpectedAnswerError, "RegisteredModel"),
+        (Response(204), UnexpectedAnswerError, "status 204"),
+        (Response(301, b"", {"Location": "https://u:p@elsewhere/x?q"}), UnexpectedAnswerError, "redirects to https://***@elsewhere/x?***"),
+        (Response(302, b"", {"Location": "http://[/x"}), UnexpectedAnswerError, "redirects to http"),
+        (Response(500, b"<html>oops"), UnexpectedAnswerError, "500"),
     ],
 )  # fmt: skip
 def test_each_answer_is_the_right_error(
-    answer: Answer, expected: type[RegistryError], text: str
+    answer: Response, expected: type[RegistryError], text: str
 ) -> None:
     """A caller meets the same errors as on a store of its own."""
     with ScriptedServer(answer) as server, pytest.raises(RegistryError) as caught:
@@ -272,7 +275,7 @@ def test_each_answer_is_the_right_error(
 @pytest.mark.parametrize("key", ["registered_models", "model_versions"])
 def test_a_page_that_is_no_list_is_refused(key: str) -> None:
     """A damaged answer is told from an empty one."""
-    with ScriptedServer(Answer(200, {key: "x"})) as server, open_registry(server.url) as registry:
+    with ScriptedServer(Response(200, {key: "x"})) as server, open_registry(server.url) as registry:
         search = getattr(registry, f"search_{key}")
         with pytest.raises(UnexpectedAnswerError, match=key):
             search()
@@ -281,7 +284,7 @@ def test_a_page_that_is_no_list_is_refused(key: str) -> None:
 def test_ping_asks_for_the_servers_health() -> None:
     """A health check that fails is an unavailable store."""
     with (
-        ScriptedServer(Answer(200, b"OK"), Answer(500)) as server,
+        ScriptedServer(Response(200, b"OK"), Response(500)) as server,
         open_registry(server.url) as registry,
     ):
         registry.ping()
@@ -311,7 +314,7 @@ def test_a_read_is_a_query_and_a_write_is_json() -> None:
 def test_a_long_filter_goes_into_the_body() -> None:
     """A query string longer than servers take is sent where it fits."""
     names = ", ".join(f"'model-{number:05}'" for number in range(1000))
-    with ScriptedServer(Answer(200, {})) as server, open_registry(server.url) as registry:
+    with ScriptedServer(Response(200, {})) as server, open_registry(server.url) as registry:
         registry.search_registered_models(f"name IN ({names})")
     (request,) = server.received
     assert (request.method, request.target) == ("GET", "/api/2.0/mlflow/registered-models/search")
@@ -447,10 +450,10 @@ def test_host_in_any_language_is_asked_by_its_ascii_name(monkeypatch: pytest.Mon
     "call", [lambda registry: registry.get_registered_model("m"), Registry.ping, lambda registry: registry.delete_registered_model("m")]
 )  # fmt: skip
 @pytest.mark.parametrize(
-    "answers", [[Answer(401)], [HangUp()], [Answer(302, b"", {"Location": "/x"})], []]
+    "answers", [[Response(401)], [HangUp()], [Response(302, b"", {"Location": "/x"})], []]
 )
 def test_errors_never_show_the_password(
-    call: object, answers: list[Answer | HangUp], monkeypatch: pytest.MonkeyPatch
+    call: object, answers: list[Response | HangUp], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not in the message, nor in what a traceback prints."""
     monkeypatch.setattr(transport, "RETRY_SECONDS", 0.01)

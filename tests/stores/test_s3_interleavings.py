@@ -15,7 +15,7 @@ import pytest
 from chaos import registry_model
 from chaos.calls import make, names_of
 from chaos.history import per_model
-from chaos.linearizability import Call, violation
+from chaos.linearizability import Operation, violation
 from registry_core.store import Store
 from registry_core.stores.s3 import S3Store
 from services.opened import open_s3_store as open_store
@@ -46,14 +46,14 @@ class History:
 
     def __init__(self, family: str) -> None:
         self.family = family
-        self.calls: list[Call] = []
+        self.calls: list[Operation] = []
 
     def make(self, store: Store, name: str, *words: str) -> None:
         a, b = names_of(self.family)
         arguments = tuple({"a": a, "b": b}.get(word, word) for word in words)
         start = time.monotonic_ns()
         outcome = make(store, self.family, name, arguments)
-        self.calls.append(Call(start, time.monotonic_ns(), name, arguments, outcome))
+        self.calls.append(Operation(start, time.monotonic_ns(), name, arguments, outcome))
 
     def assert_linearizable(self) -> None:
         calls = list(per_model(self.calls))

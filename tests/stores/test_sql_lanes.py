@@ -318,7 +318,7 @@ def test_a_small_number_of_connections_has_a_lane_for_each_kind() -> None:
     """With three there is one that neither a search nor a change can have."""
     for connections in range(1, 20):
         found = Lanes(connections, is_in_process=False)
-        places = [found._changes, found._searches, found._searches_at_once]
+        places = [found._changes, found._searches, found._searches_inloop]
         assert min(each._places for each in places[:2]) >= 1
         if connections >= 3:
             assert sum(each._places for each in places) < connections
@@ -366,7 +366,7 @@ def test_who_finds_no_place_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(StoreBusyError, match="that changes may take"), found.change("o"):
             pytest.fail("there was a third place")
         with pytest.raises(WouldBlockError):
-            found.takes_search_at_once()
+            found.takes_search_inloop()
     with found.search(), found.change("o"):
         pass
 

@@ -287,7 +287,7 @@ def new_model_id() -> str:
 
 def created_model(new: NewRegisteredModel) -> Mapping[str, Any]:
     """Return what the event of a creation says of a registered model."""
-    return _given(
+    return _not_empty(
         {
             "name": new.name,
             "description": new.description,
@@ -368,7 +368,7 @@ def baseline(
         "tags": dict(model.tags),
         "next_version": next_version,
     }
-    yield Effect(action=Action.CREATE_MODEL, after=_given(fields | _times(model)))
+    yield Effect(action=Action.CREATE_MODEL, after=_not_empty(fields | _times(model)))
     for version in versions:
         yield Effect(
             action=Action.CREATE_VERSION,
@@ -446,5 +446,5 @@ def _not_absent(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value not in (None, {})}
 
 
-def _given(fields: dict[str, Any]) -> dict[str, Any]:
+def _not_empty(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value not in (None, "", {})}

@@ -195,18 +195,18 @@ def audience(change: Change[Any], version: ModelVersion | None = None) -> Audien
     """
     topics = TOPICS.get(type(change))
     match change:
-        case CreateVersion() if not is_announced(change.new.status):
+        case CreateVersion() if not is_published(change.new.status):
             return None
         case FinalizeVersion() if version is not None:
             assert topics is not None, "it is in the table"
-            if not is_announced(version.status):
+            if not is_published(version.status):
                 topics = attrs.evolve(topics, of_model=None, of_prompt=None)
             is_prompt = validation.is_prompt(version.tags)
             return Audience(topics, is_prompt, history.version_fields(version))
     return None if topics is None else Audience(topics, _is_prompt(change))
 
 
-def is_announced(status: Status) -> bool:
+def is_published(status: Status) -> bool:
     """Whether webhooks hear of a version of that status: not while its files are on their way."""
     return status is Status.READY
 

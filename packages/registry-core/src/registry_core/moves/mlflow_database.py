@@ -122,8 +122,8 @@ class MlflowDatabase:
         if len(revisions) != 1 or revisions[0] not in REVISIONS:
             engine.dispose()
             raise SchemaOutOfDateError(
-                f"The database is at revision {', '.join(revisions) or 'none'} of MLflow's schema, and "
-                f"this release reads {REVISIONS[0]} (MLflow 2.3) to {REVISIONS[-1]} (3.18)"
+                f"The database is at revision {', '.join(revisions) or 'none'} of MLflow's schema, "
+                f"and this release reads {REVISIONS[0]} (MLflow 2.3) to {REVISIONS[-1]} (3.18)"
             )
         return cls(engine, REVISIONS.index(revisions[0]))
 

@@ -31,7 +31,7 @@ from registry_core.webhook_delivery import cloud_events
 from registry_core.webhook_delivery.attempts import Delivery, body_of, moment
 from registry_core.webhook_delivery.delivery import Deliveries
 from registry_core.webhook_delivery.outbox import OutboxFullError
-from registry_core.webhooks import notification_of, told
+from registry_core.webhooks import notification_of, payload_of
 
 _logger = logging.getLogger(__name__)
 
@@ -165,8 +165,8 @@ class Relay:
         self._woken.set()
 
     def _deliver(self, hook: Webhook, queued: QueuedDelivery) -> None:
-        what = told(
-            queued.event, is_prompt=queued.is_prompt, details=queued.details, wanted=hook.events
+        what = payload_of(
+            queued.event, is_prompt=queued.is_prompt, details=queued.details, subscribed=hook.events
         )
         if what is None:
             self._outbox.done(queued)  # The webhook does not want it any more.

@@ -7,7 +7,7 @@ from registry_core.webhooks.events import (
     Notification,
     notification_of,
     notification_of_event,
-    told,
+    payload_of,
 )
 from registry_core.webhooks.facade import DEFAULT_PAGE_SIZE, Webhooks
 from registry_core.webhooks.mlflow_view import MlflowView
@@ -34,7 +34,7 @@ __all__ = [
     "Webhooks",
     "notification_of",
     "notification_of_event",
+    "payload_of",
     "sign",
-    "told",
     "why_not_public",
 ]

@@ -33,7 +33,7 @@ from registry_core.models import (
     WebhookEntity,
     WebhookEvent,
 )
-from registry_core.outbox import OWN_EVENTS, TOPICS, Topics, is_announced
+from registry_core.outbox import OWN_EVENTS, TOPICS, Topics, is_published
 from registry_core.webhooks import own_events
 
 Data: TypeAlias = Mapping[str, object]
@@ -207,7 +207,7 @@ def model_version_created(version: ModelVersion) -> Notification | None:
 
     A version whose files are still on their way makes no event yet, but when it is READY.
     """
-    if not is_announced(version.status):
+    if not is_published(version.status):
         return None
     return _model_version_created(version.name, version.version, history.version_fields(version))
 
@@ -331,7 +331,7 @@ def notification_of_event(
     return None if tell is None else tell(event, details)
 
 
-def told(
+def payload_of(
     event: Event,
     *,
     is_prompt: bool,

@@ -16,7 +16,7 @@ from registry_core.authors import Origin
 from registry_core.changes import Change
 from registry_core.history import Action, Event, Value
 from registry_core.models import Stage, Status, WebhookAction, WebhookEntity, WebhookEvent
-from registry_core.outbox import TOPICS, Topics, is_announced
+from registry_core.outbox import TOPICS, Topics, is_published
 
 _CHANGES: Final[Mapping[Action, type[Change[Any]]]] = {
     Action.CREATE_MODEL: changes.CreateModel,
@@ -54,7 +54,7 @@ def topics_of(event: Event) -> Topics:
 
 
 def _is_ready(after: Value) -> bool:
-    return isinstance(after, Mapping) and is_announced(Status(after["status"]))
+    return isinstance(after, Mapping) and is_published(Status(after["status"]))
 
 
 def data_of(event: Event) -> Mapping[str, object]:

@@ -101,7 +101,7 @@ class PageStream:
             close()
 
 
-Answer: TypeAlias = View | Redirect
+PageResponse: TypeAlias = View | Redirect
 
 
 def html(

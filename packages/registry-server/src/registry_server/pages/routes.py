@@ -9,10 +9,10 @@ from typing import Any, TypeAlias
 import attrs
 
 from registry_server.http.responses import RequestRefusedError
-from registry_server.pages.answers import Answer
+from registry_server.pages.answers import PageResponse
 from registry_server.pages.requests import PageRequest
 
-Handler: TypeAlias = Callable[..., Answer]
+Handler: TypeAlias = Callable[..., PageResponse]
 """What answers: it is given the request, the registry and the variable segments of the path."""
 
 

@@ -22,7 +22,7 @@ DEFAULT = "default"
 
 
 @attrs.frozen
-class Given:
+class ParsedSettings:
     """Settings, and where each one's value comes from: a flag, a variable, or `DEFAULT`."""
 
     settings: Settings
@@ -35,10 +35,10 @@ def from_arguments(arguments: Sequence[str], environ: Mapping[str, str]) -> Sett
     Raises:
         SettingsError: a flag or variable has a value that cannot be used.
     """
-    return given(arguments, environ).settings
+    return parse(arguments, environ).settings
 
 
-def given(arguments: Sequence[str], environ: Mapping[str, str]) -> Given:
+def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> ParsedSettings:
     """As `from_arguments`, with the origin of each value."""
     parsed = _parsed(arguments)
     values: dict[str, Any] = {}
@@ -57,7 +57,7 @@ def given(arguments: Sequence[str], environ: Mapping[str, str]) -> Given:
             except ValueError as error:
                 shown = redacted(text) if option.parse is url else text
                 raise SettingsError(f"{origin} {error}, not '{shown}'") from None
-    return Given(Settings(**values), origins)
+    return ParsedSettings(Settings(**values), origins)
 
 
 def command() -> click.Command:

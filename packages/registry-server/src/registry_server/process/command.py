@@ -100,7 +100,7 @@ def run(settings: Settings) -> None:
             where = settings.metrics_address[0], listeners[1].getsockname()[1]
             settings = _changed(settings, metrics_address=where)
         lifetime = Lifetime(settings, sockets.url_of(settings, listeners[0]))
-        lifetime.announce()
+        lifetime.log_start()
         settings = _with_own_url(settings, listeners[0])
         if settings.workers == 1:
             _run_here(settings, listeners)

@@ -82,7 +82,7 @@ class Lane(Threads):
         super().__init__(limit, name=name)
         self.has_keys = most_of_a_key is not None
         """Whether it matters which calls have the same key."""
-        self._places = limit
+        self._slots = limit
         self._most_of_a_key = most_of_a_key or limit
         self._under_way: dict[str | None, int] = {}
         """How many calls of each key."""
@@ -130,16 +130,16 @@ class Lane(Threads):
             self._give_back(self._keys.pop(id(future)))
 
     def _has_place(self, key: str | None) -> bool:
-        return self._places > 0 and (
+        return self._slots > 0 and (
             key is None or self._under_way.get(key, 0) < self._most_of_a_key
         )
 
     def _take_place(self, key: str | None) -> None:
-        self._places -= 1
+        self._slots -= 1
         self._under_way[key] = self._under_way.get(key, 0) + 1
 
     def _give_back(self, key: str | None) -> None:
-        self._places += 1
+        self._slots += 1
         self._under_way[key] -= 1
         if not self._under_way[key]:
             del self._under_way[key]

@@ -28,7 +28,7 @@ class Lifetime:
         self._url = url
         self._started = time.monotonic()
 
-    def announce(self) -> None:
+    def log_start(self) -> None:
         """Say what serves what to whom. No secret is shown."""
         settings = self._settings
         root = artifacts_url(settings.store, settings.artifacts)

@@ -40,7 +40,7 @@ class LoopRunner:
 
     def __init__(self, limit: int, *, pauses: bool) -> None:
         self._pauses = pauses
-        self._places = asyncio.Semaphore(limit)
+        self._slots = asyncio.Semaphore(limit)
         # Kept, because a new greenlet costs more than most reads.
         self._idle: list[_Caller] = []
         self._paused: dict[int, _Caller] = {}
@@ -62,7 +62,7 @@ class LoopRunner:
         """
         if not self._pauses:
             return _called(_IMPATIENT, function)
-        async with self._places:
+        async with self._slots:
             caller = self._idle.pop() if self._idle else _Caller()
             if not caller.begin(function):
                 await self._end_of(caller)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from registry_core.redaction import HIDDEN, redacted
-from registry_server.process.arguments import Given, given
+from registry_server.process.arguments import ParsedSettings, parse
 from registry_server.process.setting_values import address_text
 from registry_server.process.settings import OPTIONS
 
@@ -33,11 +33,11 @@ def shown(arguments: Sequence[str], environ: Mapping[str, str]) -> str:
     """
     rest = list(arguments[len(COMMAND) :])
     as_json = "--json" in rest
-    settings = given([argument for argument in rest if argument != "--json"], environ)
+    settings = parse([argument for argument in rest if argument != "--json"], environ)
     return _as_json(settings) if as_json else _as_table(settings)
 
 
-def _as_json(settings: Given) -> str:
+def _as_json(settings: ParsedSettings) -> str:
     entries = {
         option.field: {
             "value": _value(settings, option.field),
@@ -48,7 +48,7 @@ def _as_json(settings: Given) -> str:
     return json.dumps(entries, indent=2)
 
 
-def _as_table(settings: Given) -> str:
+def _as_table(settings: ParsedSettings) -> str:
     rows = [
         (option.flag.removeprefix("--"), _text(_value(settings, option.field)), origin)
         for option in OPTIONS
@@ -61,7 +61,7 @@ def _as_table(settings: Given) -> str:
     )
 
 
-def _value(settings: Given, field: str) -> Any:
+def _value(settings: ParsedSettings, field: str) -> Any:
     value = getattr(settings.settings, field)
     if value is None:
         return None

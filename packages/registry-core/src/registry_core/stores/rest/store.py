@@ -47,7 +47,7 @@ from registry_core.stores.rest.answers import (
 from registry_core.stores.rest.reviews import RestReviews
 from registry_core.stores.rest.routes import refuse, route_of
 from registry_core.stores.rest.transport import (
-    AnswerTooLargeError,
+    ResponseTooLargeError,
     Transport,
     call_end,
 )
@@ -253,7 +253,7 @@ class RestStore(RestReviews):
             fields = wire.encode_request(asked)
             try:
                 return self._http.read(path, fields, partial(_page_for, query, decode), end=end)
-            except AnswerTooLargeError:
+            except ResponseTooLargeError:
                 if query.max_results == 1:
                     raise
                 query = attrs.evolve(query, max_results=max(1, query.max_results // SMALLER_PAGE))

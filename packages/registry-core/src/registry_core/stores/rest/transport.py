@@ -96,12 +96,12 @@ _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 T = TypeVar("T")
 
 
-class AnswerTooLargeError(UnexpectedAnswerError):
+class ResponseTooLargeError(UnexpectedAnswerError):
     """An answer has more bytes or elements than allowed; a smaller page may have fewer."""
 
 
 @attrs.frozen
-class _Reply:
+class _Response:
     status: int
     headers: Mapping[str, str]
     body: bytes
@@ -154,7 +154,7 @@ class Transport:
 
         Raises:
             UnexpectedAnswerError: the answer is none of MLflow's API, or `decode` raises
-                `StoreCorruptedError`; `AnswerTooLargeError` when there is too much of it.
+                `StoreCorruptedError`; `ResponseTooLargeError` when there is too much of it.
         """
         query = urllib.parse.urlencode(fields, doseq=True)
         body = None
@@ -216,7 +216,7 @@ class Transport:
             body_of_error = _error_body(response)
         except HTTPError as error:
             self._raise_unavailable(error, unclear=True, end=math.inf)
-        raise self._error(_Reply(response.status, response.headers, body_of_error), "")
+        raise self._error(_Response(response.status, response.headers, body_of_error), "")
 
     def ping(self) -> None:
         """Returns when the server answers that it is well."""
@@ -254,7 +254,7 @@ class Transport:
                 raise self._lacking(error) if is_own else error
             answer = json_object(reply.body, reply.headers.get("content-type"))
         except TooLargeError:
-            raise AnswerTooLargeError(
+            raise ResponseTooLargeError(
                 f"{said} more than {ANSWER_MAX_BYTES} bytes or {ANSWER_MAX_ELEMENTS} elements; "
                 f"nothing of it was read.{fate}"
             ) from None
@@ -277,7 +277,7 @@ class Transport:
         *,
         end: float,
         headers: Mapping[str, str] = _NO_HEADERS,
-    ) -> _Reply:
+    ) -> _Response:
         headers, payload = {**self._headers, **headers}, None
         if body is not None:
             headers = {**headers, "Content-Type": wire.JSON_CONTENT_TYPE}
@@ -322,7 +322,7 @@ class Transport:
 
     def _exchange(
         self, method: str, target: str, body: bytes | None, headers: Mapping[str, str], end: float
-    ) -> _Reply:
+    ) -> _Response:
         """The answer to a request that is sent once; of errors that are too large the status."""
         left = max(0.001, end - time.monotonic())
         response = self._pool.request(
@@ -338,9 +338,9 @@ class Transport:
             content = read_body(response, most=ANSWER_MAX_BYTES)
         else:
             content = _error_body(response)
-        return _Reply(response.status, response.headers, content)
+        return _Response(response.status, response.headers, content)
 
-    def _error(self, reply: _Reply, name: str) -> Exception:
+    def _error(self, reply: _Response, name: str) -> Exception:
         try:
             body = json_object(reply.body, wire.JSON_CONTENT_TYPE)
         except (TooLargeError, UnreadableError):
@@ -361,7 +361,7 @@ class Transport:
             "it, and lets nobody push files through it. MLflow's own server does none of these."
         )
 
-    def _plain_error(self, reply: _Reply) -> Exception:
+    def _plain_error(self, reply: _Response) -> Exception:
         """The error for an answer that no registry gave, but a proxy or a stranger."""
         status = reply.status
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):

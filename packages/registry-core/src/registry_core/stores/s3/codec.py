@@ -54,8 +54,8 @@ from registry_core.stores.s3.format import (
     VERSION_TEXTS,
     Envelope,
     StoredApproval,
-    StoredArrival,
     StoredModel,
+    StoredRenameIntent,
     StoredTombstone,
     StoredVersion,
     StoredWebhook,
@@ -178,14 +178,14 @@ def _content(kind: str, plain: dict[str, Any], body: bytes) -> Content:
             log = pop_log(plain, body)
             return Model(document=_document(from_plain(plain, StoredModel)), log=log)
         case "arriving_registered_model":
-            arrival = from_plain(plain.pop("arriving"), StoredArrival)
+            stored = from_plain(plain.pop("arriving"), StoredRenameIntent)
             log = pop_log(plain, body)
             return RenameIntent(
                 document=_document(from_plain(plain, StoredModel)),
                 log=log,
-                source=arrival.source,
-                base=arrival.base,
-                operation=arrival.operation,
+                source=stored.source,
+                base=stored.base,
+                operation=stored.operation,
             )
         case "tombstone":
             log = pop_log(plain, body)
@@ -203,11 +203,11 @@ def _fields(content: Content) -> tuple[str, dict[str, Any]]:
         case Model():
             return "registered_model", _model_fields(content.document, content.log)
         case RenameIntent():
-            arrival = StoredArrival(
+            stored = StoredRenameIntent(
                 source=content.source, base=content.base, operation=content.operation
             )
             fields = _model_fields(content.document, content.log)
-            return "arriving_registered_model", {"arriving": to_plain(arrival), **fields}
+            return "arriving_registered_model", {"arriving": to_plain(stored), **fields}
         case Tombstone():
             gone = StoredTombstone(
                 name=content.name, model_id=content.model_id, renamed_to=content.renamed_to

@@ -98,7 +98,7 @@ StoredModel = _stored(
 
 
 @attrs.frozen(kw_only=True)
-class StoredArrival:
+class StoredRenameIntent:
     """Where an arriving model comes from; see `record.RenameIntent`."""
 
     source: str

@@ -110,9 +110,9 @@ class Fsck:
         for item in inventory.events:
             model_id = self._layout.parse_deleted_events(item.key)
             if model_id is not None and model_id not in seen:
-                yield DeletedHistory(item.key, partial(self._put_away, model_id))
+                yield DeletedHistory(item.key, partial(self._spill, model_id))
 
-    def _put_away(self, model_id: str, query: EventQuery) -> list[Event]:
+    def _spill(self, model_id: str, query: EventQuery) -> list[Event]:
         log = self._prefix.chunks.read_deleted(model_id)
         return self._page([DeletedModel(model_id, log)], query)
 
@@ -219,7 +219,7 @@ class _Check:
         if entry is None:
             yield Problem("unreadable-document", key, document.damage or "it cannot be read")
         elif self._is_old(document.item):
-            yield from self._arrival(entry)
+            yield from self._rename_intent(entry)
         if entry is not None and isinstance(entry.content, Model):
             yield from self._model(key, entry.content)
         if entry is not None and isinstance(entry.content, Model | Tombstone):
@@ -228,7 +228,7 @@ class _Check:
                 yield _beyond_repair(problem)
             yield from self._texts(key, entry.content)
 
-    def _arrival(self, entry: Entry) -> Iterator[Problem]:
+    def _rename_intent(self, entry: Entry) -> Iterator[Problem]:
         if isinstance(entry.content, Model) and entry.unfinished:
             detail = "a rename to this name was made, and not finished"
             yield Problem("unfinished-rename", entry.key, detail, self._repairs.finishing(entry))

@@ -127,22 +127,22 @@ class Lister:
             if before is not None and before.etag == entry.etag:
                 continue
             seen = () if before is None else before.record.operations
-            for departure in entry.record.departures:
-                if departure.operation not in seen and departure.model_id not in here:
-                    followed.extend(self._follow(departure))
-                    here.add(departure.model_id)
+            for moved in entry.record.departures:
+                if moved.operation not in seen and moved.model_id not in here:
+                    followed.extend(self._follow(moved))
+                    here.add(moved.model_id)
         return followed
 
-    def _follow(self, departure: Moved) -> list[Entry]:
+    def _follow(self, moved: Moved) -> list[Entry]:
         """Where the model is that has departed, if it is anywhere."""
-        while departure.renamed_to is not None:
-            entry = self._read(self._layout.model(departure.renamed_to))
+        while moved.renamed_to is not None:
+            entry = self._read(self._layout.model(moved.renamed_to))
             match entry.content:
-                case Model(model_id=departure.model_id):
+                case Model(model_id=moved.model_id):
                     return [entry]
             if entry.damage is not None:
                 return [entry]
-            departure = _next_departure(entry.record, departure)
+            moved = _next_move(entry.record, moved)
         return []
 
 
@@ -150,16 +150,16 @@ class _TornError(Exception):
     """Models were renamed while the keys were listed, and what was found does not fit together."""
 
 
-def _next_departure(record: Record, departure: Moved) -> Moved:
+def _next_move(record: Record, moved: Moved) -> Moved:
     """How the model left the key that `departure` took it to, by the order of the key's journal.
 
     Ids are not in order: each begins with the time of another machine.
     """
     positions = {operation: position for position, operation in enumerate(record.operations)}
     # A rename is in both journals under one id. One that was forgotten was before all others.
-    arrival = positions.get(departure.operation, -1)
+    arrival = positions.get(moved.operation, -1)
     for each in record.departures:
-        if each.model_id == departure.model_id and positions.get(each.operation, -1) > arrival:
+        if each.model_id == moved.model_id and positions.get(each.operation, -1) > arrival:
             return each
     raise _TornError
 

@@ -135,10 +135,10 @@ class Models:
         deadline = time.monotonic() + RACE_SECONDS
         while time.monotonic() < deadline:
             old = self._renames.settle(self._records.read(key))
-            arriving = self._arriving(old, change, by)
+            intent = self._intent(old, change, by)
             try:
-                announced = self._announce(arriving)
-                self._depart(old, arriving)
+                written = self._write_intent(intent)
+                self._depart(old, intent)
             except AlreadyExistsError:
                 # True if the old name was taken at that moment too: or else it was this very model.
                 if self._records.read(key).etag == old.etag:
@@ -147,11 +147,11 @@ class Models:
             except StaleEntryError:
                 budget.pause()
                 continue
-            self._renames.finish(arrived(announced, arriving))
-            return arriving.document
+            self._renames.finish(arrived(written, intent))
+            return intent.document
         raise ContentionError(f"Other writers of '{key}' were faster; it was not renamed")
 
-    def _arriving(self, old: Entry, change: RenameModel, by: Author) -> RenameIntent:
+    def _intent(self, old: Entry, change: RenameModel, by: Author) -> RenameIntent:
         making = self._making(change, by)
         renamed = making.made(old)
         assert renamed is not None, "a rename changes something"
@@ -163,24 +163,24 @@ class Models:
             operation=making.operation,
         )
 
-    def _announce(self, arriving: RenameIntent) -> Entry:
-        new_name = arriving.document.name
+    def _write_intent(self, intent: RenameIntent) -> Entry:
+        new_name = intent.document.name
 
         def change(entry: Entry) -> Content:
             if isinstance(entry.content, Model):
                 raise AlreadyExistsError(new_name)
             self._renames.make_way(entry)
-            return arriving
+            return intent
 
         key = self._layout.model(new_name)
         first = self._records.recent(key) or Entry(key=key)
         return self._commit(key, change, self._records.new_operation(), first)
 
-    def _depart(self, old: Entry, arriving: RenameIntent) -> None:
+    def _depart(self, old: Entry, intent: RenameIntent) -> None:
         gone = Tombstone(
-            name=arriving.source,
-            model_id=arriving.model_id,
-            renamed_to=arriving.document.name,
+            name=intent.source,
+            model_id=intent.model_id,
+            renamed_to=intent.document.name,
         )
 
         def change(entry: Entry) -> Content:
@@ -189,7 +189,7 @@ class Models:
             return gone
 
         self._records.commit(
-            old.key, change, settle=self._renames.settle, first=old, operation=arriving.operation
+            old.key, change, settle=self._renames.settle, first=old, operation=intent.operation
         )
 
     def _withdraw(self, new_name: str) -> None:
@@ -225,7 +225,7 @@ class Models:
                 looks += 1
                 budget.pause()
                 if looks >= PENDING_LOOKS:
-                    self._renames.make_void(pending.arriving)
+                    self._renames.make_void(pending.intent)
                 first = None
         raise ContentionError(f"Renames to '{key}' were always under way; nothing was written")
 

@@ -55,7 +55,7 @@ class _Verdict(enum.Enum):
 
 
 @attrs.frozen
-class _Found:
+class _Queued:
     """A delivery in the bucket, as it was read."""
 
     key: str
@@ -80,7 +80,7 @@ class S3Outbox:
         self._chunks = prefix.chunks
         self._damage = damage
         self._models = models
-        self._known: dict[str, _Found] = {}
+        self._known: dict[str, _Queued] = {}
         self._watchers = Watchers()
 
     def take(self, webhook_id: str, *, limit: int, lease_seconds: float) -> list[QueuedDelivery]:
@@ -174,7 +174,7 @@ class S3Outbox:
 
     # What there is
 
-    def _ready(self, webhook_id: str) -> tuple[list[_Found], bool]:
+    def _ready(self, webhook_id: str) -> tuple[list[_Queued], bool]:
         """The first delivery of each model that is due, oldest first.
 
         And whether the listing took more than one request, and so is of more than one moment.
@@ -189,7 +189,7 @@ class S3Outbox:
         for each in listed:
             first.setdefault(each.key.removeprefix(prefix).partition("/")[0], each)
         self._forget_gone(prefix, {each.key for each in listed})
-        ready: list[_Found] = []
+        ready: list[_Queued] = []
         for queued in self._pool.map(self._look, first.values()):
             if queued is None:
                 continue
@@ -199,17 +199,17 @@ class S3Outbox:
                 ready.append(queued)
         return sorted(ready, key=lambda each: each.stored.delivery.age), is_torn
 
-    def _is_first(self, queued: _Found) -> bool:
+    def _is_first(self, queued: _Queued) -> bool:
         """Whether nothing earlier of its model was queued while the pages were listed."""
         of_model = f"{queued.key.rpartition('/')[0]}/"
         page = self._objects.list_page(of_model, limit=1)
         return not page.objects or page.objects[0].key == queued.key
 
-    def _load(self, prefix: str) -> Iterator[_Found]:
+    def _load(self, prefix: str) -> Iterator[_Queued]:
         listed = list(self._objects.list_all(prefix))
         return (each for each in self._pool.map(self._look, listed) if each is not None)
 
-    def _look(self, listed: Listed) -> _Found | None:
+    def _look(self, listed: Listed) -> _Queued | None:
         """A delivery as a listing shows it; one GET if it is not known."""
         known = self._known.get(listed.key)
         if known is not None and known.etag == listed.etag:
@@ -225,9 +225,9 @@ class S3Outbox:
             # It holds up what comes after it of its model, until somebody looks into it.
             self._damage.note(listed.key, fetched.etag, str(error))
             return None
-        return self._remember(_Found(listed.key, fetched.etag, stored))
+        return self._remember(_Queued(listed.key, fetched.etag, stored))
 
-    def _remember(self, queued: _Found) -> _Found:
+    def _remember(self, queued: _Queued) -> _Queued:
         self._known[queued.key] = queued
         return queued
 
@@ -283,7 +283,7 @@ class S3Outbox:
 
     # What becomes of it
 
-    def _replace(self, queued: _Found, delivery: QueuedDelivery) -> QueuedDelivery | None:
+    def _replace(self, queued: _Queued, delivery: QueuedDelivery) -> QueuedDelivery | None:
         """The delivery, if it could be written in the place of what was found."""
         stored = attrs.evolve(queued.stored, delivery=delivery)
         try:
@@ -292,10 +292,10 @@ class S3Outbox:
             )
         except (LostRaceError, TransientError):
             return None  # If it was written after all, that lease runs out.
-        self._remember(_Found(queued.key, etag, stored))
+        self._remember(_Queued(queued.key, etag, stored))
         return attrs.evolve(delivery, lease=f"{etag} {queued.key}")
 
-    def _rewrite(self, delivery: QueuedDelivery, **changes: Any) -> _Found | None:
+    def _rewrite(self, delivery: QueuedDelivery, **changes: Any) -> _Queued | None:
         key, etag = _lease(delivery)
         known = self._known.get(key)
         if known is None or known.etag != etag:
@@ -303,10 +303,10 @@ class S3Outbox:
         changed = self._replace(known, attrs.evolve(delivery, lease="", **changes))
         return None if changed is None else self._known[key]
 
-    def _bury(self, queued: _Found) -> None:
+    def _bury(self, queued: _Queued) -> None:
         self._move(queued, queued.stored.delivery, self._layout.dead_letters_of(_hook(queued)))
 
-    def _move(self, queued: _Found, delivery: QueuedDelivery, prefix: str) -> None:
+    def _move(self, queued: _Queued, delivery: QueuedDelivery, prefix: str) -> None:
         stored, event = attrs.evolve(queued.stored, delivery=delivery), delivery.event
         end = self._layout.delivery(event.model_id, event.sequence, stored.operation)
         self._objects.put_always(f"{prefix}{end}", encode(stored), content_type=CONTENT_TYPE)
@@ -326,7 +326,7 @@ class S3Outbox:
         self._pool.map(self._remove, [each.key for each in self._objects.list_all(prefix)])
 
 
-def _hook(queued: _Found) -> str:
+def _hook(queued: _Queued) -> str:
     return queued.stored.delivery.webhook_id
 
 

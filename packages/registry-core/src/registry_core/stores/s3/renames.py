@@ -45,7 +45,7 @@ class PendingRenameError(Exception):
     """The key is wanted, and a rename to it is under way or was abandoned."""
 
     def __init__(self, intent: RenameIntent) -> None:
-        self.arriving = intent
+        self.intent = intent
         super().__init__(intent.document.name)
 
 
@@ -99,7 +99,7 @@ class RenameResolver:
         The events of a model that was deleted are put away: one PUT.
 
         Raises:
-            PendingArrivalError: see to the arrival first, with `make_void`.
+            PendingRenameError: see to the arrival first, with `make_void`.
         """
         match entry.content:
             case RenameIntent() as intent:

@@ -75,7 +75,7 @@ def param(name: str) -> BindParameter[Any]:
     return bindparam(name, type_=NullType(), required=True)
 
 
-def given(name: str) -> ColumnElement[Any]:
+def labeled(name: str) -> ColumnElement[Any]:
     """A parameter as a column of a SELECT."""
     return param(name).label(name)
 

@@ -14,11 +14,11 @@ from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.sql.elements import ClauseElement, ColumnElement
 from sqlalchemy.sql.selectable import FromClause
 
-from registry_core.stores.sql.compiling import given, param, waits_for_locks_briefly
+from registry_core.stores.sql.compiling import labeled, param, waits_for_locks_briefly
 from registry_core.stores.sql.driver import Insert
 from registry_core.stores.sql.events import noted_as
 from registry_core.stores.sql.json_functions import element, elements
-from registry_core.stores.sql.outbox import AT_ONCE, has_webhooks, queued, without_webhooks
+from registry_core.stores.sql.outbox import WRITE_FORMS, has_webhooks, queued, without_webhooks
 from registry_core.stores.sql.parts import TAG_VALUE
 from registry_core.stores.sql.tables import (
     applied_operations,
@@ -52,10 +52,10 @@ def creating_models(insert_into: Insert) -> dict[str, ClauseElement]:
     return {
         "create_model": _create_model(insert_into).returning(has_webhooks()),
         "create_model_tags": insert(registered_model_tags).from_select(
-            tags, select(given("name"), *given_tags()), include_defaults=False
+            tags, select(labeled("name"), *tags_from_parameters()), include_defaults=False
         ),
-        **_model_at_once(insert_into, tags, queues=False),
-        **_model_at_once(insert_into, tags, queues=True),
+        **_model_in_one_statement(insert_into, tags, queues=False),
+        **_model_in_one_statement(insert_into, tags, queues=True),
     }
 
 
@@ -67,7 +67,7 @@ def _create_model(insert_into: Insert, *conditions: ColumnElement[bool]) -> Any:
         .from_select(
             [*_NEW_MODEL, *_TIMES, "next_version", "last_event"],
             select(
-                *(given(name) for name in _NEW_MODEL),
+                *(labeled(name) for name in _NEW_MODEL),
                 *(param("now").label(name) for name in _TIMES),
                 _ONE.label("next_version"),
                 _ONE.label("last_event"),
@@ -79,15 +79,15 @@ def _create_model(insert_into: Insert, *conditions: ColumnElement[bool]) -> Any:
     )
 
 
-def _model_at_once(
+def _model_in_one_statement(
     insert_into: Insert, tags: list[str], *, queues: bool
 ) -> dict[str, ClauseElement]:
     created = _create_model(insert_into, *without_webhooks(queues=queues)).cte("created")
     tagged = insert(registered_model_tags).from_select(
-        tags, select(created.c.name, *given_tags()), include_defaults=False
+        tags, select(created.c.name, *tags_from_parameters()), include_defaults=False
     )
     event = noted_as(select(created.c.model_id, created.c.last_event, created.c.name)).cte("event")
-    end = AT_ONCE[queues]
+    end = WRITE_FORMS[queues]
     return {
         f"create_model_{end}": queued(_noted(created).add_cte(event), created, queues=queues),
         f"create_tagged_model_{end}": queued(
@@ -103,17 +103,17 @@ def creating_versions() -> dict[str, ClauseElement]:
     that any number of writers get 1..N without a gap and without a retry.
     """
     names = ["name", "version", *_NEW_VERSION]
-    time = given("last_updated_time")
+    time = labeled("last_updated_time")
     return {
         "take_version": _take_version().returning(has_webhooks()),
         "create_version": insert(model_versions).values({name: param(name) for name in names}),
         "create_version_tags": insert(model_version_tags).from_select(
             _VERSION_TAGS,
-            select(given("name"), given("version"), time, *given_tags()),
+            select(labeled("name"), labeled("version"), time, *tags_from_parameters()),
             include_defaults=False,
         ),
-        **_version_at_once(names, queues=False),
-        **_version_at_once(names, queues=True),
+        **_version_in_one_statement(names, queues=False),
+        **_version_in_one_statement(names, queues=True),
     }
 
 
@@ -136,8 +136,8 @@ def _take_version(*conditions: ColumnElement[bool]) -> Any:
     )
 
 
-def _version_at_once(names: list[str], *, queues: bool) -> dict[str, ClauseElement]:
-    values = [given(name) for name in _NEW_VERSION]
+def _version_in_one_statement(names: list[str], *, queues: bool) -> dict[str, ClauseElement]:
+    values = [labeled(name) for name in _NEW_VERSION]
     taken = _take_version(*without_webhooks(queues=queues)).cte("taken")
     created = (
         insert(model_versions)
@@ -145,17 +145,17 @@ def _version_at_once(names: list[str], *, queues: bool) -> dict[str, ClauseEleme
         .returning(model_versions.c.name, model_versions.c.version)
         .cte("created")
     )
-    time = given("last_updated_time")
+    time = labeled("last_updated_time")
     tagged = insert(model_version_tags).from_select(
         _VERSION_TAGS,
-        select(created.c.name, created.c.version, time, *given_tags()),
+        select(created.c.name, created.c.version, time, *tags_from_parameters()),
         include_defaults=False,
     )
     event = noted_as(
         select(taken.c.model_id, taken.c.last_event, taken.c.name), of_version=taken.c.version
     )
     noting = _noted(created, created.c.version).add_cte(tagged.cte("tagged"), event.cte("event"))
-    return {f"create_version_{AT_ONCE[queues]}": queued(noting, taken, queues=queues)}
+    return {f"create_version_{WRITE_FORMS[queues]}": queued(noting, taken, queues=queues)}
 
 
 def operations() -> dict[str, ClauseElement]:
@@ -172,7 +172,7 @@ def operations() -> dict[str, ClauseElement]:
         # A second one breaks the key, as every copy of the operation does from now on.
         "void_operation": insert(operation).from_select(
             ["operation_id", "version"],
-            select(given("operation_id"), literal_column(str(VOID)).label("version")).where(
+            select(labeled("operation_id"), literal_column(str(VOID)).label("version")).where(
                 waits_for_locks_briefly()
             ),
             include_defaults=False,
@@ -199,12 +199,12 @@ def _kept_columns() -> list[ColumnElement[Any]]:
 
 def _noted(created: FromClause, version: ColumnElement[Any] | None = None) -> ReturningInsert[Any]:
     """Notes the operation of a statement that has created something; see `operations`."""
-    names, values = ["operation_id"], [given("operation_id")]
+    names, values = ["operation_id"], [labeled("operation_id")]
     if version is not None:
         names.append("version")
         values.append(version)
     names += _KEPT
-    values += [given(name) for name in _KEPT.values()]
+    values += [labeled(name) for name in _KEPT.values()]
     return (
         insert(applied_operations)
         .from_select(names, select(*values).select_from(created), include_defaults=False)
@@ -212,7 +212,7 @@ def _noted(created: FromClause, version: ColumnElement[Any] | None = None) -> Re
     )
 
 
-def given_tags() -> list[ColumnElement[Any]]:
+def tags_from_parameters() -> list[ColumnElement[Any]]:
     """Key and value, in all its forms, of each tag in the parameter `tags`."""
     tag = elements(param("tags"))
     return [

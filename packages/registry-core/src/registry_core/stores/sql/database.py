@@ -91,7 +91,7 @@ class Database:
     def read(self, statement: Statement, values: Values) -> list[Row]:
         """The rows of a statement that changes nothing."""
         if inloop.waiter() is not None:
-            return self._read_at_once(statement, values)
+            return self._read_inloop(statement, values)
         with self._lanes.search() if statement.is_search else _no_lane:
             return self._repeated(
                 lambda connection: _read(connection, statement, values), harmless=True
@@ -147,25 +147,25 @@ class Database:
         )
         self._slow_statements = SlowStatements()
 
-    def _read_at_once(self, statement: Statement, values: Values) -> list[Row]:
+    def _read_inloop(self, statement: Statement, values: Values) -> list[Row]:
         """The rows, if a connection is free and nothing unusual happens."""
         if self._slow_statements.is_tried:
             self._slow_statements.check(statement, values)
         if not statement.is_search:
-            return self._tried_at_once(statement, values)
+            return self._tried_inloop(statement, values)
         began = time.monotonic()
-        has_place = self._lanes.takes_search_at_once()
+        has_place = self._lanes.takes_search_inloop()
         try:
-            return self._tried_at_once(statement, values)
+            return self._tried_inloop(statement, values)
         except WouldBlockError:
             if not self.driver.waits_for_sockets:
                 self._slow_statements.pause_searches(time.monotonic() - began)
             raise
         finally:
             if has_place:
-                self._lanes.search_at_once_ended()
+                self._lanes.search_inloop_ended()
 
-    def _tried_at_once(self, statement: Statement, values: Values) -> list[Row]:
+    def _tried_inloop(self, statement: Statement, values: Values) -> list[Row]:
         connection = self._pool.take_idle()
         if connection is None:
             raise WouldBlockError("There is no idle connection")

@@ -82,7 +82,7 @@ class Driver(Protocol):
     has_one_writer: bool
     """Whether writers exclude each other anyway, so that they should queue in the process,
     and share transactions."""
-    writes_at_once: bool
+    writes_in_one_statement: bool
     """Whether one statement may write to several tables."""
     waits_for_sockets: bool
     """Whether the database is another process."""

@@ -28,7 +28,7 @@ from registry_core.stores.sql import scopes
 from registry_core.stores.sql.compiling import (
     Statement,
     compiled,
-    given,
+    labeled,
     param,
     waits_for_locks_briefly,
 )
@@ -99,7 +99,7 @@ def noted_as(
 
     `of_version` is the version that it is about, where that is not known beforehand.
     """
-    columns = {name: given(f"event_{name}") for name in COLUMNS[3:]}
+    columns = {name: labeled(f"event_{name}") for name in COLUMNS[3:]}
     if version is not None:
         columns["version"] = version.label("event_version")
     if of_version is not None:
@@ -132,11 +132,11 @@ def statements(has_webhooks: ColumnElement[bool]) -> dict[str, ClauseElement]:
     }
     numbered = next_event()
     columns = [
-        given("model_id"),
+        labeled("model_id"),
         numbers["sequence"].label("sequence"),
-        given("name"),
-        *(given(f"event_{name}").label(name) for name in ("time", "actor", "is_authenticated")),
-        *(given(f"event_{name}").label(name) for name in ("origin", "reason")),
+        labeled("name"),
+        *(labeled(f"event_{name}").label(name) for name in ("time", "actor", "is_authenticated")),
+        *(labeled(f"event_{name}").label(name) for name in ("origin", "reason")),
         values["action"].label("action"),
         values["subject"].label("subject"),
         numbers["version"].label("version"),

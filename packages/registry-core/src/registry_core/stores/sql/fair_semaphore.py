@@ -15,7 +15,7 @@ class FairSemaphore:
 
     def __init__(self, places: int) -> None:
         self._lock = threading.Lock()
-        self._places = places
+        self._slots = places
         self._waiting: deque[threading.Lock] = deque()
 
     @property
@@ -26,8 +26,8 @@ class FairSemaphore:
     def acquire(self, *, timeout: float) -> bool:
         """Whether a place could be had within so many seconds."""
         with self._lock:
-            if self._places:
-                self._places -= 1
+            if self._slots:
+                self._slots -= 1
                 return True
             turn = threading.Lock()
             turn.acquire()
@@ -46,4 +46,4 @@ class FairSemaphore:
             if self._waiting:
                 self._waiting.popleft().release()
             else:
-                self._places += 1
+                self._slots += 1

@@ -29,10 +29,10 @@ Outcome: TypeAlias = tuple[Any, Exception | None]
 """What a change has returned, and what it has failed with: one of the two."""
 
 
-class _Turn(enum.Enum):
+class _Signal(enum.Enum):
     """What a thread finds in its future when no other thread has made its change."""
 
-    LEADS = enum.auto()
+    LEAD = enum.auto()
 
 
 class Future:
@@ -41,14 +41,14 @@ class Future:
     def __init__(self) -> None:
         self._is_set = threading.Lock()
         self._is_set.acquire()
-        self._result: Outcome | _Turn | None = None
+        self._result: Outcome | _Signal | None = None
 
-    def set_result(self, result: Outcome | _Turn) -> None:
+    def set_result(self, result: Outcome | _Signal) -> None:
         """Wake the thread that waits."""
         self._result = result
         self._is_set.release()
 
-    def result(self, timeout: float = -1) -> Outcome | _Turn:
+    def result(self, timeout: float = -1) -> Outcome | _Signal:
         """The outcome that was set.
 
         Raises:
@@ -85,8 +85,8 @@ class GroupCommit(Generic[ChangeT]):
             ContentionError: its turn did not come within so many seconds; it is not done.
         """
         place = self._joined(change)
-        outcome = _Turn.LEADS if place is None else self._wait(place, timeout)
-        if outcome is _Turn.LEADS:
+        outcome = _Signal.LEAD if place is None else self._wait(place, timeout)
+        if outcome is _Signal.LEAD:
             outcome = self._lead(change)
         value, error = outcome
         if error is None:
@@ -106,7 +106,7 @@ class GroupCommit(Generic[ChangeT]):
             self._has_leader = True
             return None
 
-    def _wait(self, place: _Place[ChangeT], timeout: float) -> Outcome | _Turn:
+    def _wait(self, place: _Place[ChangeT], timeout: float) -> Outcome | _Signal:
         try:
             return place[1].result(timeout)
         except BaseException as error:
@@ -119,7 +119,7 @@ class GroupCommit(Generic[ChangeT]):
             outcome = place[1].result()
             if has_expired:
                 return outcome
-            if outcome is _Turn.LEADS:
+            if outcome is _Signal.LEAD:
                 self._pass_on()
             raise
 
@@ -147,7 +147,7 @@ class GroupCommit(Generic[ChangeT]):
     def _pass_on(self) -> None:
         with self._lock:
             if self._waiting:
-                self._waiting.popleft()[1].set_result(_Turn.LEADS)
+                self._waiting.popleft()[1].set_result(_Signal.LEAD)
             else:
                 self._has_leader = False
 

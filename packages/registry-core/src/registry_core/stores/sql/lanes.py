@@ -31,7 +31,7 @@ PROCESSORS_SHARE = 2
 """Of so many processors one may be a search's, where the database computes in this process. The
 others are for those whose answers take hardly any computing."""
 
-SEARCHES_AT_ONCE_SHARE = 8
+INLOOP_SEARCHES_SHARE = 8
 """Of so many connections one may be a search's that an event loop tries. With the others, a small
 number of connections leaves one, and the usual 16 leave two, that are for reads alone."""
 
@@ -60,10 +60,10 @@ class Lanes:
         if is_in_process:
             searches = min(searches, (os.cpu_count() or 1) // PROCESSORS_SHARE)
         self._searches = FairSemaphore(max(1, searches))
-        self._searches_at_once: FairSemaphore | None = None
+        self._searches_inloop: FairSemaphore | None = None
         """Where the database computes in this process, an event loop has one search at a time."""
         if not is_in_process:
-            self._searches_at_once = FairSemaphore(connections // SEARCHES_AT_ONCE_SHARE)
+            self._searches_inloop = FairSemaphore(connections // INLOOP_SEARCHES_SHARE)
         self._models = _Models()
 
     @contextlib.contextmanager
@@ -86,39 +86,39 @@ class Lanes:
         with _place(self._searches, "searches", SEARCH_SECONDS):
             yield
 
-    def takes_search_at_once(self) -> bool:
+    def takes_search_inloop(self) -> bool:
         """Whether a search of an event loop has taken a place; there may be no need for one.
 
         Raises:
             WouldBlockError: all are taken.
         """
-        if self._searches_at_once is None:
+        if self._searches_inloop is None:
             return False
-        if not self._searches_at_once.acquire(timeout=0):
+        if not self._searches_inloop.acquire(timeout=0):
             raise WouldBlockError("As many searches are under way as may be")
         return True
 
-    def search_at_once_ended(self) -> None:
+    def search_inloop_ended(self) -> None:
         """Give that place back."""
-        if self._searches_at_once is not None:
-            self._searches_at_once.release()
+        if self._searches_inloop is not None:
+            self._searches_inloop.release()
 
 
 @contextlib.contextmanager
-def _place(turns: FairSemaphore, whose: str, seconds: float) -> Iterator[None]:
-    if not turns.acquire(timeout=seconds):
+def _place(semaphore: FairSemaphore, whose: str, seconds: float) -> Iterator[None]:
+    if not semaphore.acquire(timeout=seconds):
         raise StoreBusyError(f"All connections to the database that {whose} may take are in use")
     try:
         yield
     finally:
-        turns.release()
+        semaphore.release()
 
 
 @attrs.define
 class _Model:
     """The places for changes of one model, while a change has one or waits for one."""
 
-    turns: FairSemaphore = attrs.field(factory=lambda: FairSemaphore(CHANGES_OF_A_MODEL))
+    semaphore: FairSemaphore = attrs.field(factory=lambda: FairSemaphore(CHANGES_OF_A_MODEL))
     users: int = 0
 
 
@@ -136,12 +136,12 @@ class _Models:
             return
         model = self._joined(name)
         try:
-            if not model.turns.acquire(timeout=MODEL_SECONDS):
+            if not model.semaphore.acquire(timeout=MODEL_SECONDS):
                 raise _model_is_busy(name)
             try:
                 yield
             finally:
-                model.turns.release()
+                model.semaphore.release()
         finally:
             self._leave(name, model)
 

@@ -59,7 +59,7 @@ from registry_core.stores.sql import event_rows, events
 from registry_core.stores.sql.compiling import (
     Statement,
     compiled,
-    given,
+    labeled,
     param,
     position_of,
     waits_for_locks_briefly,
@@ -146,7 +146,7 @@ def has_webhooks() -> ColumnElement[bool]:
     return _listeners().label("has_webhooks")
 
 
-AT_ONCE = {False: "at_once", True: "queueing"}
+WRITE_FORMS = {False: "direct", True: "queueing"}
 """What the names of statements end in that queue nothing, and of those that queue the event."""
 
 
@@ -213,7 +213,7 @@ def _queueing(
         for whose in ("", "own_")
     ]
     columns = [hook.c.webhook_id, model_id, sequence, is_prompt.label("is_prompt")]
-    columns += [given("details"), _ZERO.label("failures"), given("event_time").label("due")]
+    columns += [labeled("details"), _ZERO.label("failures"), labeled("event_time").label("due")]
     selected = select(*columns).where(_IS_ACTIVE, or_(*is_wanted), *of_event)
     if from_ is not None:
         selected = selected.select_from(from_, hook)
@@ -244,10 +244,8 @@ class SqlOutbox:
         values["until"] = now + round(lease_seconds * 1000)
         # A statement whose answer is lost is not repeated; the lease then runs out.
         taken = self._database.write(self._sql["take"], values)
-        records = (
-            self._database.read(self._sql["taken"], {**values, **_key(row)}) for row in taken
-        )
-        return sorted((_delivery(row) for rows in records for row in rows), key=_age)
+        lists = (self._database.read(self._sql["taken"], {**values, **_key(row)}) for row in taken)
+        return sorted((_delivery(row) for rows in lists for row in rows), key=_age)
 
     def done(self, delivery: QueuedDelivery) -> None:
         """See `Outbox`."""
@@ -355,9 +353,9 @@ def _burying() -> dict[str, ClauseElement]:
     mine = [*_is(row), row.c.lease == param("lease")]
     of_webhook = [table.c.webhook_id == param("webhook_id") for table in (row, dead)]
     buried: list[ColumnElement[Any]] = [row.c[name] for name in (*_KEY, "is_prompt", "details")]
-    buried += [given("failures"), given("now"), given("problem")]
+    buried += [labeled("failures"), labeled("now"), labeled("problem")]
     again: list[ColumnElement[Any]] = [dead.c[name] for name in (*_KEY, "is_prompt", "details")]
-    again += [_ZERO.label("failures"), given("now").label("due")]
+    again += [_ZERO.label("failures"), labeled("now").label("due")]
     return {
         "bury": insert(dead).from_select(
             [*_DELIVERY, "problem"], select(*buried).where(*mine), include_defaults=False

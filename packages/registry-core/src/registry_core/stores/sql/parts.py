@@ -9,10 +9,10 @@ from sqlalchemy import Select, Table, Text, cast, delete, func, literal_column, 
 from sqlalchemy.sql.elements import ClauseElement, ColumnElement
 from sqlalchemy.sql.selectable import CTE, FromClause
 
-from registry_core.stores.sql.compiling import bytes_of, given, param, waits_for_locks_briefly
+from registry_core.stores.sql.compiling import bytes_of, labeled, param, waits_for_locks_briefly
 from registry_core.stores.sql.driver import Insert
 from registry_core.stores.sql.events import next_event, noted
-from registry_core.stores.sql.outbox import AT_ONCE, queued, without_webhooks
+from registry_core.stores.sql.outbox import WRITE_FORMS, queued, without_webhooks
 from registry_core.stores.sql.tables import (
     model_version_tags,
     model_versions,
@@ -54,19 +54,19 @@ def writing_parts(insert_into: Insert) -> dict[str, ClauseElement]:
         "get_stage": select(version.c.current_stage).where(*is_version(version)),
         **_setting(insert_into),
         **_deleting(),
-        **_setting_at_once(insert_into, queues=False),
-        **_setting_at_once(insert_into, queues=True),
-        **_deleting_at_once(queues=False),
-        **_deleting_at_once(queues=True),
+        **_setting_in_one_statement(insert_into, queues=False),
+        **_setting_in_one_statement(insert_into, queues=True),
+        **_deleting_in_one_statement(queues=False),
+        **_deleting_in_one_statement(queues=True),
     }
 
 
 def _setting(insert_into: Insert) -> dict[str, Any]:
     """Setting is one statement; a foreign key says whether there is something to set it on."""
-    tag = [given(name) for name in ("key", *TAG_VALUE)]
-    model_tag = select(given("name"), *tag).where(_ROOM["set_model_tag"])
+    tag = [labeled(name) for name in ("key", *TAG_VALUE)]
+    model_tag = select(labeled("name"), *tag).where(_ROOM["set_model_tag"])
     version_tag = _tag_of_version(tag).where(_ROOM["set_version_tag"])
-    alias = select(given("name"), given("alias"), given("version")).where(_ROOM["set_alias"])
+    alias = select(labeled("name"), labeled("alias"), labeled("version")).where(_ROOM["set_alias"])
     return {
         name: _upsert(insert_into, name, selected.where(waits_for_locks_briefly()))
         for name, selected in (
@@ -77,13 +77,13 @@ def _setting(insert_into: Insert) -> dict[str, Any]:
     }
 
 
-def _setting_at_once(insert_into: Insert, *, queues: bool) -> dict[str, ClauseElement]:
+def _setting_in_one_statement(insert_into: Insert, *, queues: bool) -> dict[str, ClauseElement]:
     """Setting and noting it; see `events.noted` for what becomes of a lost race.
 
     With `queues` they queue the event; otherwise they do nothing where there is an active webhook.
     They give the number of the event; NULL where the part is as it should be.
     """
-    tag = [given(name) for name in ("key", *TAG_VALUE)]
+    tag = [labeled(name) for name in ("key", *TAG_VALUE)]
     version = model_versions
 
     def noting(name: str, select_for: Callable[[CTE], Select[Any]], *exists: Any) -> ClauseElement:
@@ -101,7 +101,7 @@ def _setting_at_once(insert_into: Insert, *, queues: bool) -> dict[str, ClauseEl
         outcome = select(event.c.sequence).union_all(nothing)
         return queued(outcome, numbered, queues=queues)
 
-    end = AT_ONCE[queues]
+    end = WRITE_FORMS[queues]
     return {
         f"set_model_tag_{end}": noting(
             "set_model_tag", lambda numbered: select(numbered.c.name, *tag)
@@ -112,7 +112,8 @@ def _setting_at_once(insert_into: Insert, *, queues: bool) -> dict[str, ClauseEl
             select(_ONE).select_from(version).where(*is_version(version)).exists(),
         ),
         f"set_alias_{end}": noting(
-            "set_alias", lambda numbered: select(numbered.c.name, given("alias"), given("version"))
+            "set_alias",
+            lambda numbered: select(numbered.c.name, labeled("alias"), labeled("version")),
         ),
     }
 
@@ -139,7 +140,7 @@ def _deleting() -> dict[str, Any]:
     }
 
 
-def _deleting_at_once(*, queues: bool) -> dict[str, ClauseElement]:
+def _deleting_in_one_statement(*, queues: bool) -> dict[str, ClauseElement]:
     noting: dict[str, ClauseElement] = {}
     for name, (parts, keys) in _PARTS.items():
         if not name.startswith("delete_"):
@@ -155,7 +156,7 @@ def _deleting_at_once(*, queues: bool) -> dict[str, ClauseElement]:
         else:
             # A JSON text of what it was.
             event = noted(numbered, changed, before=cast(func.to_json(former), Text))
-        noting[f"{name}_{AT_ONCE[queues]}"] = queued(event, numbered, queues=queues)
+        noting[f"{name}_{WRITE_FORMS[queues]}"] = queued(event, numbered, queues=queues)
     return noting
 
 

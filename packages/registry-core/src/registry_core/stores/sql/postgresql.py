@@ -132,7 +132,7 @@ class PostgresqlDriver:
     dialect = _DIALECT
     insert = staticmethod(insert)
     has_one_writer = False
-    writes_at_once = True
+    writes_in_one_statement = True
     waits_for_sockets = True
     is_lasting = True
 

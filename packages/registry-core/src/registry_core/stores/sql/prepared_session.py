@@ -165,16 +165,16 @@ class PreparedSession:
         """The rows of a search, taken a few at a time until there are enough."""
         _have_rows_come_apart(self._pgconn)
         page = PageOfRows(statement)
-        is_at_once = inloop.waiter() is not None
+        is_inloop = inloop.waiter() is not None
         largest = statement.long_columns[1::2]  # tags, and of a model its latest versions
 
         def is_enough(result: PGresult) -> bool:
-            if is_at_once:
+            if is_inloop:
                 _check_size(result, largest)
             self._transformer.set_pgresult(result)
             rows = self._transformer.load_rows(0, result.ntuples, tuple)
             is_full = page.is_full_with(rows)
-            if is_at_once and (is_full or len(page.rows) > inloop.MOST_ROWS):
+            if is_inloop and (is_full or len(page.rows) > inloop.MOST_ROWS):
                 raise WouldBlockError("It gives too many rows")
             return is_full
 

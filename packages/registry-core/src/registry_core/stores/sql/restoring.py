@@ -11,7 +11,7 @@ from sqlalchemy import Table, Text, cast, delete, insert, literal_column, select
 from sqlalchemy.sql.dml import Insert as Insert_
 from sqlalchemy.sql.elements import ClauseElement
 
-from registry_core.stores.sql.compiling import given, param
+from registry_core.stores.sql.compiling import labeled, param
 from registry_core.stores.sql.driver import Insert
 from registry_core.stores.sql.json_functions import element, rows_of
 from registry_core.stores.sql.outbox import has_webhooks
@@ -55,7 +55,7 @@ def restoring(insert_into: Insert) -> dict[str, ClauseElement]:
         .where(model.c.name == param("name"))
         .returning(model.c.model_id),
         "restore_model": insert_into(model)
-        .from_select(names, select(*(given(name) for name in names)), include_defaults=False)
+        .from_select(names, select(*(labeled(name) for name in names)), include_defaults=False)
         .on_conflict_do_nothing(index_elements=["name"])
         .returning(has_webhooks()),
         "restore_versions": _insert_rows(model_versions),

@@ -46,7 +46,7 @@ SECONDS_AT_ONCE = 0.005
 """Of the processor, that a read for an event loop may take. A page of 100 models with 5 versions of
 each takes 2 milliseconds."""
 
-STEPS_AT_ONCE = 2_000
+INLOOP_STEPS = 2_000
 """Steps of SQLite's machine after which a read for an event loop looks at its clock. They take 100
 microseconds, or some hundred times that where each step searches a long text."""
 
@@ -80,7 +80,7 @@ class SqliteDriver:
     dialect = _DIALECT
     insert = staticmethod(insert)
     has_one_writer = True
-    writes_at_once = False
+    writes_in_one_statement = False
     waits_for_sockets = False
     loop_reads = LoopReads(pauses=False)
 
@@ -227,7 +227,7 @@ class SqliteConnection:
     def run(self, statement: Statement, values: Values) -> list[Row]:
         """See `Connection`."""
         if inloop.waiter() is not None:
-            return self._run_at_once(statement, values)
+            return self._run_inloop(statement, values)
         if self._is_bounded:
             self._bound(is_bounded=False)
         if statement.is_search:
@@ -237,7 +237,7 @@ class SqliteConnection:
         except sqlite3.Error as error:
             raise _translated(error) from error
 
-    def _run_at_once(self, statement: Statement, values: Values) -> list[Row]:
+    def _run_inloop(self, statement: Statement, values: Values) -> list[Row]:
         if not self._is_bounded:
             self._bound(is_bounded=True)
         self._clock.reset()
@@ -252,7 +252,7 @@ class SqliteConnection:
     def _bound(self, *, is_bounded: bool) -> None:
         self._is_bounded = is_bounded
         if is_bounded:
-            self.raw.set_progress_handler(self._clock.is_late, STEPS_AT_ONCE)
+            self.raw.set_progress_handler(self._clock.is_late, INLOOP_STEPS)
             # Of a text or a row; a search takes more steps for many of them.
             self._most_bytes = self.raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, inloop.MOST_BYTES)
         else:

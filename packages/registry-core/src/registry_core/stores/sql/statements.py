@@ -173,9 +173,9 @@ class Statements:
     model_exists: Statement
     create_model: Statement
     create_model_tags: Statement
-    create_model_at_once: Statement
+    create_model_direct: Statement
     create_model_queueing: Statement
-    create_tagged_model_at_once: Statement
+    create_tagged_model_direct: Statement
     create_tagged_model_queueing: Statement
     update_model: Statement
     touch_model: Statement
@@ -189,7 +189,7 @@ class Statements:
     take_version: Statement
     create_version: Statement
     create_version_tags: Statement
-    create_version_at_once: Statement
+    create_version_direct: Statement
     create_version_queueing: Statement
     update_version: Statement
     finalize_version: Statement
@@ -227,19 +227,19 @@ class Statements:
     delete_model_tag: Statement
     set_version_tag: Statement
     delete_version_tag: Statement
-    set_alias_at_once: Statement
+    set_alias_direct: Statement
     set_alias_queueing: Statement
-    delete_alias_at_once: Statement
+    delete_alias_direct: Statement
     delete_alias_queueing: Statement
-    set_model_tag_at_once: Statement
+    set_model_tag_direct: Statement
     set_model_tag_queueing: Statement
-    delete_model_tag_at_once: Statement
+    delete_model_tag_direct: Statement
     delete_model_tag_queueing: Statement
-    set_version_tag_at_once: Statement
+    set_version_tag_direct: Statement
     set_version_tag_queueing: Statement
-    delete_version_tag_at_once: Statement
+    delete_version_tag_direct: Statement
     delete_version_tag_queueing: Statement
-    delete_model_at_once: Statement
+    delete_model_direct: Statement
     delete_model_queueing: Statement
     list_approvals: Statement
     get_approvals: Statement
@@ -336,7 +336,7 @@ def _writing_models(insert_into: Insert) -> dict[str, ClauseElement]:
         "delete_model": delete(model)
         .where(named, waits_for_locks_briefly())
         .returning(model.c.name),
-        "delete_model_at_once": _deleting_model(queues=False),
+        "delete_model_direct": _deleting_model(queues=False),
         "delete_model_queueing": _deleting_model(queues=True),
     }
 

@@ -38,7 +38,7 @@ _PLAIN_VALUE = re.compile(r"[^'\"\\]*\Z")
 
 
 @attrs.frozen(kw_only=True)
-class Wanted:
+class Search:
     """What a text in the box asks for, or why it cannot."""
 
     filter: Filter = ()
@@ -47,14 +47,14 @@ class Wanted:
     """The line of the text at fault, and carets under the fault."""
 
 
-def models(text: str) -> Wanted:
+def models(text: str) -> Search:
     """The models that a text asks for: a filter, or part of a name in any case."""
-    return _wanted(text, Entity.REGISTERED_MODEL, _named)
+    return _parsed(text, Entity.REGISTERED_MODEL, _named)
 
 
-def versions(text: str) -> Wanted:
+def versions(text: str) -> Search:
     """The versions that a text asks for: a filter, a number, or the beginning of a run's id."""
-    return _wanted(text, Entity.MODEL_VERSION, _numbered)
+    return _parsed(text, Entity.MODEL_VERSION, _numbered)
 
 
 def query(
@@ -90,18 +90,18 @@ def by_tag(key: str, value: str) -> str | None:
     return f"tags.{quoted} = '{value}'"
 
 
-def _wanted(text: str, entity: Entity, meant: Callable[[str], Filter]) -> Wanted:
+def _parsed(text: str, entity: Entity, meant: Callable[[str], Filter]) -> Search:
     text = text.strip()
     if not text:
-        return Wanted()
+        return Search()
     try:
         validation.text(text, parameter="q", max_length=FILTER_MAX_LENGTH)
         is_filter = _OPERATOR.search(text) is not None
-        return Wanted(filter=parse_filter(text, entity) if is_filter else meant(text))
+        return Search(filter=parse_filter(text, entity) if is_filter else meant(text))
     except FilterSyntaxError as error:
-        return Wanted(problem=str(error), caret=error.caret())
+        return Search(problem=str(error), caret=error.caret())
     except InvalidArgumentError as error:
-        return Wanted(problem=str(error))
+        return Search(problem=str(error))
 
 
 def _named(part: str) -> Filter:

@@ -157,7 +157,7 @@ def last_changes(registry: Registry, models: Sequence[RegisteredModel]) -> Mappi
 def _data(
     page: Page[RegisteredModel],
     count: Count,
-    search: finding.Wanted,
+    search: finding.Search,
     changes: Mapping[str, Event],
 ) -> Json:
     if search.problem is not None:

@@ -40,7 +40,7 @@ WEBHOOKS_EXPECTED_SECONDS = 60.0
 events. They are always right, and take a tenth longer; the others do nothing where
 there is one, and have to be followed by them or by a transaction."""
 
-AtOnce: TypeAlias = tuple[Statement, Statement]
+WriteForms: TypeAlias = tuple[Statement, Statement]
 """PostgreSQL's statements for one change: the first does nothing where there is an active webhook,
 the second queues the event."""
 
@@ -62,24 +62,24 @@ class Maker:
         self._sql = sql
         self._operations = Operations(database, sql)
 
-    def _wrote(self, at_once: AtOnce, values: Values) -> bool | None:
+    def _wrote(self, forms: WriteForms, values: Values) -> bool | None:
         """Whether one statement has made the change and noted it.
 
         False: it says that there is nothing to change. None: it does not say why not.
         """
         try:
-            noted = self._database.write(at_once[self._expects_webhooks()], values)
+            noted = self._database.write(forms[self._expects_webhooks()], values)
         except ChangedMeanwhileError:
             return None
         return noted[0][0] is not None if noted else None
 
-    def _created(self, at_once: AtOnce, values: Values) -> list[Row]:
+    def _created(self, forms: WriteForms, values: Values) -> list[Row]:
         """The row of one statement that has created something and noted it, if it could."""
         if self._expects_webhooks():
-            return self._operations.run(at_once[True], values)
-        created = self._operations.run(at_once[False], values)
+            return self._operations.run(forms[True], values)
+        created = self._operations.run(forms[False], values)
         if not created:
-            created = self._operations.run(at_once[True], values)
+            created = self._operations.run(forms[True], values)
             # What the other form did not make, and this one did, was for a webhook.
             self._remember_webhooks(has_webhooks=bool(created))
         return created
@@ -204,7 +204,7 @@ class Maker:
 
         Returns what `_queue` needs to know of the last one.
         """
-        if self._database.driver.writes_at_once and len(effects) == 1:
+        if self._database.driver.writes_in_one_statement and len(effects) == 1:
             event = events.event_values(effects[0], by, now)
             event["name"] = name
             records = connection.run(self._sql.note_event, event)

@@ -51,11 +51,11 @@ class ModelMaker(Maker):
     def _insert_model(self, values: Values, *, has_tags: bool) -> list[Row]:
         """A row if the name was free."""
         sql = self._sql
-        if self._database.driver.writes_at_once:
-            either = (sql.create_model_at_once, sql.create_model_queueing)
+        if self._database.driver.writes_in_one_statement:
+            forms = (sql.create_model_direct, sql.create_model_queueing)
             if has_tags:
-                either = (sql.create_tagged_model_at_once, sql.create_tagged_model_queueing)
-            return self._created(either, values)
+                forms = (sql.create_tagged_model_direct, sql.create_tagged_model_queueing)
+            return self._created(forms, values)
 
         def create(connection: Connection) -> list[Row]:
             created = connection.run(sql.create_model, values)
@@ -125,9 +125,9 @@ class ModelMaker(Maker):
         values, now = {"name": change.name}, self._clock()
         (effect,) = change.effects()
         topics = outbox.values_of(change)
-        if self._database.driver.writes_at_once and not change.requires:
-            either = (self._sql.delete_model_at_once, self._sql.delete_model_queueing)
-            if self._wrote(either, values | events.event_values(effect, by, now) | topics):
+        if self._database.driver.writes_in_one_statement and not change.requires:
+            forms = (self._sql.delete_model_direct, self._sql.delete_model_queueing)
+            if self._wrote(forms, values | events.event_values(effect, by, now) | topics):
                 return
 
         def delete(connection: Connection) -> None:

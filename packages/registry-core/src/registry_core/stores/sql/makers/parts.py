@@ -30,8 +30,8 @@ from registry_core.stores.sql.errors import (
     MissingParentError,
 )
 from registry_core.stores.sql.makers.base import (
-    AtOnce,
     Maker,
+    WriteForms,
     key_of,
     missing_error,
 )
@@ -43,7 +43,7 @@ class _Part:
     """What sets one kind of tag or alias, and why it may be refused."""
 
     put: Statement
-    at_once: AtOnce
+    forms: WriteForms
     """They set the part and note the event; see `parts`."""
     get: Statement
     owner: Statement
@@ -63,7 +63,7 @@ class PartMaker(Maker):
             key_of(change) | {"alias": change.alias},
             _Part(
                 put=self._sql.set_alias,
-                at_once=(self._sql.set_alias_at_once, self._sql.set_alias_queueing),
+                forms=(self._sql.set_alias_direct, self._sql.set_alias_queueing),
                 get=self._sql.get_alias,
                 owner=self._sql.version_exists,
                 missing=lambda: ModelVersionNotFoundError(change.name, change.version),
@@ -80,7 +80,7 @@ class PartMaker(Maker):
             {"name": change.name} | rows.tag_to_set(change.key, change.value),
             _Part(
                 put=sql.set_model_tag,
-                at_once=(sql.set_model_tag_at_once, sql.set_model_tag_queueing),
+                forms=(sql.set_model_tag_direct, sql.set_model_tag_queueing),
                 get=sql.get_model_tag,
                 owner=sql.model_exists,
                 missing=lambda: RegisteredModelNotFoundError(change.name),
@@ -97,7 +97,7 @@ class PartMaker(Maker):
             key_of(change) | rows.tag_to_set(change.key, change.value),
             _Part(
                 put=sql.set_version_tag,
-                at_once=(sql.set_version_tag_at_once, sql.set_version_tag_queueing),
+                forms=(sql.set_version_tag_direct, sql.set_version_tag_queueing),
                 get=sql.get_version_tag,
                 owner=sql.version_exists,
                 missing=lambda: ModelVersionNotFoundError(change.name, change.version),
@@ -135,9 +135,9 @@ class PartMaker(Maker):
 
         has_changed: bool | None = None
         try:
-            if self._database.driver.writes_at_once and not change.requires:
+            if self._database.driver.writes_in_one_statement and not change.requires:
                 event = events.event_values(effect, by, now) | topics
-                has_changed = self._wrote(part.at_once, values | rows.room(half=True) | event)
+                has_changed = self._wrote(part.forms, values | rows.room(half=True) | event)
             if has_changed is None:
                 has_changed = self._database.transaction(put_in_turn, model=change.name)
         except MissingParentError as error:
@@ -149,27 +149,25 @@ class PartMaker(Maker):
         """See `Making`."""
         values = {"name": change.name, "alias": change.alias}
         sql = self._sql
-        at_once = (sql.delete_alias_at_once, sql.delete_alias_queueing)
-        self._delete_part(
-            change, by, values, sql=(sql.delete_alias, at_once), owner=sql.model_exists
-        )
+        forms = (sql.delete_alias_direct, sql.delete_alias_queueing)
+        self._delete_part(change, by, values, sql=(sql.delete_alias, forms), owner=sql.model_exists)
 
     def delete_model_tag(self, change: DeleteModelTag, by: Author) -> None:
         """See `Making`."""
         values = {"name": change.name, "key": change.key}
         sql = self._sql
-        at_once = (sql.delete_model_tag_at_once, sql.delete_model_tag_queueing)
+        forms = (sql.delete_model_tag_direct, sql.delete_model_tag_queueing)
         self._delete_part(
-            change, by, values, sql=(sql.delete_model_tag, at_once), owner=sql.model_exists
+            change, by, values, sql=(sql.delete_model_tag, forms), owner=sql.model_exists
         )
 
     def delete_version_tag(self, change: DeleteVersionTag, by: Author) -> None:
         """See `Making`."""
         values = key_of(change) | {"key": change.key}
         sql = self._sql
-        at_once = (sql.delete_version_tag_at_once, sql.delete_version_tag_queueing)
+        forms = (sql.delete_version_tag_direct, sql.delete_version_tag_queueing)
         self._delete_part(
-            change, by, values, sql=(sql.delete_version_tag, at_once), owner=sql.version_exists
+            change, by, values, sql=(sql.delete_version_tag, forms), owner=sql.version_exists
         )
 
     def _delete_part(
@@ -178,11 +176,11 @@ class PartMaker(Maker):
         by: Author,
         values: dict[str, Any],
         *,
-        sql: tuple[Statement, AtOnce],
+        sql: tuple[Statement, WriteForms],
         owner: Statement,
     ) -> None:
         """Delete a tag or alias. It need not exist, but its owner must."""
-        delete, at_once = sql
+        delete, forms = sql
         now = self._clock()
 
         def delete_in_turn(connection: Connection) -> bool:
@@ -196,10 +194,10 @@ class PartMaker(Maker):
                 raise missing_error(change)
             return bool(gone)
 
-        if self._database.driver.writes_at_once and not change.requires:
+        if self._database.driver.writes_in_one_statement and not change.requires:
             effect = change.effect(0 if isinstance(change, DeleteAlias) else None)  # type: ignore[arg-type]
             event = events.event_values(effect, by, now) | outbox.values_of(change)
-            if self._wrote(at_once, values | event):
+            if self._wrote(forms, values | event):
                 return
         if not self._database.transaction(delete_in_turn, model=change.name):
             self._unchanged(change)

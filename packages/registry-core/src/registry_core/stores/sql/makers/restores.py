@@ -119,7 +119,7 @@ class RestoreMaker(Maker):
         """Insert what a model has; what is small in one round trip, where the database can."""
         parts = self._parts(document, history)
         is_small = len(document.versions) + len(history) <= restoring.ROWS_AT_ONCE
-        if self._database.driver.writes_at_once and is_small:
+        if self._database.driver.writes_in_one_statement and is_small:
             batches = [[*restoring.batches(listed)] for _, listed in parts]
             if all(len(each) <= 1 for each in batches):
                 lists = (each[0] if each else "[]" for each in batches)

@@ -52,9 +52,9 @@ class VersionMaker(Maker):
 
     def _insert_version(self, values: Values) -> list[Row]:
         """A row with its number if there is the model."""
-        if self._database.driver.writes_at_once:
-            either = (self._sql.create_version_at_once, self._sql.create_version_queueing)
-            return self._created(either, values)
+        if self._database.driver.writes_in_one_statement:
+            forms = (self._sql.create_version_direct, self._sql.create_version_queueing)
+            return self._created(forms, values)
         return self._database.transaction(
             lambda connection: self._insert_in_steps(connection, values), model=values["name"]
         )
