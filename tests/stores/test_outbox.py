@@ -186,7 +186,7 @@ def test_webhooks_are_told_what_mlflow_tells_them(store, outbox):
                     delivery.event,
                     is_prompt=delivery.is_prompt,
                     details=delivery.details,
-                    wanted=SAMPLES.keys() - OWN_EVENTS,
+                    subscribed=SAMPLES.keys() - OWN_EVENTS,
                 )
                 if found is not None:
                     told.append((found[0], dict(found[1])))

@@ -13,7 +13,7 @@ changed meanwhile, it is looked up again.
 | a deleted version is restored | nothing: it comes back in no stage that a gate protects |
 | a model is written from a snapshot | refused: a snapshot says itself who has approved what |
 | a version becomes something else: its files, or a tag that says what it is | what points at it |
-| any other | nothing: it moves no alias and no stage to a version |
+| any other | nothing: it moves neither, which its class says with `is_gated = False` |
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from typing import Any, Final, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import attrs
 
-from registry_core import changes
 from registry_core.authors import Author
 from registry_core.changes import (
     Change,
@@ -148,10 +147,14 @@ class Gatekeeper:
 
     def guarded(self, store: Store, change: Change[ResultT], by: Author) -> Change[ResultT]:
         """Return the change with what gates make of it."""
-        if type(change) not in GUARDS:
+        # Of itself: what comes after it in a hierarchy may move what it does not.
+        if not vars(type(change)).get("is_gated", True):
+            return change
+        guard = GUARDS.get(type(change))
+        if guard is None:
             raise UnsupportedBackendError(f"Gates do not know what {type(change)} moves")
-        guard = GUARDS[type(change)]
-        return change if guard is None else guard(self, store, change, by)
+        guarded: Change[ResultT] = guard(self, store, change, by)
+        return guarded
 
     def review(
         self, store: Store, version: ModelVersion, approvals: tuple[Approval, ...], by: Author
@@ -354,7 +357,7 @@ def _writing(keeper: Gatekeeper, _: Store, change: RestoreModel, __: Author) -> 
 
 Guard: TypeAlias = Callable[[Gatekeeper, Store, Any, Author], Any]
 
-GUARDS: Final[Mapping[type[Change[Any]], Guard | None]] = {
+GUARDS: Final[Mapping[type[Change[Any]], Guard]] = {
     SetAlias: _moving,
     TransitionVersion: _moving,
     RenameModel: _renaming,
@@ -364,25 +367,9 @@ GUARDS: Final[Mapping[type[Change[Any]], Guard | None]] = {
     RelocateVersion: _becoming,
     SetVersionTag: _becoming,
     DeleteVersionTag: _becoming,
-    **dict.fromkeys(
-        (
-            changes.ApproveVersion,
-            changes.CreateModel,
-            changes.CreateVersion,
-            changes.DeleteAlias,
-            changes.DeleteModel,
-            changes.DeleteModelTag,
-            changes.DeleteVersion,
-            changes.FinalizeVersion,
-            changes.SetModelTag,
-            changes.UpdateModel,
-            changes.UpdateVersion,
-            changes.WithdrawApproval,
-        )
-    ),
 }
-"""What gates make of each class of change; None of those that point nothing at a version. One that
-is not here is refused."""
+"""What gates make of each class of change that they look at. One that is not here, and does not say
+of itself that gates need not look at it, is refused."""
 
 
 def _making(store: Store, version: ModelVersion) -> Iterator[Event]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import attrs
 
 from registry_core import approvals, documents, history
@@ -22,6 +24,8 @@ class ApproveVersion(NamedChange, Change[Approval]):
     Raises:
         ModelVersionNotFoundError: The version, or its model, does not exist.
     """
+
+    is_gated: ClassVar[bool] = False
 
     version: int
     approval: Approval
@@ -72,6 +76,8 @@ class WithdrawApproval(ModelPartChange):
         ApprovalNotFoundError: There is none by this actor.
         ModelVersionNotFoundError: The version, or its model, does not exist.
     """
+
+    is_gated: ClassVar[bool] = False
 
     version: int
     actor: str

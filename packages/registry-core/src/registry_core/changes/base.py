@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import attrs
 
@@ -35,6 +35,11 @@ class Change(ABC, Generic[ResultT]):
 
     idempotency: Idempotency | None = None
     """By what a store recognises that it has made the change already, and makes it only once."""
+
+    is_gated: ClassVar[bool] = True
+    """Whether gates look at the change: it may point an alias or a stage at a version, or make a
+    version something else. False only in a class that can do neither; a subclass says it again.
+    See `gating`."""
 
     @property
     @abstractmethod

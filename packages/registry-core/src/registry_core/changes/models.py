@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import attrs
 
 from registry_core import documents, history
@@ -25,6 +27,8 @@ class CreateModel(ModelChange):
         AlreadyExistsError: The name is taken; the error says whether either side is a prompt (the
             tag `validation.PROMPT_TAG` is present, whatever its value).
     """
+
+    is_gated: ClassVar[bool] = False
 
     new: NewRegisteredModel
     model_id: str = attrs.field(factory=new_model_id, kw_only=True)
@@ -68,6 +72,8 @@ class CreateModel(ModelChange):
 @attrs.frozen(kw_only=True)
 class UpdateModel(NamedChange, ModelChange):
     """Set a registered model's description; None erases it. The model is updated now."""
+
+    is_gated: ClassVar[bool] = False
 
     description: str | None
 
@@ -130,6 +136,8 @@ class RenameModel(NamedChange, ModelChange):
 @attrs.frozen(kw_only=True)
 class DeleteModel(ModelPartChange):
     """Remove a registered model, its versions, tags, aliases and version counter."""
+
+    is_gated: ClassVar[bool] = False
 
     def needs(self) -> tuple[Need, ...]:
         """See `Change`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import attrs
 
 from registry_core import documents
@@ -51,6 +53,8 @@ class SetAlias(ModelPartChange):
 class DeleteAlias(ModelPartChange):
     """Remove an alias; it need not exist. No timestamp moves."""
 
+    is_gated: ClassVar[bool] = False
+
     alias: str
 
     def needs(self) -> tuple[Need, ...]:
@@ -74,6 +78,8 @@ class DeleteAlias(ModelPartChange):
 @attrs.frozen(kw_only=True)
 class SetModelTag(ModelPartChange):
     """Set a tag of a registered model, whatever it was. No timestamp moves."""
+
+    is_gated: ClassVar[bool] = False
 
     key: str
     value: str
@@ -99,6 +105,8 @@ class SetModelTag(ModelPartChange):
 @attrs.frozen(kw_only=True)
 class DeleteModelTag(ModelPartChange):
     """Remove a tag of a registered model; it need not exist. No timestamp moves."""
+
+    is_gated: ClassVar[bool] = False
 
     key: str
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import ClassVar
 
 import attrs
 
@@ -34,6 +35,8 @@ class CreateVersion(Change[ModelVersion]):
     Raises:
         RegisteredModelNotFoundError: The model does not exist.
     """
+
+    is_gated: ClassVar[bool] = False
 
     new: NewModelVersion
     idempotency: Idempotency | None = attrs.field(default=None, kw_only=True)
@@ -92,6 +95,8 @@ class CreateVersion(Change[ModelVersion]):
 class UpdateVersion(VersionChange):
     """Set a version's description; None erases it. The version, not its model, is updated now."""
 
+    is_gated: ClassVar[bool] = False
+
     description: str | None
 
     def needs(self) -> tuple[Need, ...]:
@@ -128,6 +133,8 @@ class FinalizeVersion(VersionChange):
     Raises:
         ConflictError: The version is no longer pending, and is unchanged.
     """
+
+    is_gated: ClassVar[bool] = False
 
     status: Status
     status_message: str | None = None
@@ -272,6 +279,8 @@ class TransitionVersion(VersionChange):
 @attrs.frozen(kw_only=True)
 class DeleteVersion(ModelPartChange):
     """Remove a version, its tags and its aliases; the model is updated now."""
+
+    is_gated: ClassVar[bool] = False
 
     version: int
 

@@ -40,14 +40,16 @@ _CHANGES: Final[Mapping[Action, type[Change[Any]]]] = {
     Action.APPROVE_VERSION: changes.ApproveVersion,
     Action.WITHDRAW_APPROVAL: changes.WithdrawApproval,
 }
-"""The change that an event comes from, where webhooks hear of it."""
+"""The change that an event comes from, where webhooks hear of it. They do not hear of a gate that
+was passed: the event of what has passed it says so."""
 
 
 def topics_of(event: Event) -> Topics:
     """Return the webhook events that an event of a model's history is."""
-    if event.action is Action.PASS_GATE:
-        return Topics()  # It is said by the event of what has passed.
-    topics = TOPICS[_CHANGES[event.action]]
+    made_by = _CHANGES.get(event.action)
+    if made_by is None:
+        return Topics()
+    topics = TOPICS[made_by]
     if event.action is Action.FINALIZE_VERSION and not _is_ready(event.after):
         return attrs.evolve(topics, of_model=None, of_prompt=None)
     return topics

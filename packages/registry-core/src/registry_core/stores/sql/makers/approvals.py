@@ -9,12 +9,13 @@ from registry_core.errors import ModelVersionNotFoundError
 from registry_core.models import Approval
 from registry_core.stores.sql import approvals, outbox
 from registry_core.stores.sql.driver import Connection
-from registry_core.stores.sql.makers.base import Maker, key_of
+from registry_core.stores.sql.makers.base import Maker, key_of, makes
 
 
 class ApprovalMaker(Maker):
     """Makes changes of approvals, each under the lock of the model's row."""
 
+    @makes(ApproveVersion)
     def approve_version(self, change: ApproveVersion, by: Author) -> Approval:
         """See `Making`."""
         now = self._clock()
@@ -37,6 +38,7 @@ class ApprovalMaker(Maker):
             self._unchanged(change)
         return approval
 
+    @makes(WithdrawApproval)
     def withdraw_approval(self, change: WithdrawApproval, by: Author) -> None:
         """See `Making`."""
         now = self._clock()

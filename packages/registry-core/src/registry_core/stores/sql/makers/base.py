@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from registry_core.authors import Author
-from registry_core.changes import (
-    Change,
-    FinalizeVersion,
-    UpdateVersion,
-)
+from registry_core.changes import Change
+from registry_core.changes.base import VersionChange
 from registry_core.errors import (
     ModelVersionNotFoundError,
     RegisteredModelNotFoundError,
@@ -47,6 +44,22 @@ the second queues the event."""
 
 NO_KEY: dict[str, Any] = dict.fromkeys(("idempotency_key", "request", "kept_time"))
 """The values of what is created without an idempotency key."""
+
+
+MAKERS: dict[type[Change[Any]], Callable[[Any, Any, Author], Any]] = {}
+"""What makes each class of change: see `makes`."""
+
+MakeT = TypeVar("MakeT", bound=Callable[..., Any])
+
+
+def makes(*classes: type[Change[Any]]) -> Callable[[MakeT], MakeT]:
+    """Say of a method that it makes the changes of these classes."""
+
+    def register(method: MakeT) -> MakeT:
+        MAKERS.update(dict.fromkeys(classes, method))
+        return method
+
+    return register
 
 
 class Maker:
@@ -150,7 +163,7 @@ class Maker:
     def _note_version(
         self,
         connection: Connection,
-        change: UpdateVersion | FinalizeVersion,
+        change: VersionChange,
         effects: list[Effect],
         by: Author,
         now: int,

@@ -20,13 +20,14 @@ from registry_core.models import NewRegisteredModel, RegisteredModel
 from registry_core.stores.sql import events, outbox, rows
 from registry_core.stores.sql.driver import Connection, Values
 from registry_core.stores.sql.errors import DuplicateError
-from registry_core.stores.sql.makers.base import Maker
+from registry_core.stores.sql.makers.base import Maker, makes
 from registry_core.stores.sql.results import Row
 
 
 class ModelMaker(Maker):
     """Makes changes of registered models."""
 
+    @makes(CreateModel)
     def create_model(self, change: CreateModel, by: Author) -> RegisteredModel:
         """See `Making`."""
         new, now = change.new, self._clock()
@@ -77,6 +78,7 @@ class ModelMaker(Maker):
             wanted_prompt=validation.PROMPT_TAG in new.tags,
         )
 
+    @makes(UpdateModel)
     def update_model(self, change: UpdateModel, by: Author) -> RegisteredModel:
         """See `Making`."""
         now = self._clock()
@@ -93,6 +95,7 @@ class ModelMaker(Maker):
 
         return self._database.transaction(update, model=change.name)
 
+    @makes(RenameModel)
     def rename_model(self, change: RenameModel, by: Author) -> RegisteredModel:
         """See `Making`."""
         name, new_name, now = change.name, change.new_name, self._clock()
@@ -120,6 +123,7 @@ class ModelMaker(Maker):
         except DuplicateError as error:
             raise AlreadyExistsError(new_name) from error
 
+    @makes(DeleteModel)
     def delete_model(self, change: DeleteModel, by: Author) -> None:
         """See `Making`."""
         values, now = {"name": change.name}, self._clock()

@@ -29,12 +29,7 @@ from registry_core.stores.sql.driver import Connection
 from registry_core.stores.sql.errors import (
     MissingParentError,
 )
-from registry_core.stores.sql.makers.base import (
-    Maker,
-    WriteForms,
-    key_of,
-    missing_error,
-)
+from registry_core.stores.sql.makers.base import Maker, WriteForms, key_of, makes, missing_error
 from registry_core.stores.sql.results import Row
 
 
@@ -55,6 +50,7 @@ class _Part:
 class PartMaker(Maker):
     """Makes changes of aliases and tags."""
 
+    @makes(SetAlias)
     def set_alias(self, change: SetAlias, by: Author) -> None:
         """See `Making`."""
         self._put_part(
@@ -71,6 +67,7 @@ class PartMaker(Maker):
             ),
         )
 
+    @makes(SetModelTag)
     def set_model_tag(self, change: SetModelTag, by: Author) -> None:
         """See `Making`."""
         sql = self._sql
@@ -88,6 +85,7 @@ class PartMaker(Maker):
             ),
         )
 
+    @makes(SetVersionTag)
     def set_version_tag(self, change: SetVersionTag, by: Author) -> None:
         """See `Making`."""
         sql = self._sql
@@ -145,6 +143,7 @@ class PartMaker(Maker):
         if not has_changed:
             self._unchanged(change)
 
+    @makes(DeleteAlias)
     def delete_alias(self, change: DeleteAlias, by: Author) -> None:
         """See `Making`."""
         values = {"name": change.name, "alias": change.alias}
@@ -152,6 +151,7 @@ class PartMaker(Maker):
         forms = (sql.delete_alias_direct, sql.delete_alias_queueing)
         self._delete_part(change, by, values, sql=(sql.delete_alias, forms), owner=sql.model_exists)
 
+    @makes(DeleteModelTag)
     def delete_model_tag(self, change: DeleteModelTag, by: Author) -> None:
         """See `Making`."""
         values = {"name": change.name, "key": change.key}
@@ -161,6 +161,7 @@ class PartMaker(Maker):
             change, by, values, sql=(sql.delete_model_tag, forms), owner=sql.model_exists
         )
 
+    @makes(DeleteVersionTag)
     def delete_version_tag(self, change: DeleteVersionTag, by: Author) -> None:
         """See `Making`."""
         values = key_of(change) | {"key": change.key}

@@ -12,7 +12,7 @@ from sqlalchemy import Table
 
 from registry_core import documents
 from registry_core.authors import Author
-from registry_core.changes import RestoreModel, RestoreVersion
+from registry_core.changes import RestoreDeletedModel, RestoreModel, RestoreVersion
 from registry_core.changes.versions import version_exists
 from registry_core.documents import ModelDocument
 from registry_core.errors import RegisteredModelNotFoundError
@@ -23,7 +23,7 @@ from registry_core.stores.sql import approvals, event_rows, outbox, restoring, r
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.driver import Connection
 from registry_core.stores.sql.errors import DuplicateError
-from registry_core.stores.sql.makers.base import Maker, noted_values
+from registry_core.stores.sql.makers.base import Maker, makes, noted_values
 from registry_core.stores.sql.makers.gates import version_key
 from registry_core.stores.sql.tables import (
     model_events,
@@ -38,6 +38,7 @@ from registry_core.stores.sql.tables import (
 class RestoreMaker(Maker):
     """Makes the change that writes a whole model, in one transaction."""
 
+    @makes(RestoreModel, RestoreDeletedModel)
     def restore_model(self, change: RestoreModel, by: Author) -> RegisteredModel:
         """See `Making`."""
         history = change.history(self._clock(), by)
@@ -71,6 +72,7 @@ class RestoreMaker(Maker):
             raise change.id_taken() from error
         return documents.registered_model(change.document)
 
+    @makes(RestoreVersion)
     def restore_version(self, change: RestoreVersion, by: Author) -> ModelVersion:
         """See `Making`."""
         now, version = self._clock(), attrs.evolve(change.restored, name=change.name)

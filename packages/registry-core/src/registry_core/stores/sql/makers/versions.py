@@ -21,10 +21,7 @@ from registry_core.idempotency import KeptKey
 from registry_core.models import ModelVersion, Stage, Status
 from registry_core.stores.sql import events, outbox, rows
 from registry_core.stores.sql.driver import Connection, Values
-from registry_core.stores.sql.makers.base import (
-    Maker,
-    key_of,
-)
+from registry_core.stores.sql.makers.base import Maker, key_of, makes
 from registry_core.stores.sql.makers.gates import version_key
 from registry_core.stores.sql.results import Row
 
@@ -32,6 +29,7 @@ from registry_core.stores.sql.results import Row
 class VersionMaker(Maker):
     """Makes changes of model versions."""
 
+    @makes(CreateVersion)
     def create_version(self, change: CreateVersion, by: Author) -> ModelVersion:
         """See `Making`."""
         new, now = change.new, self._clock()
@@ -75,6 +73,7 @@ class VersionMaker(Maker):
             return [self._operations.keep(connection, version, values)]
         return [(version,)]
 
+    @makes(UpdateVersion)
     def update_version(self, change: UpdateVersion, by: Author) -> ModelVersion:
         """See `Making`."""
         now = self._clock()
@@ -91,6 +90,7 @@ class VersionMaker(Maker):
 
         return self._database.transaction(update, model=change.name)
 
+    @makes(FinalizeVersion)
     def finalize_version(self, change: FinalizeVersion, by: Author) -> ModelVersion:
         """See `Making`."""
         now = self._clock()
@@ -115,6 +115,7 @@ class VersionMaker(Maker):
 
         return self._database.transaction(finalize, model=change.name)
 
+    @makes(RelocateVersion)
     def relocate_version(self, change: RelocateVersion, by: Author) -> ModelVersion:
         """See `Making`."""
         sql, now = self._sql, self._clock()
@@ -144,6 +145,7 @@ class VersionMaker(Maker):
 
         return self._database.transaction(relocate, model=change.name)
 
+    @makes(TransitionVersion)
     def transition_version(self, change: TransitionVersion, by: Author) -> ModelVersion:
         """See `Making`."""
         sql, now = self._sql, self._clock()
@@ -163,6 +165,7 @@ class VersionMaker(Maker):
 
         return self._database.transaction(transition, model=change.name)
 
+    @makes(DeleteVersion)
     def delete_version(self, change: DeleteVersion, by: Author) -> None:
         """See `Making`."""
         now = self._clock()
