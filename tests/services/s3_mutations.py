@@ -6,9 +6,12 @@ Each mutation happens to things that are called after `name`, so that many can s
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import attrs
 
+from registry_core import Registry, pruning
+from registry_core.authors import Author
 from registry_core.documents import ModelDocument
 from registry_core.errors import RegisteredModelNotFoundError, WebhookNotFoundError
 from registry_core.history import EventQuery
@@ -28,7 +31,11 @@ from registry_core.models import (
 )
 from registry_core.snapshots import ModelSnapshot
 from registry_core.store import Store
+from registry_core.stores.memory import MemoryStore
 from registry_core.stores.s3.event_log import INLINE_MAX_EVENTS
+from registry_core.testing import ManualClock
+from registry_core.testing.calls import Calls
+from registry_core.testing.clocks import START
 from registry_core.testing.observing import plain
 
 LARGE = "Grüße\n" * 2_000
@@ -88,6 +95,29 @@ def eventful(store: Store, name: str) -> None:
     so_far = len(store.events(EventQuery(name=name)))
     for number in range(INLINE_MAX_EVENTS - so_far):
         store.set_registered_model_tag(name, "team", str(number))
+
+
+def long_lived(store: Store, name: str) -> None:
+    """As `furnish`, with events of long ago beside the document, and later ones beside them."""
+    clock = ManualClock()
+    made = Calls(MemoryStore(clock))
+    furnish(made, name)
+    for number in range(INLINE_MAX_EVENTS):
+        made.set_registered_model_tag(name, "card", f"{LARGE}{number % 2}")
+    clock.advance(1)
+    made.set_registered_model_tag(name, "card", f"{LARGE}late")
+    for number in range(INLINE_MAX_EVENTS):
+        made.set_registered_model_tag(name, "team", str(number))
+    store.restore(Registry(made).snapshot(name))
+    store.set_registered_model_tag(name, "team", "now")
+
+
+def _prune(store: Any, name: str) -> object:
+    """Prune the events of long ago: the last of them is in the middle of a chunk."""
+    return pruning.prune(store, name, before=START + 1, by=PRUNED_BY)
+
+
+PRUNED_BY = Author(actor="ann")
 
 
 def version_deleted(store: Store, name: str) -> None:
@@ -256,6 +286,7 @@ MUTATIONS: dict[str, Mutation] = {
         lambda s, n: s.set_model_version_tag(n, 2, "prompt", f"{LARGE}new"), 0, 2
     ),
     "delete version tag": Mutation(lambda s, n: s.delete_model_version_tag(n, 2, "prompt"), 0, 1),
+    "prune history": Mutation(_prune, 2, 3, lists=6, deletes=3, prepare=long_lived),
     "create webhook": Mutation(
         lambda s, n: s.create_webhook(NewWebhook(webhook_id=n, name="h", url="u", events=())),
         0,

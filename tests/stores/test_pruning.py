@@ -13,19 +13,18 @@ from registry_core.errors import (
     ConflictError,
     InvalidArgumentError,
     RegisteredModelNotFoundError,
-    UnsupportedBackendError,
 )
 from registry_core.history import Action, Event
 from registry_core.models import NewWebhook, WebhookAction, WebhookEntity, WebhookEvent
 from registry_core.retention import RETENTION_VARIABLE
 from registry_core.store import Store
-from registry_core.stores import sql
+from registry_core.stores import s3, sql
 from registry_core.stores.memory import MemoryStore
 from registry_core.testing import ManualClock
 from services.live_server import LiveServer
 from services.stores import store_url
 
-KINDS = ("memory", "sqlite", "postgresql")
+KINDS = ("memory", "sqlite", "postgresql", "s3")
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +33,8 @@ def clock() -> ManualClock:
 
 
 def open_with(url: str, clock: ManualClock) -> Store:
+    if url.startswith("s3:"):
+        return s3.open_store(url, clock=clock)
     return MemoryStore(clock) if url == "memory:" else sql.open_store(url, clock=clock)
 
 
@@ -282,19 +283,6 @@ def test_a_history_that_has_lost_its_first_events_is_not_taken_for_a_pruned_one(
         del events[0]
         found = registry.verify_history("m").problems
     assert any("are missing" in each for each in found)
-
-
-def test_a_bucket_says_that_it_cannot_prune(request: pytest.FixtureRequest) -> None:
-    with store_url("s3", request) as url, Registry(open_store(url)) as bucket:
-        bucket.create_registered_model("m")
-        with pytest.raises(UnsupportedBackendError, match="every event"):
-            bucket.prune_history("m", before=1)
-        with Registry(MemoryStore(ManualClock())) as registry:
-            fill(registry, "other")
-            registry.prune_history("other", before=registry.store._clock.now + 1)
-            with pytest.raises(UnsupportedBackendError, match="was pruned"):
-                bucket.restore(registry.snapshot("other"))
-        assert [each.name for each in bucket.search_registered_models().items] == ["m"]
 
 
 def test_a_server_prunes_for_its_clients(clock: ManualClock) -> None:

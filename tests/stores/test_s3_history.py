@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from registry_core import histories
-from registry_core.authors import Origin
+from registry_core import Registry, histories, pruning, trash
+from registry_core.authors import Author, Origin
 from registry_core.changes import CreateModel
 from registry_core.errors import InvalidArgumentError, StoreCorruptedError
 from registry_core.history import Action, Event, EventQuery
@@ -335,3 +335,100 @@ def test_a_document_brought_back_from_a_backup_goes_on_from_there(
     events = other.events(EventQuery(name="m", newest_first=False, max_results=1_000))
     assert sequences(events) == list(range(1, 101))
     assert not any("undone" in str(event.after) for event in events)
+
+
+def pruned(store: S3Store, name: str, *, before: int) -> int:
+    """Prune a history, and return the number that it begins with."""
+    return pruning.prune(store.backend, name, before=before, by=Author(actor="ann")).first
+
+
+def long_lived(store: S3Store, clock: ManualClock) -> None:
+    """A model with 200 events, one per millisecond."""
+    tagged(store, "m", 2)
+    for number in range(198):
+        clock.advance(1)
+        store.set_registered_model_tag("m", "k", f"v{number}")
+
+
+def firsts(keys: Keys, kind: str) -> list[int]:
+    """The numbers that the objects of a kind begin with, in the order of their keys."""
+    found = (
+        key.rpartition("/")[2].removeprefix("beginning-") for key in beside(keys) if kind in key
+    )
+    return [int(name.partition("-")[0]) for name in found]
+
+
+def test_what_was_pruned_is_gone_and_the_rest_is_found(
+    store: S3Store, other: S3Store, keys: Keys, clock: ManualClock
+) -> None:
+    """The chunk that the cut is in becomes a part of the beginning; and again when that is cut."""
+    long_lived(store, clock)
+    before = other.events(EventQuery(name="m", newest_first=False, max_results=1_000))
+    for cut, chunks in (70, [97, 129]), (75, [97, 129]), (96, [97, 129]), (180, []):
+        assert pruned(store, "m", before=before[cut].time) == cut
+        assert firsts(keys, "beginning-") == [cut]
+        assert firsts(keys, "/0") == chunks
+        for reader in (store, other):
+            kept = reader.events(EventQuery(name="m", newest_first=False, max_results=1_000))
+            assert sequences(kept) == list(range(cut, 201))
+            assert kept[1:] == before[cut:]
+            assert reader.events(EventQuery(name="m", max_results=1_000)) == kept[::-1]
+            assert reader.events(EventQuery(max_results=1_000)) == kept[::-1]
+            page = EventQuery(name="m", after=(0, "", cut + 1), newest_first=False, max_results=9)
+            assert sequences(reader.events(page)) == list(range(cut + 2, min(cut + 11, 201)))
+        assert problems(other) == []
+    # What comes now fills the chunk that the beginning has left open.
+    for number in range(100):
+        store.set_registered_model_tag("m", "k", f"w{number}")
+    assert firsts(keys, "/0") == [181, 193, 225]
+    assert histories.verify(other, "m").is_true
+
+
+def test_a_pruned_model_that_was_deleted_comes_back(
+    store: S3Store, other: S3Store, keys: Keys, clock: ManualClock
+) -> None:
+    """From its tombstone, and when its name was used again."""
+    long_lived(store, clock)
+    pruned(store, "m", before=clock.now - 50)
+    store.delete_registered_model("m")
+    store.create_registered_model(NewRegisteredModel(name="m"))
+    other.apply(trash.restoring_model(other, "m", new_name="n", clock=clock))
+    assert histories.verify(store, "n").is_true
+    assert Registry(store.backend).snapshot("n").events[0].sequence > 1
+    store.delete_registered_model("m")
+    store.rename_registered_model("n", new_name="m")
+    store.delete_registered_model("m")
+    other.apply(trash.restoring_model(other, "m", clock=clock))
+    assert histories.verify(store, "m").is_true
+    assert json.loads(keys.get("models/m.json"))["format_version"] == 4
+
+
+def test_a_reader_that_a_pruning_overtakes_reads_again(
+    store: S3Store, other: S3Store, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has the document from before; the chunks that this refers to are gone."""
+    long_lived(store, clock)
+    find, late = other.backend._models.find, [clock.now - 50]
+
+    def overtaken(name: str) -> object:
+        model = find(name)
+        while late:
+            pruned(store, "m", before=late.pop())
+        return model
+
+    monkeypatch.setattr(other.backend._models, "find", overtaken)
+    events = other.events(EventQuery(name="m", newest_first=False, max_results=1_000))
+    assert sequences(events) == list(range(149, 201))
+
+
+def test_a_beginning_that_is_missing_is_named(
+    store: S3Store, other: S3Store, keys: Keys, clock: ManualClock
+) -> None:
+    long_lived(store, clock)
+    pruned(store, "m", before=clock.now - 50)
+    (key,) = (each for each in beside(keys) if "beginning-" in each)
+    keys.delete(key)
+    assert problems(store) == [("missing-events", key)]
+    with pytest.raises(StoreCorruptedError, match="beginning-"):
+        other.events(EventQuery(name="m", newest_first=False))
+    assert len(other.events(EventQuery(name="m", max_results=30))) == 30

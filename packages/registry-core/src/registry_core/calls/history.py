@@ -155,7 +155,7 @@ class HistoryCalls(RegistryBase):
                 see `registry_core.retention`.
             RegisteredModelNotFoundError: There is no such model.
             StoreCorruptedError: The events cannot be played back.
-            UnsupportedBackendError: The registry is in a bucket, or behind MLflow's own server.
+            UnsupportedBackendError: The registry is behind MLflow's own server.
 
         Example:
             >>> registry.prune_history("churn", before=datetime(2025, 1, 1, tzinfo=UTC)).removed

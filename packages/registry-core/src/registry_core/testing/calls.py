@@ -30,6 +30,7 @@ from registry_core.changes import (
     UpdateVersion,
     WithdrawApproval,
 )
+from registry_core.history import Event, EventQuery
 from registry_core.models import (
     Approval,
     ModelVersion,
@@ -42,6 +43,7 @@ from registry_core.models import (
     Webhook,
     WebhookChanges,
 )
+from registry_core.pruning import NewBeginning, ReplacesBeginnings
 from registry_core.requirements import FilesAreAt
 from registry_core.search import Page, Query
 from registry_core.snapshots import ModelSnapshot
@@ -63,6 +65,16 @@ class Calls:
         return getattr(self.backend, name)
 
     # The store's own methods
+
+    def events(self, query: EventQuery) -> list[Event]:
+        """See `Store`."""
+        return self.backend.events(query)
+
+    def replace_beginning(self, beginning: NewBeginning) -> None:
+        """See `pruning.ReplacesBeginnings`."""
+        backend = self.backend
+        assert isinstance(backend, ReplacesBeginnings), "the store can prune"
+        backend.replace_beginning(beginning)
 
     def apply(self, change: Change[ResultT], *, by: Author = TESTER) -> ResultT:
         """See `Store`."""

@@ -1,7 +1,7 @@
 """Records as JSON objects: the format of the bucket, which is read by people too.
 
-- `format_version` is the lowest that a reader must know: 3 of what has approvals, 2 of what has
-  events or idempotency keys, 1 of anything else.
+- `format_version` is the lowest that a reader must know: 4 of what has a history that was pruned, 3
+  of what has approvals, 2 of what has events or idempotency keys, 1 of anything else.
   A reader refuses a higher one, and any key it does not know, rather than drop what a newer release
   wrote. The types are checked as strictly: nothing is coerced.
 - One field per line, one version per line, one event per line: a document can be read, compared and
@@ -9,6 +9,8 @@
 - `events` are the newest events of a model, numbered without a gap. Those before them are in
   objects of their own (`event_log`), and `spilled_events` has the earliest and latest time of
   these. A document without both is of a model that nobody has changed since events are kept.
+  Of a history that was pruned, `pruned_events` says what its beginning has, which comes before both
+  and is in an object of its own.
 - `idempotency_keys` has what was made under such keys within the last day, whatever the object
   holds by now.
 - An event has neither the id of its model nor what has its default; of it, a document's reader
@@ -43,7 +45,9 @@ from registry_core.models import (
 )
 from registry_core.stores.s3.event_format import (
     EVENTS_FORMAT_VERSION,
+    PRUNED_FORMAT_VERSION,
     damaged_events,
+    format_version_of,
     log_fields,
     pop_log,
 )
@@ -72,7 +76,7 @@ FORMAT_VERSION = 1
 APPROVALS_FORMAT_VERSION = 3
 """What is written where there are approvals: releases before this one do not know them."""
 
-NEWEST_FORMAT_VERSION = APPROVALS_FORMAT_VERSION
+NEWEST_FORMAT_VERSION = PRUNED_FORMAT_VERSION
 """The highest that this release reads."""
 
 CONTENT_TYPE = "application/json"
@@ -97,15 +101,15 @@ def encode(record: Record) -> bytes:
 
 
 def _format_version(record: Record) -> int:
-    content = record.content
-    if isinstance(content, Model | RenameIntent) and content.document.approvals:
-        return APPROVALS_FORMAT_VERSION
+    content, needed = record.content, FORMAT_VERSION
     if record.kept_keys:
-        return EVENTS_FORMAT_VERSION
+        needed = EVENTS_FORMAT_VERSION
     # The events of a webhook are others, which every release knows.
-    if content is None or isinstance(content, Webhook):
-        return FORMAT_VERSION
-    return EVENTS_FORMAT_VERSION if content.log.lines or content.log.spilled else FORMAT_VERSION
+    if isinstance(content, Model | RenameIntent | Tombstone):
+        needed = max(needed, format_version_of(content.log))
+    if isinstance(content, Model | RenameIntent) and content.document.approvals:
+        needed = max(needed, APPROVALS_FORMAT_VERSION)
+    return needed
 
 
 def decode(key: str, body: bytes) -> Record:

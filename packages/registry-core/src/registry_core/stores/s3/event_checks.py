@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import attrs
 
 from registry_core.errors import StoreCorruptedError
 from registry_core.stores.s3.event_format import event_of, references_in
-from registry_core.stores.s3.event_log import CHUNK_EVENTS, EventLog
+from registry_core.stores.s3.event_log import EventLines, EventLog, chunk_bounds
 from registry_core.stores.s3.inventory import Item
 from registry_core.stores.s3.large_text import LargeText
 from registry_core.stores.s3.objects import LIST_PAGE_KEYS
@@ -21,7 +21,7 @@ _NO_END = 10**10
 
 @attrs.frozen
 class EventProblem:
-    """Something that is wrong, which nobody can repair without a backup."""
+    """Something that is wrong, which nobody can repair without a backup, or a leftover."""
 
     problem: str
     subject: str
@@ -45,11 +45,10 @@ class EventChecks:
             for item in items
             if (parsed := self._layout.parse_chunk(item.key)) is not None
         }
-        self._known = {
-            content.model_id
-            for content in contents
-            if isinstance(content, Model | RenameIntent | Tombstone)
-        }
+        self._logs: dict[str, list[EventLog]] = {}
+        for content in contents:
+            if isinstance(content, Model | RenameIntent | Tombstone):
+                self._logs.setdefault(content.model_id or "", []).append(content.log)
 
     def of_document(self, key: str, content: Model | Tombstone) -> Iterator[EventProblem]:
         """What is wrong with the events that a document has, or says that there are."""
@@ -59,14 +58,23 @@ class EventChecks:
                 event_of(line, model_id)
             except StoreCorruptedError as error:
                 yield EventProblem("unreadable-event", key, str(error))
-        for first in range(1, log.first, CHUNK_EVENTS):
+        missing = [*self._missing(model_id, log)]
+        if missing and self._chunks.has_other_beginning(model_id, log):
+            return  # They were pruned after the document was read.
+        for first, end, where in missing:
+            detail = f"the events {first} to {end - 1} of '{key}' are missing"
+            yield EventProblem("missing-events", where, detail)
+
+    def _missing(self, model_id: str, log: EventLog) -> Iterator[tuple[int, int, str]]:
+        """Where missing events begin and end that a log refers to, and their key."""
+        begun = log.beginning
+        if begun is not None and not self._chunks.has_beginning(model_id, begun):
+            where = self._layout.beginning(model_id, begun.first, begun.object_id)
+            yield begun.first, begun.end, where
+        for first, end in chunk_bounds(log.chunked_from, log.first):
             # One that was written after they were listed is not listed.
             if (model_id, first) not in self._listed and not self._is_there(model_id, first):
-                last = first + CHUNK_EVENTS - 1
-                detail = f"the events {first} to {last} of '{key}' are missing"
-                yield EventProblem(
-                    "missing-events", self._layout.events_from(model_id, first), detail
-                )
+                yield first, end, self._layout.events_from(model_id, first)
 
     def strangers(self) -> Iterator[EventProblem]:
         """Objects among the events that no registry wrote."""
@@ -76,12 +84,36 @@ class EventChecks:
                     "foreign-object", item.key, "no registry wrote it; it is left alone"
                 )
 
+    def leftovers(self, is_old: Callable[[Item], bool]) -> Iterator[EventProblem]:
+        """Objects that a pruning has left: it was not made, or has not removed what it replaced.
+
+        All documents must be known, as of after the events were listed.
+        """
+        for item in self._items:
+            logs = self._logs.get(self._owner(item) or "", ())
+            if not logs or not is_old(item):
+                continue
+            if all(self._chunks.is_pruned(item.key, log) for log in logs):
+                detail = "its events were pruned"
+            elif self._is_no_beginning_of(logs, item.key):
+                detail = "no history begins with it: a pruning was begun, and not made"
+            else:
+                continue
+            yield EventProblem("pruned-events", item.key, detail)
+
+    def _is_no_beginning_of(self, logs: Iterable[EventLog], key: str) -> bool:
+        parsed = self._layout.parse_beginning(key)
+        if parsed is None:
+            return False
+        known = {each.beginning.object_id for each in logs if each.beginning is not None}
+        return parsed[2] not in known
+
     def orphans(self) -> Iterator[EventProblem]:
         """Events of models that are neither there nor deleted. All documents must be known."""
         owned: dict[str, list[str]] = {}
         for item in self._items:
             owner = self._owner(item)
-            if owner is not None and owner not in self._known:
+            if owner is not None and owner not in self._logs:
                 owned.setdefault(owner, []).append(item.key)
         for model_id, keys in owned.items():
             if any(map(self._layout.parse_deleted_events, keys)) or self._chunks.has_deleted(
@@ -96,21 +128,24 @@ class EventChecks:
 
         Reads them all.
         """
-        chunks = self._chunks.listed(model_id, 1, _NO_END, limit=LIST_PAGE_KEYS)
         try:
-            kept = [self._chunks.read(chunk) for chunk in chunks]
             deleted = self._chunks.find_deleted(model_id)
-            if deleted is not None:
-                kept.append(deleted)
+            logs = [*self._logs.get(model_id, ()), *([] if deleted is None else [deleted])]
+            first = min((log.chunked_from for log in logs), default=1)
+            chunks = self._chunks.listed(model_id, first, _NO_END, limit=LIST_PAGE_KEYS)
+            kept: list[EventLines] = [self._chunks.read(chunk) for chunk in chunks]
+            begun = [log.beginning for log in logs if log.beginning is not None]
+            kept += [self._chunks.read_beginning(model_id, each) for each in begun]
+            kept += logs
             return {text for events in kept for text in references_in(events, model_id)}
         except StoreCorruptedError:
             return None
 
     def _is_there(self, model_id: str, first: int) -> bool:
-        return bool(self._chunks.listed(model_id, first, first + CHUNK_EVENTS, limit=1))
+        return bool(self._chunks.listed(model_id, first, first + 1, limit=1))
 
     def _owner(self, item: Item) -> str | None:
-        parsed = self._layout.parse_chunk(item.key)
+        parsed = self._layout.parse_chunk(item.key) or self._layout.parse_beginning(item.key)
         return self._layout.parse_deleted_events(item.key) if parsed is None else parsed[0]
 
 

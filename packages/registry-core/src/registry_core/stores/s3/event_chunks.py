@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -17,7 +17,14 @@ from registry_core.stores.s3.event_format import (
     encode_chunk,
     encode_deleted,
 )
-from registry_core.stores.s3.event_log import CHUNK_EVENTS, EventLines, EventLog, Span
+from registry_core.stores.s3.event_log import (
+    Beginning,
+    EventLines,
+    EventLog,
+    Span,
+    chunk_end,
+    chunk_start,
+)
 from registry_core.stores.s3.layout import Layout
 from registry_core.stores.s3.objects import Listed, MissingObjectError, Objects
 from registry_core.stores.s3.record import Deleted, Tombstone
@@ -127,10 +134,98 @@ class EventChunks:
             self._body(chunk.key),
             model_id=chunk.model_id,
             first=chunk.first,
-            count=CHUNK_EVENTS,
+            count=chunk_end(chunk.first) - chunk.first,
         )
         self._chunks.put(chunk.key, events)
         return events
+
+    def write_beginning(self, model_id: str, lines: EventLines, object_id: str) -> Beginning:
+        """Write what a history is to begin with, before the document says that it does. One PUT.
+
+        `object_id` must be new: no object with a beginning is written twice.
+        """
+        beginning = Beginning(
+            first=lines.first, last=lines.end - 1, span=lines.span, object_id=object_id
+        )
+        key = self._layout.beginning(model_id, beginning.first, object_id)
+        self._objects.put_always(key, encode_chunk(model_id, lines), content_type=CONTENT_TYPE)
+        return beginning
+
+    def read_beginning(self, model_id: str, beginning: Beginning) -> EventLines:
+        """Read the events that a history begins with. One GET, unless this process has read them.
+
+        Raises:
+            StoreCorruptedError: They are missing or damaged.
+        """
+        key = self._layout.beginning(model_id, beginning.first, beginning.object_id)
+        if (cached := self._chunks.get(key)) is not None:
+            return cached
+        count = beginning.end - beginning.first
+        lines = decode_chunk(
+            key, self._body(key), model_id=model_id, first=beginning.first, count=count
+        )
+        self._chunks.put(key, lines)
+        return lines
+
+    def has_beginning(self, model_id: str, beginning: Beginning) -> bool:
+        """Whether there is the object that a history begins with. One LIST."""
+        key = self._layout.beginning(model_id, beginning.first, beginning.object_id)
+        return any(each.key == key for each in self._objects.list_page(key).objects)
+
+    def with_event(self, model_id: str, log: EventLog, sequence: int) -> EventLines:
+        """Return events among which that of a number is: the log itself, or some beside it.
+
+        Raises:
+            StoreCorruptedError: They are missing or damaged.
+        """
+        assert log.begins <= sequence < log.end, "the log has the event"
+        if sequence >= log.first:
+            return log
+        if log.beginning is not None and sequence < log.chunked_from:
+            return self.read_beginning(model_id, log.beginning)
+        first = max(chunk_start(sequence), log.chunked_from)
+        listed = self.listed(model_id, first, first + 1, limit=1)
+        if not listed:
+            raise StoreCorruptedError(f"Event {sequence} of model {model_id!r} is missing")
+        return self.read(listed[0])
+
+    def has_other_beginning(self, model_id: str, log: EventLog) -> bool:
+        """Whether a later beginning of the history than that of the log has been written. One LIST.
+
+        Then what the log refers to may have gone meanwhile.
+        """
+        listed = self._objects.pages(self._layout.beginnings_of(model_id))
+        keys = (each.key for page in listed for each in page.objects)
+        found = [parsed for key in keys if (parsed := self._layout.parse_beginning(key))]
+        return any(first > log.begins for _, first, _ in found)
+
+    def remove_pruned(self, model_id: str, log: EventLog, lost: Iterable[Beginning]) -> None:
+        """Remove the events that were before the beginning of a log, which its document has by now.
+
+        And beginnings that were written for a document that another writer has changed.
+
+        One LIST per thousand objects with events, and one DELETE each.
+        """
+        keys = [
+            item.key
+            for page in self._objects.pages(self._layout.events_of(model_id))
+            for item in page.objects
+            if self.is_pruned(item.key, log)
+        ]
+        keys += [self._layout.beginning(model_id, each.first, each.object_id) for each in lost]
+        self._pool.map(self._objects.delete, keys)
+
+    def is_pruned(self, key: str, log: EventLog) -> bool:
+        """Whether the object of a key has what the beginning of a log has taken the place of.
+
+        A later beginning has not: it may be that of a pruning under way.
+        """
+        if log.beginning is None:
+            return False
+        if (chunk := self._layout.parse_chunk(key)) is not None:
+            return chunk[1] < log.chunked_from
+        beginning = self._layout.parse_beginning(key)
+        return beginning is not None and beginning[1] < log.begins
 
     def read_deleted(self, model_id: str) -> EventLog:
         """The last events of a deleted model. One LIST and one GET.

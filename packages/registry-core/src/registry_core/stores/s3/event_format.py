@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import cattrs
 
 from registry_core.errors import StoreCorruptedError
 from registry_core.history import Event, Value
-from registry_core.stores.s3.event_log import EventLines, EventLog, Span
+from registry_core.stores.s3.event_log import Beginning, EventLines, EventLog, Span
 from registry_core.stores.s3.format import StoredEvent, dump, from_plain, render, strict, to_plain
 from registry_core.stores.s3.large_text import LargeText
 
 EVENTS_FORMAT_VERSION = 2
 """The `format_version` of objects that have events: releases before this one do not know them."""
+
+PRUNED_FORMAT_VERSION = 4
+"""That of objects that know of a beginning: releases before this one would miss what was pruned."""
 
 CHUNK_KIND = "events"
 
@@ -51,6 +54,13 @@ def line_of(event: Event) -> tuple[int, str]:
     )
     line = dump(to_plain(stored))
     return event.time, f"{line[:-1]}{_CHECKSUM}{_checksum(event.model_id, line)}{_LINE_END}"
+
+
+def lines_of(events: Iterable[Event]) -> EventLines:
+    """Return the lines of events that follow one another, of which there is one at least."""
+    listed = list(events)
+    times, lines = zip(*map(line_of, listed), strict=True)
+    return EventLines(first=listed[0].sequence, lines=lines, times=times)
 
 
 _CHECKSUM, _LINE_END = ',"checksum":"', '"}'
@@ -170,11 +180,15 @@ def references_in(events: EventLines, model_id: str) -> Iterator[LargeText]:
 def log_fields(log: EventLog) -> dict[str, Any]:
     """Return the fields of a document for its events; none if it has none."""
     fields: dict[str, Any] = {}
-    if log.spilled is not None:
-        fields["spilled_events"] = {
-            "earliest": log.spilled.earliest,
-            "latest": log.spilled.latest,
+    if log.beginning is not None:
+        fields["pruned_events"] = {
+            "first": log.beginning.first,
+            "last": log.beginning.last,
+            **_plain_span(log.beginning.span),
+            "object": log.beginning.object_id,
         }
+    if log.spilled is not None:
+        fields["spilled_events"] = _plain_span(log.spilled)
     if log.lines:
         fields["events"] = log.lines
     return fields
@@ -187,22 +201,40 @@ def pop_log(fields: dict[str, Any], body: bytes) -> EventLog:
         ValueError, TypeError, KeyError: They are not what `log_fields` gives.
     """
     spilled, listed = fields.pop("spilled_events", None), fields.pop("events", [])
-    events = _lines(listed, body)
-    if spilled is None and events.first != 1:
-        raise ValueError("its events do not begin with number 1, and none of them went before")
-    if spilled is not None and (not events.lines or events.first == 1):
-        raise ValueError("its events begin with number 1, and some of them went before")
+    pruned = fields.pop("pruned_events", None)
+    beginning = None if pruned is None else _beginning(pruned)
+    begins = 1 if beginning is None else beginning.end
+    events = _lines(listed, body, begins)
+    if spilled is None and events.first != begins:
+        raise ValueError(f"its events do not begin with number {begins}, and none went before")
+    if spilled is not None and (not events.lines or events.first <= begins):
+        raise ValueError(f"its events begin with number {begins}, and some of them went before")
     return EventLog(
         first=events.first,
         lines=events.lines,
         times=events.times,
         spilled=None if spilled is None else _span(spilled),
+        beginning=beginning,
     )
 
 
-def _lines(listed: Any, body: bytes) -> EventLines:
+def _beginning(plain: Any) -> Beginning:
+    match plain:
+        case {
+            "first": int(first),
+            "last": int(last),
+            "earliest": int(earliest),
+            "latest": int(latest),
+            "object": str(object_id),
+        } if len(plain) == 5 and 1 <= first <= last:  # noqa: PLR2004 all of them
+            span = Span(earliest, latest)
+            return Beginning(first=first, last=last, span=span, object_id=object_id)
+    raise ValueError("the beginning of its history is not given")
+
+
+def _lines(listed: Any, body: bytes, first: int = 1) -> EventLines:
     if not strict(listed, list):
-        return EventLines()
+        return EventLines(first=first)
     first = _first_number([strict(strict(event, dict)["sequence"], int) for event in listed])
     return EventLines(
         first=first,
@@ -259,6 +291,10 @@ def _as_written(body: bytes, count: int) -> tuple[str, ...] | None:
     return lines if len(lines) == count and before else None
 
 
+def _plain_span(span: Span) -> dict[str, int]:
+    return {"earliest": span.earliest, "latest": span.latest}
+
+
 def _span(plain: Any) -> Span:
     match plain:
         case {"earliest": int(earliest), "latest": int(latest)} if len(plain) == 2:  # noqa: PLR2004 both
@@ -306,11 +342,18 @@ def decode_chunk(key: str, body: bytes, *, model_id: str, first: int, count: int
     return events
 
 
+def format_version_of(log: EventLog) -> int:
+    """Return the lowest format that has the log of a model; 1 where it has no events."""
+    if log.beginning is not None:
+        return PRUNED_FORMAT_VERSION
+    return EVENTS_FORMAT_VERSION if log.lines or log.spilled else 1
+
+
 def encode_deleted(name: str, model_id: str, log: EventLog) -> bytes:
     """Return the bytes of an object that holds the last events of a deleted model."""
     return render(
         {
-            "format_version": EVENTS_FORMAT_VERSION,
+            "format_version": format_version_of(log),
             "kind": DELETED_KIND,
             "name": name,
             "model_id": model_id,
@@ -327,9 +370,10 @@ def decode_deleted(key: str, body: bytes) -> EventLog:
     """
     try:
         fields = json.loads(body)
-        if (fields["format_version"], fields["kind"]) != (EVENTS_FORMAT_VERSION, DELETED_KIND):
+        log = pop_log(fields, body)
+        if (fields["format_version"], fields["kind"]) != (format_version_of(log), DELETED_KIND):
             raise ValueError("it is not of a deleted model")  # noqa: TRY301 as what is raised below
-        return pop_log(fields, body)
+        return log  # noqa: TRY300 as what is raised above
     except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
         raise _damaged(key, error) from error
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import count
 from typing import Protocol, TypeAlias
 
@@ -31,6 +32,8 @@ from registry_core.stores.s3.event_log import (
     EventLines,
     EventLog,
     Span,
+    chunk_bounds,
+    chunk_end,
     chunk_start,
 )
 from registry_core.stores.s3.large_text import LargeText
@@ -40,6 +43,10 @@ from registry_core.stores.s3.prefix import PARALLEL_REQUESTS, Prefix
 LISTED_CHUNKS = 100
 """Chunks that are listed at a time for a page of one model's events. A listing takes longer the
 more keys it gives, and most pages need a few chunks."""
+
+
+class PrunedMeanwhileError(StoreCorruptedError):
+    """Events that a log refers to are not there: pruned, most likely, after the log was read."""
 
 
 class HasLog(Protocol):
@@ -69,6 +76,7 @@ class _Piece:
     """Some events of a model that follow one another, not looked at yet."""
 
     model_id: str
+    log: EventLog
     first: int
     end: int
     span: Span
@@ -77,6 +85,8 @@ class _Piece:
     """They are at hand."""
     chunk: ChunkKey | None = None
     """They are in this chunk."""
+    is_beginning: bool = False
+    """They are what the history begins with since it was pruned."""
     missing: str | None = None
     """There is no chunk with a key that begins so. Otherwise their chunks have to be listed."""
 
@@ -101,6 +111,7 @@ class EventPages:
         read is left out and logged, as a search does.
 
         Raises:
+            PrunedMeanwhileError: A history was pruned after its model was read.
             StoreCorruptedError: Events of the model that is asked for cannot be read.
         """
         listed, lost = list(models), set[LargeText]()
@@ -139,27 +150,34 @@ class EventPages:
             yield next(opened) if piece.held is None else piece.held
 
     def _open(self, piece: _Piece, query: EventQuery) -> _Opened:
-        if piece.missing is not None:
-            why = f"Events are missing: no object has a key that begins with '{piece.missing}-'"
-            self._left_out(piece.missing, why, query)
-            return EventLines()
-        if piece.chunk is None:
+        if piece.missing is None and piece.chunk is None and not piece.is_beginning:
             return self._listed(piece)
         try:
-            return self._chunks.read(piece.chunk)
+            return self._read(piece)
         except StoreCorruptedError as error:
-            self._left_out(piece.chunk.key, str(error), query)
+            if self._chunks.has_other_beginning(piece.model_id, piece.log):
+                raise PrunedMeanwhileError(str(error)) from error
+            key = piece.missing or (piece.chunk.key if piece.chunk else piece.model_id)
+            self._left_out(key, str(error), query)
             return EventLines()
 
-    def _listed(self, piece: _Piece) -> list[_Piece]:
-        count = (piece.end - piece.first) // CHUNK_EVENTS
-        listed = self._chunks.listed(piece.model_id, piece.first, piece.end, limit=count)
-        by_number = {chunk.first: chunk for chunk in listed}
-        firsts = range(piece.first, piece.end, CHUNK_EVENTS)
-        return [self._part(piece, first, by_number.get(first)) for first in firsts]
+    def _read(self, piece: _Piece) -> EventLines:
+        if piece.missing is not None:
+            raise StoreCorruptedError(
+                f"Events are missing: no object has a key that begins with '{piece.missing}-'"
+            )
+        if piece.chunk is not None:
+            return self._chunks.read(piece.chunk)
+        assert piece.log.beginning is not None, "the piece is the beginning"
+        return self._chunks.read_beginning(piece.model_id, piece.log.beginning)
 
-    def _part(self, piece: _Piece, first: int, chunk: ChunkKey | None) -> _Piece:
-        end = first + CHUNK_EVENTS
+    def _listed(self, piece: _Piece) -> list[_Piece]:
+        bounds = [*chunk_bounds(piece.first, piece.end)]
+        listed = self._chunks.listed(piece.model_id, piece.first, piece.end, limit=len(bounds))
+        by_number = {chunk.first: chunk for chunk in listed}
+        return [self._part(piece, first, end, by_number.get(first)) for first, end in bounds]
+
+    def _part(self, piece: _Piece, first: int, end: int, chunk: ChunkKey | None) -> _Piece:
         if chunk is None:
             key = self._layout.events_from(piece.model_id, first)
             return attrs.evolve(piece, first=first, end=end, missing=key)
@@ -194,20 +212,23 @@ def _of_events(events: Sequence[Event], error: UnreadableTextsError) -> StoreCor
 
 
 def _pieces(model: HasLog, query: EventQuery) -> Iterator[_Piece]:
-    log = model.log
+    log, begun = model.log, model.log.beginning
+    of_model = partial(_Piece, model_id=model.model_id, log=log)
     if log.lines:
-        yield _Piece(model_id=model.model_id, first=log.first, end=log.end, span=log.span, held=log)
+        yield of_model(first=log.first, end=log.end, span=log.span, held=log)
+    if begun is not None:
+        yield of_model(first=begun.first, end=begun.end, span=begun.span, is_beginning=True)
     if log.spilled is None:
         return
-    first, end = 1, log.first
+    first, end = log.chunked_from, log.first
     if query.is_of_one_model and query.after is not None:
         sequence = query.after[2]
         if query.newest_first:
-            end = min(end, chunk_start(max(1, sequence - 1)) + CHUNK_EVENTS)
+            end = min(end, chunk_end(max(1, sequence - 1)))
         else:
-            first = chunk_start(max(1, sequence + 1))
+            first = max(first, chunk_start(max(1, sequence + 1)))
     for start, stop in _windows(first, end, query):
-        yield _Piece(model_id=model.model_id, first=start, end=stop, span=log.spilled)
+        yield of_model(first=start, end=stop, span=log.spilled)
 
 
 def _side_by_side(query: EventQuery, events: Sequence[Event], rounds: int) -> int:
@@ -225,8 +246,8 @@ def _windows(first: int, end: int, query: EventQuery) -> Iterator[tuple[int, int
         for stop in range(end, first, -size):
             yield max(first, stop - size), stop
     else:
-        for start in range(first, end, size):
-            yield start, min(end, start + size)
+        for start in range(chunk_start(first), end, size):
+            yield max(first, start), min(end, start + size)
 
 
 @attrs.frozen

@@ -167,6 +167,9 @@ class _Check:
         yield from map(_beyond_repair, self._events.strangers())
         if self._judges_values():
             yield from map(_beyond_repair, self._events.orphans())
+            for left in self._events.leftovers(self._is_old):
+                repair = self._repairs.deletion(left.subject)
+                yield Problem(left.problem, left.subject, left.detail, repair)
         for item in self._inventory.probes:
             if self._is_old(item):
                 detail = "it was left behind by a trial of the bucket"

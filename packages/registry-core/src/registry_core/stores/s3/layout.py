@@ -6,6 +6,9 @@
     {prefix}/events/{model id}/{number}-{earliest}-{latest}.json
                                                    events of a model from that number on, and their
                                                    earliest and latest time
+    {prefix}/events/{model id}/beginning-{number}-{id}.json
+                                                   the oldest events of a history that was pruned,
+                                                   from that number on
     {prefix}/events/{model id}/deleted-{number}.json
                                                    the last events of a deleted model, up to that
                                                    number, whose name is in use again
@@ -38,6 +41,7 @@ PREFIX_MAX_BYTES = 700
 _SUFFIX = ".json"
 _NUMBER_DIGITS = 10
 _DELETED = re.compile(r"([^/]+)/deleted-\d{10,}\.json")
+_BEGINNING = re.compile(r"([^/]+)/beginning-(\d{10,})-([^/]+)\.json")
 _CHUNK = re.compile(r"([^/]+)/(\d{10,})-(-?\d+)-(-?\d+)\.json")
 
 
@@ -142,6 +146,19 @@ class Layout:
     def chunk(self, model_id: str, first: int, earliest: int, latest: int) -> str:
         """The key of a chunk of events."""
         return f"{self.events_from(model_id, first)}-{earliest}-{latest}{_SUFFIX}"
+
+    def beginnings_of(self, model_id: str) -> str:
+        """What the keys begin with of the objects that a model's history begins with."""
+        return f"{self.events_of(model_id)}beginning-"
+
+    def beginning(self, model_id: str, first: int, object_id: str) -> str:
+        """The key of the oldest events of a history that was pruned."""
+        return f"{self.beginnings_of(model_id)}{first:0{_NUMBER_DIGITS}}-{object_id}{_SUFFIX}"
+
+    def parse_beginning(self, key: str) -> tuple[str, int, str] | None:
+        """The model id, first number and id in the key of a beginning, or None."""
+        match = _BEGINNING.fullmatch(key.removeprefix(self.events))
+        return None if match is None else (match[1], int(match[2]), match[3])
 
     def deleted_from(self, model_id: str) -> str:
         """What the keys of the last events of a deleted model begin with."""

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any
 
 import attrs
 
-from registry_core.authors import Author
+from registry_core.authors import Author, Origin
 from registry_core.changes import Change, RestoreModel, SetModelTag, SetVersionTag
 from registry_core.documents import ModelDocument
+from registry_core.history import Event
 from registry_core.idempotency import KeptKey
 from registry_core.store import Clock
 from registry_core.stores.document_store import events_of, kept_of
 from registry_core.stores.s3.blobs import Blobs
 from registry_core.stores.s3.event_chunks import EventChunks
-from registry_core.stores.s3.event_format import line_of
-from registry_core.stores.s3.event_log import NO_EVENTS
+from registry_core.stores.s3.event_format import line_of, lines_of
+from registry_core.stores.s3.event_log import NO_EVENTS, EventLog
 from registry_core.stores.s3.journal import Entry
 from registry_core.stores.s3.large_text import stands_for
 from registry_core.stores.s3.queueing import Queueing
-from registry_core.stores.s3.record import Content, Model, Tombstone
+from registry_core.stores.s3.record import Content, Model, Tombstone, new_operation
 
 
 @attrs.frozen(kw_only=True)
@@ -70,7 +73,17 @@ class Making:
         lines = list(map(line_of, kept))
         said = [line for _, line in lines]
         self.queueing.queue(self.change, document, events, said, self.operation)
-        return Model(document=document, log=log.then(lines))
+        if kept and kept[0].sequence > log.end:
+            log = self._begun(after.model_id, kept)
+        return Model(document=document, log=log.then(lines[log.end - kept[0].sequence :]))
+
+    def _begun(self, model_id: str, events: Sequence[Event]) -> EventLog:
+        """The log of a history that was pruned before it came here: what it begins with."""
+        beginning = list(takewhile(lambda each: each.origin is Origin.BASELINE, events))
+        written = self.chunks.write_beginning(
+            model_id, lines_of(beginning), new_operation(self.clock)
+        )
+        return EventLog(first=written.end, beginning=written)
 
     def gone(self, entry: Entry) -> Tombstone:
         """Return what is left of the model when the change deletes it: its events.

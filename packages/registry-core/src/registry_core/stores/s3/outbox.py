@@ -13,7 +13,7 @@ long yet, the operation may still be under way, and so it is until `ABANDONED_SE
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from operator import attrgetter
 from typing import Any
 
@@ -29,7 +29,7 @@ from registry_core.outbox import (
     oldest_kept,
 )
 from registry_core.stores.s3.damage import DamageLog
-from registry_core.stores.s3.event_log import CHUNK_EVENTS, EventLines, EventLog, chunk_start
+from registry_core.stores.s3.event_log import EventLog
 from registry_core.stores.s3.objects import Listed, LostRaceError, MissingObjectError
 from registry_core.stores.s3.outbox_format import StoredDelivery, decode, digest, encode
 from registry_core.stores.s3.prefix import Prefix
@@ -44,6 +44,11 @@ which is paid for: 17,280 a day."""
 ABANDONED_SECONDS = 3600.0
 """Seconds after which an operation that has not made its event will not make it any more. A request
 is refused a quarter of an hour after it was signed."""
+
+
+_PRUNED = ""
+"""In place of the line of an event that was pruned: no event has it. Nothing is pruned that a
+delivery waits for, so that one which is found later was queued in vain."""
 
 
 class _Verdict(enum.Enum):
@@ -163,6 +168,20 @@ class S3Outbox:
         """A change has left the bucket as it was."""
         self._watchers.show(change)
 
+    def awaits(self, webhook_ids: Iterable[str], model_id: str, newest: int) -> bool:
+        """Whether an event of the model up to a number is queued, or a dead letter. Two LISTs each.
+
+        Args:
+            webhook_ids: The webhooks.
+            model_id: The model.
+            newest: The number.
+        """
+        places = (self._layout.outbox_of, self._layout.dead_letters_of)
+        prefixes = [f"{place(each)}{model_id}/" for each in webhook_ids for place in places]
+        oldest = self._pool.map(lambda each: self._objects.list_page(each).objects, prefixes)
+        numbers = (_number(each.key) for listed in oldest for each in listed)
+        return any(number <= newest for number in numbers)
+
     def forget_queued(self, webhook_id: str) -> None:
         """Remove the queued deliveries of a webhook."""
         self._remove_all(self._layout.outbox_of(webhook_id))
@@ -248,18 +267,15 @@ class S3Outbox:
 
     def _line(self, model_id: str, name: str, sequence: int) -> str | None:
         """The line of an event, or None if the model has not come to that number."""
-        log: EventLines | None = self._log(model_id, name)
+        log = self._log(model_id, name)
         if log is None or sequence >= log.end:
             return None
-        if sequence < log.first:
-            start = chunk_start(sequence)
-            listed = self._chunks.listed(model_id, start, start + CHUNK_EVENTS, limit=1)
-            if not listed:
-                raise StoreCorruptedError(f"Event {sequence} of model {model_id!r} is missing")
-            log = self._chunks.read(listed[0])
-        return log.lines[sequence - log.first]
+        if sequence < log.begins:
+            return _PRUNED
+        lines = self._chunks.with_event(model_id, log, sequence)
+        return lines.lines[sequence - lines.first]
 
-    def _log(self, model_id: str, name: str) -> EventLog | EventLines | None:
+    def _log(self, model_id: str, name: str) -> EventLog | None:
         """The log of a model that had this name once; None if there is no such model yet."""
         seen: set[str] = set()
         while name not in seen:
@@ -324,6 +340,11 @@ class S3Outbox:
 
     def _remove_all(self, prefix: str) -> None:
         self._pool.map(self._remove, [each.key for each in self._objects.list_all(prefix)])
+
+
+def _number(key: str) -> int:
+    """The number of the event of a delivery."""
+    return int(key.rpartition("/")[2].partition("-")[0])
 
 
 def _hook(queued: _Queued) -> str:

@@ -25,7 +25,6 @@ from registry_core.errors import (
     StoreBusyError,
     StoreCorruptedError,
     StoreUnavailableError,
-    UnsupportedBackendError,
 )
 from registry_core.fsck import GRACE_SECONDS, Report
 from registry_core.history import Event, EventQuery
@@ -41,6 +40,7 @@ from registry_core.models import (
     WebhookStatus,
 )
 from registry_core.outbox import Outbox
+from registry_core.pruning import NewBeginning
 from registry_core.s3_location import METADATA, Location, connect, parse
 from registry_core.search import Page, Query, TagRef
 from registry_core.search.evaluate import names, search
@@ -48,7 +48,7 @@ from registry_core.store import Clock, system_clock
 from registry_core.stores.s3.blobs import Blobs, UnreadableTextsError, refers_to
 from registry_core.stores.s3.capabilities import Capabilities
 from registry_core.stores.s3.damage import DamageLog
-from registry_core.stores.s3.event_pages import EventPages
+from registry_core.stores.s3.event_pages import EventPages, PrunedMeanwhileError
 from registry_core.stores.s3.fsck import Fsck
 from registry_core.stores.s3.large_text import LargeText
 from registry_core.stores.s3.layout import Layout
@@ -57,6 +57,7 @@ from registry_core.stores.s3.models import Models
 from registry_core.stores.s3.objects import Objects, Observer
 from registry_core.stores.s3.outbox import S3Outbox
 from registry_core.stores.s3.prefix import Prefix
+from registry_core.stores.s3.pruning import Pruner
 from registry_core.stores.s3.queueing import Queueing
 from registry_core.stores.s3.record import Deleted, Model
 from registry_core.stores.s3.webhooks import Webhooks
@@ -64,6 +65,9 @@ from registry_core.stores.s3.webhooks import Webhooks
 VALUE_ATTEMPTS = 4
 """Reads begun anew because a large text went with the model it belonged to. This release keeps the
 texts of a deleted model; those before it, and operators, remove them."""
+
+PRUNED_ATTEMPTS = 4
+"""Pages of events begun anew because a history was pruned after its document was read."""
 
 DAMAGE_LOOKS = 2
 """How often a search finds a text missing before it takes it for lost. A text goes after the
@@ -116,6 +120,12 @@ class S3Store:
         self._queueing = Queueing(self._prefix, self._webhooks.all, self._values.whole)
         self._models = Models(self._prefix, self._values, self._queueing, self._outbox.unchanged)
         self._events = EventPages(self._prefix, self._values, self._damage)
+        self._pruner = Pruner(
+            self._prefix,
+            self._values,
+            self._outbox,
+            lambda: (each.webhook_id for each in self._webhooks.all()),
+        )
         self._fsck = Fsck(self._prefix, self._bucket, self._events.page, self._histories)
 
     def __repr__(self) -> str:
@@ -125,7 +135,6 @@ class S3Store:
         """See `Store`."""
         self._bucket.ready_to_write()
         if isinstance(change, RestoreModel):
-            _refuse_pruned(change)
             self._check_id(change)
         return self._complete(self._models.commit(change, by))
 
@@ -149,16 +158,28 @@ class S3Store:
     def events(self, query: EventQuery) -> list[Event]:
         """See `Store`. Of all models, what cannot be read is left out and logged."""
         self._bucket.ready_to_read()
+        for _ in range(PRUNED_ATTEMPTS - 1):
+            with suppress(PrunedMeanwhileError):
+                return self._events.page(self._asked_for(query), query)
+        return self._events.page(self._asked_for(query), query)
+
+    def _asked_for(self, query: EventQuery) -> list[Model | Deleted]:
+        """Those whose events a query is about."""
         if query.name is not None:
             model = self._models.find(query.name)
             if model is None:
                 raise RegisteredModelNotFoundError(query.name)
-            return self._events.page([model], query)
+            return [model]
         listed = self._with_events()
         if query.model_id is not None:
             of_id = listed.get(query.model_id)
-            return [] if of_id is None else self._events.page([of_id], query)
-        return self._events.page(listed.values(), query)
+            return [] if of_id is None else [of_id]
+        return list(listed.values())
+
+    def replace_beginning(self, beginning: NewBeginning) -> None:
+        """See `pruning.ReplacesBeginnings`."""
+        self._bucket.ready_to_write()
+        self._pruner.replace(beginning)
 
     def _with_events(self) -> dict[str, Model | Deleted]:
         """All models by their ids, and those that were deleted."""
@@ -361,15 +382,6 @@ class S3Store:
             return read()
         except UnreadableTextsError as error:
             raise StoreCorruptedError(str(error)) from error
-
-
-def _refuse_pruned(change: RestoreModel) -> None:
-    """Refuse a history that begins later: chunks of events are found by their numbers from 1 on."""
-    events = change.snapshot.events
-    if events and events[0].sequence > 1:
-        raise UnsupportedBackendError(
-            f"The history of model '{change.model}' was pruned: a bucket cannot keep it"
-        )
 
 
 def _few(listed: frozenset[str] | None) -> frozenset[str] | None:
