@@ -2,6 +2,7 @@
 
     nox -s bench
     nox -s bench -- --parts compare --stores sqlite --connections 32 --without-mlflow
+    nox -s bench -- --parts releases --before ../checkout-of-the-release-before
     nox -s bench -- --parts none --docs
 
 Prints tables and keeps the figures of each part in `bench-results/`, until the part runs again.
@@ -27,6 +28,7 @@ from bench import (
     footprint,
     growth,
     load,
+    releases,
     report,
 )
 
@@ -40,6 +42,7 @@ PARTS = {
     "buckets": buckets.run,
     "bucket growth": bucket_growth.run,
     "artifacts": artifacts.run,
+    "releases": releases.run,
 }
 
 
@@ -87,7 +90,10 @@ def _options():
         convert = lambda text: [kind(item) for item in text.split(",") if item != "none"]  # noqa: E731
         return {"type": convert, "default": convert(default), "help": help_text}
 
-    parser.add_argument("--parts", **several(str, ",".join(PARTS), "of them, or none"))
+    # There is nothing to compare with unless somebody says what.
+    usual = ",".join(part for part in PARTS if part != "releases")
+    parser.add_argument("--parts", **several(str, usual, f"of {', '.join(PARTS)}, or none"))
+    parser.add_argument("--before", help="the checkout that `releases` compares this one with")
     parser.add_argument("--stores", **several(str, "postgresql,sqlite", "kinds of database"))
     parser.add_argument("--connections", **several(int, "8,32", "numbers of clients"))
     parser.add_argument("--workers", **several(int, "1,2", "numbers of workers"))

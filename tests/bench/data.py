@@ -160,6 +160,13 @@ def fill(url, tables, *, models, versions, first=0):
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
+def columns(url, table):
+    """The names of the columns that a table has."""
+    with contextlib.closing(_connect(url)) as connection:
+        found = connection.execute(f"SELECT * FROM {table} LIMIT 0")
+        return [column[0] for column in found.description]
+
+
 def _connect(url):
     if url.startswith("postgresql"):
         return psycopg.connect(url)

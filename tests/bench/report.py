@@ -265,7 +265,40 @@ def _artifacts(figures):
     return [("artifacts on a real S3 server", _table([head, *rows]))]
 
 
+def _releases(figures):
+    head = [
+        "operation", "before/s", "now/s", "kept", "bar", "CPU µs before", "now", "ratio",
+        "database CPU µs before", "now ", "both, ratio",
+    ]  # fmt: skip
+    return [
+        (
+            f"{kind}: this checkout against the one before",
+            _table([head, *(_since(name, row) for name, row in table.items())]),
+        )
+        for kind, table in figures.items()
+    ]
+
+
+def _since(name, row):
+    server, database = (
+        [row[f"{when} {what}"] for when in ("before", "now")] for what in ("cpu_us", "database")
+    )
+    has_database = database[0] > 0
+    both = [sum(each) for each in zip(server, database, strict=True)]
+    return [
+        name,
+        *(_number(row[f"{when} per second"]) for when in ("before", "now")),
+        f"{row['kept']:.2f}",
+        f"{row['keep']:.2f}",
+        *(_number(each) for each in server),
+        f"{server[1] / server[0]:.3f}",
+        *(_number(each if has_database else None) for each in database),
+        f"{both[1] / both[0]:.3f}" if has_database else NONE,
+    ]
+
+
 _TABLES = {
+    "releases": _releases,
     "artifacts": _artifacts,
     "compare": _compare,
     "growth": _growth,
