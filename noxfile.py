@@ -146,10 +146,15 @@ def with_extra(session: nox.Session, package: str, extra: str) -> None:
 
 
 @nox.session(python="3.11")
-def differential(session: nox.Session) -> None:
-    """Generated call sequences against the real MLflow server and ours; any difference is shown."""
+@nox.parametrize("mlflow", RELEASES[-2:])
+def differential(session: nox.Session, mlflow: str) -> None:
+    """Generated call sequences against a release's server and ours; any difference is shown."""
     install(session, "dev")
-    session.run("python", "-m", "differential", *session.posargs, env={"PYTHONPATH": "tests"})
+    reference = [] if MLFLOW.endswith(mlflow) else [with_mlflow(session, mlflow)]
+    session.run(
+        "python", "-m", "differential", *(f"--mlflow-python={python}" for python in reference),
+        *session.posargs, env={"PYTHONPATH": "tests"},
+    )  # fmt: skip
 
 
 @nox.session(python="3.11")
@@ -168,12 +173,21 @@ def hostile(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def releases(session: nox.Session) -> None:
-    """Every registry call of other releases' clients, and outages under the newest of them."""
+    """Every registry call of releases' clients, and outages under the newest of them.
+
+    All of them write the page; `-- oldest newest`, or numbers, are what a change can afford.
+    """
     install(session, "dev")
-    pythons = [with_client(session, release) for release in RELEASES[:-1]]
-    pythons.append(with_mlflow(session, RELEASES[-1]))
-    page = session.posargs or ["--write=docs/evidence/releases.md"]
+    known = {"oldest": RELEASES[0], "newest": RELEASES[-1]}
+    chosen = [known.get(name, name) for name in session.posargs]
+    pythons = [
+        with_mlflow(session, release) if release == RELEASES[-1] else with_client(session, release)
+        for release in chosen or RELEASES
+    ]
+    page = [] if chosen else ["--write=docs/evidence/releases.md"]
     session.run("python", "-m", "releases", *page, *pythons, env={"PYTHONPATH": "tests"})
+    if chosen and chosen[-1] != RELEASES[-1]:
+        return
     command = ["pytest", "-n0", "tests/acceptance/test_acceptance_outage.py"]
     session.run(*command, env={"REGISTRY_TEST_MLFLOW_PYTHONS": pythons[-1]})
 

@@ -29,6 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--stores", default="sqlite,postgresql,s3")
     parser.add_argument("--clients", type=int, default=2, help="sequences replayed at a time")
     parser.add_argument("--workers", type=int, default=1, help="worker processes of our server")
+    parser.add_argument(
+        "--mlflow-python",
+        default=sys.executable,
+        help="interpreter of an environment with another release of MLflow",
+    )
     parser.add_argument("--report", type=Path, help="also write it to this page, as it grows")
     parser.add_argument("--no-shrink", action="store_true")
     given = parser.parse_args(arguments)
@@ -43,12 +48,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         clients=given.clients,
         workers=given.workers,
         shrink=not given.no_shrink,
+        mlflow_python=given.mlflow_python,
     )
 
     def progress(report: Report) -> None:
         print(f"after {report.seconds:.0f} seconds: {report.progress}", file=sys.stderr)
         if given.report:
-            given.report.write_text(report.markdown())
+            kept = given.report.read_text() if given.report.exists() else ""
+            given.report.write_text(report.markdown(kept))
 
     report = run(settings, progress)
     progress(report)

@@ -39,6 +39,8 @@ class Difference:
 class Tally:
     """What was compared."""
 
+    allowed: tuple[deviations.Deviation, ...] = deviations.DEVIATIONS
+    """The differences that may be seen."""
     sequences: int = 0
     calls: int = 0
     cut_short: int = 0
@@ -71,7 +73,7 @@ def compare(
     ):
         tally.calls += 1
         tally.cases[step.route, reference.code, _shape(reference.message)] += 1
-        agreed, used = deviations.explain(sequence[:number], reference, outcome)
+        agreed, used = deviations.explain(sequence[:number], reference, outcome, tally.allowed)
         if not agreed:
             return Difference(sequence=sequence[:number], theirs=reference, ours=outcome)
         tally.explained.update(used)

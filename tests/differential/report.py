@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import collections
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from differential import deviations
 from differential.compare import Tally, differing
 
 if TYPE_CHECKING:  # a cycle
@@ -19,19 +19,23 @@ if TYPE_CHECKING:  # a cycle
 _PAGE = """\
 # Differential replay
 
-Generated call sequences, run on MLflow 3.17.2's own server and on this one over each store, every
-answer compared: status, error code, message, body, order and pages. The sequences reach all 22
-routes of registered models and model versions, with valid, invalid and hostile values, searches
-with generated filters and orders followed through all their pages, and prompts. What differs must
-be listed in [deviations](deviations.md), and everything listed must happen; a difference that is
-not listed is shrunk to its shortest sequence and fails the run. Run it again, with other seeds:
+Generated call sequences, run on MLflow's own server and on this one over each store, every answer
+compared: status, error code, message, body, order and pages. The sequences reach all 22 routes of
+registered models and model versions, with valid, invalid and hostile values, searches with
+generated filters and orders followed through all their pages, and prompts. What differs must be
+listed in [deviations](../reference/deviations.md), and everything listed must happen; a difference
+that is not listed is shrunk to its shortest sequence and fails the run. Run it again on each
+release, with other seeds:
 
 ```console
 $ nox -s differential -- --sequences 2400 --length 24 --seed 1
 ```
 
-The last run that was kept:
+The last runs that were kept:
 """
+
+_TITLE = "Differential replay against MLflow "
+"""With what the run on a release begins, in a block of its own of the page."""
 
 
 @attrs.frozen(kw_only=True)
@@ -39,6 +43,8 @@ class Report:
     """What a run has shown."""
 
     settings: Settings
+    release: str
+    """Of the MLflow whose server was the reference."""
     tallies: Mapping[str, Tally]
     findings: Sequence[Finding]
     counts: collections.Counter[tuple[str, ...]]
@@ -48,7 +54,7 @@ class Report:
     def unseen(self) -> dict[str, list[str]]:
         """The listed deviations that did not happen, by store."""
         found = {
-            store: [d.id for d in deviations.DEVIATIONS if not tally.explained[d.id]]
+            store: [d.id for d in tally.allowed if not tally.explained[d.id]]
             for store, tally in self.tallies.items()
         }
         return {store: ids for store, ids in found.items() if ids}
@@ -67,7 +73,7 @@ class Report:
         )
 
     def __str__(self) -> str:
-        lines = [f"Differential replay against MLflow 3.17.2, {datetime.now(UTC):%Y-%m-%d}", ""]
+        lines = [f"{_TITLE}{self.release}, {datetime.now(UTC):%Y-%m-%d}", ""]
         lines += [f"seeds from {self.settings.seed}, {self.seconds:.0f} seconds", ""]
         lines += [line for store in self.tallies for line in self._figures(store)]
         for store, ids in self.unseen.items():
@@ -77,9 +83,15 @@ class Report:
         lines += [f"{number:6}  {' | '.join(kind)}" for kind, number in self.counts.most_common()]
         return "\n".join([*lines, ""])
 
-    def markdown(self) -> str:
-        """The report as a page for readers."""
-        return f"{_PAGE}\n```text\n{self}```\n"
+    def markdown(self, page: str = "") -> str:
+        """The report as a page for readers, with the runs on other releases of a page there is."""
+        runs = {
+            each.partition(",")[0].removeprefix(_TITLE): each
+            for each in re.findall(r"^```text\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+        }
+        runs[self.release] = str(self)
+        blocks = [f"\n```text\n{run}```\n" for _, run in sorted(runs.items())]
+        return _PAGE + "".join(blocks)
 
     def _unlisted(self, store: str) -> int:
         return sum(number for kind, number in self.counts.items() if kind[0] == store)

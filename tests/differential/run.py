@@ -5,9 +5,11 @@ from __future__ import annotations
 import collections
 import contextlib
 import os
+import sys
 import tempfile
 import threading
 import time
+import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +29,9 @@ from services.wire_client import WireClient
 
 REFERENCE = "mlflow"
 
+REFERENCE_SECONDS = 60
+"""Seconds in which the reference must say which release it is, on a busy machine."""
+
 FINDINGS_OF_A_KIND = 2
 """Differences of one kind that are shrunk and shown; the others are only counted."""
 
@@ -45,6 +50,8 @@ class Settings:
     clients: int = 2
     workers: int = 1
     shrink: bool = True
+    mlflow_python: str = sys.executable
+    """The interpreter of an environment with the release of MLflow that is the reference."""
 
 
 @attrs.frozen
@@ -61,6 +68,8 @@ class Replayer:
 
     def __init__(self, urls: Mapping[str, str]) -> None:
         self._urls = urls
+        self.release = _release(urls[REFERENCE])
+        self.allowed = deviations.from_release(self.release)
         self._local = threading.local()
         self._clients: list[WireClient] = []
         self._pool = ThreadPoolExecutor(4 * len(urls))
@@ -76,7 +85,7 @@ class Replayer:
     def difference(self, sequence: Sequence, store: str) -> Difference | None:
         """The first unlisted difference between the reference and one target."""
         seen = self.observe(sequence, REFERENCE, store)
-        return compare(sequence, seen[REFERENCE], seen[store], Tally())
+        return compare(sequence, seen[REFERENCE], seen[store], Tally(allowed=self.allowed))
 
     def close(self) -> None:
         """Ends the threads and closes their connections."""
@@ -110,7 +119,7 @@ def replay_all(
     """
     start = time.monotonic()
     replayer = Replayer(urls)
-    tallies = {store: Tally() for store in settings.stores}
+    tallies = {store: Tally(allowed=replayer.allowed) for store in settings.stores}
     findings: list[Finding] = []
     counts: collections.Counter[tuple[str, ...]] = collections.Counter()
     lock = threading.Lock()
@@ -134,13 +143,14 @@ def replay_all(
     def report() -> Report:
         return Report(
             settings=settings,
+            release=replayer.release,
             tallies=tallies,
             findings=findings,
             counts=counts,
             seconds=time.monotonic() - start,
         )
 
-    witnesses = [(None, deviation.witness) for deviation in deviations.DEVIATIONS]
+    witnesses = [(None, deviation.witness) for deviation in replayer.allowed]
     seeds = range(settings.seed, settings.seed + settings.sequences)
     generated = ((seed, generate.sequence(seed, length=settings.length)) for seed in seeds)
     with contextlib.closing(replayer), ThreadPoolExecutor(settings.clients) as clients:
@@ -159,13 +169,23 @@ def _servers(settings: Settings) -> Iterator[dict[str, str]]:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         reference = os.environ.get("REGISTRY_TEST_MLFLOW_URL")
         if reference is None:
-            reference = stack.enter_context(MlflowServer(directory)).url
+            server = MlflowServer(directory, python=settings.mlflow_python)
+            reference = stack.enter_context(server).url
         urls = {REFERENCE: reference}
         for store in settings.stores:
             url, environment = _store(store, directory, stack)
-            server = RegistryServer(url, workers=settings.workers, environment=environment)
-            urls[store] = stack.enter_context(server).url
+            ours = RegistryServer(url, workers=settings.workers, environment=environment)
+            urls[store] = stack.enter_context(ours).url
         yield urls
+
+
+def _release(url: str) -> str:
+    """The release of the MLflow whose server answers there."""
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
+        f"{url}/version", timeout=REFERENCE_SECONDS
+    ) as answer:
+        release: str = answer.read().decode()
+    return release
 
 
 def _store(kind: str, directory: Path, stack: contextlib.ExitStack) -> tuple[str, dict[str, str]]:

@@ -172,6 +172,7 @@ def test_a_deviation_that_no_longer_happens_is_reported() -> None:
     """A report with nothing seen is not clean, and says what was not."""
     report = Report(
         settings=run.Settings(stores=("sqlite",)),
+        release="3.17.2",
         tallies={"sqlite": Tally()},
         findings=[],
         counts=collections.Counter(),
@@ -179,3 +180,27 @@ def test_a_deviation_that_no_longer_happens_is_reported() -> None:
     )
     assert not report.clean
     assert "listed, but did not happen: D-workspace-header" in str(report)
+
+
+def test_each_release_has_its_own_deviations_and_its_place_on_the_page() -> None:
+    """What a release does as we do is no deviation from it; a run replaces the one on its release."""
+    every, fewer = map(deviations.from_release, ("3.17.2", "3.18.0"))
+    assert every == deviations.DEVIATIONS
+    assert {each.id for each in every} - {each.id for each in fewer} == {"D-trailing-newline"}
+
+    def report(release: str, seconds: float) -> Report:
+        return Report(
+            settings=run.Settings(stores=()),
+            release=release,
+            tallies={},
+            findings=[],
+            counts=collections.Counter(),
+            seconds=seconds,
+        )
+
+    page = report("3.18.0", 1).markdown(
+        report("3.17.2", 2).markdown(report("3.18.0", 3).markdown())
+    )
+    assert page.index("2 seconds") < page.index("1 seconds")
+    assert "3 seconds" not in page
+    assert page.count("against MLflow 3.18.0") == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,6 +88,21 @@ def local_tracking(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Pa
     if mlflow_database is not None:
         shutil.copy(mlflow_database, file)
     return f"sqlite:///{file}"
+
+
+@pytest.fixture
+def mlflow(local_tracking: str, tmp_path: Path) -> Any:
+    """The `mlflow` module with tracking in a file, and artifacts of runs in the test's directory."""
+    import mlflow
+
+    mlflow.set_tracking_uri(local_tracking)
+    name = f"e {tmp_path}"
+    mlflow.create_experiment(name, (tmp_path / "runs").as_uri())
+    mlflow.set_experiment(name)
+    yield mlflow
+    mlflow.set_experiment(experiment_id="0")
+    mlflow.set_registry_uri(None)
+    mlflow.set_tracking_uri(None)
 
 
 @pytest.fixture

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import pickle
 import re
 import shutil
-import subprocess
-import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,8 +21,7 @@ from registry_mlflow.errors import as_mlflow
 from registry_mlflow.store import RegistryStore
 from registry_mlflow.webhooks import delivery_options
 from services.acceptance import failure, no_model
-from services.mlflow_client import CLIENT_ENVIRONMENT
-from services.registry_server import QUIET, RegistryServer, free_port
+from services.registry_server import RegistryServer, free_port
 from services.stores import store_url
 
 
@@ -32,21 +29,6 @@ from services.stores import store_url
 def file(tmp_path: Path) -> str:
     """A store URL in a directory of the test's own."""
     return f"sqlite:///{tmp_path / 'registry.db'}"
-
-
-@pytest.fixture
-def mlflow(local_tracking: str, tmp_path: Path) -> Any:
-    """The `mlflow` module with tracking in a file, and artifacts of runs in the test's directory."""
-    import mlflow
-
-    mlflow.set_tracking_uri(local_tracking)
-    name = f"e {tmp_path}"
-    mlflow.create_experiment(name, (tmp_path / "runs").as_uri())
-    mlflow.set_experiment(name)
-    yield mlflow
-    mlflow.set_experiment(experiment_id="0")
-    mlflow.set_registry_uri(None)
-    mlflow.set_tracking_uri(None)
 
 
 class Echo:
@@ -90,11 +72,18 @@ def test_no_server_is_needed(
             client.get_registered_model("m")
 
 
+@pytest.fixture(params=["sqlite", "s3"])
+def kept(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a new store that keeps files, on this disk or in a bucket."""
+    with store_url(request.param, request) as where:
+        yield where
+
+
 def test_a_logged_model_is_uploaded_and_loads_without_its_tracking(
-    mlflow: Any, file: str, tmp_path: Path
+    mlflow: Any, kept: str, tmp_path: Path
 ) -> None:
-    """Its files are the registry's own: whoever has the registry can load it, and changes nothing."""
-    mlflow.set_registry_uri(f"registry+{file}")
+    """Its files are the registry's own: who has the registry can load it, and changes nothing."""
+    mlflow.set_registry_uri(f"registry+{kept}")
     with mlflow.start_run() as run:
         info = mlflow.pyfunc.log_model(
             name="model",
@@ -113,7 +102,7 @@ def test_a_logged_model_is_uploaded_and_loads_without_its_tracking(
     again = mlflow.register_model("models:/echo/1", "echo")
     assert mlflow.pyfunc.load_model("models:/echo/2").predict(["y"]) == ["y"]
     assert again.source == "models:/echo/1"
-    with open_registry(file) as registry:
+    with open_registry(kept) as registry:
         for number in (1, 2):
             registry.files.verify(registry.get_model_version("echo", number))
 
@@ -253,41 +242,3 @@ def test_mlflows_settings_of_webhooks_hold(monkeypatch: pytest.MonkeyPatch) -> N
         assert delivery_options() == DeliveryOptions(
             attempt_seconds=7, retries=4, threads=2, cache_seconds=cache_seconds
         )
-
-
-@pytest.mark.long
-def test_mlflow_serves_a_model_of_a_bucket_without_a_server(
-    s3_server: Any, mlflow: Any, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
-    """A process that knows the bucket alone loads what another one has registered there."""
-    with store_url("s3", request) as where:
-        mlflow.set_registry_uri(f"registry+{where}")
-        with mlflow.start_run():
-            mlflow.pyfunc.log_model(
-                name="model",
-                python_model=Echo.of(mlflow),
-                registered_model_name="echo",
-                pip_requirements=["mlflow"],
-            )
-        mlflow.MlflowClient().set_registered_model_alias("echo", "champion", 1)
-        shutil.rmtree(tmp_path / "runs")
-        script = (
-            "import mlflow; print(mlflow.pyfunc.load_model('models:/echo@champion').predict(['x']))"
-        )
-        environment = {
-            **os.environ,
-            **QUIET,
-            **CLIENT_ENVIRONMENT,
-            "MLFLOW_REGISTRY_URI": f"registry+{where}",
-            "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'other.db'}",
-            "MLFLOW_S3_ENDPOINT_URL": s3_server.endpoint_url,
-        }
-        done = subprocess.run(
-            [sys.executable, "-c", script],
-            env=environment,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    assert done.stdout.strip() == "['x']", done.stderr

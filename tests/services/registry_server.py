@@ -242,15 +242,21 @@ def _command_line(pid: int) -> bytes:
 class MlflowServer(ServerProcess):
     """MLflow's own server: tracking, registry and artifact proxy on SQLite in `directory`.
 
-    Its registry is elsewhere where there is a `registry` URI.
+    Its registry is elsewhere where there is a `registry` URI. `python` is the interpreter of an
+    environment with another release.
     """
 
     def __init__(
-        self, directory: Path, *, registry: str | None = None, options: tuple[str, ...] = ()
+        self,
+        directory: Path,
+        *,
+        registry: str | None = None,
+        options: tuple[str, ...] = (),
+        python: str = sys.executable,
     ) -> None:
         port = free_port()
         self.database = directory / "mlflow.db"
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
+        command = [python, "-m", "mlflow", "server", "--host", "127.0.0.1"]
         command += ["--port", str(port), *(options or ("--workers", "1")), "--serve-artifacts"]
         command += ["--backend-store-uri", f"sqlite:///{self.database}"]
         command += ["--artifacts-destination", str(directory / "artifacts")]
