@@ -42,6 +42,7 @@ from services.artifacts import (
     serving,
     write_tree,
 )
+from services.s3_proxy import Fault, Request, S3Proxy
 from services.scripted_server import Response, ScriptedServer
 
 
@@ -355,6 +356,35 @@ def test_changed_file_is_not_pulled(served: Served, tmp_path: Path) -> None:
     with pytest.raises(ArtifactMismatchError, match="MLmodel"):
         served.client.pull_model_version("m", 1, tmp_path / "out")
     assert "MLmodel" not in read_tree(tmp_path / "out")
+
+
+@on_a_disk
+def test_download_that_breaks_off_leaves_no_shorter_file(served: Served, tmp_path: Path) -> None:
+    """It goes on, or fails; what a connection lost is in no folder under the file's name."""
+    served.client.push_model_version("m", write_tree(tmp_path / "model"), create=True)
+    broken: list[Request] = []
+
+    def plan(request: Request) -> Fault | None:
+        if request.method == "GET" and request.target.endswith("/MLmodel"):
+            broken.append(request)
+            return Fault.HALF_REPLY if len(broken) in breaks else None
+        return None
+
+    for breaks in ({1}, range(1, 1_000)):
+        broken.clear()
+        out = tmp_path / f"out of {len(breaks)}"
+        with (
+            S3Proxy(f"http://127.0.0.1:{served.port}", plan).running() as proxy,
+            open_registry(proxy.endpoint_url) as client,
+        ):
+            try:
+                client.pull_model_version("m", 1, out)
+            except StoreUnavailableError:
+                assert len(breaks) > 1
+                assert "MLmodel" not in read_tree(out)
+            else:
+                assert read_tree(out) == read_tree(tmp_path / "model")
+        assert broken
 
 
 @on_a_disk

@@ -7,7 +7,6 @@ import pickle
 import re
 import shutil
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -72,18 +71,11 @@ def test_no_server_is_needed(
             client.get_registered_model("m")
 
 
-@pytest.fixture(params=["sqlite", "s3"])
-def kept(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The URL of a new store that keeps files, on this disk or in a bucket."""
-    with store_url(request.param, request) as where:
-        yield where
-
-
 def test_a_logged_model_is_uploaded_and_loads_without_its_tracking(
-    mlflow: Any, kept: str, tmp_path: Path
+    mlflow: Any, file: str, tmp_path: Path
 ) -> None:
     """Its files are the registry's own: who has the registry can load it, and changes nothing."""
-    mlflow.set_registry_uri(f"registry+{kept}")
+    mlflow.set_registry_uri(f"registry+{file}")
     with mlflow.start_run() as run:
         info = mlflow.pyfunc.log_model(
             name="model",
@@ -102,9 +94,32 @@ def test_a_logged_model_is_uploaded_and_loads_without_its_tracking(
     again = mlflow.register_model("models:/echo/1", "echo")
     assert mlflow.pyfunc.load_model("models:/echo/2").predict(["y"]) == ["y"]
     assert again.source == "models:/echo/1"
-    with open_registry(kept) as registry:
+    with open_registry(file) as registry:
         for number in (1, 2):
             registry.files.verify(registry.get_model_version("echo", number))
+
+
+def test_the_champion_of_a_bucket_is_downloaded_without_a_server(
+    s3_server: Any, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `mlflow models serve` begins with."""
+    import mlflow
+
+    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", s3_server.endpoint_url)
+    with store_url("s3", request) as where:
+        with open_registry(where) as registry:
+            for text in ("1", "2"):
+                (tmp_path / text).mkdir()
+                (tmp_path / text / "MLmodel").write_text(f"# {text}")
+                registry.push_model_version("m", tmp_path / text, create=True)
+            registry.set_registered_model_alias("m", "champion", 2)
+        downloaded = mlflow.artifacts.download_artifacts(
+            "models:/m@champion",
+            registry_uri=f"registry+{where}",
+            tracking_uri="sqlite:///unused.db",
+            dst_path=str(tmp_path),
+        )
+    assert (Path(downloaded) / "MLmodel").read_text() == "# 2"
 
 
 def test_a_model_of_another_tracking_keeps_its_uri(mlflow: Any, file: str) -> None:

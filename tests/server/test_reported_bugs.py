@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import http.client
 import re
 import shutil
 import socket
@@ -22,14 +23,24 @@ from registry_core import (
     InvalidArgumentError,
     NoModelVersionsError,
     NotFoundError,
+    Registry,
     Stage,
     open_registry,
 )
 from registry_core.stores.memory import MemoryStore
+from registry_server import Settings, create_app
 from registry_server.access.users import Users
+from registry_server.process.limits import Phase
+from services import s3
 from services.live_server import LiveServer
+from services.processes import wait_for
+from services.s3_proxy import Fault, S3Proxy
+from services.serving import serving_app
 
 DEADLINE_SECONDS = 60
+
+BALANCER_SECONDS = 60
+"""For which the balancers of clouds keep a connection to a server on which nothing happens."""
 
 NAMES = [
     "it's", 'say "hi"', "both ' and \"", "a b", " edge ", "100%", "a%2Fb", "a@b", "a+b", "a&b=c?d#e",
@@ -240,6 +251,61 @@ def test_a_server_listens_on_ipv6(tmp_path):
         finally:
             process.terminate()
             process.stderr.close()
+
+
+def test_a_balancer_may_keep_a_connection_for_a_minute_and_use_it_again():
+    """A server that hung up sooner would answer 502, through the balancer, now and then."""
+    assert Settings(store="memory:").keep_alive_seconds > BALANCER_SECONDS
+    with serving_app(create_app(Registry(MemoryStore()), Settings(store="memory:"))) as served:
+        client = http.client.HTTPConnection("127.0.0.1", served.port, timeout=DEADLINE_SECONDS)
+        with contextlib.closing(client):
+            for _ in range(2):
+                client.request("GET", "/health")
+                with client.getresponse() as answer:
+                    assert (answer.status, answer.getheader("connection")) == (200, None)
+                    answer.read()
+                (connection,) = served.connections
+                wait_for(lambda seen=connection: _is_idle(seen))
+                connection.since -= BALANCER_SECONDS
+
+
+def _is_idle(connection):
+    """As the server sees it; who looks first makes no difference."""
+    connection.look(connection.loop.time())
+    return connection.phase is Phase.IDLE
+
+
+def _knows_no_checksums(request):
+    """Like services from before there were any: MD5 is all they take, and need for a batch."""
+    newer = ("x-amz-checksum-", "x-amz-sdk-checksum-algorithm", "x-amz-trailer")
+    is_batch = request.method == "POST" and request.target.rpartition("?")[2] == "delete"
+    if any(name.startswith(newer) for name in request.headers):
+        return Fault.NOT_IMPLEMENTED
+    return Fault.NOT_IMPLEMENTED if is_batch and "content-md5" not in request.headers else None
+
+
+def test_a_bucket_without_checksums_is_enough(s3_server, s3_prefix, tmp_path):
+    """For models, files in several parts, and the removal of many at once."""
+    model, out = tmp_path / "model", tmp_path / "out"
+    model.mkdir()
+    for name, size in (("weights", 9 << 20), ("MLmodel", 10), ("empty", 0)):
+        (model / name).write_bytes(b"x" * size)
+    with (
+        S3Proxy(s3_server.endpoint_url, _knows_no_checksums).running() as proxy,
+        open_registry(s3.store_url(proxy.endpoint_url, s3_prefix)) as registry,
+    ):
+        registry.push_model_version("m", model, create=True)
+        registry.pull_model_version("m", 1, out)
+        assert {path.name: path.stat().st_size for path in out.iterdir()} == {
+            "weights": 9 << 20,
+            "MLmodel": 10,
+            "empty": 0,
+        }
+        for name in "ab":
+            registry.artifacts.write(f"two/{name}", [b"x"])
+        registry.artifacts.delete("two")
+        assert registry.artifacts.list("two") == []
+        assert any(target.rpartition("?")[2] == "delete" for _, target in proxy.requests)
 
 
 NGINX = """

@@ -5,8 +5,10 @@ Shared by the store that keeps metadata in a bucket and the one that keeps artif
 
 from __future__ import annotations
 
+import base64
 import copy
 import functools
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -30,6 +32,7 @@ from registry_core.errors import BackendError, InvalidUrlError
 from registry_core.redaction import parameter_name, redacted
 
 if TYPE_CHECKING:
+    from botocore.awsrequest import AWSRequest
     from mypy_boto3_s3 import S3Client
 
 CONNECT_TIMEOUT_SECONDS = 2.0
@@ -164,7 +167,7 @@ def _client(location: Location, purpose: Purpose) -> S3Client:
     parsers = core.get_component("response_parser_factory")
     parsers.set_parser_defaults(timestamp_parser=_timestamp)
     session = boto3.Session(botocore_session=core, profile_name=location.profile)
-    return session.client(
+    client = session.client(
         "s3",
         endpoint_url=location.endpoint_url,
         region_name=location.region or session.region_name or "us-east-1",
@@ -182,6 +185,21 @@ def _client(location: Location, purpose: Purpose) -> S3Client:
             s3={"addressing_style": _STYLES[location.path_style]},
         ),
     )
+    client.meta.events.register("before-sign.s3.DeleteObjects", _use_md5)
+    return client
+
+
+def _use_md5(request: AWSRequest, **_: object) -> None:
+    # The one request that S3 requires a checksum of. The SDK sends one of the newer ones, for
+    # which servers that are not Amazon's still want this.
+    for name in [name for name in request.headers if name.lower().startswith(_NEWER_CHECKSUMS)]:
+        del request.headers[name]
+    digest = hashlib.md5(request.body, usedforsecurity=False).digest()
+    request.headers["Content-MD5"] = base64.b64encode(digest).decode()
+
+
+_NEWER_CHECKSUMS = ("x-amz-checksum-", "x-amz-sdk-checksum-")
+"""How the headers begin that the SDK adds for its own choice of a checksum."""
 
 
 @functools.cache

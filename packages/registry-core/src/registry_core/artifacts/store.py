@@ -13,6 +13,9 @@ from registry_core.errors import StoreCorruptedError
 CHUNK_SIZE = 256 * 1024
 """Bytes in the largest piece that a reading gives: what a server holds for each slow download."""
 
+READ_ATTEMPTS = 5
+"""Connections over which one download may come, each going on where the one before it broke."""
+
 
 @attrs.frozen(kw_only=True)
 class FileInfo:

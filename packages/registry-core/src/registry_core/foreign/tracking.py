@@ -73,11 +73,7 @@ class TrackingServer:
 
     def read(self, path: str, *, start: int = 0, stop: int | None = None) -> Reading:
         """Open a file of the proxy."""
-        transfers = Transfers(self._http)
-        response, size = transfers.get(path, start=start, stop=stop)
-        return Reading(
-            FileInfo(path=path, size=size), transfers.pieces(response), close=response.close
-        )
+        return Transfers(self._http).read(path, start=start, stop=stop)
 
     def is_at(self, netloc: str) -> bool:
         """Whether a host, with its port, is the one of this server."""

@@ -27,6 +27,7 @@ from registry_core.artifacts.backends.s3_parts import (
 )
 from registry_core.artifacts.store import (
     CHUNK_SIZE,
+    READ_ATTEMPTS,
     FileInfo,
     FileWriter,
     MultipartUpload,
@@ -49,9 +50,6 @@ if TYPE_CHECKING:
 
 _DELETE_BATCH = 1_000
 """Keys in one request to delete; S3's limit."""
-
-_READ_ATTEMPTS = 5
-"""How often a download goes on where a broken connection left it."""
 
 _SHA256 = "sha256"
 """The key of an object's metadata under which its digest is recorded."""
@@ -353,7 +351,7 @@ class _Download:
             except (BotoCoreError, OSError) as error:
                 self.close()
                 failures += 1
-                if failures == _READ_ATTEMPTS:
+                if failures == READ_ATTEMPTS:
                     raise unavailable(type(error).__name__) from error
                 self._open_again()
         self.close()

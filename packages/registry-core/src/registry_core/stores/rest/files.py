@@ -6,7 +6,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable
 
 from registry_core import wire
-from registry_core.artifacts import FileInfo, Manifest, Reading, file_path, parse_manifest
+from registry_core.artifacts import Manifest, Reading, file_path, parse_manifest
 from registry_core.artifacts.versions.uploads import Begun
 from registry_core.authors import Author
 from registry_core.errors import InvalidArgumentError, StoreCorruptedError
@@ -117,9 +117,7 @@ class RestFiles(RestWebhooks):
 
     def read(self, path: str, *, start: int = 0, stop: int | None = None) -> Reading:
         """See `ServesFiles`."""
-        response, size = Transfers(self._http).get(path, start=start, stop=stop)
-        info = FileInfo(path=path, size=size)
-        return Reading(info, Transfers.pieces(response), close=response.close)
+        return Transfers(self._http).read(path, start=start, stop=stop)
 
 
 def _begun(answer: wire.Json) -> Begun:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from http import HTTPStatus
 from urllib.parse import quote
 
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from registry_core.artifacts.store import CHUNK_SIZE
+from registry_core.artifacts.store import CHUNK_SIZE, READ_ATTEMPTS, FileInfo, Reading
 from registry_core.backoff import Backoff
 from registry_core.errors import ArtifactNotFoundError, NotFoundError, StoreUnavailableError
 from registry_core.stores.rest.transport import Transport
@@ -18,8 +19,8 @@ ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 """Where, below a server's URL, its artifact root begins (contract 1.1)."""
 
 RETRY_SECONDS = 30.0
-"""Seconds after its first failure within which a file is sent again: a server that restarts, or has
-as many uploads as it takes, is back by then."""
+"""Seconds after its first failure within which a request is sent again: a server that restarts, or
+has as many uploads as it takes, is back by then."""
 
 _BACKOFF = Backoff(first_seconds=0.2, longest_seconds=3.0)
 
@@ -39,57 +40,111 @@ class Transfers:
         retreat: Callable[[], object],
     ) -> None:
         """Send a file; again from its beginning, after `retreat`, when the server was away."""
-        pauses: Iterator[float] | None = None
-        while True:
-            try:
-                response = self._http.stream("PUT", _target(path), headers, body=pieces())
-            except StoreUnavailableError as error:
-                # A time limit that begins with the first failure: files may be large.
-                pauses = pauses or _BACKOFF.pauses(until=time.monotonic() + RETRY_SECONDS)
-                pause = next(pauses, None)
-                if pause is None:
-                    raise
-                retreat()
-                time.sleep(max(pause, min(error.retry_after_seconds, RETRY_SECONDS)))
-            else:
-                # Empty, and its connection good for the next file.
-                response.drain_conn()
-                response.release_conn()
-                return
+        response = _patiently(
+            lambda: self._http.stream("PUT", _target(path), headers, body=pieces()),
+            retreat=retreat,
+        )
+        # Empty, and its connection good for the next file.
+        response.drain_conn()
+        response.release_conn()
 
-    def get(
-        self, path: str, *, start: int, stop: int | None
-    ) -> tuple[urllib3.BaseHTTPResponse, int | None]:
-        """Return an answer whose body is the file, or a part of it, and the size of the file.
+    def read(self, path: str, *, start: int = 0, stop: int | None = None) -> Reading:
+        """Open a file, or a part of it, with the file's size; it goes on where a connection broke.
 
         Raises:
             ArtifactNotFoundError: there is no such file.
         """
-        headers = {}
-        if start or stop is not None:
-            headers["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
-        try:
-            response = self._http.stream("GET", _target(path), headers)
-        except NotFoundError:
-            raise ArtifactNotFoundError(path) from None
-        size = response.headers.get("content-range", "").rpartition("/")[2] or (
-            response.headers.get("content-length", "")
+        download = _Download(self._http, path, start, stop)
+        return Reading(
+            FileInfo(path=path, size=download.size), download.pieces(), close=download.close
         )
-        return response, int(size) if size.isdecimal() else None
 
-    @staticmethod
-    def pieces(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-        """Yield the body of an answer.
+
+class _Download:
+    """A file that comes in as many answers as there are connections that break."""
+
+    def __init__(self, http: Transport, path: str, start: int, stop: int | None) -> None:
+        self._http = http
+        self._path = path
+        self._position = start
+        self._stop = stop
+        self._response = self._ask({})
+        self._tag = self._response.headers.get("etag", "")
+        self.size = _size(self._response)
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield what was asked for.
 
         Raises:
-            StoreUnavailableError: the connection broke.
+            StoreUnavailableError: the connection broke again and again, or it was another file's.
         """
+        failures = 0
+        while True:
+            try:
+                while piece := self._response.read(CHUNK_SIZE, decode_content=False):
+                    self._position += len(piece)
+                    yield piece
+            except HTTPError as error:
+                self.close()
+                failures += 1
+                if failures == READ_ATTEMPTS or not self._is_known:
+                    raise StoreUnavailableError(f"the connection broke: {error}") from error
+                self._go_on()
+            else:
+                self._response.release_conn()
+                return
+
+    @property
+    def _is_known(self) -> bool:
+        """Whether the server can tell that the rest is the same file's."""
+        return self._tag.startswith('"')
+
+    def close(self) -> None:
+        """Free the connection."""
+        self._response.close()
+
+    def _go_on(self) -> None:
+        is_whole = self._position == 0
+        condition = {} if is_whole else {"If-Range": self._tag}
+        self._response = _patiently(lambda: self._ask(condition))
+        is_same = self._response.headers.get("etag", "") == self._tag
+        if not is_same or (not is_whole and self._response.status != HTTPStatus.PARTIAL_CONTENT):
+            self.close()
+            raise StoreUnavailableError(f"'{self._path}' changed while it was read")
+
+    def _ask(self, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
+        if self._position or self._stop is not None:
+            last = "" if self._stop is None else self._stop - 1
+            headers = {**headers, "Range": f"bytes={self._position}-{last}"}
         try:
-            while piece := response.read(CHUNK_SIZE, decode_content=False):
-                yield piece
-        except HTTPError as error:
-            raise StoreUnavailableError(f"the connection broke: {error}") from error
-        response.release_conn()
+            return self._http.stream("GET", _target(self._path), headers)
+        except NotFoundError:
+            raise ArtifactNotFoundError(self._path) from None
+
+
+def _patiently(
+    send: Callable[[], urllib3.BaseHTTPResponse], *, retreat: Callable[[], object] = lambda: None
+) -> urllib3.BaseHTTPResponse:
+    """Send a request; again, after `retreat`, when the server was away."""
+    pauses: Iterator[float] | None = None
+    while True:
+        try:
+            return send()
+        except StoreUnavailableError as error:
+            # A time limit that begins with the first failure: files may be large.
+            pauses = pauses or _BACKOFF.pauses(until=time.monotonic() + RETRY_SECONDS)
+            pause = next(pauses, None)
+            if pause is None:
+                raise
+            retreat()
+            time.sleep(max(pause, min(error.retry_after_seconds, RETRY_SECONDS)))
+
+
+def _size(response: urllib3.BaseHTTPResponse) -> int | None:
+    size = response.headers.get("content-range", "").rpartition("/")[2] or (
+        response.headers.get("content-length", "")
+    )
+    return int(size) if size.isdecimal() else None
 
 
 def _target(path: str) -> str:
