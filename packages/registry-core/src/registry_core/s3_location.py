@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import attrs
@@ -194,7 +194,8 @@ def _use_md5(request: AWSRequest, **_: object) -> None:
     # which servers that are not Amazon's still want this.
     for name in [name for name in request.headers if name.lower().startswith(_NEWER_CHECKSUMS)]:
         del request.headers[name]
-    digest = hashlib.md5(request.body, usedforsecurity=False).digest()
+    body = cast("bytes", request.body)  # Its stub says text.
+    digest = hashlib.md5(body, usedforsecurity=False).digest()
     request.headers["Content-MD5"] = base64.b64encode(digest).decode()
 
 
