@@ -40,7 +40,7 @@ def from_arguments(arguments: Sequence[str], environ: Mapping[str, str]) -> Sett
 
 def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> ParsedSettings:
     """As `from_arguments`, with the origin of each value."""
-    parsed = _parsed(arguments)
+    parsed = given(command(), PROGRAM, arguments)
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for option in OPTIONS:
@@ -91,12 +91,12 @@ def command() -> click.Command:
     )
 
 
-def _parsed(arguments: Sequence[str]) -> dict[str, Any]:
-    """The options that are given; it ends the process after help, and with 2 after a mistake."""
+def given(of: click.Command, program: str, arguments: Sequence[str]) -> dict[str, Any]:
+    """The options of a command; it ends the process after help, and with 2 after a mistake."""
     import click  # noqa: PLC0415 as above
 
     try:
-        return command().make_context(PROGRAM, list(arguments)).params
+        return of.make_context(program, list(arguments)).params
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except click.UsageError as error:
@@ -105,7 +105,7 @@ def _parsed(arguments: Sequence[str]) -> dict[str, Any]:
         shown = "".join(
             each if each.isprintable() else ascii(each)[1:-1] for each in error.format_message()
         )
-        click.echo(f"Error: {shown}\n\n{usage}\nTry '{PROGRAM} --help' for help.", err=True)
+        click.echo(f"Error: {shown}\n\n{usage}\nTry '{program} --help' for help.", err=True)
         sys.exit(error.exit_code)
 
 

@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-import argparse
 import getpass
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from registry_server.process.arguments import PROGRAM, given
+
+if TYPE_CHECKING:
+    import click
 
 COMMAND = "hash"
 """The first argument that asks for it, in place of options of the server."""
 
-_HELP = """\
-Makes a token, and says how the access file has it. With --password, asks for a
-password that somebody has chosen, or reads it from stdin, and hashes that.
-"""
 
-
-def parser() -> argparse.ArgumentParser:
+def command() -> click.Command:
     """What the command takes."""
-    options = argparse.ArgumentParser(prog=f"registry-server {COMMAND}", description=_HELP)
-    options.add_argument("--password", action="store_true", help="hash a password")
-    return options
+    import click  # noqa: PLC0415 workers have no command line
+
+    return click.Command(
+        COMMAND,
+        params=[click.Option(["--password"], is_flag=True, help="Hash a password.")],
+        help=(
+            "Make a token, and print how the access file has it.\n\n"
+            "With --password, ask for a password that somebody has chosen, or read it from stdin, "
+            "and hash that."
+        ),
+        epilog=f"Example: {PROGRAM} {COMMAND} --password",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
 
 
 def run(arguments: Sequence[str]) -> int:
     """Print the secret's line; the secret itself, if it is new, goes to stderr. The exit code."""
-    if not parser().parse_args(arguments).password:
+    if not given(command(), f"{PROGRAM} {COMMAND}", arguments)["password"]:
         from registry_server.access.credentials import hashed_token  # noqa: PLC0415 not for the server
 
         token, line = hashed_token()
