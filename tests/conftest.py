@@ -1,6 +1,7 @@
 """Fixtures that every test may ask for; the real services live in `services`."""
 
 import gc
+import multiprocessing
 import os
 import shutil
 import signal
@@ -114,6 +115,18 @@ def keep_files_in_memory() -> None:
 
 
 keep_files_in_memory()
+
+# What the kit starts loads the stores once, and not in each process.
+multiprocessing.set_forkserver_preload(
+    [
+        "registry_core.testing.processes",
+        "registry_core.stores.rest",
+        "registry_core.stores.s3",
+        "registry_core.stores.sql",
+        "boto3",
+        "psycopg",
+    ]
+)
 
 examples.register()
 settings.load_profile(examples.GATE)

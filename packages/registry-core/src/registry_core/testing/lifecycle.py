@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from registry_core.testing.cases import (
 from registry_core.testing.clocks import ManualClock
 from registry_core.testing.observing import dump, model_names, models_query, numbers
 from registry_core.testing.processes import ENDLESS, TAGS, write_until_killed
-from registry_core.testing.racing import Opener
+from registry_core.testing.racing import Opener, process_context
 from registry_core.testing.samples import EMOJI, NAMES
 
 ACKNOWLEDGED = 5
@@ -127,7 +126,7 @@ class LifecycleTests(StoreCase):
 
 def kill_a_writer(opener: Opener) -> Counter[str]:
     """How many writes of each kind were acknowledged to a process that was killed meanwhile."""
-    context = multiprocessing.get_context("spawn")
+    context = process_context()
     receiving, sending = context.Pipe(duplex=False)
     process = context.Process(target=write_until_killed, args=(opener, sending))
     process.start()
