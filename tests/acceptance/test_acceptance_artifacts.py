@@ -19,7 +19,7 @@ from typing import Any
 import boto3
 import pytest
 
-from services import s3
+from services import forking, s3
 from services.registry_server import RegistryServer
 from services.stores import store_url
 
@@ -123,9 +123,9 @@ def test_pushed_model_is_loaded_without_credentials(
 ) -> None:
     """From each kind of metadata store; the files are in a bucket that the loader cannot open."""
     for store, root, _ in served.values():
-        command = [sys.executable, "-m", "registry_cli", "--store", store, "models", "push", "m"]
-        command += [str(saved), "--create", "--alias", "champion", "--artifacts", root]
-        subprocess.run(command, check=True, capture_output=True, timeout=120)
+        command = ["--store", store, "models", "push", "m", str(saved), "--create"]
+        command += ["--alias", "champion", "--artifacts", root]
+        forking.run("registry_cli", *command, seconds=120).check_returncode()
     expected = estimator.predict(ROWS).tolist()
     assert len(set(expected)) == 2
     for _, _, url in served.values():

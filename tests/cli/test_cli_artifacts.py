@@ -6,8 +6,6 @@ import hashlib
 import json
 import os
 import pty
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +14,7 @@ import pytest
 
 from cli.invoking import Regctl
 from registry_core import open_registry
+from services import forking
 from services.artifacts import MODEL, artifact_url, read_tree, write_tree
 
 MISMATCH = 6
@@ -118,23 +117,24 @@ def test_gc_only_says_what_it_would_do(pushed: Regctl, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("pushed", ["local"], indirect=True)
 def test_progress_is_shown_on_a_terminal_only(pushed: Regctl, tmp_path: Path) -> None:
     """A pipe gets no bar; stdout is the same."""
-    command = [sys.executable, "-m", "registry_cli", "--store", pushed.store, "models", "pull"]
-    command += ["models:/churn@champion", "-o"]
-    piped = subprocess.run(
-        [*command, str(tmp_path / "a")], check=True, capture_output=True, timeout=60
-    )
-    (said,) = piped.stderr.decode().splitlines()
+    command = ["--store", pushed.store, "models", "pull", "models:/churn@champion", "-o"]
+    piped = forking.run("registry_cli", *command, str(tmp_path / "a"))
+    (said,) = piped.stderr.splitlines()
     assert said.startswith("Pulled churn 1: ")
     ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        [*command, str(tmp_path / "b")], stdout=subprocess.DEVNULL, stderr=theirs
-    ) as process:
-        os.close(theirs)
-        shown = b""
-        with suppress(OSError):  # Linux: EIO once nobody has the other end
-            while piece := os.read(ours, 65536):
-                shown += piece
-        assert process.wait(60) == 0
+    with Path(os.devnull).open("r+b") as nothing:
+        process = forking.start(
+            "registry_cli",
+            [*command, str(tmp_path / "b")],
+            streams=(nothing.fileno(), nothing.fileno(), theirs),
+            environment=os.environ,
+        )
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # Linux: EIO once nobody has the other end
+        while piece := os.read(ours, 65536):
+            shown += piece
+    assert process.wait(60) == 0
     os.close(ours)
     assert b"Pulling churn" in shown
     assert b"100%" in shown

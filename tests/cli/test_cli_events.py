@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import signal
 from pathlib import Path
 
 import pytest
 
 from cli.invoking import Regctl
+from services import forking
 
 
 @pytest.fixture
@@ -47,14 +47,9 @@ def test_what_is_no_cursor_is_refused(regctl: Regctl, tmp_path: Path) -> None:
 def test_events_are_printed_as_they_come(regctl: Regctl) -> None:
     """Each as a line, long before the command ends."""
     regctl.done("models", "create", "churn")
-    command = [sys.executable, "-m", "registry_cli", "--store", regctl.store, "events", "follow"]
-    with subprocess.Popen(
-        [*command, "--since", "1h", "--every", "0.1"], stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            assert process.stdout is not None
-            assert json.loads(process.stdout.readline())["name"] == "churn"
-            regctl.done("models", "create", "fraud")
-            assert json.loads(process.stdout.readline())["name"] == "fraud"
-        finally:
-            process.terminate()
+    command = ["--store", regctl.store, "events", "follow", "--since", "1h", "--every", "0.1"]
+    with forking.talking("registry_cli", *command) as talk:
+        assert json.loads(talk.stdout.readline())["name"] == "churn"
+        regctl.done("models", "create", "fraud")
+        assert json.loads(talk.stdout.readline())["name"] == "fraud"
+        talk.process.send_signal(signal.SIGTERM)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import gzip
 import itertools
+import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +21,7 @@ from registry_core.moves.copying import compare
 from registry_core.moves.sources import StoreSource
 from registry_core.search import Query
 from registry_core.stores.memory import MemoryStore
+from services import forking
 from services.live_server import LiveServer
 from services.stores import store_url
 
@@ -146,19 +147,27 @@ def test_a_source_that_goes_on_is_followed(source: str, tmp_path: Path) -> None:
     assert "1 copied, 12 unchanged, 1 updated" in result.stderr
 
 
+def begin(said: Path, *arguments: str) -> forking.Forked:
+    """`regctl` in a process of its own, which writes what it says into a file."""
+    with Path(os.devnull).open("r+b") as nothing, said.open("wb") as stderr:
+        streams = (nothing.fileno(), nothing.fileno(), stderr.fileno())
+        return forking.start("registry_cli", arguments, streams=streams, environment=os.environ)
+
+
 def test_killed_at_any_point_a_copy_goes_on(source: str, tmp_path: Path) -> None:
     target = f"sqlite:///{tmp_path}/target.db"
-    command = [sys.executable, "-m", "registry_cli", "copy", source, target]
+    said = tmp_path / "said"
     began = time.monotonic()
-    subprocess.run([*command[:-1], f"sqlite:///{tmp_path}/whole.db"], check=True)
+    assert begin(said, "copy", source, f"sqlite:///{tmp_path}/whole.db").wait(120) == 0
     whole = time.monotonic() - began
-    for part in (0.5, 0.7, 0.8, 0.9):
-        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as copying:
-            try:
-                copying.wait(whole * part)
-            except subprocess.TimeoutExpired:
-                copying.kill()
-    subprocess.run(command, check=True)
+    for part in (0.2, 0.5, 0.7, 0.9):
+        copying = begin(said, "copy", source, target)
+        try:
+            copying.wait(whole * part)
+        except subprocess.TimeoutExpired:
+            copying.kill()
+            copying.wait(120)
+    assert begin(said, "copy", source, target).wait(120) == 0
     assert Regctl(source).run("diff", source, target).exit_code == ExitCode.OK
     again = Regctl(source).run("copy", source, target)
     assert f"{MODELS + 1} unchanged" in again.stderr
@@ -195,9 +204,9 @@ def test_models_are_compared_by_name_in_whatever_order_they_come() -> None:
 def test_a_copy_follows_its_source_until_it_is_stopped(source: str, tmp_path: Path) -> None:
     """A writer makes, changes, renames and deletes models meanwhile; then both are the same."""
     target = f"sqlite:///{tmp_path}/target.db"
-    command = [sys.executable, "-m", "registry_cli", "copy", "--watch", "--interval", "0.2s"]
+    heard = tmp_path / "said"
     with contextlib.ExitStack() as stack:
-        copier = subprocess.Popen([*command, source, target], stderr=subprocess.PIPE, text=True)
+        copier = begin(heard, "copy", "--watch", "--interval", "0.2s", source, target)
         stack.callback(copier.kill)
         with open_registry(source) as writer, open_registry(target) as copied:
             eventually(lambda: names_of(copied) == names_of(writer))
@@ -212,8 +221,8 @@ def test_a_copy_follows_its_source_until_it_is_stopped(source: str, tmp_path: Pa
             writer.delete_registered_model("größe 5")
             writer.create_registered_model("größe 5")
         copier.send_signal(signal.SIGINT)
-        said = copier.communicate(timeout=120)[1]
-        assert copier.returncode == 0, said
+        code, said = copier.wait(120), heard.read_text()
+        assert code == 0, said
     assert "Source and target are the same." in said
     assert "removed: größe 3" in said
     assert Regctl(source).ok("diff", source, target) == ""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +17,7 @@ from registry_core.backends import open_artifacts
 from registry_core.moves.artifacts import open_mover
 from registry_core.moves.copying import copy
 from registry_core.moves.sources import StoreSource
+from services import forking
 from services.artifacts import MODEL, artifact_url, read_tree, write_tree
 from services.stores import store_url
 
@@ -204,13 +202,11 @@ regctl()
 def killed_copies(origin: Origin, target_url: str, steps: Iterator[int]) -> None:
     """Copy with files, killed after so many steps each, until one comes to its end."""
     for count in steps:
-        command = [sys.executable, "-c", KILLED, str(count), "copy", "--artifacts"]
-        ended = subprocess.run(
-            [*command, origin.url, target_url],
-            check=False,
-            capture_output=True,
-            timeout=120,
-            env={**os.environ, "REGISTRY_ARTIFACTS": ""},
+        ended = forking.run(
+            *(forking.CODE, KILLED, str(count)),
+            *("copy", "--artifacts", origin.url, target_url),
+            environment={"REGISTRY_ARTIFACTS": ""},
+            seconds=120,
         )
         assert ended.returncode in (-9, 0, ExitCode.INCOMPLETE), ended.stderr
         if ended.returncode != -9:

@@ -1,8 +1,6 @@
 """What the documentation shows, exists and works."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import click
@@ -13,6 +11,7 @@ import registry_core
 from registry_cli.main import regctl
 from registry_core import errors as errors_module
 from registry_server.process import arguments, hashing, settings
+from services import forking
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("packages/*/README.md")])
@@ -83,9 +82,7 @@ def test_every_picture_is_there_and_all_are_small():
 @pytest.mark.parametrize("code", _blocks("python"))
 def test_every_python_block_runs(code, tmp_path):
     """What a newcomer pastes, works."""
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = forking.run(forking.CODE, code, directory=tmp_path)
     assert done.returncode == 0, done.stderr
 
 

@@ -6,8 +6,6 @@ import contextlib
 import re
 import shutil
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,6 +24,7 @@ from registry_core.stores.sql.postgresql import PostgresqlDriver
 from registry_core.stores.sql.sqlite import SqliteDriver
 from registry_core.stores.sql.tables import ALEMBIC_VERSION_TABLE, metadata
 from registry_core.testing.racing import race
+from services import forking
 from services.examples import one_of
 from services.opened import open_sql_store as open_store
 
@@ -202,19 +201,15 @@ store.close()
 
 def test_processes_that_open_an_empty_database_at_once_all_succeed(url: str) -> None:
     """As the worker processes of a server do at its first start."""
-    command = [sys.executable, "-c", OPEN_AT_THE_WORD, url]
     with contextlib.ExitStack() as stack:
-        processes = [
-            stack.enter_context(
-                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            )
+        talks = [
+            stack.enter_context(forking.talking(forking.CODE, OPEN_AT_THE_WORD, url))
             for _ in range(CONTESTANTS)
         ]
-        assert [process.stdout.readline() for process in processes] == ["ready\n"] * CONTESTANTS
-        for process in processes:
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        assert [process.wait(60) for process in processes] == [0] * CONTESTANTS
+        assert [talk.stdout.readline() for talk in talks] == ["ready\n"] * CONTESTANTS
+        for talk in talks:
+            print("go", file=talk.stdin)
+        assert [talk.process.wait(60) for talk in talks] == [0] * CONTESTANTS
     assert current(url) == head()
 
 

@@ -26,7 +26,7 @@ from registry_server import Settings
 from registry_server.http.app import compose
 from registry_server.process.prefork import HANGING_SECONDS
 from registry_server.process.protocol import MAX_HEADERS_BYTES, MAX_URL_BYTES
-from services import pausing_store
+from services import forking, pausing_store
 from services.certificates import self_signed_certificate
 from services.in_process import InProcessServer
 from services.processes import children, wait_for
@@ -43,16 +43,9 @@ WEBHOOK = {
 SETTINGS = Settings(webhook_schemes=("http",), webhook_private_addresses=True)
 
 
-def refuse(*arguments, **environment):
+def refuse(*arguments):
     """The exit code and the only line of a server that does not start."""
-    done = subprocess.run(
-        [sys.executable, "-m", "registry_server", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, **environment},
-        check=False,
-    )
+    done = forking.run("registry_server", *arguments)
     assert done.stdout == ""
     lines = done.stderr.splitlines()
     assert len(lines) == 1, done.stderr
@@ -474,9 +467,10 @@ def test_metrics_have_an_address_of_their_own(tmp_path, workers):
             for port in (server.port, inner)
             for path in ("/metrics", "/ready", "/api/2.0/mlflow/registered-models/search", "/")
         }
-        metrics = call(f"http://127.0.0.1:{inner}/metrics")[1]
+        count = f"registry_workers {workers}\n".encode()
+        # The server is there as soon as one of its workers is.
+        wait_for(lambda: count in call(f"http://127.0.0.1:{inner}/metrics")[1])
     assert list(statuses.values()) == [404, 200, 401, 401, 200, 200, 404, 404]
-    assert f"registry_workers {workers}\n".encode() in metrics
 
 
 def call(url, **options):

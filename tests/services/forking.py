@@ -1,8 +1,9 @@
 """Processes of our commands that need not load them: they are forked from one that has.
 
 `start` is as `subprocess.Popen` of `python -m MODULE`, for a hundredth of the processor's time: a
-server loads for a second, and the tests start hundreds. What a command does as it is loaded, in what
-environment and how it ends then is for tests that start a real one.
+server loads for a second, and the tests start hundreds. PYTHONPATH and a `sitecustomize` on it work
+as in a new interpreter, though what is loaded already is not loaded again. What a command does as it is
+loaded, in what environment and how it ends then is for tests that start a real one.
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TextIO
+
+import attrs
 
 PRELOADED = (
     "registry_cli.main",
@@ -47,7 +51,14 @@ PRELOADED = (
 MESSAGE_BYTES = 1 << 20
 """The most that a request takes, its environment included."""
 
+CODE = "-c"
+"""In place of a module: the first argument is the code to run."""
+
 POLL_SECONDS = 0.01
+
+RUN_SECONDS = 60.0
+"""Seconds for a command that ends by itself; it usually takes a tenth of one."""
+
 STANDARD_STREAMS = (0, 1, 2)
 
 
@@ -140,6 +151,73 @@ def start(
     return Forked(server.ask(request, streams), server)
 
 
+@attrs.frozen
+class Talking:
+    """A process, and what it is told and tells, line by line."""
+
+    process: Forked
+    stdin: TextIO
+    stdout: TextIO
+
+
+@contextlib.contextmanager
+def talking(module: str, *arguments: str) -> Iterator[Talking]:
+    """A process that is spoken with; it has ended when the context is left, and nobody says more."""
+    theirs_in, ours_in = os.pipe()
+    ours_out, theirs_out = os.pipe()
+    with os.fdopen(ours_in, "w", 1) as stdin, os.fdopen(ours_out) as stdout:
+        try:
+            streams = (theirs_in, theirs_out, sys.__stderr__.fileno())
+            process = start(module, arguments, streams=streams, environment=os.environ)
+        finally:
+            os.close(theirs_in)
+            os.close(theirs_out)
+        try:
+            yield Talking(process, stdin, stdout)
+            stdin.close()
+            process.wait(RUN_SECONDS)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def run(
+    module: str,
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    directory: Path = Path(),
+    seconds: float = RUN_SECONDS,
+) -> subprocess.CompletedProcess[str]:
+    """What a process that is given no input writes, and its exit code, once it has ended.
+
+    With `CODE` for the module, the first argument is what `python -c` would be given.
+
+    Its environment is that of the tests, with what `environment` adds.
+    """
+    with (
+        Path(os.devnull).open("rb") as nothing,
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as err,
+    ):
+        process = start(
+            module,
+            arguments,
+            streams=(nothing.fileno(), out.fileno(), err.fileno()),
+            environment={**os.environ, **(environment or {})},
+            directory=directory,
+        )
+        try:
+            code = process.wait(seconds)
+        finally:
+            process.kill()
+        return subprocess.CompletedProcess([module, *arguments], code, _text(out), _text(err))
+
+
+def _text(file: BinaryIO) -> str:
+    file.seek(0)
+    return file.read().decode()
+
+
 # In the process that forks
 
 
@@ -188,7 +266,13 @@ def _run(request: dict[str, Any], files: list[int]) -> None:
         sys.stdout = os.fdopen(1, "w", closefd=False)
         sys.stderr = os.fdopen(2, "w", 1, errors="backslashreplace", closefd=False)
         sys.argv = [request["module"], *request["arguments"]]
-        runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+        _look_on_path(request["environment"])
+        if request["module"] == CODE:
+            text = sys.argv.pop(1)
+            sys.path.insert(0, "")
+            exec(compile(text, "<string>", "exec"), {"__name__": "__main__"})
+        else:
+            runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
         code = 0
     except SystemExit as ending:
         code = _exit_code(ending)
@@ -196,6 +280,15 @@ def _run(request: dict[str, Any], files: list[int]) -> None:
         traceback.print_exc()
     finally:
         _end(code)
+
+
+def _look_on_path(environment: Mapping[str, str]) -> None:
+    """Has modules found where PYTHONPATH says, as an interpreter does when it starts."""
+    added = [each for each in environment.get("PYTHONPATH", "").split(os.pathsep) if each]
+    sys.path[:0] = [each for each in added if each not in sys.path]
+    if any(Path(each, "sitecustomize.py").exists() for each in added):
+        sys.modules.pop("sitecustomize", None)
+        importlib.import_module("sitecustomize")
 
 
 def _exit_code(ending: SystemExit) -> int:

@@ -209,7 +209,7 @@ class RegistryServer(ServerProcess):
 
     def _launch(self, log: BinaryIO, environment: dict[str, str]) -> Process:
         if DEBUG_VARIABLE in environment or any(
-            key.startswith("PYTHON") for key in self._environment
+            key.startswith("PYTHON") and key != "PYTHONPATH" for key in self._environment
         ):
             # They are looked at while the interpreter starts, or the server is loaded.
             return super()._launch(log, environment)

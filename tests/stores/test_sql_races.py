@@ -6,8 +6,6 @@ import contextlib
 import functools
 import itertools
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import attrs
@@ -18,6 +16,7 @@ from registry_core.models import NewModelVersion, NewRegisteredModel, Stage
 from registry_core.search import Entity, OrderBy, Query, parse_filter
 from registry_core.stores.sql import SqlStore
 from registry_core.testing.racing import race
+from services import forking
 from services.opened import open_sql_store as open_store
 
 PROCESSES = 2
@@ -79,22 +78,16 @@ def test_two_processes_of_many_threads_number_versions_without_gaps(
 ) -> None:
     """Each of 64 writers gets a number of its own, and together they get 1 to 64."""
     with contextlib.ExitStack() as stack:
-        processes = [
+        talks = [
             stack.enter_context(
-                subprocess.Popen(
-                    [sys.executable, "-c", CREATE_VERSIONS, url, str(number), str(WRITERS)],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    text=True,
-                )
+                forking.talking(forking.CODE, CREATE_VERSIONS, url, str(number), str(WRITERS))
             )
             for number in range(PROCESSES)
         ]
-        assert [process.stdout.readline() for process in processes] == ["ready\n"] * PROCESSES
-        for process in processes:
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        created = [json.loads(process.stdout.readline()) for process in processes]
+        assert [talk.stdout.readline() for talk in talks] == ["ready\n"] * PROCESSES
+        for talk in talks:
+            print("go", file=talk.stdin)
+        created = [json.loads(talk.stdout.readline()) for talk in talks]
     assert sorted(itertools.chain.from_iterable(created)) == list(range(1, PROCESSES * WRITERS + 1))
     stored = all_versions(store)
     for number, versions in enumerate(created):
