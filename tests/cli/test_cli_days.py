@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
+import tempfile
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from registry_cli.tables import display_width
+from services.launchers import launchers
 from services.shells import COMMANDS, Shell
 
 
@@ -135,8 +137,15 @@ events = ["model_version.created"]
 """
 
 
-def _environment(store: str | None) -> dict[str, str]:
-    environment = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+@pytest.fixture
+def programs() -> Iterator[Path]:
+    """Where the shell finds ours; near the root, since the address of a socket must be short."""
+    with tempfile.TemporaryDirectory() as directory, launchers(Path(directory)) as programs:
+        yield programs
+
+
+def _environment(programs: Path, store: str | None) -> dict[str, str]:
+    environment = {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
     environment |= {"HISTFILE": "", "LC_ALL": "C.UTF-8", "REGISTRY_STORE": store or ""}
     return environment
 
@@ -151,7 +160,13 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("user", "shell", "columns"), CASES)
 def test_a_day_at_a_terminal(
-    user: str, shell: str, columns: int, folder: Path, request: pytest.FixtureRequest
+    user: str,
+    shell: str,
+    columns: int,
+    *,
+    folder: Path,
+    programs: Path,
+    request: pytest.FixtureRequest,
 ) -> None:
     """Each command ends as it should, shows what it should, and fits."""
     if shutil.which(shell) is None:
@@ -159,7 +174,8 @@ def test_a_day_at_a_terminal(
     store = request.getfixturevalue("s3_url") if user == "team" else None
     day = DAYS[user]
     assert len(day) == 20
-    with Shell(shell, columns=columns, directory=folder, environment=_environment(store)) as typed:
+    environment = _environment(programs, store)
+    with Shell(shell, columns=columns, directory=folder, environment=environment) as typed:
         for step in day:
             code, shown = typed.run(step.line)
             assert code == step.code, (step.line, shown)
@@ -181,11 +197,11 @@ def _plain(line: str) -> str:
 
 
 @pytest.mark.parametrize("shell", ["bash", pytest.param("zsh", marks=pytest.mark.long)])
-def test_tab_completes_an_alias(shell: str, folder: Path) -> None:
+def test_tab_completes_an_alias(shell: str, folder: Path, programs: Path) -> None:
     """By the script that the docs name, in the shell's own line editor."""
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed (Debian's package {shell})")
-    environment = _environment("sqlite:///registry.db")
+    environment = _environment(programs, "sqlite:///registry.db")
     with Shell(
         shell, columns=120, directory=folder, environment=environment, is_edited=True
     ) as typed:

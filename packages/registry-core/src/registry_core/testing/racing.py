@@ -7,7 +7,7 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from multiprocessing.context import BaseContext
+from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.synchronize import Barrier
 from typing import Generic, TypeAlias, TypeVar
 
@@ -71,14 +71,15 @@ def race_processes(opener: Opener, *works: Callable[[Calls], T]) -> list[Outcome
         return [future.result(RACE_SECONDS) for future in futures]
 
 
-def process_context() -> BaseContext:
+def process_context() -> ForkServerContext | SpawnContext:
     """What starts processes that share nothing with this one.
 
     Where the system has it, they are forked from a process that does nothing else: what
     `multiprocessing.set_forkserver_preload` names is then loaded once, and not by each of them.
     """
-    has_fork_server = "forkserver" in multiprocessing.get_all_start_methods()
-    return multiprocessing.get_context("forkserver" if has_fork_server else "spawn")
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("forkserver")
+    return multiprocessing.get_context("spawn")
 
 
 def attempt(call: Callable[[], T]) -> Outcome[T]:
