@@ -303,7 +303,7 @@ def emptied(url: str) -> str:
 
 CUT_AFTER_ALL = 1_000
 
-HURRIED = 3
+HURRIED = 5
 """In the gate every so many statements are cut after; in between nothing else is tried."""
 
 
@@ -336,7 +336,7 @@ def test_an_upgrade_that_was_cut_short_is_finished(url: str, commits_by_itself) 
     """From the first release on, after whichever statement of whichever migration; here some."""
     open_store(url).close()
     whole = catalog(url)
-    for statements in range(0, CUT_AFTER_ALL, one_of(5)):
+    for statements in range(0, CUT_AFTER_ALL, one_of(9)):
         emptied(url)
         commits_by_itself(CUT_AFTER_ALL)
         migrate_from_nothing(url, "0001")

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 GATE, LONG = "gate", "long"
 """The profiles; `--hypothesis-profile=long` chooses."""
 
-GATE_SHARE = 5
+GATE_SHARE = 10
 """The gate tries one example where the long form tries so many."""
 
 FEWEST = 10

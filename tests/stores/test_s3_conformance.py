@@ -35,7 +35,7 @@ class TestS3Store(StoreTests):
 
 
 class TestS3StoreMachine(StatefulTests):
-    max_examples = examples(25, gate=4)
+    max_examples = examples(25, gate=3)
     steps = 15
 
     @pytest.fixture

@@ -89,7 +89,7 @@ class TestPostgresqlStore(SqlStoreTests):
 
 
 class TestSqliteStoreMachine(StatefulTests):
-    max_examples = examples(100, gate=8)
+    max_examples = examples(100, gate=5)
 
     @pytest.fixture
     def make_store(self) -> Callable[[Clock], Store]:
@@ -97,7 +97,7 @@ class TestSqliteStoreMachine(StatefulTests):
 
 
 class TestPostgresqlStoreMachine(StatefulTests):
-    max_examples = examples(50, gate=5)
+    max_examples = examples(50, gate=3)
 
     @pytest.fixture
     def make_store(self, emptied_postgres: Callable[[], str]) -> Callable[[Clock], Store]:
