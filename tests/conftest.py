@@ -38,6 +38,7 @@ NEED_MLFLOW = (
     "tests/mlflow_plugin/",
     "tests/search/test_search_everywhere.py",
     "tests/search/test_search_mlflow.py",
+    "tests/server/test_server_access_process.py",
     "tests/server/test_webhook_client.py",
     "tests/server/test_webhook_own_events.py",
     "tests/stores/test_moves_mlflow.py",

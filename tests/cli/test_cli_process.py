@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from registry_core import open_registry
+from services import forking
 from services.scripted_server import Response, ScriptedServer
 
 HEAVY = ("sqlalchemy", "alembic", "psycopg", "boto3", "botocore", "litestar", "urllib3", "fsspec")
@@ -46,10 +47,8 @@ def store() -> Iterator[str]:
         yield server.url
 
 
-def _run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False, **options
-    )
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return forking.run("registry_cli", *arguments)
 
 
 @contextlib.contextmanager
@@ -113,8 +112,11 @@ def test_reading_sqlite_imports_no_other_driver(tmp_path: Path) -> None:
 def test_the_console_script_is_installed() -> None:
     """`regctl` is the same program as `python -m registry_cli`."""
     script = Path(sys.executable).with_name("regctl")
-    shown = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
-    assert shown.stdout == _run("--version").stdout
+    shown, same = (
+        subprocess.run([*command, "--version"], capture_output=True, text=True, check=True)
+        for command in ([script], COMMAND)
+    )
+    assert shown.stdout == same.stdout
     assert shown.stdout.startswith("regctl, version ")
 
 
@@ -245,5 +247,11 @@ def _interrupt(process: subprocess.Popen[bytes]) -> None:
 def test_a_name_outside_the_terminals_encoding_is_no_error() -> None:
     """In a Latin-1 locale a Chinese name is shown escaped instead of failing."""
     environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
-    result = _run("--store", "memory:", "-o", "name", "models", "create", "模型", env=environment)
+    result = subprocess.run(
+        [*COMMAND, "--store", "memory:", "-o", "name", "models", "create", "模型"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (result.returncode, result.stdout) == (0, "\\u6a21\\u578b\n")

@@ -1,4 +1,8 @@
-"""What the plug-in does beyond the calls of MLflow's interface."""
+"""What the plug-in does beyond the calls of MLflow's interface.
+
+Only its tests import it: it imports MLflow, which takes seconds, and every process of the tests reads
+this file.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +19,6 @@ import pytest
 
 from registry_core import errors, open_registry
 from registry_core.webhook_delivery.delivering import DeliveryOptions
-from registry_mlflow import plugin
-from registry_mlflow.errors import as_mlflow
-from registry_mlflow.store import RegistryStore
-from registry_mlflow.webhooks import delivery_options
 from services.acceptance import failure, no_model
 from services.registry_server import RegistryServer, free_port
 from services.stores import store_url
@@ -124,6 +124,8 @@ def test_the_champion_of_a_bucket_is_downloaded_without_a_server(
 
 def test_a_model_of_another_tracking_keeps_its_uri(mlflow: Any, file: str) -> None:
     """A client that tracks it can load it; nothing is looked for in vain."""
+    from registry_mlflow.store import RegistryStore
+
     store = RegistryStore(file, tracking_uri=mlflow.get_tracking_uri())
     store.create_registered_model("m")
     made = store.create_model_version("m", "models:/m-0123", model_id="m-0123")
@@ -134,6 +136,9 @@ def test_a_model_of_another_tracking_keeps_its_uri(mlflow: Any, file: str) -> No
 def test_errors_are_mlflows(file: str) -> None:
     """With the code of the table that the server goes by, for every class that there is."""
     from mlflow.exceptions import MlflowException
+
+    from registry_mlflow.errors import as_mlflow
+    from registry_mlflow.store import RegistryStore
 
     store = RegistryStore(file)
     with no_model("m"):
@@ -167,6 +172,8 @@ def test_a_url_that_means_nothing_is_refused_when_it_is_set(
 
 def test_threads_share_a_store(file: str) -> None:
     """Of one number for each version none is lost, and none given twice."""
+    from registry_mlflow.store import RegistryStore
+
     store = RegistryStore(file)
     store.create_registered_model("m")
     with ThreadPoolExecutor(8) as threads:
@@ -180,6 +187,8 @@ def test_a_forked_process_has_connections_of_its_own(
     kept_in: str, request: pytest.FixtureRequest, file: str
 ) -> None:
     """Parent and children go on with the store that the parent has opened, at the same time."""
+    from registry_mlflow.store import RegistryStore
+
     if kept_in == "http":
         with RegistryServer(file) as server:
             use_in_children(RegistryStore(server.url))
@@ -188,7 +197,7 @@ def test_a_forked_process_has_connections_of_its_own(
             use_in_children(RegistryStore(where))
 
 
-def use_in_children(store: RegistryStore) -> None:
+def use_in_children(store: Any) -> None:
     store.create_registered_model("m")
     context = multiprocessing.get_context("fork")
     # Held by a thread that does not exist in the child.
@@ -204,12 +213,14 @@ def use_in_children(store: RegistryStore) -> None:
     assert sorted(int(each.version) for each in found) == list(range(1, 16))
 
 
-def create_versions(store: RegistryStore) -> None:
+def create_versions(store: Any) -> None:
     for _ in range(5):
         store.create_model_version("m", "s3://b/p")
 
 
 def test_a_pickled_store_opens_anew(file: str) -> None:
+    from registry_mlflow.store import RegistryStore
+
     store = RegistryStore(file, tracking_uri="sqlite:///t.db")
     store.create_registered_model("m")
     copy = pickle.loads(pickle.dumps(store))
@@ -222,6 +233,9 @@ def test_plain_http_stays_mlflows_own_in_a_client(monkeypatch: pytest.MonkeyPatc
     from mlflow.server.constants import REGISTRY_STORE_URI_ENV_VAR
     from mlflow.store.model_registry.rest_store import RestStore
     from mlflow.tracking._model_registry.utils import _get_store
+
+    from registry_mlflow import plugin
+    from registry_mlflow.store import RegistryStore
 
     url = f"http://127.0.0.1:{free_port()}"
     assert type(_get_store(url)) is RestStore
@@ -237,6 +251,8 @@ def test_mlflows_server_delivers_what_others_queue(
     """A store that serves starts to deliver; one of a client does not, and neither tells MLflow."""
     from mlflow.entities.webhook import WebhookEvent
 
+    from registry_mlflow.store import RegistryStore
+
     before = {*threading.enumerate()}
     serving, client = RegistryStore(file, serving=True), RegistryStore(file)
     started = {thread.name for thread in {*threading.enumerate()} - before}
@@ -249,6 +265,8 @@ def test_mlflows_server_delivers_what_others_queue(
 
 def test_mlflows_settings_of_webhooks_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     """But changes by others are known as soon as on a server of ours, at least."""
+    from registry_mlflow.webhooks import delivery_options
+
     settings = {"REQUEST_TIMEOUT": 7, "REQUEST_MAX_RETRIES": 4, "DELIVERY_MAX_WORKERS": 2}
     for name, value in settings.items():
         monkeypatch.setenv(f"MLFLOW_WEBHOOK_{name}", str(value))
