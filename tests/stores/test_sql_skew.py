@@ -240,6 +240,18 @@ def test_a_search_looks_at_few_rows_whatever_it_is_for(planned: Planned, name: s
         assert "JIT" not in explained
 
 
+def test_a_model_costs_a_probe_for_each_of_its_stages(planned: Planned) -> None:
+    """And one that finds no more: most models have none but the stage None."""
+    plan = planned.plan(planned.store._sql.get_model, {"name": "model-big"})["Plan"]
+    assert probes(plan, "ix_model_versions_stage") == 2
+
+
+def probes(plan: dict[str, Any], index: str) -> int:
+    """How often a plan has looked into an index."""
+    own = plan["Actual Loops"] if plan.get("Index Name") == index else 0
+    return int(own) + sum(probes(child, index) for child in plan.get("Plans", ()))
+
+
 def looked_at(plan: dict[str, Any]) -> int:
     """Rows that a plan has read, also those that it has thrown away."""
     counted = ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter")

@@ -59,12 +59,18 @@ class document(_Function):  # noqa: N801 as above
     postgresql = "json_build_array"
 
 
-class documents_of(_Function):  # noqa: N801 as above
-    """Rows of JSON as one JSON array; NULL for no rows, and on PostgreSQL `null` for NULL."""
+class pieces(_Function):  # noqa: N801 as above
+    """A piece of JSON, and a text of more of them if it is not NULL, with a comma between."""
 
-    name = "documents_of"
+    name = "pieces"
     inherit_cache = True
-    postgresql = "json_agg"
+
+
+class array_text(_Function):  # noqa: N801 as above
+    """A text of `pieces` as a JSON array; NULL for NULL."""
+
+    name = "array_text"
+    inherit_cache = True
 
 
 class _elements(_Function):  # noqa: N801 as above
@@ -126,9 +132,16 @@ def _sqlite_document(node: document, compiler: SQLCompiler, **options: Any) -> s
     return f"'[' || {pieces} || ']'"
 
 
-@compiles(documents_of, "sqlite")
-def _sqlite_documents(node: documents_of, compiler: SQLCompiler, **options: Any) -> str:
-    return f"'[' || group_concat({compiler.process(node.clauses, **options)}) || ']'"
+@compiles(pieces)
+def _pieces(node: pieces, compiler: SQLCompiler, **options: Any) -> str:
+    first, *others = operands(node, compiler, **options)
+    text = f"CAST({first} AS TEXT)"
+    return f"{text} || coalesce(',' || {others[0]}, '')" if others else text
+
+
+@compiles(array_text)
+def _array_text(node: array_text, compiler: SQLCompiler, **options: Any) -> str:
+    return f"'[' || {compiler.process(node.clauses, **options)} || ']'"
 
 
 @compiles(element, "sqlite")

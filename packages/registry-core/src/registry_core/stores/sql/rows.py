@@ -46,7 +46,7 @@ from registry_core.stores.sql.tables import VALUE_HEAD
 
 EntityT = TypeVar("EntityT", RegisteredModel, ModelVersion)
 
-_STAGES = [stage.value for stage in Stage]
+_STAGES = {stage.value: place for place, stage in enumerate(Stage)}
 _VERSION = VERSION_FIELDS.index("version")
 _STAGE = VERSION_FIELDS.index("current_stage")
 
@@ -69,23 +69,31 @@ def model_version(row: Row) -> ModelVersion:
 
 def registered_model(row: Row) -> RegisteredModel:
     """The model in a row of `statements.model_columns`; raises as `model_version`."""
-    latest, aliases = _loaded(row[LATEST_VERSIONS]), _by_key(_loaded(row[MODEL_ALIASES]))
-    by_stage = {document[0][_STAGE]: document for document in latest or () if document}
-    named: dict[int, list[str]] = {}
-    for alias, number in aliases.items():
-        named.setdefault(number, []).append(alias)
+    aliases = _by_key(_loaded(row[MODEL_ALIASES]))
     model = _registered_model(row[:MODEL_TAGS], _by_key(_loaded(row[MODEL_TAGS])), aliases)
-    model.__dict__["latest_versions"] = tuple(
-        [
-            _model_version(
-                fields,
-                _by_key(tags),
-                tuple(sorted(names)) if (names := named.get(fields[_VERSION])) else (),
-            )
-            for fields, tags in [by_stage[stage] for stage in _STAGES if stage in by_stage]
-        ]
-    )
+    text = row[LATEST_VERSIONS]
+    model.__dict__["latest_versions"] = () if text is None else _latest(_decode(text), aliases)
     return model
+
+
+def _latest(documents: list[Any], aliases: Mapping[str, int]) -> tuple[ModelVersion, ...]:
+    """The newest versions of a model, by stage; what has no stage that there is, is left out."""
+    if len(documents) > 1:
+        documents.sort(key=_place_of_stage)
+    numbers = aliases.values()
+    found = []
+    for fields, tags in documents:
+        if fields[_STAGE] in _STAGES:
+            number = fields[_VERSION]
+            named = ()
+            if number in numbers:
+                named = tuple([alias for alias in aliases if aliases[alias] == number])
+            found.append(_model_version(fields, _by_key(tags), named))
+    return tuple(found)
+
+
+def _place_of_stage(document: Any) -> int:
+    return _STAGES.get(document[0][_STAGE], 0)
 
 
 def _unpacking(entity: type[EntityT]) -> Callable[[Sequence[Any], Any, Any], EntityT]:

@@ -17,7 +17,6 @@ from sqlalchemy import (
     insert,
     literal_column,
     select,
-    union_all,
     update,
 )
 from sqlalchemy.engine import Dialect
@@ -38,9 +37,10 @@ from registry_core.stores.sql.driver import Insert
 from registry_core.stores.sql.json_functions import (
     array,
     array_of,
+    array_text,
     document,
-    documents_of,
     object_of,
+    pieces,
 )
 from registry_core.stores.sql.parts import is_version, writing_parts
 from registry_core.stores.sql.restoring import replacing_beginnings, restoring
@@ -137,24 +137,30 @@ def _latest_versions(model: FromClause) -> ColumnElement[Any]:
 
     Their aliases are among those of the model.
 
-    Strategy: one probe of the index on (name, stage, version) for each stage, whose last entry is
-    the answer. A `GROUP BY` or a window would read every version of the model.
+    Strategy: the index on (name, stage, version) is read backwards. Its last entry is the newest
+    version of the stage that comes last by name, the last entry before that stage the newest of
+    another one, and so on: as many probes as the model has stages, and one that finds no more. A
+    `GROUP BY` or a window would read every version of the model.
     """
-    version = model_versions.alias("latest")
-    names: list[Select[Any]] = [
-        select(literal_column(f"'{stage.value}'").label("stage")) for stage in Stage
-    ]
-    stages = union_all(*names).subquery("stages")
+    return array_text(_newest(model, 1))
+
+
+def _newest(above: FromClause, place: int) -> ScalarSelect[Any]:
+    """The newest version of the last stage before that of `above`, and those of earlier stages."""
+    version = model_versions.alias(f"latest{place}")
+    stage = version.c.current_stage
     fields = array(*(version.c[field] for field in VERSION_FIELDS))
-    newest = (
-        select(document(fields, _version_tags(version)))
-        .where(version.c.name == model.c.name, version.c.current_stage == stages.c.stage)
-        .order_by(version.c.version.desc())
+    this = document(fields, _version_tags(version))
+    others = [_newest(version, place + 1)] if place < len(Stage) else []
+    earlier = [stage < above.c.current_stage] if place > 1 else []
+    return _one(
+        select(pieces(this, *others))
+        .where(version.c.name == above.c.name, *earlier)
+        .order_by(stage.desc(), version.c.version.desc())
         .limit(literal_column("1"))
         .offset(literal_column("0"))
-        .correlate(model, stages)
+        .correlate(above)
     )
-    return _one(select(documents_of(_one(newest))).select_from(stages).correlate(model))
 
 
 def _one(query: Select[Any]) -> ScalarSelect[Any]:
