@@ -106,3 +106,91 @@ def test_trash_as_data(browser, registry):
 def test_what_is_not_in_the_trash_is_not_found(browser, registry, path, status):
     registry.create_registered_model("churn")
     assert browser.get(path).status == status
+
+
+def links_of(browser, path):
+    """Where the links of a page lead, by their labels."""
+    page = browser.page(path)
+    return {label: urljoin(browser.url, link) for label, link in page.links.items()}
+
+
+def landed(browser, links, label):
+    """The page that a link leads to in the end, its address and its status."""
+    address = links[label]
+    answer = browser.get(address)
+    while answer.status == 303:
+        address = urljoin(address, answer.headers["location"])
+        answer = browser.get(address)
+    return address, Parsed(answer.body.decode()), answer.status
+
+
+def test_links_of_the_activity_lead_to_the_model_whatever_it_is_called_by_now(browser, registry):
+    """Not to nothing, and not to another model that has taken the name."""
+    registry.create_registered_model("churn")
+    registry.create_model_version("churn", source="s3://b/1")
+    registry.set_registered_model_alias("churn", "champion", version=1)
+    listed = links_of(browser, "/activity")
+    assert landed(browser, listed, "churn")[0].endswith("/models/churn")
+    assert landed(browser, listed, "1")[0].endswith("/models/churn/versions/1")
+    assert landed(browser, listed, "champion")[0].endswith("/models/churn/aliases/champion")
+    registry.rename_registered_model("churn", new_name="leavers")
+    registry.create_registered_model("churn", description="another")
+    assert landed(browser, listed, "churn")[0].endswith("/models/leavers")
+    assert landed(browser, listed, "1")[0].endswith("/models/leavers/versions/1")
+    registry.delete_model_version("leavers", 1)
+    address, page, status = landed(browser, listed, "1")
+    assert (address.rpartition("/trash/")[2], status) == ("versions/leavers/1", 200)
+    assert "ann deleted it" in page.text
+    registry.delete_registered_model("leavers", reason="obsolete")
+    for label in ("churn", "1", "champion"):
+        _, page, status = landed(browser, listed, label)
+        assert status == 200
+        assert "ann deleted it just now : “obsolete”" in page.text
+        assert "pointed champion at 1" in page.text
+        assert "registered the model" in page.text
+    assert "Restore" in page.links
+    registry.restore_registered_model("leavers")
+    assert landed(browser, listed, "churn")[0].endswith("/models/leavers")
+
+
+def test_a_deleted_model_keeps_its_page_when_it_can_be_restored_no_more(
+    browser, registry, monkeypatch
+):
+    registry.create_registered_model("churn")
+    registry.create_model_version("churn", source="s3://b/1")
+    registry.delete_model_version("churn", 1)
+    history = links_of(browser, "/models/churn/history")
+    registry.create_registered_model("gone")
+    registry.delete_registered_model("gone")
+    listed = links_of(browser, "/activity?about=model")
+    monkeypatch.setenv("REGISTRY_TRASH_DAYS", "0")
+    _, page, status = landed(browser, listed, "gone")
+    assert status == 200
+    assert "cannot be restored any more" in page.text
+    assert "Restore" not in page.links
+    address, page, status = landed(browser, history, "1")
+    assert (address.rpartition("/models/")[2], status) == ("churn/history?version=1", 200)
+    assert browser.get("/activity/models/" + "0" * 32).status == 404
+    assert browser.get("/models/churn/versions/9").status == 404
+    answer = browser.get("/models/churn/versions/1", accept="application/json")
+    assert answer.status == 404, "programs are told so"
+
+
+def test_a_version_is_compared_with_the_one_before_it_that_is_still_there(browser, registry):
+    registry.create_registered_model("churn")
+    for number in range(1, 5):
+        registry.create_model_version("churn", source=f"s3://b/{number}")
+    registry.delete_model_version("churn", 3)
+    compared = {
+        path: browser.get(f"/models/churn/{path}").headers["location"].rpartition("?")[2]
+        for path in ("compare", "compare?b=4", "compare?b=1", "compare?a=2", "compare?b=x")
+    }
+    assert compared == {
+        "compare": "a=2&b=4",
+        "compare?b=4": "a=2&b=4",
+        "compare?b=1": "a=1&b=1",
+        "compare?a=2": "a=2&b=4",
+        "compare?b=x": "a=x&b=x",
+    }
+    links = links_of(browser, "/models/churn/versions/4")
+    assert landed(browser, links, "Compare with the one before")[2] == 200

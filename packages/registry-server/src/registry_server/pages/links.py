@@ -41,6 +41,11 @@ def alias(name: str, key: str, *rest: str) -> str:
     return path("models", name, "aliases", key, *rest)
 
 
+def by_id(model_id: str) -> str:
+    """The page that leads to a model by its id: under another name, or what is left of it."""
+    return path("activity", "models", model_id)
+
+
 def webhook(webhook_id: str, *rest: str) -> str:
     """The page of a webhook, or one below it."""
     return path("webhooks", webhook_id, *rest)

@@ -38,6 +38,7 @@ from registry_server.pages.views import (
     models,
     trash,
     versions,
+    whereabouts,
 )
 from registry_server.pages.views.about import AboutPage
 from registry_server.pages.views.webhooks import WebhookPages
@@ -50,6 +51,9 @@ ROUTES = (
     Route("new", forms.new_model, forms.create_model),
     Route("activity", activity.show),
     Route("access", access.show),
+    Route("activity/models/*", whereabouts.show_model),
+    Route("activity/models/*/versions/*", whereabouts.show_version),
+    Route("activity/models/*/aliases/*", whereabouts.show_alias),
     Route("trash", trash.show),
     Route("trash/models/*/*", trash.show_model, trash.restore_model),
     Route("trash/versions/*/*", trash.show_version, trash.restore_version),

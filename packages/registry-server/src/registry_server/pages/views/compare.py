@@ -8,16 +8,18 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
-from registry_core import ModelVersion, Registry
+from registry_core import ModelVersion, RegisteredModel, Registry
 from registry_core.artifacts import Manifest
+from registry_core.search import AttributeRef, Comparison, Entity, Op
 from registry_core.validation import PROMPT_TEXT_TAG
 from registry_core.wire import Json, payloads
 from registry_server.pages import formats, links, mlmodel, rendering
 from registry_server.pages.answers import Redirect, View
 from registry_server.pages.mlmodel import Card, Column
 from registry_server.pages.requests import PageRequest
+from registry_server.pages.views import finding
 from registry_server.pages.views.files import card_of, files_of
-from registry_server.pages.views.model import newest_version
+from registry_server.pages.views.model import ORDERS, newest_version
 
 DIFF_MAX_LINES = 1_000
 """Lines of a text that are compared one by one; that takes time which grows with their square."""
@@ -26,6 +28,9 @@ ROWS_SHOWN = 500
 """Rows that a page lists; how many more there are is said."""
 
 _CONTEXT_LINES = 3
+
+_DIGITS = 19
+"""Of the largest number that a version can have."""
 
 _FROM_THE_START = re.compile(r"@@ -[01]\b")
 
@@ -61,7 +66,7 @@ def show(request: PageRequest, registry: Registry, name: str) -> View | Redirect
     """Two versions side by side: those that the address names, else the newest two."""
     first, second = request.query.get("a", ""), request.query.get("b", "")
     if not first or not second:
-        return _chosen(registry, name, first or second)
+        return _chosen(registry, name, first, second)
     one, other = registry.get_model_version(name, first), registry.get_model_version(name, second)
     before, after = files_of(registry, one), files_of(registry, other)
     rows = [
@@ -94,13 +99,35 @@ def show(request: PageRequest, registry: Registry, name: str) -> View | Redirect
     )
 
 
-def _chosen(registry: Registry, name: str, text: str) -> Redirect:
-    """The comparison of a version with the newest, or of the newest two."""
-    newest = newest_version(registry.get_registered_model(name))
-    number = newest.version if newest else 1
-    before = text if text and text != str(number) else str(max(1, number - 1))
+def _chosen(registry: Registry, name: str, first: str, second: str) -> Redirect:
+    """The comparison of a first version with the newest, or of a second with the one before it.
+
+    Of neither, that of the newest two.
+    """
+    model = registry.get_registered_model(name)
+    newest = newest_version(model)
+    after = second or (str(newest.version) if newest else "1")
+    before = first if first and first != after else _before(registry, model, after)
     address = links.model(name, "compare")
-    return Redirect(to=links.with_query(address, [("a", before), ("b", number)]))
+    return Redirect(to=links.with_query(address, [("a", before), ("b", after)]))
+
+
+def _before(registry: Registry, model: RegisteredModel, number: str) -> str:
+    """The newest version before another one, which need not have the number before its number."""
+    if not number.isdecimal() or len(number) > _DIGITS:
+        return number  # it is refused where it is compared
+    query = finding.query(
+        Entity.MODEL_VERSION,
+        (
+            *finding.versions_of(model.name, is_prompt=model.is_prompt),
+            Comparison(AttributeRef("version"), Op.LT, int(number)),
+        ),
+        order=ORDERS["newest"],
+        max_results=1,
+        page_token=None,
+    )
+    found = registry.store.search_model_versions(query).items
+    return str(found[0].version) if found else number
 
 
 def _data(one: ModelVersion, other: ModelVersion, rows: Iterable[Row]) -> Json:

@@ -65,8 +65,14 @@ class Timeline:
         return answer
 
 
-def read(request: PageRequest, registry: Registry, name: str | None = None) -> Timeline:
-    """The events that the address asks for, of one model or of all.
+def read(
+    request: PageRequest,
+    registry: Registry,
+    name: str | None = None,
+    *,
+    model_id: str | None = None,
+) -> Timeline:
+    """The events that the address asks for, of one model, by its name or its id, or of all.
 
     Raises:
         InvalidArgumentError: it asks for what cannot be.
@@ -76,6 +82,7 @@ def read(request: PageRequest, registry: Registry, name: str | None = None) -> T
     actor = asked.get("by", "").strip()
     query = histories.query(
         name,
+        model_id=model_id,
         alias=asked.get("alias") or None,
         version=asked.get("version") or None,
         actions=KINDS.get(asked.get("about", ""), ()),

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from registry_core import Registry, Stage, histories
+from registry_core import ModelVersionNotFoundError, Registry, Stage, histories
 from registry_core.permissions import STAGE_PREFIX
 from registry_core.validation import PROMPT_TEXT_TAG
 from registry_core.wire import payloads
-from registry_server.pages.answers import View
+from registry_server.pages.answers import Redirect, View
 from registry_server.pages.mlmodel import COLUMNS_SHOWN
 from registry_server.pages.requests import PageRequest
-from registry_server.pages.views import approvals, finding, timeline
+from registry_server.pages.views import approvals, finding, timeline, whereabouts
 from registry_server.pages.views.files import address_of, card_of, files_of
 
 FILES_SHOWN = 200
 """Files of a version that are listed; how many more there are is said."""
 
 
-def show(request: PageRequest, registry: Registry, name: str, number: str, *_: str) -> View:
-    """A version: what it is, where its files are, what became of it."""
-    version = registry.get_model_version(name, number)
+def show(
+    request: PageRequest, registry: Registry, name: str, number: str, *_: str
+) -> View | Redirect:
+    """A version: what it is, where its files are, what became of it; of a deleted one, that."""
+    try:
+        version = registry.get_model_version(name, number)
+    except ModelVersionNotFoundError as error:
+        if request.wants_json:
+            raise
+        gone = whereabouts.deleted_version(registry, name, error.version)
+        if gone is None:
+            raise
+        return gone
     query = histories.query(name, version=version.version, max_results=timeline.PAGE_SIZE)
     events = tuple(histories.page(registry.store, query, None).items)
     files = files_of(registry, version)
