@@ -7,9 +7,11 @@ can say what it holds, as two mappings, for reading and for writing under a lock
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, MutableSequence, Sequence
 from contextlib import AbstractContextManager
-from itertools import takewhile
+from itertools import islice, takewhile
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import attrs
@@ -138,9 +140,9 @@ class MappingStore(ABC):
         content = self._read()
         if query.name is not None:
             model_id = self._document(query.name).model_id
-            return query.page(tuple(content.events.get(model_id, ())))
+            return _page(query, content.events.get(model_id, ()))
         if query.model_id is not None:
-            return query.page(tuple(content.events.get(query.model_id, ())))
+            return _page(query, content.events.get(query.model_id, ()))
         listed = tuple(content.events.values())
         return query.page([event for events in listed for event in tuple(events)])
 
@@ -333,6 +335,26 @@ def record(kept: MutableMapping[str, MutableSequence[Event]], events: Sequence[E
     """Add events to those of their model."""
     for event in events:
         kept.setdefault(event.model_id, []).append(event)
+
+
+def _page(query: EventQuery, events: Sequence[Event]) -> list[Event]:
+    """The page from the events of one model, which are in the order of their numbers.
+
+    Others may append to them meanwhile. What is beyond the page is not looked at.
+    """
+    start, stop = 0, len(events)
+    if query.after is not None:
+        _, _, sequence = query.after
+        if query.newest_first:
+            stop = bisect_left(events, sequence, hi=stop, key=_sequence)
+        else:
+            start = bisect_right(events, sequence, hi=stop, key=_sequence)
+    places = range(start, stop)
+    listed = (events[place] for place in (reversed(places) if query.newest_first else places))
+    return list(islice(filter(query.matches, listed), query.max_results))
+
+
+_sequence = attrgetter("sequence")
 
 
 def search_models(query: Query, models: Mapping[str, ModelDocument]) -> Page[RegisteredModel]:
