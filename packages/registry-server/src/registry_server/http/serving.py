@@ -12,9 +12,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
-import attrs
 from litestar.types import HTTPScope, Receive
 
 from registry_core import Registry, StoreBusyError, wire
@@ -52,8 +51,7 @@ _REASON = REASON_HEADER.lower().encode()
 _IDEMPOTENCY = IDEMPOTENCY_HEADER.lower().encode()
 
 
-@attrs.frozen
-class Requester:
+class Requester(NamedTuple):
     """Who makes a request, as far as the server knows it, why, and by what it is recognised."""
 
     user: str | None = None
@@ -234,15 +232,13 @@ class Served:
 
     async def _reply(self, scope: HTTPScope, receive: Receive) -> Response:
         query, content_type = scope["query_string"], None
-        requester = Requester(scope.get("user"), scope.get("auth"), scope=scope)
+        reason = idempotency_key = None
         if not self._has_query:
             headers = _headers_beside_a_body(scope["headers"])
             query, content_type = b"", headers.get(b"content-type")
-            requester = attrs.evolve(
-                requester,
-                reason=headers.get(_REASON),
-                idempotency_key=headers.get(_IDEMPOTENCY),
-            )
+            reason, idempotency_key = headers.get(_REASON), headers.get(_IDEMPOTENCY)
+        user, rights = scope.get("user"), scope.get("auth")
+        requester = Requester(user, rights, reason, idempotency_key, scope)
         if query:
             body: Sequence[bytes] = ()
             size = len(query)
