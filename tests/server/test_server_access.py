@@ -15,6 +15,7 @@ import pytest
 from registry_core import Registry
 from registry_core.access import ROLES, Permission
 from registry_core.artifacts import ManifestFile, make_manifest
+from registry_core.artifacts.trees import open_tree
 from registry_core.backends import open_artifacts
 from registry_core.models import NewWebhook, WebhookAction, WebhookEntity, WebhookEvent
 from registry_core.stores.memory import MemoryStore
@@ -290,6 +291,36 @@ def test_files_follow_a_model_that_was_renamed_or_copied(
     assert refused.status == 400, refused.body
     # A copy is read by those who may read it.
     registry.create_model_version("mine", source=f"models:/secret/{version.version}")
+    assert status("reader") == 200
+
+
+def test_files_of_an_adopted_copy_follow_its_model(server: InProcessServer, tmp_path: Path) -> None:
+    """It names what it is a copy of as its source, and not where its files came to be."""
+    fill(server)
+    registry, place = server.registry, "s3://elsewhere/model"
+    registry.create_registered_model("mine")
+    registry.create_registered_model("origin")
+    registry.create_model_version("origin", source=place)
+    copy = registry.create_model_version("mine", source="models:/origin/1")
+    (tmp_path / "model").write_bytes(b"x")
+    with open_tree(tmp_path / "model") as tree:
+        adopted = registry.files.adopt(copy, tree)
+    registry.delete_registered_model("origin")
+    assert (adopted.source, adopted.storage_location != place) == ("models:/origin/1", True)
+    path = str(adopted.storage_location).removeprefix(f"{registry.artifacts.root}/")
+    target = f"{PREFIXES[0]}/artifacts/{path}/model".encode()
+
+    def status(caller: str) -> int:
+        return server.send("GET", target, b"", headers_of(caller)).status
+
+    assert (status("reader"), status("stranger")) == (200, 404)
+    registry.rename_registered_model("mine", new_name="secret")
+    # Another model that is called as the folder is opens nothing.
+    registry.create_registered_model("mine")
+    assert (status("reader"), status("admin")) == (404, 200)
+    registry.delete_registered_model("mine")
+    assert status("reader") == 404
+    registry.rename_registered_model("secret", new_name="mine")
     assert status("reader") == 200
 
 

@@ -1,7 +1,9 @@
 """`GuardedFiles`: which files below an artifact root a caller may see, write and remove.
 
 Strategy: a file belongs to the versions that are registered there, whatever their models are called
-by now, and to those that were copied from them; who may read one of these models may read it. What
+by now, and to those that were copied from them; who may read one of these models may read it. Most
+name it as their source, by which an index finds them. A copy names what it is a copy of, and only
+where its bytes are beside that: it is found by the digest of these, which it has in a tag. What
 no version has belongs to the model by whose name its folder is called, as pushes name it. So a file
 of a model that was renamed follows the model, and nobody reads by a path what he may not read by a
 name.
@@ -11,16 +13,17 @@ from __future__ import annotations
 
 import re
 import urllib.parse
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias
 
 from registry_core.access.door import GuardedStore, refusal
 from registry_core.access.policy import Rights
 from registry_core.artifacts.versions.layout import ancestors
 from registry_core.errors import ArtifactNotFoundError
 from registry_core.key_names import FOLDER_NAMES
-from registry_core.models import ModelVersion
+from registry_core.models import DIGEST_TAG, ModelVersion
 from registry_core.permissions import Permission
-from registry_core.search import AttributeRef, Comparison, Entity, Op, OrderBy, Query
+from registry_core.search import AttributeRef, Comparison, Entity, Op, OrderBy, Query, TagRef
 from registry_core.store import Reads
 
 OWNERS_MOST = 1_000
@@ -29,17 +32,24 @@ OWNERS_MOST = 1_000
 _COPIES_OF_COPIES = 8
 """How often a copy is followed to what was copied from it."""
 
+_FOLDER_DEPTH = 2
+"""Names in the path of a folder that holds the files of a version."""
+
 _SOURCE = "source"
 _ESCAPED = re.compile(r"~([0-9A-F]{2})")
+
+DigestOf: TypeAlias = Callable[[str], str | None]
+"""Gives the digest of the files in a folder; None where nothing is sealed."""
 
 
 class GuardedFiles:
     """The files below an artifact root, as one caller may use them."""
 
-    def __init__(self, store: GuardedStore, root: str) -> None:
+    def __init__(self, store: GuardedStore, root: str, digest_of: DigestOf) -> None:
         self._rights: Rights = store.rights
         self._store: Reads = store.unguarded()
         self._root = root
+        self._digest_of = digest_of
 
     def check_read(self, path: str) -> None:
         """Return if the caller may read what is at a path.
@@ -56,10 +66,13 @@ class GuardedFiles:
         if rights.readable is None:
             return True
         owners = self._owners(path)
-        if not owners:
+        if any(rights.may_read(owner.name) for owner in self._with_copies(owners)):
+            return True
+        located = self._located(path)
+        if not owners and not located:
             name = name_of(path)
             return name is not None and rights.may_read(name)
-        return any(rights.may_read(owner.name) for owner in self._with_copies(owners))
+        return any(rights.may_read(owner.name) for owner in self._with_copies(located))
 
     def is_listed(self, path: str) -> bool:
         """Whether the caller sees a folder of the root when that is listed."""
@@ -75,7 +88,7 @@ class GuardedFiles:
         rights = self._rights
         if rights.allows(permission):
             return
-        owners = {owner.name for owner in self._owners(path)}
+        owners = {owner.name for owner in (*self._owners(path), *self._located(path))}
         names = owners or {name for name in (name_of(path),) if name is not None}
         if not any(rights.allows(permission, name) for name in names):
             raise refusal(rights, permission, None, f"at the artifact path '{path}'")
@@ -83,6 +96,22 @@ class GuardedFiles:
     def _owners(self, path: str) -> list[ModelVersion]:
         """The versions whose files are at a path, or in a folder above it."""
         return self._from(uri for folder in ancestors(path) for uri in self._uris(folder))
+
+    def _located(self, path: str) -> list[ModelVersion]:
+        """The versions whose files are there, and whose source is something else."""
+        folder = "/".join(path.split("/")[:_FOLDER_DEPTH])
+        digest = self._digest_of(folder)
+        if digest is None:
+            return []
+        query = Query(
+            entity=Entity.MODEL_VERSION,
+            filter=(Comparison(TagRef(DIGEST_TAG), Op.EQ, digest),),
+            order_by=(OrderBy("name"), OrderBy("version", ascending=False)),
+            max_results=OWNERS_MOST,
+        )
+        places = frozenset(self._uris(folder))
+        found = self._store.search_model_versions(query).items
+        return [each for each in found if each.storage_location in places]
 
     def _uris(self, path: str) -> Iterator[str]:
         quoted = urllib.parse.quote(path) if self._root.startswith("file:") else path

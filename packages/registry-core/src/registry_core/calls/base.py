@@ -150,7 +150,7 @@ class RegistryBase:
         """Who may see which files, in the view of a caller; None where all is allowed."""
         if self.artifacts is None or not isinstance(self.store, GuardedStore):
             return None
-        return GuardedFiles(self.store, self.artifacts.root)
+        return GuardedFiles(self.store, self.artifacts.root, self.files.digest)
 
     @checked
     def observe(self, observer: Observer) -> None:

@@ -28,6 +28,7 @@ from registry_core.artifacts.versions import (
 from registry_core.artifacts.versions.context import Context
 from registry_core.artifacts.versions.gc import DEFAULT_GRACE_SECONDS, Garbage
 from registry_core.artifacts.versions.pull import FileCheck
+from registry_core.errors import ArtifactNotFoundError
 from registry_core.fsck import GRACE_SECONDS, Report
 from registry_core.idempotency import Idempotency
 from registry_core.models import ModelVersion, NewModelVersion
@@ -78,6 +79,17 @@ class ModelArtifacts:
             StoreCorruptedError: the manifest is damaged.
         """
         return self._context.seals.manifest(path)
+
+    def digest(self, path: str) -> str | None:
+        """Return the digest of the files at a sealed path; None where nothing is sealed.
+
+        Raises:
+            StoreCorruptedError: the manifest is damaged.
+        """
+        try:
+            return self._context.seals.manifest(path).digest
+        except ArtifactNotFoundError:
+            return None
 
     def sealed_by(self, path: str) -> str | None:
         """Return the sealed path that this one is, is in, or contains; None where it may change."""
