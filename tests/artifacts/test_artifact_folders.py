@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import mlflow.sklearn
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from registry_core import Registry
 from registry_core.errors import (
@@ -66,6 +69,30 @@ def test_snapshot_of_hugging_face_comes_back(
     registry.pull_model_version("m", 1, tmp_path / "out")
     files = {"config.json": b"{}", "onnx/model.onnx": b"weights" * 1000}
     assert read_tree(tmp_path / "out") == files
+
+
+ROWS, CLASSES = [[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1]
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of scikit-learn's, as MLflow saves it. What it needs is said, and not looked for."""
+    folder = tmp_path_factory.mktemp("saved") / "model"
+    model = LogisticRegression().fit(ROWS, CLASSES)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mlflow.sklearn.save_model(model, folder, pip_requirements=["scikit-learn"])
+    return folder
+
+
+def test_folder_that_mlflow_has_saved_comes_back(
+    registry: Registry, saved: Path, tmp_path: Path
+) -> None:
+    """It predicts what it did."""
+    registry.push_model_version("m", saved, create=True)
+    registry.pull_model_version("m", 1, tmp_path / "out")
+    assert read_tree(tmp_path / "out") == read_tree(saved)
+    assert list(mlflow.sklearn.load_model(str(tmp_path / "out")).predict(ROWS)) == CLASSES
 
 
 def test_odd_names_come_back(registry: Registry, tmp_path: Path) -> None:
