@@ -242,8 +242,8 @@ def _command_line(pid: int) -> bytes:
 class MlflowServer(ServerProcess):
     """MLflow's own server: tracking, registry and artifact proxy on SQLite in `directory`.
 
-    Its registry is elsewhere where there is a `registry` URI. `python` is the interpreter of an
-    environment with another release.
+    Its registry is elsewhere where there is a `registry` URI, and everything but its files where there
+    is a `backend` URI. It is the release of MLflow that the interpreter `python` has, ours unless said.
     """
 
     def __init__(
@@ -251,19 +251,22 @@ class MlflowServer(ServerProcess):
         directory: Path,
         *,
         registry: str | None = None,
-        options: tuple[str, ...] = (),
+        backend: str | None = None,
         python: str = sys.executable,
+        options: tuple[str, ...] = (),
     ) -> None:
         port = free_port()
         self.database = directory / "mlflow.db"
         command = [python, "-m", "mlflow", "server", "--host", "127.0.0.1"]
         command += ["--port", str(port), *(options or ("--workers", "1")), "--serve-artifacts"]
-        command += ["--backend-store-uri", f"sqlite:///{self.database}"]
+        command += ["--backend-store-uri", backend or f"sqlite:///{self.database}"]
         command += ["--artifacts-destination", str(directory / "artifacts")]
         command += [] if registry is None else ["--registry-store-uri", registry]
         environment = {
             # Jobs are for its agents and scorers; their runner starts a second interpreter.
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            # Before 3.5 it starts gunicorn by name.
+            "PATH": os.pathsep.join((os.fspath(Path(python).parent), os.environ["PATH"])),
             **WEBHOOKS_ON_LOOPBACK,
         }
         super().__init__(command, port=port, environment=environment)

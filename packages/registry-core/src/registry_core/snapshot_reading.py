@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import attrs
 
-from registry_core import histories, snapshots, validation
+from registry_core import histories, snapshots, uris, validation
 from registry_core.errors import ConflictError, NotFoundError, UnsupportedBackendError
 from registry_core.history import EVENTS_MAX_RESULTS, Event, EventQuery
 from registry_core.models import Approval, ModelFields, ModelVersion, RegisteredModel
@@ -37,6 +37,18 @@ class Snapshots(Protocol):
     def snapshot(self, name: str) -> ModelSnapshot:
         """See `take`."""
         ...
+
+
+@runtime_checkable
+class Locates(Protocol):
+    """A store whose searches do not say where a version's files are."""
+
+    def located(self, version: ModelVersion) -> ModelVersion:
+        """Return a version that a search gave, with the place of its files."""
+        ...
+
+
+FieldsT = TypeVar("FieldsT", bound=ModelFields)
 
 
 def take(store: Store, name: str) -> ModelSnapshot:
@@ -103,7 +115,7 @@ def _last(events: list[Event]) -> tuple[str, int] | None:
 def _without_history(store: Store, name: str) -> ModelSnapshot:
     model = store.get_registered_model(name)
     for _ in range(ATTEMPTS):
-        versions = [*versions_of(store, name, model.tags)]
+        versions = [_located(store, each) for each in versions_of(store, name, model.tags)]
         again = store.get_registered_model(name)
         if again == model:
             return _of(model, versions)
@@ -111,10 +123,29 @@ def _without_history(store: Store, name: str) -> ModelSnapshot:
     raise ConflictError(f"Model '{name}' was changed each time that it was read")
 
 
+def _located(store: Store, version: ModelVersion) -> ModelVersion:
+    """The version with the place of its files, which a search does not say."""
+    if isinstance(store, Locates) and uris.is_model_uri(version.source):
+        return store.located(version)
+    return version
+
+
 def _of(model: ModelFields, versions: Sequence[ModelVersion]) -> ModelSnapshot:
     # The number of a version that was deleted last is not known; nobody can see it.
     highest = max((version.version for version in versions), default=0)
-    return snapshots.model_of(model, versions, next_version=highest + 1)
+    return snapshots.model_of(without_dangling(model, versions), versions, next_version=highest + 1)
+
+
+def without_dangling(model: FieldsT, versions: Sequence[ModelVersion]) -> FieldsT:
+    """Return a model without aliases of versions that it does not have.
+
+    MLflow 2.3 leaves the aliases of a deleted version behind; nobody can load anything by them.
+    """
+    numbers = {version.version for version in versions}
+    aliases = {alias: number for alias, number in model.aliases.items() if number in numbers}
+    if len(aliases) == len(model.aliases):
+        return model
+    return attrs.evolve(model, aliases=aliases)
 
 
 def versions_after(store: Store, name: str, after: int, *, most: int) -> list[ModelVersion]:

@@ -7,7 +7,7 @@ and the tables of one that this release does not know may mean something else.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, Self
 
@@ -34,6 +34,19 @@ DELETED_STAGE = "Deleted_Internal"
 """The stage of the row that MLflow leaves of a deleted version. Its number is not used again."""
 
 REVISIONS = [
+    "2b4d017a5e9b",
+    "cfd24bdc0731",
+    "0a8213491aaa",
+    "728d730b5ebd",
+    "27a6a02d2cf1",
+    "84291f40a231",
+    "a8c4a736bde6",
+    "39d1c3be5f05",
+    "c48cb773bb87",
+    "bd07f7e963c5",
+    "0c779009ac13",
+    "cc1f77228345",
+    "97727af70f4d",
     "3500859a5d39",
     "7f2a7d5fae7d",
     "2d6e25af4d3e",
@@ -82,13 +95,25 @@ REVISIONS = [
     "b7e2c1a4d9f3",
     "75868b020152",
     "dc11669786a5",
+    "e7d1f4b2a9c6",
+    "8b6ad64cb8f5",
     "f4a9b2c7d1e6",
 ]
-"""The revisions of MLflow's database with aliases (2.3) and later that are read, oldest first; the
-last one is of 3.18."""
+"""All revisions of MLflow's database from the first one with registered models (1.4) to the last of
+3.18, oldest first. Releases end at some of them; an upgrade that was cut off, at any."""
 
-_STORAGE_LOCATION = REVISIONS.index("acf3f17fdcc7")
-_WORKSPACES = REVISIONS.index("1b5f0d9ad7c1")
+
+def _since(revision: str) -> int:
+    return REVISIONS.index(revision)
+
+
+_MODEL_TAGS = _since("728d730b5ebd")
+_VERSION_TAGS = _since("27a6a02d2cf1")
+_RUN_LINK = _since("84291f40a231")
+_ALIASES = _since("3500859a5d39")
+_STORAGE_LOCATION = _since("acf3f17fdcc7")
+_WEBHOOKS = _since("1a0cddfcaa16")
+_WORKSPACES = _since("1b5f0d9ad7c1")
 
 _SCHEME = re.compile(r"(sqlite|postgresql|postgres)(\+\w+)?:", re.IGNORECASE)
 
@@ -123,7 +148,7 @@ class MlflowDatabase:
             engine.dispose()
             raise SchemaOutOfDateError(
                 f"The database is at revision {', '.join(revisions) or 'none'} of MLflow's schema, "
-                f"and this release reads {REVISIONS[0]} (MLflow 2.3) to {REVISIONS[-1]} (3.18)"
+                f"and this release reads {REVISIONS[0]} (MLflow 1.4) to {REVISIONS[-1]} (3.18)"
             )
         return cls(engine, REVISIONS.index(revisions[0]))
 
@@ -164,11 +189,11 @@ class MlflowDatabase:
             return [*connection.execute(text(self._select(table, "name"))).mappings()]
 
     def _of_model(self, connection: Connection, table: str, name: str) -> list[Any]:
-        columns = _TABLES[table]
-        if table == "model_versions" and self._revision < _STORAGE_LOCATION:
-            columns = columns.replace(", storage_location", "")
+        columns = [column for column, since in _TABLES[table].items() if since <= self._revision]
+        if not columns:
+            return []
         condition = " AND " if self._revision >= _WORKSPACES else " WHERE "
-        statement = text(f"{self._select(table, columns)}{condition}name = :name")
+        statement = text(f"{self._select(table, ', '.join(columns))}{condition}name = :name")
         return [*connection.execute(statement, {"name": name}).mappings()]
 
     def _select(self, table: str, columns: str) -> str:
@@ -177,15 +202,23 @@ class MlflowDatabase:
         return f"SELECT {columns} FROM {table}{condition}"  # noqa: S608 names of ours
 
 
-_TABLES = {
-    "registered_models": "name, creation_time, last_updated_time, description",
-    "model_versions": "version, creation_time, last_updated_time, description, user_id, "
-    "current_stage, source, run_id, status, status_message, run_link, storage_location",
-    "registered_model_tags": "key, value",
-    "model_version_tags": "version, key, value",
-    "registered_model_aliases": "alias, version",
+def _columns(names: str, since: int = 0) -> dict[str, int]:
+    return dict.fromkeys(names.split(), since)
+
+
+_TABLES: Mapping[str, Mapping[str, int]] = {
+    "registered_models": _columns("name creation_time last_updated_time description"),
+    "model_versions": {
+        **_columns("version creation_time last_updated_time description user_id current_stage"),
+        **_columns("source run_id status status_message"),
+        **_columns("run_link", _RUN_LINK),
+        **_columns("storage_location", _STORAGE_LOCATION),
+    },
+    "registered_model_tags": _columns("key value", _MODEL_TAGS),
+    "model_version_tags": _columns("version key value", _VERSION_TAGS),
+    "registered_model_aliases": _columns("alias version", _ALIASES),
 }
-"""What is read of each table, of one model."""
+"""What is read of each table, of one model, and the revision from which on it is there."""
 
 
 def _engine(url: str) -> Engine:
@@ -247,7 +280,7 @@ def _version(name: str, row: Any, tags: dict[str, str]) -> ModelVersion:
         source=source,
         storage_location=None if location in (None, "", source) else location,
         run_id=row["run_id"],
-        run_link=row["run_link"],
+        run_link=row.get("run_link"),
         status=Status(row["status"] or Status.READY.value),
         status_message=row["status_message"],
         description=row["description"],

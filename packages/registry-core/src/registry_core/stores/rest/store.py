@@ -260,6 +260,10 @@ class RestStore(RestReviews):
 
     # What MLflow's answers leave out
 
+    def located(self, version: ModelVersion) -> ModelVersion:
+        """See `snapshot_reading.Locates`."""
+        return self._located(version, call_end())
+
     def _located(self, version: ModelVersion, end: float) -> ModelVersion:
         """The version with the place of its bytes, where that is not its source."""
         request = requests.GetModelVersionDownloadUri(
