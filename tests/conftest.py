@@ -42,6 +42,7 @@ NEED_MLFLOW = (
     "tests/server/test_webhook_client.py",
     "tests/server/test_webhook_own_events.py",
     "tests/moving/",
+    "tests/stores/test_moves_into_mlflow.py",
     "tests/stores/test_moves_mlflow.py",
     "tests/stores/test_moves_mlflow_database.py",
     "tests/stores/test_rest_mlflow.py",

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,16 +18,18 @@ import click
 
 import registry_core
 from registry_cli.errors import ExitCode
-from registry_cli.options import Seconds, on_store, reason_option, tracking_option
-from registry_cli.output import notice
+from registry_cli.options import Seconds, on_store, reason_option, tracking_option, yes_option
+from registry_cli.output import confirm, notice
 from registry_cli.session import Session, makes_registry, pass_session
 from registry_cli.tables import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from registry_core import Registry
     from registry_core.calls.snapshots import OnConflict
     from registry_core.moves.artifacts import FileMover
-    from registry_core.moves.copying import Copied, Difference
+    from registry_core.moves.outcomes import Copied, Difference
     from registry_core.moves.sources import SnapshotSource
     from registry_core.moves.watching import Copies
 
@@ -42,6 +45,13 @@ conflict_option = click.option(
     default="fail",
     show_default=True,
     help="What becomes of a model of the target that others have changed.",
+)
+webhooks_option = click.option(
+    "--webhooks/--no-webhooks",
+    "with_webhooks",
+    default=True,
+    show_default=True,
+    help="Also webhooks, without their secrets. With --filter only models are looked at.",
 )
 dry_option = click.option("--dry-run", is_flag=True, help="Write nothing, and say what would be.")
 
@@ -114,6 +124,7 @@ def _mover(source_url: str, target: Registry, files: _Files) -> Iterator[FileMov
     is_flag=True,
     help="Also copy from sources that are paths of this machine: they are other people's texts.",
 )
+@webhooks_option
 @click.option("--watch", is_flag=True, help="Go on with what changes in SRC, until Ctrl-C.")
 @click.option(
     "--interval",
@@ -123,6 +134,7 @@ def _mover(source_url: str, target: Registry, files: _Files) -> Iterator[FileMov
     metavar="DURATION",
     help="With --watch, how often to look for changes.",
 )
+@yes_option
 @reason_option
 @click.pass_context
 @pass_session
@@ -141,19 +153,23 @@ def copy(
     target_root: str | None,
     tracking_uri: str | None,
     local_files: bool,
+    with_webhooks: bool,
     watch: bool,
     interval: float,
+    yes: bool,
 ) -> None:
     """Copy registered models and prompts from one registry into another.
 
     SRC is the URL of a store, of a server of MLflow's, or of the database of
     one: mlflow+sqlite:///mlflow.db, mlflow+postgresql://... DST is the URL of
-    a store. Numbers, gaps, times, stages, aliases, tags and histories stay.
+    a store. Numbers, gaps, times, stages, aliases, tags and histories stay. A
+    server of MLflow's can be DST, too: it keeps less, so the command says what
+    will be lost, and asks.
 
     Run it again as often as you like: what is there already is not written,
-    and what the source has changed since is brought up to date. Webhooks are
-    not copied. Exits with 8 if a model was not copied, or the two differ at the
-    end.
+    and what the source has changed since is brought up to date. Webhooks come
+    without their secrets. Exits with 8 if something was not copied, or the two
+    differ at the end.
 
     With --artifacts the files of versions come into the artifact root of DST,
     compared with what was sealed, and the sources of the copy name it; what
@@ -164,24 +180,109 @@ def copy(
     """
     if watch and dry_run:
         raise click.UsageError("--watch writes; it cannot be a --dry-run.")
-    from registry_core.moves import copying  # noqa: PLC0415 not for every command
-
     files = _Files(with_files, source_root, tracking_uri, local_files)
     with (
         _source(source_url) as source,
         _target(session, target_url, root=target_root) as target,
         _mover(source_url, target, files) as mover,
     ):
-        copies = partial(copying.copy, target=target, filter_text=filter_text, mover=mover)
-        copies = partial(copies, on_conflict=on_conflict, dry_run=dry_run)
+        way = _way(source, target, mover, filter_text, yes=yes or dry_run)
+        copies = partial(way.copies, on_conflict=on_conflict, dry_run=dry_run)
+        hooks = _Hooks(source, target, on_conflict, dry_run, with_webhooks and not filter_text)
         if watch:
-            complete = _followed(source, target, copies, interval, filter_text)
+            complete = _followed(copies, hooks, interval, filter_text)
         else:
-            complete = _copied(copies(source), dry_run=dry_run)
+            complete = _copied(copies(source), dry_run=dry_run) & hooks.copied()
         if not dry_run:
-            complete &= _is_same(source, target, mover, filter_text)
+            complete &= _is_same(way.expected, way.there, hooks, filter_text)
     if not complete:
         ctx.exit(ExitCode.INCOMPLETE)
+
+
+class _Way(NamedTuple):
+    """How models get into a target, and what is compared then."""
+
+    copies: Callable[..., Iterator[Copied]]
+    expected: SnapshotSource
+    there: SnapshotSource
+
+
+def _way(
+    source: SnapshotSource,
+    target: Registry,
+    mover: FileMover | None,
+    filter_text: str | None,
+    *,
+    yes: bool,
+) -> _Way:
+    """Into one of our stores as a whole; into a server of MLflow's after a question."""
+    from registry_core.moves import artifacts, copying, mlflow_target, sources  # noqa: PLC0415
+
+    there = sources.StoreSource(target.store)
+    if not mlflow_target.is_mlflow(target.store):
+        copies = partial(copying.copy, target=target, filter_text=filter_text, mover=mover)
+        return _Way(
+            copies, source if mover is None else artifacts.MovedSource(source, mover), there
+        )
+    if mover is not None:
+        raise click.UsageError("--artifacts needs a DST of ours: MLflow keeps its files itself.")
+    notice("DST is a server of MLflow's. It does not keep:")
+    for loss in mlflow_target.LOSSES:
+        notice(f"  - {loss}")
+    confirm("Copy the rest?", yes=yes)
+    return _Way(
+        partial(mlflow_target.copy, target=target, filter_text=filter_text),
+        mlflow_target.KeptSource(source),
+        mlflow_target.KeptSource(there),
+    )
+
+
+class _Hooks(NamedTuple):
+    """The webhooks of a source, and where they are to be."""
+
+    source: SnapshotSource
+    target: Registry
+    on_conflict: OnConflict
+    dry_run: bool
+    are_wanted: bool
+
+    def copied(self) -> bool:
+        """Copy them, and say what became of them; whether all are there."""
+        if not self.are_wanted:
+            return True
+        from registry_core.moves import webhooks  # noqa: PLC0415 as above
+
+        done = webhooks.copy_webhooks(
+            self.source, self.target.store, on_conflict=self.on_conflict, dry_run=self.dry_run
+        )
+        counts: Counter[str] = Counter()
+        complete = True
+        for each in done:
+            counts[each.outcome.value] += 1
+            complete &= each.is_complete
+            if not each.is_complete:
+                notice(f"{each.outcome.value}: {each.name}: {each.detail}")
+        if counts:
+            said = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
+            notice(f"{'Would be: ' if self.dry_run else ''}{counts.total()} webhooks ({said})")
+        if counts["copied"]:
+            notice(_WITHOUT_SECRETS)
+        return complete
+
+    def differences(self) -> Iterator[Difference]:
+        """Where the target's are others."""
+        if not self.are_wanted:
+            return
+        from registry_core.moves import sources, webhooks  # noqa: PLC0415 as above
+
+        there = sources.StoreSource(self.target.store)
+        yield from webhooks.compare_webhooks(self.source, there)
+
+
+_WITHOUT_SECRETS = (
+    "Webhooks are copied without their secrets, so what they send is not signed: give those that "
+    "need one a secret with `regctl webhooks update`."
+)
 
 
 @contextmanager
@@ -203,25 +304,22 @@ def _stopped_by_signals() -> Iterator[threading.Event]:
 
 
 def _followed(
-    source: SnapshotSource,
-    target: Registry,
-    copies: Copies,
-    interval_seconds: float,
-    filter_text: str | None,
+    copies: Copies, hooks: _Hooks, interval_seconds: float, filter_text: str | None
 ) -> bool:
     """Copy what changes in the source until a signal; whether all of it was copied."""
     from registry_core.moves import watching  # noqa: PLC0415 as above
 
     with _stopped_by_signals() as stop:
+        hooks.copied()  # Early, so that secrets can be given; what is missing is said at the end.
         outcomes = watching.watch(
-            source,
-            target,
+            hooks.source,
+            hooks.target,
             copies,
             stop=stop,
             interval_seconds=interval_seconds,
             filter_text=filter_text,
         )
-        return _copied(_said(outcomes), dry_run=False)
+        return _copied(_said(outcomes), dry_run=False) & hooks.copied()
 
 
 def _said(outcomes: Iterable[Copied]) -> Iterator[Copied]:
@@ -233,18 +331,13 @@ def _said(outcomes: Iterable[Copied]) -> Iterator[Copied]:
 
 
 def _is_same(
-    source: SnapshotSource, target: Registry, mover: FileMover | None, filter_text: str | None
+    expected: SnapshotSource, there: SnapshotSource, hooks: _Hooks, filter_text: str | None
 ) -> bool:
     """Say where the source and its copy differ."""
-    from registry_core.moves import artifacts, copying, sources  # noqa: PLC0415 as above
+    from registry_core.moves import copying  # noqa: PLC0415 as above
 
-    there = sources.StoreSource(target.store)
-    expected = source if mover is None else artifacts.MovedSource(source, mover)
-    return _compared(
-        each
-        for each in copying.compare(expected, there, filter_text=filter_text)
-        if not each.is_only_in_second
-    )
+    found = chain(copying.compare(expected, there, filter_text=filter_text), hooks.differences())
+    return _compared(each for each in found if not each.is_only_in_second)
 
 
 def _copied(outcomes: Iterable[Copied], *, dry_run: bool) -> bool:
@@ -287,18 +380,29 @@ def _compared(differences: Iterable[Difference]) -> bool:
 @click.argument("source_url", metavar="SRC")
 @click.argument("target_url", metavar="DST")
 @filter_option
+@webhooks_option
 @click.pass_context
-def diff(ctx: click.Context, *, source_url: str, target_url: str, filter_text: str | None) -> None:
+def diff(
+    ctx: click.Context,
+    *,
+    source_url: str,
+    target_url: str,
+    filter_text: str | None,
+    with_webhooks: bool,
+) -> None:
     """Show where two registries differ; exits with 1 if they do.
 
     SRC and DST are URLs as for `regctl copy`. Histories are compared where
     both sides keep one.
     """
-    from registry_core.moves import copying  # noqa: PLC0415 not for every command
+    from registry_core.moves import copying, webhooks  # noqa: PLC0415 not for every command
 
     differs = False
     with _source(source_url) as source, _source(target_url) as target:
-        for each in copying.compare(source, target, filter_text=filter_text):
+        found = copying.compare(source, target, filter_text=filter_text)
+        if with_webhooks and not filter_text:
+            found = chain(found, webhooks.compare_webhooks(source, target))
+        for each in found:
             differs = True
             click.echo(printable(f"{each.name}: {each.difference}"))
     if differs:

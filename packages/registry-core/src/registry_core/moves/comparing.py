@@ -67,4 +67,12 @@ def is_behind(there: ModelSnapshot, source: ModelSnapshot) -> bool:
             before = attrs.evolve(there, events=there.events[:-1])
             return source.is_ahead_of(there) or source.is_ahead_of(before)
         return source.is_ahead_of(there)
+    return is_as_copied(there)
+
+
+def is_as_copied(there: ModelSnapshot) -> bool:
+    """Whether nobody has changed a copy of a model whose source keeps no history.
+
+    The history of such a copy has nothing but its beginning.
+    """
     return bool(there.events) and all(event.origin is Origin.BASELINE for event in there.events)

@@ -9,14 +9,11 @@ what becomes of it.
 
 from __future__ import annotations
 
-import enum
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import TypeVar
-
-import attrs
 
 from registry_core.calls.snapshots import OnConflict
 from registry_core.errors import (
@@ -28,6 +25,7 @@ from registry_core.errors import (
 )
 from registry_core.moves.artifacts import FileMover, Moved
 from registry_core.moves.comparing import differences, is_behind
+from registry_core.moves.outcomes import Copied, Difference, Outcome
 from registry_core.moves.sources import Item, SnapshotSource, snapshot_in
 from registry_core.registry import Registry
 from registry_core.snapshots import ModelSnapshot
@@ -36,51 +34,6 @@ PARALLEL = 8
 """Models on their way at a time: what a round trip to a bucket or a server takes is waited for."""
 
 T = TypeVar("T")
-
-
-class Outcome(enum.StrEnum):
-    """What became of a model."""
-
-    COPIED = "copied"
-    UPDATED = "updated"
-    REPLACED = "replaced"
-    REMOVED = "removed"
-    UNCHANGED = "unchanged"
-    SKIPPED = "skipped"
-    FAILED = "failed"
-    GONE = "gone"
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether the target has the model as the source has it."""
-        return self not in (Outcome.SKIPPED, Outcome.FAILED)
-
-    @property
-    def is_written(self) -> bool:
-        """Whether something was written."""
-        return self in (Outcome.COPIED, Outcome.UPDATED, Outcome.REPLACED, Outcome.REMOVED)
-
-
-@attrs.frozen(kw_only=True)
-class Copied:
-    """A model, and what became of it."""
-
-    name: str
-    outcome: Outcome
-    versions: int = 0
-    detail: str = ""
-    """Why it was not copied."""
-    brought: int = 0
-    """Versions whose files were brought."""
-    size: int = 0
-    """Bytes of these."""
-    problems: tuple[str, ...] = ()
-    """Versions whose files could not be, and why."""
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether the target has the model, and its files, as the source has them."""
-        return self.outcome.is_complete and not self.problems
 
 
 def copy(
@@ -190,16 +143,6 @@ def _decide(
         return Outcome.REPLACED, ""
     outcome = Outcome.SKIPPED if on_conflict == "skip" else Outcome.FAILED
     return outcome, f"the target has another model of that name: {difference}"
-
-
-@attrs.frozen(kw_only=True)
-class Difference:
-    """A model that is not the same on both sides."""
-
-    name: str
-    difference: str
-    is_only_in_second: bool = False
-    """Whether the first side does not have the model."""
 
 
 def compare(

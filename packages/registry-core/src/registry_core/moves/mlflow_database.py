@@ -7,7 +7,7 @@ and the tables of one that this release does not know may mean something else.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, Self
 
@@ -25,10 +25,21 @@ from registry_core.errors import (
     StoreCorruptedError,
     StoreUnavailableError,
 )
-from registry_core.models import ModelFields, ModelVersion, Stage, Status
+from registry_core.models import (
+    ModelFields,
+    ModelVersion,
+    Stage,
+    Status,
+    Webhook,
+    WebhookAction,
+    WebhookEntity,
+    WebhookEvent,
+    WebhookStatus,
+)
 from registry_core.moves.sources import Item
 from registry_core.redaction import redacted
 from registry_core.snapshots import ModelSnapshot
+from registry_core.webhook_records import newest_first
 
 DELETED_STAGE = "Deleted_Internal"
 """The stage of the row that MLflow leaves of a deleted version. Its number is not used again."""
@@ -184,6 +195,32 @@ class MlflowDatabase:
         except (ValueError, TypeError) as error:
             raise StoreCorruptedError(f"Model '{name}' cannot be read: {error}") from error
 
+    def webhooks(self) -> list[Webhook]:
+        """See `webhooks.WebhookSource`. Deleted ones, of which MLflow keeps the rows, are none.
+
+        Raises:
+            StoreCorruptedError: A row means nothing.
+        """
+        if self._revision < _WEBHOOKS:
+            return []
+        where = " WHERE workspace = 'default' AND " if self._revision >= _WORKSPACES else " WHERE "
+        with self._engine.connect() as connection:
+            hooks = connection.execute(
+                text(f"SELECT * FROM webhooks{where}deleted_timestamp IS NULL")  # noqa: S608 as below
+            )
+            rows = [*hooks.mappings()]
+            chosen = connection.execute(
+                text("SELECT webhook_id, entity, action FROM webhook_events")
+            )
+            events: dict[str, list[tuple[str, str]]] = {}
+            for webhook_id, entity, action in chosen:
+                events.setdefault(webhook_id, []).append((entity, action))
+        try:
+            hooks_found = [_webhook(row, events.get(row["webhook_id"], [])) for row in rows]
+        except (ValueError, TypeError) as error:
+            raise StoreCorruptedError(f"A webhook cannot be read: {error}") from error
+        return newest_first(hooks_found)
+
     def _rows(self, table: str) -> list[Any]:
         with self._engine.connect() as connection:
             return [*connection.execute(text(self._select(table, "name"))).mappings()]
@@ -286,6 +323,24 @@ def _version(name: str, row: Any, tags: dict[str, str]) -> ModelVersion:
         description=row["description"],
         user_id=row["user_id"],
         tags=tags,
+    )
+
+
+def _webhook(row: Any, events: Iterable[tuple[str, str]]) -> Webhook:
+    created = row["creation_timestamp"] or 0
+    return Webhook(
+        webhook_id=row["webhook_id"],
+        name=row["name"],
+        url=row["url"],
+        events=tuple(
+            WebhookEvent(WebhookEntity(entity), WebhookAction(action))
+            for entity, action in sorted(events)
+        ),
+        description=row["description"],
+        status=WebhookStatus(row["status"]),
+        secret=row["secret"],
+        creation_timestamp=created,
+        last_updated_timestamp=row["last_updated_timestamp"] or created,
     )
 
 

@@ -15,6 +15,7 @@ import attrs
 
 from registry_core import backends, snapshot_format, snapshot_reading, validation
 from registry_core.errors import InvalidArgumentError, RegisteredModelNotFoundError
+from registry_core.models import Webhook
 from registry_core.registry import Registry
 from registry_core.search import Comparison, Entity, Filter, Op, Query, TagRef, all_pages
 from registry_core.search.language import parse_filter
@@ -48,6 +49,10 @@ class StoreSource:
         """See `SnapshotSource`."""
         for name in self.names(filter_text):
             yield name, partial(snapshot_reading.take, self.store, name)
+
+    def webhooks(self) -> list[Webhook]:
+        """See `webhooks.WebhookSource`."""
+        return self.store.list_webhooks()
 
     def names(self, filter_text: str | None = None) -> Iterator[str]:
         """Yield the names of the models and prompts that match, in the order of their characters.

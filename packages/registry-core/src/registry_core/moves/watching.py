@@ -2,9 +2,9 @@
 
 Strategy. Where the source keeps a history, its feed names the models that have changed, and they
 are copied as any run copies them; also what was deleted there goes from the copy. Where it keeps
-none, every model is compared each time. Whatever is missed in between, the last run finds: it
-begins after the stop, and compares everything. A deletion it cannot find, so that is kept until the
-copy has it.
+none, every model is compared each time, and one that was seen there and is gone goes from the copy,
+too. Whatever is missed in between, the last run finds: it begins after the stop, and compares all.
+A deletion it cannot find, so that is kept until the copy has it.
 """
 
 from __future__ import annotations
@@ -19,12 +19,18 @@ from typing import Protocol
 import attrs
 
 from registry_core import snapshot_reading
-from registry_core.errors import StoreUnavailableError, UnsupportedBackendError
+from registry_core.errors import (
+    RegisteredModelNotFoundError,
+    StoreUnavailableError,
+    UnsupportedBackendError,
+)
 from registry_core.feed import Feed
 from registry_core.history import Action, Event, EventQuery
-from registry_core.moves.copying import Copied, Outcome
+from registry_core.moves.comparing import is_as_copied
+from registry_core.moves.outcomes import Copied, Outcome
 from registry_core.moves.sources import Item, SnapshotSource, StoreSource, snapshot_in
 from registry_core.registry import Registry
+from registry_core.snapshots import ModelSnapshot
 
 INTERVAL_SECONDS = 5.0
 """Seconds between two looks at the source, unless the user says otherwise."""
@@ -62,14 +68,14 @@ def watch(
         filter_text: Which models are followed.
     """
     looks = _looks(source, target, copies, filter_text)
-    yield from copies(source)
+    yield from looks.begin()
     while not stop.wait(interval_seconds):
         try:
-            yield from filter(_is_news, looks())
+            yield from filter(_is_news, looks.look())
         except StoreUnavailableError as error:
             _logger.warning("The next look follows in %g s: %s", interval_seconds, error)
-    # What was deleted since, only the feed says.
-    yield from filter(_is_news, looks())
+    # What was deleted since, only this says.
+    yield from filter(_is_news, looks.look())
     yield from filter(_is_news, copies(source))
 
 
@@ -77,17 +83,86 @@ def _is_news(copied: Copied) -> bool:
     return copied.outcome.is_written or not copied.is_complete
 
 
+class _Looks(Protocol):
+    """Copies the changes of a source."""
+
+    def begin(self) -> Iterator[Copied]:
+        """Yield what became of each model when all were copied."""
+        ...
+
+    def look(self) -> Iterator[Copied]:
+        """Yield what became of what has changed since the last look."""
+        ...
+
+
 def _looks(
     source: SnapshotSource, target: Registry, copies: Copies, filter_text: str | None
-) -> Callable[[], Iterator[Copied]]:
-    """What copies the changes since it was called last; it begins before the first copy."""
+) -> _Looks:
+    """What copies the changes; what it misses none of begins before the first copy."""
     if isinstance(source, StoreSource):
         try:
-            feed = Feed(source.store)
+            return _Following(source, target, copies, filter_text, Feed(source.store))
         except UnsupportedBackendError:
-            return partial(copies, source)  # a server of MLflow's
-        return _Following(source, target, copies, filter_text, feed).look
-    return partial(copies, source)
+            pass  # a server of MLflow's
+    return _Comparing(source, target, copies)
+
+
+@attrs.define
+class _Comparing:
+    """Compares all models of a source that keeps no history each time."""
+
+    source: SnapshotSource
+    target: Registry
+    copies: Copies
+    seen: dict[str, Callable[[], ModelSnapshot]] = attrs.field(factory=dict)
+    """What reads the models that the source had. One that it never had may be anybody's."""
+
+    def begin(self) -> Iterator[Copied]:
+        """See `_Looks`."""
+        yield from self.look()
+
+    def look(self) -> Iterator[Copied]:
+        """See `_Looks`."""
+        found: dict[str, Callable[[], ModelSnapshot]] = {}
+        yield from self.copies(_Recorded(self.source, found))
+        for name in sorted(self.seen.keys() - found.keys()):
+            if not _is_gone(self.seen[name]):
+                continue
+            if self._remove(name):
+                yield Copied(name=name, outcome=Outcome.REMOVED)
+            del self.seen[name]
+        self.seen |= found
+
+    def _remove(self, name: str) -> bool:
+        """Whether the copy of a model is gone now; one that others have changed stays."""
+        there = snapshot_in(self.target, name)
+        if there is None or not is_as_copied(there):
+            return False
+        self.target.delete_registered_model(name, reason="deleted in the source")
+        return True
+
+
+@attrs.frozen
+class _Recorded:
+    """A source that notes which models it gave."""
+
+    source: SnapshotSource
+    found: dict[str, Callable[[], ModelSnapshot]]
+
+    def items(self, filter_text: str | None = None) -> Iterator[Item]:
+        """See `SnapshotSource`."""
+        for name, read in self.source.items(filter_text):
+            self.found[name] = read
+            yield name, read
+
+
+def _is_gone(read: Callable[[], ModelSnapshot]) -> bool:
+    """Whether a model is gone: MLflow's pages leave some out while others write."""
+    try:
+        read()
+    except RegisteredModelNotFoundError:
+        return True
+    return False
 
 
 @attrs.frozen
@@ -120,8 +195,12 @@ class _Following:
     deletions: deque[Event] = attrs.field(factory=deque)
     """Deletions that the copy does not have yet, oldest first. The feed does not repeat them."""
 
+    def begin(self) -> Iterator[Copied]:
+        """See `_Looks`."""
+        yield from self.copies(self.source)
+
     def look(self) -> Iterator[Copied]:
-        """Yield what became of the models that have changed since the last look."""
+        """See `_Looks`."""
         for event in self.feed.poll():
             self.waiting.add(event.name)
             if event.action is Action.RENAME_MODEL and isinstance(event.after, str):

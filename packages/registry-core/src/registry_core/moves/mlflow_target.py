@@ -1,0 +1,386 @@
+"""Copying into a stock server of MLflow's, which cannot keep all of a model.
+
+Strategy. Its API has no way to say a number: the next version gets the next number. So versions are
+made in order, and where the source has a gap, a version is made and deleted: what `models:/churn/3`
+loads stays what it was. There is no atomic step either. What a copy that died has left is a
+beginning of the model as it is to be, and the next run goes on from there; anything else that is in
+the target is a conflict, and the caller has said what becomes of it.
+
+What MLflow has no place for is in `LOSSES`, to be shown before anything is written. `as_kept` is a
+model as MLflow keeps it, which is what is compared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+
+import attrs
+
+from registry_core import uris
+from registry_core.calls.snapshots import OnConflict
+from registry_core.errors import (
+    InvalidArgumentError,
+    NotPermittedError,
+    RegisteredModelNotFoundError,
+    RegistryError,
+    StoreUnavailableError,
+    UnsupportedBackendError,
+)
+from registry_core.history import EventQuery
+from registry_core.models import ModelVersion, Stage, Status
+from registry_core.moves.comparing import differences
+from registry_core.moves.copying import in_parallel
+from registry_core.moves.outcomes import Copied, Outcome
+from registry_core.moves.sources import Item, SnapshotSource, snapshot_in
+from registry_core.registry import Registry
+from registry_core.snapshots import ModelSnapshot
+from registry_core.store import Store
+
+LOSSES = (
+    "histories, approvals and the ids of models",
+    "all times: it sets its own",
+    "user ids, status messages, deployment jobs and ids of logged models",
+    "where files are, if that is not the source",
+    "versions that are not READY: they are left out, and named",
+    "versions whose source it refuses: they are left out, and named",
+)
+"""What a server of MLflow's does not keep of a copy."""
+
+GAPS_MAX = 1_000
+"""Numbers of one model that are made up for by versions that are made and deleted. Each takes two
+requests and leaves a row; a model with more is most likely a mistake, and is named."""
+
+GAP_SOURCE = "registry-gap:/never-a-version"
+"""The source of a version that stands for a gap until it is deleted. MLflow redacts it then."""
+
+
+def is_mlflow(store: Store) -> bool:
+    """Whether a store is a server of MLflow's, and not one of ours."""
+    try:
+        store.events(EventQuery(max_results=1))
+    except UnsupportedBackendError:
+        return True
+    except NotPermittedError:
+        return False
+    return False
+
+
+def as_kept(snapshot: ModelSnapshot) -> ModelSnapshot:
+    """Return a model as a server of MLflow's keeps it, with times of 0."""
+    versions = {
+        number: attrs.evolve(
+            version,
+            creation_timestamp=0,
+            last_updated_timestamp=0,
+            user_id=None,
+            model_id=None,
+            status_message=None,
+            storage_location=None,
+        )
+        for number, version in snapshot.versions.items()
+        if version.status is Status.READY and version.source != GAP_SOURCE
+    }
+    aliases = snapshot.document.aliases
+    document = attrs.evolve(
+        snapshot.document,
+        model_id="",
+        creation_timestamp=0,
+        last_updated_timestamp=0,
+        deployment_job_id=None,
+        deployment_job_state=None,
+        approvals={},
+        versions=versions,
+        aliases={alias: number for alias, number in aliases.items() if number in versions},
+        next_version=max(versions, default=0) + 1,
+    )
+    return ModelSnapshot(document=document)
+
+
+@attrs.frozen
+class KeptSource:
+    """The models of a source as a server of MLflow's keeps them."""
+
+    source: SnapshotSource
+
+    def items(self, filter_text: str | None = None) -> Iterator[Item]:
+        """See `SnapshotSource`."""
+        for name, read in self.source.items(filter_text):
+            yield name, partial(_kept, read)
+
+
+def _kept(read: Callable[[], ModelSnapshot]) -> ModelSnapshot:
+    return as_kept(read())
+
+
+def copy(
+    source: SnapshotSource,
+    target: Registry,
+    *,
+    filter_text: str | None = None,
+    on_conflict: OnConflict = "fail",
+    dry_run: bool = False,
+) -> Iterator[Copied]:
+    """Copy models into a server of MLflow's, and yield what became of each.
+
+    Models with versions of others come after these, since MLflow looks the others up.
+    """
+    copier = _Copier(target, on_conflict, dry_run)
+    waiting: dict[str, _Waiting] = {}
+    for found in in_parallel(copier.first, source.items(filter_text)):
+        if isinstance(found, Copied):
+            yield found
+        else:
+            waiting[found.item[0]] = found
+    while waiting:
+        ready = [name for name, each in waiting.items() if not (each.others & waiting.keys())]
+        for name in ready or [*waiting]:  # In a circle of models, nobody comes first.
+            yield copier.copied(waiting.pop(name).item)
+
+
+@attrs.frozen
+class _Waiting:
+    """A model with versions of other models."""
+
+    item: Item
+    others: frozenset[str]
+
+
+@attrs.frozen
+class _Copier:
+    target: Registry
+    on_conflict: OnConflict
+    dry_run: bool
+
+    def first(self, item: Item) -> Copied | _Waiting:
+        """What became of a model; or which others come before it."""
+        try:
+            snapshot = item[1]()
+        except RegistryError:
+            return self.copied(item)
+        others = frozenset(_referred(snapshot)) - {snapshot.name}
+        return _Waiting(item, others) if others else self._attempt(snapshot)
+
+    def copied(self, item: Item) -> Copied:
+        """What became of a model."""
+        name, read = item
+        try:
+            return self._attempt(read())
+        except RegisteredModelNotFoundError:
+            return Copied(name=name, outcome=Outcome.GONE)
+        except StoreUnavailableError:
+            raise
+        except RegistryError as error:
+            return Copied(name=name, outcome=Outcome.FAILED, detail=str(error))
+
+    def _attempt(self, snapshot: ModelSnapshot) -> Copied:
+        there = snapshot_in(self.target, snapshot.name)
+        outcome, detail = _decide(snapshot, there, self.on_conflict)
+        problems = [*_left_out(snapshot)]
+        if outcome.is_written and not self.dry_run:
+            writer = _Writer(self.target, as_kept(snapshot), snapshot.document.next_version)
+            try:
+                problems += writer.write(there, is_replaced=outcome is Outcome.REPLACED)
+            except StoreUnavailableError:
+                raise
+            except RegistryError as error:
+                outcome, detail = Outcome.FAILED, str(error)
+        return Copied(
+            name=snapshot.name,
+            outcome=outcome,
+            versions=len(as_kept(snapshot).versions),
+            detail=detail,
+            problems=tuple(problems),
+        )
+
+
+def _referred(snapshot: ModelSnapshot) -> Iterator[str]:
+    for version in snapshot.versions.values():
+        if uris.is_model_uri(version.source):
+            with contextlib.suppress(
+                InvalidArgumentError
+            ):  # That of a logged model is no reference.
+                yield uris.parse_model_uri(version.source).name
+
+
+def _left_out(snapshot: ModelSnapshot) -> Iterator[str]:
+    for number, version in snapshot.versions.items():
+        if version.status is not Status.READY:
+            yield f"models:/{snapshot.name}/{number}: it is {version.status.value}"
+
+
+def _decide(
+    snapshot: ModelSnapshot, there: ModelSnapshot | None, on_conflict: OnConflict
+) -> tuple[Outcome, str]:
+    gaps = snapshot.document.next_version - 1 - len(as_kept(snapshot).versions)
+    if there is None:
+        if gaps > GAPS_MAX:
+            return Outcome.FAILED, f"{gaps} numbers are not in use, and at most {GAPS_MAX} may be"
+        return Outcome.COPIED, ""
+    wanted, kept = as_kept(snapshot), as_kept(there)
+    difference = next(differences(wanted, kept), None)
+    if difference is None and len(kept.versions) == len(there.versions):
+        return Outcome.UNCHANGED, ""
+    if _is_beginning(kept, wanted):
+        return Outcome.UPDATED, ""
+    if on_conflict == "replace":
+        return Outcome.REPLACED, ""
+    outcome = Outcome.SKIPPED if on_conflict == "skip" else Outcome.FAILED
+    return outcome, f"the target has another model of that name: {difference}"
+
+
+def _is_beginning(there: ModelSnapshot, wanted: ModelSnapshot) -> bool:
+    """Whether all that the target has of a model is in the source, too."""
+    one, other = there.document, wanted.document
+    return (
+        one.description in (None, "", other.description)
+        and one.tags.items() <= other.tags.items()
+        and one.aliases.items() <= other.aliases.items()
+        and all(
+            number in wanted.versions and _is_begun(version, wanted.versions[number])
+            for number, version in there.versions.items()
+        )
+    )
+
+
+def _is_begun(version: ModelVersion, wanted: ModelVersion) -> bool:
+    return (
+        _is_made_of(version, wanted)
+        and version.description in (None, "", wanted.description)
+        and version.tags.items() <= wanted.tags.items()
+        and version.current_stage in (Stage.NONE, wanted.current_stage)
+    )
+
+
+def _is_made_of(version: ModelVersion, wanted: ModelVersion) -> bool:
+    """Whether a version is the wanted one in all that cannot be changed."""
+    return all(
+        (getattr(version, field) or None) == (getattr(wanted, field) or None)
+        for field in ("source", "run_id", "run_link")
+    )
+
+
+@attrs.frozen
+class _Writer:
+    """Writes one model."""
+
+    target: Registry
+    wanted: ModelSnapshot
+    """The model as MLflow is to keep it."""
+    next_version: int
+    """The number of the next version in the source."""
+
+    @property
+    def name(self) -> str:
+        return self.wanted.name
+
+    def write(self, there: ModelSnapshot | None, *, is_replaced: bool) -> list[str]:
+        """Make the model what it is to be. Return the versions that could not be, and why."""
+        document = self.wanted.document
+        if there is not None and is_replaced and not self._can_be_kept(there):
+            self.target.delete_registered_model(self.name)
+            there = None
+        if there is None:
+            description = document.description or None
+            self.target.create_registered_model(
+                self.name, tags=document.tags, description=description
+            )
+            made: Mapping[int, ModelVersion] = {}
+        else:
+            made = there.versions
+            self._model(there)
+            for version in made.values():
+                self._changed(version)
+        problems = self._versions(made)
+        self._aliases()
+        return problems
+
+    def _can_be_kept(self, there: ModelSnapshot) -> bool:
+        """Whether the model can become what it is to be without being made anew."""
+        made, highest = there.versions, max(there.versions, default=0)
+        return all(
+            number > highest or (number in made and _is_made_of(made[number], version))
+            for number, version in self.wanted.versions.items()
+        )
+
+    def _model(self, there: ModelSnapshot) -> None:
+        had, wanted = there.document, self.wanted.document
+        if (had.description or None) != (wanted.description or None):
+            self.target.update_registered_model(self.name, description=wanted.description)
+        for key in had.tags.keys() - wanted.tags.keys():
+            self.target.delete_registered_model_tag(self.name, key)
+        for key, value in wanted.tags.items() - had.tags.items():
+            self.target.set_registered_model_tag(self.name, key, value)
+
+    def _changed(self, version: ModelVersion) -> None:
+        """Bring a version that is there to what it is to be; it may have to go."""
+        number = version.version
+        wanted = self.wanted.versions.get(number)
+        if wanted is None:
+            self.target.delete_model_version(self.name, number)
+            return
+        if (version.description or None) != (wanted.description or None):
+            self.target.update_model_version(self.name, number, description=wanted.description)
+        for key in version.tags.keys() - wanted.tags.keys():
+            self.target.delete_model_version_tag(self.name, number, key)
+        for key, value in wanted.tags.items() - version.tags.items():
+            self.target.set_model_version_tag(self.name, number, key, value)
+        if version.current_stage is not wanted.current_stage:
+            self._stage(wanted)
+
+    def _versions(self, made: Mapping[int, ModelVersion]) -> list[str]:
+        begin = max(made, default=0) + 1
+        problems = [
+            f"models:/{self.name}/{number}: the target has later versions already"
+            for number in self.wanted.versions
+            if number < begin and number not in made
+        ]
+        for number in range(begin, self.next_version):
+            version = self.wanted.versions.get(number)
+            if version is None:
+                self._gap()
+            else:
+                problems += self._version(version)
+        return problems
+
+    def _version(self, version: ModelVersion) -> Iterator[str]:
+        subject = f"models:/{self.name}/{version.version}"
+        try:
+            made = self.target.create_model_version(
+                self.name,
+                source=version.source,
+                run_id=version.run_id,
+                run_link=version.run_link,
+                description=version.description,
+                tags=version.tags,
+            )
+        except StoreUnavailableError:
+            raise
+        except RegistryError as error:
+            self._gap()
+            yield f"{subject}: {error}"
+            return
+        if made.version != version.version:
+            self.target.delete_model_version(self.name, made.version)
+            yield f"{subject}: the target gives it the number {made.version}"
+        elif version.current_stage is not Stage.NONE:
+            self._stage(version)
+
+    def _gap(self) -> None:
+        made = self.target.create_model_version(self.name, source=GAP_SOURCE)
+        self.target.delete_model_version(self.name, made.version)
+
+    def _stage(self, version: ModelVersion) -> None:
+        self.target.transition_model_version_stage(
+            self.name, version.version, stage=version.current_stage
+        )
+
+    def _aliases(self) -> None:
+        """They come last: who loads a model by an alias gets one that is complete."""
+        there, wanted = self.target.snapshot(self.name), self.wanted.document.aliases
+        for alias in there.document.aliases.keys() - wanted.keys():
+            self.target.delete_registered_model_alias(self.name, alias)
+        for alias, number in wanted.items():
+            if there.document.aliases.get(alias) != number and number in there.versions:
+                self.target.set_registered_model_alias(self.name, alias, number)
