@@ -237,7 +237,9 @@ def _either(phrases: list[str]) -> str:
     if "a number" in phrases and "a whole number" in phrases:
         phrases = [phrase for phrase in phrases if phrase != "a whole number"]
     *first, last = phrases
-    return f"{', '.join(first)} or {last}" if first else last
+    # "or" of a part would else run on into this one.
+    between = "; or " if last == "None" and any(" or " in each for each in first) else " or "
+    return f"{', '.join(first)}{between}{last}" if first else last
 
 
 def _sequence(element: Rule) -> Rule:
@@ -248,7 +250,8 @@ def _sequence(element: Rule) -> Rule:
             raise _Refused
         return tuple(_part(element, each) for each in value)
 
-    return Rule(frozenset(), accept, f"a sequence of which each is {element.phrase}")
+    alone = f"{element.phrase}, or " if str in element.exact else ""
+    return Rule(frozenset(), accept, f"{alone}a sequence of which each is {element.phrase}")
 
 
 def _mapping(key: Rule, item: Rule) -> Rule:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import attrs
 
+from registry_core.arguments import checked
 from registry_core.artifacts import ArtifactStore
 from registry_core.errors import (
     BackendNotInstalledError,
@@ -149,6 +150,7 @@ def open_artifacts(url: str) -> ArtifactStore:
     return cast("ArtifactStore", _function(scheme, backend)(url))
 
 
+@checked
 def open_registry(
     url: str | None = None,
     *,
