@@ -64,6 +64,13 @@ for url in ("memory:", "sqlite:///" + sys.argv[1]):
     seen[url[:6]] = [each.licence for each in read]
     found = Registry(store).search_model_versions("licence ILIKE '\\u00e9COLE'").items
     seen["found in " + url[:6]] = [each.licence for each in found]
+    registry = Registry(store)
+    seen["history of " + url[:6]] = [event.after["licence"] for event in registry.history("m")]
+    seen["problems of " + url[:6]] = list(registry.verify_history("m").problems)
+    registry.delete_registered_model("m")
+    registry.restore_registered_model("m")
+    back = store.get_registered_model("m"), store.get_model_version("m", 1)
+    seen["restored in " + url[:6]] = [each.licence for each in back]
     store.close()
 body = wire.dumps(wire.encode_registered_model(read[0]))
 seen["wire"] = json.loads(body)
@@ -134,6 +141,13 @@ def test_a_new_field_is_on_the_wire_and_described(seen):
 def test_a_new_field_is_shown(seen):
     model, version = seen["regctl"]
     assert (model["licence"], version["terms"]) == ("MIT", "\u00c9cole")
+
+
+def test_a_new_field_is_in_the_history_and_comes_back(seen):
+    for store in ("memory", "sqlite"):
+        assert seen[f"history of {store}"] == ["\u00c9cole", "MIT"]
+        assert seen[f"problems of {store}"] == []
+        assert seen[f"restored in {store}"] == ["MIT", "\u00c9cole"]
 
 
 def test_a_new_field_is_searched_and_checked(seen):

@@ -22,13 +22,13 @@ import attrs
 
 from registry_core.authors import Author, Origin
 from registry_core.display import moment
+from registry_core.fields import scalars_of
 from registry_core.models import (
     Approval,
     ModelFields,
     ModelVersion,
     NewModelVersion,
     NewRegisteredModel,
-    Stage,
     Status,
 )
 from registry_core.name_scope import NameScope
@@ -285,16 +285,24 @@ def new_model_id() -> str:
 # What is recorded of a thing that was created or deleted
 
 
+_TIMES = ("creation_timestamp", "last_updated_timestamp")
+
+MODEL_TEXTS = tuple(each.name for each in scalars_of(ModelFields) if each.name not in _TIMES)
+"""What an event says of a registered model beside its tags; each is a text."""
+
+_VERSION_SCALARS = tuple(
+    each for each in scalars_of(ModelVersion) if each.name not in ("name", "version", *_TIMES)
+)
+VERSION_TEXTS = tuple(each.name for each in _VERSION_SCALARS if not each.is_word)
+"""The texts that an event says of a model version."""
+VERSION_WORDS = {each.name: each.default for each in _VERSION_SCALARS if each.is_word}
+"""The words that an event says of a model version, where they are not these."""
+
+
 def created_model(new: NewRegisteredModel) -> Mapping[str, Any]:
     """Return what the event of a creation says of a registered model."""
-    return _not_empty(
-        {
-            "name": new.name,
-            "description": new.description,
-            "deployment_job_id": new.deployment_job_id,
-            "tags": dict(sorted(new.tags.items())),
-        }
-    )
+    texts = {name: getattr(new, name, None) for name in MODEL_TEXTS}
+    return _not_empty(texts | {"tags": dict(sorted(new.tags.items()))})
 
 
 def created_version(new: NewModelVersion) -> Mapping[str, Any]:
@@ -307,22 +315,11 @@ def version_fields(version: ModelVersion) -> Mapping[str, Any]:
 
     An empty text is one that was given.
     """
-    stage, status = version.current_stage, version.status
-    return _not_absent(
-        {
-            "source": version.source,
-            "storage_location": version.storage_location,
-            "run_id": version.run_id,
-            "run_link": version.run_link,
-            "current_stage": None if stage is Stage.NONE else stage.value,
-            "status": None if status is Status.READY else status.value,
-            "status_message": version.status_message,
-            "description": version.description,
-            "user_id": version.user_id,
-            "model_id": version.model_id,
-            "tags": dict(version.tags),
-        }
-    )
+    said: dict[str, Any] = {name: getattr(version, name) for name in VERSION_TEXTS}
+    for name, default in VERSION_WORDS.items():
+        word = getattr(version, name)
+        said[name] = None if word is default else word.value
+    return _not_absent(said | {"tags": dict(version.tags)})
 
 
 def version_as_it_is(version: ModelVersion) -> Mapping[str, Any]:
@@ -360,14 +357,8 @@ def baseline(
     `changers` those who made something else of them. The upgrade of a database writes the same; see
     `migrations/versions/0004_keep_history.py`.
     """
-    fields = {
-        "name": model.name,
-        "description": model.description,
-        "deployment_job_id": model.deployment_job_id,
-        "deployment_job_state": model.deployment_job_state,
-        "tags": dict(model.tags),
-        "next_version": next_version,
-    }
+    texts = {name: getattr(model, name) for name in MODEL_TEXTS}
+    fields = texts | {"tags": dict(model.tags), "next_version": next_version}
     yield Effect(action=Action.CREATE_MODEL, after=_not_empty(fields | _times(model)))
     for version in versions:
         yield Effect(
@@ -417,10 +408,7 @@ def author_of(creation: Event) -> str | None:
 
 
 def _times(entity: ModelFields | ModelVersion) -> dict[str, Any]:
-    return {
-        "creation_timestamp": entity.creation_timestamp,
-        "last_updated_timestamp": entity.last_updated_timestamp,
-    }
+    return {name: getattr(entity, name) for name in _TIMES}
 
 
 def finalized(

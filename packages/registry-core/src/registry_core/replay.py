@@ -17,7 +17,16 @@ from registry_core.changes.versions import put_back
 from registry_core.documents import FIRST_VERSION, ModelDocument
 from registry_core.errors import RegistryError, StoreCorruptedError
 from registry_core.fields import differing
-from registry_core.history import Action, Event, Value, approval_fields, version_fields
+from registry_core.history import (
+    MODEL_TEXTS,
+    VERSION_TEXTS,
+    VERSION_WORDS,
+    Action,
+    Event,
+    Value,
+    approval_fields,
+    version_fields,
+)
 from registry_core.models import Approval, ModelFields, ModelVersion, Stage, Status
 
 
@@ -168,9 +177,7 @@ def _created(_: ModelDocument | None, event: Event) -> ModelDocument:
     document = ModelDocument(
         name=fields["name"],
         model_id=event.model_id,
-        description=fields.get("description"),
-        deployment_job_id=fields.get("deployment_job_id"),
-        deployment_job_state=fields.get("deployment_job_state"),
+        **{name: fields.get(name) for name in MODEL_TEXTS if name != "name"},
         tags=fields.get("tags", {}),
         next_version=fields.get("next_version", FIRST_VERSION),
         **_times(fields, event),
@@ -197,29 +204,17 @@ def _version_created(before: ModelDocument | None, event: Event) -> ModelDocumen
 def _version(document: ModelDocument, event: Event) -> ModelVersion:
     """The version that an event creates or restores."""
     fields, number = _mapping(event), _number(event)
-    texts: dict[str, Any] = {name: fields.get(name) for name in _TEXTS}
+    said: dict[str, Any] = {name: fields.get(name) for name in VERSION_TEXTS}
+    said["source"] = fields.get("source", "")
+    for name, default in VERSION_WORDS.items():
+        said[name] = type(default)(fields.get(name, default))
     return ModelVersion(
         name=document.name,
         version=number,
-        current_stage=Stage(fields.get("current_stage", Stage.NONE.value)),
-        source=fields.get("source", ""),
-        status=Status(fields.get("status", Status.READY.value)),
         tags=dict(sorted(fields.get("tags", {}).items())),
-        **texts,
+        **said,
         **_times(fields, event),
     )
-
-
-_TEXTS = (
-    "storage_location",
-    "run_id",
-    "run_link",
-    "status_message",
-    "description",
-    "user_id",
-    "model_id",
-)
-"""The texts of a version that may be absent."""
 
 
 def _restored(deleted: ModelDocument | None, event: Event) -> ModelDocument:

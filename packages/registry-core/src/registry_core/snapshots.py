@@ -142,12 +142,7 @@ def check(snapshot: ModelSnapshot) -> ModelSnapshot:
 
 
 def _check_model(document: ModelDocument) -> None:
-    NewRegisteredModel(
-        name=document.name,
-        description=document.description,
-        tags=document.tags,
-        deployment_job_id=document.deployment_job_id,
-    )
+    NewRegisteredModel(**_drafted(document, NewRegisteredModel))
     _short(document.deployment_job_state, "deployment_job_state")
     if document.model_id:
         validation.registered_model_id(document.model_id)
@@ -164,12 +159,16 @@ def _check_model(document: ModelDocument) -> None:
             raise InvalidArgumentError(f"alias '{alias}' points at version {number}, which is none")
 
 
+def _drafted(entity: object, draft: type[attrs.AttrsInstance]) -> dict[str, Any]:
+    """What an entity has of the fields that it may be created with."""
+    return {field.name: getattr(entity, field.name) for field in fields_of(draft)}
+
+
 def _check_version(document: ModelDocument, number: int, version: ModelVersion) -> None:
     if (version.name, version.version) != (document.name, number) or number < FIRST_VERSION:
         raise InvalidArgumentError(f"{number} is not the number of a version of the model")
-    drafted = {field.name: getattr(version, field.name) for field in attrs.fields(NewModelVersion)}
     try:
-        NewModelVersion(**drafted)
+        NewModelVersion(**_drafted(version, NewModelVersion))
         _short(version.status_message, "status_message")
         _check_times(version)
     except InvalidArgumentError as error:
