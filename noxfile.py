@@ -52,9 +52,9 @@ nox.options.sessions = ["lint", "typing", "tests"]
 
 def install(session: nox.Session, *groups: str) -> None:
     """Install the workspace and some dependency groups into the session's environment."""
-    wanted = [argument for group in groups for argument in ("--group", group)]
+    chosen = [argument for group in groups for argument in ("--group", group)]
     session.run_install(
-        "uv", "sync", "--quiet", "--no-default-groups", *wanted,
+        "uv", "sync", "--quiet", "--no-default-groups", *chosen,
         f"--python={session.virtualenv.location}",
         env={"UV_PROJECT_ENVIRONMENT": session.virtualenv.location},
     )  # fmt: skip

@@ -96,8 +96,8 @@ class Created:
 
     def await_progress(self) -> None:
         """Returns when `CALLS` more of each thread have succeeded, or one has failed."""
-        wanted = {thread: self.calls[thread] + CALLS for thread in range(THREADS)}
-        wait_for(lambda: self.failed or all(self.calls[t] >= n for t, n in wanted.items()), 120)
+        targets = {thread: self.calls[thread] + CALLS for thread in range(THREADS)}
+        wait_for(lambda: self.failed or all(self.calls[t] >= n for t, n in targets.items()), 120)
 
     def check(self, client: WireClient, shared: str) -> None:
         """Everything is there once, and nothing else is."""

@@ -189,20 +189,20 @@ def test_tags_set_at_once_are_all_kept(race: Race, round_: int) -> None:
 @pytest.mark.parametrize("round_", range(ROUNDS))
 def test_renames_to_one_name_have_one_winner(race: Race, round_: int) -> None:
     """Two models are renamed to one name by many: one gets it, and no version is lost."""
-    first, second, wanted = new_model(race, 2), new_model(race, 2), f"r-{uuid.uuid4().hex[:10]}"
+    first, second, new_name = new_model(race, 2), new_model(race, 2), f"r-{uuid.uuid4().hex[:10]}"
     answers = race.run(
         lambda client, number: client.post(
-            "/registered-models/rename", name=(first, second)[number // 2 % 2], new_name=wanted
+            "/registered-models/rename", name=(first, second)[number // 2 % 2], new_name=new_name
         )
     )
     clean(answers, ["RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"])
     assert sum(answer.status == 200 for answer in answers) == 1
     found = {
         name: set(versions_of(race, name))
-        for name in (first, second, wanted)
+        for name in (first, second, new_name)
         if race.one.get("/registered-models/get", name=name).status == 200
     }
-    assert wanted in found
+    assert new_name in found
     assert len(found) == 2
     assert all(versions == {"1", "2"} for versions in found.values())
 

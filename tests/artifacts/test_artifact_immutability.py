@@ -173,9 +173,9 @@ SOURCES = {
 @pytest.mark.parametrize("source", SOURCES)
 def test_every_uri_of_the_files_seals_them(registry: Registry, source: str) -> None:
     """And is kept as it was given."""
-    given = SOURCES[source].format(root=registry.artifacts.root)
-    version = register(registry, given)
-    assert (version.source, version.status) == (given, Status.READY)
+    uri = SOURCES[source].format(root=registry.artifacts.root)
+    version = register(registry, uri)
+    assert (version.source, version.status) == (uri, Status.READY)
     with pytest.raises(ArtifactImmutableError):
         registry.files.write(f"{FOLDER}/MLmodel", [b"evil"])
     registry.verify_model_version("churn", 1)

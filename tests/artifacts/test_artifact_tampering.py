@@ -131,7 +131,7 @@ def test_every_change_is_told_with_path_expected_and_found(
     with pytest.raises(ArtifactMismatchError) as raised:
         CHECKS[check](registry, tmp_path / "out")
     assert set(raised.value.problems) == {
-        f"'{path}': expected {wanted}, found {found}" for path, wanted, found in expected
+        f"'{path}': expected {digest}, found {found}" for path, digest, found in expected
     }
     assert raised.value.subject == "models:/churn/1"
     if check == "pull":

@@ -31,9 +31,9 @@ def _on(stack, databases, workers, options):
         data.fill_registry(their_url, data.MLFLOW, **size)
         targets.append(theirs)
     empty = servers.empty(stack)
-    wanted = _operations(target, options)
-    agree(targets, wanted)
-    statements = _statements(databases, targets, wanted, options)
+    chosen = _operations(target, options)
+    agree(targets, chosen)
+    statements = _statements(databases, targets, chosen, options)
     found = {}
     for at, connections in enumerate(options.connections):
         bounds = {
@@ -42,7 +42,7 @@ def _on(stack, databases, workers, options):
             "rounds": options.rounds,
         }
         table = {}
-        for operation in wanted:
+        for operation in chosen:
             # The database's own figures do not depend on our workers: once is enough.
             alone = at == 0 and workers == options.workers[0]
             table[operation.name] = _row(targets, operation, bounds)
@@ -60,11 +60,11 @@ def _on(stack, databases, workers, options):
 
 
 def _operations(target, options):
-    wanted = operations(options.models, options.versions)
+    chosen = operations(options.models, options.versions)
     pages = options.models // 100 - 1
     if pages:
-        wanted.insert(4, page_of_models(deep_token(target.url, pages)))
-    return [operation for operation in wanted if options.only in operation.name]
+        chosen.insert(4, page_of_models(deep_token(target.url, pages)))
+    return [operation for operation in chosen if options.only in operation.name]
 
 
 def _row(targets, operation, bounds):
@@ -81,13 +81,13 @@ def _is_shared(operation):
     return "page_token" not in operation.path
 
 
-def agree(targets, wanted):
+def agree(targets, chosen):
     """Asks both servers the same once: a fast answer counts when it is the right one.
 
     Raises:
         SystemExit: the answers differ.
     """
-    for operation in wanted:
+    for operation in chosen:
         if operation.writes or not _is_shared(operation):
             continue
         answers = [_rows(ask(target.url, operation)) for target in targets]
@@ -104,13 +104,13 @@ def _rows(answer):
     return found
 
 
-def _statements(databases, targets, wanted, options):
+def _statements(databases, targets, chosen, options):
     """How many statements each server sends for each operation, when it does it again."""
     found = {}
     if databases.server is None:
         return found
     connected, *_ = operations(options.models, options.versions)
-    for operation in wanted:
+    for operation in chosen:
         for target in [
             target for target in targets if target.name == "ours" or _is_shared(operation)
         ]:

@@ -47,9 +47,9 @@ def _on(stack, databases, options):
 
 
 def _by_size(targets, options, bounds):
-    wanted = {size: operations(size, options.versions) for size in targets}
+    by_size = {size: operations(size, options.versions) for size in targets}
     found = {}
-    for row in zip(*wanted.values(), strict=True):
+    for row in zip(*by_size.values(), strict=True):
         if options.only not in row[0].name:
             continue
         pairs = list(zip(targets.values(), row, strict=True))

@@ -46,9 +46,9 @@ def _options(arguments: Sequence[str] | None) -> Options:
         ("calls-per-kill", int, 120, "on S3"),
         ("minutes", float, 30.0, "of the soak, for each store"),
     ):
-        given = os.environ.get(f"CHAOS_{option.upper().replace('-', '_')}", default)
+        value = os.environ.get(f"CHAOS_{option.upper().replace('-', '_')}", default)
         parser.add_argument(
-            f"--{option}", type=kind, default=kind(given), help=f"{meaning} ({default})"
+            f"--{option}", type=kind, default=kind(value), help=f"{meaning} ({default})"
         )
     return parser.parse_args(arguments)
 

@@ -330,9 +330,9 @@ def _settled_files(pid: int) -> int:
 
 
 def _percentile(counts: Sequence[int], share: float) -> float:
-    wanted = share * sum(counts)
+    rank = share * sum(counts)
     for bucket, reached in enumerate(itertools.accumulate(counts)):
-        if reached >= wanted:
+        if reached >= rank:
             return _SHORTEST_SECONDS * _STEP**bucket * 1_000
     return math.inf
 

@@ -83,6 +83,6 @@ def test_whoami_asks_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Regctl("memory:").run("access", "whoami").exit_code == 2
     with LiveServer() as server:
         done = Regctl(server.url).run("-o", "json", "access", "whoami")
-    told = json.loads(done.stdout)
+    answer = json.loads(done.stdout)
     assert "lets every caller do everything" in done.stderr
-    assert told == {"name": None, "groups": [], "grants": []}
+    assert answer == {"name": None, "groups": [], "grants": []}

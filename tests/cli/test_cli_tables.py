@@ -23,11 +23,11 @@ def test_columns_start_at_one_place(rows: list[tuple[str, str]]) -> None:
     """Whatever the cells hold, the second column starts at the same width on every line."""
     marked = [(first, f"|{second}") for first, second in rows]
     lines = list(table_lines(("A", "|"), marked))
-    wanted = max(map(display_width, ["A", *(printable(first) for first, _ in rows)])) + 2
+    width = max(map(display_width, ["A", *(printable(first) for first, _ in rows)])) + 2
     assert len(lines) == len(rows) + 1
     for line, (first, _) in zip(lines[1:], rows, strict=True):
         shown = printable(first)
-        assert line.startswith(shown + " " * (wanted - display_width(shown)) + "|")
+        assert line.startswith(shown + " " * (width - display_width(shown)) + "|")
 
 
 @settings(max_examples=examples(60))

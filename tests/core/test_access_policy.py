@@ -152,8 +152,8 @@ def test_the_example_of_the_page_is_a_file():
         "champion",
     ).allowed
     table = re.findall(r"^\| `([a-z-]+)` \|[^|]*\|([^|]*)\|([^|]*)\|([^|]*)\|$", page, re.MULTILINE)
-    told = {name: tuple("✓" in each for each in marks) for name, *marks in table}
-    assert told == {
+    allowed = {name: tuple("✓" in each for each in marks) for name, *marks in table}
+    assert allowed == {
         each: tuple(each in ROLES[role] for role in ("reader", "writer", "admin"))
         for each in Permission
     }

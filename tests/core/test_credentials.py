@@ -47,8 +47,8 @@ def test_what_no_header_carries_is_refused_and_not_repeated(use, unfit: str) -> 
     """The error names the place and the character, in its traceback too."""
     with pytest.raises(BackendError, match=r"HERE.*cannot be sent") as caught:
         use(unfit)
-    told = "".join(traceback.format_exception(caught.value))
-    assert "hunter2" not in told.replace(repr(unfit), "")
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "hunter2" not in shown.replace(repr(unfit), "")
     assert "hun" not in str(caught.value)
 
 

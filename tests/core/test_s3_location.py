@@ -142,11 +142,11 @@ def test_pool_and_retries_are_the_stores():
 def test_clients_do_not_share_what_is_added_to_one():
     """Its handlers are those of the SDK, copied."""
     one, other = opened("s3://b"), opened("s3://b")
-    told = []
-    one.meta.events.register("before-sign.s3", lambda **_: told.append("one"))
+    called = []
+    one.meta.events.register("before-sign.s3", lambda **_: called.append("one"))
     for client in (other, opened("s3://b"), one):
         presigned(client)
-    assert told == ["one"]
+    assert called == ["one"]
 
 
 @pytest.mark.parametrize(

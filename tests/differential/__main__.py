@@ -36,26 +36,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--report", type=Path, help="also write it to this page, as it grows")
     parser.add_argument("--no-shrink", action="store_true")
-    given = parser.parse_args(arguments)
-    stores = tuple(given.stores.split(","))
+    options = parser.parse_args(arguments)
+    stores = tuple(options.stores.split(","))
     if unknown := set(stores) - set(STORES):
         parser.error(f"unknown stores {sorted(unknown)}; known: {', '.join(STORES)}")
     settings = Settings(
-        sequences=given.sequences,
-        seed=given.seed,
-        length=given.length,
+        sequences=options.sequences,
+        seed=options.seed,
+        length=options.length,
         stores=stores,
-        clients=given.clients,
-        workers=given.workers,
-        shrink=not given.no_shrink,
-        mlflow_python=given.mlflow_python,
+        clients=options.clients,
+        workers=options.workers,
+        shrink=not options.no_shrink,
+        mlflow_python=options.mlflow_python,
     )
 
     def progress(report: Report) -> None:
         print(f"after {report.seconds:.0f} seconds: {report.progress}", file=sys.stderr)
-        if given.report:
-            kept = given.report.read_text() if given.report.exists() else ""
-            given.report.write_text(report.markdown(kept))
+        if options.report:
+            kept = options.report.read_text() if options.report.exists() else ""
+            options.report.write_text(report.markdown(kept))
 
     report = run(settings, progress)
     progress(report)

@@ -155,14 +155,14 @@ def _named(value: Any, name: str) -> Iterator[Any]:
 
 def max_results(step: Step, theirs: Outcome, ours: Outcome) -> bool:
     """A page size below 1, or not written in plain digits, is refused; null is none given."""
-    given = fields(step).get("max_results")
-    if given is None and "max_results" in fields(step):
+    number = fields(step).get("max_results")
+    if number is None and "max_results" in fields(step):
         return is_search(step) and theirs.status == 500 and ours.ok
     return (
-        given is not None
+        number is not None
         and refused(ours)
         and "max_results" in ours.message
-        and not re.fullmatch(r"\+?0*[1-9]\d{0,5}", str(given))
+        and not re.fullmatch(r"\+?0*[1-9]\d{0,5}", str(number))
     )
 
 
@@ -243,11 +243,11 @@ def remote_sources(step: Step, theirs: Outcome, ours: Outcome) -> bool:
 
 def logged_models(step: Step, theirs: Outcome, ours: Outcome) -> bool:
     """Logged models are the client's to resolve: their ids are kept as data."""
-    given = fields(step)
+    values = fields(step)
     return (
         step.path == "/model-versions/create"
         and ("model_id" in theirs.message or "Logged model with ID" in theirs.message)
-        and (bool(given.get("model_id")) or str(given.get("source")).startswith("models:/m-"))
+        and (bool(values.get("model_id")) or str(values.get("source")).startswith("models:/m-"))
     )
 
 

@@ -42,14 +42,14 @@ class Step:
         return self.method in ("GET", "HEAD") or self.path.endswith("/get-latest-versions")
 
     def __str__(self) -> str:
-        given = {
+        values = {
             attribute.name: value
             for attribute in attrs.fields(Step)
             if attribute.name not in ("method", "path")
             and (value := getattr(self, attribute.name)) != _DEFAULTS[attribute.name]
         }
-        shown = given.pop("fields", {})
-        notes = f"  {given}" if given else ""
+        shown = values.pop("fields", {})
+        notes = f"  {values}" if values else ""
         return f"{self.route} {_abridged(shown)}{notes}"
 
 

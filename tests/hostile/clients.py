@@ -78,8 +78,8 @@ def works() -> dict[str, Work]:
 
 def main() -> None:
     """Does what standard input says."""
-    told = json.loads(sys.stdin.readline())
-    found = uvloop.run(_worked(works()[told["work"]], Target(**told["target"])))
+    orders = json.loads(sys.stdin.readline())
+    found = uvloop.run(_worked(works()[orders["work"]], Target(**orders["target"])))
     left = memoryview(json.dumps(found).encode())
     while left:
         # Not by `print`: where a pipe takes only a part of so much at once, it loses the rest.

@@ -47,8 +47,10 @@ def save(run: Run, path: Path) -> None:
     verdicts = {(verdict.store, verdict.flood): verdict for verdict in (*kept, *run.verdicts)}
     path.parent.mkdir(exist_ok=True)
     lines = [json.dumps(_converter.unstructure(verdict)) for verdict in verdicts.values()]
-    told = json.dumps(run.circumstances)
-    path.write_text(f'{{"circumstances": {told}, "verdicts": [\n' + ",\n".join(lines) + "\n]}\n")
+    circumstances = json.dumps(run.circumstances)
+    path.write_text(
+        f'{{"circumstances": {circumstances}, "verdicts": [\n' + ",\n".join(lines) + "\n]}\n"
+    )
 
 
 def load(path: Path) -> Run:

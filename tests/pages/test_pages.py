@@ -69,12 +69,12 @@ def test_every_link_of_every_page_leads_to_a_page(browser, churn):
         if answer.status == 303:
             todo.append(urljoin(browser.url, answer.headers["location"]))
             continue
-        for tag, given in Parsed(answer.body.decode()).tags:
+        for tag, attributes in Parsed(answer.body.decode()).tags:
             for name in ("href", "src", "action"):
-                if tag == "form" or name not in given or given[name].startswith("data:"):
+                if tag == "form" or name not in attributes or attributes[name].startswith("data:"):
                     continue
-                assert not given[name].startswith("/"), given[name]
-                target = urlsplit(urljoin(browser.url, given[name]))
+                assert not attributes[name].startswith("/"), attributes[name]
+                target = urlsplit(urljoin(browser.url, attributes[name]))
                 assert target.netloc == "127.0.0.1:8000"
                 if not target.path.startswith("/static/"):
                     todo.append(target.path + (f"?{target.query}" if target.query else ""))
@@ -557,8 +557,8 @@ def test_pages_are_small_and_kept_by_nobody_but_the_browser(browser, registry):
     assert answer.headers["content-encoding"] == "gzip"
     assert answer.headers["cache-control"] == "private, no-cache"
     del browser.headers["accept-encoding"]
-    for tag, given in browser.page("/").tags:
-        target = given.get("href" if tag == "link" else "src", "")
+    for tag, attributes in browser.page("/").tags:
+        target = attributes.get("href" if tag == "link" else "src", "")
         if tag in ("link", "script") and not target.startswith("data:"):
             browser.headers["accept-encoding"] = "gzip"
             static = browser.get(target)

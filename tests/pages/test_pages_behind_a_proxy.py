@@ -42,8 +42,8 @@ class Visitor:
         connection.request("GET" if body is None else "POST", path, body, headers)
         answer = connection.getresponse()
         text = answer.read().decode("utf-8", "replace")
-        for given in answer.headers.get_all("set-cookie") or ():
-            key, _, value = given.partition(";")[0].partition("=")
+        for cookie in answer.headers.get_all("set-cookie") or ():
+            key, _, value = cookie.partition(";")[0].partition("=")
             self.cookies[key] = value
         connection.close()
         return answer.status, text, answer.headers.get("location", "")
@@ -86,8 +86,8 @@ def test_all_links_hold_below_a_path(address):
             todo.append(urljoin(target, location))
         if not text.startswith("<!doctype html>"):
             continue
-        for tag, given in Parsed(text).tags:
-            link = given.get("src" if tag == "script" else "href", "")
+        for tag, attributes in Parsed(text).tags:
+            link = attributes.get("src" if tag == "script" else "href", "")
             if tag == "form" or not link or link.startswith(("data:", "#")):
                 continue
             followed = urljoin(target, link).partition("#")[0]

@@ -210,15 +210,15 @@ def test_pages_have_no_barriers(site, width, scheme, zoom):
         # What else there is does not change with the layout.
         only = {"type": "rule", "values": [*OF_THE_LAYOUT]}
     page = site.page(width=width, scheme=scheme, zoom=zoom)
-    told = []
+    violations = []
     for path in site.paths:
         page.goto(path)
         found = axe.run(page, options={"runOnly": only})
-        told += [
+        violations += [
             (path, violation["id"], [node["html"][:200] for node in violation["nodes"]][:3])
             for violation in found.response["violations"]
         ]
-    assert not told
+    assert not violations
 
 
 @pytest.fixture(scope="module")
@@ -254,9 +254,9 @@ def test_pages_load_little_and_nothing_from_elsewhere(site):
         )
         page.on("console", lambda message, into=complaints: into.append(message.text))
         page.goto(path)
-        wanted = [url for url in requests if not url.startswith("data:")]
-        assert len(wanted) <= 3, wanted
-        assert all(url.startswith(site.url + "/") for url in wanted)
+        loaded = [url for url in requests if not url.startswith("data:")]
+        assert len(loaded) <= 3, loaded
+        assert all(url.startswith(site.url + "/") for url in loaded)
         assert sum(sizes) <= 40_000
         complaints = [text for text in complaints if "404" not in text]
         assert not complaints, (path, complaints)

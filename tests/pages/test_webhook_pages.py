@@ -93,8 +93,8 @@ def test_everything_that_was_given_up_is_made_again_at_once(browser, server):
         forms = [f for f in browser.page(address).forms if f.action.endswith("redeliver")]
         (every,) = (form for form in forms if "delivery_id" not in form.fields)
         assert "2 deliveries are made again" in followed(browser, browser.submit(every)).text
-        told = [receiver.next().told["data"]["after"] for _ in range(4)]
-        assert sorted(told) == ["1", "1", "2", "2"]
+        received = [receiver.next().told["data"]["after"] for _ in range(4)]
+        assert sorted(received) == ["1", "1", "2", "2"]
 
 
 @pytest.mark.parametrize(("status", "said"), [(200, "took the sample"), (404, "did not take")])
@@ -124,8 +124,8 @@ def test_a_webhook_is_switched_off_changed_and_deleted(browser, server):
         )
         form = browser.form(f"{address}/edit", "/edit")
         ticked = {
-            given["name"] for tag, given in browser.page(f"{address}/edit").tags
-            if tag == "input" and "checked" in given
+            attributes["name"] for tag, attributes in browser.page(f"{address}/edit").tags
+            if tag == "input" and "checked" in attributes
         }  # fmt: skip
         assert ticked == {"model_version_alias.created"}
         sent = {name: form.fields[name] for name in ("form_token", "name", "url")}
@@ -157,7 +157,11 @@ def test_a_form_that_is_refused_keeps_what_was_ticked(browser, fields, problem):
     page = Parsed(answer.body.decode())
     assert answer.status == 400
     assert problem in page.text
-    kept = {given["name"] for tag, given in page.tags if tag == "input" and "checked" in given}
+    kept = {
+        attributes["name"]
+        for tag, attributes in page.tags
+        if tag == "input" and "checked" in attributes
+    }
     assert kept == set(ticked)
     assert page.forms[-1].fields["name"] == sent["name"]
 

@@ -202,7 +202,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m screenshots", description=__doc__)
     parser.add_argument("--all", metavar="FOLDER", type=Path, help="every page, to look at")
     parser.add_argument("--only", metavar="TEXT", default="", help="pages whose address has this")
-    given = parser.parse_args()
+    options = parser.parse_args()
     path = executable()
     if path is None:
         parser.exit(1, "There is no Chromium on this machine: apt-get install chromium\n")
@@ -216,8 +216,8 @@ def main() -> None:
             ) as browser,
         ):
             studio = Studio(browser, url, place, odd)
-            if given.all:
-                everything(studio, given.all, given.only)
+            if options.all:
+                everything(studio, options.all, options.only)
             else:
                 for_the_docs(studio)
     finally:

@@ -93,9 +93,9 @@ def test_percent_and_underscore_are_letters_where_a_backslash_says_so(registry):
     """A filter for `100%` finds that name alone."""
     for name in ("100%", "1000", "a_b", "axb"):
         registry.create_registered_model(name)
-    for pattern, wanted in (("100\\%", ["100%"]), ("a\\_b", ["a_b"]), ("a_b", ["a_b", "axb"])):
+    for pattern, names in (("100\\%", ["100%"]), ("a\\_b", ["a_b"]), ("a_b", ["a_b", "axb"])):
         found = registry.search_registered_models(f"name LIKE '{pattern}'", order_by="name")
-        assert [model.name for model in found] == wanted
+        assert [model.name for model in found] == names
 
 
 def test_typed_values_of_tags_are_the_texts_that_mlflow_makes(registry):

@@ -486,10 +486,10 @@ def answer_of(
 
 
 def test_whoami_tells_what_a_caller_may_do(server: InProcessServer) -> None:
-    told = json.loads(answer_of(server, "writer", "GET", "/api/registry/v1/whoami").body)
-    assert told["name"] == "writer"
-    assert told["is_restricted"]
-    (grant,) = told["grants"]
+    answer = json.loads(answer_of(server, "writer", "GET", "/api/registry/v1/whoami").body)
+    assert answer["name"] == "writer"
+    assert answer["is_restricted"]
+    (grant,) = answer["grants"]
     assert grant["role"] == "writer"
     assert grant["models"] == ["m*"]
     assert "users" not in grant

@@ -166,8 +166,8 @@ def test_a_version_is_approved_on_its_page_and_the_alias_moved(
     assert "cannot point at version 1" in refused.body.decode()
     answer = bob.submit(bob.form(page, "/approvals"), reason="AUC 0.91")
     assert answer.status == 303
-    (given,) = approvals_of(registry.store, "churn")[1]
-    assert (given.actor, given.reason, given.is_authenticated) == ("bob", "AUC 0.91", True)
+    (approval,) = approvals_of(registry.store, "churn")[1]
+    assert (approval.actor, approval.reason, approval.is_authenticated) == ("bob", "AUC 0.91", True)
     seen = ann.page(page)
     assert "passes" in seen.text
     assert "AUC 0.91" in seen.text
@@ -294,8 +294,8 @@ permissions = ["read", "edit"]
         assert "Approve it" not in dan.page(page).text
         assert "Edit the description" not in bob.page(page).text
         assert bob.submit(bob.form(page, "/approvals")).status == 303
-        (given,) = approvals_of(registry.store, "churn")[1]
-        assert given.actor == "bob"
+        (approval,) = approvals_of(registry.store, "churn")[1]
+        assert approval.actor == "bob"
     with InProcessServer(registry, attrs.evolve(settings, read_only_pages=True)) as server:
         bob = Browser(server)
         bob.headers["authorization"] = "Bearer token-bob"

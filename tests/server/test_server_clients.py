@@ -42,8 +42,8 @@ def test_curl_that_offers_http2(server, tmp_path):
     if b"HTTP2" not in run("curl", "--version"):
         pytest.skip("needs a `curl` that speaks HTTP/2")
     body = '{"name":"curl"}'
-    told = run(*curl, "--json", body, "--write-out", "%{http_code} %{http_version}", url + API)
-    assert told.endswith(b"200 1.1")
+    shown = run(*curl, "--json", body, "--write-out", "%{http_code} %{http_version}", url + API)
+    assert shown.endswith(b"200 1.1")
     assert registry.get_registered_model("curl").name == "curl"
     file = tmp_path / "file"
     file.write_bytes(CONTENT * 5)
@@ -60,14 +60,14 @@ def test_curl_that_offers_http2(server, tmp_path):
 def test_java_offers_http2(server):
     """With each first request of a client, until it is told otherwise."""
     url, registry = server
-    told = run("java", str(JAVA), url).decode().splitlines()
-    assert [line.rsplit(" ", 1)[0] for line in told] == [
+    lines = run("java", str(JAVA), url).decode().splitlines()
+    assert [line.rsplit(" ", 1)[0] for line in lines] == [
         "POST 200",
         "PUT 200",
         "PUT 200",
         "GET 200",
     ]
-    assert told[-1].endswith(f" {len(CONTENT)}")
+    assert lines[-1].endswith(f" {len(CONTENT)}")
     assert registry.get_registered_model("java").name == "java"
     assert content_of(registry, "java/length") == CONTENT
     assert content_of(registry, "java/chunks") == CONTENT

@@ -58,10 +58,10 @@ def test_dashboard_asks_for_nothing_that_no_server_tells(scrape):
     for expression in expressions():
         (name,) = re.findall(r"registry_\w+", expression)
         assert name in metrics, expression
-        wanted = set(re.findall(r"(\w+)=~?\"", expression))
+        asked = set(re.findall(r"(\w+)=~?\"", expression))
         for by in re.findall(r"by \(([^)]*)\)", expression):
-            wanted |= {label.strip() for label in by.split(",")}
-        assert wanted <= metrics[name] | LABELS_OF_PROMETHEUS, expression
+            asked |= {label.strip() for label in by.split(",")}
+        assert asked <= metrics[name] | LABELS_OF_PROMETHEUS, expression
 
 
 def test_dashboard_shows_everything_that_a_server_tells(scrape):

@@ -241,8 +241,8 @@ def test_names_pass_a_proxy_as_they_were_sent(proxied):
     assert page.status == 200
     (sheet,) = re.findall(r'href="([^"]+\.css[^"]*)"', page.data.decode())
     assert not sheet.startswith(("/", "http"))
-    wanted = os.path.normpath(f"{PREFIX}/models/{sheet}")
-    assert ask(port, "GET", wanted).status == 200
+    expected = os.path.normpath(f"{PREFIX}/models/{sheet}")
+    assert ask(port, "GET", expected).status == 200
 
 
 def test_long_filters_pass_a_proxy(proxied):

@@ -406,13 +406,15 @@ def test_what_is_not_looked_at_is_logged_once_in_a_while(users, clock, caplog):
     """Else the log would be what a flood fills."""
     answers(users, *guesses(100))
     answers(users, *[(basic("carol", "guess 0"),)] * 100)
-    told = "too many wrong credentials from 10.0.0.1, the last for 'carol': more are not looked at"
+    message = (
+        "too many wrong credentials from 10.0.0.1, the last for 'carol': more are not looked at"
+    )
     messages = [record.getMessage() for record in caplog.records]
     assert len(messages) == OF_NAME_AT_ADDRESS.burst + 1
-    assert messages[-1] == told
+    assert messages[-1] == message
     clock.now += 61
     answers(users, *guesses(100, start=1_000))
-    assert [record.getMessage() for record in caplog.records].count(told) == 2
+    assert [record.getMessage() for record in caplog.records].count(message) == 2
 
 
 # The file

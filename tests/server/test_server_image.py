@@ -61,9 +61,9 @@ def test_image_starts_as_its_operator_says(environment):
 def test_image_has_every_extra():
     """A setting that the image cannot obey would be found out in production."""
     project = tomllib.loads((ROOT / "packages/registry-core/pyproject.toml").read_text())
-    wanted = set(project["project"]["optional-dependencies"]) - {"testing"}
+    extras = set(project["project"]["optional-dependencies"]) - {"testing"}
     (installed,) = re.findall(r"registry-core\[([^]]+)\]", DOCKERFILE)
-    assert set(installed.split(",")) == wanted
+    assert set(installed.split(",")) == extras
 
 
 def test_compose_publishes_on_this_machine_alone():

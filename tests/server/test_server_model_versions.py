@@ -167,9 +167,9 @@ def test_create_keeps_all_that_is_given(server):
     """The run is not looked up."""
     server.call("POST", f"{MODEL}/create", {"name": "m"})
     tags = [{"key": "b"}, {"key": "a", "value": "1"}, {"key": "a", "value": "2"}]
-    given = {"run_id": "r1", "run_link": "http://x/y", "description": "dd", "model_id": "m-1"}
-    version = create(server, tags=tags, **given).json["model_version"]
-    assert {key: version[key] for key in given} == given
+    fields = {"run_id": "r1", "run_link": "http://x/y", "description": "dd", "model_id": "m-1"}
+    version = create(server, tags=tags, **fields).json["model_version"]
+    assert {key: version[key] for key in fields} == fields
     assert version["tags"] == [{"key": "a", "value": "2"}, {"key": "b", "value": ""}]
 
 
@@ -456,8 +456,8 @@ def test_prompt_versions_have_placeholders_for_sources(server):
 def test_update_sets_empties_and_erases_the_description(filled):
     """Only the version is updated, not its model."""
     before = updated(filled)
-    for given, expected in (("new", "new"), ("", ""), (None, None)):
-        body = {"name": "m", "version": "2", "description": given}
+    for description, expected in (("new", "new"), ("", ""), (None, None)):
+        body = {"name": "m", "version": "2", "description": description}
         version = filled.call("PATCH", f"{VERSIONS}/update", body).json["model_version"]
         assert version.get("description") == expected
         assert version["aliases"] == ["champ"]

@@ -222,8 +222,8 @@ def test_what_is_no_request_of_our_own_is_a_json_error(own, method, path, status
 
 def test_methods_of_one_path_are_told(own):
     for method in ("OPTIONS", "PATCH"):
-        told = own.send(method, PATH).headers["allow"]
-        assert set(told.split(", ")) == {"GET", "HEAD", "OPTIONS", "POST"}
+        allowed = own.send(method, PATH).headers["allow"]
+        assert set(allowed.split(", ")) == {"GET", "HEAD", "OPTIONS", "POST"}
 
 
 def test_a_body_of_our_own_has_a_limit(own):

@@ -235,10 +235,10 @@ def test_clients_of_other_languages_are_answered(port: int, habit: Habit) -> Non
         client.sendall(habit.sent())
         answer = http.client.HTTPResponse(client, method=habit.method)
         answer.begin()
-        told = json.loads(answer.read())
-    assert answer.status == habit.status, told
+        answered = json.loads(answer.read())
+    assert answer.status == habit.status, answered
     assert answer.headers["Content-Type"] == "application/json"
-    assert covers(told, habit.answer), told
+    assert covers(answered, habit.answer), answered
 
 
 def covers(told: Any, wanted: Any) -> bool:

@@ -62,9 +62,9 @@ def test_probe_answers_with_a_word(server, method, path, content_type, body):
 
 def reasons(caplog):
     """Why the store was not ready, as the log says."""
-    told = "the store is not ready: "
+    prefix = "the store is not ready: "
     messages = [record.getMessage() for record in caplog.records]
-    return [text.removeprefix(told) for text in messages if text.startswith(told)]
+    return [text.removeprefix(prefix) for text in messages if text.startswith(prefix)]
 
 
 @pytest.mark.parametrize(

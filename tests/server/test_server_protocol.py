@@ -261,9 +261,9 @@ def test_client_that_asks_whether_to_go_on_is_told_at_once():
 
     seen = []
     written, _ = answered(app, UPLOAD + b"ab")
-    told = b"HTTP/1.1 100 Continue\r\n\r\n"
-    assert seen == [[], [told]]
-    assert written[0] == told
+    interim = b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert seen == [[], [interim]]
+    assert written[0] == interim
     assert [body_of(answer) for answer in written[1:]] == [b"text"]
 
 
@@ -291,9 +291,9 @@ async def echo(scope, receive, send):
         assert message["type"] == "http.request"
         body += message["body"]
         more = message["more_body"]
-    told = {"path": scope["path"], "method": scope["method"], "body": body.decode()}
-    told["headers"] = [[name.decode(), value.decode()] for name, value in scope["headers"]]
-    content = json.dumps(told).encode()
+    request = {"path": scope["path"], "method": scope["method"], "body": body.decode()}
+    request["headers"] = [[name.decode(), value.decode()] for name, value in scope["headers"]]
+    content = json.dumps(request).encode()
     headers = [(b"content-length", b"%d" % len(content))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": content})
@@ -337,8 +337,8 @@ def test_offer_keeps_the_other_headers():
         b"connection: close, upgrade\r\nupgrade: h2c\r\ncontent-length: 2\r\n\r\nab"
     )
     written, is_closed = answered(echo, head)
-    told = json.loads(body_of(written[0]))
-    assert [field for field in told["headers"] if field[0].startswith("x-")] == [
+    request = json.loads(body_of(written[0]))
+    assert [field for field in request["headers"] if field[0].startswith("x-")] == [
         ["x-one", "1"],
         ["x-two", ""],
         ["x-one", "2"],
@@ -382,18 +382,18 @@ def test_request_names_one_host(version, hosts, status):
 
 
 def test_blanks_around_a_value_are_not_part_of_it():
-    (told,) = echoed(b"GET / HTTP/1.1\r\nHost: \t localhost \t\r\nX: a b \r\n\r\n")
-    assert told["headers"] == [["host", "localhost"], ["x", "a b"]]
+    (request,) = echoed(b"GET / HTTP/1.1\r\nHost: \t localhost \t\r\nX: a b \r\n\r\n")
+    assert request["headers"] == [["host", "localhost"], ["x", "a b"]]
 
 
 def test_what_follows_chunks_is_no_header():
     """RFC 9110, section 6.5.1: it would get past whoever looked at the head."""
-    (told,) = echoed(
+    (request,) = echoed(
         b"POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
         b"2\r\nab\r\n0\r\nauthorization: Bearer x\r\nhost: other\r\n\r\n"
     )
-    assert told["body"] == "ab"
-    assert dict(told["headers"]).keys() == {"host", "transfer-encoding"}
+    assert request["body"] == "ab"
+    assert dict(request["headers"]).keys() == {"host", "transfer-encoding"}
 
 
 @pytest.mark.parametrize("broken", [b"nonsense\r\n\r\n", GET.replace(b"host: localhost\r\n", b"")])

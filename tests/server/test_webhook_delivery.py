@@ -85,9 +85,9 @@ def deliver(webhooks):
         deliveries.close(SOON)
 
 
-def hook(webhooks, receiver, *wanted, **fields):
+def hook(webhooks, receiver, *events, **fields):
     return webhooks.create_webhook(
-        "hook", url=getattr(receiver, "url", receiver), events=wanted or [TAG_SET], **fields
+        "hook", url=getattr(receiver, "url", receiver), events=events or [TAG_SET], **fields
     )
 
 
@@ -203,17 +203,17 @@ def test_failure_that_lasts_is_given_up_and_logged_without_the_url(webhooks, del
 def test_connection_that_fails_is_tried_again(webhooks, deliver):
     """A receiver that hangs up twice and then answers has been told once."""
     hang_ups = iter([True, True, False])
-    told = threading.Event()
+    retried = threading.Event()
 
     def answer(connection: socket.socket) -> None:
         if not next(hang_ups):
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-            told.set()
+            retried.set()
 
     with raw_receiver(answer) as url:
         hook(webhooks, url)
         deliver().publish(TAGGED)
-        assert told.wait(SOON)
+        assert retried.wait(SOON)
 
 
 def test_host_that_does_not_resolve_for_a_moment_is_tried_again(store, deliver):
@@ -310,8 +310,8 @@ def test_tag_of_a_prompt_is_told_to_those_who_listen_for_prompts(webhooks, deliv
         hook(webhooks, prompts, PROMPT_TAG_SET)
         deliveries = deliver(prompts=["m"] if prompt else [])
         deliveries.publish(TAGGED)
-        told, other = (prompts, models) if prompt else (models, prompts)
-        got = told.next()
+        listener, other = (prompts, models) if prompt else (models, prompts)
+        got = listener.next()
         deliveries.close(SOON)
         assert other.got_nothing_more()
     assert got.event == ("prompt_version_tag.set" if prompt else "model_version_tag.set")

@@ -36,8 +36,8 @@ def url(request):
 
 def create_webhook(server: RegistryServer, receiver: Receiver, *events: str) -> str:
     """The id of a webhook for events such as `MODEL_VERSION_ALIAS.CREATED`."""
-    wanted = [dict(zip(("entity", "action"), event.split("."), strict=True)) for event in events]
-    body = {"name": "hook", "url": receiver.url, "events": wanted, "secret": "s"}
+    named = [dict(zip(("entity", "action"), event.split("."), strict=True)) for event in events]
+    body = {"name": "hook", "url": receiver.url, "events": named, "secret": "s"}
     request = urllib.request.Request(
         f"{server.url}/api/2.0/mlflow/webhooks",
         json.dumps(body).encode(),

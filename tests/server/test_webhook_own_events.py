@@ -156,10 +156,10 @@ def test_a_version_that_fails_is_told_to_who_asks_for_that(url: str) -> None:
     if url == "memory:":
         pytest.skip("MLflow's API reserves no versions")
     with RegistryServer(url, environment=WEBHOOKS_ON_LOOPBACK) as server, Receiver() as receiver:
-        wanted = [
+        events = [
             {"entity": "MODEL_VERSION", "action": action} for action in ("CREATED", "FINALIZED")
         ]
-        hook = {"name": "ours", "url": receiver.url, "events": wanted}
+        hook = {"name": "ours", "url": receiver.url, "events": events}
         assert call(server, "POST", OWN, hook)[0] == 200
         with open_registry(url) as registry:
             registry.create_registered_model("m")
@@ -196,10 +196,10 @@ def test_mlflow_sees_what_it_knows(tmp_path) -> None:
             )
             assert (status, answer["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
         ours, both = (
-            call(server, "POST", OWN, {"name": name, "url": address, "events": wanted})[1][
+            call(server, "POST", OWN, {"name": name, "url": address, "events": expected})[1][
                 "webhook"
             ]
-            for name, wanted in (("ours", [renamed]), ("both", [renamed, created]))
+            for name, expected in (("ours", [renamed]), ("both", [renamed, created]))
         )
         (seen,) = client.list_webhooks()
         assert (seen.webhook_id, [str(e) for e in seen.events]) == (

@@ -518,8 +518,8 @@ def test_a_change_through_the_library_is_told_of_as_well():
             ann.create_model_version("m", source="s3://b/p")
             assert receiver.next().event == "model_version.created"
             ann.set_registered_model_alias("m", "champion", 1)
-            told = receiver.next().told["data"]
-            assert (told["alias"], told["version"]) == ("champion", "1")
+            data = receiver.next().told["data"]
+            assert (data["alias"], data["version"]) == ("champion", "1")
     finally:
         client.stop()
 
@@ -598,12 +598,12 @@ def test_end_of_the_server_waits_for_what_is_under_way(serve):
 def test_openapi_describes_webhooks(client):
     """Every route, and every component that the document refers to."""
     document = client.http.get("/openapi.json").json()
-    wanted = {
+    expected = {
         "/webhooks": {"get", "post"},
         "/webhooks/{webhook_id}": {"get", "patch", "delete"},
         "/webhooks/{webhook_id}/test": {"post"},
     }
-    for path, methods in wanted.items():
+    for path, methods in expected.items():
         assert set(document["paths"][API + path]) == methods
     refs = set(re.findall(r"#/components/schemas/(\w+)", str(document)))
     assert refs <= set(document["components"]["schemas"])

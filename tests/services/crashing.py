@@ -412,8 +412,8 @@ def enumerate_steps(scenario: str, store: str, artifacts: str, stride: int) -> N
                 ended = in_child(world, act, last)
             # Nobody but us is alive, and we know it.
             leases.DEAD_AFTER_SECONDS = 0.0
-            told = {"scenario": scenario, "step": last, "ended": ended, **look(world, again)}
-            print(json.dumps(told), flush=True)
+            record = {"scenario": scenario, "step": last, "ended": ended, **look(world, again)}
+            print(json.dumps(record), flush=True)
             if ended:
                 return
     raise SystemExit("the steps do not end")

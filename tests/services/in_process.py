@@ -143,9 +143,9 @@ class InProcessServer:
         hangs_up: bool,
     ) -> Response:
         path, _, query = target.partition(b"?")
-        given = [*headers]
-        if not any(name == b"host" for name, _ in given):
-            given.insert(0, LOCAL_HOST)
+        named = [*headers]
+        if not any(name == b"host" for name, _ in named):
+            named.insert(0, LOCAL_HOST)
         scope = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -156,7 +156,7 @@ class InProcessServer:
             "raw_path": path,
             "query_string": query,
             "root_path": "",
-            "headers": given,
+            "headers": named,
             "client": ("127.0.0.1", 40_000),
             "server": ("127.0.0.1", 8_000),
             "state": {},
@@ -189,8 +189,8 @@ class InProcessServer:
                 )
             )
         await self._lifespan_in.put({"type": f"lifespan.{name}"})
-        told = await self._lifespan_out.get()
-        assert told["type"] == f"lifespan.{name}.complete", told
+        message = await self._lifespan_out.get()
+        assert message["type"] == f"lifespan.{name}.complete", message
         if name == "shutdown":
             await self._lifespan
 

@@ -80,12 +80,12 @@ def name() -> str:
 def calls(request: pytest.FixtureRequest, store: str) -> Iterator[set[str]]:
     """The calls that the test has made; afterwards, those it says it covers must be among them."""
     made: set[str] = set()
-    wanted = acceptance.declared(request.node)
-    request.node.user_properties += [("store", store), ("calls", sorted(wanted))]
+    declared = acceptance.declared(request.node)
+    request.node.user_properties += [("store", store), ("calls", sorted(declared))]
     failed = request.session.testsfailed
     yield made
     if request.session.testsfailed == failed:
-        assert wanted <= made, f"covered but never called: {sorted(wanted - made)}"
+        assert declared <= made, f"covered but never called: {sorted(declared - made)}"
 
 
 @pytest.fixture

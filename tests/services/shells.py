@@ -72,19 +72,19 @@ class Shell:
         shown, code = self._until(_PROMPT)
         return int(code), shown.decode().replace("\r\n", "\n")
 
-    def type_until(self, keys: str, wanted: str) -> str:
+    def type_until(self, keys: str, text: str) -> str:
         """Press keys, and return what is shown once the wanted text is there."""
         self._write(keys)
-        shown, _ = self._until(re.compile(b"(" + re.escape(wanted.encode()) + b")"))
-        return shown.decode() + wanted
+        shown, _ = self._until(re.compile(b"(" + re.escape(text.encode()) + b")"))
+        return shown.decode() + text
 
     def _write(self, text: str) -> None:
         os.write(self._terminal, text.encode())
 
-    def _until(self, wanted: re.Pattern[bytes]) -> tuple[bytes, bytes]:
+    def _until(self, pattern: re.Pattern[bytes]) -> tuple[bytes, bytes]:
         shown, deadline = b"", time.monotonic() + ANSWER_SECONDS
         while True:
-            found = wanted.search(shown)
+            found = pattern.search(shown)
             if found:
                 return shown[: found.start()], found[1]
             left = deadline - time.monotonic()

@@ -79,7 +79,7 @@ def test_searches_have_what_may_be_read_and_full_pages(registry: Registry) -> No
     choose = random.Random(7)
     for _ in range(12):
         patterns = choose.sample(PATTERNS, choose.randint(1, 4))
-        wanted = sorted(
+        readable = sorted(
             name
             for name in NAMES
             if any(fnmatchcase(name, each.replace("[", "[[]")) for each in patterns)
@@ -93,13 +93,13 @@ def test_searches_have_what_may_be_read_and_full_pages(registry: Registry) -> No
             assert len(page.items) == 3 or token is None, patterns
             if token is None:
                 break
-        assert models == wanted, patterns
+        assert models == readable, patterns
         versions = [*view.iter_model_versions(page_size=5)]
-        assert sorted(each.name for each in versions) == sorted([*wanted, *wanted]), patterns
+        assert sorted(each.name for each in versions) == sorted([*readable, *readable]), patterns
         about = {event.name for event in view.activity()}
-        assert about == set(wanted), patterns
+        assert about == set(readable), patterns
         for name in NAMES:
-            if name in wanted:
+            if name in readable:
                 assert view.get_registered_model(name).name == name
                 assert [*view.history(name)]
                 continue
@@ -121,10 +121,10 @@ def test_scopes_of_many_pieces_are_read_in_every_order(
     patterns += ["quo*", "fraud-01", "fraud-02", "fraud-03", "Grüße", "zzz", "aaa*"]
     view = seen_by(registry, reader(*patterns))
     every = [each.name for each in registry.iter_registered_models(order_by=[order])]
-    wanted = [each for each in every if any(fnmatchcase(each, pattern) for pattern in patterns)]
+    readable = [each for each in every if any(fnmatchcase(each, pattern) for pattern in patterns)]
     for size in (1, 4, 100):
         found = view.iter_registered_models(order_by=[order], page_size=size)
-        assert [each.name for each in found] == wanted
+        assert [each.name for each in found] == readable
 
 
 def test_a_page_that_is_cut_within_a_piece_of_a_scope_ends_there() -> None:

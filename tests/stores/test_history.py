@@ -392,8 +392,8 @@ def test_a_long_history_is_read_from_anywhere(pair: Pair) -> None:
         {"until": start + 10},
         {"since": start + 115},
     ]
-    for name, given_, newest_first in itertools.product(("a", None), filters, (True, False)):
-        query = {**everything, **given_, "name": name, "newest_first": newest_first}
+    for name, conditions, newest_first in itertools.product(("a", None), filters, (True, False)):
+        query = {**everything, **conditions, "name": name, "newest_first": newest_first}
         pair.check(EventQuery(**query, max_results=50))
     events = pair.store.events(EventQuery(name="a", max_results=1_000, newest_first=False))
     assert [event.sequence for event in events] == list(range(1, 148))

@@ -73,14 +73,14 @@ def test_a_deletion_of_a_model_that_is_not_followed_leaves_its_copy() -> None:
         for name in ("followed", "other"):
             source.delete_registered_model(name)
 
-    wanted = "name = 'followed'"
+    clause = "name = 'followed'"
     found = watch(
         StoreSource(source.store),
         target,
-        partial(copy, target=target, filter_text=wanted),
+        partial(copy, target=target, filter_text=clause),
         stop=Looks(1, delete_both),
         interval_seconds=0,
-        filter_text=wanted,
+        filter_text=clause,
     )
     assert [each.name for each in found if each.outcome.is_written] == ["followed"]
     assert [model.name for model in target.iter_registered_models()] == ["other"]

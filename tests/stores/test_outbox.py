@@ -174,8 +174,8 @@ CHANGES = [
 def test_webhooks_are_told_what_mlflow_tells_them(store, outbox):
     """From the queue, or, of what changed nothing, at once: with the same data either way."""
     webhook_id = hook(store)
-    expected, told = [], []
-    outbox.watch(lambda change: told.append(shown(notification_of(change, None), store)))
+    expected, actual = [], []
+    outbox.watch(lambda change: actual.append(shown(notification_of(change, None), store)))
     for change in CHANGES:
         with contextlib.suppress(RegistryError):
             notification = notification_of(change, store.apply(change, by=ANN))
@@ -189,9 +189,9 @@ def test_webhooks_are_told_what_mlflow_tells_them(store, outbox):
                     subscribed=SAMPLES.keys() - OWN_EVENTS,
                 )
                 if found is not None:
-                    told.append((found[0], dict(found[1])))
-    assert told == [each for each in expected if each[0] is not None]
-    assert len(told) > 20
+                    actual.append((found[0], dict(found[1])))
+    assert actual == [each for each in expected if each[0] is not None]
+    assert len(actual) > 20
 
 
 def shown(notification, store):
@@ -317,11 +317,11 @@ def test_what_was_queued_outlives_its_model(store, outbox):
     tag(store, "v", "n")
     store.apply(DeleteModel(name="n"), by=ANN)
     create(store, "m")
-    told = drained(outbox, webhook_id)
-    old = told[0].event.model_id
-    names = [each.event.name for each in told if each.event.model_id == old]
+    delivered = drained(outbox, webhook_id)
+    old = delivered[0].event.model_id
+    names = [each.event.name for each in delivered if each.event.model_id == old]
     assert names == ["m", "m", "m", "n", "n"]
-    assert [each.event.name for each in told if each.event.model_id != old] == ["m"]
+    assert [each.event.name for each in delivered if each.event.model_id != old] == ["m"]
 
 
 def test_without_a_webhook_nothing_is_queued(store, outbox):

@@ -104,9 +104,9 @@ def test_flood_takes_neither_memory_nor_time(flood: str) -> None:
             check=False,
         )
     assert done.stdout, done.stderr
-    grown, _, told = done.stdout.partition(" ")
+    grown, _, message = done.stdout.partition(" ")
     assert int(grown) < 3 * bodies.ANSWER_MAX_BYTES // MIB
-    assert f"GET {url}/api/2.0/mlflow/registered-models/get was answered with more than" in told
+    assert f"GET {url}/api/2.0/mlflow/registered-models/get was answered with more than" in message
 
 
 @pytest.mark.parametrize("drip", DRIPS)

@@ -149,17 +149,17 @@ def test_searches_page_filter_and_order(registry: Registry, name: str) -> None:
         )
     escaped = name.replace("%", "\\x25").replace("'", "\\'").replace('"', "\\x22")
     several = ", ".join(f"'{escaped}-{number}'" for number in range(5))
-    wanted = f"name IN ({several})"
-    found = list(registry.iter_registered_models(wanted, order_by=["name DESC"], page_size=2))
+    clause = f"name IN ({several})"
+    found = list(registry.iter_registered_models(clause, order_by=["name DESC"], page_size=2))
     assert [model.name for model in found] == [f"{name}-{number}" for number in (4, 3, 2, 1, 0)]
-    odd = registry.search_registered_models(f'tags.`k v` = "it\'s" AND {wanted}').items
+    odd = registry.search_registered_models(f'tags.`k v` = "it\'s" AND {clause}').items
     assert [model.name for model in odd] == [f"{name}-1", f"{name}-3"]
     assert odd[0] == registry.get_registered_model(f"{name}-1")
     for model in found:
         registry.create_model_version(model.name, source="s3://bucket/m", run_id="x")
         registry.create_model_version(model.name, source="s3://bucket/m")
     registry.set_registered_model_alias(f"{name}-3", "champion", 2)
-    text = f"version_number >= 2 AND {wanted}"
+    text = f"version_number >= 2 AND {clause}"
     versions = list(registry.iter_model_versions(text, order_by=["name"], page_size=2))
     assert [version.name for version in versions] == sorted(model.name for model in found)
     assert [version.aliases for version in versions] == [(), (), (), ("champion",), ()]

@@ -468,9 +468,9 @@ def _fails_without(secret: str, url: str, call: object) -> None:
     encoded = base64.b64encode(f"ann:{secret}".encode()).decode()
     with open_registry(url) as registry, pytest.raises(RegistryError) as caught:
         call(registry)
-    told = "".join(traceback.format_exception(caught.value)) + repr(vars(registry.store))
-    assert secret not in told
-    assert encoded not in told
+    shown = "".join(traceback.format_exception(caught.value)) + repr(vars(registry.store))
+    assert secret not in shown
+    assert encoded not in shown
 
 
 @pytest.mark.parametrize(

@@ -125,8 +125,8 @@ def _assert_repairable(reader: S3Store, name: str, state: object) -> None:
     assert model_names(reader, models_query()) == listed
     assert reader.fsck(grace_seconds=0).findings == ()
     # And the names can be used as if nothing had happened.
-    for wanted in {name, f"{name}-new"}.difference(listed):
-        reader.create_registered_model(NewRegisteredModel(name=wanted))
+    for missing in {name, f"{name}-new"}.difference(listed):
+        reader.create_registered_model(NewRegisteredModel(name=missing))
 
 
 @pytest.mark.usefixtures("found_out")

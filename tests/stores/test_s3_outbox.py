@@ -78,12 +78,12 @@ def with_version(store: S3Store, name: str) -> None:
 
 def drained(store: S3Store, webhook_id: str) -> list[tuple[str, int]]:
     """Everything that is given out, in that order."""
-    outbox, told = store.outbox(), []
+    outbox, delivered = store.outbox(), []
     while taken := outbox.take(webhook_id, limit=100, lease_seconds=LEASE):
-        told += [(each.event.name, each.event.sequence) for each in taken]
+        delivered += [(each.event.name, each.event.sequence) for each in taken]
         for each in taken:
             outbox.done(each)
-    return told
+    return delivered
 
 
 def test_a_writer_that_dies_at_any_request_tells_what_it_made(opened) -> None:
@@ -138,11 +138,11 @@ def test_a_deliverer_that_dies_at_any_request_loses_nothing(
         else:
             break
         clock.advance(round(LEASE * 1000))
-        told = drained(reader, webhook_id)
+        delivered = drained(reader, webhook_id)
         dead = reader.outbox().dead_letters(webhook_id)
         buried = [(each.event.name, each.event.sequence) for each in dead]
         # A process that died before it could write down that it was done repeats it.
-        assert [*told, *buried] in ([(name, 1)], [(name, 1), (name, 1)][: 1 + (end == "dead")])
+        assert [*delivered, *buried] in ([(name, 1)], [(name, 1), (name, 1)][: 1 + (end == "dead")])
         reader.outbox().redeliver(webhook_id, [each.delivery_id for each in dead])
         drained(reader, webhook_id)
     assert number >= 4
@@ -204,9 +204,9 @@ def test_events_of_models_that_went_elsewhere_are_found(opened) -> None:
     store.apply(RenameModel(name="n", new_name="o"), by=ANN)
     store.apply(DeleteModel(name="o"), by=ANN)
     store.apply(CreateModel(NewRegisteredModel(name="o")), by=ANN)
-    told = drained(store, webhook_id)
-    assert [sequence for name, sequence in told if name == "m"].count(1) == 2
-    assert len(told) == 87
+    delivered = drained(store, webhook_id)
+    assert [sequence for name, sequence in delivered if name == "m"].count(1) == 2
+    assert len(delivered) == 87
     assert Action.CREATE_MODEL in [
         each.action for each in store.events(EventQuery(name="o", max_results=5))
     ]

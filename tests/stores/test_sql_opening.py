@@ -99,8 +99,8 @@ class Refused:
 
 def as_role(**settings: str) -> str:
     """Parameters of a URL that make the connection that of a role without any rights of its own."""
-    given = {"role": "registry_without_rights", **settings}
-    return "?options=" + quote(" ".join(f"-c {name}={value}" for name, value in given.items()))
+    connection = {"role": "registry_without_rights", **settings}
+    return "?options=" + quote(" ".join(f"-c {name}={value}" for name, value in connection.items()))
 
 
 def announcing(text: str) -> str:

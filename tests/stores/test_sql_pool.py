@@ -277,8 +277,8 @@ def test_number_of_connections_comes_from_the_environment(
 ) -> None:
     """Where the caller gives none."""
     monkeypatch.setenv("REGISTRY_DATABASE_CONNECTIONS", "7")
-    for given, expected in ((None, 7), (3, 3)):
-        with open_registry(role.url, artifacts="none", database_connections=given) as registry:
+    for argument, expected in ((None, 7), (3, 3)):
+        with open_registry(role.url, artifacts="none", database_connections=argument) as registry:
             assert registry.store._database.driver.max_connections == expected
     assert connection_limit(environ={}) is None
 

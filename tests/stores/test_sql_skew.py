@@ -119,9 +119,9 @@ class Planned:
         raw.execute("SET plan_cache_mode = force_generic_plan")
         types = ", ".join(_type(value) for value in statement.arguments(values))
         raw.execute(f"PREPARE tried{f'({types})' if types else ''} AS {statement.text}".encode())
-        given = f"({', '.join(arguments)})" if arguments else ""
+        parameters = f"({', '.join(arguments)})" if arguments else ""
         explained = raw.execute(
-            f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE tried{given}".encode()
+            f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE tried{parameters}".encode()
         )
         (found,) = explained.fetchone()
         raw.execute("DEALLOCATE tried")

@@ -335,22 +335,22 @@ def test_queries_are_read_as_browsers_write_them(query):
     """`application/x-www-form-urlencoded` (WHATWG URL), in any state of decay."""
     text = query.decode("utf-8", "replace")
     pairs = urllib.parse.parse_qsl(text, keep_blank_values=True)
-    wanted = {}
+    expected = {}
     for name, value in reversed(pairs):
         if name == "name":
-            wanted["name"] = value
+            expected["name"] = value
         if name == "order_by":
-            wanted["order_by"] = [value, *wanted.get("order_by", [])]
+            expected["order_by"] = [value, *expected.get("order_by", [])]
     found = wire.fields_of_query(SearchRegisteredModels, query)
-    assert found.get("order_by") == wanted.get("order_by")
+    assert found.get("order_by") == expected.get("order_by")
     found = wire.fields_of_query(GetModelVersion, query)
-    assert found.get("name") == wanted.get("name")
+    assert found.get("name") == expected.get("name")
 
 
 def test_query_reads_snake_case_names_only():
     """Case-sensitively; everything else is ignored."""
-    wanted = decode_query(SearchRegisteredModels, b"maxResults=5&MAX_RESULTS=6&x=1&filter=f")
-    assert wanted == SearchRegisteredModels(filter="f")
+    decoded = decode_query(SearchRegisteredModels, b"maxResults=5&MAX_RESULTS=6&x=1&filter=f")
+    assert decoded == SearchRegisteredModels(filter="f")
 
 
 def test_query_scalar_given_twice_counts_first():
@@ -360,8 +360,8 @@ def test_query_scalar_given_twice_counts_first():
 
 def test_query_list_has_every_occurrence_as_an_element():
     """Commas do not split."""
-    wanted = decode_query(GetLatestVersions, b"name=m&stages=none,Archived&stages=Staging")
-    assert wanted.stages == ("none,Archived", "Staging")
+    decoded = decode_query(GetLatestVersions, b"name=m&stages=none,Archived&stages=Staging")
+    assert decoded.stages == ("none,Archived", "Staging")
 
 
 @pytest.mark.parametrize(
@@ -390,8 +390,8 @@ def test_query_with_an_empty_value_is_missing():
 @pytest.mark.parametrize(("value", "number"), [(b"7", 7), (b"%2B7", 7), (b"07", 7)])
 def test_query_integers_are_numerals(value, number):
     """All that a query has is texts."""
-    wanted = decode_query(SearchRegisteredModels, b"max_results=" + value)
-    assert wanted.max_results == number
+    decoded = decode_query(SearchRegisteredModels, b"max_results=" + value)
+    assert decoded.max_results == number
 
 
 # Content types (contract 1.2, 3)
@@ -450,11 +450,11 @@ def test_any_json_is_decoded_or_refused_as_an_invalid_argument(cls, data):
     keys = st.sampled_from([*names, *map(wire.camel_case, names)]) | st.text(max_size=5)
     fields = data.draw(st.dictionaries(keys, json_values, max_size=6))
     try:
-        wanted = decode_body(cls, fields)
+        decoded = decode_body(cls, fields)
     except InvalidArgumentError as error:
         wire.dumps(wire.error_body(error))
     else:
-        assert type(wanted) is cls
+        assert type(decoded) is cls
 
 
 @given(body=st.binary(max_size=200))
@@ -481,5 +481,5 @@ def test_request_survives_being_written_and_read(cls):
             values[field.name] = True
         else:
             values[field.name] = f"a {field.name}"
-    wanted = cls(**values)
-    assert decode_body(cls, wire.dumps(wire.encode_request(wanted))) == wanted
+    request = cls(**values)
+    assert decode_body(cls, wire.dumps(wire.encode_request(request))) == request
