@@ -174,10 +174,11 @@ def _fields_that_differ(
 
 def _created(_: ModelDocument | None, event: Event) -> ModelDocument:
     fields = _mapping(event)
+    texts: dict[str, Any] = {name: fields.get(name) for name in MODEL_TEXTS if name != "name"}
     document = ModelDocument(
         name=fields["name"],
         model_id=event.model_id,
-        **{name: fields.get(name) for name in MODEL_TEXTS if name != "name"},
+        **texts,
         tags=fields.get("tags", {}),
         next_version=fields.get("next_version", FIRST_VERSION),
         **_times(fields, event),

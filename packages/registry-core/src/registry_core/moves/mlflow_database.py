@@ -247,7 +247,7 @@ _TABLES: Mapping[str, Mapping[str, int]] = {
     "registered_models": _columns("name creation_time last_updated_time description"),
     "model_versions": {
         **_columns("version creation_time last_updated_time description user_id current_stage"),
-        **_columns("source run_id status status_message"),
+        **_columns("source run_id status_message status"),
         **_columns("run_link", _RUN_LINK),
         **_columns("storage_location", _STORAGE_LOCATION),
     },

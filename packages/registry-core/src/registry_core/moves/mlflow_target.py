@@ -198,9 +198,8 @@ class _Copier:
 def _referred(snapshot: ModelSnapshot) -> Iterator[str]:
     for version in snapshot.versions.values():
         if uris.is_model_uri(version.source):
-            with contextlib.suppress(
-                InvalidArgumentError
-            ):  # That of a logged model is no reference.
+            # That of a logged model names no registered one.
+            with contextlib.suppress(InvalidArgumentError):
                 yield uris.parse_model_uri(version.source).name
 
 

@@ -308,7 +308,7 @@ class _Dispatch:
         served = None
         if path is not None and scope["type"] == ScopeType.HTTP and not scope.get("root_path"):
             served = path.served(scope["method"])
-        if served is None:
+        if served is None or scope["type"] != ScopeType.HTTP:
             await self._router(scope, receive, send)
             return
         scope["path_params"] = {}

@@ -85,7 +85,7 @@ def _latest(documents: list[Any], aliases: Mapping[str, int]) -> tuple[ModelVers
     for fields, tags in documents:
         if fields[_STAGE] in _STAGES:
             number = fields[_VERSION]
-            named = ()
+            named: tuple[str, ...] = ()
             if number in numbers:
                 named = tuple([alias for alias in aliases if aliases[alias] == number])
             found.append(_model_version(fields, _by_key(tags), named))
