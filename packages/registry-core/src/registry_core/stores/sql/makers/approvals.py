@@ -7,7 +7,7 @@ from registry_core.authors import Author
 from registry_core.changes import ApproveVersion, WithdrawApproval
 from registry_core.errors import ModelVersionNotFoundError
 from registry_core.models import Approval
-from registry_core.stores.sql import approvals, outbox
+from registry_core.stores.sql import approvals
 from registry_core.stores.sql.driver import Connection
 from registry_core.stores.sql.makers.base import Maker, key_of, makes
 
@@ -30,7 +30,7 @@ class ApprovalMaker(Maker):
             connection.run(self._sql.put_approval, values)
             effects = [change.effect(earlier, approval)]
             noted = self._note(connection, change.name, effects, by, now)
-            self._queue(connection, noted, outbox.values_of(change))
+            self._queue(connection, change, noted)
             return approval, True
 
         approval, has_changed = self._database.transaction(approve, model=change.name)
@@ -50,7 +50,7 @@ class ApprovalMaker(Maker):
             connection.run(self._sql.delete_approval, key_of(change) | {"actor": change.actor})
             effects = [change.effect(withdrawn)]
             noted = self._note(connection, change.name, effects, by, now)
-            self._queue(connection, noted, outbox.values_of(change))
+            self._queue(connection, change, noted)
 
         self._database.transaction(withdraw, model=change.name)
 

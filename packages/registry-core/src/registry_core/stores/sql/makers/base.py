@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from registry_core.authors import Author
@@ -75,24 +75,27 @@ class Maker:
         self._sql = sql
         self._operations = Operations(database, sql)
 
-    def _wrote(self, forms: WriteForms, values: Values) -> bool | None:
+    def _wrote(self, change: Change[Any], forms: WriteForms, values: Values) -> bool | None:
         """Whether one statement has made the change and noted it.
 
         False: it says that there is nothing to change. None: it does not say why not.
         """
         try:
-            noted = self._database.write(forms[self._expects_webhooks()], values)
+            queues = self._expects_webhooks()
+            given = {**values, **outbox.values_of(change)} if queues else values
+            noted = self._database.write(forms[queues], given)
         except ChangedMeanwhileError:
             return None
         return noted[0][0] is not None if noted else None
 
-    def _created(self, forms: WriteForms, values: Values) -> list[Row]:
+    def _created(self, change: Change[Any], forms: WriteForms, values: Values) -> list[Row]:
         """The row of one statement that has created something and noted it, if it could."""
         if self._expects_webhooks():
-            return self._operations.run(forms[True], values)
+            return self._operations.run(forms[True], {**values, **outbox.values_of(change)})
         created = self._operations.run(forms[False], values)
         if not created:
-            created = self._operations.run(forms[True], values)
+            queueing = {**values, **outbox.values_of(change)}
+            created = self._operations.run(forms[True], queueing)
             # What the other form did not make, and this one did, was for a webhook.
             self._remember_webhooks(has_webhooks=bool(created))
         return created
@@ -241,25 +244,37 @@ class Maker:
         connection.run(self._sql.add_events, common | {"events": listed})
         return noted
 
-    def _add_event(self, connection: Connection, values: dict[str, Any]) -> None:
+    def _add_event(
+        self, connection: Connection, change: Change[Any], values: dict[str, Any]
+    ) -> None:
         """Add an event whose number is known, and queue it for each webhook that wants it."""
         connection.run(self._sql.add_event, values)
-        self._queue(connection, values, {})
+        self._queue(connection, change, values)
 
     def _queue(
-        self, connection: Connection, noted: dict[str, Any], topics: Mapping[str, Any]
+        self,
+        connection: Connection,
+        change: Change[Any],
+        noted: dict[str, Any],
+        version: ModelVersion | None = None,
     ) -> None:
-        """Queue an event of this transaction for each webhook that wants it."""
-        values = {**noted, **topics}
-        if values["has_webhooks"] and outbox.is_told(values):
-            connection.run(self._sql.queue_event, values)
+        """Queue an event of this transaction for each webhook that wants it.
+
+        `version` is the result of a finalization.
+        """
+        if not noted["has_webhooks"]:
+            return
+        topics = outbox.values_of(change, version)
+        if outbox.is_told(topics):
+            connection.run(self._sql.queue_event, {**noted, **topics})
 
     def _queue_all(
-        self, connection: Connection, noted: dict[str, Any], count: int, topics: Mapping[str, Any]
+        self, connection: Connection, change: Change[Any], noted: dict[str, Any], count: int
     ) -> None:
         """Queue so many events of this transaction, of which the last one was noted."""
         if noted["has_webhooks"]:
             after = {"after_sequence": noted["sequence"] - count}
+            topics = outbox.values_of(change)
             connection.run(self._sql.queue_events, {**noted, **topics, **after})
 
     def _model(self, connection: Connection, name: str) -> RegisteredModel:

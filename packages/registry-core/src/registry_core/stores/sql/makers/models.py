@@ -17,7 +17,7 @@ from registry_core.errors import (
 from registry_core.history import Action, Effect
 from registry_core.idempotency import KeptKey
 from registry_core.models import NewRegisteredModel, RegisteredModel
-from registry_core.stores.sql import events, outbox, rows
+from registry_core.stores.sql import events, rows
 from registry_core.stores.sql.driver import Connection, Values
 from registry_core.stores.sql.errors import DuplicateError
 from registry_core.stores.sql.makers.base import Maker, makes
@@ -33,10 +33,10 @@ class ModelMaker(Maker):
         new, now = change.new, self._clock()
         (effect,) = change.effects()
         values = rows.new_model(new, now) | {"model_id": change.model_id}
-        event = events.event_values(effect, by, now) | outbox.values_of(change)
+        event = events.event_values(effect, by, now)
         made = self._once(
             change,
-            lambda keyed: self._insert_model(keyed, has_tags=bool(new.tags)),
+            lambda keyed: self._insert_model(change, keyed),
             values | event,
             by,
             now,
@@ -49,14 +49,14 @@ class ModelMaker(Maker):
             raise self._taken(new)
         return new.created(now=now)
 
-    def _insert_model(self, values: Values, *, has_tags: bool) -> list[Row]:
+    def _insert_model(self, change: CreateModel, values: Values) -> list[Row]:
         """A row if the name was free."""
-        sql = self._sql
+        sql, has_tags = self._sql, bool(change.new.tags)
         if self._database.driver.writes_in_one_statement:
             forms = (sql.create_model_direct, sql.create_model_queueing)
             if has_tags:
                 forms = (sql.create_tagged_model_direct, sql.create_tagged_model_queueing)
-            return self._created(forms, values)
+            return self._created(change, forms, values)
 
         def create(connection: Connection) -> list[Row]:
             created = connection.run(sql.create_model, values)
@@ -64,7 +64,7 @@ class ModelMaker(Maker):
                 if has_tags:
                     connection.run(sql.create_model_tags, values)
                 noted = {"sequence": 1, "has_webhooks": created[0][-1]}
-                self._add_event(connection, {**values, **noted})
+                self._add_event(connection, change, {**values, **noted})
                 if values["idempotency_key"] is not None:
                     return [self._operations.keep(connection, None, values)]
             return created
@@ -90,7 +90,7 @@ class ModelMaker(Maker):
                 raise RegisteredModelNotFoundError(change.name)
             self._check(connection, change.requires)
             noted = self._note(connection, change.name, [effect], by, now)
-            self._queue(connection, noted, outbox.values_of(change))
+            self._queue(connection, change, noted)
             return self._model(connection, change.name)
 
         return self._database.transaction(update, model=change.name)
@@ -115,7 +115,7 @@ class ModelMaker(Maker):
             if not connection.run(self._sql.rename_model, values):
                 raise RegisteredModelNotFoundError(name)
             connection.run(self._sql.touch_versions, {"name": new_name, "now": now})
-            self._queue(connection, noted | {"name": new_name}, outbox.values_of(change))
+            self._queue(connection, change, noted | {"name": new_name})
             return self._model(connection, new_name)
 
         try:
@@ -128,16 +128,16 @@ class ModelMaker(Maker):
         """See `Making`."""
         values, now = {"name": change.name}, self._clock()
         (effect,) = change.effects()
-        topics = outbox.values_of(change)
         if self._database.driver.writes_in_one_statement and not change.requires:
             forms = (self._sql.delete_model_direct, self._sql.delete_model_queueing)
-            if self._wrote(forms, values | events.event_values(effect, by, now) | topics):
+            if self._wrote(change, forms, values | events.event_values(effect, by, now)):
                 return
 
         def delete(connection: Connection) -> None:
             noted = self._note(connection, change.name, [effect], by, now)
             self._check(connection, change.requires)
-            self._queue(connection, noted, topics)  # While it has tags that say what it is.
+            # While it has tags that say what it is.
+            self._queue(connection, change, noted)
             connection.run(self._sql.delete_model, values)
 
         self._database.transaction(delete, model=change.name)

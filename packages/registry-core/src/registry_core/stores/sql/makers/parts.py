@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
-
-import attrs
+from typing import Any, NamedTuple
 
 from registry_core import validation
 from registry_core.authors import Author
@@ -23,7 +21,7 @@ from registry_core.errors import (
     RegistryError,
 )
 from registry_core.history import Effect
-from registry_core.stores.sql import events, outbox, rows
+from registry_core.stores.sql import events, rows
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.driver import Connection
 from registry_core.stores.sql.errors import (
@@ -33,8 +31,7 @@ from registry_core.stores.sql.makers.base import Maker, WriteForms, key_of, make
 from registry_core.stores.sql.results import Row
 
 
-@attrs.frozen(kw_only=True)
-class _Part:
+class _Part(NamedTuple):
     """What sets one kind of tag or alias, and why it may be refused."""
 
     put: Statement
@@ -119,13 +116,12 @@ class PartMaker(Maker):
         """
         # What it was before is said by the event before it.
         effect, now, room = change.effect(None), self._clock(), values | rows.room()
-        topics = outbox.values_of(change)
 
         def put_in_turn(connection: Connection) -> bool:
             decided = self._begin(connection, change, part.owner, room, part.missing)
             if connection.run(part.put, room):
                 noted = self._note(connection, change.name, [*decided, effect], by, now)
-                self._queue(connection, noted, topics)
+                self._queue(connection, change, noted)
                 return True
             if not _is_so(connection.run(part.get, room), effect):
                 raise part.too_many() if connection.run(part.owner, room) else part.missing()
@@ -134,8 +130,9 @@ class PartMaker(Maker):
         has_changed: bool | None = None
         try:
             if self._database.driver.writes_in_one_statement and not change.requires:
-                event = events.event_values(effect, by, now) | topics
-                has_changed = self._wrote(part.forms, values | rows.room(half=True) | event)
+                event = events.event_values(effect, by, now)
+                given = values | rows.room(half=True) | event
+                has_changed = self._wrote(change, part.forms, given)
             if has_changed is None:
                 has_changed = self._database.transaction(put_in_turn, model=change.name)
         except MissingParentError as error:
@@ -190,15 +187,15 @@ class PartMaker(Maker):
             if gone:
                 effects = [*decided, change.effect(gone[0][1])]
                 noted = self._note(connection, change.name, effects, by, now)
-                self._queue(connection, noted, outbox.values_of(change))
+                self._queue(connection, change, noted)
             elif not connection.run(owner, values):
                 raise missing_error(change)
             return bool(gone)
 
         if self._database.driver.writes_in_one_statement and not change.requires:
             effect = change.effect(0 if isinstance(change, DeleteAlias) else None)  # type: ignore[arg-type]
-            event = events.event_values(effect, by, now) | outbox.values_of(change)
-            if self._wrote(forms, values | event):
+            event = events.event_values(effect, by, now)
+            if self._wrote(change, forms, values | event):
                 return
         if not self._database.transaction(delete_in_turn, model=change.name):
             self._unchanged(change)

@@ -19,7 +19,7 @@ from registry_core.errors import RegisteredModelNotFoundError
 from registry_core.history import Action, Event
 from registry_core.models import ModelVersion, RegisteredModel
 from registry_core.pruning import NewBeginning
-from registry_core.stores.sql import approvals, event_rows, outbox, restoring, rows
+from registry_core.stores.sql import approvals, event_rows, restoring, rows
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.driver import Connection
 from registry_core.stores.sql.errors import DuplicateError
@@ -64,7 +64,7 @@ class RestoreMaker(Maker):
             noted = noted_values(
                 document.name, document.model_id, last.sequence, last.time, restored[0][0]
             )
-            self._queue(connection, noted, outbox.values_of(change))
+            self._queue(connection, change, noted)
 
         try:
             self._database.transaction(restore, model=change.model)
@@ -92,7 +92,7 @@ class RestoreMaker(Maker):
             noted = self._note(connection, change.name, effects, by, now)
             # Webhooks hear of the restoring, which is the first of them.
             noted["sequence"] -= len(effects) - 1
-            self._queue(connection, noted, outbox.values_of(change))
+            self._queue(connection, change, noted)
 
         self._database.transaction(restore, model=change.name)
         return version

@@ -19,7 +19,7 @@ from registry_core.errors import (
 from registry_core.history import Action, Effect
 from registry_core.idempotency import KeptKey
 from registry_core.models import ModelVersion, Stage, Status
-from registry_core.stores.sql import events, outbox, rows
+from registry_core.stores.sql import events, rows
 from registry_core.stores.sql.driver import Connection, Values
 from registry_core.stores.sql.makers.base import Maker, key_of, makes
 from registry_core.stores.sql.makers.gates import version_key
@@ -34,8 +34,10 @@ class VersionMaker(Maker):
         """See `Making`."""
         new, now = change.new, self._clock()
         values = rows.new_version(new, now)
-        event = events.event_values(change.effect(0), by, now) | outbox.values_of(change)
-        made = self._once(change, self._insert_version, values | event, by, now)
+        values |= events.event_values(change.effect(0), by, now)
+        made = self._once(
+            change, lambda keyed: self._insert_version(change, keyed), values, by, now
+        )
         if isinstance(made, KeptKey):
             return change.made_before(made, self._version_if_any(new.name, made.version))
         if not made:
@@ -48,16 +50,19 @@ class VersionMaker(Maker):
         records = self._database.read(self._sql.get_version, version_key(name, version))
         return rows.model_version(records[0]) if records else None
 
-    def _insert_version(self, values: Values) -> list[Row]:
+    def _insert_version(self, change: CreateVersion, values: Values) -> list[Row]:
         """A row with its number if there is the model."""
         if self._database.driver.writes_in_one_statement:
             forms = (self._sql.create_version_direct, self._sql.create_version_queueing)
-            return self._created(forms, values)
+            return self._created(change, forms, values)
         return self._database.transaction(
-            lambda connection: self._insert_in_steps(connection, values), model=values["name"]
+            lambda connection: self._insert_in_steps(connection, change, values),
+            model=values["name"],
         )
 
-    def _insert_in_steps(self, connection: Connection, values: Values) -> list[Row]:
+    def _insert_in_steps(
+        self, connection: Connection, change: CreateVersion, values: Values
+    ) -> list[Row]:
         taken = connection.run(self._sql.take_version, values)
         if not taken:
             return []
@@ -68,7 +73,7 @@ class VersionMaker(Maker):
             connection.run(self._sql.create_version_tags, numbered)
         about = {"event_version": version, "event_subject": f"version:{version}"}
         noted = {"model_id": model_id, "sequence": sequence, "has_webhooks": has_webhooks}
-        self._add_event(connection, {**values, **about, **noted})
+        self._add_event(connection, change, {**values, **about, **noted})
         if values["idempotency_key"] is not None:
             return [self._operations.keep(connection, version, values)]
         return [(version,)]
@@ -85,7 +90,7 @@ class VersionMaker(Maker):
         def update(connection: Connection) -> ModelVersion:
             noted = self._note_version(connection, change, [effect], by, now)
             connection.run(self._sql.update_version, values)
-            self._queue(connection, noted, outbox.values_of(change))
+            self._queue(connection, change, noted)
             return self._version(connection, values)
 
         return self._database.transaction(update, model=change.name)
@@ -110,7 +115,7 @@ class VersionMaker(Maker):
             version = self._version(connection, values)
             if not finalized:
                 raise documents.not_pending(version)
-            self._queue(connection, noted, outbox.values_of(change, version))
+            self._queue(connection, change, noted, version)
             return version
 
         return self._database.transaction(finalize, model=change.name)
@@ -140,7 +145,7 @@ class VersionMaker(Maker):
                 connection.run(sql.set_version_tag, tag)
             connection.run(sql.relocate_version, values)
             noted = self._note(connection, change.name, [*decided, *effects], by, now)
-            self._queue(connection, noted, outbox.values_of(change))
+            self._queue(connection, change, noted)
             return self._version(connection, values)
 
         return self._database.transaction(relocate, model=change.name)
@@ -160,7 +165,7 @@ class VersionMaker(Maker):
             version_ = self._version(connection, values)
             effects = _moves(change, moved)
             noted = self._note(connection, change.name, [*decided, *effects], by, now)
-            self._queue_all(connection, noted, len(effects), outbox.values_of(change))
+            self._queue_all(connection, change, noted, len(effects))
             return version_
 
         return self._database.transaction(transition, model=change.name)
@@ -178,7 +183,7 @@ class VersionMaker(Maker):
             effects = change.removes(self._version(connection, values))
             connection.run(self._sql.delete_version, values)
             noted = self._note(connection, change.name, effects, by, now)
-            self._queue(connection, noted, outbox.values_of(change))
+            self._queue(connection, change, noted)
 
         self._database.transaction(delete, model=change.name)
 
