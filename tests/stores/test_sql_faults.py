@@ -145,6 +145,10 @@ class FaultyConnection:
         self._fault(statement.text.partition(" ")[0], self._connection)
         return self._connection.run(statement, values)
 
+    def run_later(self, statement, values):
+        self._fault(statement.text.partition(" ")[0], self._connection)
+        self._connection.run_later(statement, values)
+
     def begin(self):
         self._fault("BEGIN", self._connection)
         self._connection.begin()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import sqlite3
 import threading
 import time
 import weakref
@@ -21,6 +22,7 @@ from registry_core.errors import (
     RegisteredModelNotFoundError,
     StoreUnavailableError,
 )
+from registry_core.history import EventQuery
 from registry_core.models import (
     NewModelVersion,
     NewRegisteredModel,
@@ -33,7 +35,7 @@ from registry_core.models import (
 from registry_core.stores.sql import SqlStore, database, group_commit
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.database import Database
-from registry_core.stores.sql.errors import LostRaceError
+from registry_core.stores.sql.errors import DuplicateError, LostRaceError
 from registry_core.stores.sql.group_commit import MOST_SHARED, GroupCommit, Outcome
 from registry_core.stores.sql.sqlite import SqliteDriver
 from services.opened import open_sql_store as open_store
@@ -231,6 +233,44 @@ def test_a_change_that_fails_leaves_nothing_to_the_collector(
         assert [error() for error in together(store, driver, [fail] * 3)] == [None] * 3
     finally:
         gc.enable()
+
+
+def test_events_of_changes_that_share_are_one_statement(store: SqlStore, driver: Watched) -> None:
+    """And in the order of the changes."""
+    traced: list[str] = []
+    driver.sees = lambda _, connection: connection.raw.set_trace_callback(traced.append)
+    tags = [f"k{number}" for number in range(5)]
+    set_tags = [lambda key=key: store.set_registered_model_tag("m", key, "v") for key in tags]
+    assert together(store, driver, [*set_tags, create_version(store)])[:5] == [None] * 5
+    assert sum("INTO model_events" in text for text in traced) == 1
+    newest = store.events(EventQuery(name="m", max_results=6))
+    assert [each.key for each in reversed(newest)] == [*tags, None]
+    assert [each.sequence for each in newest] == list(range(8, 2, -1))
+    assert all(each.is_intact for each in newest)
+
+
+def test_an_event_that_cannot_be_written_fails_its_change_alone(
+    store: SqlStore, driver: Watched, tmp_path: Path
+) -> None:
+    """What others have done in the same transaction stays, with its events."""
+    store.create_registered_model(NewRegisteredModel(name="damaged"))
+    with contextlib.closing(sqlite3.connect(tmp_path / "registry.db")) as raw:
+        raw.execute(
+            "INSERT INTO model_events SELECT model_id, 2, name, time, actor, is_authenticated, "
+            "origin, reason, action, subject, version, key, before, after, checksum "
+            "FROM model_events WHERE name = 'damaged'"
+        )
+        raw.commit()
+    calls = [
+        lambda name=name: store.set_registered_model_tag(name, "k", "v")
+        for name in ("m", "damaged", "m")
+    ]
+    calls.append(create_version(store))
+    before, failed, after, version = together(store, driver, calls)
+    assert (before, after, version.version) == (None, None, 2)
+    assert isinstance(failed, DuplicateError)
+    assert store.get_registered_model("damaged").tags == {}
+    assert [each.sequence for each in store.events(EventQuery(name="m"))] == [4, 3, 2, 1]
 
 
 def test_each_sees_what_was_changed_before_it(store: SqlStore, driver: Watched) -> None:

@@ -51,6 +51,10 @@ class CountingConnection:
         self._count.statements += 1
         return self._connection.run(statement, values)
 
+    def run_later(self, statement, values):
+        self._count.statements += 1
+        self._connection.run_later(statement, values)
+
     def begin(self):
         self._count.transactions += 1
         self._connection.begin()

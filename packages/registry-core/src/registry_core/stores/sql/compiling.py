@@ -42,6 +42,10 @@ class Statement:
     uri_columns: tuple[int, ...] = ()
     """Where they may have texts of some KiB, which count if there are many rows."""
 
+    may_pass_events: bool = False
+    """Whether it neither reads nor writes events, so that those of changes before it in the same
+    transaction may be written after it."""
+
     def arguments(self, values: Mapping[str, Any]) -> list[Any]:
         """The values in the order of the placeholders."""
         return [values[name] for name in self.parameters]
@@ -54,6 +58,7 @@ def compiled(
     is_search: bool = False,
     long_columns: tuple[int, ...] = (),
     uri_columns: tuple[int, ...] = (),
+    may_pass_events: bool = False,
 ) -> Statement:
     """The statement of an expression whose values are `param` parameters."""
     compiler = expression.compile(dialect=dialect)
@@ -66,6 +71,7 @@ def compiled(
         is_search=is_search,
         long_columns=long_columns,
         uri_columns=uri_columns,
+        may_pass_events=may_pass_events,
     )
 
 

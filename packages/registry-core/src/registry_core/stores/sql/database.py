@@ -253,7 +253,9 @@ class Database:
         self, changes: list[_Change], share: Callable[[Connection, _Change], Outcome]
     ) -> list[Outcome]:
         def work(connection: Connection) -> list[Outcome]:
-            return [share(connection, change) for change in changes]
+            outcomes = [share(connection, change) for change in changes]
+            _catch_up(connection)
+            return outcomes
 
         return self._repeated(lambda connection: _transact(connection, work), harmless=False)
 
@@ -297,15 +299,30 @@ def _share_by_savepoint(connection: Connection, change: _Change) -> Outcome:
     """Do a change in a transaction with others; if it fails, it is undone and they are not."""
     connection.run(_SAVEPOINT, {})
     try:
-        outcome: Outcome = change.work(connection), None
+        value = change.work(connection)
+        connection.catch_up()
+        outcome: Outcome = value, None
     except (LostRaceError, ConnectionLostError):
         raise
     except Exception as error:  # noqa: BLE001 it is this one's
         _require_transaction(connection, error)
+        connection.forget_later()
         connection.run(_ROLLBACK_TO_SAVEPOINT, {})
         outcome = None, error
     connection.run(_RELEASE, {})
     return outcome
+
+
+def _catch_up(connection: Connection) -> None:
+    """Write what changes that share a transaction have left for its end."""
+    try:
+        connection.catch_up()
+    except (LostRaceError, ConnectionLostError):
+        raise
+    except Exception as error:
+        # Whose it was that cannot be written is found out by doing them one by one.
+        _require_transaction(connection, error)
+        raise _FailedHalfwayError from error
 
 
 def _require_transaction(connection: Connection, error: Exception) -> None:
@@ -324,6 +341,7 @@ def _transact(connection: Connection, work: Callable[[Connection], ResultT]) -> 
     try:
         connection.begin()
         result = work(connection)
+        connection.catch_up()
     except ConnectionLostError as error:
         error.in_doubt = False
         raise

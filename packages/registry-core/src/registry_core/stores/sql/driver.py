@@ -36,6 +36,21 @@ class Connection(Protocol):
         """
         ...
 
+    def run_later(self, statement: Statement, values: Values) -> None:
+        """Run a statement that adds one row, before the transaction ends at the latest.
+
+        Where the database computes in this process, all that were given in a row are one statement.
+        """
+        ...
+
+    def catch_up(self) -> None:
+        """Run now what was to be run later. Where that fails, it is still to be run."""
+        ...
+
+    def forget_later(self) -> None:
+        """Run none of it: the transaction, or the part of it that gave it, is undone."""
+        ...
+
     def begin(self) -> None:
         """Start a transaction that may write."""
         ...
@@ -70,6 +85,31 @@ class Connection(Protocol):
     def close(self) -> None:
         """Free it; never fails."""
         ...
+
+
+class WritesAlone:
+    """What a connection has whose transactions are of one writer each.
+
+    Another process computes for it, and to leave a statement for later would gain nothing.
+    """
+
+    def run(self, statement: Statement, values: Values) -> list[Row]:
+        """See `Connection`."""
+        raise NotImplementedError
+
+    def run_later(self, statement: Statement, values: Values) -> None:
+        """See `Connection`: it is run now."""
+        self.run(statement, values)
+
+    def catch_up(self) -> None:
+        """See `Connection`."""
+
+    def forget_later(self) -> None:
+        """See `Connection`."""
+
+    def rows_written(self) -> int:
+        """See `Connection`."""
+        raise NotImplementedError("its writers share no transaction")
 
 
 class Driver(Protocol):

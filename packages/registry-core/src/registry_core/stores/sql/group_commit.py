@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -17,6 +18,11 @@ from registry_core.errors import ContentionError, StoreUnavailableError
 
 MOST_SHARED = 32
 """How many changes may share a transaction: the first of them waits for the last."""
+
+GATHER_SECONDS = 0.001
+"""How long a change waits at most for those that shared the transaction before it: as long as their
+clients take to hear of that and to ask for the next one. It never waits for longer than half of
+what the transaction before took, and not at all after one that had no company."""
 
 _IN_DOUBT = (
     "The thread that wrote the change for this one was interrupted; the change may or may not have "
@@ -77,6 +83,13 @@ class GroupCommit(Generic[ChangeT]):
         self._lock = threading.Lock()
         self._waiting: deque[_Place[ChangeT]] = deque()
         self._has_leader = False
+        self._company = 1
+        """How many changes shared the last transaction."""
+        self._seconds = 0.0
+        """How long it took."""
+        self._wanted = 0
+        """How many have to wait for the leader to begin; 0 when it does not wait for them."""
+        self._gathered = threading.Semaphore(0)
 
     def run(self, change: ChangeT, *, timeout: float) -> Any:
         """Have a change done, by this thread or another one, and give what it returns.
@@ -102,6 +115,9 @@ class GroupCommit(Generic[ChangeT]):
             if self._has_leader:
                 place: _Place[ChangeT] = change, Future()
                 self._waiting.append(place)
+                if len(self._waiting) == self._wanted:
+                    self._wanted = 0
+                    self._gathered.release()
                 return place
             self._has_leader = True
             return None
@@ -135,14 +151,37 @@ class GroupCommit(Generic[ChangeT]):
         places: list[_Place[ChangeT]] = []
         outcomes: list[Outcome] = []
         try:
+            self._gather()
             with self._lock:
                 while self._waiting and len(places) < MOST_SHARED - 1:
                     places.append(self._waiting.popleft())
+            began = time.monotonic()
             outcomes = self._commit([change, *(waiting for waiting, _ in places)])
+            self._company, self._seconds = len(outcomes), time.monotonic() - began
             return outcomes.pop(0)
         finally:
             _complete(places, outcomes)
             self._pass_on()
+
+    def _gather(self) -> None:
+        """Wait a moment for company, if there was some.
+
+        Strategy: those that were made durable together are answered together, and most of their
+        clients ask for the next change at once. The first of these would else be alone in a
+        transaction, which costs as much as one with all of them, while the others wait for it.
+        """
+        with self._lock:
+            if len(self._waiting) + 1 >= self._company:
+                return
+            self._wanted = self._company - 1
+        if self._gathered.acquire(timeout=min(GATHER_SECONDS, self._seconds / 2)):
+            return
+        with self._lock:
+            if self._wanted:
+                self._wanted = 0
+                return
+        # The last one came in the moment that the time was up.
+        self._gathered.acquire()
 
     def _pass_on(self) -> None:
         with self._lock:

@@ -36,7 +36,7 @@ from registry_core.inloop import LoopReads, Waiter
 from registry_core.interest import is_wanted
 from registry_core.search.like import sql_like_pattern
 from registry_core.stores.sql.compiling import LOCK_MILLISECONDS, Statement
-from registry_core.stores.sql.driver import Values
+from registry_core.stores.sql.driver import Values, WritesAlone
 from registry_core.stores.sql.errors import (
     ConnectionLostError,
     InDoubtError,
@@ -350,7 +350,7 @@ class _Observer(BoundedConnection):
         pass
 
 
-class PostgresqlConnection:
+class PostgresqlConnection(WritesAlone):
     """See `Connection`."""
 
     generation = 0
@@ -398,10 +398,6 @@ class PostgresqlConnection:
     def in_transaction(self) -> bool:
         """See `Connection`."""
         return self.raw.pgconn.transaction_status == TransactionStatus.INTRANS
-
-    def rows_written(self) -> int:
-        """See `Connection`."""
-        raise NotImplementedError("PostgreSQL's writers share no transaction")
 
     def is_usable(self) -> bool:
         """See `Connection`."""

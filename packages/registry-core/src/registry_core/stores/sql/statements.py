@@ -291,10 +291,28 @@ def statements(dialect: Dialect, insert_into: Insert) -> Statements:
         "get_version_by_alias": (VERSION_TAGS,),
     }
     made = {
-        name: compiled(expression, dialect, long_columns=long_columns.get(name, ()))
+        name: compiled(
+            expression,
+            dialect,
+            long_columns=long_columns.get(name, ()),
+            may_pass_events=name in _PASSING_EVENTS,
+        )
         for name, expression in expressions.items()
     }
     return Statements(**made)
+
+
+_PASSING_EVENTS = frozenset(
+    {
+        *("model_exists", "version_exists", "get_version", "lock_model", "get_stage"),
+        *("create_model", "create_model_tags", "take_version", "create_version"),
+        *("create_version_tags", "get_kept_key", "keep_key", "take_numbers"),
+        *(f"{verb}_alias" for verb in ("get", "set", "delete")),
+        *(f"{verb}_model_tag" for verb in ("get", "set", "delete")),
+        *(f"{verb}_version_tag" for verb in ("get", "set", "delete")),
+    }
+)
+"""The statements of small changes that have nothing to do with events: see `Statement`."""
 
 
 def _reading() -> dict[str, ClauseElement]:

@@ -237,7 +237,7 @@ class Maker:
         noted = noted_values(name, model_id, last, now, has_webhooks)
         if len(effects) == 1:
             values = events.event_values(effects[0], by, now)
-            connection.run(self._sql.add_event, values | noted)
+            connection.run_later(self._sql.add_event, values | noted)
             return noted
         common = events.author_values(by, now) | {"name": name, "model_id": model_id}
         listed = events.events_value(effects, by, now, first=last - len(effects) + 1)
@@ -248,7 +248,7 @@ class Maker:
         self, connection: Connection, change: Change[Any], values: dict[str, Any]
     ) -> None:
         """Add an event whose number is known, and queue it for each webhook that wants it."""
-        connection.run(self._sql.add_event, values)
+        connection.run_later(self._sql.add_event, values)
         self._queue(connection, change, values)
 
     def _queue(
