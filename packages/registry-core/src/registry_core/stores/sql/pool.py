@@ -168,14 +168,15 @@ class Pool:
 
     def _usable(self) -> Connection | None:
         oldest = time.monotonic() - MAX_IDLE_SECONDS
-        with contextlib.suppress(IndexError):
-            while True:
+        while True:
+            try:
                 since, connection = self._idle.pop()
-                is_current = connection.generation == self._generation
-                if since > oldest and is_current and connection.is_usable():
-                    return connection
-                self._forget(connection)
-        return None
+            except IndexError:
+                return None
+            is_current = connection.generation == self._generation
+            if since > oldest and is_current and connection.is_usable():
+                return connection
+            self._forget(connection)
 
     def _forget(self, connection: Connection) -> None:
         connection.close()

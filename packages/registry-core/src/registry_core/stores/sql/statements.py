@@ -302,16 +302,12 @@ def statements(dialect: Dialect, insert_into: Insert) -> Statements:
     return Statements(**made)
 
 
-_PASSING_EVENTS = frozenset(
-    {
-        *("model_exists", "version_exists", "get_version", "lock_model", "get_stage"),
-        *("create_model", "create_model_tags", "take_version", "create_version"),
-        *("create_version_tags", "get_kept_key", "keep_key", "take_numbers"),
-        *(f"{verb}_alias" for verb in ("get", "set", "delete")),
-        *(f"{verb}_model_tag" for verb in ("get", "set", "delete")),
-        *(f"{verb}_version_tag" for verb in ("get", "set", "delete")),
-    }
-)
+_PASSING_EVENTS = frozenset({
+    "model_exists", "version_exists", "get_version", "get_stage", "get_kept_key", "keep_key",
+    "create_model", "create_model_tags", "take_version", "create_version", "create_version_tags",
+    "get_alias", "set_alias", "delete_alias", "get_model_tag", "set_model_tag", "delete_model_tag",
+    "get_version_tag", "set_version_tag", "delete_version_tag", "lock_model", "take_numbers",
+})  # fmt: skip
 """The statements of small changes that have nothing to do with events: see `Statement`."""
 
 
