@@ -148,6 +148,16 @@ def test_unknown_commands_and_options_are_usage_errors(cli: Regctl) -> None:
     assert cli.run("-o", "yaml", "models", "list").exit_code == ExitCode.USAGE
 
 
+@pytest.mark.parametrize(("typed", "meant"), [("mdels list", "models"), ("models lsit", "list")])
+def test_a_mistyped_command_is_answered_with_the_one_that_was_meant(
+    cli: Regctl, typed: str, meant: str
+) -> None:
+    """Also one that is only loaded when it is used."""
+    done = cli.run(*typed.split())
+    assert done.exit_code == ExitCode.USAGE
+    assert f"Did you mean '{meant}'?" in done.stderr
+
+
 def test_secrets_in_a_store_url_are_not_shown() -> None:
     """A typing mistake in a URL does not print the password in it."""
     result = Regctl("postgrseql://user:hunter2@host/db").run("models", "list")

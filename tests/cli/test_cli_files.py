@@ -56,6 +56,7 @@ def test_the_target_of_a_copy_is_made_and_its_source_is_not(tmp_path):
     ("store", "message"),
     [
         ("registry.db", "Did you mean sqlite:///registry.db?"),
+        (".", "Did you mean sqlite:///./registry.db?"),
         ("sqlite:///new/folder/r.db", "new/folder' of 'sqlite:///new/folder/r.db' does not exist"),
         ("sqlite:///.", "'sqlite:///.' is a folder: name a file in it"),
         ("sqlite:///file.txt/r.db", "is not a folder"),

@@ -6,11 +6,14 @@ this file.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import pickle
 import re
 import shutil
+import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,8 +23,11 @@ import pytest
 from registry_core import errors, open_registry
 from registry_core.webhook_delivery.delivering import DeliveryOptions
 from services.acceptance import failure, no_model
-from services.registry_server import RegistryServer, free_port
+from services.registry_server import WEBHOOKS_ON_LOOPBACK, RegistryServer, free_port
 from services.stores import store_url
+
+RECEIVER_SECONDS = 20
+"""For which nobody waits for a receiver; MLflow's server would, for 30 and three times more."""
 
 
 @pytest.fixture
@@ -100,11 +106,13 @@ def test_a_logged_model_is_uploaded_and_loads_without_its_tracking(
 
 
 def test_the_champion_of_a_bucket_is_downloaded_without_a_server(
-    s3_server: Any, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    s3_server: Any,
+    mlflow: Any,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What `mlflow models serve` begins with."""
-    import mlflow
-
     monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", s3_server.endpoint_url)
     with store_url("s3", request) as where:
         with open_registry(where) as registry:
@@ -113,12 +121,8 @@ def test_the_champion_of_a_bucket_is_downloaded_without_a_server(
                 (tmp_path / text / "MLmodel").write_text(f"# {text}")
                 registry.push_model_version("m", tmp_path / text, create=True)
             registry.set_registered_model_alias("m", "champion", 2)
-        downloaded = mlflow.artifacts.download_artifacts(
-            "models:/m@champion",
-            registry_uri=f"registry+{where}",
-            tracking_uri="sqlite:///unused.db",
-            dst_path=str(tmp_path),
-        )
+        mlflow.set_registry_uri(f"registry+{where}")
+        downloaded = mlflow.artifacts.download_artifacts("models:/m@champion")
     assert (Path(downloaded) / "MLmodel").read_text() == "# 2"
 
 
@@ -255,12 +259,41 @@ def test_mlflows_server_delivers_what_others_queue(
 
     before = {*threading.enumerate()}
     serving, client = RegistryStore(file, serving=True), RegistryStore(file)
-    started = {thread.name for thread in {*threading.enumerate()} - before}
-    assert "webhook-relay" in started
+    started = {*threading.enumerate()} - before
+    assert "webhook-relay" in {thread.name for thread in started}
+    assert all(thread.daemon for thread in started)  # No worker waits for them when it ends.
     assert client._delivering is None
     event = WebhookEvent("prompt", "created")
     assert list(serving.list_webhooks_by_event(event)) == []
     serving._delivering.close()
+
+
+@pytest.mark.long
+def test_a_receiver_that_never_answers_holds_up_no_worker_of_mlflows_server(file: str) -> None:
+    """Its process ends soon: no thread has to end first, and it waits for deliveries a moment."""
+    from mlflow.entities.webhook import WebhookEvent
+
+    before = {*threading.enumerate()}
+    with (
+        pytest.MonkeyPatch.context() as monkeypatch,
+        contextlib.closing(socket.create_server(("127.0.0.1", 0))) as receiver,
+    ):
+        for key, value in WEBHOOKS_ON_LOOPBACK.items():
+            monkeypatch.setenv(key, value)
+        store = RegistryStore(file, serving=True)
+        url = f"http://127.0.0.1:{receiver.getsockname()[1]}/hook"
+        store.create_webhook("h", url, [WebhookEvent("model_version", "created")])
+        store.create_registered_model("m")
+        store.create_model_version("m", "s3://b/p")
+        receiver.settimeout(60)
+        connection, _ = receiver.accept()
+        with contextlib.closing(connection):
+            started = {*threading.enumerate()} - before
+            assert started
+            assert all(thread.daemon for thread in started)
+            begun = time.monotonic()
+            store._delivering.close()
+            assert time.monotonic() - begun < RECEIVER_SECONDS
 
 
 def test_mlflows_settings_of_webhooks_hold(monkeypatch: pytest.MonkeyPatch) -> None:

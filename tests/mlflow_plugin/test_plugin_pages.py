@@ -17,7 +17,8 @@ pytestmark = pytest.mark.long
 
 SERVERS = {
     "sqlite": ("--workers", "1"),
-    "postgresql": ("--workers", "2", "--gunicorn-opts", "--preload"),
+    # Threads, because a worker without them waits for what a browser keeps open.
+    "postgresql": ("--workers", "2", "--gunicorn-opts", "--preload --threads 4"),
     "s3": ("--workers", "2"),
 }
 """Where the registry is, and how MLflow's server runs: uvicorn starts its workers anew, gunicorn forks

@@ -158,6 +158,8 @@ def searches(it):
     like = "name LIKE '%s%%'" % prefix
     page = it.client.search_registered_models(like, 2, ["name DESC"])
     assert [each.name[-1] for each in page] == ["c", "b"]
+    # Since 3.18.0 pages can have a count; no answer about a registry has a field for it.
+    assert getattr(page, "total_count", None) is None
     page = it.client.search_registered_models(like, 2, ["name DESC"], page_token=page.token)
     assert ([each.name[-1] for each in page], page.token or None) == (["a"], None)
     refused("INVALID_PARAMETER_VALUE", it.client.search_registered_models, "name ~ 'x'")

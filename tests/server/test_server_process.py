@@ -85,7 +85,6 @@ def memory():
         (["--store", "memory:", "--workers", "2"], "cannot be shared by several workers"),
         (["--store", "memory:", "--auth-file", "/nowhere"], "the auth file /nowhere"),
         (["--store", "memory:", "--access-file", "/nowhere"], "the access file /nowhere"),
-        (["--port", "http"], "--port must be a number"),
     ],
 )
 def test_server_that_cannot_start_says_why_in_one_line(arguments, part):

@@ -168,9 +168,15 @@ def test_settings_are_shown_with_their_origins_and_without_secrets(capsys, monke
     assert lines["auth-file"] == ["-", "default"]
 
 
-def test_settings_that_cannot_be_used_are_not_shown(capsys):
-    """What is wrong is said as at the start."""
+def test_settings_that_cannot_be_used_are_not_shown(capsys, monkeypatch):
+    """What is wrong is said as at the start: of a flag as of any other fault in a command line."""
     with pytest.raises(SystemExit) as caught:
         main(["config", "show", "--port", "x"])
+    assert caught.value.code == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("Error: --port must be a number from 0 to 65535, not 'x'\n\nUsage: ")
+    monkeypatch.setenv("PORT", "x")
+    with pytest.raises(SystemExit) as caught:
+        main(["config", "show"])
     assert caught.value.code == 1
-    assert "--port must be a number" in capsys.readouterr().err
+    assert capsys.readouterr().err.startswith("registry-server: PORT must be a number")

@@ -65,6 +65,20 @@ class LazyGroup(Group):
         super().__init__(*args, **kwargs)
         self.lazy = {}
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is named; or what it may have been meant to be."""
+        name = args[0]
+        is_known = name.startswith("-") or self.get_command(ctx, name) is not None
+        if not is_known and not ctx.resilient_parsing:
+            # Click proposes only what is loaded.
+            from difflib import get_close_matches  # noqa: PLC0415 a mistake may take its time
+
+            if close := get_close_matches(name, self.list_commands(ctx), n=1):
+                ctx.fail(f"No such command '{name}'. Did you mean '{close[0]}'?")
+        return super().resolve_command(ctx, args)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of all commands."""
         return sorted({*super().list_commands(ctx), *self.lazy})

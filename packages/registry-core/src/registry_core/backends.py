@@ -319,5 +319,7 @@ def _third_party(scheme: str, url: str) -> EntryPoint:
 
 def _proposal(url: str) -> str:
     """What somebody probably means who has written a path."""
-    is_path = url and ":" not in url and redacted(url) == url
-    return f"Did you mean sqlite:///{url}? " if is_path else ""
+    if not url or ":" in url or redacted(url) != url:
+        return ""
+    file = f"{url.rstrip('/')}/registry.db" if Path(url).is_dir() else url
+    return f"Did you mean sqlite:///{file}? "

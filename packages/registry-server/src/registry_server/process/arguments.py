@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import attrs
 
@@ -19,6 +19,10 @@ PROGRAM = "registry-server"
 
 DEFAULT = "default"
 """The origin of a value that neither a flag nor a variable has set."""
+
+
+class FlagError(SettingsError):
+    """A flag has a value that cannot be used."""
 
 
 @attrs.frozen
@@ -56,7 +60,8 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> ParsedSetting
                 values[option.field] = option.parse(text)
             except ValueError as error:
                 shown = redacted(text) if option.parse is url else text
-                raise SettingsError(f"{origin} {error}, not '{shown}'") from None
+                kind = FlagError if origin == option.flag else SettingsError
+                raise kind(f"{origin} {error}, not '{shown}'") from None
     return ParsedSettings(Settings(**values), origins)
 
 
@@ -100,13 +105,24 @@ def given(of: click.Command, program: str, arguments: Sequence[str]) -> dict[str
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except click.UsageError as error:
-        # The fault first: it is what people look for.
         usage = "" if error.ctx is None else error.ctx.get_usage()
-        shown = "".join(
-            each if each.isprintable() else ascii(each)[1:-1] for each in error.format_message()
-        )
-        click.echo(f"Error: {shown}\n\n{usage}\nTry '{program} --help' for help.", err=True)
-        sys.exit(error.exit_code)
+        _exit_with(error.format_message(), usage, program)
+
+
+def exit_with_usage(fault: str) -> NoReturn:
+    """Say what is wrong with the server's command line, and how one is written; end with 2."""
+    import click  # noqa: PLC0415 as above
+
+    _exit_with(fault, click.Context(command(), info_name=PROGRAM).get_usage(), PROGRAM)
+
+
+def _exit_with(fault: str, usage: str, program: str) -> NoReturn:
+    import click  # noqa: PLC0415 as above
+
+    shown = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in fault)
+    # The fault first: it is what people look for.
+    click.echo(f"Error: {shown}\n\n{usage}\nTry '{program} --help' for help.", err=True)
+    sys.exit(click.UsageError.exit_code)
 
 
 _METAVARS = {

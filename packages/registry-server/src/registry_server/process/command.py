@@ -21,7 +21,7 @@ from registry_core import Registry, RegistryError, StoreUnavailableError, open_r
 from registry_core.backends import artifacts_url
 from registry_core.webhooks import SecretBox
 from registry_server.process import hashing, logs, sockets
-from registry_server.process.arguments import from_arguments
+from registry_server.process.arguments import FlagError, exit_with_usage, from_arguments
 from registry_server.process.hangups import HANGUPS
 from registry_server.process.lifetime import Lifetime
 from registry_server.process.settings import DIRECT_ONLY, Settings, SettingsError
@@ -53,7 +53,7 @@ class StartError(Exception):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the server until a signal ends it, then exit with 0; with 1 if it cannot start.
 
-    `config show` before the flags shows the settings, and starts nothing; `hash` hashes a secret.
+    A mistake in the command line is 2, as in every command. `config show` before the flags shows the settings, and starts nothing; `hash` hashes a secret.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == [hashing.COMMAND]:
@@ -64,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(shown(arguments, os.environ))  # noqa: T201 what was asked for
             return
         run(from_arguments(arguments, os.environ))
+    except FlagError as error:
+        exit_with_usage(str(error))
     except (StartError, SettingsError, RegistryError) as error:
         # Drivers speak in several lines.
         reason = logs.escaped(" ".join(str(error).split()))
