@@ -7,6 +7,7 @@ went wrong.
 """
 
 import contextlib
+import functools
 import importlib
 import json
 import os
@@ -34,6 +35,9 @@ from mlflow.tracking import MlflowClient
 from sklearn.linear_model import LogisticRegression
 
 ROWS, LABELS = [[0.0, 0.1], [0.2, 0.9], [0.8, 0.2], [1.0, 1.0]], [0, 0, 1, 1]
+ESTIMATOR = LogisticRegression().fit(ROWS, LABELS)
+# MLflow would find them out in a process of its own, which takes seconds.
+REQUIREMENTS = ["scikit-learn"]
 URL = "https://8.8.8.8/hook"
 PROXY = "/api/2.0/mlflow-artifacts/artifacts"
 
@@ -85,6 +89,19 @@ class NotThereError(Exception):
     """The release has a call of that name, and not for a registry."""
 
 
+@functools.lru_cache(maxsize=None)
+def saved(estimator):
+    """The directory of a saved model."""
+    directory = os.path.join(tempfile.mkdtemp(), "model")
+    importlib.import_module("mlflow.sklearn").save_model(
+        estimator, directory, pip_requirements=REQUIREMENTS
+    )
+    with open(os.path.join(directory, "MLmodel"), "a") as file:
+        # Clients before 3.0 read no description of a model that no run has logged.
+        file.write("run_id: r1\nartifact_path: model\n")
+    return directory
+
+
 class Calls:
     """The client, and what several checks need."""
 
@@ -93,7 +110,7 @@ class Calls:
         mlflow.set_registry_uri(url)
         self.url = url
         self.client = MlflowClient(tracking_uri=url, registry_uri=url)
-        self.estimator = LogisticRegression().fit(ROWS, LABELS)
+        self.estimator = ESTIMATOR
 
     def model(self, versions=0):
         name = new()
@@ -104,12 +121,7 @@ class Calls:
 
     def uploaded(self):
         """A saved model, put on the server file by file; its source there."""
-        home, key = tempfile.mkdtemp(), new("up")
-        directory = os.path.join(home, "model")
-        importlib.import_module("mlflow.sklearn").save_model(self.estimator, directory)
-        with open(os.path.join(directory, "MLmodel"), "a") as file:
-            # Clients before 3.0 read no description of a model that no run has logged.
-            file.write("run_id: r1\nartifact_path: model\n")
+        directory, key = saved(self.estimator), new("up")
         for folder, _, files in os.walk(directory):
             for file in files:
                 path = os.path.join(folder, file)
@@ -305,7 +317,12 @@ def logs(it):
         where = it.url + PROXY + "/" + new("runs")
         experiment = mlflow.create_experiment(new("e"), where)
         with mlflow.start_run(experiment_id=experiment):
-            mlflow.sklearn.log_model(it.estimator, "model", registered_model_name=name)
+            mlflow.sklearn.log_model(
+                it.estimator,
+                "model",
+                registered_model_name=name,
+                pip_requirements=REQUIREMENTS,
+            )
         loaded = mlflow.pyfunc.load_model("models:/%s/1" % name)
         assert list(loaded.predict(ROWS)) == list(it.estimator.predict(ROWS))
     finally:

@@ -53,7 +53,8 @@ class StartError(Exception):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the server until a signal ends it, then exit with 0; with 1 if it cannot start.
 
-    A mistake in the command line is 2, as in every command. `config show` before the flags shows the settings, and starts nothing; `hash` hashes a secret.
+    A mistake in the command line is 2, as in every command. `config show` before the flags shows
+    the settings, and starts nothing; `hash` hashes a secret.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == [hashing.COMMAND]:
