@@ -1,4 +1,9 @@
-"""What users of registries have reported as bugs, in public, each tried over HTTP as they met it."""
+"""What users of registries have reported as bugs, in public, each tried over HTTP as they met it.
+
+Elsewhere are: downloads that break off (`tests/artifacts/test_artifact_served.py` and
+`test_artifact_s3.py`), clients in other languages (`test_server_other_languages.py`), and long URLs
+(`test_server_process.py`).
+"""
 
 from __future__ import annotations
 
