@@ -273,6 +273,8 @@ def test_a_receiver_that_never_answers_holds_up_no_worker_of_mlflows_server(file
     """Its process ends soon: no thread has to end first, and it waits for deliveries a moment."""
     from mlflow.entities.webhook import WebhookEvent
 
+    from registry_mlflow.store import RegistryStore
+
     before = {*threading.enumerate()}
     with (
         pytest.MonkeyPatch.context() as monkeypatch,
