@@ -10,8 +10,9 @@ from typing import Any
 
 import attrs
 
-from registry_core import Registry, pruning
+from registry_core import Registry, pruning, trash
 from registry_core.authors import Author
+from registry_core.changes import RestoreDeletedModel
 from registry_core.documents import ModelDocument
 from registry_core.errors import RegisteredModelNotFoundError, WebhookNotFoundError
 from registry_core.history import EventQuery
@@ -87,6 +88,40 @@ def deleted(store: Store, name: str) -> None:
     """As `furnish`, and then deleted."""
     furnish(store, name)
     store.delete_registered_model(name)
+
+
+def in_the_trash(store: Store, name: str) -> None:
+    """As `furnish`, and then deleted; how it is restored is known."""
+    deleted(store, name)
+    _note_restoring(store, name, name)
+
+
+def in_the_trash_for_another_name(store: Store, name: str) -> None:
+    """As `in_the_trash`, to be restored as `name-new`."""
+    deleted(store, name)
+    _note_restoring(store, name, f"{name}-new")
+
+
+def in_the_trash_and_replaced(store: Store, name: str) -> None:
+    """As `in_the_trash_for_another_name`; a model of the old name has come since."""
+    deleted(store, name)
+    store.create_registered_model(NewRegisteredModel(name=name))
+    _note_restoring(store, name, f"{name}-new")
+
+
+_RESTORING: dict[str, RestoreDeletedModel] = {}
+
+
+def _note_restoring(store: Store, name: str, new_name: str) -> None:
+    gone = trash.deleted_models(store, name, clock=lambda: START)[0]
+    _RESTORING[name] = trash.restoring_model(
+        store, name, new_name=new_name, model_id=gone.model_id, clock=lambda: START
+    )
+
+
+def _restore_deleted(store: Any, name: str) -> object:
+    change = _RESTORING[name]
+    return store.restore_registered_model(change.snapshot, was_named=change.was_named)
 
 
 def eventful(store: Store, name: str) -> None:
@@ -199,6 +234,13 @@ def _restore(store: Store, name: str) -> object:
 
 MUTATIONS: dict[str, Mutation] = {
     "restore model": Mutation(_restore, 0, 2, prepare=nothing),
+    "restore deleted model": Mutation(_restore_deleted, 1, 3, lists=1, prepare=in_the_trash),
+    "restore deleted model under another name": Mutation(
+        _restore_deleted, 1, 5, lists=1, prepare=in_the_trash_for_another_name
+    ),
+    "restore deleted model whose name is in use": Mutation(
+        _restore_deleted, 3, 5, lists=2, prepare=in_the_trash_and_replaced
+    ),
     "restore version": Mutation(_restore_version, 0, 1, prepare=version_deleted),
     "create model": Mutation(
         lambda s, n: s.create_registered_model(NewRegisteredModel(name=n)), 0, 1, prepare=nothing

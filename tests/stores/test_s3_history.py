@@ -395,6 +395,7 @@ def test_a_pruned_model_that_was_deleted_comes_back(
     other.apply(trash.restoring_model(other, "m", new_name="n", clock=clock))
     assert histories.verify(store, "n").is_true
     assert Registry(store.backend).snapshot("n").events[0].sequence > 1
+    assert problems(store) == []
     store.delete_registered_model("m")
     store.rename_registered_model("n", new_name="m")
     store.delete_registered_model("m")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import attrs
 import pytest
@@ -25,8 +28,14 @@ LARGE = "Grüße\n" * 1_000
 
 
 @pytest.fixture(scope="module", params=["memory", "sqlite", "postgresql", "s3"])
-def shared(request: pytest.FixtureRequest) -> Iterator[Registry]:
-    with store_url(request.param, request) as url, Registry(open_store(url)) as registry:
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    with store_url(request.param, request) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def shared(url: str) -> Iterator[Registry]:
+    with Registry(open_store(url)) as registry:
         yield registry
 
 
@@ -135,6 +144,37 @@ def test_of_two_who_restore_one_model_one_does(registry: Registry) -> None:
         writer.apply(late)
     assert registry.restore_registered_model("o").name == "o"
     assert len([*registry.history("o")]) == 5
+
+
+@pytest.mark.parametrize("is_name_in_use", [False, True])
+def test_of_many_who_restore_one_model_under_other_names_one_does(
+    registry: Registry, url: str, is_name_in_use: bool
+) -> None:
+    """At the same moment, each with a store of its own where there can be several."""
+    name = f"raced-{is_name_in_use}"
+    fill(registry, name)
+    registry.delete_registered_model(name)
+    if is_name_in_use:
+        registry.create_registered_model(name)
+    ready = threading.Barrier(4)
+
+    def restore(number: int) -> str | None:
+        with contextlib.ExitStack() as stack:
+            mine = registry
+            if url != "memory:":
+                mine = stack.enter_context(Registry(open_store(url)))
+            change = trash.restoring_model(mine.store, name, new_name=f"{name}-{number}")
+            ready.wait(60)
+            with contextlib.suppress(ConflictError):
+                return mine._writer(None).apply(change).name
+        return None
+
+    with ThreadPoolExecutor(4) as pool:
+        restored = {*pool.map(restore, range(4))} - {None}
+    (winner,) = restored
+    listed = {each.name for each in registry.search_registered_models().items}
+    assert listed == {winner, *([name] if is_name_in_use else [])}
+    assert registry.verify_history(str(winner)).is_true
 
 
 def test_a_deleted_version_comes_back_without_its_aliases(registry: Registry) -> None:

@@ -44,6 +44,7 @@ from registry_core.models import (
     WebhookEvent,
 )
 from registry_core.stores.s3.event_format import (
+    DELETED_KIND,
     EVENTS_FORMAT_VERSION,
     PRUNED_FORMAT_VERSION,
     damaged_events,
@@ -79,6 +80,9 @@ APPROVALS_FORMAT_VERSION = 3
 NEWEST_FORMAT_VERSION = PRUNED_FORMAT_VERSION
 """The highest that this release reads."""
 
+PUT_AWAY = "0" * 19
+"""In place of the operation that has put the events of a deleted model away, which is not kept."""
+
 CONTENT_TYPE = "application/json"
 
 MESSAGE_MAX_LENGTH = 1_000
@@ -109,6 +113,8 @@ def _format_version(record: Record) -> int:
         needed = max(needed, format_version_of(content.log))
     if isinstance(content, Model | RenameIntent) and content.document.approvals:
         needed = max(needed, APPROVALS_FORMAT_VERSION)
+    if isinstance(content, RenameIntent) and content.deleted is not None:
+        needed = max(needed, PRUNED_FORMAT_VERSION)
     return needed
 
 
@@ -160,6 +166,8 @@ def _printable(character: str) -> str:
 
 
 def _record(plain: dict[str, Any], body: bytes) -> Record:
+    if plain.get("kind") == DELETED_KIND:
+        return _put_away(plain, body)
     envelope = from_plain(
         {field: plain.pop(field) for field in ENVELOPE_FIELDS if field in plain}, Envelope
     )
@@ -176,6 +184,18 @@ def _record(plain: dict[str, Any], body: bytes) -> Record:
     )
 
 
+def _put_away(plain: dict[str, Any], body: bytes) -> Record:
+    """The record in an object with the last events of a deleted model, which has no journal."""
+    log = pop_log(plain, body)
+    gone = from_plain(
+        {name: each for name, each in plain.items() if name not in ENVELOPE_FIELDS}, StoredTombstone
+    )
+    if gone.model_id is None or plain["format_version"] != format_version_of(log):
+        raise ValueError("it is not of a deleted model")
+    content = Tombstone(name=gone.name, model_id=gone.model_id, log=log)
+    return Record(content=content, revision=1, operations=(PUT_AWAY,))
+
+
 def _content(kind: str, plain: dict[str, Any], body: bytes) -> Content:
     match kind:
         case "registered_model":
@@ -190,6 +210,7 @@ def _content(kind: str, plain: dict[str, Any], body: bytes) -> Content:
                 source=stored.source,
                 base=stored.base,
                 operation=stored.operation,
+                deleted=stored.deleted,
             )
         case "tombstone":
             log = pop_log(plain, body)
@@ -208,7 +229,10 @@ def _fields(content: Content) -> tuple[str, dict[str, Any]]:
             return "registered_model", _model_fields(content.document, content.log)
         case RenameIntent():
             stored = StoredRenameIntent(
-                source=content.source, base=content.base, operation=content.operation
+                source=content.source,
+                base=content.base,
+                operation=content.operation,
+                deleted=content.deleted,
             )
             fields = _model_fields(content.document, content.log)
             return "arriving_registered_model", {"arriving": to_plain(stored), **fields}

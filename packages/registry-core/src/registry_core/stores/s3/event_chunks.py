@@ -11,13 +11,10 @@ from typing import Generic, TypeVar
 import attrs
 
 from registry_core.errors import StoreCorruptedError
-from registry_core.stores.s3.event_format import (
-    decode_chunk,
-    decode_deleted,
-    encode_chunk,
-    encode_deleted,
-)
+from registry_core.stores.s3 import codec
+from registry_core.stores.s3.event_format import decode_chunk, encode_chunk, encode_deleted
 from registry_core.stores.s3.event_log import (
+    NO_EVENTS,
     Beginning,
     EventLines,
     EventLog,
@@ -26,8 +23,15 @@ from registry_core.stores.s3.event_log import (
     chunk_start,
 )
 from registry_core.stores.s3.layout import Layout
-from registry_core.stores.s3.objects import Listed, MissingObjectError, Objects
+from registry_core.stores.s3.objects import (
+    ABSENT,
+    Listed,
+    LostRaceError,
+    MissingObjectError,
+    Objects,
+)
 from registry_core.stores.s3.record import Deleted, Tombstone
+from registry_core.stores.s3.retry import RetryBudget, TransientError
 from registry_core.thread_pool import ThreadPool
 
 CACHED_CHUNKS = 512
@@ -90,12 +94,22 @@ class EventChunks:
         """Put the events of a deleted model away, before its tombstone goes. One PUT, or none.
 
         What is written is that of a tombstone in the bucket, and so the same from every writer.
+        What is there already stays: the model may have been restored from it.
         """
         if gone.model_id is None or not gone.log.lines:
             return
         body = encode_deleted(gone.name, gone.model_id, gone.log)
         key = self._layout.deleted_events(gone.model_id, gone.log.last)
-        self._objects.put_always(key, body, content_type=CONTENT_TYPE)
+        budget = RetryBudget.from_now()
+        while True:
+            try:
+                self._objects.put(key, body, condition=ABSENT, content_type=CONTENT_TYPE)
+            except LostRaceError:
+                return
+            except TransientError as error:
+                budget.after(error)
+            else:
+                return
 
     def listed(self, model_id: str, first: int, end: int, *, limit: int) -> list[ChunkKey]:
         """The chunks with the events from `first` to before `end`, by number, as far as they exist.
@@ -227,19 +241,26 @@ class EventChunks:
         beginning = self._layout.parse_beginning(key)
         return beginning is not None and beginning[1] < log.begins
 
-    def read_deleted(self, model_id: str) -> EventLog:
+    def find_deleted(self, model_id: str) -> EventLog | None:
         """The last events of a deleted model. One LIST and one GET.
 
-        Raises:
-            StoreCorruptedError: They are missing or damaged.
-        """
-        key = self._deleted_key(model_id) or self._layout.deleted_from(model_id)
-        return decode_deleted(key, self._body(key))
+        None where they are not beside the documents, or the model has been restored.
 
-    def find_deleted(self, model_id: str) -> EventLog | None:
-        """As `read_deleted`; None where the events are not beside the documents."""
+        Raises:
+            StoreCorruptedError: They are damaged.
+        """
         key = self._deleted_key(model_id)
-        return None if key is None else decode_deleted(key, self._body(key))
+        log = NO_EVENTS if key is None else self._log_in(key)
+        return log if log.lines else None
+
+    def _log_in(self, key: str) -> EventLog:
+        """The last events of a deleted model, in the object of a key; none if it was restored."""
+        match codec.decode(key, self._body(key)).content:
+            case Tombstone(model_id=model_id) as gone if (
+                model_id == self._layout.parse_deleted_events(key)
+            ):
+                return gone.log
+        raise StoreCorruptedError(f"The object '{key}' holds what belongs under another key")
 
     def has_deleted(self, model_id: str) -> bool:
         """Whether the last events of a deleted model are beside the documents. One LIST."""
@@ -259,7 +280,7 @@ class EventChunks:
                     newest[model_id] = each  # They come in the order of their numbers.
         bodies = self._pool.map(self._deleted_log, newest.values())
         for model_id, log in zip(newest, bodies, strict=True):
-            if log is not None:
+            if log is not None and log.lines:
                 yield Deleted(model_id=model_id, log=log)
 
     def _deleted_log(self, item: Listed) -> EventLog | None:
@@ -267,7 +288,7 @@ class EventChunks:
         log = self._deleted.get(version)
         if log is None:
             try:
-                log = decode_deleted(item.key, self._body(item.key))
+                log = self._log_in(item.key)
             except StoreCorruptedError:
                 return None
             self._deleted.put(version, log)

@@ -24,7 +24,8 @@ EVENTS_FORMAT_VERSION = 2
 """The `format_version` of objects that have events: releases before this one do not know them."""
 
 PRUNED_FORMAT_VERSION = 4
-"""That of objects that know of a beginning: releases before this one would miss what was pruned."""
+"""That of what releases before this one would misread: a history that was pruned, and a deleted model
+on its way back while its name is in use."""
 
 CHUNK_KIND = "events"
 
@@ -360,22 +361,6 @@ def encode_deleted(name: str, model_id: str, log: EventLog) -> bytes:
             **log_fields(log),
         }
     )
-
-
-def decode_deleted(key: str, body: bytes) -> EventLog:
-    """Return the last events of a deleted model.
-
-    Raises:
-        StoreCorruptedError: The object holds something else.
-    """
-    try:
-        fields = json.loads(body)
-        log = pop_log(fields, body)
-        if (fields["format_version"], fields["kind"]) != (format_version_of(log), DELETED_KIND):
-            raise ValueError("it is not of a deleted model")  # noqa: TRY301 as what is raised below
-        return log  # noqa: TRY300 as what is raised above
-    except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
-        raise _damaged(key, error) from error
 
 
 def _damaged(key: str, error: Exception, of_events: str = "") -> StoreCorruptedError:

@@ -104,6 +104,7 @@ class StoredRenameIntent:
     source: str
     base: str
     operation: str
+    deleted: int | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -201,6 +202,7 @@ def _make_converter(*, detailed_validation: bool) -> cattrs.Converter:
         StoredVersion,
         StoredApproval,
         StoredModel,
+        StoredRenameIntent,
         StoredTombstone,
         StoredEvent,
         StoredWebhook,

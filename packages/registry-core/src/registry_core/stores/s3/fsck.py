@@ -113,8 +113,9 @@ class Fsck:
                 yield DeletedHistory(item.key, partial(self._spill, model_id))
 
     def _spill(self, model_id: str, query: EventQuery) -> list[Event]:
-        log = self._prefix.chunks.read_deleted(model_id)
-        return self._page([DeletedModel(model_id, log)], query)
+        log = self._prefix.chunks.find_deleted(model_id)
+        # One that was restored has its history with its model.
+        return [] if log is None else self._page([DeletedModel(model_id, log)], query)
 
     def _marker(self, inventory: Inventory) -> Iterator[Problem]:
         if not inventory.models and not inventory.webhooks:

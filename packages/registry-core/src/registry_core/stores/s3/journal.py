@@ -152,8 +152,10 @@ class Journal:
         match record.content:
             case Webhook(webhook_id=webhook_id):
                 right = key == self._layout.webhook(webhook_id)
-            case Tombstone(name=name):
-                right = key in (self._layout.model(name), self._layout.webhook(name))
+            case Tombstone(name=name, model_id=model_id):
+                right = key in (self._layout.model(name), self._layout.webhook(name)) or (
+                    model_id is not None and self._layout.parse_deleted_events(key) == model_id
+                )
             case Model(document=document) | RenameIntent(document=document):
                 right = key == self._layout.model(document.name)
             case _:

@@ -9,7 +9,13 @@ from typing import Any
 import attrs
 
 from registry_core.authors import Author, Origin
-from registry_core.changes import Change, RestoreModel, SetModelTag, SetVersionTag
+from registry_core.changes import (
+    Change,
+    RestoreDeletedModel,
+    RestoreModel,
+    SetModelTag,
+    SetVersionTag,
+)
 from registry_core.documents import ModelDocument
 from registry_core.history import Event
 from registry_core.idempotency import KeptKey
@@ -84,6 +90,25 @@ class Making:
             model_id, lines_of(beginning), new_operation(self.clock)
         )
         return EventLog(first=written.end, beginning=written)
+
+    def restored(self, change: RestoreDeletedModel, gone: Tombstone) -> Model:
+        """Return the model that was deleted, with its history, which goes on after the deletion.
+
+        All that it refers to is in the bucket by now.
+
+        Raises:
+            RegistryError: As the change.
+        """
+        now = self.clock()
+        after = change.make(None, now, whole=self.values.whole)
+        assert after is not None, "the change brings the model back"
+        log = self.chunks.spill(change.model_id, gone.log)
+        events = [each for each in change.history(now, self.by) if each.sequence > log.last]
+        document, kept = self.values.spill(after, None, events, operation=self.operation)
+        lines = list(map(line_of, kept))
+        said = [line for _, line in lines]
+        self.queueing.queue(change, document, events, said, self.operation)
+        return Model(document=document, log=log.then(lines))
 
     def gone(self, entry: Entry) -> Tombstone:
         """Return what is left of the model when the change deletes it: its events.

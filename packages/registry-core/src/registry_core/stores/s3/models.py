@@ -12,11 +12,13 @@ from registry_core.changes import (
     CreateModel,
     DeleteModel,
     RenameModel,
+    RestoreDeletedModel,
     RestoreModel,
 )
 from registry_core.documents import ModelDocument
 from registry_core.errors import (
     AlreadyExistsError,
+    ConflictError,
     ContentionError,
     RegisteredModelNotFoundError,
     RegistryError,
@@ -71,6 +73,8 @@ class Models:
         self._queueing.look(change)
         if isinstance(change, RenameModel) and change.new_name != change.name:
             return cast("ResultT", change.result(self._rename(change, by)))
+        if isinstance(change, RestoreDeletedModel):
+            return cast("ResultT", change.result(self._restore(change, by)))
         if isinstance(change, DeleteModel):
             self._delete(change, by)
             return cast("ResultT", None)
@@ -128,7 +132,78 @@ class Models:
                 self._withdraw(change.new_name)
                 raise
 
+    def _restore(self, change: RestoreDeletedModel, by: Author) -> ModelDocument:
+        with self._records.queued(self._layout.model(change.was_named)):
+            try:
+                return self._restored(change, by)
+            except ConflictError:
+                self._withdraw(change.model)
+                raise
+
+    def _restored(self, change: RestoreDeletedModel, by: Author) -> ModelDocument:
+        making, budget = self._making(change, by), RetryBudget()
+        deadline = time.monotonic() + RACE_SECONDS
+        while time.monotonic() < deadline:
+            source, gone = self._deleted(change)
+            model = making.restored(change, gone)
+            try:
+                if source.key == self._layout.model(change.model):
+                    self._replace(source, model, making.operation)
+                    return model.document
+                is_spilled = source.key != self._layout.model(change.was_named)
+                intent = RenameIntent(
+                    document=model.document,
+                    log=model.log,
+                    source=change.was_named,
+                    base=source.record.operations[-1],
+                    operation=making.operation,
+                    deleted=change.snapshot.last if is_spilled else None,
+                )
+                self._arrive(source, intent)
+            except StaleEntryError:
+                budget.pause()
+            else:
+                return model.document
+        raise ContentionError(f"Other writers of '{change.model}' were faster; nothing was written")
+
+    def _deleted(self, change: RestoreDeletedModel) -> tuple[Entry, Tombstone]:
+        """Where the last events of a deleted model are: at its name, or put away.
+
+        Raises:
+            ConflictError: The model was restored by somebody else.
+        """
+        put_away = self._layout.deleted_events(change.model_id, change.snapshot.last)
+        for key in self._layout.model(change.was_named), put_away:
+            entry = self._renames.settle(self._records.read(key))
+            match entry.content:
+                case Tombstone(model_id=change.model_id, log=log) as gone if log.lines:
+                    change.check_kept(log.last)
+                    return entry, gone
+        change.check_kept(0)
+        raise AssertionError("what is deleted has events")
+
+    def _replace(self, old: Entry, content: Content, operation: str) -> Entry:
+        """Write a key that is as it was read.
+
+        Raises:
+            StaleEntryError: It is not.
+        """
+
+        def change(entry: Entry) -> Content:
+            if entry.etag != old.etag:
+                raise StaleEntryError(entry.key)
+            return content
+
+        return self._records.commit(
+            old.key, change, settle=self._renames.settle, first=old, operation=operation
+        )
+
     # The steps of a rename; see `renames`.
+
+    def _arrive(self, old: Entry, intent: RenameIntent) -> None:
+        written = self._write_intent(intent)
+        self._depart(old, intent)
+        self._renames.finish(arrived(written, intent))
 
     def _renamed(self, change: RenameModel, by: Author) -> ModelDocument:
         key, budget = self._layout.model(change.name), RetryBudget()
@@ -137,8 +212,7 @@ class Models:
             old = self._renames.settle(self._records.read(key))
             intent = self._intent(old, change, by)
             try:
-                written = self._write_intent(intent)
-                self._depart(old, intent)
+                self._arrive(old, intent)
             except AlreadyExistsError:
                 # True if the old name was taken at that moment too: or else it was this very model.
                 if self._records.read(key).etag == old.etag:
@@ -147,7 +221,6 @@ class Models:
             except StaleEntryError:
                 budget.pause()
                 continue
-            self._renames.finish(arrived(written, intent))
             return intent.document
         raise ContentionError(f"Other writers of '{key}' were faster; it was not renamed")
 
@@ -182,15 +255,7 @@ class Models:
             model_id=intent.model_id,
             renamed_to=intent.document.name,
         )
-
-        def change(entry: Entry) -> Content:
-            if entry.etag != old.etag:
-                raise StaleEntryError(entry.key)
-            return gone
-
-        self._records.commit(
-            old.key, change, settle=self._renames.settle, first=old, operation=intent.operation
-        )
+        self._replace(old, gone, intent.operation)
 
     def _withdraw(self, new_name: str) -> None:
         # A void arrival is nothing to anybody; a tombstone says so without a look elsewhere.

@@ -75,6 +75,9 @@ class RenameIntent:
     """The last operation on `source` that `document` knows of."""
     operation: str
     """The operation that makes the key of `source` a tombstone."""
+    deleted: int | None = None
+    """Of a deleted model that is restored, and whose name is in use again: the number of its
+    deletion, under which its events were put away. That object has the place of `source`."""
 
     @property
     def model_id(self) -> str:

@@ -8,6 +8,10 @@ Strategy. One PUT decides a rename:
    This is the commit. From now on the model of the intent counts, and the old name is free.
 3. The new key gets the model as an ordinary one.
 
+A deleted model is restored under another name in the same way: the old key has its tombstone. If
+its name is in use again, the old key is that of the object with its last events. So of several that
+restore one model, one commits.
+
 A process that meets an intent reads the old key and knows what it is (`fate`): committed, if the
 journal there has the deciding operation; void, if another write came since `base`, so that
 the compare-and-swap of step 2 must fail; otherwise pending, which is as good as absent to a reader.
@@ -119,13 +123,17 @@ class RenameResolver:
                 return None
             return entry.content
 
-        key = self._layout.model(intent.source)
-        self._records.commit(key, touch, settle=self.settle)
+        self._records.commit(self._source_key(intent), touch, settle=self.settle)
+
+    def _source_key(self, intent: RenameIntent) -> str:
+        if intent.deleted is None:
+            return self._layout.model(intent.source)
+        return self._layout.deleted_events(intent.model_id, intent.deleted)
 
     def _source(self, intent: RenameIntent) -> Entry:
         # The source may itself have arrived without being finished. This ends: an arrival is only
         # ever written from a model, and over a tombstone only once that rename is finished.
-        return self.settle(self._records.read(self._layout.model(intent.source)))
+        return self.settle(self._records.read(self._source_key(intent)))
 
 
 def arrived(entry: Entry, intent: RenameIntent) -> Entry:
