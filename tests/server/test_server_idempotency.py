@@ -7,10 +7,15 @@ import json
 import time
 
 import pytest
+from cryptography.fernet import Fernet
 
 from registry_core import Registry, open_registry
+from registry_core.errors import IdempotencyKeyReusedError
 from registry_core.idempotency import KEY_MAX_LENGTH
+from registry_core.models import WebhookAction, WebhookEntity, WebhookEvent
 from registry_core.stores.memory import MemoryStore
+from registry_core.testing.racing import race
+from registry_core.webhooks import SecretBox, Webhooks
 from registry_server import Settings, create_app
 from services.in_process import InProcessServer
 from services.registry_server import RegistryServer
@@ -21,6 +26,7 @@ from services.tcp_proxy import TcpProxy
 JSON = (b"content-type", b"application/json")
 API = "/api/2.0/mlflow"
 DEADLINE_SECONDS = 30.0
+MADE = [WebhookEvent(WebhookEntity.REGISTERED_MODEL, WebhookAction.CREATED)]
 
 
 @pytest.fixture
@@ -92,14 +98,22 @@ class CutsAfterCommit(MemoryStore):
 
     def apply(self, change, *, by):
         result = super().apply(change, by=by)
-        if self.proxy is not None and (kind := type(change)) not in self.cut:
+        self._cut(type(change))
+        return result
+
+    def create_webhook(self, new):
+        result = super().create_webhook(new)
+        self._cut(type(new))
+        return result
+
+    def _cut(self, kind):
+        if self.proxy is not None and kind not in self.cut:
             self.cut.add(kind)
             self.proxy.cut()
-        return result
 
 
 def test_a_lost_reply_is_repeated_safely():
-    """Exactly one model and one version, and the caller gets both as if nothing had been."""
+    """Exactly one model, version and webhook, and the caller gets each as if nothing had been."""
     store = CutsAfterCommit()
     app = create_app(Registry(store, local_sources=False), Settings(artifacts=None))
     with serving_app(app) as serving, TcpProxy(serving.port).running() as proxy:
@@ -108,7 +122,11 @@ def test_a_lost_reply_is_repeated_safely():
             assert registry.create_registered_model("m", description="d").description == "d"
             assert registry.create_model_version("m", source="s3://b/1").version == 1
             assert registry.create_model_version("m", source="s3://b/1").version == 2
-        assert len(store.cut) == 2
+            hook = Webhooks(registry.store).create_webhook(
+                "hook", url="https://93.184.215.14/x", events=MADE
+            )
+            assert [hook] == registry.store.list_webhooks() == store.list_webhooks()
+        assert len(store.cut) == 3
         assert len(list(Registry(store).history("m"))) == 3
 
 
@@ -139,3 +157,55 @@ def test_a_killed_server_has_not_made_it_twice(request):
         assert (response.status, answer["model_version"]["version"]) == (200, "1")
         (only,) = registry.search_model_versions("name = 'm'").items
         assert only.version == 1
+
+
+HOOK = {
+    "name": "hook",
+    "url": "https://93.184.215.14/x",
+    "events": [{"entity": "REGISTERED_MODEL", "action": "CREATED"}],
+}
+
+
+@pytest.mark.parametrize("api", [API, "/api/registry/v1"])
+def test_a_webhook_is_created_once_under_its_key(server, api):
+    """On MLflow's route and on ours; who asks for something else under the key learns it."""
+
+    def post(key, **fields):
+        headers = [JSON, (b"idempotency-key", key.encode())]
+        path = f"{'/api/2.0/mlflow' if api == API else api}/webhooks".encode()
+        return server.send("POST", path, json.dumps(HOOK | fields).encode(), headers)
+
+    first, again = post("k"), post("k")
+    assert (first.status, again.status, again.body) == (200, 200, first.body)
+    assert post("other").body != first.body
+    assert len(server.registry.store.list_webhooks()) == 2
+    for changed in {"name": "b"}, {"url": "https://93.184.215.14/y"}, {"status": "DISABLED"}:
+        refused = post("k", **changed)
+        assert (refused.status, b"idempotency key" in refused.body.lower()) == (409, True)
+    assert post("not one").status == 400
+    assert len(server.registry.store.list_webhooks()) == 2
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "postgresql", "s3"])
+def test_a_webhook_asked_for_by_many_at_once_is_one(request, kind):
+    """On each store, with a secret; and another secret is another request."""
+    secrets = SecretBox(Fernet.generate_key().decode())
+    with store_url(kind, request) as url, open_registry(url) as registry:
+        webhooks = Webhooks(registry.store, secrets=secrets)
+
+        def create(secret="s"):
+            url = "https://93.184.215.14/x"
+            return webhooks.create_webhook(
+                "hook", url=url, events=MADE, secret=secret, idempotency_key="k"
+            )
+
+        outcomes = race(*[create] * 6)
+        assert {each.error for each in outcomes} == {None}
+        (made,) = webhooks.store.list_webhooks()
+        assert {each.value.webhook_id for each in outcomes} == {made.webhook_id}
+        with pytest.raises(IdempotencyKeyReusedError):
+            create(secret="t")
+        with pytest.raises(IdempotencyKeyReusedError):
+            create(secret=None)
+        webhooks.delete_webhook(made.webhook_id)
+        assert create().webhook_id == made.webhook_id

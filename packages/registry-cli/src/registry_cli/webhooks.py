@@ -11,7 +11,7 @@ import click
 
 import registry_core
 from registry_cli.groups import Group
-from registry_cli.options import on_store, shows_results, yes_option
+from registry_cli.options import idempotency_option, on_store, shows_results, yes_option
 from registry_cli.output import confirm, notice
 from registry_cli.session import Session, makes_registry, pass_session
 
@@ -101,6 +101,7 @@ def webhooks() -> None:
 @webhooks.command()
 @click.argument("name", metavar="NAME")
 @_fields(required=True)
+@idempotency_option
 @shows_results
 @pass_session
 @makes_registry
@@ -113,6 +114,7 @@ def create(
     description: str | None,
     secret: str | None,
     enabled: bool,
+    idempotency_key: str | None,
 ) -> None:
     """Create a webhook.
 
@@ -126,6 +128,7 @@ def create(
         description=description,
         secret=secret,
         status=_status(enabled),
+        idempotency_key=idempotency_key,
     )
     session.output.webhook(made)
 

@@ -405,6 +405,9 @@ class NewWebhook:
     description: str | None = None
     status: WebhookStatus = WebhookStatus.ACTIVE
     secret: str | None = attrs.field(default=None, repr=False)
+    idempotency_key: str | None = None
+    """Under which its caller creates it, for a store that leaves the id to a server. For the others
+    the id says it; see `registry_core.webhooks.Webhooks`."""
 
 
 class Unset(enum.Enum):

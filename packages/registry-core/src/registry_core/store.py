@@ -134,7 +134,11 @@ class Webhooks(Protocol):
     """The webhooks of a registry (contract 6). Delivery is the server's; this keeps them."""
 
     def create_webhook(self, new: NewWebhook) -> Webhook:
-        """Create a webhook under `new.webhook_id` and return it; both timestamps are now."""
+        """Create a webhook under `new.webhook_id` and return it; both timestamps are now.
+
+        Raises:
+            AlreadyExistsError: There is a webhook of that id.
+        """
         ...
 
     def get_webhook(self, webhook_id: str) -> Webhook:

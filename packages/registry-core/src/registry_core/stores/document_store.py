@@ -173,6 +173,8 @@ class MappingStore(ABC):
     def create_webhook(self, new: NewWebhook) -> Webhook:
         """See `Store`."""
         with self._writing() as content:
+            if new.webhook_id in content.webhooks:
+                raise AlreadyExistsError(new.name)
             created = webhook_records.create_webhook(new, self._clock())
             content.webhooks[new.webhook_id] = created
         return created

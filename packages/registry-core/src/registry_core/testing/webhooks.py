@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
-from registry_core.errors import WebhookNotFoundError
+from registry_core.errors import AlreadyExistsError, WebhookNotFoundError
 from registry_core.models import (
     Webhook,
     WebhookAction,
@@ -17,6 +19,7 @@ from registry_core.testing.calls import Calls
 from registry_core.testing.cases import CREATED, StoreCase, create_model, new_webhook
 from registry_core.testing.clocks import START, ManualClock
 from registry_core.testing.observing import assert_same, dump, refused
+from registry_core.testing.racing import race
 
 TAGGED = WebhookEvent(WebhookEntity.MODEL_VERSION_TAG, WebhookAction.SET)
 UNTAGGED = WebhookEvent(WebhookEntity.MODEL_VERSION_TAG, WebhookAction.DELETED)
@@ -58,6 +61,14 @@ class WebhookTests(StoreCase):
         assert_same(created, expected)
         assert_same(store.get_webhook("id 1"), expected)
         assert_same(store.list_webhooks(), [expected])
+
+    def test_an_id_of_a_webhook_is_taken_once(self, handles: tuple[Calls, Calls]) -> None:
+        """Of many who create one at once, one does; who asks for it again is refused."""
+        made = new_webhook(webhook_id="w")
+        outcomes = race(*(partial(handle.create_webhook, made) for handle in handles * 4))
+        (winner,) = (each.value for each in outcomes if each.error is None)
+        assert {type(each.error) for each in outcomes} == {type(None), AlreadyExistsError}
+        assert_same(handles[0].list_webhooks(), [winner])
 
     @pytest.mark.parametrize("given", [None, ""])
     def test_create_webhook_tells_none_from_empty(self, store: Calls, given: str | None) -> None:

@@ -11,7 +11,14 @@ import attrs
 
 from registry_core import store, validation
 from registry_core.arguments import checked_methods
-from registry_core.errors import InvalidArgumentError, WebhookNotFoundError
+from registry_core.authors import Author
+from registry_core.errors import (
+    AlreadyExistsError,
+    IdempotencyKeyReusedError,
+    InvalidArgumentError,
+    WebhookNotFoundError,
+)
+from registry_core.idempotency import Idempotency
 from registry_core.models import (
     UNSET,
     NewWebhook,
@@ -37,6 +44,10 @@ ID_MAX_LENGTH = 256
 
 _TOKEN_KIND = "webhooks"  # noqa: S105 a page token is not a secret
 """Tells these page tokens from those of searches, and the format from later ones."""
+
+_KEY_PART = 18
+"""Characters of an id that say the idempotency key under which a webhook was created: half of its
+digits, with two hyphens. The others say what was asked for."""
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?\Z", re.IGNORECASE | re.ASCII)
 
@@ -82,19 +93,63 @@ class Webhooks:
         description: str | None = None,
         secret: str | None = None,
         status: WebhookStatus = WebhookStatus.ACTIVE,
+        idempotency_key: str | None = None,
+        by: Author | None = None,
     ) -> Webhook:
-        """Create a webhook. Names need not be unique."""
-        return self.store.create_webhook(
-            NewWebhook(
-                webhook_id=self._new_id(),
-                name=check_name(name),
-                events=self._check_events(events),
-                description=_description(description),
-                secret=self._seal(secret),
-                status=status,
-                url=self.urls.check(url),
-            )
+        """Create a webhook. Names need not be unique.
+
+        Args:
+            name: What people call it.
+            url: Where events go.
+            events: Which events.
+            description: Free text.
+            secret: With which deliveries are signed.
+            status: Whether it gets events.
+            idempotency_key: Asked for again under the same key, the creation gives the webhook
+                that the first one made, for as long as that exists.
+            by: Who creates it. The key of one whom a server has authenticated is theirs alone.
+
+        Raises:
+            IdempotencyKeyReusedError: The key was used for another webhook.
+            InvalidArgumentError: An argument is illegal.
+        """
+        new = NewWebhook(
+            webhook_id=self._new_id(),
+            name=check_name(name),
+            events=self._check_events(events),
+            description=_description(description),
+            secret=self._seal(secret),
+            status=status,
+            url=self.urls.check(url),
+            idempotency_key=idempotency_key,
         )
+        if idempotency_key is None:
+            return self.store.create_webhook(new)
+        new = attrs.evolve(new, webhook_id=_id_under(idempotency_key, new, by))
+        return self._create_once(new, secret)
+
+    def _create_once(self, new: NewWebhook, secret: str | None) -> Webhook:
+        """The webhook of an id that says the key, and what was asked for under it."""
+        for found in self.store.list_webhooks():
+            if found.webhook_id[:_KEY_PART] == new.webhook_id[:_KEY_PART]:
+                return self._repeated(found, new, secret)
+        try:
+            return self.store.create_webhook(new)
+        except AlreadyExistsError:
+            return self._repeated(self.store.get_webhook(new.webhook_id), new, secret)
+
+    def _repeated(self, found: Webhook, new: NewWebhook, secret: str | None) -> Webhook:
+        """What was made under the key before, if it was asked for in the same way."""
+        is_as_made = found.creation_timestamp == found.last_updated_timestamp
+        if found.webhook_id != new.webhook_id or (
+            # The id says whether there is a secret, and nothing of it.
+            is_as_made and found.secret is not None and self._opened(found.secret) != secret
+        ):
+            raise IdempotencyKeyReusedError(new.idempotency_key or "")
+        return found
+
+    def _opened(self, sealed: str) -> str | None:
+        return None if self._secrets is None else self._secrets.open(sealed)
 
     def get_webhook(self, webhook_id: str) -> Webhook:
         """Return the webhook.
@@ -179,6 +234,22 @@ class Webhooks:
                 f"Set {KEY_VARIABLES[0]} on the server, or leave the secret out."
             )
         return self._secrets
+
+
+def _id_under(key: str, new: NewWebhook, by: Author | None) -> str:
+    """The id of a webhook that is created under an idempotency key."""
+    asked = {
+        "name": new.name,
+        "url": new.url,
+        "events": sorted(f"{each.entity}.{each.action}" for each in new.events),
+        "description": new.description,
+        "status": new.status,
+        "has_secret": new.secret is not None,
+    }
+    recognised = Idempotency.of(key, what="create_webhook", asked=asked)
+    whose = recognised.id(model="", by=by or Author(actor="anybody"))
+    half = len(whose) // 2
+    return str(uuid.UUID(hex=whose[:half] + recognised.request[:half]))
 
 
 def check_name(name: str) -> str:

@@ -10,6 +10,7 @@ import attrs
 
 from registry_core import Page
 from registry_core.access import GuardedStore, Permission
+from registry_core.authors import Author
 from registry_core.models import Webhook, WebhookAction, WebhookEntity, WebhookStatus
 from registry_core.outbox import delivery_log_of
 from registry_core.webhook_delivery.delivery import Deliveries, TestsUnderWayError
@@ -165,6 +166,8 @@ class Handlers:
             description=request.description,
             secret=request.secret,
             status=request.status,
+            idempotency_key=context.idempotency_key,
+            by=None if context.user is None else Author(actor=context.user, is_authenticated=True),
         )
         self._changed()
         return created

@@ -10,6 +10,7 @@ import attrs
 
 from registry_core import wire
 from registry_core.errors import StoreCorruptedError, UnsupportedBackendError, WebhookNotFoundError
+from registry_core.idempotency import new_key
 from registry_core.models import NewWebhook, Unset, Webhook, WebhookChanges, WebhookEvent
 from registry_core.outbox import OWN_EVENTS, QueuedDelivery
 from registry_core.search import Page, all_pages
@@ -51,7 +52,10 @@ class RestWebhooks:
             status=new.status,
         )
         api = "" if OWN_EVENTS.isdisjoint(new.events) else OWN_API
-        return self._send("POST", f"{api}/webhooks", request, _webhook)
+        fields = messages.encode_webhook_request(request)
+        # As every creation: so that it can be sent again when its answer is lost.
+        key = new.idempotency_key or new_key()
+        return self._http.write("POST", f"{api}/webhooks", fields, _webhook, idempotency_key=key)
 
     def get_webhook(self, webhook_id: str) -> Webhook:
         """See `Store`."""

@@ -24,8 +24,8 @@ EVENTS_FORMAT_VERSION = 2
 """The `format_version` of objects that have events: releases before this one do not know them."""
 
 PRUNED_FORMAT_VERSION = 4
-"""That of what releases before this one would misread: a history that was pruned, and a deleted model
-on its way back while its name is in use."""
+"""That of what releases before this one would misread: a history that was pruned, and a deleted
+model on its way back while its name is in use."""
 
 CHUNK_KIND = "events"
 

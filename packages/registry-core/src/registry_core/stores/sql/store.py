@@ -19,6 +19,7 @@ from registry_core.changes import (
 )
 from registry_core.errors import (
     AliasNotFoundError,
+    AlreadyExistsError,
     ModelVersionNotFoundError,
     RegisteredModelNotFoundError,
     WebhookNotFoundError,
@@ -52,6 +53,7 @@ from registry_core.stores.sql import (
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.database import Database
 from registry_core.stores.sql.driver import Connection
+from registry_core.stores.sql.errors import DuplicateError
 from registry_core.stores.sql.fsck import SqlFsck
 from registry_core.stores.sql.histories import Histories
 from registry_core.stores.sql.makers import Making, version_key
@@ -167,10 +169,13 @@ class SqlStore:
         created = webhook_records.create_webhook(new, self._clock())
         values = rows.webhook_values(created)
         # Its id is its own: no second one can be created.
-        settled(
-            lambda: self._database.write(self._sql.create_webhook, values),
-            lambda: self._database.read(self._sql.get_webhook, values),
-        )
+        try:
+            settled(
+                lambda: self._database.write(self._sql.create_webhook, values),
+                lambda: self._database.read(self._sql.get_webhook, values),
+            )
+        except DuplicateError:
+            raise AlreadyExistsError(new.name) from None
         return created
 
     def get_webhook(self, webhook_id: str) -> Webhook:
