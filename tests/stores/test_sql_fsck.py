@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,11 +16,18 @@ import pytest
 from registry_core.errors import StoreCorruptedError
 from registry_core.fsck import Fsck, Report
 from registry_core.history import EventQuery
-from registry_core.models import NewModelVersion
+from registry_core.models import (
+    NewModelVersion,
+    NewWebhook,
+    WebhookAction,
+    WebhookEntity,
+    WebhookEvent,
+)
 from registry_core.stores.sql import SqlStore, fsck
+from registry_core.stores.sql.tables import metadata
 from registry_core.testing.observing import dump, model_names, models_query, versions_query
 from services.opened import open_sql_store as open_store
-from services.s3_mutations import furnish
+from services.s3_mutations import approved, furnish
 
 Run = Callable[[str], None]
 
@@ -408,3 +416,54 @@ def test_delivery_that_belongs_to_nothing_is_removed(store: SqlStore, run: Run, 
     assert store.fsck().clean
     log = store.outbox()
     assert len(log.dead_letters("m") if extra else log.queued("m")) == 1
+
+
+@pytest.fixture(scope="module")
+def nullable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with rows in most tables, in which any column but those of some keys may be NULL."""
+    path = tmp_path_factory.mktemp("nulls") / "registry.db"
+    store = open_store(f"sqlite:///{path}")
+    events = tuple(WebhookEvent(entity, act) for entity in WebhookEntity for act in WebhookAction)
+    store.create_webhook(NewWebhook(webhook_id="w", name="w", url="u", events=events))
+    approved(store, "m")
+    store.create_model_version(
+        NewModelVersion(name="m", source="Ä", run_id="Ä", tags={"Ä": "Ä" * 300})
+    )
+    assert store.fsck().clean
+    store.close()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as raw:
+        for text in (
+            "PRAGMA writable_schema=ON",
+            "UPDATE sqlite_master SET sql = replace(sql, ' NOT NULL', '') WHERE type = 'table'",
+            "PRAGMA journal_mode=DELETE",
+        ):
+            raw.execute(text).close()
+    return path
+
+
+COLUMNS = [column for table in metadata.sorted_tables for column in table.columns]
+SOME = {"model_versions.version", "model_versions.run_id", "model_events.key", "webhooks.url"}
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pytest.param(each, marks=() if str(each) in SOME else pytest.mark.long, id=str(each))
+        for each in COLUMNS
+    ],
+)
+def test_a_value_that_is_missing_is_named(nullable: Path, tmp_path: Path, column: Any) -> None:
+    """And what may be missing is told from what may not; the check itself never fails."""
+    path, table = tmp_path / "registry.db", column.table.name
+    shutil.copy(nullable, path)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as raw:
+        try:
+            changed = raw.execute(f'UPDATE {table} SET "{column.name}" = NULL').rowcount
+        except sqlite3.IntegrityError:
+            pytest.skip("SQLite keeps NULL out of the keys of tables without row ids")
+    store = open_store(f"sqlite:///{path}")
+    missing = [each for each in store.fsck().findings if each.problem == "missing-value"]
+    store.close()
+    assert bool(missing) == (changed > 0 and not column.nullable)
+    assert all(each.subject.startswith(f"{table}(") for each in missing)
+    assert all(column.name in each.detail for each in missing)

@@ -86,6 +86,13 @@ def contradictions(document: ModelDocument | None, event: Event) -> Iterator[str
     An event repeats some of what they say: the model's name, what the thing was before, which
     version an alias is about.
     """
+    try:
+        yield from _contradictions(document, event)
+    except _IMPOSSIBLE as error:
+        yield f"it cannot be compared with those before it: {error!r}"
+
+
+def _contradictions(document: ModelDocument | None, event: Event) -> Iterator[str]:
     name = document.name if document is not None else _after(event, "name")
     if event.action is Action.RESTORE_MODEL:
         name = event.after  # It may be restored under another name.

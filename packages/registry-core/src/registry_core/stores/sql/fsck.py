@@ -33,7 +33,9 @@ from registry_core.stores.sql.integrity import (
     Check,
     Folding,
     checks,
+    incomplete,
     key_of,
+    required,
 )
 from registry_core.stores.sql.results import Row
 from registry_core.stores.sql.statements import WEBHOOK_FIELDS
@@ -74,10 +76,14 @@ class SqlFsck:
         self._database = database
         self._notes: list[str] = []
         self._unread: set[str] = set()
+        self.incomplete_models: set[object] = set()
+        """The names of the models with a row that lacks something, after a run."""
 
     def run(self, *, repair: bool) -> Report:
         """See `registry_core.fsck.Fsck`. Nothing in a database is ever left unfinished."""
         findings = [*self._damage(), *self._missing_parts()]
+        for table in metadata.sorted_tables:
+            findings += self._guarded(table, self._incomplete(table))
         for check in checks():
             findings += self._guarded(check.table, self._rows(check, repair=repair))
         for folding in FOLDINGS:
@@ -117,6 +123,17 @@ class SqlFsck:
 
     # Rows
 
+    def _incomplete(self, table: Table) -> Iterator[Finding]:
+        keys, columns = key_of(table), required(table)
+        rows = self._select(_at_most(MOST_FINDINGS + 1, incomplete(table)))
+        self._note_more("missing-value", table, len(rows))
+        for row in rows[:MOST_FINDINGS]:
+            values = {column.name: value for column, value in zip(keys, row, strict=False)}
+            present = zip(columns, row[len(keys) :], strict=True)
+            names = ", ".join(column.name for column, is_there in present if not is_there)
+            self.incomplete_models.add(values.get("name"))
+            yield _finding("missing-value", _subject(table, values), f"it has no {names}")
+
     def _rows(self, check: Check, *, repair: bool) -> Iterator[Finding]:
         keys = key_of(check.table)
         rows = self._select(_at_most(MOST_FINDINGS + 1, check.query))
@@ -134,22 +151,25 @@ class SqlFsck:
         for values, text, stored in self._odd_texts(folding):
             subject = _subject(folding.table, values)
             try:
-                validation.text(text, parameter=folding.text.name, max_length=len(text))
+                validation.text(text or "", parameter=folding.text.name, max_length=len(text or ""))
             except InvalidArgumentError as error:
                 yield _finding("illegal-value", subject, str(error))
                 continue
-            if stored == rows.folded(text):
+            right = None if text is None else rows.folded(text)
+            if stored == right:
                 continue
             count += 1
             if count > MOST_FINDINGS:
                 self._note_more("stale-search-value", folding.table, count)
                 return
-            right = {**values, "text": text, "folded": rows.folded(text)}
+            given = {**values, "text": text, "folded": right}
             detail = f"its {folding.folded.name} is not what its {folding.text.name} gives"
-            mend = partial(self._write, folding.repair(), right)
+            mend = partial(self._write, folding.repair(), given)
             yield _mended(_finding("stale-search-value", subject, detail), mend, repair=repair)
 
-    def _odd_texts(self, folding: Folding) -> Iterator[tuple[dict[str, Any], str, str | None]]:
+    def _odd_texts(
+        self, folding: Folding
+    ) -> Iterator[tuple[dict[str, Any], str | None, str | None]]:
         keys = key_of(folding.table)
         query = _at_most(BATCH_ROWS, folding.query())
         after: dict[str, Any] = {
@@ -165,7 +185,8 @@ class SqlFsck:
     def _words(
         self, table: Table, column: Column[Any], rule: Callable[[str], object]
     ) -> Iterator[Finding]:
-        query = _at_most(BATCH_ROWS, select(column).distinct().order_by(column))
+        words = select(column).distinct().where(column.is_not(None)).order_by(column)
+        query = _at_most(BATCH_ROWS, words)
         rows = self._select(query)
         while rows:
             for (word,) in rows:

@@ -95,7 +95,7 @@ class Folding:
         """Set the folded text to `folded`, where the text is still `text`."""
         return (
             update(self.table)
-            .where(*_is_row(self.table), self.text == param("text"))
+            .where(*_is_row(self.table), self.text.is_not_distinct_from(param("text")))
             .values({self.folded: param("folded")})
         )
 
@@ -125,6 +125,17 @@ WORDS = (
 def key_of(table: Table) -> list[Column[Any]]:
     """The columns of a table's primary key."""
     return list(table.primary_key.columns)
+
+
+def incomplete(table: Table) -> Select[Any]:
+    """Key of each row that lacks what no row may lack, then whether it has each of `required`."""
+    absent = [column.is_(None) for column in required(table)]
+    return select(*key_of(table), *(~each for each in absent)).where(or_(*absent))
+
+
+def required(table: Table) -> list[Column[Any]]:
+    """The columns of a table in which every row has a value."""
+    return [column for column in table.columns if not column.nullable]
 
 
 def checks() -> Iterator[Check]:

@@ -233,9 +233,11 @@ class SqlStore:
         A transaction leaves nothing behind that a period of grace would be for.
         """
         del grace_seconds
-        rows_ = SqlFsck(self._database).run(repair=repair)
-        listed = Histories(self._database)
-        return Report.of([rows_, check_histories(self, listed.names(), listed.deleted())])
+        fsck, listed = SqlFsck(self._database), Histories(self._database)
+        reports = [fsck.run(repair=repair)]
+        names = (each for each in listed.names() if each not in fsck.incomplete_models)
+        reports.append(check_histories(self, names, listed.deleted()))
+        return Report.of(reports)
 
     def amounts(self) -> Amounts:
         """See `metering.amounts_of`."""
