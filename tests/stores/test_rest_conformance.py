@@ -103,6 +103,7 @@ DECLARED = {
     "test_only_what_exists_is_approved": _APPROVALS,
     "test_approvals_follow_a_rename_and_go_with_their_version": _APPROVALS,
     "test_history_and_snapshot_have_the_approvals": _APPROVALS,
+    "test_an_id_of_a_webhook_is_taken_once": _WEBHOOKS,
     "test_create_webhook_returns_it_as_stored": _WEBHOOKS,
     "test_create_webhook_tells_none_from_empty[]": _WEBHOOKS,
     "test_every_kind_of_event_is_kept": _WEBHOOKS,
