@@ -81,7 +81,8 @@ class Making:
         self.queueing.queue(self.change, document, events, said, self.operation)
         if kept and kept[0].sequence > log.end:
             log = self._begun(after.model_id, kept)
-        return Model(document=document, log=log.then(lines[log.end - kept[0].sequence :]))
+            lines = lines[log.end - kept[0].sequence :]
+        return Model(document=document, log=log.then(lines))
 
     def _begun(self, model_id: str, events: Sequence[Event]) -> EventLog:
         """The log of a history that was pruned before it came here: what it begins with."""
