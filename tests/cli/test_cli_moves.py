@@ -6,10 +6,10 @@ import contextlib
 import gzip
 import itertools
 import os
+import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,7 @@ from registry_core.stores.memory import MemoryStore
 from services import forking
 from services.live_server import LiveServer
 from services.stores import store_url
+from services.watched_copies import eventually, names_of
 
 MODELS = 12
 
@@ -228,14 +229,34 @@ def test_a_copy_follows_its_source_until_it_is_stopped(source: str, tmp_path: Pa
     assert Regctl(source).ok("diff", source, target) == ""
 
 
-def names_of(registry: Registry) -> set[str]:
-    """The models of a registry."""
-    return {model.name for model in registry.iter_registered_models()}
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    """Return when something holds."""
-    end = time.monotonic() + 120
-    while not holds():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.05)
+@pytest.mark.long
+def test_killed_at_twenty_points_a_copy_goes_on(source: str, tmp_path: Path) -> None:
+    """At random ones, each counted from when the copy began to write; nothing is doubled then."""
+    dice = random.Random(20)
+    with open_registry(source) as registry:
+        for number in range(300):
+            registry.create_registered_model(f"more {number}")
+            registry.create_model_version(f"more {number}", source="s3://b/1")
+    command = [sys.executable, "-m", "registry_cli", "copy", source]
+    began = time.monotonic()
+    subprocess.run([*command, f"sqlite:///{tmp_path}/whole.db"], check=True)
+    whole = time.monotonic() - began
+    target, killed = f"sqlite:///{tmp_path}/target.db", 0
+    while killed < 20:
+        with subprocess.Popen([*command, target], stderr=subprocess.DEVNULL) as copying:
+            try:
+                copying.wait(whole * dice.uniform(0.2, 1))
+            except subprocess.TimeoutExpired:
+                copying.kill()
+                killed += 1
+                continue
+        # It was through: the next one begins anew.
+        Path(tmp_path / "target.db").unlink()
+    assert Regctl(source).run("copy", source, target).exit_code == ExitCode.OK
+    assert Regctl(source).run("diff", source, target).exit_code == ExitCode.OK
+    again = Regctl(source).run("copy", source, target)
+    assert f"{MODELS + 301} unchanged), 0 versions" in again.stderr
+    files = [tmp_path / f"{name}.jsonl" for name in ("source", "target")]
+    for url, file in zip((source, target), files, strict=True):
+        Regctl(url).says("export", str(file))
+    assert files[0].read_bytes() == files[1].read_bytes()

@@ -51,6 +51,11 @@ def pages(search, **options):
         return [type(error).__name__, str(getattr(error, "error_code", ""))]
 
 
+def upper(text):
+    """A text with its ASCII letters in upper case: which others a database folds differs."""
+    return "".join(each.upper() if each.isascii() else each for each in text)
+
+
 class Searches:
     """Makes searches of what there is."""
 
@@ -84,7 +89,7 @@ class Searches:
             [
                 f"name = {self.quoted(name)}",
                 f"name LIKE {self.quoted(self.pattern(name))}",
-                f"name ILIKE {self.quoted(self.pattern(name).upper())}",
+                f"name ILIKE {self.quoted(upper(self.pattern(name)))}",
                 f"name != {self.quoted(name)}",
                 self.tag(),
                 "",
@@ -118,7 +123,7 @@ class Searches:
                 f"run_id IN ('{version['run_id'] or 'x'}', 'other')",
                 f"source_path = {self.quoted(version['source'])}",
                 f"source_path LIKE {self.quoted(self.pattern(version['source']))}",
-                f"source_path ILIKE {self.quoted(self.pattern(version['source']).upper())}",
+                f"source_path ILIKE {self.quoted(upper(self.pattern(version['source'])))}",
                 f"version_number {self.dice.choice(['=', '!=', '<', '>=', '>'])} {version['version']}",
                 self.tag(),
             ]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sqlite3
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,6 +21,7 @@ from registry_core import open_registry
 from registry_core.errors import SchemaOutOfDateError
 from registry_core.moves import sources
 from services.live_server import LiveServer
+from services.watched_copies import eventually, names_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 
@@ -135,3 +140,41 @@ def test_a_database_of_a_release_that_nobody_knows_is_refused(
         database.commit()
     with pytest.raises(SchemaOutOfDateError, match="ffffffffffff"):
         sources.open_source(f"mlflow+sqlite:///{path}")
+
+
+def test_a_server_of_mlflows_is_followed_while_its_client_writes(
+    mlflow_url: str, tmp_path: Path
+) -> None:
+    """Created, changed, renamed and deleted models; after the stop nothing differs."""
+    begin, target = f"live-{uuid.uuid4().hex[:8]}", f"sqlite:///{tmp_path}/target.db"
+    from mlflow import MlflowClient
+
+    client = MlflowClient(registry_uri=mlflow_url, tracking_uri=mlflow_url)
+    for number in range(4):
+        client.create_registered_model(f"{begin} {number}")
+        client.create_model_version(f"{begin} {number}", "s3://b/1")
+    only = ("--filter", f"name LIKE '{begin}%'")
+    command = [sys.executable, "-m", "registry_cli", "copy", "--watch", "--interval", "0.2s"]
+    with contextlib.ExitStack() as stack:
+        copier = subprocess.Popen(
+            [*command, *only, mlflow_url, target], stderr=subprocess.PIPE, text=True
+        )
+        stack.callback(copier.kill)
+        with open_registry(target) as copied:
+            eventually(lambda: len(names_of(copied)) == 4)
+            client.delete_registered_model(f"{begin} 0")
+            client.rename_registered_model(f"{begin} 1", f"{begin} renamed")
+            client.create_registered_model(f"{begin} new")
+            for number in range(5):
+                client.create_model_version(f"{begin} 2", f"s3://b/late{number}")
+                client.set_registered_model_alias(f"{begin} 2", "champion", str(number + 1))
+            client.transition_model_version_stage(f"{begin} 2", "2", "Staging")
+            wanted = {f"{begin} {name}" for name in ("2", "3", "new", "renamed")}
+            eventually(lambda: names_of(copied) == wanted)
+            client.delete_model_version(f"{begin} 2", "4")
+        copier.send_signal(signal.SIGINT)
+        said = copier.communicate(timeout=120)[1]
+        assert copier.returncode == 0, said
+    assert "Source and target are the same." in said
+    assert f"removed: {begin} 0" in said
+    assert Regctl(target).ok("diff", *only, mlflow_url, target) == ""

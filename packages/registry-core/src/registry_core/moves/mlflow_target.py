@@ -13,7 +13,7 @@ model as MLflow keeps it, which is what is compared.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 
 import attrs
@@ -176,20 +176,21 @@ class _Copier:
 
     def _attempt(self, snapshot: ModelSnapshot) -> Copied:
         there = snapshot_in(self.target, snapshot.name)
-        outcome, detail = _decide(snapshot, there, self.on_conflict)
-        problems = [*_left_out(snapshot)]
+        impossible = _impossible(as_kept(snapshot), there)
+        plan = _Plan(
+            _without(as_kept(snapshot), impossible),
+            None if there is None else _without(there, impossible),
+            begin=1 if there is None else max(there.versions, default=0) + 1,
+            next_version=snapshot.document.next_version,
+        )
+        outcome, detail = plan.decide(self.on_conflict)
+        problems = [*_unready(snapshot), *impossible.values()]
         if outcome.is_written and not self.dry_run:
-            writer = _Writer(self.target, as_kept(snapshot), snapshot.document.next_version)
-            try:
-                problems += writer.write(there, is_replaced=outcome is Outcome.REPLACED)
-            except StoreUnavailableError:
-                raise
-            except RegistryError as error:
-                outcome, detail = Outcome.FAILED, str(error)
+            problems += _Writer(self.target, plan).write()
         return Copied(
             name=snapshot.name,
             outcome=outcome,
-            versions=len(as_kept(snapshot).versions),
+            versions=len(plan.wanted.versions),
             detail=detail,
             problems=tuple(problems),
         )
@@ -203,30 +204,70 @@ def _referred(snapshot: ModelSnapshot) -> Iterator[str]:
                 yield uris.parse_model_uri(version.source).name
 
 
-def _left_out(snapshot: ModelSnapshot) -> Iterator[str]:
+def _unready(snapshot: ModelSnapshot) -> Iterator[str]:
     for number, version in snapshot.versions.items():
         if version.status is not Status.READY:
             yield f"models:/{snapshot.name}/{number}: it is {version.status.value}"
 
 
-def _decide(
-    snapshot: ModelSnapshot, there: ModelSnapshot | None, on_conflict: OnConflict
-) -> tuple[Outcome, str]:
-    gaps = snapshot.document.next_version - 1 - len(as_kept(snapshot).versions)
+def _impossible(wanted: ModelSnapshot, there: ModelSnapshot | None) -> dict[int, str]:
+    """Why versions cannot be had in a model that the target has, by their numbers."""
     if there is None:
+        return {}
+    found: dict[int, str] = {}
+    highest = max(there.versions, default=0)
+    for number, version in wanted.versions.items():
+        if number in there.versions:
+            if not _is_made_of(there.versions[number], version):
+                found[number] = "the target has another version of that number"
+        elif number < highest:
+            found[number] = "the target has later versions already"
+    begin = f"models:/{wanted.name}/"
+    return {
+        number: f"{begin}{number}: {reason}: delete the model there, and copy it again"
+        for number, reason in found.items()
+    }
+
+
+def _without(snapshot: ModelSnapshot, numbers: Collection[int]) -> ModelSnapshot:
+    document = snapshot.document
+    kept = {each: version for each, version in document.versions.items() if each not in numbers}
+    aliases = {alias: each for alias, each in document.aliases.items() if each not in numbers}
+    return ModelSnapshot(document=attrs.evolve(document, versions=kept, aliases=aliases))
+
+
+@attrs.frozen
+class _Plan:
+    """What becomes of a model. Versions that the target cannot have are on neither side."""
+
+    wanted: ModelSnapshot
+    there: ModelSnapshot | None
+    begin: int
+    """The first number that the target has not used, as far as it shows that."""
+    next_version: int
+    """The number of the next version in the source."""
+
+    def decide(self, on_conflict: OnConflict) -> tuple[Outcome, str]:
+        """What is to become of the model, and why it is not to be copied."""
+        if self.there is None:
+            return self._created()
+        kept = as_kept(self.there)
+        document = attrs.evolve(kept.document, next_version=self.wanted.document.next_version)
+        difference = next(differences(self.wanted, ModelSnapshot(document=document)), None)
+        if difference is None and len(kept.versions) == len(self.there.versions):
+            return Outcome.UNCHANGED, ""
+        if _is_beginning(kept, self.wanted):
+            return Outcome.UPDATED, ""
+        if on_conflict == "replace":
+            return Outcome.REPLACED, ""
+        outcome = Outcome.SKIPPED if on_conflict == "skip" else Outcome.FAILED
+        return outcome, f"the target has another model of that name: {difference}"
+
+    def _created(self) -> tuple[Outcome, str]:
+        gaps = self.next_version - 1 - len(self.wanted.versions)
         if gaps > GAPS_MAX:
             return Outcome.FAILED, f"{gaps} numbers are not in use, and at most {GAPS_MAX} may be"
         return Outcome.COPIED, ""
-    wanted, kept = as_kept(snapshot), as_kept(there)
-    difference = next(differences(wanted, kept), None)
-    if difference is None and len(kept.versions) == len(there.versions):
-        return Outcome.UNCHANGED, ""
-    if _is_beginning(kept, wanted):
-        return Outcome.UPDATED, ""
-    if on_conflict == "replace":
-        return Outcome.REPLACED, ""
-    outcome = Outcome.SKIPPED if on_conflict == "skip" else Outcome.FAILED
-    return outcome, f"the target has another model of that name: {difference}"
 
 
 def _is_beginning(there: ModelSnapshot, wanted: ModelSnapshot) -> bool:
@@ -265,43 +306,41 @@ class _Writer:
     """Writes one model."""
 
     target: Registry
-    wanted: ModelSnapshot
-    """The model as MLflow is to keep it."""
-    next_version: int
-    """The number of the next version in the source."""
+    plan: _Plan
+
+    @property
+    def wanted(self) -> ModelSnapshot:
+        return self.plan.wanted
 
     @property
     def name(self) -> str:
-        return self.wanted.name
+        return self.plan.wanted.name
 
-    def write(self, there: ModelSnapshot | None, *, is_replaced: bool) -> list[str]:
+    def write(self) -> list[str]:
         """Make the model what it is to be. Return the versions that could not be, and why."""
-        document = self.wanted.document
-        if there is not None and is_replaced and not self._can_be_kept(there):
-            self.target.delete_registered_model(self.name)
-            there = None
+        document, there = self.wanted.document, self.plan.there
         if there is None:
-            description = document.description or None
             self.target.create_registered_model(
-                self.name, tags=document.tags, description=description
+                self.name, tags=document.tags, description=document.description or None
             )
-            made: Mapping[int, ModelVersion] = {}
         else:
-            made = there.versions
             self._model(there)
-            for version in made.values():
+            for version in there.versions.values():
                 self._changed(version)
-        problems = self._versions(made)
+        problems = [
+            problem
+            for number in range(self.plan.begin, self.plan.next_version)
+            for problem in self._numbered(number)
+        ]
         self._aliases()
         return problems
 
-    def _can_be_kept(self, there: ModelSnapshot) -> bool:
-        """Whether the model can become what it is to be without being made anew."""
-        made, highest = there.versions, max(there.versions, default=0)
-        return all(
-            number > highest or (number in made and _is_made_of(made[number], version))
-            for number, version in self.wanted.versions.items()
-        )
+    def _numbered(self, number: int) -> Iterator[str]:
+        version = self.wanted.versions.get(number)
+        if version is not None:
+            return self._version(version)
+        self._gap()
+        return iter(())
 
     def _model(self, there: ModelSnapshot) -> None:
         had, wanted = there.document, self.wanted.document
@@ -327,21 +366,6 @@ class _Writer:
             self.target.set_model_version_tag(self.name, number, key, value)
         if version.current_stage is not wanted.current_stage:
             self._stage(wanted)
-
-    def _versions(self, made: Mapping[int, ModelVersion]) -> list[str]:
-        begin = max(made, default=0) + 1
-        problems = [
-            f"models:/{self.name}/{number}: the target has later versions already"
-            for number in self.wanted.versions
-            if number < begin and number not in made
-        ]
-        for number in range(begin, self.next_version):
-            version = self.wanted.versions.get(number)
-            if version is None:
-                self._gap()
-            else:
-                problems += self._version(version)
-        return problems
 
     def _version(self, version: ModelVersion) -> Iterator[str]:
         subject = f"models:/{self.name}/{version.version}"
