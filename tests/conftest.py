@@ -154,6 +154,10 @@ def leftovers_of_other_files() -> None:
         gc.collect()
 
 
+# Modules and tests are made by the ten thousand now, and stay.
+gc.disable()
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
     """Spares every later collection of garbage the modules and the ten thousand tests.
@@ -161,6 +165,7 @@ def pytest_collection_finish() -> None:
     They stay until the end, and walking through them takes a fifth of a second: before each file,
     and whenever Python thinks it time.
     """
+    gc.enable()
     gc.collect()
     gc.freeze()
 

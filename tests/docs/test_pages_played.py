@@ -3,14 +3,17 @@
 With REGISTRY_TEST_WRITE_PAGES=1 in the environment, the output that a page shows is written anew.
 """
 
+import contextlib
 import os
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from services.launchers import launchers
 from services.pages_player import Player
 
 ROOT = Path(__file__).parents[2]
@@ -55,8 +58,14 @@ def newcomer(tmp_path):
 def test_page_shows_what_happens(name, newcomer, request):
     """Every block of a page that starts with what is installed, as typed."""
     says = _bucket(request) if name == "bucket" else ()
-    player = newcomer(path=f"{_INSTALLED}{os.pathsep}{os.environ['PATH']}", says=says)
-    _compare(player, ROOT / "docs/get-started" / f"{name}.md")
+    page = ROOT / "docs/get-started" / f"{name}.md"
+    with contextlib.ExitStack() as stack:
+        places = [_INSTALLED, os.environ["PATH"]]
+        if name == "command-line":
+            # It starts no server, which would go on after its shell has ended.
+            directory = stack.enter_context(tempfile.TemporaryDirectory())
+            places.insert(0, os.fspath(stack.enter_context(launchers(Path(directory)))))
+        _compare(newcomer(path=os.pathsep.join(places), says=says), page)
 
 
 @pytest.mark.parametrize(

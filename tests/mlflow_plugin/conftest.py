@@ -77,7 +77,12 @@ def registry(
                 monkeypatch.setenv(key, value)
             yield kind, uri
             return
-        with MlflowServer(tmp_path_factory.mktemp("mlflow"), registry=uri) as server:
+        directory = tmp_path_factory.mktemp("mlflow")
+        server = MlflowServer(directory, registry=uri)
+        schema: Path | None = request.getfixturevalue("mlflow_database")
+        if schema is not None:
+            shutil.copy(schema, server.database)
+        with server:
             yield kind, server.url
 
 

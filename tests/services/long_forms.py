@@ -118,6 +118,7 @@ IN_THE_GATE: dict[str, int | tuple[str, ...]] = {
             for text in ("m", "1", "runs:/")
         ),
     ),
+    # Beside it, tests/stores/test_sql_failover.py meets each way in which a primary can be lost.
     "tests/chaos/test_chaos_failover.py": ("endure_by_hosts",),
     "tests/server/test_webhook_durable.py::test_servers_that_are_killed": ("sqlite", "s3"),
     "tests/server/test_server_listener.py::test_clients_that_come_at_once_are_shared_out": ("48",),

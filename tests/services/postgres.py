@@ -210,10 +210,8 @@ class PostgresServer:
         self.close()
 
     def _initdb(self, options: Sequence[str]) -> None:
-        command = [self._binaries / "initdb", "-A", "trust", "-U", USER, "--no-sync"]
-        command += ["--locale=C", "--encoding=UTF8", "-D", self._data, *options]
-        done = subprocess.run(command, capture_output=True, check=False, **_as_nobody())
-        assert done.returncode == 0, done.stderr.decode(errors="replace")
+        made = _data(self._binaries, tuple(options))
+        subprocess.run(["cp", "-a", made, self._data], check=True)
 
     def _command(self) -> list[str]:
         settings = {
@@ -252,6 +250,20 @@ class PostgresServer:
             return []
         listed = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
         return [int(pid) for pid in listed.read_text().split()] if listed.exists() else []
+
+
+@functools.cache
+def _data(binaries: Path, options: tuple[str, ...]) -> Path:
+    """What `initdb` makes, to be copied: a copy takes a tenth of making it."""
+    directory = Path(tempfile.mkdtemp(prefix="registry-postgres-data-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    _give_away(directory)
+    made = directory / "data"
+    command = [binaries / "initdb", "-A", "trust", "-U", USER, "--no-sync"]
+    command += ["--locale=C", "--encoding=UTF8", "-D", made, *options]
+    done = subprocess.run(command, capture_output=True, check=False, **_as_nobody())
+    assert done.returncode == 0, done.stderr.decode(errors="replace")
+    return made
 
 
 @contextlib.contextmanager
