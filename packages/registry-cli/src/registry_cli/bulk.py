@@ -12,7 +12,6 @@ from registry_cli.completion import complete_version
 from registry_cli.options import shows_results, split_version
 from registry_cli.output import notice
 from registry_cli.session import PAGE_SIZE, Session, pass_session
-from registry_cli.views import shown_fields
 from registry_core.models import ModelVersion
 
 
@@ -70,6 +69,9 @@ def tag_matching(
 def _differences(
     first: ModelVersion, second: ModelVersion
 ) -> Iterator[tuple[str, str | None, str | None]]:
+    # Help shows no result, and need not pay for the table of fields.
+    from registry_cli.views import shown_fields  # noqa: PLC0415 see above
+
     left, right = shown_fields(first), shown_fields(second)
     for field in left:
         if field not in ("tags", "aliases") and left[field] != right[field]:

@@ -20,7 +20,6 @@ from registry_cli.options import (
 )
 from registry_cli.output import notice, progress
 from registry_cli.session import Session, makes_registry, pass_session
-from registry_cli.views import manifest_fields
 
 
 @click.command()
@@ -143,6 +142,9 @@ def pull(
             require_sealed=require_sealed,
             progress=report,
         )
+    # Help shows no result, and need not pay for the table of fields.
+    from registry_cli.views import manifest_fields  # noqa: PLC0415 see above
+
     session.output.fields({"directory": str(directory), **manifest_fields(name, version, manifest)})
 
 
