@@ -139,6 +139,7 @@ IN_THE_GATE: dict[str, int | tuple[str, ...]] = {
     "tests/cli/test_cli_terminal.py::test_errors_quote_and_do_not_obey": 5,
     "tests/cli/test_cli_terminal.py::test_results_are_shown_and_not_obeyed": 3,
     "tests/pages/test_pages_in_chromium.py::test_pages_fit_every_screen": ("320", "1024"),
+    "tests/pages/test_pages_in_chromium.py::test_pages_have_no_barriers": ("wide", "narrow"),
     "tests/pages/test_pages_signed_in.py": ("without",),
     "tests/pages/test_pages_signed_in.py::test_the_access_page_has_no_barriers": 1,
 }
