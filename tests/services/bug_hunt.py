@@ -67,10 +67,10 @@ def some_of_each_part(stride: int) -> list[type]:
 
 
 def hunts(stride: int) -> dict[str, type]:
-    """A test class for each of some bugs, and for each control one for every part that hunts."""
+    """A test class for each of some bugs, and for each control one for each so many-th part."""
     return {
         f"Test{bug.__name__}": _hunt(bug, (BUGS[bug],)) for bug in some_of_each_part(stride)
-    } | {f"Test{control.__name__}": _hunt(control, PARTS) for control in CONTROLS}
+    } | {f"Test{control.__name__}": _hunt(control, PARTS[::stride]) for control in CONTROLS}
 
 
 def hunts_without_jumps(names: Container[str]) -> dict[str, type]:
