@@ -64,6 +64,7 @@ PUBLIC = {
     "RegistryError",
     "SchemaOutOfDateError",
     "SearchTooSlowError",
+    "SpooledSnapshot",
     "Stage",
     "StaleValueError",
     "Status",

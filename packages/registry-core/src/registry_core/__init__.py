@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from registry_core.prompts import Prompt, PromptVersion
     from registry_core.registry import Registry
     from registry_core.search import Page
+    from registry_core.snapshot_pieces import SpooledSnapshot
     from registry_core.snapshots import ModelSnapshot
     from registry_core.store import Store
     from registry_core.uris import ModelUri, parse_model_uri
@@ -107,6 +108,7 @@ __all__ = [
     "RegistryError",
     "SchemaOutOfDateError",
     "SearchTooSlowError",
+    "SpooledSnapshot",
     "Stage",
     "StaleValueError",
     "Status",
@@ -143,6 +145,7 @@ _HOMES = {
     "upgrade_store": "backends",
     "Event": "history",
     "ModelSnapshot": "snapshots",
+    "SpooledSnapshot": "snapshot_pieces",
     "Approval": "models",
     "ModelVersion": "models",
     "RegisteredModel": "models",

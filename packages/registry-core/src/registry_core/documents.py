@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
+from itertools import islice
 from typing import Any, TypeVar
 
 import attrs
@@ -105,6 +106,12 @@ def model_version(doc: ModelDocument, version: int) -> ModelVersion:
     return stored
 
 
+def versions_after(doc: ModelDocument, after: int, most: int) -> list[ModelVersion]:
+    """Return the versions after a number, in the order of their numbers, at most so many."""
+    beyond = (version for number, version in doc.versions.items() if number > after)
+    return [*islice(beyond, most)]
+
+
 def last_created(doc: ModelDocument) -> ModelVersion:
     """Return what the `create_version` that returned this document created."""
     return model_version(doc, doc.next_version - 1)
@@ -163,7 +170,7 @@ def build(doc: ModelDocument, versions: Iterable[ModelVersion]) -> ModelDocument
 
     The versions may come in any order and under any name, with or without aliases.
     """
-    pointing = _aliases_by_version(doc.aliases)
+    pointing = aliases_by_version(doc.aliases)
     ordered = sorted(versions, key=lambda version: version.version)
     return attrs.evolve(
         doc,
@@ -380,7 +387,7 @@ def _with_version_tags(
 def _with_aliases(doc: ModelDocument, aliases: Mapping[str, int], moved: str) -> ModelDocument:
     if aliases is doc.aliases:
         return doc
-    pointing = _aliases_by_version(aliases)
+    pointing = aliases_by_version(aliases)
     # Only the versions that `moved` left or reached differ.
     changed = (
         attrs.evolve(doc.versions[mapping[moved]], aliases=pointing.get(mapping[moved], ()))
@@ -390,7 +397,8 @@ def _with_aliases(doc: ModelDocument, aliases: Mapping[str, int], moved: str) ->
     return attrs.evolve(_with_versions(doc, *changed), aliases=aliases)
 
 
-def _aliases_by_version(aliases: Mapping[str, int]) -> dict[int, tuple[str, ...]]:
+def aliases_by_version(aliases: Mapping[str, int]) -> dict[int, tuple[str, ...]]:
+    """Return the aliases, sorted, by the number of the version that they point at."""
     pointing: dict[int, list[str]] = {}
     for alias, number in sorted(aliases.items()):
         pointing.setdefault(number, []).append(alias)

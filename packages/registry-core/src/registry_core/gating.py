@@ -30,6 +30,7 @@ from registry_core.changes import (
     RelocateVersion,
     RenameModel,
     RestoreDeletedModel,
+    RestoreLargeModel,
     RestoreModel,
     RestoreVersion,
     SetAlias,
@@ -67,6 +68,7 @@ ATTEMPTS = 5
 _VERSIONS_AT_A_TIME = 1_000
 
 ResultT = TypeVar("ResultT")
+ChangeT = TypeVar("ChangeT", bound=Change[Any])
 
 SealedDigest: TypeAlias = Callable[[ModelVersion], str | None]
 """Gives the digest of a version's sealed manifest; None where it has none."""
@@ -346,7 +348,7 @@ def _restoring_version(
     return attrs.evolve(change, stage=Stage.NONE)
 
 
-def _writing(keeper: Gatekeeper, _: Store, change: RestoreModel, __: Author) -> RestoreModel:
+def _writing(keeper: Gatekeeper, _: Store, change: ChangeT, __: Author) -> ChangeT:
     if not keeper.gates.rules:
         return change
     raise GateRefusedError(
@@ -364,6 +366,7 @@ GUARDS: Final[Mapping[type[Change[Any]], Guard]] = {
     RestoreDeletedModel: _restoring_model,
     RestoreVersion: _restoring_version,
     RestoreModel: _writing,
+    RestoreLargeModel: _writing,
     RelocateVersion: _becoming,
     SetVersionTag: _becoming,
     DeleteVersionTag: _becoming,

@@ -61,6 +61,9 @@ _STAGES = {stage.value.lower(): stage for stage in Stage}
 DIGEST_TAG = "registry.artifacts.digest"
 """The tag of a version that says which bytes it is: the root digest of its manifest."""
 
+ORIGINAL_SOURCE_TAG = "registry.artifacts.original_source"
+"""The tag of a version whose files came along in a copy of its registry: its source before that."""
+
 
 class Status(enum.StrEnum):
     """Whether the artifacts of a model version are in place.

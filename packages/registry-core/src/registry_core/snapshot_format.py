@@ -7,6 +7,8 @@
   creation's. A version has neither its name nor its aliases, an event not the model's id: all of
   them are the model's.
 - A version has its `approvals`, which the format has from 2 on.
+- From 3 on the object of a large model says how many `pieces` follow it, and has neither versions
+  nor events itself: see `snapshot_pieces`.
 - The order of everything is fixed, so that equal snapshots are equal bytes.
 - Types are checked and nothing is coerced. What is legal, `snapshots.check` says.
 """
@@ -33,11 +35,14 @@ Json: TypeAlias = dict[str, Any]
 
 T = TypeVar("T")
 
-FORMAT_VERSION = 2
-"""The highest that this release reads."""
+FORMAT_VERSION = 3
+"""The highest that this release reads, and what it writes of a model in pieces."""
+
+_APPROVALS_FORMAT_VERSION = 2
+"""What it writes of a model in one piece where there are approvals."""
 
 _PLAIN_FORMAT_VERSION = 1
-"""What it writes where there are no approvals, which releases before this one do not know."""
+"""What it writes otherwise: the lowest that a reader has to know."""
 
 KIND = "model_snapshot"
 """What the object of a model calls itself."""
@@ -61,21 +66,22 @@ def encode(snapshot: ModelSnapshot) -> Json:
     return {
         **encode_model(snapshot.document),
         "versions": encode_versions(snapshot.versions.values(), snapshot.document.approvals),
-        "events": [_encode_event(event) for event in snapshot.events],
+        "events": [encode_event(event) for event in snapshot.events],
     }
 
 
 def dumps(snapshot: ModelSnapshot) -> str:
     """Return a snapshot as one line of JSON, without its end; equal snapshots are equal lines."""
-    return _line(encode(snapshot))
+    return line_of(encode(snapshot))
 
 
-_line = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+line_of = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""Makes a line of a JSON object: equal objects are equal lines."""
 
 
 def encode_model(document: ModelDocument) -> Json:
     """Return a model without its versions as a JSON object."""
-    written = FORMAT_VERSION if document.approvals else _PLAIN_FORMAT_VERSION
+    written = _APPROVALS_FORMAT_VERSION if document.approvals else _PLAIN_FORMAT_VERSION
     fields = {"format_version": written, "kind": KIND, "name": document.name}
     if document.model_id:
         fields["model_id"] = document.model_id
@@ -89,10 +95,11 @@ def encode_fields(model: ModelFields) -> Json:
 
 def encode_versions(versions: Iterable[ModelVersion], approvals: Approvals) -> list[Json]:
     """Return versions, with their approvals among those given, as JSON objects."""
-    return [_encode_version(version, approvals.get(version.version, ())) for version in versions]
+    return [encode_version(version, approvals.get(version.version, ())) for version in versions]
 
 
-def _encode_version(version: ModelVersion, approvals: Iterable[Approval]) -> Json:
+def encode_version(version: ModelVersion, approvals: Iterable[Approval]) -> Json:
+    """Return a version with its approvals as a JSON object."""
     fields = {field.name: _plain(field, version) for field in _VERSION if _is_given(field, version)}
     if version.last_updated_timestamp == version.creation_timestamp:
         del fields[_UPDATED]
@@ -121,7 +128,8 @@ def _plain(field: Field, entity: object) -> Any:
     return value.value if isinstance(value, enum.Enum) else value
 
 
-def _encode_event(event: Event) -> Json:
+def encode_event(event: Event) -> Json:
+    """Return an event as a JSON object."""
     optional = (
         (attribute.name, attribute.default, getattr(event, attribute.name))
         for attribute in attrs.fields(Event)
@@ -157,6 +165,16 @@ def decode(fields: object) -> ModelSnapshot:
     Raises:
         InvalidArgumentError: It is none, or one of a newer release.
     """
+    check_kind(fields)
+    return reading(lambda: _snapshot(_object(fields)))
+
+
+def check_kind(fields: object) -> None:
+    """Accept the object of a model, in pieces or not, that this release can read.
+
+    Raises:
+        InvalidArgumentError: It is none, or one of a newer release.
+    """
     match fields:
         case {"format_version": int(version)} if version > FORMAT_VERSION:
             raise InvalidArgumentError(
@@ -164,11 +182,12 @@ def decode(fields: object) -> ModelSnapshot:
                 f"{FORMAT_VERSION}; use a newer release"
             )
         case {"format_version": int(), "kind": "model_snapshot"}:
-            return _read(lambda: _snapshot(_object(fields)))
+            return
     raise InvalidArgumentError(f"This is not a snapshot of a model: its kind is not '{KIND}'")
 
 
-def _read(read: Callable[[], T]) -> T:
+def reading(read: Callable[[], T]) -> T:
+    """Return what `read` does; what it finds wrong is an `InvalidArgumentError`."""
     try:
         return read()
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -187,12 +206,31 @@ def _snapshot(fields: Json) -> ModelSnapshot:
     document = ModelDocument(
         model_id=model_id, next_version=next_version, **_values(fields, _MODEL)
     )
-    decoded_versions, approvals = _decode_versions(versions, document)
+    decoded_versions, approvals = decode_versions(versions, document)
     built = documents.build(attrs.evolve(document, approvals=approvals), decoded_versions)
     if len(built.versions) < len(versions):
         raise ValueError("two of its versions have one number")
-    decoded = tuple(_decode_event(each, model_id) for each in events)
+    decoded = tuple(decode_event(each, model_id) for each in events)
     return ModelSnapshot(document=built, events=decoded)
+
+
+def decode_head(fields: Json) -> tuple[ModelDocument, int]:
+    """Return the model in the object of one in pieces, and how many of them follow.
+
+    Raises:
+        InvalidArgumentError: It is none.
+    """
+
+    def head() -> tuple[ModelDocument, int]:
+        known = {
+            name: each for name, each in fields.items() if name not in ("format_version", "kind")
+        }
+        pieces, model_id = _integer(known.pop("pieces")), _text(known.pop("model_id", ""))
+        next_version = _integer(known.pop("next_version"))
+        values = _values(known, _MODEL)
+        return ModelDocument(model_id=model_id, next_version=next_version, **values), pieces
+
+    return reading(head)
 
 
 def decode_parts(
@@ -206,14 +244,19 @@ def decode_parts(
 
     def parts() -> tuple[ModelFields, list[ModelVersion], Approvals]:
         model = ModelFields(**_values(_object(fields), _MODEL))
-        return model, *_decode_versions(_list(versions), model)
+        return model, *decode_versions(_list(versions), model)
 
-    return _read(parts)
+    return reading(parts)
 
 
-def _decode_versions(
+def decode_versions(
     listed: Iterable[object], model: ModelFields
 ) -> tuple[list[ModelVersion], Approvals]:
+    """Return the versions in JSON objects, and their approvals.
+
+    Raises:
+        KeyError, TypeError, ValueError: They are none.
+    """
     versions, approvals = [], {}
     for each in listed:
         known = _object(each)
@@ -249,7 +292,12 @@ def decode_approval(fields: object) -> Approval:
     )
 
 
-def _decode_event(fields: object, model_id: str) -> Event:
+def decode_event(fields: object, model_id: str) -> Event:
+    """Return the event in a JSON object.
+
+    Raises:
+        KeyError, TypeError, ValueError: It is none.
+    """
     known = _object(fields)
     for name in ("sequence", "time"):
         _integer(known[name])

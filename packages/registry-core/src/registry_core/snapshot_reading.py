@@ -1,25 +1,27 @@
 """Reading a registered model as a snapshot, from any store, as of one moment.
 
 Strategy. A store gives a model in parts: its fields, its versions page by page, its events page by
-page. Every change is an event, so if no event has come while the parts were read, all of them are
-of one moment; otherwise they are read again. A server of MLflow's keeps no history: what it gives
-is read until two looks at the model agree.
+page. Every change is an event, so if the newest event is the same before the versions are read and
+at the end of the events, all of them are of one moment; otherwise they are read again. What has
+more rows than one piece goes into a temporary file while it is read. A server of MLflow's keeps no
+history: what it gives is read until two looks at the model agree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import attrs
 
-from registry_core import histories, snapshots, uris, validation
+from registry_core import histories, snapshot_pieces, snapshots, uris, validation
+from registry_core.documents import FIRST_VERSION
 from registry_core.errors import ConflictError, NotFoundError, UnsupportedBackendError
 from registry_core.history import EVENTS_MAX_RESULTS, Event, EventQuery
-from registry_core.models import Approval, ModelFields, ModelVersion, RegisteredModel
+from registry_core.models import Approval, ModelFields, ModelVersion
 from registry_core.search import AttributeRef, Comparison, Entity, Op, Query, TagRef, all_pages
 from registry_core.search.ordering import parse_order_by
+from registry_core.snapshot_pieces import SpooledSnapshot, SpoolWriter
 from registry_core.snapshots import ModelSnapshot
 from registry_core.store import Store, approvals_of
 
@@ -30,12 +32,24 @@ VERSIONS_AT_A_TIME = 1_000
 """Versions of one page."""
 
 
-@runtime_checkable
-class Snapshots(Protocol):
-    """A store with a way of its own to read a snapshot."""
+Parts: TypeAlias = tuple[ModelFields, Sequence[ModelVersion], Mapping[int, tuple[Approval, ...]]]
+"""A model, versions of it, and their approvals."""
 
-    def snapshot(self, name: str) -> ModelSnapshot:
-        """See `take`."""
+
+@runtime_checkable
+class GivesPieces(Protocol):
+    """A store with a way of its own to read a snapshot piece by piece."""
+
+    def snapshot_piece(self, name: str, after: int, most: int) -> Parts:
+        """Return a model, its versions after a number, and their approvals.
+
+        Versions come in the order of their numbers, `most` of them if there are so many, and with
+        as many approvals or more.
+
+        Raises:
+            RegisteredModelNotFoundError: There is no such model.
+            UnsupportedBackendError: The store keeps no history.
+        """
         ...
 
 
@@ -58,22 +72,14 @@ def take(store: Store, name: str) -> ModelSnapshot:
         ConflictError: Others changed the model each time.
         RegisteredModelNotFoundError: There is no such model.
     """
-    if isinstance(store, Snapshots):
-        return store.snapshot(name)
-    return read(store, name)
+    return snapshot_pieces.in_memory(open_snapshot(store, name))
 
 
-Parts: TypeAlias = Callable[
-    [str], tuple[ModelFields, Sequence[ModelVersion], Mapping[int, tuple[Approval, ...]]]
-]
-"""Gives a model, all of its versions, and their approvals."""
-
-
-def read(store: Store, name: str, parts: Parts | None = None) -> ModelSnapshot:
-    """As `take`, by the methods that every store has, and the parts as `parts` gives them."""
+def open_snapshot(store: Store, name: str) -> ModelSnapshot | SpooledSnapshot:
+    """As `take`; a large model is read into a temporary file, piece by piece."""
     for _ in range(ATTEMPTS):
         try:
-            snapshot = _read_once(store, name, parts or partial(_parts, store))
+            snapshot = _Reading(store, name).read()
         except UnsupportedBackendError:
             return _without_history(store, name)
         if snapshot is not None:
@@ -81,46 +87,146 @@ def read(store: Store, name: str, parts: Parts | None = None) -> ModelSnapshot:
     raise ConflictError(f"Model '{name}' was changed each time that it was read")
 
 
-def _parts(
-    store: Store, name: str
-) -> tuple[RegisteredModel, list[ModelVersion], Mapping[int, tuple[Approval, ...]]]:
-    versions = [*versions_of(store, name)]
+@attrs.define
+class _Reading:
+    """One reading of a model of which a store keeps a history."""
+
+    store: Store
+    name: str
+    model: ModelFields | None = None
+    approvals: dict[int, tuple[Approval, ...]] = attrs.field(factory=dict)
+
+    def read(self) -> ModelSnapshot | SpooledSnapshot | None:
+        """Return the snapshot, or None if the model was changed meanwhile."""
+        before = self.store.events(EventQuery(name=self.name, max_results=1))
+        found = _collected(self.name, self._versions(), self._events())
+        model, newest = self.model, found.newest
+        assert model is not None, "a piece has the model"
+        if _place(newest) != _place(before[0] if before else None):
+            return None
+        model_id = "" if newest is None else newest.model_id
+        if newest is None:
+            found.next_version = found.highest + 1
+        return found.snapshot(model, model_id)
+
+    def _versions(self) -> Iterator[tuple[ModelVersion, tuple[Approval, ...]]]:
+        after = 0
+        while True:
+            self.model, versions, approvals = piece(self.store, self.name, after)
+            for version in versions:
+                yield version, approvals.get(version.version, ())
+            if len(versions) < VERSIONS_AT_A_TIME:
+                return
+            after = versions[-1].version
+
+    def _events(self) -> Iterator[Event]:
+        oldest_first = EventQuery(
+            name=self.name, newest_first=False, max_results=EVENTS_MAX_RESULTS
+        )
+        return histories.iterate(self.store, oldest_first)
+
+
+@attrs.define
+class _Collected:
+    """Versions and events that were read: in memory, or if there are many of them, in a file."""
+
+    versions: list[tuple[ModelVersion, tuple[Approval, ...]]] = attrs.field(factory=list)
+    events: list[Event] = attrs.field(factory=list)
+    writer: SpoolWriter | None = None
+    newest: Event | None = None
+    highest: int = 0
+    """The highest number of a version."""
+    next_version: int = FIRST_VERSION
+    """The number that follows those that the history names."""
+
+    def see(self, event: Event) -> Event:
+        self.newest = event
+        self.next_version = max(self.next_version, snapshots.next_version_of((event,)))
+        return event
+
+    def snapshot(self, model: ModelFields, model_id: str) -> ModelSnapshot | SpooledSnapshot:
+        if self.writer is not None:
+            empty = snapshots.model_of(model, (), next_version=self.next_version, model_id=model_id)
+            return self.writer.finish(empty.document)
+        return snapshots.model_of(
+            model,
+            (version for version, _ in self.versions),
+            next_version=self.next_version,
+            model_id=model_id,
+            events=self.events,
+            approvals={each.version: given for each, given in self.versions if given},
+        )
+
+
+def _collected(
+    name: str,
+    versions: Iterable[tuple[ModelVersion, tuple[Approval, ...]]],
+    events: Iterable[Event],
+) -> _Collected:
+    """Read versions, then events."""
+    found = _Collected()
+    for version, approvals in versions:
+        found.highest = version.version
+        if found.writer is None and len(found.versions) < snapshot_pieces.PIECE_ROWS:
+            found.versions.append((version, approvals))
+        else:
+            _spooling(name, found).add_version(version, approvals)
+    for event in map(found.see, events):
+        if found.writer is None and len(found.events) < snapshot_pieces.PIECE_ROWS:
+            found.events.append(event)
+        else:
+            _spooling(name, found).add_event(event)
+    return found
+
+
+def _spooling(name: str, found: _Collected) -> SpoolWriter:
+    """The file for what was read, which has all of it from now on."""
+    if found.writer is None:
+        found.writer = SpoolWriter(name)
+        for version, approvals in found.versions:
+            found.writer.add_version(version, approvals)
+        for event in found.events:
+            found.writer.add_event(event)
+        found.versions, found.events = [], []
+    return found.writer
+
+
+def piece(store: Store, name: str, after: int, most: int = VERSIONS_AT_A_TIME) -> Parts:
+    """Return a part of a model's snapshot; see `GivesPieces`."""
+    if isinstance(store, GivesPieces):
+        return store.snapshot_piece(name, after, most)
+    versions = versions_after(store, name, after, most=most)
     return store.get_registered_model(name), versions, approvals_of(store, name)
 
 
-def _read_once(store: Store, name: str, parts: Parts) -> ModelSnapshot | None:
-    """The snapshot, or None if the model was changed meanwhile."""
-    oldest_first = EventQuery(name=name, newest_first=False, max_results=EVENTS_MAX_RESULTS)
-    events = [*histories.iterate(store, oldest_first)]
-    model, versions, approvals = parts(name)
-    newest = store.events(EventQuery(name=name, max_results=1))
-    if _last(newest) != _last(events):
-        return None
-    if not events:
-        return _of(model, versions)
-    return snapshots.model_of(
-        model,
-        versions,
-        next_version=snapshots.next_version_of(events),
-        model_id=events[0].model_id,
-        events=events,
-        approvals=approvals,
-    )
+def _place(event: Event | None) -> tuple[str, int] | None:
+    return None if event is None else (event.model_id, event.sequence)
 
 
-def _last(events: list[Event]) -> tuple[str, int] | None:
-    return (events[-1].model_id, events[-1].sequence) if events else None
-
-
-def _without_history(store: Store, name: str) -> ModelSnapshot:
+def _without_history(store: Store, name: str) -> ModelSnapshot | SpooledSnapshot:
     model = store.get_registered_model(name)
     for _ in range(ATTEMPTS):
-        versions = [_located(store, each) for each in versions_of(store, name, model.tags)]
+        pointed: list[ModelVersion] = []
+        versions = _versions_without_history(store, model, pointed)
+        found = _collected(name, versions, ())
         again = store.get_registered_model(name)
         if again == model:
-            return _of(model, versions)
+            # The number of a version that was deleted last is not known; nobody can see it.
+            found.next_version = found.highest + 1
+            return found.snapshot(without_dangling(model, pointed), "")
         model = again
     raise ConflictError(f"Model '{name}' was changed each time that it was read")
+
+
+def _versions_without_history(
+    store: Store, model: ModelFields, pointed: list[ModelVersion]
+) -> Iterator[tuple[ModelVersion, tuple[Approval, ...]]]:
+    """Yield the versions of a model; those that aliases point at are put into `pointed`."""
+    aliased = frozenset(model.aliases.values())
+    for version in versions_of(store, model.name, model.tags):
+        if version.version in aliased:
+            pointed.append(version)
+        yield _located(store, version), ()
 
 
 def _located(store: Store, version: ModelVersion) -> ModelVersion:
@@ -128,12 +234,6 @@ def _located(store: Store, version: ModelVersion) -> ModelVersion:
     if isinstance(store, Locates) and uris.is_model_uri(version.source):
         return store.located(version)
     return version
-
-
-def _of(model: ModelFields, versions: Sequence[ModelVersion]) -> ModelSnapshot:
-    # The number of a version that was deleted last is not known; nobody can see it.
-    highest = max((version.version for version in versions), default=0)
-    return snapshots.model_of(without_dangling(model, versions), versions, next_version=highest + 1)
 
 
 def without_dangling(model: FieldsT, versions: Sequence[ModelVersion]) -> FieldsT:

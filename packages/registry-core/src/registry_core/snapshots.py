@@ -7,8 +7,9 @@ event. `check` says what a legal snapshot is, once, and nothing writes one that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, Protocol, TypeVar
 
 import attrs
 
@@ -24,10 +25,58 @@ from registry_core.models import (
     NewModelVersion,
     NewRegisteredModel,
     RegisteredModel,
+    Stage,
 )
 
 TIME_MAX = 2**63 - 1
 """The latest time that a store can keep: milliseconds since the epoch."""
+
+
+class Snapshot(Protocol):
+    """A registered model as it is at one moment, whether it is in memory or not."""
+
+    @property
+    def document(self) -> ModelDocument:
+        """The model. Only in memory it has its versions and approvals."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        ...
+
+    @property
+    def version_count(self) -> int:
+        """How many versions the model has."""
+        ...
+
+    @property
+    def event_count(self) -> int:
+        """How many events its history has."""
+        ...
+
+    @property
+    def newest(self) -> Event | None:
+        """The newest event; None where the history is empty."""
+        ...
+
+    @property
+    def last(self) -> int:
+        """The number of the newest event; 0 where the history is empty."""
+        ...
+
+    @property
+    def stages(self) -> frozenset[Stage]:
+        """The stages in which the model has a version."""
+        ...
+
+    def each_version(self) -> Iterator[tuple[ModelVersion, tuple[Approval, ...]]]:
+        """Yield the versions in ascending order of their numbers, each with its approvals."""
+        ...
+
+    def each_event(self) -> Iterator[Event]:
+        """Yield the history, oldest event first."""
+        ...
 
 
 @attrs.frozen(kw_only=True)
@@ -65,6 +114,36 @@ class ModelSnapshot:
         """The number of the newest event; 0 where the history is empty."""
         return self.events[-1].sequence if self.events else 0
 
+    @property
+    def newest(self) -> Event | None:
+        """The newest event; None where the history is empty."""
+        return self.events[-1] if self.events else None
+
+    @property
+    def version_count(self) -> int:
+        """How many versions the model has."""
+        return len(self.versions)
+
+    @property
+    def event_count(self) -> int:
+        """How many events the history has."""
+        return len(self.events)
+
+    @property
+    def stages(self) -> frozenset[Stage]:
+        """The stages in which the model has a version."""
+        return frozenset(version.current_stage for version in self.versions.values())
+
+    def each_version(self) -> Iterator[tuple[ModelVersion, tuple[Approval, ...]]]:
+        """Yield the versions in ascending order of their numbers, each with its approvals."""
+        approvals = self.document.approvals
+        for number, version in self.versions.items():
+            yield version, approvals.get(number, ())
+
+    def each_event(self) -> Iterator[Event]:
+        """Yield the history, oldest event first."""
+        return iter(self.events)
+
     def without_history(self) -> ModelSnapshot:
         """Return the snapshot of the same model with neither events nor an id."""
         document = attrs.evolve(self.document, model_id="")
@@ -79,15 +158,24 @@ class ModelSnapshot:
             events=tuple(attrs.evolve(event, model_id=model_id) for event in self.events),
         )
 
-    def is_ahead_of(self, other: ModelSnapshot) -> bool:
-        """Whether `other` is an earlier state of this very model, by its history alone."""
-        known = len(other.events)
-        return (
-            0 < known <= len(self.events)
-            and self.document.model_id == other.document.model_id
-            and self.events[known - 1] == other.events[-1]
-            and self.events[:known] == other.events
-        )
+
+def is_ahead(one: Snapshot, other: Snapshot, *, but: int = 0) -> bool:
+    """Whether `other` is an earlier state of the model in `one`, by its history alone.
+
+    Args:
+        one: The later state.
+        other: The earlier one.
+        but: How many of the newest events of `other` do not count.
+    """
+    known = other.event_count - but
+    if not 0 < known <= one.event_count or one.document.model_id != other.document.model_id:
+        return False
+    if isinstance(one, ModelSnapshot) and isinstance(other, ModelSnapshot):
+        # The newest of them tells nearly always.
+        newest = one.events[known - 1] == other.events[known - 1]
+        return newest and one.events[:known] == other.events[:known]
+    pairs = zip(one.each_event(), islice(other.each_event(), known), strict=False)
+    return all(left == right for left, right in pairs)
 
 
 def model_of(
@@ -121,7 +209,10 @@ def next_version_of(events: Iterable[Event]) -> int:
 # What is legal
 
 
-def check(snapshot: ModelSnapshot) -> ModelSnapshot:
+SnapshotT = TypeVar("SnapshotT", bound=Snapshot)
+
+
+def check(snapshot: SnapshotT) -> SnapshotT:
     """Accept a snapshot that every store can keep.
 
     Raises:
@@ -129,10 +220,7 @@ def check(snapshot: ModelSnapshot) -> ModelSnapshot:
     """
     try:
         _check_model(snapshot.document)
-        for number, version in snapshot.versions.items():
-            _check_version(snapshot.document, number, version)
-        for number, approvals in snapshot.document.approvals.items():
-            _check_approvals(snapshot.document, number, approvals)
+        _check_versions(snapshot)
         _check_events(snapshot)
     except InvalidArgumentError as error:
         raise InvalidArgumentError(
@@ -147,16 +235,34 @@ def _check_model(document: ModelDocument) -> None:
     if document.model_id:
         validation.registered_model_id(document.model_id)
     _check_times(document)
-    highest = max(document.versions, default=FIRST_VERSION - 1)
+    validation.aliases_together(document.aliases)
+    for alias in document.aliases:
+        validation.new_alias(alias)
+    for number, version in document.versions.items():
+        if version.version != number:
+            raise InvalidArgumentError(f"{number} is not the number of a version of the model")
+    for number in document.approvals.keys() - document.versions.keys():
+        raise InvalidArgumentError(f"version {number} is approved, and is none")
+
+
+def _check_versions(snapshot: Snapshot) -> None:
+    document, highest = snapshot.document, FIRST_VERSION - 1
+    missing = set(document.aliases.values())
+    for version, approvals in snapshot.each_version():
+        number = version.version
+        if version.name != document.name or number <= highest:
+            raise InvalidArgumentError(f"{number} is not the number of a version of the model")
+        missing.discard(number)
+        _check_version(number, version)
+        _check_approvals(number, approvals)
+        highest = number
+    for alias, number in document.aliases.items():
+        if number in missing:
+            raise InvalidArgumentError(f"alias '{alias}' points at version {number}, which is none")
     if not highest < document.next_version <= validation.VERSION_MAX + 1:
         raise InvalidArgumentError(
             f"the next version cannot be {document.next_version} after version {highest}"
         )
-    validation.aliases_together(document.aliases)
-    for alias, number in document.aliases.items():
-        validation.new_alias(alias)
-        if number not in document.versions:
-            raise InvalidArgumentError(f"alias '{alias}' points at version {number}, which is none")
 
 
 def _drafted(entity: object, draft: type[attrs.AttrsInstance]) -> dict[str, Any]:
@@ -164,9 +270,7 @@ def _drafted(entity: object, draft: type[attrs.AttrsInstance]) -> dict[str, Any]
     return {field.name: getattr(entity, field.name) for field in fields_of(draft)}
 
 
-def _check_version(document: ModelDocument, number: int, version: ModelVersion) -> None:
-    if (version.name, version.version) != (document.name, number) or number < FIRST_VERSION:
-        raise InvalidArgumentError(f"{number} is not the number of a version of the model")
+def _check_version(number: int, version: ModelVersion) -> None:
     try:
         NewModelVersion(**_drafted(version, NewModelVersion))
         _short(version.status_message, "status_message")
@@ -175,10 +279,10 @@ def _check_version(document: ModelDocument, number: int, version: ModelVersion) 
         raise InvalidArgumentError(f"version {number}: {error}") from error
 
 
-def _check_approvals(document: ModelDocument, number: int, approvals: Iterable[Approval]) -> None:
-    actors = [each.actor for each in approvals]
-    if number not in document.versions or len(actors) != len(set(actors)):
-        raise InvalidArgumentError(f"version {number} is approved twice by one actor, or is none")
+def _check_approvals(number: int, approvals: Sequence[Approval]) -> None:
+    actors = {each.actor for each in approvals}
+    if len(actors) != len(approvals):
+        raise InvalidArgumentError(f"version {number} is approved twice by one actor")
     for approval in approvals:
         if not 0 <= approval.time <= TIME_MAX:
             raise InvalidArgumentError(
@@ -198,9 +302,12 @@ def _check_times(entity: ModelFields | ModelVersion) -> None:
             raise InvalidArgumentError(f"{time} is not a time in milliseconds since the epoch")
 
 
-def _check_events(snapshot: ModelSnapshot) -> None:
+def _check_events(snapshot: Snapshot) -> None:
     said: set[tuple[str, str, str | None]] = set()
-    for number, event in enumerate(snapshot.events, _first_number(snapshot)):
+    number = 0
+    for event in snapshot.each_event():
+        # A history may begin later with a baseline.
+        number = number + 1 if number or not is_new_beginning(event) else event.sequence
         if event.sequence != number or event.model_id != snapshot.document.model_id:
             raise InvalidArgumentError(
                 f"event {event.sequence} of '{event.model_id}' is not event {number} of the model"
@@ -212,11 +319,12 @@ def _check_events(snapshot: ModelSnapshot) -> None:
             validation.model_name(event.name)
             validation.actor(event.actor)
             validation.reason(event.reason)
-            said.add(saying)
+            if len(said) < _NAMES_REMEMBERED:
+                said.add(saying)
         _check_subject(event)
         _check_value(event.before, number)
         _check_value(event.after, number)
-    if snapshot.events and not snapshot.document.model_id:
+    if number and not snapshot.document.model_id:
         raise InvalidArgumentError("a model with a history has an id")
 
 
@@ -249,10 +357,8 @@ _KEY_MAX_LENGTH = max(
 )
 
 
-def _first_number(snapshot: ModelSnapshot) -> int:
-    """The number that the first event has to have: a history may begin later with a baseline."""
-    first = snapshot.events[0] if snapshot.events else None
-    return first.sequence if first is not None and is_new_beginning(first) else 1
+_NAMES_REMEMBERED = 10_000
+"""Of a history in which each event has another reason, no more are kept in memory."""
 
 
 def _check_value(value: Any, number: int) -> None:

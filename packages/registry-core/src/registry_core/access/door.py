@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 
 import attrs
 
+from registry_core import snapshot_reading
 from registry_core.access.policy import Rights
 from registry_core.authors import Author
-from registry_core.changes import Change
+from registry_core.changes import Change, restores_in_pieces
 from registry_core.errors import (
     InvalidArgumentError,
     ModelVersionNotFoundError,
@@ -69,6 +70,17 @@ class GuardedStore:
     def keeps_idempotency_keys(self) -> bool:
         """See `registry_core.idempotency`."""
         return keeps_idempotency_keys(self._store)
+
+    @property
+    def restores_in_pieces(self) -> bool:
+        """See `changes.restores`."""
+        return restores_in_pieces(self._store)
+
+    def snapshot_piece(self, name: str, after: int, most: int) -> snapshot_reading.Parts:
+        """See `snapshot_reading.GivesPieces`."""
+        if self.rights.may_read(name):
+            return snapshot_reading.piece(self._store, name, after, most)
+        raise RegisteredModelNotFoundError(name)
 
     def unguarded(self) -> Store:
         """Return the store behind the door, for what the server itself has to know."""

@@ -6,9 +6,10 @@ from typing import Literal, TypeAlias
 
 from registry_core import snapshot_reading, validation
 from registry_core.calls.base import RegistryBase
-from registry_core.changes import RestoreModel
+from registry_core.changes import RestoreLargeModel, RestoreModel, restores_in_pieces
 from registry_core.errors import AlreadyExistsError, NotPermittedError
 from registry_core.models import RegisteredModel
+from registry_core.snapshot_pieces import SpooledSnapshot, in_memory
 from registry_core.snapshots import ModelSnapshot
 
 OnConflict: TypeAlias = Literal["fail", "skip", "replace"]
@@ -35,18 +36,36 @@ class SnapshotCalls(RegistryBase):
         """
         return snapshot_reading.take(self.store, validation.model_name(name))
 
+    def open_snapshot(self, name: str) -> ModelSnapshot | SpooledSnapshot:
+        """Return the snapshot of a registered model as `snapshot`, also if it is large.
+
+        One of more than 1,000 versions or events comes in a temporary file, and not in memory; see
+        `SpooledSnapshot`. `restore` takes both.
+
+        Raises:
+            ConflictError: Others changed the model each time that it was read.
+            RegisteredModelNotFoundError: There is no such model.
+
+        Example:
+            >>> elsewhere.restore(registry.open_snapshot("churn")).name
+            'churn'
+        """
+        return snapshot_reading.open_snapshot(self.store, validation.model_name(name))
+
     def restore(
         self,
-        snapshot: ModelSnapshot,
+        snapshot: ModelSnapshot | SpooledSnapshot,
         *,
         on_conflict: OnConflict = "fail",
-        replaced: ModelSnapshot | None = None,
+        replaced: ModelSnapshot | SpooledSnapshot | None = None,
         reason: str | None = None,
     ) -> RegisteredModel:
         """Write a registered model as a snapshot has it, with all versions and its history.
 
         Numbers, gaps, times, stages, statuses and the id stay as they are. The restoring itself
         makes no event in the model's history, so that two registries can have the very same model.
+
+        It is one atomic step, however large the model is: nobody sees a part of it.
 
         Args:
             snapshot: The model.
@@ -80,11 +99,15 @@ class SnapshotCalls(RegistryBase):
                 "A server that authenticates its users takes no snapshot, because its history says "
                 "what others did: restore it with the URL of the registry's own store"
             )
-        change = RestoreModel(
-            snapshot=snapshot,
-            replaces=on_conflict == "replace",
-            expected=None if replaced is None else (replaced.document.model_id, replaced.last),
-        )
+        replaces = on_conflict == "replace"
+        expected = None if replaced is None else (replaced.document.model_id, replaced.last)
+        change: RestoreModel | RestoreLargeModel
+        if isinstance(snapshot, SpooledSnapshot) and restores_in_pieces(self.store):
+            change = RestoreLargeModel(snapshot=snapshot, replaces=replaces, expected=expected)
+        else:
+            change = RestoreModel(
+                snapshot=in_memory(snapshot), replaces=replaces, expected=expected
+            )
         try:
             return self._writer(reason).apply(change)
         except AlreadyExistsError:

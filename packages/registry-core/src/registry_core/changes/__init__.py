@@ -8,7 +8,7 @@ look at changes (a store, a history, a permission, a webhook) looks at their cla
 | --- | --- |
 | `CreateModel`, `UpdateModel`, `RenameModel`, `DeleteModel` | a registered model |
 | `CreateVersion`, `UpdateVersion`, `FinalizeVersion`, `RelocateVersion`, `TransitionVersion`, `DeleteVersion` | a model version |
-| `RestoreModel`, `RestoreDeletedModel` | a registered model with everything that belongs to it |
+| `RestoreModel`, `RestoreLargeModel`, `RestoreDeletedModel` | a registered model with everything that belongs to it |
 | `RestoreVersion` | a model version that was deleted |
 | `SetAlias`, `DeleteAlias` | an alias |
 | `ApproveVersion`, `WithdrawApproval` | an approval of a model version |
@@ -28,7 +28,13 @@ from registry_core.changes.parts import (
     SetModelTag,
     SetVersionTag,
 )
-from registry_core.changes.restores import RestoreDeletedModel, RestoreModel
+from registry_core.changes.restores import (
+    RestoreDeletedModel,
+    RestoreLargeModel,
+    RestoreModel,
+    in_memory,
+    restores_in_pieces,
+)
 from registry_core.changes.versions import (
     CreateVersion,
     DeleteVersion,
@@ -53,6 +59,7 @@ __all__ = [
     "RelocateVersion",
     "RenameModel",
     "RestoreDeletedModel",
+    "RestoreLargeModel",
     "RestoreModel",
     "RestoreVersion",
     "SetAlias",
@@ -62,4 +69,6 @@ __all__ = [
     "UpdateModel",
     "UpdateVersion",
     "WithdrawApproval",
+    "in_memory",
+    "restores_in_pieces",
 ]

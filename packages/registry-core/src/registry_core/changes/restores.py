@@ -3,22 +3,111 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, TypeVar, cast
 
 import attrs
 
 from registry_core import documents, history, snapshots
 from registry_core.authors import BASELINE_AUTHOR, Author
-from registry_core.changes.base import ModelChange
+from registry_core.changes.base import Change, ModelChange
 from registry_core.documents import ModelDocument
 from registry_core.errors import ConflictError, InvalidArgumentError
 from registry_core.history import Action, Effect, Event, new_model_id
 from registry_core.permissions import STAGE_PREFIX, Need, Permission
 from registry_core.requirements import Requirement
-from registry_core.snapshots import ModelSnapshot
+from registry_core.snapshot_pieces import SpooledSnapshot
+from registry_core.snapshots import ModelSnapshot, Snapshot
+
+ResultT = TypeVar("ResultT")
+
+
+class _Restoring(ModelChange):
+    """What writes a whole registered model, in memory or not."""
+
+    snapshot: Snapshot
+    replaces: bool
+    expected: tuple[str, int] | None
+    model_id: str
+
+    @property
+    def model(self) -> str:
+        """See `Change`."""
+        return self.snapshot.document.name
+
+    @property
+    def moves_aliases(self) -> bool:
+        """Whether aliases and stages come to where they were not when their model was last seen."""
+        return True
+
+    @property
+    def document(self) -> ModelDocument:
+        """The model as it is after the change, as far as it is in memory."""
+        return attrs.evolve(self.snapshot.document, model_id=self.model_id)
+
+    def needs(self) -> tuple[Need, ...]:
+        """See `Change`."""
+        kinds = [Permission.RESTORE, *([Permission.DELETE] if self.replaces else [])]
+        aliases = self._moved() if self.moves_aliases else ()
+        return (
+            *(Need(kind, self.model, is_new=True) for kind in kinds),
+            *(Need(Permission.MOVE_ALIAS, self.model, each, is_new=True) for each in aliases),
+        )
+
+    def _moved(self) -> list[str]:
+        active = [stage for stage in sorted(self.snapshot.stages) if stage.is_active]
+        return [
+            *self.snapshot.document.aliases,
+            *(f"{STAGE_PREFIX}{stage.value}" for stage in active),
+        ]
+
+    def check_replaced(self, model_id: str, last: int) -> None:
+        """Accept the model that it replaces, by its id and the number of its newest event.
+
+        Raises:
+            ConflictError: It is not as expected.
+        """
+        if self.expected not in (None, (model_id, last)):
+            raise ConflictError(
+                f"Model '{self.model}' was changed by somebody else, and was not replaced"
+            )
+
+    def check_kept(self, last: int) -> None:
+        """Accept what a store keeps of a deleted model under the id, unless it is replaced.
+
+        Args:
+            last: The number of its newest event; 0 where nothing is kept.
+
+        Raises:
+            ConflictError: It has events that are not in the snapshot, and would be lost.
+        """
+        if not self.replaces and last > self.snapshot.last > 0:
+            raise ConflictError(
+                f"Model '{self.model}' was deleted, and its history goes on after this snapshot: "
+                "restore the deleted model, or replace it with its history"
+            )
+
+    def check_end(self, newest: Effect | Event | None) -> None:
+        """Refuse a history that ends with a deletion: the model would be in the trash, and exist.
+
+        Raises:
+            InvalidArgumentError: It does.
+        """
+        if newest is not None and newest.action is Action.DELETE_MODEL:
+            raise InvalidArgumentError(
+                f"The snapshot of model '{self.model}' is illegal: its history ends with its "
+                "deletion"
+            )
+
+    def id_taken(self) -> ConflictError:
+        """Return the error for a snapshot whose id another model of the store has."""
+        return ConflictError(
+            f"Model '{self.model}' cannot be restored under the id {self.model_id}: that is the id "
+            "of another model"
+        )
 
 
 @attrs.frozen(kw_only=True)
-class RestoreModel(ModelChange):
+class RestoreModel(_Restoring):
     """Write a whole registered model: all that its snapshot says, and nothing else.
 
     Times, numbers and history are those of the snapshot; the restoring itself makes no event. The
@@ -51,43 +140,7 @@ class RestoreModel(ModelChange):
         return self.snapshot.document.model_id or new_model_id()
 
     def __attrs_post_init__(self) -> None:
-        events: tuple[Effect | Event, ...] = (*self.snapshot.events, *self.also)
-        if events and events[-1].action is Action.DELETE_MODEL:
-            # It would be in the trash, and exist.
-            raise InvalidArgumentError(
-                f"The snapshot of model '{self.model}' is illegal: its history ends with its "
-                "deletion"
-            )
-
-    @property
-    def model(self) -> str:
-        """See `Change`."""
-        return self.snapshot.name
-
-    @property
-    def moves_aliases(self) -> bool:
-        """Whether aliases and stages come to where they were not when their model was last seen."""
-        return True
-
-    @property
-    def document(self) -> ModelDocument:
-        """The model as it is after the change."""
-        return attrs.evolve(self.snapshot.document, model_id=self.model_id)
-
-    def needs(self) -> tuple[Need, ...]:
-        """See `Change`."""
-        kinds = [Permission.RESTORE, *([Permission.DELETE] if self.replaces else [])]
-        aliases = self._moved() if self.moves_aliases else ()
-        return (
-            *(Need(kind, self.model, is_new=True) for kind in kinds),
-            *(Need(Permission.MOVE_ALIAS, self.model, each, is_new=True) for each in aliases),
-        )
-
-    def _moved(self) -> list[str]:
-        document = self.snapshot.document
-        stages = sorted({each.current_stage for each in document.versions.values()})
-        active = [f"{STAGE_PREFIX}{stage.value}" for stage in stages if stage.is_active]
-        return [*document.aliases, *active]
+        self.check_end(self.also[-1] if self.also else self.snapshot.newest)
 
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
@@ -102,39 +155,6 @@ class RestoreModel(ModelChange):
     ) -> tuple[Effect, ...]:
         """See `Change`. The events of the snapshot are not among them; see `history`."""
         return self.also
-
-    def check_replaced(self, model_id: str, last: int) -> None:
-        """Accept the model that it replaces, by its id and the number of its newest event.
-
-        Raises:
-            ConflictError: It is not as expected.
-        """
-        if self.expected not in (None, (model_id, last)):
-            raise ConflictError(
-                f"Model '{self.model}' was changed by somebody else, and was not replaced"
-            )
-
-    def check_kept(self, last: int) -> None:
-        """Accept what a store keeps of a deleted model under the id, unless it is replaced.
-
-        Args:
-            last: The number of its newest event; 0 where nothing is kept.
-
-        Raises:
-            ConflictError: It has events that are not in the snapshot, and would be lost.
-        """
-        if not self.replaces and last > self.snapshot.last > 0:
-            raise ConflictError(
-                f"Model '{self.model}' was deleted, and its history goes on after this snapshot: "
-                "restore the deleted model, or replace it with its history"
-            )
-
-    def id_taken(self) -> ConflictError:
-        """Return the error for a snapshot whose id another model of the store has."""
-        return ConflictError(
-            f"Model '{self.model}' cannot be restored under the id {self.model_id}: that is the id "
-            "of another model"
-        )
 
     def history(self, now: int, by: Author) -> list[Event]:
         """Return every event that the model has after the change, oldest first.
@@ -161,6 +181,80 @@ class RestoreModel(ModelChange):
         return history.baseline(
             document, listed, next_version=document.next_version, approvals=document.approvals
         )
+
+
+@attrs.frozen(kw_only=True)
+class RestoreLargeModel(_Restoring):
+    """As `RestoreModel`, of a model that is too large for memory.
+
+    A store that cannot write it piece by piece is given `whole`; see `restores_in_pieces`.
+    """
+
+    snapshot: SpooledSnapshot = attrs.field(
+        validator=lambda _, __, value: snapshots.check(value), repr=lambda value: value.name
+    )
+    replaces: bool = False
+    """See `RestoreModel`."""
+    expected: tuple[str, int] | None = None
+    """See `RestoreModel`."""
+    model_id: str = attrs.field()
+
+    @model_id.default
+    def _model_id(self) -> str:
+        return self.snapshot.document.model_id or new_model_id()
+
+    def __attrs_post_init__(self) -> None:
+        self.check_end(self.snapshot.newest)
+
+    def whole(self) -> RestoreModel:
+        """Return the same change with its snapshot in memory."""
+        return RestoreModel(
+            snapshot=self.snapshot.whole(),
+            replaces=self.replaces,
+            expected=self.expected,
+            model_id=self.model_id,
+        )
+
+    def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
+        """See `Change`. All of the model is in memory."""
+        return self.whole().apply(document, now)
+
+    def effects(self, before: ModelDocument | None, after: ModelDocument | None) -> tuple[()]:
+        """See `Change`."""
+        return ()
+
+    def each_event(self, now: int) -> Iterator[Event]:
+        """Yield every event that the model has after the change, oldest first.
+
+        Args:
+            now: Milliseconds since the epoch, for the events that the snapshot does not have.
+        """
+        if self.snapshot.newest is not None:
+            yield from self.snapshot.with_id(self.model_id).each_event()
+            return
+        document = self.snapshot.document
+        listed = (version for version, _ in self.snapshot.each_version())
+        effects = history.baseline(document, listed, next_version=document.next_version)
+        for number, effect in enumerate(effects, 1):
+            yield Event.of(
+                effect,
+                model_id=self.model_id,
+                name=self.model,
+                sequence=number,
+                time=now,
+                by=BASELINE_AUTHOR,
+            )
+
+
+def in_memory(change: Change[ResultT]) -> Change[ResultT]:
+    """Return a change as a store makes it that has whole models in memory."""
+    whole: Any = change.whole() if isinstance(change, RestoreLargeModel) else change
+    return cast("Change[ResultT]", whole)
+
+
+def restores_in_pieces(store: object) -> bool:
+    """Return whether a store makes a `RestoreLargeModel`; an attribute of this name says so."""
+    return getattr(store, "restores_in_pieces", False) is True
 
 
 @attrs.frozen(kw_only=True)

@@ -4,7 +4,8 @@ Strategy. The files of a version come into the folder that their content names, 
 there; then the model is written with sources that say where they are now, as a whole and in one
 step. So a copy that dies leaves files that the next one finds. The history of the copy says the new
 places, too, so that it remains one whole with the model, and a copy can be compared with its
-source. What cannot be read is said, and its source stays as it was.
+source; a tag of the version, which it has from its first event on, says what its source was. What
+cannot be read is said, and its source stays as it was.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ from registry_core.artifacts.versions.context import subject
 from registry_core.artifacts.versions.foreign import OpensForeign
 from registry_core.errors import InvalidArgumentError, RegistryError
 from registry_core.foreign import ForeignPlaces
-from registry_core.history import Event
-from registry_core.models import ModelVersion, Status
-from registry_core.moves.sources import Item, SnapshotSource, snapshot_in
+from registry_core.history import Action, Event
+from registry_core.models import ORIGINAL_SOURCE_TAG, ModelVersion, Status
+from registry_core.moves import comparing
+from registry_core.moves.sources import AnySnapshot, Item, SnapshotSource, snapshot_in
 from registry_core.registry import Registry
+from registry_core.snapshot_pieces import SpooledSnapshot, SpoolWriter
 from registry_core.snapshots import ModelSnapshot
 
 
@@ -59,7 +62,7 @@ class ForeignFilesOf:
 class Moved:
     """A snapshot whose versions have their files in the target."""
 
-    snapshot: ModelSnapshot
+    snapshot: AnySnapshot
     brought: int = 0
     """Versions whose files were brought; in a dry run, would be."""
     size: int = 0
@@ -78,7 +81,7 @@ class FileMover:
     open_files: OpensFiles
 
     def moved(
-        self, snapshot: ModelSnapshot, there: ModelSnapshot | None, *, dry_run: bool = False
+        self, snapshot: AnySnapshot, there: AnySnapshot | None, *, dry_run: bool = False
     ) -> Moved:
         """Return a snapshot with the places of its files in the target.
 
@@ -87,27 +90,26 @@ class FileMover:
             there: The same model in the target; its files are not brought again.
             dry_run: Bring nothing.
         """
-        places: dict[int, str] = {}
+        moves: dict[int, _Move] = {}
         folders: dict[str, Manifest] = {}
         problems: list[str] = []
         count = 0
-        for version in self._outside(snapshot):
-            number = version.version
-            copied = self._copied(version, there)
+        for version, known in self._outside(snapshot, there):
+            copied = self._copied(version, known)
             if copied is not None:
-                places[number] = copied.download_uri
+                moves[version.version] = _Move.of(version, copied.download_uri)
                 if _is_same(version, copied):
                     continue
             try:
                 if not dry_run:
-                    places[number] = self._bring(version, folders)
+                    moves[version.version] = _Move.of(version, self._bring(version, folders))
             except (RegistryError, OSError) as error:
                 if copied is None:
                     problems.append(f"{subject(version)}: {error}")
             else:
                 count += 1
         return Moved(
-            snapshot=_rewritten(snapshot, places),
+            snapshot=_rewritten(snapshot, moves),
             brought=count,
             size=sum(manifest.size for manifest in folders.values()),
             problems=tuple(problems),
@@ -118,19 +120,20 @@ class FileMover:
         """Have collections of garbage leave what was brought, until the block ends."""
         return self.target.files.keeping(moved.folders)
 
-    def _outside(self, snapshot: ModelSnapshot) -> Iterator[ModelVersion]:
-        """Yield the versions whose files lie outside of the target."""
-        for version in snapshot.versions.values():
+    def _outside(
+        self, snapshot: AnySnapshot, there: AnySnapshot | None
+    ) -> Iterator[tuple[ModelVersion, ModelVersion | None]]:
+        """Yield the versions whose files lie outside of the target, with what that has of them."""
+        for version, known in comparing.beside(snapshot, there):
             has_files = version.status is Status.READY and not validation.is_prompt(version.tags)
             if has_files and not self.target.files.keeps(version):
-                yield version
+                yield version, known
 
-    def _copied(self, version: ModelVersion, there: ModelSnapshot | None) -> ModelVersion | None:
+    def _copied(self, version: ModelVersion, known: ModelVersion | None) -> ModelVersion | None:
         """The version in the target, if its files are there already."""
-        copied = None if there is None else there.versions.get(version.version)
-        if copied is None or copied.creation_timestamp != version.creation_timestamp:
+        if known is None or known.creation_timestamp != version.creation_timestamp:
             return None
-        return copied if self.target.files.keeps(copied) else None
+        return known if self.target.files.keeps(known) else None
 
     def _bring(self, version: ModelVersion, folders: dict[str, Manifest]) -> str:
         with self.open_files(version) as tree:
@@ -185,7 +188,7 @@ class MovedSource:
         for name, read in self.source.items(filter_text):
             yield name, partial(self._moved, name, read)
 
-    def _moved(self, name: str, read: Callable[[], ModelSnapshot]) -> ModelSnapshot:
+    def _moved(self, name: str, read: Callable[[], AnySnapshot]) -> AnySnapshot:
         there = snapshot_in(self.mover.target, name)
         return self.mover.moved(read(), there, dry_run=True).snapshot
 
@@ -200,55 +203,99 @@ def _is_same(version: ModelVersion, copied: ModelVersion) -> bool:
 # Sources
 
 
-def _rewritten(snapshot: ModelSnapshot, places: Mapping[int, str]) -> ModelSnapshot:
-    if not places:
+def _rewritten(snapshot: AnySnapshot, moves: Mapping[int, _Move]) -> AnySnapshot:
+    if not moves:
         return snapshot
-    moves = {number: _Move.of(snapshot.versions[number], places[number]) for number in places}
+    if isinstance(snapshot, SpooledSnapshot):
+        writer = SpoolWriter(snapshot.name)
+        for version, approvals in snapshot.each_version():
+            move = moves.get(version.version)
+            writer.add_version(version if move is None else move.version(version), approvals)
+        for event in _rewritten_events(snapshot, moves):
+            writer.add_event(event)
+        return writer.finish(snapshot.document)
     versions = (
-        moves[number].version if number in moves else version
+        moves[number].version(version) if number in moves else version
         for number, version in snapshot.versions.items()
     )
     return ModelSnapshot(
         document=documents.build(snapshot.document, versions),
-        events=tuple(
-            moves[event.version].event(event) if event.version in moves else event
-            for event in snapshot.events
-        ),
+        events=tuple(_rewritten_events(snapshot, moves)),
     )
+
+
+def _rewritten_events(snapshot: AnySnapshot, moves: Mapping[int, _Move]) -> Iterator[Event]:
+    for event in snapshot.each_event():
+        move = None if event.version is None else moves.get(event.version)
+        yield event if move is None else move.event(event)
 
 
 @attrs.frozen
 class _Move:
-    """A version that has its files at another place."""
+    """Where the files of a version were, and where they are."""
 
-    before: ModelVersion
-    version: ModelVersion
+    old: Mapping[str, str | None]
+    """The source and the storage location."""
+    new: Mapping[str, str | None]
+    tags: Mapping[str, str]
+    """What the copy says of its original, from its first event on."""
 
     @classmethod
     def of(cls, version: ModelVersion, place: str) -> _Move:
         source, storage_location = fields_at(version, place)
-        moved = attrs.evolve(version, source=source, storage_location=storage_location)
-        return cls(version, moved)
+        return cls(
+            old={"source": version.source, "storage_location": version.storage_location},
+            new={"source": source, "storage_location": storage_location},
+            tags=_original(version) if source != version.source else {},
+        )
+
+    def version(self, version: ModelVersion) -> ModelVersion:
+        """Return the version with the new place."""
+        fields: dict[str, Any] = {**self.new, "tags": {**version.tags, **self.tags}}
+        return attrs.evolve(version, **fields)
 
     def event(self, event: Event) -> Event:
         """Return an event of the version that says the new place where it said the old one."""
         before, after = self._fields(event.before), self._fields(event.after)
+        if event.action in _OF_WHOLE_VERSIONS:
+            before, after = self._tagged(before), self._tagged(after)
         if before is event.before and after is event.after:
             return event
         return attrs.evolve(event, before=before, after=after)
 
+    def _tagged(self, value: Any) -> Any:
+        if not isinstance(value, Mapping) or not self.tags:
+            return value
+        return {**value, "tags": {**value.get("tags", {}), **self.tags}}
+
     def _fields(self, value: Any) -> Any:
         if not isinstance(value, Mapping):
             return value
-        old = {"source": self.before.source, "storage_location": self.before.storage_location}
-        new = {"source": self.version.source, "storage_location": self.version.storage_location}
-        said = {name: value[name] for name in old if name in value}
-        if not said or any(text != old[name] for name, text in said.items()):
+        said = {name: value[name] for name in self.old if name in value}
+        if not said or any(text != self.old[name] for name, text in said.items()):
             return value
         fields: dict[str, Any] = {}
         for name, each in value.items():
-            if name not in old:
+            if name not in self.old:
                 fields[name] = each
             elif name == "source" or "source" not in said:
-                fields |= {key: text for key, text in new.items() if text is not None}
+                fields |= {key: text for key, text in self.new.items() if text is not None}
         return fields
+
+
+_OF_WHOLE_VERSIONS = frozenset(
+    (Action.CREATE_VERSION, Action.DELETE_VERSION, Action.RESTORE_VERSION)
+)
+"""The actions whose events repeat all fields of a version."""
+
+
+def _original(version: ModelVersion) -> dict[str, str]:
+    """The tag that says where a version's files were first; the copy of a copy has it already."""
+    tags = {ORIGINAL_SOURCE_TAG: version.source}
+    if ORIGINAL_SOURCE_TAG in version.tags:
+        return {}
+    try:
+        validation.tags_together({**version.tags, **tags})
+    except InvalidArgumentError:
+        return {}  # There is no room for it.
+    return tags

@@ -26,9 +26,9 @@ from registry_core.errors import (
 from registry_core.moves.artifacts import FileMover, Moved
 from registry_core.moves.comparing import differences, is_behind
 from registry_core.moves.outcomes import Copied, Difference, Outcome
-from registry_core.moves.sources import Item, SnapshotSource, snapshot_in
+from registry_core.moves.sources import AnySnapshot, Item, SnapshotSource, snapshot_in
 from registry_core.registry import Registry
-from registry_core.snapshots import ModelSnapshot
+from registry_core.snapshots import is_ahead
 
 PARALLEL = 8
 """Models on their way at a time: what a round trip to a bucket or a server takes is waited for."""
@@ -68,7 +68,7 @@ def copy(
 
 
 def _copy(
-    snapshot: ModelSnapshot,
+    snapshot: AnySnapshot,
     target: Registry,
     on_conflict: OnConflict,
     *,
@@ -93,7 +93,7 @@ def _copy(
     return Copied(
         name=snapshot.name,
         outcome=outcome,
-        versions=len(snapshot.versions),
+        versions=snapshot.version_count,
         detail=detail,
         brought=moved.brought if outcome.is_written else 0,
         size=moved.size,
@@ -102,26 +102,28 @@ def _copy(
 
 
 def _write(
-    snapshot: ModelSnapshot,
-    there: ModelSnapshot | None,
+    snapshot: AnySnapshot,
+    there: AnySnapshot | None,
     target: Registry,
     on_conflict: OnConflict,
 ) -> None:
     if there is None:
         target.restore(snapshot, on_conflict="replace" if on_conflict == "replace" else "fail")
         return
-    if not snapshot.events:
+    if snapshot.newest is None:
         snapshot = snapshot.with_id(there.document.model_id)
     # What others have changed since it was compared is not lost.
-    target.restore(snapshot, on_conflict="replace", replaced=there if there.events else None)
+    target.restore(
+        snapshot, on_conflict="replace", replaced=None if there.newest is None else there
+    )
 
 
-def _renamed(target: Registry, snapshot: ModelSnapshot) -> ModelSnapshot | None:
+def _renamed(target: Registry, snapshot: AnySnapshot) -> AnySnapshot | None:
     """The copy that the target has under an earlier name, after it got the new one too."""
-    earlier = {event.name for event in snapshot.events} - {snapshot.name}
+    earlier = {event.name for event in snapshot.each_event()} - {snapshot.name}
     for name in sorted(earlier):
         there = snapshot_in(target, name)
-        if there is not None and snapshot.is_ahead_of(there):
+        if there is not None and is_ahead(snapshot, there):
             target.rename_registered_model(
                 name, new_name=snapshot.name, reason="renamed in the source"
             )
@@ -130,7 +132,7 @@ def _renamed(target: Registry, snapshot: ModelSnapshot) -> ModelSnapshot | None:
 
 
 def _decide(
-    snapshot: ModelSnapshot, there: ModelSnapshot | None, on_conflict: OnConflict
+    snapshot: AnySnapshot, there: AnySnapshot | None, on_conflict: OnConflict
 ) -> tuple[Outcome, str]:
     if there is None:
         return Outcome.COPIED, ""
@@ -190,10 +192,10 @@ def _paired(
             left, right = next(one, None), next(other, None)
 
 
-def snapshots(source: SnapshotSource, filter_text: str | None = None) -> Iterator[ModelSnapshot]:
+def snapshots(source: SnapshotSource, filter_text: str | None = None) -> Iterator[AnySnapshot]:
     """Yield the snapshots of a source, in the order of names; a model that goes is left out."""
 
-    def read(item: Item) -> ModelSnapshot | None:
+    def read(item: Item) -> AnySnapshot | None:
         try:
             return item[1]()
         except RegisteredModelNotFoundError:

@@ -35,6 +35,7 @@ from registry_core.moves.copying import in_parallel
 from registry_core.moves.outcomes import Copied, Outcome
 from registry_core.moves.sources import Item, SnapshotSource, snapshot_in
 from registry_core.registry import Registry
+from registry_core.snapshot_pieces import in_memory
 from registry_core.snapshots import ModelSnapshot
 from registry_core.store import Store
 
@@ -111,7 +112,7 @@ class KeptSource:
 
 
 def _kept(read: Callable[[], ModelSnapshot]) -> ModelSnapshot:
-    return as_kept(read())
+    return as_kept(in_memory(read()))
 
 
 def copy(
@@ -156,7 +157,7 @@ class _Copier:
     def first(self, item: Item) -> Copied | _Waiting:
         """What became of a model; or which others come before it."""
         try:
-            snapshot = item[1]()
+            snapshot = in_memory(item[1]())
         except RegistryError:
             return self.copied(item)
         others = frozenset(_referred(snapshot)) - {snapshot.name}
@@ -166,7 +167,7 @@ class _Copier:
         """What became of a model."""
         name, read = item
         try:
-            return self._attempt(read())
+            return self._attempt(in_memory(read()))
         except RegisteredModelNotFoundError:
             return Copied(name=name, outcome=Outcome.GONE)
         except StoreUnavailableError:
@@ -175,7 +176,8 @@ class _Copier:
             return Copied(name=name, outcome=Outcome.FAILED, detail=str(error))
 
     def _attempt(self, snapshot: ModelSnapshot) -> Copied:
-        there = snapshot_in(self.target, snapshot.name)
+        held = snapshot_in(self.target, snapshot.name)
+        there = None if held is None else in_memory(held)
         impossible = _impossible(as_kept(snapshot), there)
         plan = _Plan(
             _without(as_kept(snapshot), impossible),

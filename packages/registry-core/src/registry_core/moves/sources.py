@@ -13,20 +13,24 @@ from typing import IO, Protocol, TypeAlias
 
 import attrs
 
-from registry_core import backends, snapshot_format, snapshot_reading, validation
+from registry_core import backends, snapshot_pieces, snapshot_reading, validation
 from registry_core.errors import InvalidArgumentError, RegisteredModelNotFoundError
 from registry_core.models import Webhook
 from registry_core.registry import Registry
 from registry_core.search import Comparison, Entity, Filter, Op, Query, TagRef, all_pages
 from registry_core.search.language import parse_filter
 from registry_core.search.ordering import parse_order_by
+from registry_core.snapshot_pieces import SpooledSnapshot
 from registry_core.snapshots import ModelSnapshot
 from registry_core.store import Store
 
 NAMES_AT_A_TIME = 1_000
 """Registered models of one page of names."""
 
-Item: TypeAlias = tuple[str, Callable[[], ModelSnapshot]]
+AnySnapshot: TypeAlias = ModelSnapshot | SpooledSnapshot
+"""A snapshot in memory, or of a large model in a temporary file."""
+
+Item: TypeAlias = tuple[str, Callable[[], AnySnapshot]]
 """The name of a model, and what reads its snapshot; that raises
 `RegisteredModelNotFoundError` if the model has gone meanwhile."""
 
@@ -48,7 +52,7 @@ class StoreSource:
     def items(self, filter_text: str | None = None) -> Iterator[Item]:
         """See `SnapshotSource`."""
         for name in self.names(filter_text):
-            yield name, partial(snapshot_reading.take, self.store, name)
+            yield name, partial(snapshot_reading.open_snapshot, self.store, name)
 
     def webhooks(self) -> list[Webhook]:
         """See `webhooks.WebhookSource`."""
@@ -80,10 +84,10 @@ class StoreSource:
         return (model.name for model in models)
 
 
-def snapshot_in(registry: Registry, name: str) -> ModelSnapshot | None:
+def snapshot_in(registry: Registry, name: str) -> AnySnapshot | None:
     """Return the model of that name, as a registry has it; None if it has none."""
     try:
-        return registry.snapshot(name)
+        return registry.open_snapshot(name)
     except RegisteredModelNotFoundError:
         return None
 
@@ -108,31 +112,51 @@ class FileSource:
             raise InvalidArgumentError("A file takes no filter")
         count = 0
         with _opened(self.path, "rb") as file:
-            lines = self._lines(file)
-            for number, line in enumerate(lines, 1):
+            lines = _Numbered(self._lines(file))
+            for line in lines:
                 if b'"kind":"end_of_export"' in line[:40] and _end(line) == count:
                     # What compressed it has a checksum at its very end.
                     if next(lines, None) is not None:
                         raise InvalidArgumentError(f"{self.path} goes on after its last line")
                     return
                 try:
-                    snapshot = snapshot_format.loads(line)
+                    snapshot = snapshot_pieces.read(line, lines)
                 except InvalidArgumentError as error:
-                    raise InvalidArgumentError(f"Line {number} of {self.path}: {error}") from error
+                    raise InvalidArgumentError(
+                        f"Line {lines.number} of {self.path}: {error}"
+                    ) from error
                 count += 1
                 yield snapshot.name, partial(_itself, snapshot)
         raise InvalidArgumentError(f"{self.path} ends after {count} models: it was cut off")
 
     def _lines(self, file: IO[bytes]) -> Iterator[bytes]:
         try:
-            yield from file
+            # Nobody's line is read that would fill the memory.
+            while line := file.readline(snapshot_pieces.LINE_MAX_BYTES):
+                yield line
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise InvalidArgumentError(
                 f"{self.path} is not a gzip file, is damaged or was cut off: {error}"
             ) from error
 
 
-def _itself(snapshot: ModelSnapshot) -> ModelSnapshot:
+@attrs.define
+class _Numbered:
+    """Lines, of which the number of the last one that was read is known."""
+
+    _lines: Iterator[bytes]
+    number: int = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        line = next(self._lines)
+        self.number += 1
+        return line
+
+
+def _itself(snapshot: AnySnapshot) -> AnySnapshot:
     return snapshot
 
 
@@ -145,15 +169,17 @@ def _end(line: bytes) -> int | None:
     return fields.get("models") if isinstance(fields, dict) else None
 
 
-def write(path: Path, snapshots: Iterator[ModelSnapshot]) -> int:
-    """Write a file with snapshots, one a line; gzip if its name ends so. Return how many.
+def write(path: Path, snapshots: Iterator[AnySnapshot]) -> int:
+    """Write a file with snapshots, a line each, or several for a large one. Return how many.
+
+    It is gzip if its name ends so.
 
     The file appears under its name when all of it is written.
     """
     unfinished, count = path.with_name(f"{path.name}.partial"), 0
     with _opened(unfinished, "wb", is_gzip=path.suffix == ".gz") as file:
         for snapshot in snapshots:
-            file.write(f"{snapshot_format.dumps(snapshot)}\n".encode())
+            file.writelines(snapshot_pieces.lines_of(snapshot))
             count += 1
         file.write(f'{{"kind":"{END_KIND}","models":{count}}}\n'.encode())
     unfinished.replace(path)

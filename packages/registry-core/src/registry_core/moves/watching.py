@@ -178,7 +178,7 @@ class _Named:
         if filter_text:
             names &= frozenset(self.source.names(filter_text))
         for name in sorted(names):
-            yield name, partial(snapshot_reading.take, self.source.store, name)
+            yield name, partial(snapshot_reading.open_snapshot, self.source.store, name)
 
 
 @attrs.define
@@ -222,7 +222,7 @@ class _Following:
         One that others have changed stays, and one that the filter does not match.
         """
         there = snapshot_in(self.target, deletion.name)
-        if there is None or there.document.model_id != deletion.model_id or not there.events:
+        if there is None or there.document.model_id != deletion.model_id or there.newest is None:
             return False
         query = EventQuery(
             model_id=deletion.model_id,
@@ -230,7 +230,7 @@ class _Following:
             after=(0, "", there.last - 1),
             max_results=1,
         )
-        is_as_copied = self.source.store.events(query) == [there.events[-1]]
+        is_as_copied = self.source.store.events(query) == [there.newest]
         if not is_as_copied or not self._is_followed(deletion.name):
             return False
         self.target.delete_registered_model(deletion.name, reason="deleted in the source")

@@ -18,7 +18,7 @@ import attrs
 
 from registry_core import documents, history, pruning, webhook_records
 from registry_core.authors import BASELINE_AUTHOR, Author
-from registry_core.changes import Change, RestoreModel
+from registry_core.changes import Change, RestoreModel, in_memory
 from registry_core.documents import ModelDocument
 from registry_core.errors import AlreadyExistsError, WebhookNotFoundError
 from registry_core.history import Event, EventQuery
@@ -103,6 +103,7 @@ class MappingStore(ABC):
 
     def apply(self, change: Change[ResultT], *, by: Author) -> ResultT:
         """See `Store`."""
+        change = in_memory(change)
         with self._writing() as content:
             now = self._clock()
             before = content.models.get(change.model)
@@ -169,6 +170,13 @@ class MappingStore(ABC):
     def approvals(self, name: str) -> Mapping[int, tuple[Approval, ...]]:
         """See `store.KeepsApprovals`."""
         return self._document(name).approvals
+
+    def snapshot_piece(
+        self, name: str, after: int, most: int
+    ) -> tuple[ModelDocument, list[ModelVersion], Mapping[int, tuple[Approval, ...]]]:
+        """See `snapshot_reading.GivesPieces`."""
+        document = self._document(name)
+        return document, documents.versions_after(document, after, most), document.approvals
 
     def create_webhook(self, new: NewWebhook) -> Webhook:
         """See `Store`."""

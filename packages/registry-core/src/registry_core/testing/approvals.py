@@ -15,6 +15,7 @@ from registry_core.errors import (
 )
 from registry_core.history import Action, Event
 from registry_core.models import Approval
+from registry_core.snapshot_pieces import spooled
 from registry_core.store import KeepsApprovals, approvals_of
 from registry_core.testing import model_versions
 from registry_core.testing.calls import Calls
@@ -129,6 +130,10 @@ class ApprovalTests(StoreCase):
         assert snapshot.document.approvals == before
         approved.delete_model_version("m", 1)
         approved.restore(snapshot, replaces=True)
+        assert _approvals(approved) == before
+        approved.delete_registered_model("m")
+        # What was deleted since goes with the snapshot of another id.
+        approved.restore_large(spooled(snapshot.with_id("0" * 16)))
         assert _approvals(approved) == before
         assert histories.verify(approved.backend, "m").problems == ()
 

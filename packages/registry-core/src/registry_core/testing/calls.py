@@ -20,6 +20,7 @@ from registry_core.changes import (
     RelocateVersion,
     RenameModel,
     RestoreDeletedModel,
+    RestoreLargeModel,
     RestoreModel,
     RestoreVersion,
     SetAlias,
@@ -29,6 +30,7 @@ from registry_core.changes import (
     UpdateModel,
     UpdateVersion,
     WithdrawApproval,
+    restores_in_pieces,
 )
 from registry_core.history import Event, EventQuery
 from registry_core.models import (
@@ -46,6 +48,7 @@ from registry_core.models import (
 from registry_core.pruning import NewBeginning, ReplacesBeginnings
 from registry_core.requirements import FilesAreAt
 from registry_core.search import Page, Query
+from registry_core.snapshot_pieces import SpooledSnapshot
 from registry_core.snapshots import ModelSnapshot
 from registry_core.store import Store
 
@@ -145,6 +148,11 @@ class Calls:
     def restore(self, snapshot: ModelSnapshot, *, replaces: bool = False) -> RegisteredModel:
         """Write a whole model; see `RestoreModel`."""
         return self.apply(RestoreModel(snapshot=snapshot, replaces=replaces))
+
+    def restore_large(self, snapshot: SpooledSnapshot) -> RegisteredModel:
+        """Write a whole model that is in a file; see `RestoreLargeModel`."""
+        change = RestoreLargeModel(snapshot=snapshot)
+        return self.apply(change if restores_in_pieces(self.backend) else change.whole())
 
     def delete_registered_model(self, name: str) -> None:
         """See `DeleteModel`."""

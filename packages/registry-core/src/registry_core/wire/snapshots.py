@@ -6,7 +6,11 @@ from typing import Annotated
 
 import attrs
 
+from registry_core.wire.prefixes import OWN_API
 from registry_core.wire.requests import AtMost
+
+SNAPSHOTS_PATH = f"{OWN_API}/snapshots"
+"""Where a model is written whose snapshot is too large for one request: the lines of an export."""
 
 VERSIONS_MAX_RESULTS = 1_000
 """Versions of one piece of a snapshot."""

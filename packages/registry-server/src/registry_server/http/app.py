@@ -35,6 +35,7 @@ from registry_server.http.own import ALL_OPERATIONS
 from registry_server.http.parts import Backend, Part
 from registry_server.http.responses import RequestRefusedError, Response
 from registry_server.http.serving import Lanes, Served
+from registry_server.http.snapshot_uploads import snapshot_part
 from registry_server.http.watching import Watching
 from registry_server.pages import serving as page_serving
 from registry_server.pages import signin
@@ -78,6 +79,7 @@ def compose(
     direct = settings.direct_transfers
     artifacts = artifact_part(transfers=Limits.of(settings).transfers, direct_transfers=direct)
     operations = (*operations, *webhooks.operations)
+    uploads = snapshot_part()
     access = Access.of(settings)
     pages = (
         Part()
@@ -89,18 +91,18 @@ def compose(
     lanes = Lanes(settings.threads)
     watching = Watching(
         operations,
-        (artifacts, pages, signing, probes.NAMED),
+        (artifacts, uploads, pages, signing, probes.NAMED),
         gauges=lanes.gauges(),
         mlflow_version=probes.MLFLOW_VERSION,
     )
-    document = partial(_document, operations, (webhooks, artifacts))
+    document = partial(_document, operations, (webhooks, artifacts, uploads))
     probing = probes.probe_part(watching.metrics, document, direct_transfers=direct)
     routes = (*probes.NAMED.names, *pages.names, *signing.names, artifacts.group)
     declarations.check_all([*(operation.id for operation in operations), *routes])
     serving, threads, paths = _operation_parts(operations, settings, lanes, watching)
     # They end in this order: webhooks after the last event, and before what waits for receivers.
     asking = () if access is None else (_access_part(access),)
-    parts = (*asking, serving, probing, artifacts, pages, signing, webhooks, threads)
+    parts = (*asking, serving, probing, artifacts, uploads, pages, signing, webhooks, threads)
     readable = _readable(settings, has_sign_in=has_sign_in)
     guarded = partial(
         _guarded, metrics=watching.metrics, settings=settings, access=access, readable=readable

@@ -110,6 +110,8 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "restoreDeletedVersion": _RESTORE,
     "getModelSnapshot": _READ,
     "putModelSnapshot": _RESTORE,
+    # A server that knows its callers takes no snapshot from anybody.
+    "uploadModelSnapshot": CALLERS,
     "putAlias": _MOVE,
     "removeAlias": _MOVE,
     "putModelTag": _EDIT,

@@ -13,11 +13,11 @@ from registry_core import (
     histories,
     snapshot_format,
     snapshot_reading,
+    validation,
 )
 from registry_core.access.policy import encode_grant
 from registry_core.history import Event
 from registry_core.pruning import Pruned
-from registry_core.store import approvals_of
 from registry_core.wire import Json, snapshots
 from registry_core.wire import history as wire
 from registry_core.wire.prefixes import OWN_API
@@ -152,15 +152,15 @@ SNAPSHOT_PIECE: ResponseShape[Json] = ResponseShape(
 
 
 def _get_snapshot(context: RequestContext, request: snapshots.GetModelSnapshot) -> Json:
-    model = context.registry.get_registered_model(request.name)
-    versions = snapshot_reading.versions_after(
-        context.registry.store, request.name, request.after_version, most=request.max_results
+    model, versions, approvals = snapshot_reading.piece(
+        context.registry.store,
+        validation.model_name(request.name),
+        request.after_version,
+        request.max_results,
     )
     return {
         "model": snapshot_format.encode_fields(model),
-        "versions": snapshot_format.encode_versions(
-            versions, approvals_of(context.registry.store, request.name)
-        ),
+        "versions": snapshot_format.encode_versions(versions, approvals),
     }
 
 

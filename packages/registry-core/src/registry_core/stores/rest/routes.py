@@ -22,6 +22,7 @@ from registry_core.changes import (
     RelocateVersion,
     RenameModel,
     RestoreDeletedModel,
+    RestoreLargeModel,
     RestoreModel,
     RestoreVersion,
     SetAlias,
@@ -145,6 +146,7 @@ ROUTES: Mapping[type[Change[Any]], Route] = {
         _nothing,
     ),
     RestoreModel: Route("", "", lambda _: refuse("write a whole model"), _nothing),
+    RestoreLargeModel: Route("", "", lambda _: refuse("write a whole model"), _nothing),
     RestoreDeletedModel: Route(
         "POST",
         f"{OWN_API}/deleted-models/restore",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import attrs
 
-from registry_core import snapshot_format, snapshot_reading, wire
+from registry_core import wire
 from registry_core.authors import Author
 from registry_core.changes import Change, CreateModel, CreateVersion
 from registry_core.errors import (
@@ -20,7 +20,7 @@ from registry_core.errors import (
 )
 from registry_core.history import EVENTS_MAX_RESULTS, Event, EventQuery, place_of
 from registry_core.idempotency import new_key
-from registry_core.models import Approval, ModelFields, ModelVersion, RegisteredModel
+from registry_core.models import ModelVersion, RegisteredModel
 from registry_core.pruning import Pruned
 from registry_core.search import (
     AttributeRef,
@@ -35,7 +35,6 @@ from registry_core.search import (
     render_order_by,
     split_prompts,
 )
-from registry_core.snapshots import ModelSnapshot
 from registry_core.store import Clock, system_clock
 from registry_core.stores.rest.address import parse_address
 from registry_core.stores.rest.answers import (
@@ -44,8 +43,8 @@ from registry_core.stores.rest.answers import (
     model_of,
     version_of,
 )
-from registry_core.stores.rest.reviews import RestReviews
 from registry_core.stores.rest.routes import refuse, route_of
+from registry_core.stores.rest.snapshots import RestSnapshots, in_pieces
 from registry_core.stores.rest.transport import (
     ResponseTooLargeError,
     Transport,
@@ -55,7 +54,6 @@ from registry_core.stores.rest.webhooks import next_page, wire_list
 from registry_core.wire import requests
 from registry_core.wire.history import PruneModelHistory, decode_event
 from registry_core.wire.prefixes import OWN_API, own_path
-from registry_core.wire.snapshots import VERSIONS_MAX_RESULTS
 
 SMALLER_PAGE = 10
 """How many times smaller the page is that is asked for when one was too much for an answer."""
@@ -82,7 +80,7 @@ def open_store(url: str, *, clock: Clock = system_clock) -> RestStore:  # noqa: 
     return RestStore(Transport(parse_address(url, os.environ)))
 
 
-class RestStore(RestReviews):
+class RestStore(RestSnapshots):
     """A `Store` on a server, with what the wire can carry.
 
     It keeps the promises that its server keeps; MLflow's server breaks some under concurrency.
@@ -112,8 +110,12 @@ class RestStore(RestReviews):
         """See `Store`. The reason is sent along; who makes the change, the server says.
 
         A creation always has an idempotency key, so that it can be sent again when its answer is
-        lost, if the server keeps such keys.
+        lost, if the server keeps such keys. A model that is too large for a request is sent as the
+        lines of an export.
         """
+        large = in_pieces(change)
+        if large is not None:
+            return cast("ResultT", self._restore_large(large))
         route = route_of(change)
         fields = wire.encode_request(route.request(change))
         result = partial(route.result, change)
@@ -165,26 +167,6 @@ class RestStore(RestReviews):
             UnsupportedBackendError: the server is MLflow's, which does not say.
         """
         return self._http.read(f"{OWN_API}/whoami", {}, _caller)
-
-    def snapshot(self, name: str) -> ModelSnapshot:
-        """See `snapshot_reading.take`. Of our server, with all that a store keeps."""
-        return snapshot_reading.read(self, name, self._parts)
-
-    def _parts(
-        self, name: str
-    ) -> tuple[ModelFields, list[ModelVersion], Mapping[int, tuple[Approval, ...]]]:
-        path = own_path(name, "snapshot")
-        collected: list[ModelVersion] = []
-        approvals: dict[int, tuple[Approval, ...]] = {}
-        after = 0
-        while True:
-            asked = {"after_version": after, "max_results": VERSIONS_MAX_RESULTS}
-            model, versions, of_versions = self._http.read(path, asked, _piece, name=name)
-            collected += versions
-            approvals.update(of_versions)
-            if len(versions) < VERSIONS_MAX_RESULTS:
-                return model, collected, approvals
-            after = versions[-1].version
 
     def get_registered_model(self, name: str) -> RegisteredModel:
         """See `Store`."""
@@ -367,15 +349,6 @@ def _pruned(answer: wire.Json) -> Pruned:
         case {"removed": int(removed), "added": int(added), "first": int(first)}:
             return Pruned(removed=removed, added=added, first=first)
     raise StoreCorruptedError("The answer does not say what was pruned.")
-
-
-def _piece(
-    answer: wire.Json,
-) -> tuple[ModelFields, list[ModelVersion], Mapping[int, tuple[Approval, ...]]]:
-    try:
-        return snapshot_format.decode_parts(answer.get("model"), answer.get("versions"))
-    except InvalidArgumentError as error:
-        raise StoreCorruptedError(str(error)) from error
 
 
 def _artifact_uri(answer: wire.Json) -> str | None:

@@ -12,8 +12,22 @@ from urllib3.exceptions import HTTPError
 
 from registry_core.artifacts.store import CHUNK_SIZE, READ_ATTEMPTS, FileInfo, Reading
 from registry_core.backoff import Backoff
-from registry_core.errors import ArtifactNotFoundError, NotFoundError, StoreUnavailableError
+from registry_core.errors import (
+    ArtifactNotFoundError,
+    NotFoundError,
+    StoreBusyError,
+    StoreUnavailableError,
+    UnexpectedAnswerError,
+)
+from registry_core.stores.rest.bodies import (
+    ANSWER_MAX_BYTES,
+    TooLargeError,
+    UnreadableError,
+    json_object,
+    read_body,
+)
 from registry_core.stores.rest.transport import Transport
+from registry_core.wire import Json
 
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 """Where, below a server's URL, its artifact root begins (contract 1.1)."""
@@ -58,6 +72,35 @@ class Transfers:
         return Reading(
             FileInfo(path=path, size=download.size), download.pieces(), close=download.close
         )
+
+    def post_lines(self, target: str, lines: Callable[[], Iterable[bytes]], *, size: int) -> Json:
+        """Send lines of JSON, `size` bytes in all, and return the answer.
+
+        They are sent again while the server says that it has no room for them.
+
+        Raises:
+            StoreUnavailableError: there was no answer; what was sent may have been written.
+        """
+        headers = {"Content-Type": "application/x-ndjson", "Content-Length": str(size)}
+        pauses = _BACKOFF.pauses(until=time.monotonic() + RETRY_SECONDS)
+        response: urllib3.BaseHTTPResponse | None = None
+        while response is None:
+            try:
+                response = self._http.stream("POST", target, headers, body=lines())
+            except StoreBusyError:
+                pause = next(pauses, None)
+                if pause is None:
+                    raise
+                time.sleep(pause)
+        try:
+            body = read_body(response, most=ANSWER_MAX_BYTES)
+            answer = json_object(body, response.headers.get("content-type"))
+        except HTTPError as error:
+            raise StoreUnavailableError(f"the connection broke: {error}") from error
+        except (TooLargeError, UnreadableError) as error:
+            raise UnexpectedAnswerError(f"The answer is no registered model: {error}") from None
+        response.release_conn()
+        return answer
 
 
 class _Download:

@@ -17,7 +17,7 @@ import attrs
 
 from registry_core import documents, validation
 from registry_core.authors import Author
-from registry_core.changes import Change, RestoreModel
+from registry_core.changes import Change, RestoreModel, in_memory
 from registry_core.documents import ModelDocument
 from registry_core.errors import (
     InvalidArgumentError,
@@ -134,6 +134,7 @@ class S3Store:
     def apply(self, change: Change[ResultT], *, by: Author) -> ResultT:
         """See `Store`."""
         self._bucket.ready_to_write()
+        change = in_memory(change)
         if isinstance(change, RestoreModel):
             self._check_id(change)
         return self._complete(self._models.commit(change, by))
@@ -212,6 +213,21 @@ class S3Store:
     def approvals(self, name: str) -> Mapping[int, tuple[Approval, ...]]:
         """See `registry_core.store.KeepsApprovals`."""
         return self._document(name).approvals
+
+    def snapshot_piece(
+        self, name: str, after: int, most: int
+    ) -> tuple[RegisteredModel, list[ModelVersion], Mapping[int, tuple[Approval, ...]]]:
+        """See `snapshot_reading.GivesPieces`. One GET, without a body if nothing has changed."""
+
+        def read() -> tuple[
+            RegisteredModel, list[ModelVersion], Mapping[int, tuple[Approval, ...]]
+        ]:
+            document = self._document(name)
+            (model,) = self._values.load([documents.registered_model(document)])
+            versions = self._values.load(documents.versions_after(document, after, most))
+            return model, versions, document.approvals
+
+        return self._whole(read)
 
     def create_webhook(self, new: NewWebhook) -> Webhook:
         """See `Store`."""

@@ -83,6 +83,9 @@ class SqlStore:
     applies_scopes = True
     """See `registry_core.access`."""
 
+    restores_in_pieces = True
+    """See `changes.restores`."""
+
     def __init__(self, database: Database, *, clock: Clock = system_clock) -> None:
         self._database = database
         self._clock = clock

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 from sqlalchemy import Table
 
 from registry_core import documents
 from registry_core.authors import Author
-from registry_core.changes import RestoreDeletedModel, RestoreModel, RestoreVersion
+from registry_core.changes import (
+    RestoreDeletedModel,
+    RestoreLargeModel,
+    RestoreModel,
+    RestoreVersion,
+)
 from registry_core.changes.versions import version_exists
 from registry_core.documents import ModelDocument
 from registry_core.errors import RegisteredModelNotFoundError
@@ -34,6 +40,8 @@ from registry_core.stores.sql.tables import (
     registered_model_tags,
 )
 
+ResultT = TypeVar("ResultT")
+
 
 class RestoreMaker(Maker):
     """Makes the change that writes a whole model, in one transaction."""
@@ -42,13 +50,54 @@ class RestoreMaker(Maker):
     def restore_model(self, change: RestoreModel, by: Author) -> RegisteredModel:
         """See `Making`."""
         history = change.history(self._clock(), by)
+        document = change.document
+        last = next(each for each in reversed(history) if each.action is not Action.PASS_GATE)
 
-        def restore(connection: Connection) -> None:
+        def insert(connection: Connection) -> None:
+            self._insert_all(connection, document, history)
+
+        self._restore(change, insert, last=last, count=history[-1].sequence)
+        return documents.registered_model(document)
+
+    @makes(RestoreLargeModel)
+    def restore_large_model(self, change: RestoreLargeModel, _: Author) -> RegisteredModel:
+        """See `Making`. It is read piece by piece, inside the transaction."""
+        now = self._clock()
+        last = change.snapshot.with_id(change.model_id).newest
+        if last is None:
+            for last in change.each_event(now):  # noqa: B007 a baseline, whose end is wanted
+                pass
+        assert last is not None, "every history has a first event"
+
+        def insert(connection: Connection) -> RegisteredModel:
+            self._insert_pieces(connection, change, now)
+            return self._model(connection, change.model)
+
+        return self._restore(change, insert, last=last, count=last.sequence)
+
+    def _restore(
+        self,
+        change: RestoreModel | RestoreLargeModel,
+        insert: Callable[[Connection], ResultT],
+        *,
+        last: Event,
+        count: int,
+    ) -> ResultT:
+        """Make room for a model, and insert it, in one transaction.
+
+        Args:
+            change: What is restored.
+            insert: Inserts all but the row of the model itself.
+            last: The last event that webhooks may hear of.
+            count: The number of the last event of all.
+        """
+        document = change.document
+
+        def restore(connection: Connection) -> ResultT:
             if change.replaces or change.requires:
                 self._make_room(connection, change)
-            document = change.document
             values = {**rows.values_of(document), "next_version": document.next_version}
-            values |= {"model_id": document.model_id, "last_event": history[-1].sequence}
+            values |= {"model_id": document.model_id, "last_event": count}
             restored = connection.run(self._sql.restore_model, values)
             if not restored:
                 existing = self._model(connection, change.model)
@@ -59,18 +108,17 @@ class RestoreMaker(Maker):
             if newest:
                 # Of a model of this id that is gone; the events are all in the snapshot.
                 connection.run(self._sql.remove_history, {"model_id": document.model_id})
-            self._insert_all(connection, document, history)
-            last = next(each for each in reversed(history) if each.action is not Action.PASS_GATE)
+            result = insert(connection)
             noted = noted_values(
                 document.name, document.model_id, last.sequence, last.time, restored[0][0]
             )
             self._queue(connection, change, noted)
+            return result
 
         try:
-            self._database.transaction(restore, model=change.model)
+            return self._database.transaction(restore, model=change.model)
         except DuplicateError as error:
             raise change.id_taken() from error
-        return documents.registered_model(change.document)
 
     @makes(RestoreVersion)
     def restore_version(self, change: RestoreVersion, by: Author) -> ModelVersion:
@@ -133,13 +181,33 @@ class RestoreMaker(Maker):
         for statement, listed in parts:
             self._insert(connection, statement, listed)
 
+    def _insert_pieces(self, connection: Connection, change: RestoreLargeModel, now: int) -> None:
+        document = change.document
+        self._insert(connection, self._sql.restore_model_tags, _model_tags(document))
+        versions = change.snapshot.each_version()
+        while some := [*islice(versions, restoring.ROWS_AT_ONCE)]:
+            given = {version.version: approvals for version, approvals in some}
+            part = attrs.evolve(
+                document,
+                versions={version.version: version for version, _ in some},
+                approvals=given,
+            )
+            self._insert(
+                connection, self._sql.restore_versions, map(_version, part.versions.values())
+            )
+            tags = _version_tags(part.versions.values())
+            self._insert(connection, self._sql.restore_version_tags, tags)
+            self._insert(connection, self._sql.restore_approvals, _approvals(part))
+        self._insert(connection, self._sql.restore_aliases, _aliases(document))
+        self._insert(connection, self._sql.restore_events, map(_event, change.each_event(now)))
+
     def _insert(
         self, connection: Connection, statement: Statement, listed: Iterable[tuple[Any, ...]]
     ) -> None:
         for batch in restoring.batches(listed):
             connection.run(statement, {"rows": batch})
 
-    def _make_room(self, connection: Connection, change: RestoreModel) -> None:
+    def _make_room(self, connection: Connection, change: RestoreModel | RestoreLargeModel) -> None:
         locked = connection.run(self._sql.lock_model, {"name": change.model})
         if not locked:
             if change.requires:

@@ -1,0 +1,256 @@
+"""Models that are too large for one piece: moved piece by piece, with the same result."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import tracemalloc
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from cli.invoking import Regctl
+from registry_cli.errors import ExitCode
+from registry_core import (
+    AlreadyExistsError,
+    ConflictError,
+    InvalidArgumentError,
+    ModelSnapshot,
+    ModelVersion,
+    Registry,
+    SpooledSnapshot,
+    Stage,
+    histories,
+    open_registry,
+    snapshot_format,
+    snapshot_pieces,
+    snapshot_reading,
+)
+from registry_core.moves import copying, sources
+from registry_core.snapshots import model_of
+from registry_core.stores.memory import MemoryStore
+from registry_core.stores.sql import restoring
+from registry_core.wire.snapshots import SNAPSHOTS_PATH
+from services.live_server import LiveServer
+from services.stores import store_url
+
+VERSIONS = 40
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces of seven rows, so that forty versions are six of them."""
+    for module, name in (
+        (snapshot_pieces, "PIECE_ROWS"),
+        (snapshot_reading, "VERSIONS_AT_A_TIME"),
+        (snapshot_reading, "EVENTS_MAX_RESULTS"),
+    ):
+        monkeypatch.setattr(module, name, 7)
+
+
+def fill(registry: Registry) -> None:
+    """A large model with all that one can have, and a small one."""
+    ann = registry.acting_as("ann", reason="because")
+    ann.create_registered_model("large ü", description="d", tags={"team": "vision"})
+    for number in range(1, VERSIONS + 1):
+        ann.create_model_version("large ü", source=f"s3://b/{number}", tags={"n": str(number)})
+    ann.delete_model_version("large ü", 3)
+    ann.delete_model_version("large ü", VERSIONS)
+    ann.transition_model_version_stage("large ü", 5, stage="Staging")
+    ann.set_registered_model_alias("large ü", "champion", 31)
+    ann.create_registered_model("small")
+    ann.create_model_version("small", source="s3://b/1")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> str:
+    url = f"sqlite:///{tmp_path}/source.db"
+    with open_registry(url) as registry:
+        fill(registry)
+    return url
+
+
+def test_a_round_through_all_stores_is_byte_identical(
+    request: pytest.FixtureRequest, source: str, tmp_path: Path
+) -> None:
+    exported = tmp_path / "first.jsonl"
+    Regctl(source).says("export", str(exported))
+    kinds = [json.loads(line)["kind"] for line in exported.read_bytes().splitlines()]
+    pieces = kinds.count("model_snapshot_piece")
+    assert pieces > VERSIONS // 7
+    assert kinds == [
+        "model_snapshot",
+        *["model_snapshot_piece"] * pieces,
+        "model_snapshot",
+        "end_of_export",
+    ]
+    with (
+        store_url("postgresql", request) as postgresql,
+        store_url("s3", request) as bucket,
+        LiveServer() as server,
+    ):
+        server.serve(MemoryStore())
+        urls = [source, bucket, server.url, postgresql]
+        for one, other in itertools.pairwise(urls):
+            done = Regctl(source).run("copy", one, other)
+            assert done.exit_code == ExitCode.OK, done.stderr
+            assert "2 copied" in done.stderr
+            assert "2 unchanged" in Regctl(source).run("copy", one, other).stderr
+        for number, url in enumerate(urls[1:]):
+            file = tmp_path / f"{number}.jsonl"
+            Regctl(url).says("export", str(file))
+            assert file.read_bytes() == exported.read_bytes()
+        with open_registry(source) as registry:
+            registry.create_model_version("large ü", source="s3://b/later")
+        assert "1 unchanged, 1 updated" in Regctl(source).run("copy", source, server.url).stderr
+        with open_registry(postgresql) as registry:
+            assert registry.verify_history("large ü").is_true
+            registry.set_registered_model_tag("large ü", "mine", "yes")
+        assert Regctl(source).run("diff", source, postgresql).exit_code == ExitCode.ERROR
+        refused = Regctl(source).run("copy", source, postgresql)
+        assert (refused.exit_code, "1 failed" in refused.stderr) == (ExitCode.INCOMPLETE, True)
+
+
+def test_a_file_of_pieces_is_imported_and_a_damaged_one_is_not(source: str, tmp_path: Path) -> None:
+    backup, damaged = tmp_path / "backup.jsonl.gz", tmp_path / "damaged.jsonl"
+    Regctl(source).says("export", str(backup))
+    restored = f"sqlite:///{tmp_path}/restored.db"
+    assert "2 copied" in Regctl(restored).run("import", str(backup)).stderr
+    assert Regctl(source).run("diff", source, restored).exit_code == ExitCode.OK
+    Regctl(source).says("export", str(damaged))
+    lines = damaged.read_bytes().splitlines(keepends=True)
+    spoilt = {
+        "missing": [*lines[:2], *lines[3:]],
+        "exchanged": [lines[0], lines[2], lines[1], *lines[3:]],
+        "not JSON": [lines[0], lines[1][:-5] + b"\n", *lines[2:]],
+        "no versions": [lines[0], lines[1].replace(b'"versions"', b'"revisions"'), *lines[2:]],
+        "cut off": lines[:3],
+    }
+    for what, content in spoilt.items():
+        damaged.write_bytes(b"".join(content))
+        result = Regctl(f"sqlite:///{tmp_path}/{what}.db").run("import", str(damaged))
+        assert result.exit_code == ExitCode.USAGE, (what, result.stderr)
+        assert "Line " in result.stderr, what
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "postgresql", "s3", "server"])
+def test_a_snapshot_in_pieces_is_the_same(
+    kind: str, request: pytest.FixtureRequest, source: str
+) -> None:
+    """It is what one in memory is, and is refused for the same reasons."""
+    with open_registry(source) as registry:
+        large, whole = registry.open_snapshot("large ü"), registry.snapshot("large ü")
+        small = registry.open_snapshot("small")
+    assert isinstance(large, SpooledSnapshot)
+    assert (large.whole(), type(small)) == (whole, ModelSnapshot)
+    assert large.stages == {Stage.NONE, Stage.STAGING}
+    with LiveServer() as server, store_url("memory" if kind == "server" else kind, request) as url:
+        server.serve(MemoryStore())
+        with open_registry(server.url if kind == "server" else url) as target:
+            restored = target.restore(large)
+            assert restored == target.get_registered_model("large ü")
+            assert target.snapshot("large ü") == whole
+            with pytest.raises(AlreadyExistsError):
+                target.restore(large)
+            assert target.restore(large, on_conflict="skip") == restored
+            target.set_registered_model_tag("large ü", "mine", "yes")
+            if kind != "server":
+                with pytest.raises(ConflictError):
+                    target.restore(large, on_conflict="replace", replaced=large)
+            target.restore(large, on_conflict="replace")
+            assert target.snapshot("large ü") == whole
+            target.rename_registered_model("large ü", new_name="other")
+            with pytest.raises(ConflictError, match="another model"):
+                target.restore(large)
+            assert [each.name for each in target.iter_registered_models()] == ["other"]
+
+
+def test_a_large_snapshot_without_a_history_gets_one(source: str, tmp_path: Path) -> None:
+    with open_registry(source) as registry:
+        bare = registry.snapshot("large ü").without_history()
+    with open_registry(f"sqlite:///{tmp_path}/target.db") as target:
+        target.restore(snapshot_pieces.spooled(bare))
+        assert target.verify_history("large ü").is_true
+        assert target.snapshot("large ü").without_history() == bare
+
+
+def test_an_illegal_snapshot_in_pieces_writes_nothing(source: str, tmp_path: Path) -> None:
+    with open_registry(source) as registry:
+        whole = registry.snapshot("large ü")
+    lines = [*snapshot_pieces.lines_of(whole)]
+    lines[2] = lines[2].replace(b'"version":10,', b'"version":1,')
+    with LiveServer() as server:
+        server.serve(MemoryStore())
+        with open_registry(server.url) as target:
+            twice = snapshot_pieces.read(lines[0], iter(lines[1:]))
+            with pytest.raises(InvalidArgumentError, match="not the number of a version"):
+                target.restore(twice)
+        for body in (b"", b"{}\n", lines[0], b"".join(lines), b"[" * 100_000):
+            answer = urllib3.request("POST", f"{server.url}{SNAPSHOTS_PATH}", body=body)
+            assert answer.status == HTTPStatus.BAD_REQUEST, (body[:100], answer.data)
+        with open_registry(server.url) as target:
+            assert not [*target.iter_registered_models()]
+
+
+def large_model(versions: int) -> ModelSnapshot:
+    """A model with so many versions, as a registry without a history has it."""
+    listed = [
+        ModelVersion(
+            name="large",
+            version=number,
+            creation_timestamp=number,
+            last_updated_timestamp=number,
+            source=f"s3://bucket/large/{number}",
+            run_id="0" * 32,
+            tags={"auc": "0.91", "git": "0" * 40},
+        )
+        for number in range(1, versions + 1)
+    ]
+    with open_registry("memory:") as registry:
+        model = registry.create_registered_model("large")
+    return model_of(model, listed, next_version=versions + 1)
+
+
+@pytest.mark.parametrize(
+    ("rows", "sizes"),
+    [(50, (200, 800)), pytest.param(1_000, (5_000, 20_000), marks=pytest.mark.long)],
+)
+def test_a_copy_needs_no_memory_for_the_size_of_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, sizes: tuple[int, int]
+) -> None:
+    """From database to database, and compared afterwards."""
+    for module, name in (
+        (snapshot_pieces, "PIECE_ROWS"),
+        (snapshot_reading, "VERSIONS_AT_A_TIME"),
+        (snapshot_reading, "EVENTS_MAX_RESULTS"),
+        (histories, "EVENTS_MAX_RESULTS"),
+        (restoring, "ROWS_AT_ONCE"),
+    ):
+        monkeypatch.setattr(module, name, rows)
+    peaks = []
+    for versions in sizes:
+        one, other = (f"sqlite:///{tmp_path}/{side}{versions}.db" for side in ("one", "other"))
+        with open_registry(one) as registry:
+            registry.restore(large_model(versions))
+        with open_registry(other) as target:
+            source = sources.StoreSource(open_registry(one).store)
+            tracemalloc.start()
+            assert [each.outcome.value for each in copying.copy(source, target)] == ["copied"]
+            assert [each.outcome.value for each in copying.copy(source, target)] == ["unchanged"]
+            assert not [*copying.compare(source, sources.StoreSource(target.store))]
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+            source.store.close()
+    few, many = peaks
+    assert many < 1.3 * few + 200_000, peaks
+    assert many < 64 * 1024 * 1024
+
+
+def test_the_format_is_refused_by_a_reader_of_one_piece(source: str) -> None:
+    with open_registry(source) as registry:
+        head = next(snapshot_pieces.lines_of(registry.open_snapshot("large ü")))
+    with pytest.raises(InvalidArgumentError, match="pieces"):
+        snapshot_format.loads(head)
+    assert json.loads(head)["format_version"] == 3
