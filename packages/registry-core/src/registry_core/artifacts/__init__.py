@@ -13,16 +13,20 @@ from registry_core.artifacts.manifest import (
 )
 from registry_core.artifacts.paths import artifact_path, file_path
 from registry_core.artifacts.store import (
+    RESUMABLE_BYTES,
     ArtifactStore,
     FileInfo,
     FileWriter,
     MultipartUpload,
     PresigningArtifactStore,
     Reading,
+    ResumingArtifactStore,
+    SuspendedError,
     write_all,
 )
 
 __all__ = [
+    "RESUMABLE_BYTES",
     "ArtifactStore",
     "FileInfo",
     "FileWriter",
@@ -31,6 +35,8 @@ __all__ = [
     "MultipartUpload",
     "PresigningArtifactStore",
     "Reading",
+    "ResumingArtifactStore",
+    "SuspendedError",
     "artifact_path",
     "file_path",
     "make_manifest",

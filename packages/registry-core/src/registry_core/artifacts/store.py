@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Protocol, Self, TypeAlias, runtime_checkable
 
@@ -87,6 +88,15 @@ Steps: TypeAlias = Generator[None, bytes | None, FileInfo]
 what it has done."""
 
 
+RESUMABLE_BYTES = 32 * 1024 * 1024
+"""Bytes from which on a file is written so that an interrupted write can be continued. A smaller
+one is sent again in less time than it takes to ask what is there."""
+
+
+class SuspendedError(Exception):
+    """A write was interrupted, and what was written may stay for the next."""
+
+
 class FileWriter:
     """A file that is being written; for one caller at a time, from whatever threads.
 
@@ -113,6 +123,11 @@ class FileWriter:
     def abort(self) -> None:
         """Leave what was there; without effect on a file that is written."""
         self._steps.close()
+
+    def suspend(self) -> None:
+        """As `abort`, but what a `resuming_writer` has taken stays for the next one."""
+        with suppress(SuspendedError, StopIteration):
+            self._steps.throw(SuspendedError())
 
 
 @runtime_checkable
@@ -197,6 +212,27 @@ class ArtifactStore(Protocol):
 
     def close(self) -> None:
         """Free connections."""
+        ...
+
+
+@runtime_checkable
+class ResumingArtifactStore(ArtifactStore, Protocol):
+    """An artifact store in which an interrupted write can be continued, also by another process."""
+
+    def kept_bytes(self, path: str, *, sha256: str) -> int:
+        """Return how many bytes an interrupted write of the file with this digest has left."""
+        ...
+
+    def resuming_writer(self, path: str, *, sha256: str, start: int) -> FileWriter:
+        """As `writer`, for the bytes from `start` on, of which as many were kept; 0 begins anew.
+
+        Whatever ends it but `abort` leaves what it has taken. A file that was continued is read
+        before `commit` returns, and removed if its bytes have another digest.
+
+        Raises, with the first piece or `commit`:
+            ConflictError: other bytes are kept, or another process writes them.
+            InvalidArgumentError: the file has another digest.
+        """
         ...
 
 

@@ -6,8 +6,13 @@ A manifest is sent as the text that it is kept as, since its digest is over that
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import attrs
+
+OFFSET_HEADER: Final = "Upload-Offset"
+"""How many bytes of a file an upload begins after; in an answer, how many are kept. As in the
+IETF's draft on resumable uploads."""
 
 
 @attrs.frozen(kw_only=True)

@@ -14,6 +14,7 @@ from litestar.types import Receive, Scope
 from registry_core import InvalidArgumentError, validation
 from registry_core.access import Rights
 from registry_core.wire import fields_of_body
+from registry_core.wire.uploads import OFFSET_HEADER
 from registry_server.http.responses import RequestRefusedError
 from registry_server.process.connection import connection_of
 
@@ -31,6 +32,9 @@ JSON_BODY_MAX_BYTES = 8 * 1024 * 1024
 """Bytes of a JSON body: ten thousand parts with their URLs and ETags fit."""
 
 _SHA256_BYTES = 32
+
+_OFFSET_DIGITS = 18
+"""Of the largest file that anything can hold, and more."""
 
 _ROUTES = (b"artifacts", b"presigned", b"mpu/create", b"mpu/complete", b"mpu/abort")
 _METHODS = {"artifacts": b"GET, HEAD, PUT, DELETE", "presigned": b"GET, HEAD"}
@@ -83,7 +87,29 @@ class ArtifactRequest:
         Raises:
             InvalidArgumentError: it is none.
         """
-        for item in (self.header("content-digest") or "").split(","):
+        return self._sha256("Content-Digest")
+
+    @property
+    def file_sha256(self) -> str | None:
+        """The digest of the whole file that a request is about; see RFC 9530, section 3."""
+        return self._sha256("Repr-Digest")
+
+    @property
+    def offset(self) -> int:
+        """After how many bytes of its file the body begins.
+
+        Raises:
+            InvalidArgumentError: it is no number, or the digest of the file is missing.
+        """
+        text = self.header(OFFSET_HEADER.lower()) or "0"
+        if not text.isdecimal() or not text.isascii() or len(text) > _OFFSET_DIGITS:
+            raise InvalidArgumentError(f"Invalid {OFFSET_HEADER}")
+        if int(text) and self.file_sha256 is None:
+            raise InvalidArgumentError(f"{OFFSET_HEADER} needs Repr-Digest beside it")
+        return int(text)
+
+    def _sha256(self, header: str) -> str | None:
+        for item in (self.header(header.lower()) or "").split(","):
             algorithm, _, value = item.strip().partition("=")
             if algorithm.lower() != "sha-256":
                 continue
@@ -92,7 +118,7 @@ class ArtifactRequest:
             except ValueError:
                 digest = b""
             if len(digest) != _SHA256_BYTES or value != f":{value.strip(':')}:":
-                raise InvalidArgumentError("Invalid Content-Digest")
+                raise InvalidArgumentError(f"Invalid {header}")
             return digest.hex()
         return None
 

@@ -28,14 +28,17 @@ from registry_core import (
 from registry_core.access import Permission
 from registry_core.access.files import GuardedFiles
 from registry_core.artifacts import (
+    RESUMABLE_BYTES,
     ArtifactStore,
     FileInfo,
+    FileWriter,
     PresigningArtifactStore,
     Reading,
     artifact_path,
     file_path,
 )
 from registry_core.wire import Json
+from registry_core.wire.uploads import OFFSET_HEADER
 from registry_server.artifacts import description
 from registry_server.artifacts.downloads import (
     Download,
@@ -184,7 +187,7 @@ class ArtifactService:
             case "GET", "artifacts", path:
                 return await self._get(file_path(path), request)
             case "HEAD", "artifacts", path:
-                return HeadOfFile(await self._file(file_path(path), self._store.stat))
+                return await self._head(file_path(path), request)
             case "PUT", "artifacts", path:
                 return await self._put(path, request)
             case "DELETE", "artifacts", path:
@@ -271,16 +274,21 @@ class ArtifactService:
             )
         file_path(path)
         self._check_proxied()
-        files, body = self._registry.files, request.body
-        length, sha256 = request.content_length, request.content_sha256
+        files, body, start = self._registry.files, request.body, request.offset
+        length = request.content_length
+        sha256 = request.file_sha256 if start else request.content_sha256
         if length is None or length > _EARLY_CHECK_BYTES:
             await self._call(lambda: self._check_open(path, sha256))
         first = await body.read(_SHORT_BYTES)
-        if body.is_complete:
+        if body.is_complete and not start:
             await self._move(lambda: files.write(path, [first], sha256=sha256))
-        else:
-            async with self._uploads.place(request.connection):
-                await self._upload(path, first, body, sha256)
+            return Response(HTTPStatus.OK, b"", ())
+        is_kept = start > 0 or (length or 0) >= RESUMABLE_BYTES
+        async with self._uploads.place(request.connection):
+            writer = await self._move(
+                lambda: files.writer(path, sha256=sha256, start=start if is_kept else None)
+            )
+            await self._upload(writer, first, body)
         return Response(HTTPStatus.OK, b"", ())
 
     def _check_open(self, path: str, sha256: str | None) -> None:
@@ -288,9 +296,7 @@ class ArtifactService:
         if sha256 is None or not files.awaits(path, sha256):
             files.check_open(path)
 
-    async def _upload(self, path: str, first: bytes, body: Body, sha256: str | None) -> None:
-        files = self._registry.files
-        writer = await self._move(lambda: files.writer(path, sha256=sha256))
+    async def _upload(self, writer: FileWriter, first: bytes, body: Body) -> None:
         try:
             piece = first
             while piece:
@@ -301,9 +307,26 @@ class ArtifactService:
                 finally:
                     await _end_of(written)
             await self._move(writer.commit)
+        except (ClientGoneError, asyncio.CancelledError):
+            await self._move(writer.suspend)
+            raise
         except BaseException:
             await self._move(writer.abort)
             raise
+
+    async def _head(self, path: str, request: ArtifactRequest) -> ASGIApp:
+        """What there is of a file: all of it, or what an interrupted upload has left."""
+        try:
+            return HeadOfFile(await self._file(path, self._store.stat))
+        except ArtifactNotFoundError:
+            sha256 = request.file_sha256
+            if sha256 is None:
+                raise
+            kept = await self._call(lambda: self._registry.files.kept_bytes(path, sha256=sha256))
+            if not kept:
+                raise
+            offset = (OFFSET_HEADER.lower().encode(), b"%d" % kept)
+            return Response(HTTPStatus.NO_CONTENT, b"", (offset,))
 
     async def _delete(self, path: str) -> Response:
         file_path(path)

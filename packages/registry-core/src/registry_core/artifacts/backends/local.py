@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import errno
+import hashlib
 import os
 import secrets
 import shutil
@@ -11,6 +12,7 @@ import stat as stat_module
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit
 
 from registry_core.artifacts.paths import RESERVED
@@ -22,9 +24,11 @@ from registry_core.artifacts.store import (
     Steps,
     write_all,
 )
+from registry_core.artifacts.trees import sha256_file
 from registry_core.errors import (
     ArtifactExistsError,
     ArtifactNotFoundError,
+    ConflictError,
     InvalidArgumentError,
     NotPermittedError,
     StoreUnavailableError,
@@ -142,6 +146,43 @@ class LocalArtifactStore:
             partial.unlink(missing_ok=True)
         return info
 
+    def kept_bytes(self, path: str, *, sha256: str) -> int:
+        """Return how many bytes an interrupted write of the file with this digest has left."""
+        with _os_errors(path), suppress(FileNotFoundError):
+            return self._kept(path, sha256).stat().st_size
+        return 0
+
+    def resuming_writer(self, path: str, *, sha256: str, start: int) -> FileWriter:
+        """As `writer`, from `start` on. One at a time is continued; others begin apart."""
+        return FileWriter(self._resuming(path, sha256, start))
+
+    def _kept(self, path: str, sha256: str) -> Path:
+        name = hashlib.sha256(f"{path}\n{sha256}".encode()).hexdigest()
+        return self._directory.resolve() / _PARTIAL / name
+
+    def _resuming(self, path: str, sha256: str, start: int) -> Steps:
+        with _os_errors(path):
+            target, partial = self._resolve(path), self._kept(path, sha256)
+            partial.parent.mkdir(parents=True, exist_ok=True)
+            file = open(os.open(partial, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)  # noqa: SIM115, PTH123 closed below
+        with file:
+            if not _is_locked(file, partial):
+                if start:
+                    raise ConflictError(f"'{path}' is written by somebody else")
+                return (yield from self._writing(path, overwrite=True))
+            try:
+                yield from _go_on(file, path, start)
+            except GeneratorExit:
+                partial.unlink(missing_ok=True)
+                raise
+            if start and sha256_file(partial) != sha256:
+                partial.unlink(missing_ok=True)
+                raise InvalidArgumentError(f"'{path}': what was continued has not sha256 {sha256}")
+            with _os_errors(path):
+                info = _file_info(path, partial.stat())
+                _publish(partial, target, path, overwrite=True)
+        return info
+
     def delete(self, path: str) -> None:
         """Remove a file or a folder, and folders above it that became empty."""
         with _os_errors(path), suppress(FileNotFoundError, NotADirectoryError):
@@ -242,6 +283,34 @@ def _fill(partial: Path, path: str) -> Generator[None, bytes | None, None]:
                     view = view[file.write(view) :]
         with _os_errors(path):
             os.fsync(file.fileno())
+
+
+def _is_locked(file: IO[bytes], partial: Path) -> bool:
+    """Whether the file is this writer's alone now. The lock goes with whoever holds it."""
+    import fcntl  # noqa: PLC0415 there is none on Windows, where all but files works
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Another writer may have published it between its opening and the lock.
+        return os.path.samestat(os.fstat(file.fileno()), partial.stat())
+    except (BlockingIOError, FileNotFoundError):
+        return False
+
+
+def _go_on(file: IO[bytes], path: str, start: int) -> Generator[None, bytes | None, None]:
+    """Write pieces after the first `start` bytes of a file."""
+    with _os_errors(path):
+        if file.seek(0, os.SEEK_END) < start:
+            raise ConflictError(f"of '{path}' fewer than {start} bytes are kept")
+        file.seek(start)
+        file.truncate()
+    while (chunk := (yield)) is not None:
+        with _os_errors(path):
+            view = memoryview(chunk)
+            while view:
+                view = view[file.write(view) :]
+    with _os_errors(path):
+        os.fsync(file.fileno())
 
 
 def _publish(partial: Path, target: Path, path: str, *, overwrite: bool) -> None:

@@ -7,6 +7,7 @@ sent in parallel parts with a memory that is known (s3fs held gigabytes for one)
 from __future__ import annotations
 
 import builtins
+import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -19,6 +20,7 @@ from botocore.exceptions import BotoCoreError
 from registry_core.artifacts.backends.s3_failures import RangeError, file_errors, unavailable
 from registry_core.artifacts.backends.s3_parts import (
     PART_SIZE,
+    KeptParts,
     Part,
     Parts,
     PartStream,
@@ -38,6 +40,7 @@ from registry_core.artifacts.store import (
 from registry_core.errors import (
     ArtifactExistsError,
     ArtifactNotFoundError,
+    ConflictError,
     InvalidArgumentError,
     RegistryError,
     StoreUnavailableError,
@@ -154,6 +157,59 @@ class S3ArtifactStore:
             )
         return FileInfo(path=path, size=len(body))
 
+    def kept_bytes(self, path: str, *, sha256: str) -> int:  # noqa: ARG002 a key is of one content
+        """Return how many bytes the parts of an interrupted write have. Two requests."""
+        kept = self._kept(path)
+        return 0 if kept is None else kept.size
+
+    def resuming_writer(self, path: str, *, sha256: str, start: int) -> FileWriter:
+        """As `writer`, from `start` on, in parts; those that were sent stay until it is aborted."""
+        return FileWriter(self._resuming(path, sha256, start))
+
+    def _resuming(self, path: str, sha256: str, start: int) -> Steps:
+        kept = self._kept(path)
+        if start != (0 if kept is None or not start else kept.size):
+            raise ConflictError(f"of '{path}' not {start} bytes are kept")
+        if kept is not None and not start:
+            self.abort_multipart(path, kept.upload_id)
+            kept = None
+        if kept is None:
+            kept = KeptParts(self._start_upload(path, {_SHA256: sha256}), (), 0)
+        parts = Parts(len(kept.etags))
+        written = yield from self._sending(path, parts, kept)
+        if start and self._digest(path) != sha256:
+            self.delete(path)
+            raise InvalidArgumentError(f"'{path}': what was continued has not sha256 {sha256}")
+        return written
+
+    def _kept(self, path: str) -> KeptParts | None:
+        """The parts of the newest upload to a path that nobody completed."""
+        key = self._key(path)
+        with file_errors(path):
+            reply = self._client.list_multipart_uploads(Bucket=self._bucket, Prefix=key)
+            uploads = [each for each in reply.get("Uploads", ()) if each["Key"] == key]
+            if not uploads:
+                return None
+            newest = max(uploads, key=lambda each: each["Initiated"])["UploadId"]
+            pages = self._client.get_paginator("list_parts").paginate(
+                Bucket=self._bucket, Key=key, UploadId=newest
+            )
+            listed = [part for page in pages for part in page.get("Parts", ())]
+        etags, size = list[str](), 0
+        for number, part in enumerate(listed, 1):
+            if part["PartNumber"] != number or part["Size"] < PART_SIZE:
+                break  # Parts are sent side by side; a small one can only be the last.
+            etags.append(part["ETag"])
+            size += part["Size"]
+        return KeptParts(newest, tuple(etags), size)
+
+    def _digest(self, path: str) -> str:
+        digest = hashlib.sha256()
+        with self.read(path) as pieces:
+            for piece in pieces:
+                digest.update(piece)
+        return digest.hexdigest()
+
     def delete(self, path: str) -> None:
         """Remove a file, or everything below a folder."""
         keys = [self._key(path)] if path else []
@@ -241,31 +297,49 @@ class S3ArtifactStore:
     # Requests
 
     def _writing_parts(self, path: str, metadata: Mapping[str, str], parts: Parts) -> Steps:
-        upload_id = self._start_upload(path, metadata)
+        upload = KeptParts(self._start_upload(path, metadata), (), 0)
+        try:
+            return (yield from self._sending(path, parts, upload))
+        except GeneratorExit:
+            raise
+        except BaseException:
+            with suppress(RegistryError):  # else `drop_partial` finds it
+                self.abort_multipart(path, upload.upload_id)
+            raise
+
+    def _sending(self, path: str, parts: Parts, kept: KeptParts) -> Steps:
+        """Send the parts after those that are kept, and make the file of all of them.
+
+        Closed before that, it drops the parts; after another error they stay.
+        """
 
         def send(number: int, body: Part) -> str:
             with file_errors(path):
                 return self._client.upload_part(
                     Bucket=self._bucket,
                     Key=self._key(path),
-                    UploadId=upload_id,
+                    UploadId=kept.upload_id,
                     PartNumber=number,
                     Body=body,  # type: ignore[arg-type]  # the stubs forget bytearray
                 )["ETag"]
 
-        stream = PartStream(self._senders, send)
+        stream = PartStream(self._senders, send, kept)
         try:
-            stream.send(parts.take())
+            if not parts.is_empty:
+                stream.send(parts.take())
             while (chunk := (yield)) is not None:
                 if parts.add(chunk):
                     stream.send(parts.take())
             if not parts.is_empty:
                 stream.send(parts.take())
-            self.complete_multipart(path, upload_id, etags=stream.finish())
-        except BaseException:
+            self.complete_multipart(path, kept.upload_id, etags=stream.finish())
+        except GeneratorExit:
             stream.cancel()
             with suppress(RegistryError):  # else `drop_partial` finds it
-                self.abort_multipart(path, upload_id)
+                self.abort_multipart(path, kept.upload_id)
+            raise
+        except BaseException:
+            stream.settle()
             raise
         return FileInfo(path=path, size=stream.size)
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import TypeAlias
 
+import attrs
+
 from registry_core.errors import InvalidArgumentError
 from registry_core.thread_pool import ThreadPool
 
@@ -33,16 +35,28 @@ def part_senders() -> ThreadPool:
     return ThreadPool(PARTS_AT_ONCE, name="s3-part")
 
 
+@attrs.frozen
+class KeptParts:
+    """The parts, numbered from 1, that an interrupted upload has sent."""
+
+    upload_id: str
+    etags: tuple[str, ...]
+    size: int
+    """Bytes of all of them."""
+
+
 class PartStream:
     """Sends the parts of one upload; `send(number, body)` gives the part's ETag."""
 
-    def __init__(self, senders: ThreadPool, send: Callable[[int, Part], str]) -> None:
+    def __init__(
+        self, senders: ThreadPool, send: Callable[[int, Part], str], kept: KeptParts | None = None
+    ) -> None:
         self._senders = senders
         self._send = send
         self._flying: deque[Future[str]] = deque()
-        self._etags: list[str] = []
-        self._sent = 0
-        self.size = 0
+        self._etags = [] if kept is None else [*kept.etags]
+        self._sent = len(self._etags)
+        self.size = 0 if kept is None else kept.size
 
     def send(self, body: Part) -> None:
         """Send a part; wait while as many are under way as may be."""
@@ -67,6 +81,11 @@ class PartStream:
             if not future.cancel():
                 future.exception()
 
+    def settle(self) -> None:
+        """Return when what is under way has arrived, or failed, and nothing else will be sent."""
+        for future in self._flying:
+            future.exception()
+
     def _land(self) -> None:
         self._etags.append(self._flying.popleft().result())
 
@@ -78,9 +97,9 @@ class Parts:
     given is not held here: each would cost its size in memory for as long as the upload takes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, given: int = 0) -> None:
         self._part = bytearray()
-        self._given = 0
+        self._given = given
 
     def add(self, chunk: bytes) -> bool:
         """Return whether a part is complete with this chunk; it is to be taken then."""

@@ -313,9 +313,21 @@ class ModelArtifacts:
         """
         return unsealed.write(self._context, path, chunks, sha256=sha256)
 
-    def writer(self, path: str, *, sha256: str | None = None) -> FileWriter:
-        """As `write`, for bytes that come piece by piece; `commit` raises what `write` does."""
-        return unsealed.writer(self._context, path, sha256=sha256)
+    def writer(
+        self, path: str, *, sha256: str | None = None, start: int | None = None
+    ) -> FileWriter:
+        """As `write`, for bytes that come piece by piece; `commit` raises what `write` does.
+
+        With `start` an awaited file can be suspended, and past 0 it is continued from there.
+
+        Raises:
+            ConflictError: not so many bytes are kept, or others write the file.
+        """
+        return unsealed.writer(self._context, path, sha256=sha256, start=start)
+
+    def kept_bytes(self, path: str, *, sha256: str) -> int:
+        """Return how many bytes of an awaited file an interrupted write has left."""
+        return unsealed.kept_bytes(self._context, path, sha256=sha256)
 
     def complete_multipart(
         self,

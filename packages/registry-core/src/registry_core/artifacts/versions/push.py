@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import attrs
 
-from registry_core.artifacts import FileInfo, Manifest, ManifestFile, artifact_path, make_manifest
+from registry_core.artifacts import (
+    RESUMABLE_BYTES,
+    ArtifactStore,
+    FileInfo,
+    Manifest,
+    ManifestFile,
+    ResumingArtifactStore,
+    artifact_path,
+    make_manifest,
+)
 from registry_core.artifacts.trees import FileTree, Progress, Tree, open_tree
 from registry_core.artifacts.versions.context import Context, subject
 from registry_core.artifacts.versions.layout import contents, folder_of, own_path, stored_path
@@ -306,12 +315,42 @@ def _upload(context: Context, folder: str, tree: FileTree, meter: Meter) -> None
         if is_there(context, folder, file, there):
             meter.add(file.size)
             return
-        pieces = meter.count(tree.read(file))
-        context.artifacts.write(f"{folder}/{file.path}", pieces, sha256=file.sha256)
+        write_file(context.artifacts, f"{folder}/{file.path}", tree, file, meter)
 
     names = {file.path for file in tree.manifest.files}
     context.artifacts.remove(info.path for name, info in there.items() if name not in names)
     in_parallel(send, tree.manifest.files, meter=meter)
+
+
+def write_file(
+    artifacts: ArtifactStore, path: str, tree: FileTree, file: ManifestFile, meter: Meter
+) -> None:
+    """Write a file of a tree; a large one goes on where an interrupted write has left it."""
+    if file.size < RESUMABLE_BYTES or not isinstance(artifacts, ResumingArtifactStore):
+        artifacts.write(path, meter.count(tree.read(file)), sha256=file.sha256)
+        return
+    start = artifacts.kept_bytes(path, sha256=file.sha256)
+    writer = artifacts.resuming_writer(path, sha256=file.sha256, start=start)
+    try:
+        for piece in after(start, meter.count(tree.read(file))):
+            writer.write(piece)
+        writer.commit()
+    except InvalidArgumentError:
+        writer.abort()  # What was kept is of other bytes.
+        raise
+    except BaseException:
+        writer.suspend()
+        raise
+
+
+def after(start: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield what follows the first `start` bytes of a file; all of it is read, for its digest."""
+    skipped = 0
+    for piece in pieces:
+        rest = piece[max(0, start - skipped) :]
+        skipped += len(piece)
+        if rest:
+            yield rest
 
 
 def is_there(

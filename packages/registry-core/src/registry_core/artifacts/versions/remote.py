@@ -11,7 +11,7 @@ from registry_core import validation
 from registry_core.artifacts import FileInfo, Manifest, ManifestFile, Reading
 from registry_core.artifacts.trees import FileTree, Progress
 from registry_core.artifacts.versions.pull import Sealed, pull_sealed, verify_sealed
-from registry_core.artifacts.versions.push import MESSAGE_MAX_LENGTH, PushOptions, opened
+from registry_core.artifacts.versions.push import MESSAGE_MAX_LENGTH, PushOptions, after, opened
 from registry_core.artifacts.versions.transfer import Meter, in_parallel
 from registry_core.artifacts.versions.uploads import Begun
 from registry_core.authors import Author
@@ -65,13 +65,13 @@ class ServesFiles(Protocol):
     def write_file(
         self,
         path: str,
-        pieces: Callable[[], Iterable[bytes]],
+        pieces: Callable[[int], Iterable[bytes]],
         *,
         size: int,
         sha256: str,
         retreat: Callable[[], object],
     ) -> None:
-        """Send a file. `pieces` gives its bytes from the beginning, again after each `retreat`."""
+        """Send a file. `pieces` gives its bytes from a number on, again after each `retreat`."""
         ...
 
     def read(self, path: str, *, start: int = 0, stop: int | None = None) -> Reading:
@@ -133,12 +133,15 @@ def _send(server: ServesFiles, begun: Begun, tree: FileTree, progress: Progress 
             return
         sent = 0
 
-        def pieces() -> Iterable[bytes]:
+        def counted() -> Iterable[bytes]:
             nonlocal sent
             for piece in tree.read(file):
                 yield piece
                 sent += len(piece)
                 meter.add(len(piece))
+
+        def pieces(start: int) -> Iterable[bytes]:
+            return after(start, counted())
 
         def retreat() -> None:
             nonlocal sent

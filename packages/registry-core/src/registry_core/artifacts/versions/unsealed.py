@@ -21,6 +21,8 @@ from registry_core.artifacts import (
     FileWriter,
     ManifestFile,
     PresigningArtifactStore,
+    ResumingArtifactStore,
+    SuspendedError,
     write_all,
 )
 from registry_core.artifacts.store import Steps
@@ -93,11 +95,53 @@ def write(
     return write_all(writer(context, path, sha256=sha256), chunks)
 
 
-def writer(context: Context, path: str, *, sha256: str | None = None) -> FileWriter:
-    """As `write`, for bytes that come piece by piece; `commit` raises what `write` does."""
+def writer(
+    context: Context, path: str, *, sha256: str | None = None, start: int | None = None
+) -> FileWriter:
+    """As `write`, for bytes that come piece by piece; `commit` raises what `write` does.
+
+    With `start` what it takes of an awaited file stays when it is suspended, if the artifact store
+    can keep it; past 0 it continues such a file.
+    """
     if sha256 is None:
         return FileWriter(_writing(context, path))
+    if start is not None and isinstance(context.artifacts, ResumingArtifactStore):
+        return FileWriter(_continuing(context, context.artifacts, path, sha256, start))
+    if start:
+        raise ConflictError(f"nothing of '{path}' is kept")
     return FileWriter(_verifying(context, path, sha256))
+
+
+def kept_bytes(context: Context, path: str, *, sha256: str) -> int:
+    """Return how many bytes of an awaited file with this digest an interrupted write has left."""
+    store = context.artifacts
+    if not isinstance(store, ResumingArtifactStore) or not awaits(context, path, sha256):
+        return 0
+    return store.kept_bytes(path, sha256=sha256)
+
+
+def _continuing(
+    context: Context, store: ResumingArtifactStore, path: str, sha256: str, start: int
+) -> Steps:
+    if not awaits(context, path, sha256):
+        if start:
+            raise ConflictError(f"nothing of '{path}' is kept")
+        return (yield from _verifying(context, path, sha256))
+    file = store.resuming_writer(path, sha256=sha256, start=start)
+    digest = hashlib.sha256()
+    try:
+        while (piece := (yield)) is not None:
+            digest.update(piece)
+            file.write(piece)
+        # What was continued, the store reads again.
+        if not start and (found := digest.hexdigest()) != sha256:
+            raise InvalidArgumentError(f"'{path}': expected sha256 {sha256}, received {found}")
+        return file.commit()
+    except SuspendedError:
+        file.suspend()
+        raise
+    finally:
+        file.abort()
 
 
 def _verifying(context: Context, path: str, sha256: str) -> Steps:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Callable, Iterable
 
 from registry_core import wire
@@ -100,20 +99,14 @@ class RestFiles(RestWebhooks):
     def write_file(
         self,
         path: str,
-        pieces: Callable[[], Iterable[bytes]],
+        pieces: Callable[[int], Iterable[bytes]],
         *,
         size: int,
         sha256: str,
         retreat: Callable[[], object],
     ) -> None:
         """See `ServesFiles`."""
-        digest = b64encode(bytes.fromhex(sha256)).decode()
-        headers = {
-            "Content-Length": str(size),
-            "Content-Type": "application/octet-stream",
-            "Content-Digest": f"sha-256=:{digest}:",
-        }
-        Transfers(self._http).put(path, pieces, headers, retreat=retreat)
+        Transfers(self._http).put(path, pieces, size=size, sha256=sha256, retreat=retreat)
 
     def read(self, path: str, *, start: int = 0, stop: int | None = None) -> Reading:
         """See `ServesFiles`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from urllib.parse import quote
@@ -10,11 +11,19 @@ from urllib.parse import quote
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from registry_core.artifacts.store import CHUNK_SIZE, READ_ATTEMPTS, FileInfo, Reading
+from registry_core.artifacts.store import (
+    CHUNK_SIZE,
+    READ_ATTEMPTS,
+    RESUMABLE_BYTES,
+    FileInfo,
+    Reading,
+)
 from registry_core.backoff import Backoff
 from registry_core.errors import (
     ArtifactNotFoundError,
+    ConflictError,
     NotFoundError,
+    RegistryError,
     StoreBusyError,
     StoreUnavailableError,
     UnexpectedAnswerError,
@@ -28,6 +37,7 @@ from registry_core.stores.rest.bodies import (
 )
 from registry_core.stores.rest.transport import Transport
 from registry_core.wire import Json
+from registry_core.wire.uploads import OFFSET_HEADER
 
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 """Where, below a server's URL, its artifact root begins (contract 1.1)."""
@@ -48,19 +58,46 @@ class Transfers:
     def put(
         self,
         path: str,
-        pieces: Callable[[], Iterable[bytes]],
-        headers: Mapping[str, str],
+        pieces: Callable[[int], Iterable[bytes]],
         *,
+        size: int,
+        sha256: str,
         retreat: Callable[[], object],
     ) -> None:
-        """Send a file; again from its beginning, after `retreat`, when the server was away."""
-        response = _patiently(
-            lambda: self._http.stream("PUT", _target(path), headers, body=pieces()),
-            retreat=retreat,
-        )
+        """Send a file; again, after `retreat`, when the server was away.
+
+        A large one goes on where the server says that an interrupted upload has left it.
+        """
+
+        def send() -> urllib3.BaseHTTPResponse:
+            start = self._kept(path, sha256) if size >= RESUMABLE_BYTES else 0
+            headers = {
+                "Content-Length": str(size - start),
+                "Content-Type": "application/octet-stream",
+                **_digest(sha256, start),
+            }
+            try:
+                return self._http.stream("PUT", _target(path), headers, body=pieces(start))
+            except ConflictError as error:
+                if not start:
+                    raise
+                # Others write it, or what was kept has changed since.
+                raise StoreUnavailableError(str(error)) from error
+
+        response = _patiently(send, retreat=retreat)
         # Empty, and its connection good for the next file.
         response.drain_conn()
         response.release_conn()
+
+    def _kept(self, path: str, sha256: str) -> int:
+        """How many bytes of a file the server has already; 0 if it does not say."""
+        try:
+            response = self._http.stream("HEAD", _target(path), {"Repr-Digest": _sha256(sha256)})
+        except RegistryError:
+            return 0  # An answer to this method has no body that says why.
+        response.release_conn()
+        offset = response.headers.get(OFFSET_HEADER, "")
+        return int(offset) if offset.isdecimal() else 0
 
     def read(self, path: str, *, start: int = 0, stop: int | None = None) -> Reading:
         """Open a file, or a part of it, with the file's size; it goes on where a connection broke.
@@ -188,6 +225,17 @@ def _size(response: urllib3.BaseHTTPResponse) -> int | None:
         response.headers.get("content-length", "")
     )
     return int(size) if size.isdecimal() else None
+
+
+def _digest(sha256: str, start: int) -> dict[str, str]:
+    """The digest of the whole file: of what is sent, or where that is a part, of what it is of."""
+    if not start:
+        return {"Content-Digest": _sha256(sha256)}
+    return {"Repr-Digest": _sha256(sha256), OFFSET_HEADER: str(start)}
+
+
+def _sha256(digest: str) -> str:
+    return f"sha-256=:{b64encode(bytes.fromhex(digest)).decode()}:"
 
 
 def _target(path: str) -> str:

@@ -1,0 +1,179 @@
+"""Large files whose upload was interrupted: they go on where they were, whoever ended it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from registry_core import ConflictError, InvalidArgumentError, open_registry
+from registry_core.artifacts import RESUMABLE_BYTES, ResumingArtifactStore
+from registry_core.artifacts.backends import s3_parts
+from registry_core.artifacts.versions import push
+from registry_core.backends import open_artifacts
+from registry_core.stores.rest.transport import Transport
+from services.artifacts import artifact_url, memory_registry, serving
+
+PIECE = 256 * 1024
+SIZE = RESUMABLE_BYTES + 3 * PIECE
+DIES_AFTER = SIZE * 3 // 4
+
+DYING = """
+import os, signal, sys
+from pathlib import Path
+from registry_core import open_registry
+from registry_core.artifacts import trees
+read = trees.Tree.read
+def dying(self, file):
+    given = 0
+    for piece in read(self, file):
+        if given >= int(sys.argv[4]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        given += len(piece)
+        yield piece
+trees.Tree.read = dying
+with open_registry(sys.argv[1], artifacts=sys.argv[2] or None) as registry:
+    registry.push_model_version("m", Path(sys.argv[3]), create=True)
+"""
+"""Pushes until so many bytes of a file were given, and is no more."""
+
+
+@pytest.fixture(params=["local", "s3"])
+def root(request: pytest.FixtureRequest) -> str:
+    return artifact_url(request.param, request)
+
+
+@pytest.fixture
+def artifacts(root: str) -> Iterator[ResumingArtifactStore]:
+    opened = open_artifacts(root)
+    assert isinstance(opened, ResumingArtifactStore)
+    yield opened
+    opened.close()
+
+
+def pieces_of(content: bytes) -> Iterator[bytes]:
+    for start in range(0, len(content), PIECE):
+        yield content[start : start + PIECE]
+
+
+def test_a_suspended_write_goes_on(artifacts: ResumingArtifactStore) -> None:
+    content = os.urandom(3 * s3_parts.PART_SIZE + 1)
+    digest = hashlib.sha256(content).hexdigest()
+    assert artifacts.kept_bytes("m/f", sha256=digest) == 0
+    writer = artifacts.resuming_writer("m/f", sha256=digest, start=0)
+    for piece in pieces_of(content[: 2 * s3_parts.PART_SIZE + PIECE]):
+        writer.write(piece)
+    writer.suspend()
+    kept = artifacts.kept_bytes("m/f", sha256=digest)
+    assert kept >= 2 * s3_parts.PART_SIZE
+    assert not artifacts.list("m")
+    writer = artifacts.resuming_writer("m/f", sha256=digest, start=kept)
+    for piece in pieces_of(content[kept:]):
+        writer.write(piece)
+    assert writer.commit().size == len(content)
+    with artifacts.read("m/f") as reading:
+        assert b"".join(reading) == content
+    assert artifacts.kept_bytes("m/f", sha256=digest) == 0
+
+
+def test_what_goes_on_with_other_bytes_is_not_kept(artifacts: ResumingArtifactStore) -> None:
+    content = os.urandom(2 * s3_parts.PART_SIZE)
+    digest = hashlib.sha256(content).hexdigest()
+    writer = artifacts.resuming_writer("m/f", sha256=digest, start=0)
+    for piece in pieces_of(content):
+        writer.write(piece)
+    writer.suspend()
+    kept = artifacts.kept_bytes("m/f", sha256=digest)
+    with pytest.raises(ConflictError):
+        artifacts.resuming_writer("m/f", sha256=digest, start=kept + 1).commit()
+    writer = artifacts.resuming_writer("m/f", sha256=digest, start=kept)
+    writer.write(b"other")
+    with pytest.raises(InvalidArgumentError):
+        writer.commit()
+    assert not artifacts.list("m")
+    assert artifacts.kept_bytes("m/f", sha256=digest) == 0
+
+
+def test_an_aborted_write_leaves_nothing(artifacts: ResumingArtifactStore) -> None:
+    content = os.urandom(2 * s3_parts.PART_SIZE)
+    digest = hashlib.sha256(content).hexdigest()
+    writer = artifacts.resuming_writer("m/f", sha256=digest, start=0)
+    for piece in pieces_of(content):
+        writer.write(piece)
+    writer.abort()
+    assert artifacts.kept_bytes("m/f", sha256=digest) == 0
+    assert artifacts.drop_partial(before=2**62, dry_run=True) == 0
+
+
+def killed(store: str, root: str, model: Path) -> None:
+    """Push until the process is killed in the middle of the file."""
+    command = [sys.executable, "-c", DYING, store, root, str(model), str(DIES_AFTER)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A model that is one large file."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights").write_bytes(os.urandom(1024) * (SIZE // 1024))
+    return tmp_path / "model"
+
+
+def test_a_push_through_a_server_goes_on_after_a_kill(
+    root: str, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[int] = []
+    stream = Transport.stream
+
+    def counted(
+        self: Transport,
+        method: str,
+        target: str,
+        headers: dict[str, str],
+        **kwargs: Iterable[bytes],
+    ) -> object:
+        if method == "PUT":
+            kwargs["body"] = map(counting, kwargs["body"])
+        return stream(self, method, target, headers, **kwargs)
+
+    def counting(piece: bytes) -> bytes:
+        sent.append(len(piece))
+        return piece
+
+    with memory_registry(root, local_sources=False) as registry, serving(registry) as port:
+        url = f"http://127.0.0.1:{port}"
+        killed(url, "", model)
+        monkeypatch.setattr(Transport, "stream", counted)
+        with open_registry(url) as client:
+            version = client.push_model_version("m", model)
+        assert version.version == 1
+        assert sum(sent) <= SIZE - DIES_AFTER + 4 * s3_parts.PART_SIZE
+        assert sum(sent) < SIZE
+        assert registry.verify_model_version("m", 1).files[0].size == SIZE
+
+
+def test_a_push_into_a_root_goes_on_after_a_kill(
+    root: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same writes the files of `copy --artifacts`."""
+    store, starts = f"sqlite:///{tmp_path}/registry.db", list[int]()
+    after = push.after
+
+    def noted(start: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        starts.append(start)
+        return after(start, pieces)
+
+    killed(store, root, model)
+    monkeypatch.setattr(push, "after", noted)
+    with open_registry(store, artifacts=root) as registry:
+        assert registry.push_model_version("m", model).version == 1
+        assert registry.verify_model_version("m", 1).files[0].size == SIZE
+    (start,) = starts
+    assert start >= DIES_AFTER - 4 * s3_parts.PART_SIZE
+    assert start > 0
