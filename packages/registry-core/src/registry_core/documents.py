@@ -180,15 +180,18 @@ def build(doc: ModelDocument, versions: Iterable[ModelVersion]) -> ModelDocument
             number: by_actor(approvals) for number, approvals in sorted(doc.approvals.items())
         },
         versions={
-            version.version: attrs.evolve(
-                version,
-                name=doc.name,
-                tags=_by_key(version.tags),
-                aliases=pointing.get(version.version, ()),
-            )
+            version.version: _placed(version, doc.name, pointing.get(version.version, ()))
             for version in ordered
         },
     )
+
+
+def _placed(version: ModelVersion, name: str, aliases: tuple[str, ...]) -> ModelVersion:
+    """A version with its document's name and aliases; the very same one where it has them."""
+    keys = list(version.tags)
+    if keys == sorted(keys) and (version.name, version.aliases) == (name, aliases):
+        return version
+    return attrs.evolve(version, name=name, tags=_by_key(version.tags), aliases=aliases)
 
 
 def update(doc: ModelDocument, *, description: str | None, now: int) -> ModelDocument:

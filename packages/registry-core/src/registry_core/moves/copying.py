@@ -9,10 +9,13 @@ what becomes of it.
 
 from __future__ import annotations
 
+import itertools
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
+from functools import partial
 from typing import TypeVar
 
 from registry_core.calls.snapshots import OnConflict
@@ -26,12 +29,24 @@ from registry_core.errors import (
 from registry_core.moves.artifacts import FileMover, Moved
 from registry_core.moves.comparing import differences, is_behind
 from registry_core.moves.outcomes import Copied, Difference, Outcome
-from registry_core.moves.sources import AnySnapshot, Item, SnapshotSource, snapshot_in
+from registry_core.moves.sources import (
+    AnySnapshot,
+    Item,
+    SnapshotSource,
+    StoreSource,
+    snapshot_in,
+)
 from registry_core.registry import Registry
 from registry_core.snapshots import is_ahead
 
 PARALLEL = 8
 """Models on their way at a time: what a round trip to a bucket or a server takes is waited for."""
+
+LISTED_FROM = 50
+"""Models after which a copy lists the names in its target, instead of asking for each."""
+
+LISTED_MOST = 100_000
+"""Names that a copy keeps of its target: some 10 MB."""
 
 T = TypeVar("T")
 
@@ -49,11 +64,18 @@ def copy(
 
     What cannot be copied is said, and the rest is copied. With a mover, files come along.
     """
+    names = _NamesOf(target)
 
     def one(item: Item) -> Copied:
         name, read = item
+        copy_onto = partial(
+            _copy, target=target, on_conflict=on_conflict, dry_run=dry_run, mover=mover
+        )
         try:
-            return _copy(read(), target, on_conflict, dry_run=dry_run, mover=mover)
+            if names.lack(name):
+                with suppress(AlreadyExistsError):  # somebody else has made it since
+                    return copy_onto(read(), None)
+            return copy_onto(read(), snapshot_in(target, name))
         except RegisteredModelNotFoundError:
             return Copied(name=name, outcome=Outcome.GONE)
         except (
@@ -67,15 +89,37 @@ def copy(
     yield from in_parallel(one, source.items(filter_text))
 
 
+class _NamesOf:
+    """The names in a target, so that not each model is looked for that it does not have.
+
+    They are listed when a copy turns out to be of many models, and not if the target has very many.
+    """
+
+    def __init__(self, target: Registry) -> None:
+        self._target = target
+        self._asked = itertools.count()
+        self._lock = threading.Lock()
+        self._names: frozenset[str] | None = None
+
+    def lack(self, name: str) -> bool:
+        """Whether the target had no such model when the copy began; False if that is not known."""
+        with self._lock:
+            if next(self._asked) == LISTED_FROM:
+                listed = StoreSource(self._target.store).names()
+                names = frozenset(itertools.islice(listed, LISTED_MOST + 1))
+                self._names = names if len(names) <= LISTED_MOST else None
+        return self._names is not None and name not in self._names
+
+
 def _copy(
     snapshot: AnySnapshot,
+    there: AnySnapshot | None,
     target: Registry,
     on_conflict: OnConflict,
     *,
     dry_run: bool,
     mover: FileMover | None,
 ) -> Copied:
-    there = snapshot_in(target, snapshot.name)
     if there is None and not dry_run:
         there = _renamed(target, snapshot)
     moved = Moved(snapshot=snapshot)

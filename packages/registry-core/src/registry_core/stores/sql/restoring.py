@@ -7,7 +7,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Table, Text, cast, delete, insert, literal_column, select, union_all
+from sqlalchemy import (
+    Select,
+    Table,
+    Text,
+    cast,
+    delete,
+    insert,
+    literal_column,
+    select,
+    union_all,
+)
 from sqlalchemy.sql.dml import Insert as Insert_
 from sqlalchemy.sql.elements import ClauseElement
 
@@ -46,18 +56,14 @@ def restoring(insert_into: Insert) -> dict[str, ClauseElement]:
     names = columns_of(model)
     return {
         "remove_history": delete(event).where(event.c.model_id == param("model_id")),
-        "newest_event": select(event.c.sequence)
-        .where(event.c.model_id == param("model_id"))
-        .order_by(event.c.sequence.desc())
-        .limit(literal_column("1"))
-        .offset(literal_column("0")),
+        "newest_event": _newest_event(),
         "replace_model": delete(model)
         .where(model.c.name == param("name"))
         .returning(model.c.model_id),
         "restore_model": insert_into(model)
         .from_select(names, select(*(labeled(name) for name in names)), include_defaults=False)
         .on_conflict_do_nothing(index_elements=["name"])
-        .returning(has_webhooks()),
+        .returning(has_webhooks(), _newest_event().scalar_subquery()),
         "restore_versions": _insert_rows(model_versions),
         "restore_model_tags": _insert_rows(registered_model_tags),
         "restore_version_tags": _insert_rows(model_version_tags),
@@ -66,6 +72,18 @@ def restoring(insert_into: Insert) -> dict[str, ClauseElement]:
         "restore_events": _insert_rows(model_events),
         "restore_parts": _insert_parts(),
     }
+
+
+def _newest_event() -> Select[tuple[int]]:
+    """The number of the newest event of a model, or of what is left of a deleted one."""
+    event = model_events
+    return (
+        select(event.c.sequence)
+        .where(event.c.model_id == param("model_id"))
+        .order_by(event.c.sequence.desc())
+        .limit(literal_column("1"))
+        .offset(literal_column("0"))
+    )
 
 
 def replacing_beginnings() -> dict[str, ClauseElement]:

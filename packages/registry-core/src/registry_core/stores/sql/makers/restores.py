@@ -103,14 +103,14 @@ class RestoreMaker(Maker):
                 existing = self._model(connection, change.model)
                 raise documents.taken_by(existing, document)
             # Nobody else can restore it from here on: no two models have one id.
-            newest = connection.run(self._sql.newest_event, {"model_id": change.model_id})
-            change.check_kept(newest[0][0] if newest else 0)
+            has_webhooks, newest = restored[0]
+            change.check_kept(newest or 0)
             if newest:
                 # Of a model of this id that is gone; the events are all in the snapshot.
                 connection.run(self._sql.remove_history, {"model_id": document.model_id})
             result = insert(connection)
             noted = noted_values(
-                document.name, document.model_id, last.sequence, last.time, restored[0][0]
+                document.name, document.model_id, last.sequence, last.time, has_webhooks
             )
             self._queue(connection, change, noted)
             return result
