@@ -7,7 +7,6 @@ sent in parallel parts with a memory that is known (s3fs held gigabytes for one)
 from __future__ import annotations
 
 import builtins
-import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -18,6 +17,7 @@ import attrs
 from botocore.exceptions import BotoCoreError
 
 from registry_core.artifacts.backends.s3_failures import RangeError, file_errors, unavailable
+from registry_core.artifacts.backends.s3_kept import digest_of, kept_parts
 from registry_core.artifacts.backends.s3_parts import (
     PART_SIZE,
     KeptParts,
@@ -177,38 +177,14 @@ class S3ArtifactStore:
             kept = KeptParts(self._start_upload(path, {_SHA256: sha256}), (), 0)
         parts = Parts(len(kept.etags))
         written = yield from self._sending(path, parts, kept)
-        if start and self._digest(path) != sha256:
+        if start and digest_of(self.read(path)) != sha256:
             self.delete(path)
             raise InvalidArgumentError(f"'{path}': what was continued has not sha256 {sha256}")
         return written
 
     def _kept(self, path: str) -> KeptParts | None:
-        """The parts of the newest upload to a path that nobody completed."""
-        key = self._key(path)
         with file_errors(path):
-            reply = self._client.list_multipart_uploads(Bucket=self._bucket, Prefix=key)
-            uploads = [each for each in reply.get("Uploads", ()) if each["Key"] == key]
-            if not uploads:
-                return None
-            newest = max(uploads, key=lambda each: each["Initiated"])["UploadId"]
-            pages = self._client.get_paginator("list_parts").paginate(
-                Bucket=self._bucket, Key=key, UploadId=newest
-            )
-            listed = [part for page in pages for part in page.get("Parts", ())]
-        etags, size = list[str](), 0
-        for number, part in enumerate(listed, 1):
-            if part["PartNumber"] != number or part["Size"] < PART_SIZE:
-                break  # Parts are sent side by side; a small one can only be the last.
-            etags.append(part["ETag"])
-            size += part["Size"]
-        return KeptParts(newest, tuple(etags), size)
-
-    def _digest(self, path: str) -> str:
-        digest = hashlib.sha256()
-        with self.read(path) as pieces:
-            for piece in pieces:
-                digest.update(piece)
-        return digest.hexdigest()
+            return kept_parts(self._client, self._bucket, self._key(path))
 
     def delete(self, path: str) -> None:
         """Remove a file, or everything below a folder."""
@@ -300,9 +276,7 @@ class S3ArtifactStore:
         upload = KeptParts(self._start_upload(path, metadata), (), 0)
         try:
             return (yield from self._sending(path, parts, upload))
-        except GeneratorExit:
-            raise
-        except BaseException:
+        except Exception:
             with suppress(RegistryError):  # else `drop_partial` finds it
                 self.abort_multipart(path, upload.upload_id)
             raise
