@@ -28,9 +28,14 @@ from registry_core.feed import Feed
 from registry_core.history import Action, Event, EventQuery
 from registry_core.moves.comparing import is_as_copied
 from registry_core.moves.outcomes import Copied, Outcome
-from registry_core.moves.sources import Item, SnapshotSource, StoreSource, snapshot_in
+from registry_core.moves.sources import (
+    AnySnapshot,
+    Item,
+    SnapshotSource,
+    StoreSource,
+    snapshot_in,
+)
 from registry_core.registry import Registry
-from registry_core.snapshots import ModelSnapshot
 
 INTERVAL_SECONDS = 5.0
 """Seconds between two looks at the source, unless the user says otherwise."""
@@ -114,7 +119,7 @@ class _Comparing:
     source: SnapshotSource
     target: Registry
     copies: Copies
-    seen: dict[str, Callable[[], ModelSnapshot]] = attrs.field(factory=dict)
+    seen: dict[str, Callable[[], AnySnapshot]] = attrs.field(factory=dict)
     """What reads the models that the source had. One that it never had may be anybody's."""
 
     def begin(self) -> Iterator[Copied]:
@@ -123,7 +128,7 @@ class _Comparing:
 
     def look(self) -> Iterator[Copied]:
         """See `_Looks`."""
-        found: dict[str, Callable[[], ModelSnapshot]] = {}
+        found: dict[str, Callable[[], AnySnapshot]] = {}
         yield from self.copies(_Recorded(self.source, found))
         for name in sorted(self.seen.keys() - found.keys()):
             if not _is_gone(self.seen[name]):
@@ -147,7 +152,7 @@ class _Recorded:
     """A source that notes which models it gave."""
 
     source: SnapshotSource
-    found: dict[str, Callable[[], ModelSnapshot]]
+    found: dict[str, Callable[[], AnySnapshot]]
 
     def items(self, filter_text: str | None = None) -> Iterator[Item]:
         """See `SnapshotSource`."""
@@ -156,7 +161,7 @@ class _Recorded:
             yield name, read
 
 
-def _is_gone(read: Callable[[], ModelSnapshot]) -> bool:
+def _is_gone(read: Callable[[], AnySnapshot]) -> bool:
     """Whether a model is gone: MLflow's pages leave some out while others write."""
     try:
         read()

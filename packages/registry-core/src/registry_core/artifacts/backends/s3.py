@@ -276,7 +276,7 @@ class S3ArtifactStore:
         upload = KeptParts(self._start_upload(path, metadata), (), 0)
         try:
             return (yield from self._sending(path, parts, upload))
-        except Exception:
+        except BaseException:
             with suppress(RegistryError):  # else `drop_partial` finds it
                 self.abort_multipart(path, upload.upload_id)
             raise
