@@ -10,12 +10,20 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import attrs
 import pytest
 
 from registry_core import ConflictError, InvalidArgumentError, open_registry
-from registry_core.artifacts import RESUMABLE_BYTES, ResumingArtifactStore
+from registry_core.artifacts import (
+    RESUMABLE_BYTES,
+    Manifest,
+    ManifestFile,
+    ResumingArtifactStore,
+    make_manifest,
+)
 from registry_core.artifacts.backends import s3_parts
 from registry_core.artifacts.versions import push
+from registry_core.artifacts.versions.transfer import Meter
 from registry_core.backends import open_artifacts
 from registry_core.stores.rest.transport import Transport
 from services.artifacts import artifact_url, memory_registry, serving
@@ -177,3 +185,31 @@ def test_a_push_into_a_root_goes_on_after_a_kill(
     (start,) = starts
     assert start >= DIES_AFTER - 4 * s3_parts.PART_SIZE
     assert start > 0
+
+
+@attrs.frozen
+class OneFile:
+    """A tree of one file."""
+
+    manifest: Manifest
+    content: bytes
+
+    def read(self, _: ManifestFile) -> Iterator[bytes]:
+        """See `FileTree`."""
+        return pieces_of(self.content)
+
+
+def test_a_push_of_the_same_bytes_meanwhile_waits_for_nobody(
+    artifacts: ResumingArtifactStore,
+) -> None:
+    content = os.urandom(1024) * (SIZE // 1024)
+    file = ManifestFile(path="f", size=SIZE, sha256=hashlib.sha256(content).hexdigest())
+    first = artifacts.resuming_writer("m/f", sha256=file.sha256, start=0)
+    for piece in pieces_of(content[: 2 * s3_parts.PART_SIZE]):
+        first.write(piece)
+    tree = OneFile(make_manifest([file]), content)
+    push.write_file(artifacts, "m/f", tree, file, Meter(SIZE, None))
+    with artifacts.read("m/f") as reading:
+        assert b"".join(reading) == content
+    first.abort()
+    assert artifacts.stat("m/f").size == SIZE

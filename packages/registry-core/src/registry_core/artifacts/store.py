@@ -229,9 +229,9 @@ class ResumingArtifactStore(ArtifactStore, Protocol):
         Whatever ends it but `abort` leaves what it has taken. A file that was continued is read
         before `commit` returns, and removed if its bytes have another digest.
 
-        Raises, with the first piece or `commit`:
-            ConflictError: other bytes are kept, or another process writes them.
-            InvalidArgumentError: the file has another digest.
+        Raises:
+            ConflictError: others than so many bytes are kept, or another process writes them.
+            InvalidArgumentError: the file has another digest; raised by `commit`.
         """
         ...
 

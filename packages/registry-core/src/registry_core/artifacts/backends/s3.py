@@ -167,12 +167,10 @@ class S3ArtifactStore:
         return FileWriter(self._resuming(path, sha256, start))
 
     def _resuming(self, path: str, sha256: str, start: int) -> Steps:
-        kept = self._kept(path)
-        if start != (0 if kept is None or not start else kept.size):
+        # What begins anew leaves other uploads alone: they may be under way.
+        kept = self._kept(path) if start else None
+        if start != (0 if kept is None else kept.size):
             raise ConflictError(f"of '{path}' not {start} bytes are kept")
-        if kept is not None and not start:
-            self.abort_multipart(path, kept.upload_id)
-            kept = None
         if kept is None:
             kept = KeptParts(self._start_upload(path, {_SHA256: sha256}), (), 0)
         parts = Parts(len(kept.etags))

@@ -330,7 +330,12 @@ def write_file(
         artifacts.write(path, meter.count(tree.read(file)), sha256=file.sha256)
         return
     start = artifacts.kept_bytes(path, sha256=file.sha256)
-    writer = artifacts.resuming_writer(path, sha256=file.sha256, start=start)
+    try:
+        writer = artifacts.resuming_writer(path, sha256=file.sha256, start=start)
+    except ConflictError:
+        # Another push of the same bytes is at it: they do not wait for each other.
+        artifacts.write(path, meter.count(tree.read(file)), sha256=file.sha256)
+        return
     try:
         for piece in after(start, meter.count(tree.read(file))):
             writer.write(piece)

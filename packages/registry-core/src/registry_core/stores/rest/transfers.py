@@ -68,9 +68,11 @@ class Transfers:
 
         A large one goes on where the server says that an interrupted upload has left it.
         """
+        is_resumed = size >= RESUMABLE_BYTES
 
         def send() -> urllib3.BaseHTTPResponse:
-            start = self._kept(path, sha256) if size >= RESUMABLE_BYTES else 0
+            nonlocal is_resumed
+            start = self._kept(path, sha256) if is_resumed else 0
             headers = {
                 "Content-Length": str(size - start),
                 "Content-Type": "application/octet-stream",
@@ -81,7 +83,8 @@ class Transfers:
             except ConflictError as error:
                 if not start:
                     raise
-                # Others write it, or what was kept has changed since.
+                # Another push of the same bytes is at it: they do not wait for each other.
+                is_resumed = False
                 raise StoreUnavailableError(str(error)) from error
 
         response = _patiently(send, retreat=retreat)
