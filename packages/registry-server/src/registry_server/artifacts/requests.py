@@ -99,7 +99,7 @@ class ArtifactRequest:
         """After how many bytes of its file the body begins.
 
         Raises:
-            InvalidArgumentError: it is no number, or the digest of the file is missing.
+            InvalidArgumentError: it is not a number, or the digest of the file is missing.
         """
         text = self.header(OFFSET_HEADER.lower()) or "0"
         if not text.isdecimal() or not text.isascii() or len(text) > _OFFSET_DIGITS:

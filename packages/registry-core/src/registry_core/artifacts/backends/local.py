@@ -286,7 +286,7 @@ def _fill(partial: Path, path: str) -> Generator[None, bytes | None, None]:
 
 
 def _is_locked(file: IO[bytes], partial: Path) -> bool:
-    """Whether the file is this writer's alone now. The lock goes with whoever holds it."""
+    """Whether the file is this writer's alone now. The lock goes with the process that holds it."""
     import fcntl  # noqa: PLC0415 there is none on Windows, where all but files works
 
     try:

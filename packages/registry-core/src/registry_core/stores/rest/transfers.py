@@ -138,7 +138,7 @@ class Transfers:
         except HTTPError as error:
             raise StoreUnavailableError(f"the connection broke: {error}") from error
         except (TooLargeError, UnreadableError) as error:
-            raise UnexpectedAnswerError(f"The answer is no registered model: {error}") from None
+            raise UnexpectedAnswerError(f"The answer is not a registered model: {error}") from None
         response.release_conn()
         return answer
 
