@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from registry_core import inloop
+from registry_core import inloop, validation
 from registry_core.inloop import TooLargeError, WouldBlockError
 from registry_core.models import NewModelVersion, NewRegisteredModel
+from registry_core.name_scope import NameScope
 from registry_core.search import Entity, Query, paging, parse_order_by
-from registry_core.stores.sql import SqlStore, prepared_session, slow_statements
+from registry_core.store import count_of
+from registry_core.stores.sql import SqlStore, prepared_session, searches, slow_statements
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.results import CutRows, PageOfRows
 from services.opened import open_sql_store as open_store
@@ -202,3 +204,33 @@ def test_rows_come_one_by_one_where_libpq_knows_no_chunks(
     assert [number for page in walk(store) for number in page] == list(range(1, 31))
     assert len(singles) == 2
     store.close()
+
+
+def models(size: int, *, prompts: bool = False, scope: NameScope | None = None) -> Query:
+    return Query(
+        entity=Entity.REGISTERED_MODEL,
+        order_by=parse_order_by(("name ASC",), Entity.REGISTERED_MODEL),
+        max_results=size,
+        exclude_prompts=not prompts,
+        scope=scope,
+    )
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [None, NameScope(names=("a1", "b2")), NameScope(prefixes=("a",)), NameScope(globs=("*1",))],
+    ids=["all", "names", "prefix", "glob"],
+)
+def test_models_are_counted_as_they_are_found(store: SqlStore, scope: NameScope | None) -> None:
+    """Without reading them: their versions are in no statement for it."""
+    for name in ("a1", "a2", "a3", "b1", "b2"):
+        store.create_registered_model(NewRegisteredModel(name=name))
+    prompt = {validation.PROMPT_TAG: "true"}
+    store.create_registered_model(NewRegisteredModel(name="a-prompt", tags=prompt))
+    for size in (1, 2, 3, 5, 6):
+        for query in (models(size, scope=scope), models(size, prompts=True, scope=scope)):
+            page = store.search_registered_models(query)
+            found = len(page.items), page.next_page_token is not None
+            assert count_of(store, query) == found
+            dialect = store._database.driver.dialect
+            assert "model_versions" not in searches.names_statement(query, dialect).text

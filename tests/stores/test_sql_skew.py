@@ -240,6 +240,19 @@ def test_a_search_looks_at_few_rows_whatever_it_is_for(planned: Planned, name: s
         assert "JIT" not in explained
 
 
+@pytest.mark.parametrize("order", [NAME, UPDATED])
+@pytest.mark.parametrize("text", ["name ILIKE '%ODEL-0777%'", "name LIKE '%odel-0777%'"])
+def test_part_of_a_name_is_looked_for_in_an_index(planned: Planned, text: str, order) -> None:
+    """Of the models that do not have it, no row is read: there is one on each page or so."""
+    way = models(text, order)
+    explained = planned.plan(*planned.compiled(way))
+    assert [model.name for model in planned.store.search_registered_models(way).items] == [
+        "model-0777"
+    ]
+    assert pages(explained["Plan"]) < MODELS / 10
+    assert "JIT" not in explained
+
+
 def test_a_model_costs_a_probe_for_each_of_its_stages(planned: Planned) -> None:
     """And one that finds no more: most models have none but the stage None."""
     plan = planned.plan(planned.store._sql.get_model, {"name": "model-big"})["Plan"]

@@ -109,6 +109,23 @@ class KeepsApprovals(Protocol):
         ...
 
 
+@runtime_checkable
+class CountsModels(Protocol):
+    """A store that counts models for less than reading them."""
+
+    def count_registered_models(self, query: Query) -> tuple[int, bool]:
+        """Return how many models match, up to `query.max_results`, and whether there are more."""
+        ...
+
+
+def count_of(store: Reads, query: Query) -> tuple[int, bool]:
+    """Return how many models match, as `CountsModels` does; of any store."""
+    if isinstance(store, CountsModels):
+        return store.count_registered_models(query)
+    page = store.search_registered_models(query)
+    return len(page.items), page.next_page_token is not None
+
+
 class Writes(Protocol):
     """The one way to change a registered model."""
 

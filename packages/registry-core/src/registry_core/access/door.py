@@ -40,7 +40,7 @@ from registry_core.outbox import DeliveryLog, delivery_log_of
 from registry_core.permissions import Need, Permission
 from registry_core.pruning import NewBeginning, ReplacesBeginnings
 from registry_core.search import Page, Query
-from registry_core.store import Store, approvals_of
+from registry_core.store import Store, approvals_of, count_of
 
 ResultT = TypeVar("ResultT")
 EntityT = TypeVar("EntityT", RegisteredModel, ModelVersion)
@@ -116,6 +116,13 @@ class GuardedStore:
         """See `Store`."""
         scoped = self._scoped(query)
         return self._readable(self._store.search_registered_models(scoped))
+
+    def count_registered_models(self, query: Query) -> tuple[int, bool]:
+        """See `store.CountsModels`."""
+        if self._applies_scopes or self.rights.readable is None:
+            return count_of(self._store, self._scoped(query))
+        page = self.search_registered_models(query)
+        return len(page.items), page.next_page_token is not None
 
     def search_model_versions(self, query: Query) -> Page[ModelVersion]:
         """See `Store`."""

@@ -141,6 +141,16 @@ class may_match_folded(FunctionElement[bool]):  # noqa: N801 as above
     inherit_cache = True
 
 
+class name_may_match_folded(FunctionElement[bool]):  # noqa: N801 as above
+    """The same, for a walk of PostgreSQL along an index alone; see `searches`.
+
+    On a row, it would be asked there beside what answers the question.
+    """
+
+    name = "name_may_match_folded"
+    inherit_cache = True
+
+
 class is_in(FunctionElement[bool]):  # noqa: N801 as above
     """Whether a column is one of the texts that `Driver.listed` has translated."""
 
@@ -253,6 +263,13 @@ def _sqlite_may(node: may_match_folded, compiler: SQLCompiler, **options: Any) -
 @compiles(may_match_folded, "postgresql")
 def _postgresql_may(node: may_match_folded, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ARG001
     return "true"
+
+
+@compiles(name_may_match_folded, "postgresql")
+def _postgresql_name_may(node: name_may_match_folded, compiler: SQLCompiler, **options: Any) -> str:
+    name, pattern = operands(node, compiler, **options)
+    # The collation "C" lowers ASCII letters alone; a name with others is looked at.
+    return f"(lower({name}) LIKE {pattern} OR octet_length({name}) <> length({name}))"
 
 
 @compiles(is_in, "sqlite")

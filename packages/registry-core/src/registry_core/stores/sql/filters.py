@@ -29,6 +29,7 @@ from registry_core.stores.sql.compiling import (
     is_like,
     is_not_in,
     may_match_folded,
+    name_may_match_folded,
     only,
     unseen,
 )
@@ -175,6 +176,18 @@ def on_entity(
             index, term, entity, kind, Use.ASIDE if index in put_aside else Use.FREE
         )
     ]
+
+
+def on_names(terms: Shape, entity: FromClause) -> list[Condition]:
+    """What of the comparisons with the name an index that has the names can answer."""
+    conditions: list[Condition] = []
+    for index, term in enumerate(terms):
+        if term.field == "name" and term.op is Op.ILIKE:
+            conditions.append(name_may_match_folded(entity.c.name, unseen(f"loose{index}")))
+        elif term.field == "name":
+            name = entity.c.name
+            conditions += _conditions(index, term, name, name, name)
+    return conditions
 
 
 def on_index(terms: Shape, place: int, entity: FromClause) -> list[Condition]:

@@ -78,7 +78,16 @@ MAX_STARTS = 3
 
 def statement(query: Query, dialect: Dialect) -> Statement:
     """The statement that finds the page of a query, and one row more if there is one."""
-    shape = Shape(
+    return _compiled(_shape(query, dialect), dialect)
+
+
+def names_statement(query: Query, dialect: Dialect) -> Statement:
+    """The statement that finds the names alone of those rows, for the same values."""
+    return _compiled_names(_shape(query, dialect), dialect)
+
+
+def _shape(query: Query, dialect: Dialect) -> Shape:
+    return Shape(
         entity=query.entity,
         terms=filters.shape(query.filter),
         order_by=query.order_by,
@@ -88,7 +97,6 @@ def statement(query: Query, dialect: Dialect) -> Statement:
         scope_slots=scopes.slots(query.scope, dialect) if needs_scope(query) else None,
         goes_by_cost=dialect.name == "postgresql",
     )
-    return _compiled(shape, dialect)
 
 
 def values(query: Query, driver: Driver) -> dict[str, Any]:
@@ -132,6 +140,11 @@ def _compiled(shape: Shape, dialect: Dialect) -> Statement:
     )
 
 
+@functools.lru_cache(maxsize=KEPT_STATEMENTS)
+def _compiled_names(shape: Shape, dialect: Dialect) -> Statement:
+    return compiled(select(_page(shape).c.name), dialect, is_search=True)
+
+
 def _page(shape: Shape) -> FromClause:
     """The rows of the page, in any order."""
     if filters.leaves_one_row(shape.terms, shape.entity):
@@ -143,7 +156,9 @@ def _page(shape: Shape) -> FromClause:
     if lead is not None:
         return _led(shape, lead, starts)
     if not starts:
-        return _selected(shape, shape.kind.table.alias("e")).subquery("page")
+        is_by_names = shape.goes_by_cost and _is_found_by_names(shape)
+        walk = _walk_names(shape) if is_by_names else _selected(shape, shape.kind.table.alias("e"))
+        return walk.subquery("page")
     in_order = _is_in_tag_order(shape, starts)
     if in_order and len(starts) == 1:
         return _walk_tag(shape, []).subquery("page")
@@ -316,6 +331,42 @@ def _walk(shape: Shape, common: list[ColumnElement[bool]]) -> Select[Any]:
         .offset(literal(0))
     )
     return _limited(shape, walk, common)
+
+
+def _is_found_by_names(shape: Shape) -> bool:
+    """Whether a filter on names leaves few models, and an index has the names in the order."""
+    return (
+        shape.entity is Entity.REGISTERED_MODEL
+        and {order.field for order in shape.order_by} <= {"name", "last_updated_timestamp"}
+        and any(term.op in (Op.LIKE, Op.ILIKE) and not term.by_prefix for term in shape.terms)
+    )
+
+
+def _walk_names(shape: Shape) -> Select[Any]:
+    """The page by walking the names in its order, and reading the rows of those that may match.
+
+    PostgreSQL would read the row of each name to look at it.
+    """
+    names = shape.kind.table.alias("n")
+    where = filters.on_names(shape.terms, names)
+    if not shape.is_first_page:
+        where.append(comes_after(shape, names, shape.order_by))
+    walked = (
+        select(*(names.c[name] for name in ("name", "last_updated_time")))
+        .where(*where)
+        .order_by(*ordered(names, shape.order_by))
+        .offset(literal(0))
+        .subquery("named")
+    )
+    entity, source = _fetched(shape, walked)
+    walk = (
+        select(*(entity.c[field] for field in shape.kind.fields))
+        .select_from(source)
+        .where(*filters.on_entity(shape.terms, entity, shape.entity), *_visible(shape, entity))
+        .order_by(*ordered(walked, shape.order_by))
+        .offset(literal(0))
+    )
+    return _limited(shape, walk, [])
 
 
 def _limited(shape: Shape, walk: Select[Any], conditions: list[ColumnElement[bool]]) -> Select[Any]:

@@ -9,8 +9,10 @@ model that another transaction removes or renames meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
+
+from sqlalchemy.engine import Dialect
 
 from registry_core import webhook_records
 from registry_core.authors import Author
@@ -127,6 +129,14 @@ class SqlStore:
         records = self._search(query)
         models = [rows.registered_model(row) for row in records]
         return paging.page(query, models, is_cut=isinstance(records, CutRows))
+
+    def count_registered_models(self, query: Query) -> tuple[int, bool]:
+        """See `registry_core.store.CountsModels`."""
+        found, most = (
+            len(self._search(query, searches.names_statement)),
+            paging.most_entities(query),
+        )
+        return min(found, most), found > most
 
     # Model versions
 
@@ -259,12 +269,14 @@ class SqlStore:
         """See `Store`."""
         self._database.close()
 
-    def _search(self, query: Query) -> list[Row]:
+    def _search(
+        self, query: Query, made: Callable[[Query, Dialect], Statement] = searches.statement
+    ) -> list[Row]:
         if searches.needs_scope(query) and scoped_searches.is_by_pieces(query):
-            return scoped_searches.read(query, self._searched)
-        return self._searched(query)
+            return scoped_searches.read(query, lambda part: self._searched(part, made))
+        return self._searched(query, made)
 
-    def _searched(self, query: Query) -> list[Row]:
+    def _searched(self, query: Query, made: Callable[[Query, Dialect], Statement]) -> list[Row]:
         driver = self._database.driver
         values = searches.values(query, driver)
-        return self._database.read(searches.statement(query, driver.dialect), values)
+        return self._database.read(made(query, driver.dialect), values)

@@ -11,6 +11,7 @@ from registry_core import Event, InvalidArgumentError, Page, RegisteredModel, Re
 from registry_core.access.door import seen_key
 from registry_core.history import Action
 from registry_core.search import Entity, Filter
+from registry_core.store import count_of
 from registry_core.validation import REGISTERED_MODELS_MAX_RESULTS
 from registry_core.wire import Json, payloads
 from registry_core.wire import history as wire
@@ -78,16 +79,15 @@ def forget_counts() -> None:
 
 
 def _counted(registry: Registry, clauses: Filter) -> Count:
-    page = registry.store.search_registered_models(
-        finding.query(
-            Entity.REGISTERED_MODEL,
-            clauses,
-            order=ORDERS["name"],
-            max_results=REGISTERED_MODELS_MAX_RESULTS,
-            page_token=None,
-        )
+    query = finding.query(
+        Entity.REGISTERED_MODEL,
+        clauses,
+        order=ORDERS["name"],
+        max_results=REGISTERED_MODELS_MAX_RESULTS,
+        page_token=None,
     )
-    return Count(len(page.items), is_bounded=page.next_page_token is not None)
+    number, is_bounded = count_of(registry.store, query)
+    return Count(number, is_bounded=is_bounded)
 
 
 def show(request: PageRequest, registry: Registry) -> View:
