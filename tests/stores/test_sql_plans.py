@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 import attrs
 import pytest
 
+from registry_core import histories
 from registry_core.models import Stage
 from registry_core.search import Entity, OrderBy, Query, paging, parse_filter
-from registry_core.stores.sql import SqlStore, open_store, searches
+from registry_core.stores.sql import SqlStore, events, open_store, searches
 from registry_core.stores.sql.statements import statements
 from registry_core.stores.sql.tables import VALUE_HEAD
 
@@ -20,6 +21,9 @@ VERSIONS = 2
 
 BIG = "model-big"
 BIG_VERSIONS = 600
+
+EVENTS, BIG_EVENTS = 60, 6_000
+"""Of a model that has few, and of that with most versions."""
 
 LONG = "x" * VALUE_HEAD
 
@@ -91,6 +95,18 @@ def fill(run: Callable[[str], object]) -> None:
         f"INSERT INTO model_version_tags ({version}, {tag}) SELECT {version}, 'grade', "
         f"'{LONG}' || name, '{LONG}' FROM model_versions"
     )
+    noted = "name, time, actor, is_authenticated, origin, action, subject, key, after"
+    for name, model_id, count in (("model-7", "id-7", EVENTS), (BIG, "big", BIG_EVENTS)):
+        run(
+            f"INSERT INTO model_events (model_id, sequence, {noted}) "
+            f"VALUES ('{model_id}', 1, '{name}', 1, 'a', 1, 'http', 'create_model', 'model', "
+            "NULL, '{}')"
+        )
+        run(
+            f"INSERT INTO model_events (model_id, sequence, {noted}) {numbers.format(count - 2)} "
+            f"SELECT '{model_id}', i + 2, '{name}', i, 'a', 1, 'http', 'set_alias', 'alias:champion', "
+            "'champion', '1' FROM n"
+        )
     kind = "CASE WHEN last_updated_time % 50 = 0 THEN 'rare' ELSE 'common' END"
     run(
         f"INSERT INTO model_version_tags ({version}, {tag}) SELECT {version}, 'kind', "
@@ -331,3 +347,17 @@ def test_reading_costs_the_same_with_any_number_of_versions(opened: Opened, name
         (2, "Production"),
         (BIG_VERSIONS, "Archived"),
     ]
+
+
+@pytest.mark.parametrize("asked", [{}, {"alias": "champion"}, {"version": 1}], ids=str)
+def test_a_page_of_history_costs_the_same_with_any_number_of_events(
+    opened: Opened, asked: dict[str, object]
+) -> None:
+    """What a thing was before an event is found in an index, and not among all that happened."""
+    driver, cost = opened.store._database.driver, {}
+    for name in ("model-7", BIG):
+        query = histories.query(name, max_results=25, **asked)
+        statement = events.page(driver.dialect, events.shape(query))
+        cost[name] = opened.work(statement, events.page_values(query, driver))
+        assert len(opened.store.events(query)) == (0 if "version" in asked else 25)
+    assert cost[BIG] <= 1.3 * cost["model-7"] + 10

@@ -114,6 +114,17 @@ class only(FunctionElement[bool]):  # noqa: N801 as above
     inherit_cache = True
 
 
+class holds_for_few(FunctionElement[bool]):  # noqa: N801 as above
+    """A condition that holds for few rows, as far as the planner knows.
+
+    SQLite has no statistics. Of two indexes it takes that which has the order of the query, and
+    reads past every row of which the condition does not hold, unless it knows that these are most.
+    """
+
+    name = "holds_for_few"
+    inherit_cache = True
+
+
 def aside(condition: ColumnElement[bool]) -> ColumnElement[bool]:
     """A condition that is looked at row by row, whatever indexes there are on its columns.
 
@@ -239,6 +250,16 @@ def _sqlite_only(node: only, compiler: SQLCompiler, **options: Any) -> str:
 @compiles(only, "postgresql")
 def _postgresql_only(node: only, compiler: SQLCompiler, **options: Any) -> str:
     return "{} = ANY (ARRAY[{}])".format(*operands(node, compiler, **options))
+
+
+@compiles(holds_for_few, "sqlite")
+def _sqlite_few(node: holds_for_few, compiler: SQLCompiler, **options: Any) -> str:
+    return f"unlikely({compiler.process(node.clauses, **options)})"
+
+
+@compiles(holds_for_few, "postgresql")
+def _postgresql_few(node: holds_for_few, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(node.clauses, **options)
 
 
 @compiles(is_like, "sqlite")

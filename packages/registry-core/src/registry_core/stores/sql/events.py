@@ -28,6 +28,7 @@ from registry_core.stores.sql import scopes
 from registry_core.stores.sql.compiling import (
     Statement,
     compiled,
+    holds_for_few,
     labeled,
     param,
     waits_for_locks_briefly,
@@ -299,9 +300,9 @@ def _conditions(query: EventQuery, event: FromClause, slots: int) -> Iterable[Co
     if query.model_id is not None:
         yield event.c.model_id == param("model_id")
     if query.alias is not None:
-        yield event.c.subject == param("subject")
+        yield holds_for_few(event.c.subject == param("subject"))
     if query.version is not None:
-        yield event.c.version == param("version")
+        yield holds_for_few(event.c.version == param("version"))
     if query.actions:
         yield or_(
             *(event.c.action == literal_column(f"'{each.value}'") for each in sorted(query.actions))
@@ -344,7 +345,7 @@ def around(event: FromClause) -> Iterable[ColumnElement[Any]]:
             select(func.coalesce(before.c.after, literal_column("'null'")))
             .where(
                 before.c.model_id == event.c.model_id,
-                before.c.subject == subject_,
+                holds_for_few(before.c.subject == subject_),
                 before.c.sequence < event.c.sequence,
                 *([before.c.after.is_not(None)] if subject_ is not event.c.subject else []),
             )
