@@ -18,14 +18,13 @@ import click
 
 import registry_core
 from registry_cli.errors import ExitCode
+from registry_cli.move_targets import Hooks, way_into
 from registry_cli.options import Seconds, on_store, reason_option, tracking_option, yes_option
-from registry_cli.output import confirm, notice
+from registry_cli.output import notice
 from registry_cli.session import Session, makes_registry, pass_session
 from registry_cli.tables import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from registry_core import Registry
     from registry_core.calls.snapshots import OnConflict
     from registry_core.moves.artifacts import FileMover
@@ -186,9 +185,9 @@ def copy(
         _target(session, target_url, root=target_root) as target,
         _mover(source_url, target, files) as mover,
     ):
-        way = _way(source, target, mover, filter_text, yes=yes or dry_run)
+        way = way_into(source, target, mover, filter_text, yes=yes or dry_run)
         copies = partial(way.copies, on_conflict=on_conflict, dry_run=dry_run)
-        hooks = _Hooks(source, target, on_conflict, dry_run, with_webhooks and not filter_text)
+        hooks = Hooks(source, target, on_conflict, dry_run, with_webhooks and not filter_text)
         if watch:
             complete = _followed(copies, hooks, interval, filter_text)
         else:
@@ -197,92 +196,6 @@ def copy(
             complete &= _is_same(way.expected, way.there, hooks, filter_text)
     if not complete:
         ctx.exit(ExitCode.INCOMPLETE)
-
-
-class _Way(NamedTuple):
-    """How models get into a target, and what is compared then."""
-
-    copies: Callable[..., Iterator[Copied]]
-    expected: SnapshotSource
-    there: SnapshotSource
-
-
-def _way(
-    source: SnapshotSource,
-    target: Registry,
-    mover: FileMover | None,
-    filter_text: str | None,
-    *,
-    yes: bool,
-) -> _Way:
-    """Into one of our stores as a whole; into a server of MLflow's after a question."""
-    from registry_core.moves import artifacts, copying, mlflow_target, sources  # noqa: PLC0415
-
-    there = sources.StoreSource(target.store)
-    if not mlflow_target.is_mlflow(target.store):
-        copies = partial(copying.copy, target=target, filter_text=filter_text, mover=mover)
-        return _Way(
-            copies, source if mover is None else artifacts.MovedSource(source, mover), there
-        )
-    if mover is not None:
-        raise click.UsageError("--artifacts needs a DST of ours: MLflow keeps its files itself.")
-    notice("DST is a server of MLflow's. It does not keep:")
-    for loss in mlflow_target.LOSSES:
-        notice(f"  - {loss}")
-    confirm("Copy the rest?", yes=yes)
-    return _Way(
-        partial(mlflow_target.copy, target=target, filter_text=filter_text),
-        mlflow_target.KeptSource(source),
-        mlflow_target.KeptSource(there),
-    )
-
-
-class _Hooks(NamedTuple):
-    """The webhooks of a source, and where they are to be."""
-
-    source: SnapshotSource
-    target: Registry
-    on_conflict: OnConflict
-    dry_run: bool
-    are_wanted: bool
-
-    def copied(self) -> bool:
-        """Copy them, and say what became of them; whether all are there."""
-        if not self.are_wanted:
-            return True
-        from registry_core.moves import webhooks  # noqa: PLC0415 as above
-
-        done = webhooks.copy_webhooks(
-            self.source, self.target.store, on_conflict=self.on_conflict, dry_run=self.dry_run
-        )
-        counts: Counter[str] = Counter()
-        complete = True
-        for each in done:
-            counts[each.outcome.value] += 1
-            complete &= each.is_complete
-            if not each.is_complete:
-                notice(f"{each.outcome.value}: {each.name}: {each.detail}")
-        if counts:
-            said = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
-            notice(f"{'Would be: ' if self.dry_run else ''}{counts.total()} webhooks ({said})")
-        if counts["copied"]:
-            notice(_WITHOUT_SECRETS)
-        return complete
-
-    def differences(self) -> Iterator[Difference]:
-        """Where the target's are others."""
-        if not self.are_wanted:
-            return
-        from registry_core.moves import sources, webhooks  # noqa: PLC0415 as above
-
-        there = sources.StoreSource(self.target.store)
-        yield from webhooks.compare_webhooks(self.source, there)
-
-
-_WITHOUT_SECRETS = (
-    "Webhooks are copied without their secrets, so what they send is not signed: give those that "
-    "need one a secret with `regctl webhooks update`."
-)
 
 
 @contextmanager
@@ -304,7 +217,7 @@ def _stopped_by_signals() -> Iterator[threading.Event]:
 
 
 def _followed(
-    copies: Copies, hooks: _Hooks, interval_seconds: float, filter_text: str | None
+    copies: Copies, hooks: Hooks, interval_seconds: float, filter_text: str | None
 ) -> bool:
     """Copy what changes in the source until a signal; whether all of it was copied."""
     from registry_core.moves import watching  # noqa: PLC0415 as above
@@ -331,7 +244,7 @@ def _said(outcomes: Iterable[Copied]) -> Iterator[Copied]:
 
 
 def _is_same(
-    expected: SnapshotSource, there: SnapshotSource, hooks: _Hooks, filter_text: str | None
+    expected: SnapshotSource, there: SnapshotSource, hooks: Hooks, filter_text: str | None
 ) -> bool:
     """Say where the source and its copy differ."""
     from registry_core.moves import copying  # noqa: PLC0415 as above
