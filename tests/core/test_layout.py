@@ -36,11 +36,11 @@ SAID_ALIKE = (
 
 
 def modules():
-    """Every module by its path; not those of the kit, which are tests, nor migrations, which stay."""
+    """Every module by its path; not migrations, which stay."""
     return {
         path.as_posix().partition("/src/")[2]: path
         for path in sorted(ROOT.rglob("*.py"))
-        if not {"testing", "migrations"} & set(path.parts)
+        if "migrations" not in path.parts
     }
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.synchronize import Barrier
 from typing import Generic, TypeAlias, TypeVar
@@ -27,6 +28,13 @@ Opener: TypeAlias = Callable[[], Store]
 RACE_SECONDS = 60.0
 """Seconds after which contestants are taken to be deadlocked."""
 
+FEW = 8
+"""Contestants, where more would only take longer."""
+
+ROUNDS = 8
+"""Repetitions of a race between two, which one order may win by habit."""
+
+
 _barrier: Barrier | None = None
 """The start line, in a worker process."""
 
@@ -37,6 +45,15 @@ class Outcome(Generic[T]):
 
     value: T | None = None
     error: RegistryError | None = None
+
+
+@contextmanager
+def setting(done: threading.Event) -> Iterator[None]:
+    """Sets the event at the end of the block, so that readers stop whatever became of it."""
+    try:
+        yield
+    finally:
+        done.set()
 
 
 def race(*calls: Callable[[], T]) -> list[Outcome[T]]:
