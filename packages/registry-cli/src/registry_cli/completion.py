@@ -27,7 +27,7 @@ _PLAIN = re.compile(r"[\w.@%+=:,][\w.@%+=:,-]*\Z")
 
 
 def complete_model(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    """The names of registered models that start like this; none if the store cannot say."""
+    """Return the names of registered models that start like this; none if the store cannot say."""
     try:
         return _names(ctx, incomplete)
     except Exception:  # noqa: BLE001 a shell waits for completions, not for errors
@@ -35,7 +35,7 @@ def complete_model(ctx: click.Context, _: click.Parameter, incomplete: str) -> l
 
 
 def complete_version(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """The words of a version: a name with its aliases or numbers, also in a `models:/` URI."""
+    """Return a version's words: a name with its aliases or numbers, also in a `models:/` URI."""
     before = _words_before(ctx)
     if before:
         is_name = len(before) == 1 and _is_name(before[0])
@@ -50,24 +50,24 @@ def complete_version(ctx: click.Context, param: click.Parameter, incomplete: str
 
 
 def complete_number_of(ctx: click.Context, name: str, incomplete: str) -> list[str]:
-    """The numbers of a model's versions, newest first."""
+    """Return the numbers of a model's versions, newest first."""
     return _asked(ctx, _numbers, name, incomplete)
 
 
 def complete_alias(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    """The aliases of the model that the command names before."""
+    """Return the aliases of the model that the command names before."""
     return _asked(ctx, _aliases, _model_before(ctx), incomplete)
 
 
 def complete_number(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """A version of the model that the command names before: a number, or a short reference."""
+    """Return a version of the model that the command names: a number, or a short reference."""
     if {"@", "/"} & {*incomplete}:
         return complete_version(ctx, param, incomplete)
     return complete_number_of(ctx, _model_before(ctx), incomplete)
 
 
 def complete_stage(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
-    """The stages."""
+    """Return the stages."""
     return [
         stage.value
         for stage in registry_core.Stage
@@ -78,7 +78,7 @@ def complete_stage(_: click.Context, __: click.Parameter, incomplete: str) -> li
 def complete_version_and_stage(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[str]:
-    """The words of a version, and then a stage."""
+    """Return the words of a version, and then a stage."""
     before = _words_before(ctx)
     complete = len(before) - (len(before) > 0 and _is_name(before[0])) >= 1
     return (
@@ -89,7 +89,7 @@ def complete_version_and_stage(
 
 
 def complete_prompt(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    """The names of prompts, with their aliases or numbers."""
+    """Return the names of prompts, with their aliases or numbers."""
     for mark, listed in (("/", _numbers), ("@", _aliases)):
         name, separator, part = incomplete.rpartition(mark)
         if separator and name:

@@ -46,13 +46,13 @@ def exit_codes() -> Mapping[type[BaseException], ExitCode]:
 
 
 def exit_code(error: BaseException) -> ExitCode:
-    """The exit code for an error; `ERROR` for what no registry raises."""
+    """Return the exit code for an error; `ERROR` for what no registry raises."""
     codes = exit_codes()
     return next((codes[cls] for cls in type(error).__mro__ if cls in codes), ExitCode.ERROR)
 
 
 def message(error: BaseException) -> str:
-    """What the user reads: the sentence of a registry's error, and what it points at below it.
+    """Return what users read: the sentence of a registry's error, and below it what it points at.
 
     Further lines are indented, so that no text in an error can begin a line of its own.
     """

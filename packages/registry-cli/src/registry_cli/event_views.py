@@ -12,7 +12,7 @@ from registry_core.wire.history import encode_event
 
 
 def what(event: Event) -> str:
-    """What of its model an event is about."""
+    """Return what of its model an event is about."""
     if event.key is not None and "alias" in event.action:
         return event.key
     parts = [] if event.version is None else [f"version {event.version}"]

@@ -45,7 +45,7 @@ class Expectation:
 
 
 def tags_of(keys: Iterable[str]) -> str:
-    """Tags by their keys, in a sentence."""
+    """Return the tags by their keys, in a sentence."""
     listed = [f"'{key}'" for key in keys]
     return f"{'tag' if len(listed) == 1 else 'tags'} {', '.join(listed)}"
 

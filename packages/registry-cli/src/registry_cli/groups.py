@@ -35,7 +35,7 @@ class Group(click.Group):
     """A group whose list shows the first sentence of each command in full."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command, which knows its example."""
+        """Return the command, which knows its example."""
         command = super().get_command(ctx, cmd_name)
         if command is not None:
             path = [*ctx.command_path.split()[1:], cmd_name]
@@ -49,7 +49,7 @@ class Group(click.Group):
             formatter.write_dl([(name, sentence) for name, sentence in rows if sentence])
 
     def sentence(self, ctx: click.Context, name: str) -> str:
-        """The first sentence of a command's help."""
+        """Return the first sentence of a command's help."""
         command = self.get_command(ctx, name)
         if command is None or command.hidden:
             return ""
@@ -80,11 +80,11 @@ class LazyGroup(Group):
         return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names of all commands."""
+        """Return the names of all commands."""
         return sorted({*super().list_commands(ctx), *self.lazy})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command, imported."""
+        """Return the command, imported."""
         if cmd_name in self.lazy and cmd_name not in self.commands:
             self.add_command(self.lazy[cmd_name].load(), cmd_name)
         return super().get_command(ctx, cmd_name)

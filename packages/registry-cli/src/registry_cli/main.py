@@ -23,7 +23,7 @@ class Regctl(LazyGroup):
     """A group whose commands end in one of `ExitCode`, and never in a traceback unless asked."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        """The context of an invocation; complaints about options are escaped."""
+        """Return the context of an invocation; complaints about options are escaped."""
         try:
             return super().make_context(*args, **kwargs)
         except click.ClickException as error:

@@ -39,7 +39,7 @@ class Moment(click.ParamType[datetime]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
-        """The moment, with a time zone; one without is in that of this machine."""
+        """Return the moment, with a time zone; one without is in that of this machine."""
         if isinstance(value, datetime):
             return value
         if match := re.fullmatch(r"(\d{1,6})([smhdw])", value):
@@ -160,12 +160,12 @@ def on_artifacts(command: CommandT) -> CommandT:
 
 
 def name_argument(command: CommandT) -> CommandT:
-    """The argument NAME: a registered model's."""
+    """Return the argument NAME: a registered model's."""
     return click.argument("name", metavar="NAME", shell_complete=complete_model)(command)
 
 
 def list_options(command: CommandT) -> CommandT:
-    """The options of every `list`: --filter, --order-by and --limit."""
+    """Return the options of every `list`: --filter, --order-by and --limit."""
     options = (
         click.option("--filter", "filter_text", metavar="TEXT", help=_FILTER_HELP),
         click.option(
@@ -212,7 +212,10 @@ yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 
 
 def tag_pair(text: str) -> tuple[str, str]:
-    """The key and value of a tag written `KEY=VALUE`; the value may be empty and contain `=`."""
+    """Return the key and value of a tag written `KEY=VALUE`.
+
+    The value may be empty and contain `=`.
+    """
     key, equals, value = text.partition("=")
     if not equals:
         raise click.BadParameter(f"'{text}' is not KEY=VALUE.")
@@ -237,7 +240,7 @@ class Seconds(click.ParamType[float]):
     def convert(
         self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """The seconds."""
+        """Return the seconds."""
         if isinstance(value, float | int):
             return float(value)
         match = _DURATION.match(value)
@@ -258,7 +261,7 @@ class VersionRef:
         self.uri = uri
 
     def key(self, registry: Registry) -> tuple[str, int | str]:
-        """The name and the number, looked up when the URI says `latest`, an alias or a stage."""
+        """Return name and number, looked up when the URI says `latest`, an alias or a stage."""
         if self.uri is None:
             return self.name, self.version
         parsed = registry_core.parse_model_uri(self.uri)
@@ -273,7 +276,7 @@ Target: TypeAlias = tuple[VersionRef, tuple[str, ...]]
 
 
 def split_version(words: Sequence[str]) -> Target:
-    """The version that an argument list starts with, and the words after it."""
+    """Return the version that an argument list starts with, and the words after it."""
     if words[0].startswith(_URI_SCHEME):
         return VersionRef(uri=words[0]), tuple(words[1:])
     # A name may hold "@" but no "/"; what follows an "@" is its version only if it is a number.
@@ -286,7 +289,7 @@ def split_version(words: Sequence[str]) -> Target:
 
 
 def same_model(name: str, version: str, registry: Registry) -> int | str:
-    """The number of a version of that model: a number, a `models:/` URI, or one without scheme."""
+    """Return the number of a version of that model: itself, or a URI with or without a scheme."""
     if not version.startswith(_URI_SCHEME) and not {"@", "/"} & {*version}:
         return version
     uri = version if version.startswith(_URI_SCHEME) else _URI_SCHEME + version
@@ -297,7 +300,7 @@ def same_model(name: str, version: str, registry: Registry) -> int | str:
 
 
 def of_model(name: str | None, filter_text: str | None) -> str | None:
-    """A filter for the versions of one model that also match the given filter, if any."""
+    """Return a filter for the versions of one model that also match the given filter, if any."""
     if name is None:
         return filter_text
     # A list is read with escapes, a plain value is not: only there may a name hold any quotes.
@@ -315,7 +318,7 @@ tracking_option = click.option(
 
 
 def version_argument(*rest: str) -> Callable[[CommandT], CommandT]:
-    """A model version, then one word for each of `rest`; a last `X...` takes one or more.
+    """Return a model version, then one word for each of `rest`; a last `X...` takes one or more.
 
     Click's arguments are of a fixed number of words, and a version is one or two: so this is one
     argument, split here. The command receives `target`, what `split_version` returns.

@@ -64,25 +64,25 @@ class Output(ABC):
         self._many(_views().VERSION, versions)
 
     def events(self, events: Iterable[Event]) -> None:
-        """Shows events of a history, as they come."""
+        """Show events of a history, as they come."""
         from registry_cli.event_views import EVENT  # noqa: PLC0415 as above
 
         self._many(EVENT, events)
 
     def webhook(self, webhook: Webhook) -> None:
-        """Shows a webhook."""
+        """Show a webhook."""
         from registry_cli.webhook_views import WEBHOOK  # noqa: PLC0415 as above
 
         self._one(WEBHOOK, webhook)
 
     def webhooks(self, webhooks: Iterable[Webhook]) -> None:
-        """Shows webhooks, as they come."""
+        """Show webhooks, as they come."""
         from registry_cli.webhook_views import WEBHOOK  # noqa: PLC0415 as above
 
         self._many(WEBHOOK, webhooks)
 
     def deliveries(self, deliveries: Iterable[QueuedDelivery]) -> None:
-        """Shows deliveries to webhooks, as they come."""
+        """Show deliveries to webhooks, as they come."""
         from registry_cli.webhook_views import DELIVERY  # noqa: PLC0415 as above
 
         self._many(DELIVERY, deliveries)
@@ -381,7 +381,7 @@ class EscapedError(click.ClickException):
 
 
 def route_logs() -> None:
-    """Has what libraries log said on stderr as notices are, instead of as it comes."""
+    """Have what libraries log said on stderr as notices are, instead of as it comes."""
     import logging  # noqa: PLC0415 --help must not pay for it
 
     class Notices(logging.Handler):

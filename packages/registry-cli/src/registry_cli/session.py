@@ -82,7 +82,9 @@ class Session:
             registry.gates.replace(load_gates(path))
 
     def opened(self, url: str, *, artifacts: str | None = None) -> Registry:
-        """The registry at a URL; one that is not there is made by a command that makes things.
+        """Return the registry at a URL.
+
+        One that is not there is made by a command that makes things.
 
         Raises:
             StoreNotFoundError: There is none, and the command only looks or changes.

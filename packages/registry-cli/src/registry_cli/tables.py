@@ -31,7 +31,7 @@ _BLANK_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 
 
 def printable(text: str) -> str:
-    """The text with everything escaped that a terminal would act on, or that shows as nothing.
+    """Return the text with all escaped that a terminal would act on, or that shows as nothing.
 
     Names, tags, sources and what servers answer are other people's texts. Escaped are controls (C0,
     DEL, C1), line breaks, what turns the direction of writing, other format characters, surrogates,
@@ -51,7 +51,7 @@ def _escape(char: str) -> str:
 
 
 def display_width(text: str) -> int:
-    """The columns of a terminal that a text takes."""
+    """Return the columns of a terminal that a text takes."""
     if text.isascii():
         return len(text)
     return sum(_char_width(char) for char in text)
@@ -70,7 +70,7 @@ def table_lines(
     width: int | None = None,
     left_out: Callable[[Row], None] = lambda _: None,
 ) -> Iterator[str]:
-    """A line for the header and one per row, aligned; made to fit if a width is given.
+    """Yield a line for the header and one per row, aligned; made to fit if a width is given.
 
     Long cells are shortened a little, then whole columns are left out, the last one first, and
     `left_out` is called with them. Where two columns do not fit, each row becomes a record. The
@@ -114,7 +114,7 @@ def _records(header: Row, rows: Iterable[Row]) -> Iterator[str]:
 
 
 def record_lines(fields: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """A line per field, its name in front; further lines of a value are indented below it."""
+    """Yield a line per field, its name in front; further lines of a value are indented below it."""
     pairs = [(name, value) for name, value in fields if value]
     indent = max((len(name) for name, _ in pairs), default=0)
     for name, value in pairs:
@@ -141,7 +141,7 @@ def _fit(widths: list[int], width: int) -> list[int]:
 
 
 def cut(cell: str, width: int) -> str:
-    """The text, or as much of it as fits into a width, with a sign that there is more."""
+    """Return the text, or as much of it as fits into a width, with a sign that there is more."""
     if display_width(cell) <= width:
         return cell
     kept = ""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 
 def when(timestamp: int) -> str:
-    """A moment in ISO 8601, UTC, to the second."""
+    """Return a moment in ISO 8601, UTC, to the second."""
     try:
         moment = datetime.fromtimestamp(timestamp // 1000, UTC)
     except (ValueError, OverflowError, OSError):

@@ -62,7 +62,7 @@ def _record(fields: Sequence[Field]) -> Callable[[Any], Sequence[tuple[str, str]
 
 
 def shown_fields(version: ModelVersion) -> Mapping[str, str]:
-    """Each field of a version but its key and its times, as a record shows it, by its label."""
+    """Return the fields of a version but its key and times, as a record shows them, by label."""
     left_out = ("name", "version", "creation_timestamp", "last_updated_timestamp")
     fields = (field for field in fields_of(ModelVersion) if field.name not in left_out)
     return {field.label: _shown(version, field) for field in fields}
@@ -138,7 +138,7 @@ VERSION: View[ModelVersion] = View(
 def manifest_fields(
     name: str, version: int | str, manifest: Manifest
 ) -> dict[str, str | int | None]:
-    """What is shown of the files of a version as a whole."""
+    """Return what is shown of the files of a version as a whole."""
     return {
         "version": f"models:/{name}/{version}",
         "digest": manifest.digest,

@@ -136,7 +136,7 @@ class Event:
         yield str(self.after) if is_named else self.name
 
     def is_in(self, scope: NameScope) -> bool:
-        """Whether a scope has each name that the event gives away."""
+        """Return whether a scope has each name that the event gives away."""
         return self.name in scope and all(name in scope for name in self.names_after())
 
     @classmethod
@@ -194,7 +194,7 @@ class EventQuery:
         return self.name is not None or self.model_id is not None
 
     def matches(self, event: Event) -> bool:
-        """Whether an event of the model, or of any, is wanted."""
+        """Return whether an event of the model, or of any, is wanted."""
         return (
             (self.alias is None or (event.key == self.alias and event.action in ALIAS_ACTIONS))
             and (self.version is None or event.version == self.version)
@@ -266,7 +266,7 @@ def place_of(event: Event) -> tuple[int, str, int]:
 
 
 def is_new_beginning(first: Event) -> bool:
-    """Whether a history may begin with this event though its number is not 1.
+    """Return whether a history may begin with this event though its number is not 1.
 
     Then those before it were pruned, and it begins what stands for them.
     """

@@ -167,7 +167,7 @@ OWN_EVENTS: Final = frozenset(
 
 
 def tells_every_event(change: Change[Any]) -> bool:
-    """Whether webhooks hear of each event of a change, and not of the last one only.
+    """Return whether webhooks hear of each event of a change, and not of the last one only.
 
     A transition archives other versions, each of which has an event of its own. The aliases that go
     with a version are said by its deletion.
@@ -207,7 +207,7 @@ def audience(change: Change[Any], version: ModelVersion | None = None) -> Audien
 
 
 def is_published(status: Status) -> bool:
-    """Whether webhooks hear of a version of that status: not while its files are on their way."""
+    """Return whether webhooks hear of such a version: not while its files are on their way."""
     return status is Status.READY
 
 
@@ -295,11 +295,11 @@ class DeliveryLog(Protocol):
     """The queued deliveries and the dead letters of webhooks."""
 
     def queued(self, webhook_id: str) -> list[QueuedDelivery]:
-        """The deliveries that are still to be made, oldest first, at most `MOST_LISTED`."""
+        """Return the deliveries that are still to be made, oldest first, at most `MOST_LISTED`."""
         ...
 
     def dead_letters(self, webhook_id: str) -> list[QueuedDelivery]:
-        """The deliveries that were given up, newest first, at most `MOST_LISTED`."""
+        """Return the deliveries that were given up, newest first, at most `MOST_LISTED`."""
         ...
 
     def redeliver(self, webhook_id: str, delivery_ids: Collection[str]) -> int:
@@ -321,7 +321,7 @@ class Outbox(DeliveryLog, Protocol):
         ...
 
     def take(self, webhook_id: str, *, limit: int, lease_seconds: float) -> list[QueuedDelivery]:
-        """The deliveries that are due, oldest first, each of another model.
+        """Return the deliveries that are due, oldest first, each of another model.
 
         Nobody else is given them, nor any later one of their models, until the lease runs out.
         """

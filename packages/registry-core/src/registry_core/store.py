@@ -87,7 +87,7 @@ class Histories(Protocol):
     """What was done to the registered models of a store."""
 
     def events(self, query: EventQuery) -> list[Event]:
-        """The wanted events, at most `query.max_results` of them.
+        """Return the wanted events, at most `query.max_results` of them.
 
         Raises:
             RegisteredModelNotFoundError: the query names a model that does not exist. Of an id

@@ -70,7 +70,7 @@ class Table:
             raise self.error(key, f"cannot be used: {error}") from None
 
     def has(self, key: str) -> bool:
-        """Whether the key is there."""
+        """Return whether the key is there."""
         return key in self._values
 
     def text(self, key: str, default: str | None = None) -> str:

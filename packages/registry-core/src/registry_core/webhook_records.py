@@ -42,7 +42,7 @@ def apply_changes(webhook: Webhook, changes: WebhookChanges, now: int) -> Webhoo
 
 
 def newest_first(webhooks: Iterable[Webhook]) -> list[Webhook]:
-    """Webhooks in the order they are listed in."""
+    """Return the webhooks in the order they are listed in."""
     return sorted(webhooks, key=lambda hook: (-hook.creation_timestamp, hook.webhook_id))
 
 

@@ -52,7 +52,7 @@ class Secret:
     """What people call it."""
 
     def is_good(self, now: float) -> bool:
-        """Whether it has not expired."""
+        """Return whether it has not expired."""
         return self.expires is None or now < self.expires
 
 

@@ -61,7 +61,7 @@ class GuardedFiles:
             raise ArtifactNotFoundError(path)
 
     def may_read(self, path: str) -> bool:
-        """Whether the caller may read a file, or a folder with all that is in it."""
+        """Return whether the caller may read a file, or a folder with all that is in it."""
         rights = self._rights
         if rights.readable is None:
             return True
@@ -75,7 +75,7 @@ class GuardedFiles:
         return any(rights.may_read(owner.name) for owner in self._with_copies(located))
 
     def is_listed(self, path: str) -> bool:
-        """Whether the caller sees a folder of the root when that is listed."""
+        """Return whether the caller sees a folder of the root when that is listed."""
         name = name_of(path)
         return self._rights.readable is None or (name is not None and self._rights.may_read(name))
 

@@ -79,11 +79,11 @@ class Grant:
         return self.aliases is not None or self.role == ADMIN
 
     def moves(self, alias: str) -> bool:
-        """Whether the alias is one of those that it names, if it names any."""
+        """Return whether the alias is one of those that it names, if it names any."""
         return self.aliases is None or any(map(_Matches(alias), self.aliases))
 
     def moves_every(self, aliases: tuple[str, ...]) -> bool:
-        """Whether one of its patterns has all of these aliases."""
+        """Return whether one of its patterns has all of these aliases."""
         return self.aliases is None or any(
             all(_Matches(alias)(pattern) for alias in aliases) for pattern in self.aliases
         )
@@ -103,7 +103,7 @@ class Protection:
     place: str = ""
 
     def covers(self, model: str, alias: str) -> bool:
-        """Whether it protects an alias of a model."""
+        """Return whether it protects an alias of a model."""
         return any(map(_Matches(alias), self.aliases)) and any(map(_Matches(model), self.models))
 
     def __str__(self) -> str:
@@ -216,11 +216,11 @@ class _Grants:
         ]
 
     def of_all(self) -> Grant | None:
-        """A grant for every model."""
+        """Return a grant for every model."""
         return self._of_prefix[0] if self._prefixes == ("",) else None
 
     def of(self, model: str) -> Grant | None:
-        """A grant for the model."""
+        """Return a grant for the model."""
         by_name = self._names.get(model)
         if by_name is not None:
             return by_name
@@ -241,7 +241,7 @@ class Rights:
         self._reading = self._of(Permission.READ)
 
     def may_read(self, model: str) -> bool:
-        """Whether the model exists, as far as the caller can know."""
+        """Return whether the model exists, as far as the caller can know."""
         return self._reading.of(model) is not None
 
     @cached_property
@@ -253,20 +253,22 @@ class Rights:
     def allows(
         self, permission: Permission, model: str | None = None, alias: str | None = None
     ) -> bool:
-        """Whether the caller may do it; see `Policy.decide`."""
+        """Return whether the caller may do it; see `Policy.decide`."""
         return self.grant(permission, model, alias) is not None
 
     def grant(
         self, permission: Permission, model: str | None, alias: str | None = None
     ) -> Grant | None:
-        """The grant by which the caller may do it; None if no grant allows it."""
+        """Return the grant by which the caller may do it; None if no grant allows it."""
         if alias is not None and model is not None:
             return self._grant_of_alias(model, alias)
         grants = self._of(permission)
         return grants.of_all() if model is None else grants.of(model)
 
     def may_move_all(self, model: str) -> Protection | None:
-        """What protects an alias of the model from the caller, whichever it is; None if nothing.
+        """Return what protects an alias of the model from the caller, whichever it is.
+
+        None if nothing.
 
         What one pattern protects, one pattern of a grant has to have: of what several have together
         nobody knows whether a gap is between them.

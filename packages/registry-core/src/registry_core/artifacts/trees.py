@@ -213,7 +213,10 @@ class _Walk:
         self._start = start
 
     def files(self) -> Iterator[Location]:
-        """Where files are, relative to the start; the empty location if it is a file itself."""
+        """Yield where files are, relative to the start.
+
+        The empty location if it is a file itself.
+        """
         if self._start and not self._is_folder():
             yield ()
             return

@@ -135,7 +135,7 @@ class AdoptionCalls(ArtifactCalls):
     # An adoption whose files others send
 
     def begin_adoption(self, name: str, version: int | str, manifest: Manifest) -> Begun:
-        """Where the files of a version belong that a client brings, and which are not there yet.
+        """Return where the files belong that a client brings, and which are not there yet.
 
         What a server does for a client; see `adopt_model_version`. The files come by
         `ModelArtifacts.write`, each with its digest. The same call again continues the adoption.
@@ -145,7 +145,7 @@ class AdoptionCalls(ArtifactCalls):
     def finish_adoption(
         self, name: str, version: int | str, manifest: Manifest, *, files_were_at: str
     ) -> ModelVersion:
-        """The version, whose files are those of the manifest from now on.
+        """Return the version, whose files are those of the manifest from now on.
 
         Args:
             name: The registered model.

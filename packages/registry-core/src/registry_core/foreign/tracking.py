@@ -76,7 +76,7 @@ class TrackingServer:
         return Transfers(self._http).read(path, start=start, stop=stop)
 
     def is_at(self, netloc: str) -> bool:
-        """Whether a host, with its port, is the one of this server."""
+        """Return whether a host, with its port, is the one of this server."""
         return urllib.parse.urlsplit(self.url).netloc.casefold() == netloc.casefold()
 
 

@@ -15,7 +15,7 @@ of a prompt its text and how it is used."""
 
 
 def is_content(key: str) -> bool:
-    """Whether a tag is part of what its version is."""
+    """Return whether a tag is part of what its version is."""
     return key.startswith(_CONTENT_TAGS)
 
 

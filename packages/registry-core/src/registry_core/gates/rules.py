@@ -46,17 +46,17 @@ class Gate:
     """Patterns of the names or groups of those whose approvals count; everybody's by default."""
 
     def covers(self, model: str) -> bool:
-        """Whether the gate is about a model of this name."""
+        """Return whether the gate is about a model of this name."""
         return self._models.match(model) is not None
 
     def protects(self, pointing: Pointing) -> bool:
-        """Whether the gate is about an alias or a stage, whatever the model."""
+        """Return whether the gate is about an alias or a stage, whatever the model."""
         if pointing.stage is not None:
             return pointing.stage in self.stages
         return self._aliases.match(pointing.alias or "") is not None
 
     def may_approve(self, approval: Approval) -> bool:
-        """Whether an approval is by one of those whose approvals count."""
+        """Return whether an approval is by one of those whose approvals count."""
         names = (approval.actor, *approval.groups)
         return not self.approvers or any(self._approvers.match(name) for name in names)
 

@@ -58,7 +58,7 @@ GAP_SOURCE = "registry-gap:/never-a-version"
 
 
 def is_mlflow(store: Store) -> bool:
-    """Whether a store is a server of MLflow's, and not one of ours."""
+    """Return whether a store is a server of MLflow's, and not one of ours."""
     try:
         store.events(EventQuery(max_results=1))
     except UnsupportedBackendError:
@@ -155,7 +155,7 @@ class _Copier:
     dry_run: bool
 
     def first(self, item: Item) -> Copied | _Waiting:
-        """What became of a model; or which others come before it."""
+        """Return what became of a model; or which others come before it."""
         try:
             snapshot = in_memory(item[1]())
         except RegistryError:
@@ -164,7 +164,7 @@ class _Copier:
         return _Waiting(item, others) if others else self._attempt(snapshot)
 
     def copied(self, item: Item) -> Copied:
-        """What became of a model."""
+        """Return what became of a model."""
         name, read = item
         try:
             return self._attempt(in_memory(read()))

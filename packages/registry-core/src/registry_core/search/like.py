@@ -63,7 +63,7 @@ def like_prefix(pattern: str) -> str:
 
 
 def sql_like_pattern(pattern: str) -> str:
-    r"""The pattern for SQL's `LIKE … ESCAPE '\'`, where a lone backslash would be an error."""
+    r"""Return the pattern for SQL's `LIKE … ESCAPE '\'`, which has no lone backslash."""
     return "".join(
         part.value if isinstance(part, Wildcard) else escaped(part) for part in parts(pattern)
     )

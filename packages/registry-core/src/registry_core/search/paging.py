@@ -97,7 +97,7 @@ def entity_bytes(row: RegisteredModel | ModelVersion) -> int:
 
 
 def text_bytes(text: str) -> int:
-    """Bytes of a text in the ASCII of an answer, but for what even ASCII has escaped.
+    """Return the bytes of a text in the ASCII of an answer, but for what even ASCII has escaped.
 
     A text that stands for another one has its `size`.
     """
@@ -153,7 +153,7 @@ def _fits(key: list[object], query: Query) -> bool:
 
 
 def is_text(value: object) -> bool:
-    """Whether a value of a token is a text that a store can look for.
+    """Return whether a value of a token is a text that a store can look for.
 
     Raises:
         InvalidArgumentError: it is a text that no store can hold.
@@ -165,5 +165,5 @@ def is_text(value: object) -> bool:
 
 
 def is_int64(value: object) -> bool:
-    """Whether a value of a token is a whole number that a store can look for."""
+    """Return whether a value of a token is a whole number that a store can look for."""
     return type(value) is int and -_INT64 <= value < _INT64

@@ -195,7 +195,7 @@ def forget(content: Queues, webhook_id: str) -> None:
 
 
 def awaits(content: Queues, model_id: str, newest: int) -> bool:
-    """Whether an event of a model up to a number is queued for a webhook, or is a dead letter."""
+    """Return whether an event of a model up to a number is queued for a webhook, or given up."""
     listed = (*content.queued.values(), *content.dead_letters.values())
     return any(each.event.model_id == model_id and each.event.sequence <= newest for each in listed)
 

@@ -19,7 +19,7 @@ URL = "memory:"
 
 
 def open_store(url: str = URL, *, clock: Clock = system_clock) -> MemoryStore:
-    """A new, empty store; each call gives another one.
+    """Return a new, empty store; each call gives another one.
 
     Raises:
         InvalidUrlError: the URL says more than `memory:`, and nothing could honour it.

@@ -139,7 +139,7 @@ def _comparable(event: Event) -> object:
 
 
 def model_if_any(store: Calls, name: str) -> RegisteredModel | None:
-    """Return a model; None where there is none."""
+    """Return a model; None if it is missing."""
     try:
         return store.get_registered_model(name)
     except RegisteredModelNotFoundError:

@@ -46,7 +46,10 @@ class Retries:
     """After the first attempt; a receiver that asks for more patience loses the delivery."""
 
     def pause(self, failures: int, retry_after: str | None) -> float:
-        """Seconds to wait after so many failures; a receiver may ask for its own pause."""
+        """Return the seconds to wait after so many failures.
+
+        A receiver may ask for its own pause.
+        """
         requested = _seconds(retry_after) if retry_after else None
         if requested is not None:
             return requested
@@ -126,7 +129,7 @@ class Delivery:
         return headers
 
     def problem(self) -> str | None:
-        """What went wrong in the last attempt, if anything."""
+        """Return what went wrong in the last attempt, if anything."""
         if isinstance(self.outcome, ReceiverResponse):
             if self.outcome.status in REDIRECTS:
                 return f"status {self.outcome.status}: redirects are not followed"
@@ -148,6 +151,6 @@ def body_of(event: WebhookEvent, timestamp: str, data: Mapping[str, object]) -> 
 
 
 def moment(milliseconds: int) -> str:
-    """A time in milliseconds since the epoch, as bodies have it."""
+    """Return a time in milliseconds since the epoch, as bodies have it."""
     since_epoch = timedelta(milliseconds=milliseconds)
     return (datetime.fromtimestamp(0, UTC) + since_epoch).isoformat(timespec="microseconds")

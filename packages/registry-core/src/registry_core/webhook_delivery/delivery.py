@@ -158,7 +158,10 @@ class Deliveries:
         return self._outbox.threads_per_key
 
     def may_have_listeners(self, topics: Topics) -> bool:
-        """Whether a webhook wants one of these events, or nobody has looked lately; asks nobody."""
+        """Return whether a webhook wants one of these events, or nobody has looked lately.
+
+        Asks nobody.
+        """
         known = self._known
         if time.monotonic() >= known.until:
             return True
@@ -167,11 +170,11 @@ class Deliveries:
         return bool(asked_for) and any(each in asked_for for each in topics.all)
 
     def listeners(self) -> Sequence[Webhook]:
-        """The webhooks to deliver to, as of `cache_seconds` ago or later."""
+        """Return the webhooks to deliver to, as of `cache_seconds` ago or later."""
         return self._listeners().webhooks
 
     def run(self, webhook: Webhook, job: Callable[[], None]) -> None:
-        """Has a job for a webhook run soon.
+        """Have a job for a webhook run soon.
 
         Raises:
             OutboxFullError: too many are waiting, or the end has come.
@@ -183,7 +186,7 @@ class Deliveries:
         return delivery.attempt(self._sender, self._webhooks)
 
     def log_failure(self, webhook: Webhook, event: WebhookEvent, problem: str) -> None:
-        """Says that a delivery was given up."""
+        """Say that a delivery was given up."""
         _logger.warning("Webhook %s did not get %s: %s", _shown(webhook), event, problem)
 
     def webhooks_changed(self) -> None:
@@ -192,7 +195,9 @@ class Deliveries:
         self._known = _UNKNOWN
 
     def test(self, webhook: Webhook, event: WebhookEvent) -> TestResult:
-        """How a delivery of the event's sample goes, retries included; the status is ignored.
+        """Return how a delivery of the event's sample goes, retries included.
+
+        The status is ignored.
 
         Raises:
             TestsUnderWayError: `TESTS_AT_A_TIME` tests are under way, or one of this webhook.

@@ -58,7 +58,7 @@ class Outbox:
         self._abandoned = False
 
     def submit(self, key: str, job: Job) -> None:
-        """Has the job run soon.
+        """Have the job run soon.
 
         Raises:
             OutboxFullError: `PENDING_PER_KEY` jobs of the key are pending, or `close` was called.

@@ -72,12 +72,12 @@ class Relay:
         self._thread = threading.Thread(target=self._run, name="webhook-relay", daemon=True)
 
     def start(self) -> None:
-        """Begins to deliver."""
+        """Begin to deliver."""
         self._outbox.watch(self.unchanged)
         self._thread.start()
 
     def close(self, timeout_seconds: float = 5.0) -> None:
-        """Takes no further delivery. Those under way are left to `Deliveries.close`."""
+        """Take no further delivery. Those under way are left to `Deliveries.close`."""
         self._is_closing = True
         self._woken.set()
         if self._thread.ident is not None:
@@ -96,7 +96,7 @@ class Relay:
             self._deliveries.publish(notification)
 
     def webhooks_changed(self) -> None:
-        """Looks again which webhooks there are."""
+        """Look again which webhooks there are."""
         self._deliveries.webhooks_changed()
         self._woken.set()
 

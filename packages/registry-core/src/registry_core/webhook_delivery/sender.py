@@ -101,7 +101,7 @@ class Sender:
         self._tls = tls
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> ReceiverResponse:
-        """The receiver's answer to one request.
+        """Return the receiver's answer to one request.
 
         Raises:
             InvalidArgumentError: the URL is no longer allowed, or does not resolve.

@@ -57,7 +57,7 @@ def written(entity: type[attrs.AttrsInstance]) -> tuple[Field, ...]:
 
 
 def is_always_written(field: Field) -> bool:
-    """Whether every answer has a field."""
+    """Return whether every answer has a field."""
     return field.is_scalar and not field.is_optional
 
 
@@ -109,7 +109,7 @@ def _encoding(
 
 
 def encode_tags(tags: Mapping[str, str]) -> list[TagObject]:
-    """The tags as MLflow writes them."""
+    """Return the tags as MLflow writes them."""
     return list(map(TagObject, tags, tags.values()))
 
 
@@ -135,5 +135,5 @@ encode_registered_model: Callable[[RegisteredModel], msgspec.Struct] = _encoding
 
 
 def plain(answer: object) -> dict[str, Any]:
-    """The object of an answer as a JSON object: mappings, lists, texts and numbers."""
+    """Return the object of an answer as a JSON object: mappings, lists, texts and numbers."""
     return cast("dict[str, Any]", msgspec.to_builtins(answer))

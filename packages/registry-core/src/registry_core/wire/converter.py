@@ -59,7 +59,7 @@ class WrongTypeError(Exception):
 
 
 def wrong_type(parameter: str, value: object) -> InvalidArgumentError:
-    """The error for a value of the wrong type (contract 1.4, TYPE)."""
+    """Return the error for a value of the wrong type (contract 1.4, TYPE)."""
     return InvalidArgumentError(
         f"Invalid value {_shown(value)} for parameter '{parameter}' supplied:  Hint: Value was of "
         f"type '{type(value).__name__}'. See the API docs for more information about request "
@@ -68,7 +68,7 @@ def wrong_type(parameter: str, value: object) -> InvalidArgumentError:
 
 
 def camel_case(name: str) -> str:
-    """The other spelling that protobuf's JSON allows for a field."""
+    """Return the other spelling that protobuf's JSON allows for a field."""
     head, *tail = name.split("_")
     return head + "".join(word.title() for word in tail)
 
@@ -308,7 +308,7 @@ converter = _make_converter()
 
 
 def decode_request(cls: type[T], fields: Mapping[str, Any]) -> T:
-    """The request in the fields of a body or query.
+    """Return the request in the fields of a body or query.
 
     Raises:
         InvalidArgumentError: a field is missing or has the wrong type.
@@ -317,17 +317,17 @@ def decode_request(cls: type[T], fields: Mapping[str, Any]) -> T:
 
 
 def decode_registered_model(raw: object) -> RegisteredModel:
-    """The registered model that a server answered with."""
+    """Return the registered model that a server answered with."""
     return converter.structure(raw, RegisteredModel)
 
 
 def decode_model_version(raw: object) -> ModelVersion:
-    """The model version that a server answered with."""
+    """Return the model version that a server answered with."""
     return converter.structure(raw, ModelVersion)
 
 
 def encode_request(request: attrs.AttrsInstance) -> Json:
-    """The JSON that asks for an operation; what has its default is left out."""
+    """Return the JSON that asks for an operation; what has its default is left out."""
     body: Json = {}
     for attribute in attrs.fields(type(request)):
         value = getattr(request, attribute.name)

@@ -18,7 +18,7 @@ _QUOTATION_MARKS = 4
 
 
 def has_more_elements(encoded: bytes, most: int) -> bool:
-    """Whether a JSON text has more than `most` items of lists and members of objects.
+    """Return whether a JSON text has more than `most` items of lists and members of objects.
 
     Of what is not JSON, it may be either.
     """

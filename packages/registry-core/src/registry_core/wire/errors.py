@@ -28,7 +28,7 @@ class ErrorCode:
     error_class: str | None = None
 
     def body(self, message: str) -> dict[str, str]:
-        """The JSON object of an error answer."""
+        """Return the JSON object of an error answer."""
         out = {"error_code": self.name, "message": message}
         if self.sqlstate is not None:
             out["sqlstate"] = self.sqlstate
@@ -98,7 +98,7 @@ INTERNAL_ERROR_MESSAGE = "The server failed to answer; its log has the reason."
 
 
 def code_of(error: Exception) -> ErrorCode:
-    """The error code of an exception; INTERNAL_ERROR for any that is not ours."""
+    """Return the error code of an exception; INTERNAL_ERROR for any that is not ours."""
     for cls in type(error).__mro__:
         code = CODE_OF_CLASS.get(cls)
         if code is not None:
@@ -107,7 +107,9 @@ def code_of(error: Exception) -> ErrorCode:
 
 
 def error_body(error: Exception) -> dict[str, Any]:
-    """The JSON object that answers a failed request. Other people's exceptions are not shown.
+    """Return the JSON object that answers a failed request.
+
+    Other people's exceptions are not shown.
 
     What is not as it was expected to be stands in `current`, which MLflow's errors do not have: its
     value, or null where it is absent. What a gate misses stands in `missing`, a list of phrases.
@@ -127,7 +129,7 @@ def error_body(error: Exception) -> dict[str, Any]:
 
 
 def decode_error(status: int, body: object, *, name: str = "") -> RegistryError:
-    """The exception that a server's error answer stands for.
+    """Return the exception that a server's error answer stands for.
 
     `name` is the registered model the request was about: MLflow's message about an alias does not
     repeat it. A body that is not an error object is judged by the status alone.

@@ -39,7 +39,7 @@ _patient_encoder = json.JSONEncoder(separators=(",", ":"), default=plain)
 
 
 def dumps(value: object) -> bytes:
-    """The value as compact ASCII JSON. Never fails on a text, whatever is in it.
+    """Return the value as compact ASCII JSON. Never fails on a text, whatever is in it.
 
     Strategy: clients guess the encoding of what they get. The fast encoder writes UTF-8; what is
     beyond ASCII is in the texts of the JSON, where it can be escaped afterwards. It refuses lone
@@ -75,7 +75,7 @@ def check_content_type(method: str, content_type: str | None) -> None:
 
 
 def fields_of_query(cls: type[attrs.AttrsInstance], query: bytes) -> dict[str, Any]:
-    """The fields of a request class in a query string.
+    """Return the fields of a request class in a query string.
 
     Names are snake_case only. Of a repeated scalar the first counts; a repeated list field has
     every occurrence as an element.
@@ -107,7 +107,7 @@ def _query_fields(cls: type[attrs.AttrsInstance]) -> tuple[tuple[str, bool], ...
 def fields_of_body(
     body: bytes, *, most_elements: int = MOST_ELEMENTS, must_be_json: bool = False
 ) -> Json:
-    """The JSON object in a body.
+    """Return the JSON object in a body.
 
     What is not JSON counts as an empty object, as on MLflow, so that the answer names the missing
     field; with `must_be_json` it is refused, because no field may be missing, and what was not
@@ -152,37 +152,37 @@ def _loads(text: bytes | str, most_elements: int) -> object:
 
 
 def registered_model(model: RegisteredModel) -> Json:
-    """The answer that holds a registered model."""
+    """Return the answer that holds a registered model."""
     return {"registered_model": encode_registered_model(model)}
 
 
 def model_version(version: ModelVersion) -> Json:
-    """The answer that holds a model version."""
+    """Return the answer that holds a model version."""
     return {"model_version": encode_model_version(version)}
 
 
 def registered_models(page: Page[RegisteredModel]) -> Json:
-    """The answer that holds a page of registered models."""
+    """Return the answer that holds a page of registered models."""
     return _page("registered_models", [encode_registered_model(item) for item in page.items], page)
 
 
 def model_versions(page: Page[ModelVersion]) -> Json:
-    """The answer that holds a page of model versions."""
+    """Return the answer that holds a page of model versions."""
     return _page("model_versions", [encode_model_version(item) for item in page.items], page)
 
 
 def latest_versions(versions: Sequence[ModelVersion]) -> Json:
-    """The answer that holds the newest versions of some stages."""
+    """Return the answer that holds the newest versions of some stages."""
     return model_versions(Page(versions))
 
 
 def artifact_uri(uri: str) -> Json:
-    """The answer that says where the bytes of a version are."""
+    """Return the answer that says where the bytes of a version are."""
     return {"artifact_uri": uri}
 
 
 def nothing(_: None) -> Json:
-    """The answer of an operation that has no result."""
+    """Return the answer of an operation that has no result."""
     return {}
 
 

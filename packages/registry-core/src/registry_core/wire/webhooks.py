@@ -86,7 +86,7 @@ class UpdateWebhook:
     status: WebhookStatus | None = None
 
     def changes(self) -> WebhookChanges:
-        """What is to change, as a store understands it."""
+        """Return what is to change, as a store understands it."""
         return WebhookChanges(
             name=self.name or UNSET,
             url=self.url or UNSET,
@@ -205,7 +205,7 @@ converter.register_structure_hook_func(
 
 
 def encode_webhook_request(request: attrs.AttrsInstance) -> Json:
-    """The JSON body that asks for an operation; what is unset, and the id, are left out."""
+    """Return the JSON body that asks for an operation; what is unset, and the id, are left out."""
     fields = attrs.asdict(request, recurse=False, filter=_is_given)
     return {name: _encode(value) for name, value in fields.items()}
 
@@ -226,7 +226,7 @@ def _encode(value: object) -> object:
 
 
 def encode_webhook(webhook: Webhook) -> Json:
-    """The webhook as MLflow writes it."""
+    """Return the webhook as MLflow writes it."""
     out: Json = {
         "webhook_id": webhook.webhook_id,
         "name": webhook.name,
@@ -242,12 +242,12 @@ def encode_webhook(webhook: Webhook) -> Json:
 
 
 def encode_event(event: WebhookEvent) -> Json:
-    """The event as MLflow writes it."""
+    """Return the event as MLflow writes it."""
     return {"entity": event.entity.name, "action": event.action.name}
 
 
 def decode_webhook(raw: object) -> Webhook:
-    """The webhook that a server answered with. Its secret is never in an answer."""
+    """Return the webhook that a server answered with. Its secret is never in an answer."""
     try:
         fields: Any = dict(raw)  # type: ignore[call-overload]  # anything may have been answered
         return Webhook(
@@ -265,12 +265,12 @@ def decode_webhook(raw: object) -> Webhook:
 
 
 def webhook(value: Webhook) -> Json:
-    """The answer that holds a webhook."""
+    """Return the answer that holds a webhook."""
     return {"webhook": encode_webhook(value)}
 
 
 def webhooks(page: Page[Webhook]) -> Json:
-    """The answer that holds a page of webhooks."""
+    """Return the answer that holds a page of webhooks."""
     out: Json = {"webhooks": [encode_webhook(item) for item in page.items]} if page.items else {}
     if page.next_page_token:
         out["next_page_token"] = page.next_page_token
@@ -278,12 +278,12 @@ def webhooks(page: Page[Webhook]) -> Json:
 
 
 def test_result(result: TestResult) -> Json:
-    """The answer that says how a test delivery went."""
+    """Return the answer that says how a test delivery went."""
     return {"result": attrs.asdict(result, filter=lambda _, value: value is not None)}
 
 
 def decode_test_result(answer: Json) -> TestResult:
-    """The outcome of a test delivery that a server answered with."""
+    """Return the outcome of a test delivery that a server answered with."""
     try:
         fields: Any = dict(answer["result"])
         status = fields.get("response_status")

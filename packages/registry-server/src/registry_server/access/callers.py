@@ -29,14 +29,14 @@ class Caller:
         return address_of(self._scope, self._proxies)
 
     def has_hung_up(self) -> bool:
-        """Whether no client waits for the answer any more, as far as is known."""
+        """Return whether no client waits for the answer any more, as far as is known."""
         # ASGI says so by a message, which comes after the whole body. uvicorn knows it before: what
         # receives belongs to the object that answers.
         return bool(getattr(getattr(self._receive, "__self__", None), "disconnected", False))
 
 
 def address_of(scope: HTTPScope, proxies: Sequence[Network] = ()) -> str:
-    """The address that a request comes from; empty where it has no address.
+    """Return the address that a request comes from; empty where it has no address.
 
     Every proxy adds the address that it was called from at the end of X-Forwarded-For, and what
     stands before may be forged. So it is read from its end, for as long as the address that wrote

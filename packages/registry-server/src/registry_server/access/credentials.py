@@ -39,7 +39,7 @@ class Credentials:
 
     @classmethod
     def of_lines(cls, lines: Iterable[str]) -> Credentials:
-        """Those that the lines of a file of users have.
+        """Return those that the lines of a file of users have.
 
         Raises:
             SettingsError: a line cannot be used, or there is none.
@@ -53,7 +53,7 @@ class Credentials:
 
     @classmethod
     def of_file(cls, file: AccessFile) -> Credentials:
-        """Those that an access file has."""
+        """Return those that an access file has."""
         return cls._of(
             (user.name, secret.hash, FOREVER if secret.expires is None else secret.expires)
             for user in file.users.values()
@@ -83,21 +83,21 @@ class Credentials:
             yield self.password_proof_of(name)
 
     def password_proof_of(self, name: str) -> bytes:
-        """What stands for the passwords that a name has: another one when one of them changes."""
+        """Return what stands for the passwords of a name: another one when one changes."""
         keys = sorted(key.salt + key.key for key in self.keys.get(name, {}))
         return hashlib.sha256(b"".join(keys)).digest()
 
     def knows(self, name: str) -> bool:
-        """Whether anybody is called so."""
+        """Return whether anybody is called so."""
         return name in self.digests or name in self.keys
 
     def next_end(self, now: float) -> float:
-        """When the next of the scrypt keys expires that are good now."""
+        """Return when the next of the scrypt keys expires that are good now."""
         ends = (end for listed in self.keys.values() for end in listed.values())
         return min((end for end in ends if now < end), default=FOREVER)
 
     def good_keys(self, now: float) -> dict[str, Keys]:
-        """The scrypt keys of each name that are good at that moment."""
+        """Return the scrypt keys of each name that are good at that moment."""
         keys = {
             name: tuple(key for key, expires in listed.items() if now < expires)
             for name, listed in self.keys.items()
@@ -136,7 +136,7 @@ def _bad_line(number: int) -> SettingsError:
 
 
 def with_own_names(lines: Iterable[str]) -> Iterator[str]:
-    """The lines of a file of users, none of which may have the name of another."""
+    """Yield the lines of a file of users, none of which may have the name of another."""
     seen: set[str] = set()
     for number, line in enumerate(lines, 1):
         name = line.partition(":")[0]
@@ -148,7 +148,7 @@ def with_own_names(lines: Iterable[str]) -> Iterator[str]:
 
 
 def read_private(path: str, *, kind: str) -> str:
-    """The text of a file that has secrets in it; errors call it by its kind.
+    """Return the text of a file that has secrets in it; errors call it by its kind.
 
     Raises:
         SettingsError: it cannot be read, or every user of the machine may read it.
@@ -168,12 +168,12 @@ def read_private(path: str, *, kind: str) -> str:
 
 
 def digest_of(secret: str) -> bytes:
-    """The digest of a secret in its UTF-8."""
+    """Return the digest of a secret in its UTF-8."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
 def hashed_token() -> tuple[str, str]:
-    """A new token, and its line for an access file."""
+    """Return a new token, and its line for an access file."""
     token = secrets.token_urlsafe(32)
     return token, f"sha256:{digest_of(token).hex()}"
 

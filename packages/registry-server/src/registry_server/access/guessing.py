@@ -112,7 +112,7 @@ class Buckets:
         self._full_at: OrderedDict[bytes, float] = OrderedDict()
 
     def wait(self, key: bytes) -> float:
-        """Seconds until there is a token; 0 if there is one."""
+        """Return the seconds until there is a token; 0 if there is one."""
         full_at = self._full_at.get(key)
         return 0.0 if full_at is None else max(0.0, full_at - self._clock() - self._slack)
 

@@ -131,7 +131,7 @@ class Issuers:
         return tuple(self._providers.values())
 
     async def verify(self, token: str) -> Proven:
-        """What a token proves.
+        """Return what a token proves.
 
         Raises:
             BadTokenError: It proves nothing.
@@ -169,7 +169,7 @@ class Provider:
         """What the provider says of itself."""
 
     async def claims(self, token: str, issuer: Issuer | None = None) -> Mapping[str, Any]:
-        """The claims of a token that this issuer has signed for us, or for another audience.
+        """Return the claims of a token that this issuer has signed for us, or for another audience.
 
         Raises:
             BadTokenError: It has not.
@@ -226,7 +226,7 @@ class Provider:
         return fitting[0] if len(fitting) == 1 else None
 
     async def redeemed(self, url: str, form: Mapping[str, str]) -> str:
-        """The ID token that the provider gives for the form of a code.
+        """Return the ID token that the provider gives for the form of a code.
 
         Raises:
             ProviderError: It gives none.
@@ -248,7 +248,7 @@ class Provider:
         return token
 
     async def signed_in(self, token: str, *, nonce: str) -> Proven:
-        """What an ID token proves that was asked for with a nonce, by our client id.
+        """Return what an ID token proves that was asked for with a nonce, by our client id.
 
         Raises:
             BadTokenError: It proves nothing.
@@ -260,7 +260,9 @@ class Provider:
         return _proven(self.issuer, claims)
 
     async def described(self) -> Mapping[str, Any]:
-        """What the provider says of itself; nothing where it has not answered, and was just asked.
+        """Return what the provider says of itself.
+
+        Nothing where it has not answered, and was just asked.
 
         Anybody can have it asked for, so that it is not asked each time.
         """
@@ -376,7 +378,7 @@ def _claimed(token: str, claim: str) -> str:
 
 
 def looks_signed(token: str) -> bool:
-    """Whether a bearer token has the form of a signed one."""
+    """Return whether a bearer token has the form of a signed one."""
     return token.count(".") == 2 and token.startswith("ey")  # noqa: PLR2004 head, claims, signature
 
 
@@ -416,7 +418,7 @@ _opener = urllib.request.build_opener(_NoRedirects)
 def fetch_json(
     url: str, data: bytes | None = None, headers: Mapping[str, str] | None = None
 ) -> Any:
-    """The JSON at a URL; with data, that is sent as a form.
+    """Return the JSON at a URL; with data, that is sent as a form.
 
     Raises:
         ProviderError: there is none, or not within `FETCH_SECONDS`.

@@ -44,7 +44,7 @@ class Scrypt:
 
     @classmethod
     def parse(cls, text: str) -> Scrypt:
-        """The secret in `<n>:<r>:<p>:<salt>:<key>`.
+        """Return the secret in `<n>:<r>:<p>:<salt>:<key>`.
 
         Raises:
             ValueError: it is not in it, or cannot be computed.
@@ -55,7 +55,7 @@ class Scrypt:
         return parsed
 
     def matches(self, secret: str) -> bool:
-        """Whether the secret gives this key."""
+        """Return whether the secret gives this key."""
         return hmac.compare_digest(_scrypt(secret, self.salt, self.n, self.r, self.p), self.key)
 
 
@@ -64,7 +64,7 @@ Keys: TypeAlias = tuple[Scrypt, ...]
 
 
 def scrypted(secret: str, *, n: int = 2**14, r: int = 8, p: int = 1) -> str:
-    """The secret as a line of the auth file may hold it."""
+    """Return the secret as a line of the auth file may hold it."""
     salt = os.urandom(16)
     return f"scrypt:{n}:{r}:{p}:{salt.hex()}:{_scrypt(secret, salt, n, r, p).hex()}"
 
@@ -121,11 +121,11 @@ class Passwords:
         self._thread.close()
 
     def is_under_way(self, credentials: bytes) -> bool:
-        """Whether these credentials are being compared, so that asking again costs nothing."""
+        """Return whether these credentials are being compared: asking again costs nothing."""
         return credentials in self._under_way
 
     async def match(self, name: str, secret: str, *, credentials: bytes, caller: Caller) -> bool:
-        """Whether the secret is the name's, which takes as long for a name that is not known.
+        """Return whether the secret is the name's, in the same time for names that are not known.
 
         `credentials` stands for both of them.
 

@@ -59,7 +59,7 @@ class _State:
     _known: dict[str, Identity] = attrs.field(factory=dict, init=False)
 
     def of_user(self, name: str) -> Identity:
-        """The identity of a user of the file."""
+        """Return the identity of a user of the file."""
         caller = self._known.get(name)
         if caller is None:
             user = self.file.users[name]
@@ -67,7 +67,7 @@ class _State:
         return caller
 
     def of_issuer(self, url: str, principal: Principal) -> Identity:
-        """The identity of somebody whom an issuer has proved.
+        """Return the identity of somebody whom an issuer has proved.
 
         Raises:
             BadTokenError: The issuer is not in the file, or the name is somebody else's.
@@ -85,7 +85,7 @@ class _State:
         return self.of(Principal(name=principal.name, groups=groups))
 
     def of(self, principal: Principal) -> Identity:
-        """The identity of anybody who was proved."""
+        """Return the identity of anybody who was proved."""
         return Identity(principal.name, self.file.policy.rights(principal))
 
 
@@ -118,7 +118,7 @@ class Access:
 
     @classmethod
     def of(cls, settings: Settings) -> Access | None:
-        """Who may call, by the settings; None where anybody may.
+        """Return who may call, by the settings; None where anybody may.
 
         Raises:
             SettingsError: A file that they name cannot be used.
@@ -138,7 +138,7 @@ class Access:
     # Who calls
 
     async def identify(self, headers: Headers, caller: Caller, *, is_page: bool) -> Identity:
-        """The caller that the headers of a request prove.
+        """Return the caller that the headers of a request prove.
 
         Args:
             headers: The first of each name.
@@ -161,7 +161,7 @@ class Access:
         return self._of_user(await self.users.authenticate(header, caller))
 
     async def of_token(self, token: str, caller: Caller) -> Identity:
-        """The caller that a token of an issuer proves.
+        """Return the caller that a token of an issuer proves.
 
         Raises:
             RequestRefusedError: It proves none, or its issuer cannot be asked.
@@ -175,7 +175,7 @@ class Access:
             raise unauthenticated() from None
 
     def session_of(self, cookie: bytes) -> Identity | None:
-        """The caller whom the session in a Cookie header is of; None if it is nobody's."""
+        """Return the caller whom the session in a Cookie header is of; None if it is nobody's."""
         if self._state is None or COOKIE.encode() not in cookie:
             return None
         try:
@@ -186,7 +186,7 @@ class Access:
         return None if session is None else self._of_session(session, self._state)
 
     def begin_session(self, name: str, secret: str) -> str | None:
-        """The cookie of a session for a user of the file, who has proved the name by the secret."""
+        """Return the cookie of a session for a user of the file, who has shown the secret."""
         digest = self.users.proof_of(name, secret)
         session = Session(
             name=name, origin=self.sessions.fingerprint(digest), expires=self.sessions.ends()
@@ -194,7 +194,7 @@ class Access:
         return self.sessions.cookie(session)
 
     def session_for(self, proven: Proven) -> str | None:
-        """The cookie of a session for whom an issuer's token has proved.
+        """Return the cookie of a session for whom an issuer's token has proved.
 
         Raises:
             BadTokenError: The name is somebody else's.

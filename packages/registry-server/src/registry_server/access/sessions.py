@@ -52,25 +52,25 @@ class Sessions:
         self._now = now
 
     def cookie(self, session: Session) -> str | None:
-        """The value of the cookie for a session; None if no browser would keep it."""
+        """Return the value of the cookie for a session; None if no browser would keep it."""
         fields = [session.name, list(session.groups), session.origin, session.expires]
         value = self.seal(fields)
         return value if len(value) <= SESSION_MAX_LENGTH else None
 
     def read(self, cookie: str) -> Session | None:
-        """The session in a cookie; None if it is none of ours, or has ended."""
+        """Return the session in a cookie; None if it is none of ours, or has ended."""
         match self.opened(cookie):
             case [str(name), list(groups), str(origin), int(expires)] if self._now() < expires:
                 return Session(name=name, groups=tuple(groups), origin=origin, expires=expires)
         return None
 
     def seal(self, value: object) -> str:
-        """A value of JSON with our signature, as a cookie may have it."""
+        """Return a value of JSON with our signature, as a cookie may have it."""
         body = _encode(json.dumps(value, separators=(",", ":")).encode())
         return f"{body}.{_encode(self._signature(body))}"
 
     def opened(self, sealed: str) -> object:
-        """What was sealed; None if it is not ours."""
+        """Return what was sealed; None if it is not ours."""
         body, _, signature = sealed.partition(".")
         try:
             if len(sealed) > SESSION_MAX_LENGTH or not hmac.compare_digest(
@@ -83,11 +83,11 @@ class Sessions:
         return content
 
     def fingerprint(self, secret: bytes) -> str:
-        """What a session says of the hashed secret that began it, so that it can end with it."""
+        """Return what a session says of the secret that began it, so that both can end together."""
         return hmac.new(self._key, secret, hashlib.sha256).hexdigest()[:16]
 
     def ends(self) -> int:
-        """When a session ends that begins now."""
+        """Return when a session ends that begins now."""
         return int(self._now()) + SESSION_SECONDS
 
     def _signature(self, body: str) -> bytes:

@@ -122,7 +122,7 @@ class Users:
 
     @classmethod
     def load(cls, path: str) -> Users:
-        """The users in a file of lines.
+        """Return the users in a file of lines.
 
         Raises:
             SettingsError: the file cannot be read, or a line in it; or every user of the machine
@@ -131,7 +131,7 @@ class Users:
         return cls(read_private(path, kind="auth").splitlines())
 
     async def authenticate(self, header: bytes | None, caller: Caller) -> str:
-        """The name that the Authorization header proves.
+        """Return the name that the Authorization header proves.
 
         Raises:
             RequestRefusedError: it proves none, or it was not looked at
@@ -148,7 +148,7 @@ class Users:
         return await self._guess(claim, caller, self._wrong.key(header))
 
     def proof_of(self, name: str, secret: str) -> bytes:
-        """What is kept of a secret that was right for a name: the same in every process.
+        """Return what is kept of a secret that was right for a name: the same in every process.
 
         Of a password it stands for all that the name has, since which one it was is not kept.
         """
@@ -262,7 +262,7 @@ def _remember(
 
 
 def unauthenticated() -> RequestRefusedError:
-    """The refusal of a caller who has proved no name."""
+    """Return the refusal of a caller who has proved no name."""
     return RequestRefusedError(
         HTTPStatus.UNAUTHORIZED,
         "UNAUTHENTICATED",

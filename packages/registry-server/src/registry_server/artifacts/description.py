@@ -72,7 +72,10 @@ _RANGE: Json = {"name": "Range", "in": "header", "required": False, "schema": _O
 
 
 def paths(prefix: str, *, most_parts: int) -> Json:
-    """The artifact routes under a prefix; `most_parts` is the limit of parts in one upload."""
+    """Return the artifact routes under a prefix.
+
+    `most_parts` is the limit of parts in one upload.
+    """
     done = content("Done.", "EmptyAnswer")
     parts = {
         "type": "array",

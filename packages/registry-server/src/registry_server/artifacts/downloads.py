@@ -47,7 +47,7 @@ class Span:
 
 
 def wanted_span(header: str | None, if_range: str | None, info: FileInfo) -> Span | None:
-    """The range that a request asks for, possibly empty; None if it is for the whole file.
+    """Return the range that a request asks for, possibly empty; None if it is for the whole file.
 
     Several ranges, another unit, and a condition that does not hold, mean the whole file.
     """
@@ -62,13 +62,13 @@ def wanted_span(header: str | None, if_range: str | None, info: FileInfo) -> Spa
 
 
 def not_satisfiable(info: FileInfo) -> Response:
-    """The answer for a range in which the file has no byte."""
+    """Return the answer for a range in which the file has no byte."""
     content_range = (b"content-range", b"bytes */%d" % (info.size or 0))
     return Response(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, b"", (content_range,))
 
 
 def file_headers(info: FileInfo) -> Headers:
-    """The headers of a file, apart from its length."""
+    """Return the headers of a file, apart from its length."""
     headers = [
         (b"content-type", _content_type(info.path)),
         (b"content-disposition", _disposition(info.path.rpartition("/")[2])),

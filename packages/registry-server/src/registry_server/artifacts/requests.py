@@ -60,12 +60,12 @@ class ArtifactRequest:
         """What the caller may do; None where everybody may do everything."""
 
     def header(self, name: str) -> str | None:
-        """A header's value; None without it."""
+        """Return a header's value; None without it."""
         value = self._headers.get(name.encode())
         return None if value is None else value.decode("latin-1")
 
     def query(self, name: str) -> str:
-        """The first value of a query parameter, or an empty text."""
+        """Return the first value of a query parameter, or an empty text."""
         try:
             values = parse_qs(self._scope["query_string"].decode("ascii"), errors="strict")
         except (UnicodeDecodeError, ValueError):
@@ -123,7 +123,7 @@ class ArtifactRequest:
         return None
 
     async def json(self) -> Mapping[str, Any]:
-        """The JSON object in the body."""
+        """Return the JSON object in the body."""
         body = await self.body.read(JSON_BODY_MAX_BYTES + 1)
         if len(body) > JSON_BODY_MAX_BYTES:
             raise RequestRefusedError(
@@ -134,7 +134,7 @@ class ArtifactRequest:
         return fields_of_body(body)
 
     def refused(self) -> RequestRefusedError:
-        """The error for a route that does not exist, or not for this method."""
+        """Return the error for a route that does not exist, or not for this method."""
         path = unquote(_raw_path(self._scope).decode("latin-1"))
         message = f"There is no endpoint for {self.method} {path}"
         if not self.segments:
@@ -161,7 +161,7 @@ class Body:
         """Whether all of it has been read."""
 
     async def read(self, size: int = PIECE_SIZE) -> bytes:
-        """The next bytes, `size` of them and a bit, or the rest; empty at the end.
+        """Return the next bytes, `size` of them and a bit, or the rest; empty at the end.
 
         Raises:
             ClientGoneError: the connection broke before the end.

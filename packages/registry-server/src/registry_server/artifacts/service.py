@@ -132,7 +132,7 @@ class ArtifactService:
         self._uploads = Places(_upload_places(registry, transfers))
 
     def described(self) -> Json:
-        """The routes as OpenAPI has them; none where there are no artifacts."""
+        """Return the routes as OpenAPI has them; none where there are no artifacts."""
         if self._registry.artifacts is None:
             return {}
         return description.paths(PREFIXES[0], most_parts=MAX_PARTS)

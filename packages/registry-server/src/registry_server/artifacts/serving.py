@@ -15,7 +15,7 @@ from registry_server.process.settings import DIRECT_OFF
 
 
 def artifact_part(*, transfers: int, direct_transfers: str = DIRECT_OFF) -> Part:
-    """The artifact routes, with so many uploads at a time and as many downloads.
+    """Return the artifact routes, with so many uploads at a time and as many downloads.
 
     `direct_transfers` is one of `DIRECT_TRANSFERS`.
     """

@@ -45,7 +45,7 @@ class AmountsGauge:
         self._count = amounts_of(registry.store)
 
     def families(self) -> list[Family]:
-        """The gauges, possibly old ones; none before the first count."""
+        """Return the gauges, possibly old ones; none before the first count."""
         if self._count is None:
             return []
         if self._clock() >= self._again_at and self._counting.acquire(blocking=False):

@@ -53,7 +53,7 @@ def create_app(
     *,
     operations: Sequence[Operation[Any, Any]] = ALL_OPERATIONS,
 ) -> Application:
-    """An ASGI application that serves the registry. The caller closes the registry.
+    """Return an ASGI application that serves the registry. The caller closes the registry.
 
     Raises:
         SettingsError: the file of who may call cannot be used, or this process may open too few
@@ -68,7 +68,7 @@ def create_app(
 def compose(
     settings: Settings, *, operations: Sequence[Operation[Any, Any]] = ALL_OPERATIONS
 ) -> Application:
-    """An application that serves no registry yet: see `Application.start`.
+    """Return an application that serves no registry yet: see `Application.start`.
 
     Raises:
         SettingsError: as `create_app`.
@@ -162,7 +162,7 @@ class Application(Litestar):
         self._watching.watch(connections)
 
     def reload(self) -> None:
-        """Has each part read its files again. One that cannot keeps what it had; the log says why.
+        """Have each part read its files again. One that cannot keeps what it had; the log says why.
 
         To be called in the thread of the event loop, or where no event loop runs.
         """
@@ -271,7 +271,7 @@ class _Path:
         self._options = Response(HTTPStatus.NO_CONTENT, b"", ((b"allow", self._allow.encode()),))
 
     def served(self, method: str) -> Served | None:
-        """The operation that a method asks for, if there is one."""
+        """Return the operation that a method asks for, if there is one."""
         return self._served.get(method)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -30,7 +30,7 @@ class Family:
 
 
 def text(families: Iterable[Family]) -> str:
-    """The families in the order given; those without a number are left out."""
+    """Return the families in the order given; those without a number are left out."""
     lines: list[str] = []
     for family in families:
         if family.samples:

@@ -138,7 +138,7 @@ class Metrics:
     # Showing
 
     def text(self) -> str:
-        """The counters of all workers, added up."""
+        """Return the counters of all workers, added up."""
         self.sample()
         workers = list(self._workers())
         return exposition.text([*self._families(workers), *self._extra()])

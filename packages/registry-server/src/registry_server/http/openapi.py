@@ -95,7 +95,7 @@ def document(
     schemas: Json | None = None,
     others: Json | None = None,
 ) -> Json:
-    """The OpenAPI document of some operations.
+    """Return the OpenAPI document of some operations.
 
     `schemas` are further components that answers refer to, `others` are further paths.
     """
@@ -148,7 +148,7 @@ def _operation(operation: Operation[Any, Any]) -> Json:
 
 
 def content(description: str, schema: str) -> Json:
-    """The description of an answer with a JSON object, by the name of its schema."""
+    """Return the description of an answer with a JSON object, by the name of its schema."""
     return {
         "description": description,
         "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}},
@@ -191,7 +191,7 @@ def _schema(field: attrs.Attribute[Any], *, in_body: bool) -> Json:
 
 
 def schema_of(annotation: Any) -> Json:
-    """The JSON schema of a field's type."""
+    """Return the JSON schema of a field's type."""
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         return schema_of(typing.get_args(annotation)[0])
     if typing.get_origin(annotation) is typing.Annotated:

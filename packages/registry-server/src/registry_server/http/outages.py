@@ -41,7 +41,7 @@ class Outage:
             self._until = min(self._until, self._clock() + _LULL_SECONDS)
 
     def note(self) -> int:
-        """The seconds to wait after a failure now."""
+        """Return the seconds to wait after a failure now."""
         now = self._clock()
         if now > self._until:
             self._since = now
@@ -61,7 +61,7 @@ def end() -> None:
 
 
 def retry_after_seconds(error: Exception) -> int:
-    """How long a client should wait that gets this error; noted if the store is away."""
+    """Return how long a client should wait that gets this error; noted if the store is away."""
     if not isinstance(error, StoreUnavailableError):
         return MIN_RETRY_AFTER_SECONDS
     return max(_outage.note(), min(error.retry_after_seconds, MAX_RETRY_AFTER_SECONDS))

@@ -66,7 +66,10 @@ class SeenRegistry:
         self._views: dict[Rights, Registry] = {}
 
     def seen_by(self, rights: Rights | None) -> Registry:
-        """The registry as a caller may see and change it; all of it where nobody is asked."""
+        """Return the registry as a caller may see and change it.
+
+        All of it where nobody is asked.
+        """
         if rights is None:
             return self.registry
         view = self._views.get(rights)

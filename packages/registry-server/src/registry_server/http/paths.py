@@ -20,7 +20,7 @@ _ARTIFACT_ROUTE = re.compile(
 
 
 def merge_slashes(scope: HTTPScope) -> None:
-    """Has the request ask for the path without doubled slashes: `$URL/` + `/api` means `/api`.
+    """Have the request ask for the path without doubled slashes: `$URL/` + `/api` means `/api`.
 
     What is percent-encoded stays as it is, and so does the path of an artifact.
     """

@@ -62,7 +62,9 @@ SERVER_INFO_BODY: Json = {
 def probe_part(
     metrics: Metrics, document: Callable[[], Json], *, direct_transfers: str = DIRECT_OFF
 ) -> Part:
-    """The probe routes; `document` makes the OpenAPI document of an application that has started.
+    """Return the probe routes.
+
+    `document` makes the OpenAPI document of an application that has started.
 
     It is made for the first request, since few workers ever get one.
     """
@@ -119,7 +121,10 @@ class _Probes:
         self._scraping.close()
 
     def metrics_of(self, metrics: Metrics) -> Callable[[], Awaitable[ASGIApp]]:
-        """The handler of `/metrics`. It reads the files of all workers, so it has a thread."""
+        """Return the handler of `/metrics`.
+
+        It reads the files of all workers, so it has a thread.
+        """
 
         async def handle() -> ASGIApp:
             return responses.text(await self._scraping.run(metrics.text), CONTENT_TYPE)

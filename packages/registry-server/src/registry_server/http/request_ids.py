@@ -33,7 +33,7 @@ class RequestIds:
         self._beginning = b""
 
     def of(self, sent: bytes | None) -> bytes:
-        """The id of a request whose header says this: that, cleaned, or else a new one."""
+        """Return the id of a request whose header says this: that, cleaned, or else a new one."""
         if sent:
             cleaned = _OTHERS.sub(b"", sent[:MOST_CHARACTERS])
             if cleaned:
@@ -49,6 +49,6 @@ def note(scope: Scope, request_id: bytes) -> None:
 
 
 def request_id_of(scope: Scope) -> str | None:
-    """The id of a request; None of one that did not come through the server's middleware."""
+    """Return the id of a request; None of one that did not come through the server's middleware."""
     noted: bytes | None = scope.get("state", {}).get(_STATE)
     return None if noted is None else noted.decode("ascii")

@@ -69,18 +69,18 @@ class RequestRefusedError(Exception):
         super().__init__(message)
 
     def reply(self) -> Response:
-        """The answer."""
+        """Return the answer."""
         body = dumps({**CODES[self.code].body(str(self)), **self.details})
         return Response(self.status, body, (_JSON, *self.headers))
 
 
 def success(value: Json) -> Response:
-    """The answer 200 with that object."""
+    """Return the answer 200 with that object."""
     return Response(HTTPStatus.OK, dumps(value))
 
 
 def failure(error: Exception, scope: Scope | None = None) -> Response:
-    """The answer to a request that failed. What is not our error is logged and not sent.
+    """Return the answer to a request that failed. What is not our error is logged and not sent.
 
     What is logged names the request, as far as its scope is given.
     """
@@ -102,5 +102,5 @@ def failure(error: Exception, scope: Scope | None = None) -> Response:
 
 
 def text(body: str, content_type: str = "text/plain; charset=utf-8") -> Response:
-    """The answer 200 with a text."""
+    """Return the answer 200 with a text."""
     return Response(HTTPStatus.OK, body.encode(), ((b"content-type", content_type.encode()),))

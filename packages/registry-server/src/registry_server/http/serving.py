@@ -78,11 +78,11 @@ class Lanes:
         }
 
     def of(self, work: Work) -> Lane:
-        """The lane of a kind of work."""
+        """Return the lane of a kind of work."""
         return self._lanes[work]
 
     def gauges(self) -> tuple[Gauge, ...]:
-        """How many requests each lane works at, and how many wait for it."""
+        """Return how many requests each lane works at, and how many wait for it."""
         named = {work.name.lower(): lane for work, lane in self._lanes.items()}
         named["decoding"] = self.decoding
         return tuple(
@@ -136,7 +136,7 @@ class Runner:
         body: Sequence[bytes],
         path_fields: dict[str, Any],
     ) -> Any:
-        """The request in what was received, or the answer to one that there is none in."""
+        """Return the request in what was received, or the answer to one that there is none in."""
         operation = self._operation
         try:
             if self._has_query and query:
@@ -152,7 +152,7 @@ class Runner:
             return responses.failure(error)
 
     def answered(self, request: Any, requester: Requester) -> Response:
-        """The answer to a request."""
+        """Return the answer to a request."""
         operation = self._operation
         began = time.perf_counter()
         try:
@@ -220,7 +220,7 @@ class Served:
         self._max_body_bytes = min(settings.max_body_bytes, operation.max_body_bytes)
 
     async def reply(self, scope: HTTPScope, receive: Receive) -> Response:
-        """The answer to a request.
+        """Return the answer to a request.
 
         Raises:
             RequestRefusedError: it cannot be read.
@@ -294,7 +294,7 @@ class Served:
 async def body_of(
     headers: Iterable[tuple[bytes, bytes]], receive: Receive, limit: int
 ) -> Sequence[bytes]:
-    """The whole body of a request, in the pieces it came in.
+    """Return the whole body of a request, in the pieces it came in.
 
     Raises:
         RequestRefusedError: it has more than `limit` bytes, or the client hung up.

@@ -40,7 +40,7 @@ class Trace(Protocol):
 
 
 def is_wanted(environ: Mapping[str, str]) -> bool:
-    """Whether the environment names an endpoint for traces, and does not turn them off."""
+    """Return whether the environment names an endpoint for traces, and does not turn them off."""
     is_off = environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
     return not is_off and any(environ.get(variable) for variable in ENDPOINTS)
 
@@ -62,7 +62,7 @@ def check() -> None:
 
 
 def start() -> tuple[Trace, Callable[[], None]]:
-    """What makes spans in this process, and what sends the last ones when it ends.
+    """Return what makes spans in this process, and what sends the last ones when it ends.
 
     It starts a thread, so it is for the process that serves, after the fork. Sampling, headers and
     limits are as OpenTelemetry's own variables say.

@@ -85,7 +85,10 @@ class PageStream:
         self._pieces = pieces
 
     def next(self) -> bytes | None:
-        """What comes next: as many pieces as are made in `PIECE_SECONDS`; None at the end."""
+        """Return what comes next: as many pieces as are made in `PIECE_SECONDS`.
+
+        None at the end.
+        """
         made: list[str] = []
         end = time.monotonic() + PIECE_SECONDS
         for piece in self._pieces:
@@ -111,7 +114,7 @@ def html(
     accepts_gzip: bool = False,
     headers: Headers = (),
 ) -> Response:
-    """A page."""
+    """Return a page."""
     content = body.encode("utf-8", "replace")
     more = [*_HTML, *headers]
     if accepts_gzip and len(content) >= _MIN_GZIP_BYTES:
@@ -121,32 +124,32 @@ def html(
 
 
 def data(value: Json) -> Response:
-    """The data of a page, which is kept as little as the page."""
+    """Return the data of a page, which is kept as little as the page."""
     answer = responses.success(value)
     return Response(answer.status, answer.body, (*answer.headers, *_OWN))
 
 
 def stream(pieces: Iterator[str], *, headers: Headers = ()) -> PageStream:
-    """A page that is sent while it is made. No proxy should gather it first."""
+    """Return a page that is sent while it is made. No proxy should gather it first."""
     unbuffered = (b"x-accel-buffering", b"no")
     return PageStream(pieces, (*_HTML, unbuffered, *headers))
 
 
 def redirect(root: str, to: str, *, headers: Headers = ()) -> Response:
-    """The answer to a form: the page that shows what it did (RFC 9110, section 15.4.4)."""
+    """Return the answer to a form: the page that shows what it did (RFC 9110, section 15.4.4)."""
     location = (b"location", (root + to).encode("ascii"))
     quiet = (b"cache-control", b"no-store")
     return Response(HTTPStatus.SEE_OTHER, b"", (location, quiet, *_SECURITY, *headers))
 
 
 def gzipped(content: bytes, level: int = 6) -> bytes:
-    """The content, compressed as a gzip file."""
+    """Return the content, compressed as a gzip file."""
     packer = zlib.compressobj(level, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
     return packer.compress(content) + packer.flush()
 
 
 def accepts_gzip(header: bytes | None) -> bool:
-    """Whether an Accept-Encoding header names gzip."""
+    """Return whether an Accept-Encoding header names gzip."""
     for item in (header or b"").lower().split(b","):
         coding, _, parameters = item.partition(b";")
         if coding.strip() == b"gzip":
@@ -155,18 +158,18 @@ def accepts_gzip(header: bytes | None) -> bool:
 
 
 def secret_cookie(secret: bytes, *, is_secure: bool) -> tuple[bytes, bytes]:
-    """The header that has a browser keep its secret for forms."""
+    """Return the header that has a browser keep its secret for forms."""
     return _cookie(forgery.COOKIE, secret.hex(), is_secure=is_secure)
 
 
 def notice_cookie(notice: str, *, is_secure: bool) -> tuple[bytes, bytes]:
-    """The header that has the next page say what was done."""
+    """Return the header that has the next page say what was done."""
     value = quote(notice[:NOTICE_MAX_LENGTH], safe="")
     return _cookie(NOTICE_COOKIE, value, is_secure=is_secure, seconds=_NOTICE_SECONDS)
 
 
 def spent_notice() -> tuple[bytes, bytes]:
-    """The header that has a browser forget what was done."""
+    """Return the header that has a browser forget what was done."""
     return _cookie(NOTICE_COOKIE, "", is_secure=False, seconds=0)
 
 

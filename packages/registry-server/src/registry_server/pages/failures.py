@@ -45,7 +45,7 @@ _MESSAGE_MAX_LENGTH = 600
 
 
 def readable(scope: HTTPScope, failure: Response) -> Response:
-    """A failure as the client reads it: a browser gets a page, all others get it as it is."""
+    """Return a failure as the client reads it: a page for browsers, as it is for all others."""
     accept = next((value for name, value in scope["headers"] if name == b"accept"), None)
     if scope["path"].startswith(API_PREFIXES) or not requests.wants_html(accept):
         return failure
@@ -53,7 +53,7 @@ def readable(scope: HTTPScope, failure: Response) -> Response:
 
 
 def page(path: str, failure: Response) -> Response:
-    """The page of a failure, for a browser that asked for that path, as it was sent."""
+    """Return the page of a failure, for a browser that asked for that path, as it was sent."""
     message = _message(failure.body)
     body = _template().substitute(
         root=links.root_of(path),
@@ -69,12 +69,12 @@ def page(path: str, failure: Response) -> Response:
 
 
 def title(status: int) -> str:
-    """What a status means, in a few words."""
+    """Return what a status means, in a few words."""
     return _TITLES.get(HTTPStatus(status), "Something went wrong")
 
 
 def sentence(failure: Response) -> str:
-    """What a failure says."""
+    """Return what a failure says."""
     return _message(failure.body)
 
 

@@ -25,7 +25,7 @@ _SECRET_BYTES = 16
 
 
 def secret_of(cookie: str | None) -> bytes | None:
-    """The secret in a cookie; None if the cookie has no secret."""
+    """Return the secret in a cookie; None if the cookie has no secret."""
     try:
         secret = bytes.fromhex(cookie or "")
     except ValueError:
@@ -34,12 +34,12 @@ def secret_of(cookie: str | None) -> bytes | None:
 
 
 def new_secret() -> bytes:
-    """A secret for a browser that has none."""
+    """Return a secret for a browser that has none."""
     return secrets.token_bytes(_SECRET_BYTES)
 
 
 def token(secret: bytes) -> str:
-    """The field of a form for the browser with this secret; another one each time."""
+    """Return the field of a form for the browser with this secret; another one each time."""
     pad = secrets.token_bytes(_SECRET_BYTES)
     return (pad + _xor(pad, secret)).hex()
 

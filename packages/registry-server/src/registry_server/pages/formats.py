@@ -17,22 +17,22 @@ _LATEST = 253_402_300_799_999
 
 
 def moment(milliseconds: int) -> datetime:
-    """The moment of a time since the epoch; the nearest one that has a date."""
+    """Return the moment of a time since the epoch; the nearest one that has a date."""
     return datetime.fromtimestamp(min(max(milliseconds, 0), _LATEST) / 1000, UTC)
 
 
 def exact(milliseconds: int) -> str:
-    """A time to the second, in UTC."""
+    """Return a time to the second, in UTC."""
     return f"{moment(milliseconds):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def iso(milliseconds: int) -> str:
-    """A time for machines (RFC 3339)."""
+    """Return a time for machines (RFC 3339)."""
     return f"{moment(milliseconds):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def ago(milliseconds: int, now: int) -> str:
-    """How long ago a time was; of one longer ago, its date."""
+    """Return how long ago a time was; of one longer ago, its date."""
     seconds = (now - milliseconds) // 1000
     if seconds < -_A_MOMENT_SECONDS:
         return exact(milliseconds)
@@ -50,7 +50,7 @@ def ago(milliseconds: int, now: int) -> str:
 
 
 def ahead(milliseconds: int, now: int) -> str:
-    """How long from now a time is."""
+    """Return how long from now a time is."""
     seconds = max(0, milliseconds - now) // 1000
     for unit, size in (("day", _DAY), ("hour", _HOUR), ("minute", _MINUTE)):
         if seconds >= size:
@@ -63,7 +63,7 @@ def _counted(number: int, unit: str) -> str:
 
 
 def size(count: int) -> str:
-    """A number of bytes in three digits or so."""
+    """Return a number of bytes in three digits or so."""
     number, unit = float(count), "B"
     for larger in ("kB", "MB", "GB", "TB", "PB"):
         if number < 1000:  # noqa: PLR2004 decimal units
@@ -73,12 +73,12 @@ def size(count: int) -> str:
 
 
 def short(text: object, most: int = 80) -> str:
-    """The beginning of a text on one line, with an ellipsis where it goes on."""
+    """Return the beginning of a text on one line, with an ellipsis where it goes on."""
     # A long text is not split whole to show its first words.
     line = " ".join(str(text)[: most * 4].split())
     return line if len(line) <= most and len(str(text)) <= most * 4 else line[: most - 1] + "…"
 
 
 def digest(text: str) -> str:
-    """The first eight digits of a digest, with or without the name of its algorithm."""
+    """Return the first eight digits of a digest, with or without the name of its algorithm."""
     return text.rpartition(":")[2][:8]

@@ -11,41 +11,41 @@ from urllib.parse import quote, urlencode
 
 
 def root_of(path: str) -> str:
-    """The way from a page to the root: `./`, `../` and so on. `path` is as it was sent."""
+    """Return the way from a page to the root: `./`, `../` and so on. `path` is as it was sent."""
     return "../" * (path.count("/") - 1) or "./"
 
 
 def path(*segments: str | int) -> str:
-    """The address of a page, relative to the root; each segment is quoted as a whole."""
+    """Return the address of a page, relative to the root; each segment is quoted as a whole."""
     return "/".join(quote(str(segment), safe="") for segment in segments)
 
 
 def with_query(address: str, pairs: Iterable[tuple[str, str | int | None]]) -> str:
-    """The address with those of the pairs that have a value."""
+    """Return the address with those of the pairs that have a value."""
     query = [(key, value) for key, value in pairs if value not in (None, "")]
     return f"{address}?{urlencode(query)}" if query else address
 
 
 def model(name: str, *rest: str | int) -> str:
-    """The page of a registered model, or one below it."""
+    """Return the page of a registered model, or one below it."""
     return path("models", name, *rest)
 
 
 def version(name: str, number: int | str, *rest: str | int) -> str:
-    """The page of a model version, or one below it."""
+    """Return the page of a model version, or one below it."""
     return path("models", name, "versions", number, *rest)
 
 
 def alias(name: str, key: str, *rest: str) -> str:
-    """The page of an alias, or one below it."""
+    """Return the page of an alias, or one below it."""
     return path("models", name, "aliases", key, *rest)
 
 
 def by_id(model_id: str) -> str:
-    """The page that leads to a model by its id: under another name, or what is left of it."""
+    """Return the page that leads to a model by its id: under another name, or what is left of it."""
     return path("activity", "models", model_id)
 
 
 def webhook(webhook_id: str, *rest: str) -> str:
-    """The page of a webhook, or one below it."""
+    """Return the page of a webhook, or one below it."""
     return path("webhooks", webhook_id, *rest)

@@ -27,7 +27,7 @@ _LOWEST_HEADING = 6
 
 
 def render(text: str) -> Markup:
-    """The HTML of a text; of a long one, its beginning as plain text."""
+    """Return the HTML of a text; of a long one, its beginning as plain text."""
     if len(text) > RENDERED_MAX_LENGTH:
         return Markup("<pre>{}…</pre>").format(text[:RENDERED_MAX_LENGTH])
     parser = _parser()

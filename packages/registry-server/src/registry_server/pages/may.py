@@ -12,13 +12,13 @@ from registry_server.pages.requests import PageRequest
 
 
 def change(request: PageRequest) -> bool:
-    """Whether the reader may change anything at all."""
+    """Return whether the reader may change anything at all."""
     rights = request.rights
     return rights is None or any(grant.permissions != {Permission.READ} for grant in rights.grants)
 
 
 def somewhere(request: PageRequest, *, is_read_only: bool) -> Callable[[str], bool]:
-    """Whether the reader may do something to any model: `may_somewhere("restore")`."""
+    """Return whether the reader may do something to any model: `may_somewhere("restore")`."""
     rights = request.rights
 
     def may_somewhere(permission: str) -> bool:
@@ -30,7 +30,7 @@ def somewhere(request: PageRequest, *, is_read_only: bool) -> Callable[[str], bo
 
 
 def of(request: PageRequest, *, is_read_only: bool) -> Callable[..., bool]:
-    """Whether the reader may do something, as templates ask: `may("delete", model.name)`.
+    """Return whether the reader may do something, as templates ask: `may("delete", model.name)`.
 
     Every form and every link to one asks for the permission of what it sends. Of `move-alias` the
     alias is asked for, too, where it is known: it may be protected.

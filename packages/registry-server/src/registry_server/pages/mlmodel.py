@@ -86,7 +86,7 @@ _PARTS = ("inputs", "outputs", "params")
 
 
 def card(mlmodel: bytes) -> Card:
-    """What an `MLmodel` says.
+    """Return what an `MLmodel` says.
 
     Raises:
         UnreadableError: it is none.
@@ -106,13 +106,13 @@ def card(mlmodel: bytes) -> Card:
 
 
 def requirements(text: bytes) -> tuple[str, ...]:
-    """The lines of a `requirements.txt` that say something."""
+    """Return the lines of a `requirements.txt` that say something."""
     lines = (line.strip() for line in text.decode("utf-8", "replace").splitlines())
     return tuple(line for line in lines if line and not line.startswith("#"))
 
 
 def requirement_name(line: str) -> str:
-    """The package that a line of a `requirements.txt` is about, or the line itself."""
+    """Return the package that a line of a `requirements.txt` is about, or the line itself."""
     for at, character in enumerate(line):
         if not (character.isalnum() or character in "-_."):
             return line[:at].lower().replace("_", "-") or line
@@ -196,7 +196,7 @@ def _shape(shape: object) -> str:
 
 
 def plain_yaml(text: bytes) -> Plain:
-    """The value of a YAML text, in which every scalar is a text.
+    """Return the value of a YAML text, in which every scalar is a text.
 
     Raises:
         UnreadableError: it is not YAML, or has a tag, an anchor, or values too deep in each other.

@@ -24,12 +24,12 @@ LIST_TAGS = 4
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:
-    """The text of a template."""
+    """Return the text of a template."""
     return _environment().get_template(template).render(context)
 
 
 def stream(template: str, context: Mapping[str, Any]) -> Iterator[str]:
-    """The text of a template in pieces, made as they are asked for."""
+    """Return the text of a template in pieces, made as they are asked for."""
     return _environment().get_template(template).generate(context)
 
 
@@ -77,13 +77,13 @@ def _time_left(milliseconds: int, now: int) -> Markup:
 
 
 def main_alias(aliases: Mapping[str, int]) -> str:
-    """The alias that a reader would load; empty if the model has no alias."""
+    """Return the alias that a reader would load; empty if the model has no alias."""
     usual = (alias for alias in USUAL_ALIASES if alias in aliases)
     return next(usual, next(iter(aliases), ""))
 
 
 def shown_tags(tags: Mapping[str, str]) -> dict[str, str]:
-    """The tags that people have set."""
+    """Return the tags that people have set."""
     return {
         key: value
         for key, value in tags.items()

@@ -51,12 +51,12 @@ class PageRequest:
         return wants_json(self.headers.get(b"accept"))
 
     def text(self, field: str) -> str:
-        """A field of the form, without blanks around it; empty if it is absent."""
+        """Return a field of the form, without blanks around it; empty if it is absent."""
         return self.form.get(field, "").strip()
 
 
 def page_request(scope: HTTPScope, *, now: int) -> PageRequest:
-    """The request without its form.
+    """Return the request without its form.
 
     Raises:
         RequestRefusedError: it cannot be read.
@@ -84,13 +84,13 @@ def page_request(scope: HTTPScope, *, now: int) -> PageRequest:
 
 
 def raw_path(scope: HTTPScope) -> str:
-    """The path as it was sent."""
+    """Return the path as it was sent."""
     raw = scope.get("raw_path") or quote(scope["path"]).encode()
     return raw.partition(b"?")[0].decode("latin-1")
 
 
 def with_form(request: PageRequest, body: bytes) -> PageRequest:
-    """The request with the fields of its form; lines end as everywhere else.
+    """Return the request with the fields of its form; lines end as everywhere else.
 
     Raises:
         RequestRefusedError: the body is not a form.
@@ -112,7 +112,7 @@ def with_form(request: PageRequest, body: bytes) -> PageRequest:
 
 
 def wants_json(accept: bytes | None) -> bool:
-    """Whether an Accept header prefers JSON to HTML. Without one, people read."""
+    """Return whether an Accept header prefers JSON to HTML. Without one, people read."""
     qualities = {_JSON: 0.0, _HTML: 0.0}
     for item in (accept or b"").decode("latin-1").split(","):
         kind, *parameters = (piece.strip().lower() for piece in item.split(";"))
@@ -126,7 +126,7 @@ def wants_json(accept: bytes | None) -> bool:
 
 
 def wants_html(accept: bytes | None) -> bool:
-    """Whether the client that sends this Accept header is a browser: only they name HTML."""
+    """Return whether the client that sends this Accept header is a browser: only they name HTML."""
     return b"text/html" in (accept or b"").lower() and not wants_json(accept)
 
 

@@ -40,7 +40,7 @@ class Routes:
             self._routes.setdefault(len(pattern), []).append((pattern, route))
 
     def find(self, request: PageRequest) -> tuple[Route, tuple[str, ...]]:
-        """The route, and what stands where it has a `*`.
+        """Return the route, and what stands where it has a `*`.
 
         Raises:
             RequestRefusedError: there is none, or it does not take the method.

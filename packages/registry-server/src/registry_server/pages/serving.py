@@ -68,7 +68,7 @@ NAME = "pages"
 
 
 def page_part(settings: Settings, webhooks: Handlers) -> Part:
-    """The pages of a registry and of its webhooks."""
+    """Return the pages of a registry and of its webhooks."""
     serving = _PageServing(settings, webhooks)
     declarations.check_all([NAME], [mount.removeprefix("/") for mount in MOUNTS])
     root = asgi("/", name=f"{NAME}0", copy_scope=False)(serving)
@@ -86,7 +86,7 @@ def page_part(settings: Settings, webhooks: Handlers) -> Part:
 
 
 def readable(scope: HTTPScope, failure: Response) -> Response:
-    """A failure as the client reads it: a browser gets a page, all others get it as it is."""
+    """Return a failure as the client reads it: a page for browsers, as it is for all others."""
     from registry_server.pages import failures  # noqa: PLC0415 loaded for the first browser
 
     return failures.readable(scope, failure)

@@ -64,7 +64,7 @@ _WRONG = "The name or the secret is wrong."
 
 
 def signin_part(settings: Settings, access: Access) -> Part:
-    """The pages by which browsers come to have a session, and end it."""
+    """Return the pages by which browsers come to have a session, and end it."""
     serving = _SignIn(settings, access)
     routes = tuple(
         asgi(path, name=f"{NAME}{number}", copy_scope=False)(serving)
@@ -74,7 +74,7 @@ def signin_part(settings: Settings, access: Access) -> Part:
 
 
 def readable(scope: HTTPScope, failure: Response) -> Response:
-    """A failure as the client reads it: a browser that has to sign in gets the form."""
+    """Return a failure as the client reads it: a browser that has to sign in gets the form."""
     accept = next((value for name, value in scope["headers"] if name == b"accept"), None)
     is_page = not scope["path"].startswith(API_PREFIXES)
     if failure.status != HTTPStatus.UNAUTHORIZED or not is_page or not requests.wants_html(accept):
@@ -325,7 +325,7 @@ class _Way:
 
 
 def local(next_: str) -> str:
-    """An address below the root of this server: never another site's, whatever was asked for."""
+    """Return an address below the root of this server: never another site's."""
     if len(next_) > _NEXT_MAX_LENGTH or next_.startswith(("signin", "signout")):
         return ""
     # It is put after `./`, so that nothing in it is a scheme or a host; and what could be a line

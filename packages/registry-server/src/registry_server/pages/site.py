@@ -96,7 +96,7 @@ class Site:
         )
 
     def answer(self, scope: HTTPScope, body: bytes, *, now: int) -> Response | PageStream:
-        """The answer to a request; failures are answers, too."""
+        """Return the answer to a request; failures are answers, too."""
         try:
             request = requests.page_request(scope, now=now)
             if request.segments[:1] == (statics.FOLDER,):

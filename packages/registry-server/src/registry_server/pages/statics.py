@@ -39,12 +39,12 @@ class _Static:
 
 
 def address(name: str) -> str:
-    """The address of a file, below the root."""
+    """Return the address of a file, below the root."""
     return f"{FOLDER}/{_static(name).digest}/{name}"
 
 
 def file(name: str, *, accepts_gzip: bool) -> Response:
-    """The answer with a file, whatever digest was asked for: an old page may still be open.
+    """Return the answer with a file, whatever digest was asked for: an old page may still be open.
 
     Raises:
         RequestRefusedError: there is none of that name.

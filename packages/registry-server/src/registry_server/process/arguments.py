@@ -34,7 +34,7 @@ class ParsedSettings:
 
 
 def from_arguments(arguments: Sequence[str], environ: Mapping[str, str]) -> Settings:
-    """The settings that flags and environment give together.
+    """Return the settings that flags and environment give together.
 
     Raises:
         SettingsError: a flag or variable has a value that cannot be used.
@@ -66,7 +66,7 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> ParsedSetting
 
 
 def command() -> click.Command:
-    """The command line: an option for each setting."""
+    """Return the command line: an option for each setting."""
     import click  # noqa: PLC0415 workers have no command line
 
     defaults = attrs.fields_dict(Settings)
@@ -97,7 +97,10 @@ def command() -> click.Command:
 
 
 def given(of: click.Command, program: str, arguments: Sequence[str]) -> dict[str, Any]:
-    """The options of a command; it ends the process after help, and with 2 after a mistake."""
+    """Return the options of a command.
+
+    It ends the process after help, and with 2 after a mistake.
+    """
     import click  # noqa: PLC0415 as above
 
     try:

@@ -30,7 +30,7 @@ _COUNTED_BYTES = 64 * 1024
 
 
 def connection_of(scope: Scope) -> Connection | None:
-    """The connection that a request came by; None where there is no socket, as in tests."""
+    """Return the connection that a request came by; None where there is no socket, as in tests."""
     reference: weakref.ref[Connection] | None = scope["state"].get(CONNECTION)
     return None if reference is None else reference()
 
@@ -56,7 +56,7 @@ class Others(Protocol):
         """Count bytes that a connection holds more than before."""
 
     def drop_slow(self, among: Iterable[Connection], /) -> bool:
-        """Whether one of these could be ended, for others that wait for what it holds."""
+        """Return whether one of these could be ended, for others that wait for what it holds."""
 
 
 class Connection(HttpToolsProtocol):
@@ -143,7 +143,7 @@ class Connection(HttpToolsProtocol):
             self._measured = self._window = self._moved()
 
     def check(self, now: float, limits: Limits) -> bool:
-        """Whether its client has taken too long; to be asked about once a second."""
+        """Return whether its client has taken too long; to be asked about once a second."""
         self.look(now)
         if self.phase is Phase.WORKING or now <= self.since:
             return False
@@ -157,7 +157,7 @@ class Connection(HttpToolsProtocol):
         return self._is_too_slow(now, moved, limits)
 
     def slowness(self, now: float) -> tuple[bool, float, float]:
-        """What orders connections that hold something, the slowest first.
+        """Return what orders connections that hold something, the slowest first.
 
         A client whose turn it has just become is not slow, and one that waits for the server last.
         """
@@ -168,7 +168,7 @@ class Connection(HttpToolsProtocol):
         return self._phase() is Phase.WORKING, rate, self._measured_at
 
     def rate_by(self, now: float, *, after: float) -> float | None:
-        """Bytes that its client moves in a second, once it has been its turn for `after` seconds.
+        """Return the bytes that its client moves in a second, after `after` seconds of its turn.
 
         None while that is not known, and where it is not the client's turn.
         """
@@ -181,7 +181,7 @@ class Connection(HttpToolsProtocol):
         return (self._moved() - self._measured) / seconds
 
     def is_still(self, phase: Phase, requests: int) -> bool:
-        """Whether the connection waits for that now, after so many requests."""
+        """Return whether the connection waits for that now, after so many requests."""
         return self.requests == requests and self._phase() is phase
 
     def _is_too_slow(self, now: float, moved: int, limits: Limits) -> bool:

@@ -87,7 +87,7 @@ class Connections(set[Any]):
         self._tell()
 
     def may_grow(self) -> bool:
-        """Whether it is this worker's turn to take one more."""
+        """Return whether it is this worker's turn to take one more."""
         return self._share.is_fair(self.count)
 
     def open(self) -> None:
@@ -112,7 +112,7 @@ class Connections(set[Any]):
     # How many there may be
 
     def has_room(self) -> bool:
-        """Whether one more connection may be taken, possibly in place of another one."""
+        """Return whether one more connection may be taken, possibly in place of another one."""
         if not self.is_full or self.make_room():
             return True
         self._ended["were refused, because none of those that were open could be ended"] += 1
@@ -124,7 +124,7 @@ class Connections(set[Any]):
         return self.count - len(self._ending) >= self.limits.connections
 
     def make_room(self) -> bool:
-        """Whether a connection could be ended: the one that has been idle for longest."""
+        """Return whether a connection could be ended: the one that has been idle for longest."""
         connection = self._idle() or self._slow(self)
         if connection is None:
             return False
@@ -133,7 +133,7 @@ class Connections(set[Any]):
         return True
 
     def drop_slow(self, among: Iterable[Connection]) -> bool:
-        """Whether one of these could be ended, for others that wait for what it holds."""
+        """Return whether one of these could be ended, for others that wait for what it holds."""
         connection = self._slow(among)
         if connection is not None:
             self._end(connection, "were slow, and others waited for an upload or download")

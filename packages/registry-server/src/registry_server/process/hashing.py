@@ -17,7 +17,7 @@ COMMAND = "hash"
 
 
 def command() -> click.Command:
-    """What the command takes."""
+    """Return what the command takes."""
     import click  # noqa: PLC0415 workers have no command line
 
     return click.Command(

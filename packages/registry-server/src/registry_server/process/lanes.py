@@ -56,7 +56,7 @@ class HangUp:
         self.has_happened = False
 
     def watched(self) -> asyncio.Task[None]:
-        """A task that ends when the client hangs up; it has sent all of its request."""
+        """Return a task that ends when the client hangs up; it has sent all of its request."""
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._watch())
         return self._task
@@ -106,7 +106,7 @@ class Lane(Threads):
     async def call(
         self, function: Callable[[], T], *, client: HangUp, size: int = 0, key: str | None = None
     ) -> T:
-        """The function's result. Calls of one key begin in the order of their coming.
+        """Return the function's result. Calls of one key begin in the order of their coming.
 
         `size` is how many bytes the request has that the call is about.
 

@@ -16,7 +16,7 @@ _logger = logging.getLogger("registry_server")
 
 
 def version() -> str:
-    """The release of this server."""
+    """Return the release of this server."""
     return metadata.version("registry-server")
 
 
@@ -54,7 +54,7 @@ class Lifetime:
 
 
 def access(settings: Settings) -> str:
-    """Who may call, in a few words."""
+    """Return who may call, in a few words."""
     if settings.access_file:
         return f"as {settings.access_file} says"
     if settings.auth_file:

@@ -70,7 +70,7 @@ class Limits:
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
-        """The limits that settings and this process's limit of open files give together.
+        """Return the limits that settings and this process's limit of open files give together.
 
         Raises:
             SettingsError: the process may not open as many files as the connections take.
@@ -96,7 +96,7 @@ class Limits:
 
 
 def open_files() -> int:
-    """How many files this process may have open."""
+    """Return how many files this process may have open."""
     if sys.platform == "win32":
         return _UNLIMITED
     import resource  # noqa: PLC0415 not everywhere

@@ -28,7 +28,10 @@ class LoadTable:
         self._free = self._shares[::-1]
 
     def take(self) -> WorkerLoad:
-        """The share of one more worker. It is for the parent to call, which has one thread."""
+        """Return the share of one more worker.
+
+        It is for the parent to call, which has one thread.
+        """
         if not self._free:
             beats = memoryview(mmap.mmap(-1, 4)).cast("I")
             return WorkerLoad(self._counts, beats, None)
@@ -77,6 +80,6 @@ class WorkerLoad:
         self.publish(_NOBODY)
 
     def is_fair(self, count: int) -> bool:
-        """Whether a worker that has so many may take one more."""
+        """Return whether a worker that has so many may take one more."""
         ahead = count - min(self._counts.tolist())
         return ahead <= 1 + count // _TOLERANCE

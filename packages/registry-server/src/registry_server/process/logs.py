@@ -22,7 +22,7 @@ _FIELDS = "fields"
 
 
 def fields(**values: object) -> Mapping[str, Any]:
-    """What a logger takes as `extra`, so that a record has these fields, but for those of None.
+    """Return what a logger takes as `extra`, so that a record has those of the fields not None.
 
     As text only `request_id` is shown, so the message says what the others say.
     """
@@ -43,7 +43,7 @@ def configure(level: str, form: str, *, access: bool = False) -> None:
 
 
 def escaped(text: str) -> str:
-    """The text on one line: controls, line breaks and other format characters are escaped.
+    """Return the text on one line: controls, line breaks and other format characters are escaped.
 
     Names, and what clients and servers say, reach the log. It is read on terminals, which would
     obey them, and by programs, which take a line for a record.
@@ -63,13 +63,13 @@ class Formatter(logging.Formatter):
         super().__init__(FORMAT)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 logging's name
-        """The line of a record."""
+        """Return the line of a record."""
         line = super().formatMessage(record)
         request_id = _fields_of(record).get("request_id")
         return escaped(line if request_id is None else f"{line} request_id={request_id}")
 
     def formatException(self, ei: object) -> str:  # noqa: N802 logging's name
-        """The traceback; no line of it begins as a record does."""
+        """Return the traceback; no line of it begins as a record does."""
         lines = super().formatException(ei).split("\n")  # type: ignore[arg-type]  # as it is given
         return "\n".join(f"  {escaped(line)}" for line in lines)
 
@@ -78,7 +78,7 @@ class JsonFormatter(logging.Formatter):
     """An object of JSON on a line of its own; ASCII, so that no terminal obeys it either."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line of a record."""
+        """Return the line of a record."""
         entry = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),

@@ -50,12 +50,12 @@ class LoopRunner:
 
     @classmethod
     def of(cls, store: object, limit: int) -> LoopRunner | None:
-        """What runs the reads of a store; None if it has them run in threads."""
+        """Return what runs the reads of a store; None if it has them run in threads."""
         reads = loop_reads_of(store)
         return None if reads is None else cls(limit, pauses=reads.pauses)
 
     async def run(self, function: Callable[[], T]) -> T:
-        """The function's result.
+        """Return the function's result.
 
         Raises:
             WouldBlockError: only a thread can run it.
@@ -164,7 +164,7 @@ class _Sockets(Protocol):
         ...
 
     def ready(self) -> list[tuple[int, int]]:
-        """Those that have become ready and are not watched any more, and for which events."""
+        """Return those that have become ready, which ends their watch, and for which events."""
         ...
 
     def close(self) -> None: ...
@@ -296,7 +296,7 @@ class _Caller(greenlet):
         return self._resume(ready)
 
     def result(self) -> Any:
-        """What the function has returned; raises what it has raised."""
+        """Return what the function has returned; raises what it has raised."""
         result, error = self._result, self._error
         self._result = self._error = None
         if error is not None:

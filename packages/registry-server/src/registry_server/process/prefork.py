@@ -201,18 +201,18 @@ class _Worker:
         return self._process.exitcode or 0
 
     def has_ended(self) -> bool:
-        """Whether it has; its place in the table of loads is another's then."""
+        """Return whether it has; its place in the table of loads is another's then."""
         if self._process.is_alive():
             return False
         self._give_back(self._load)
         return True
 
     def serves(self) -> bool:
-        """Whether its event loop has run by now."""
+        """Return whether its event loop has run by now."""
         return self._load.beats > 0
 
     def hangs(self) -> bool:
-        """Whether its event loop has not moved for `HANGING_SECONDS` in which the parent looked.
+        """Return whether its loop has stood still for `HANGING_SECONDS` of the parent's looks.
 
         Time in which the parent itself could not look, as on a machine that was stopped, counts for
         one look only. A worker that has not begun to serve is not judged: its store may be away.
@@ -224,14 +224,14 @@ class _Worker:
         return beats > 0 and self._still_seconds > HANGING_SECONDS
 
     def reload(self) -> None:
-        """Has it read its files again."""
+        """Have it read its files again."""
         pid = self._process.pid
         if pid is not None and self._process.is_alive():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, _RENEWING)
 
     def end(self) -> None:
-        """Has it answer what it has begun, and end."""
+        """Have it answer what it has begun, and end."""
         self._process.terminate()
 
     def kill(self) -> None:
@@ -271,7 +271,7 @@ class _Received(set[int]):
         self.descriptor = descriptor
 
     def take(self) -> set[int]:
-        """Those that have come; all but those that end the server are forgotten."""
+        """Return those that have come; all but those that end the server are forgotten."""
         with contextlib.suppress(BlockingIOError):
             self.descriptor.recv(4_096)
         taken = set(self)

@@ -66,7 +66,7 @@ class RefusedError(Exception):
         self.status = status
 
     def answer(self) -> bytes:
-        """The answer, the last one of its connection."""
+        """Return the answer, the last one of its connection."""
         is_busy = self.status == HTTPStatus.TOO_MANY_REQUESTS
         body = dumps(CODES["TEMPORARILY_UNAVAILABLE" if is_busy else "BAD_REQUEST"].body(str(self)))
         return (

@@ -119,7 +119,7 @@ class Settings:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host, as it is written, is this machine for every client that names it."""
+    """Return whether a host, as it is written, is this machine for every client that names it."""
     if host == "localhost":
         return True
     try:

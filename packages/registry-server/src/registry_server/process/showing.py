@@ -19,12 +19,12 @@ _URLS = frozenset({"store", "artifacts", "public_url"})
 
 
 def asks_to_show(arguments: Sequence[str]) -> bool:
-    """Whether the arguments ask what the settings are."""
+    """Return whether the arguments ask what the settings are."""
     return tuple(arguments[: len(COMMAND)]) == COMMAND
 
 
 def shown(arguments: Sequence[str], environ: Mapping[str, str]) -> str:
-    """The settings that the further arguments and the environment give, one a line.
+    """Return the settings that the further arguments and the environment give, one a line.
 
     With `--json` they are one object. No secret is shown.
 

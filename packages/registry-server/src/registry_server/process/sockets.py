@@ -15,7 +15,7 @@ connection does not fit tries again a second later."""
 
 
 def is_loopback_host(host: str) -> bool:
-    """Whether only this machine reaches a server that listens on this host.
+    """Return whether only this machine reaches a server that listens on this host.
 
     Raises:
         SettingsError: it is not an address of this machine.
@@ -28,7 +28,7 @@ def is_loopback_host(host: str) -> bool:
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """A socket that listens there; port 0 is a free one.
+    """Return a socket that listens there; port 0 is a free one.
 
     Raises:
         SettingsError: it cannot.
@@ -47,13 +47,13 @@ def bound(host: str, port: int) -> socket.socket:
 
 
 def url_of(settings: Settings, listener: socket.socket) -> str:
-    """The URL by which this machine reaches a socket that listens for clients."""
+    """Return the URL by which this machine reaches a socket that listens for clients."""
     scheme = "https" if settings.tls_cert else "http"
     return f"{scheme}://{address_text(settings.host, listener.getsockname()[1])}"
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext | None:
-    """What TLS is spoken with; None where the settings name no certificate.
+    """Return what TLS is spoken with; None where the settings name no certificate.
 
     Raises:
         SettingsError: certificate and key cannot be used.

@@ -29,7 +29,7 @@ class Threads:
         self._in_flight = 0
 
     def run(self, function: Callable[[], T]) -> asyncio.Future[T]:
-        """The function's result, to be awaited in the loop that asks."""
+        """Return the function's result, to be awaited in the loop that asks."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._in_flight += 1

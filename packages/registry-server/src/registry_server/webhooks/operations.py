@@ -185,7 +185,7 @@ class Handlers:
         return self._webhooks.get_webhook(request.webhook_id)
 
     def update(self, context: RequestContext, request: wire.UpdateWebhook) -> Webhook:
-        """Changes a webhook."""
+        """Change a webhook."""
         _permit(context)
         updated = self._webhooks.update_webhook(request.webhook_id, request.changes())
         self._changed()
@@ -200,7 +200,7 @@ class Handlers:
     def deliveries(
         self, context: RequestContext, request: wire_deliveries.GetDeliveries
     ) -> wire_deliveries.Deliveries:
-        """Gives the queued deliveries and the dead letters of a webhook."""
+        """Give the queued deliveries and the dead letters of a webhook."""
         _permit(context)
         webhook_id = self._webhooks.get_webhook(request.webhook_id).webhook_id
         log = delivery_log_of(context.registry.store)
@@ -209,7 +209,7 @@ class Handlers:
         )
 
     def redeliver(self, context: RequestContext, request: wire_deliveries.Redeliver) -> int:
-        """Queues deliveries anew that were given up."""
+        """Queue deliveries anew that were given up."""
         _permit(context)
         webhook_id = self._webhooks.get_webhook(request.webhook_id).webhook_id
         count = delivery_log_of(context.registry.store).redeliver(webhook_id, request.delivery_ids)
@@ -245,7 +245,7 @@ def _permit(context: RequestContext) -> None:
 
 
 def webhook_operations(handlers: Handlers, own: Handlers) -> tuple[Operation[Any, Any], ...]:
-    """The rows of contract 2.22, and our own, which know all events."""
+    """Return the rows of contract 2.22, and our own, which know all events."""
     return (*_mlflow_operations(handlers), *_own_operations(own), *_delivery_operations(own))
 
 

@@ -90,7 +90,7 @@ def _lock(folder: Path) -> int | None:
 
 
 def place_of(destination: Path, path: str) -> Path:
-    """Where a file belongs below the destination; its folder is made.
+    """Return where a file belongs below the destination; its folder is made.
 
     Raises:
         InvalidArgumentError: a link in the destination leads out of it.

@@ -66,7 +66,7 @@ class OpensForeign(Protocol):
     def open(
         self, uri: str, *, tracking_uri: str | None = None
     ) -> AbstractContextManager[ForeignFiles]:
-        """The files at a URI, until the block ends.
+        """Return the files at a URI, until the block ends.
 
         Args:
             uri: Where they are, as the source of a version says it.

@@ -63,7 +63,7 @@ def own_path(root: str, uri: str) -> str | None:
 
 
 def is_proxied(uri: str) -> bool:
-    """Whether a URI names what the artifact proxy of some server keeps, ours or another."""
+    """Return whether a URI names what the artifact proxy of some server keeps, ours or another."""
     return _PROXIED.match(uri) is not None
 
 

@@ -183,7 +183,7 @@ def _check_nothing(context: Context, draft: NewModelVersion) -> None:
 
 
 def seal_present(context: Context, path: str) -> Manifest | None:
-    """Seals the files at a path as they are; None if there are none.
+    """Return the seals the files at a path as they are; None if there are none.
 
     Reads all their bytes, for the digests, unless they are sealed already.
     """

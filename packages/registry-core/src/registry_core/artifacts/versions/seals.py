@@ -145,7 +145,7 @@ class Seals:
             return None
 
     def all(self) -> Iterator[tuple[str, FileInfo]]:
-        """Each sealed path, and the file that seals it."""
+        """Yield each sealed path, and the file that seals it."""
         for info in self._artifacts.walk(_FOLDER):
             yield sealed_path(info.path), info
 

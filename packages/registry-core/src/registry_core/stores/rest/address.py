@@ -29,7 +29,7 @@ class Address:
 
 
 def parse_address(store_url: str, environ: Mapping[str, str]) -> Address:
-    """The server that a store URL names: `http(s)://[user:password@]host[:port][/prefix]`.
+    """Return the server that a store URL names: `http(s)://[user:password@]host[:port][/prefix]`.
 
     Credentials in the URL win over user name and password from MLflow's variables, and those over
     a token (contract 1.5).

@@ -14,22 +14,25 @@ _STAGES = tuple(Stage)
 
 
 def model_of(answer: wire.Json) -> RegisteredModel:
-    """The registered model in an answer."""
+    """Return the registered model in an answer."""
     return complete(wire.decode_registered_model(answer.get("registered_model")))
 
 
 def version_of(answer: wire.Json) -> ModelVersion:
-    """The model version in an answer."""
+    """Return the model version in an answer."""
     return wire.decode_model_version(answer.get("model_version"))
 
 
 def approval_of(answer: wire.Json) -> Approval:
-    """The approval in an answer."""
+    """Return the approval in an answer."""
     return decode_approval(answer.get("approval"))[1]
 
 
 def complete(model: RegisteredModel) -> RegisteredModel:
-    """The model with its latest versions in order and with their aliases; MLflow's have neither."""
+    """Return the model with its latest versions in order and with their aliases.
+
+    MLflow's have neither.
+    """
     latest = sorted(model.latest_versions, key=lambda item: _STAGES.index(item.current_stage))
     return attrs.evolve(
         model, latest_versions=tuple(aliased(version, model.aliases) for version in latest)
@@ -37,6 +40,6 @@ def complete(model: RegisteredModel) -> RegisteredModel:
 
 
 def aliased(version: ModelVersion, aliases: Mapping[str, int]) -> ModelVersion:
-    """The version with those of its model's aliases that point at it."""
+    """Return the version with those of its model's aliases that point at it."""
     names = sorted(alias for alias, number in aliases.items() if number == version.version)
     return attrs.evolve(version, aliases=tuple(names))

@@ -43,7 +43,7 @@ class UnreadableError(Exception):
 
 
 def read_body(response: urllib3.BaseHTTPResponse, *, most: int) -> bytes:
-    """The body of an answer, decompressed.
+    """Return the body of an answer, decompressed.
 
     Raises:
         TooLargeError: it has more than `most` bytes.
@@ -83,7 +83,7 @@ class _Inflation:
         self._inflate = zlib.decompressobj(_GZIP_OR_ZLIB)
 
     def feed(self, piece: bytes, most: int) -> bytes:
-        """What a piece unfolds to, or the first `most` bytes of it."""
+        """Return what a piece unfolds to, or the first `most` bytes of it."""
         if self._inflate.eof:
             raise UnreadableError("more than one compressed body")
         try:
@@ -92,7 +92,7 @@ class _Inflation:
             raise UnreadableError("a body that cannot be decompressed") from None
 
     def check_end(self) -> None:
-        """Refuses a body that ends in the middle, or goes on after its end."""
+        """Refuse a body that ends in the middle, or goes on after its end."""
         if not self._inflate.eof:
             raise UnreadableError("a compressed body that was cut off")
         if self._inflate.unused_data:
@@ -100,7 +100,7 @@ class _Inflation:
 
 
 def json_object(body: bytes, content_type: str | None) -> Json:
-    """The JSON object that a body is.
+    """Return the JSON object that a body is.
 
     Raises:
         TooLargeError: it unfolds to too many objects.

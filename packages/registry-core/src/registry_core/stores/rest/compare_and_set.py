@@ -31,7 +31,7 @@ class Body:
 
 
 def body_of(change: Change[Any]) -> Body | None:
-    """The request that makes a change which requires something; None if no route makes it.
+    """Return the request that makes a change which requires something; None if no route makes it.
 
     A route looks at nothing but what it changes.
     """

@@ -29,7 +29,7 @@ CONNECTIONS = 32
 
 
 def open_pool(url: str) -> urllib3.PoolManager:
-    """The connections to the server at a URL, through the proxy that the environment names.
+    """Return the connections to the server at a URL, through the proxy that the environment names.
 
     The read timeout of a request is the time for its whole answer, however it trickles in; within
     it, `READ_TIMEOUT_SECONDS` limits each silence.

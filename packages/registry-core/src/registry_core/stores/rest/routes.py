@@ -226,7 +226,7 @@ ROUTES: Mapping[type[Change[Any]], Route] = {
 
 
 def route_of(change: Change[Any]) -> Route:
-    """The route that makes a change.
+    """Return the route that makes a change.
 
     Raises:
         UnsupportedBackendError: There is none.

@@ -69,7 +69,9 @@ T = TypeVar("T")
 
 
 def open_store(url: str, *, clock: Clock = system_clock) -> RestStore:  # noqa: ARG001 the server's
-    """The store behind `http(s)://[user:password@]host[:port][/prefix]`; connects on first use.
+    """Return the store behind `http(s)://[user:password@]host[:port][/prefix]`.
+
+    Connects on first use.
 
     Without credentials in the URL, those in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD
     are used, or else MLFLOW_TRACKING_TOKEN. Timestamps come from the server's clock, not `clock`.
@@ -99,11 +101,11 @@ class RestStore(RestSnapshots):
     """The server says which URLs and secrets webhooks may have; see `webhooks.environment`."""
 
     def ping(self) -> None:
-        """Returns when the server answers; raises `StoreUnavailableError` when it does not."""
+        """Return when the server answers; raises `StoreUnavailableError` when it does not."""
         self._http.ping()
 
     def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         self._http.close()
 
     def apply(self, change: Change[ResultT], *, by: Author) -> ResultT:

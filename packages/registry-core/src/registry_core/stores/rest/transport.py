@@ -108,7 +108,7 @@ class _Response:
 
 
 def call_end() -> float:
-    """The moment, on the monotonic clock, by which a call that begins now has to be over."""
+    """Return the moment, on the monotonic clock, by which a call that begins now has to be over."""
     return time.monotonic() + CALL_SECONDS
 
 
@@ -135,7 +135,7 @@ class Transport:
             self._headers["Authorization"] = address.authorization
 
     def close(self) -> None:
-        """Closes idle connections."""
+        """Close idle connections."""
         self._pool.clear()
 
     def read(
@@ -147,7 +147,7 @@ class Transport:
         name: str = "",
         end: float | None = None,
     ) -> T:
-        """What `decode` makes of the answer to a GET.
+        """Return what `decode` makes of the answer to a GET.
 
         `name` is the registered model it is about, for errors. `end` is when the call has to be
         over, by `call_end`, if not in `CALL_SECONDS`.
@@ -173,7 +173,7 @@ class Transport:
         reason: str | None = None,
         idempotency_key: str | None = None,
     ) -> T:
-        """What `decode` makes of the answer to a request that changes something; see `read`.
+        """Return what `decode` makes of the answer to a request that changes something; see `read`.
 
         `reason` is why it is made, and `idempotency_key` has a server that knows such keys make it
         once, however often it is sent.
@@ -219,7 +219,7 @@ class Transport:
         raise self._error(_Response(response.status, response.headers, body_of_error), "")
 
     def ping(self) -> None:
-        """Returns when the server answers that it is well."""
+        """Return when the server answers that it is well."""
         reply = self._request("GET", "/health", end=time.monotonic() + PING_SECONDS)
         if reply.status != HTTPStatus.OK:
             reason = f"its health check answers {reply.status}"

@@ -42,7 +42,7 @@ class RestWebhooks:
         self._has_own_routes = True  # Until the server has none.
 
     def create_webhook(self, new: NewWebhook) -> Webhook:
-        """The webhook as stored, under an id that the server chose."""
+        """Return the webhook as stored, under an id that the server chose."""
         _no_secret(new.secret)
         request = messages.CreateWebhook(
             name=new.name,
@@ -94,7 +94,7 @@ class RestWebhooks:
         )
 
     def test_webhook(self, webhook_id: str, event: WebhookEvent | None) -> messages.TestResult:
-        """How it went when the server sent a sample to the webhook just now."""
+        """Return how it went when the server sent a sample to the webhook just now."""
         request = messages.TestWebhook(webhook_id=webhook_id, event=event)
         path, decode = f"{_path(webhook_id)}/test", messages.decode_test_result
         return self._ours_or_mlflows(
@@ -155,7 +155,7 @@ class RestDeliveryLog:
 
 
 def wire_list(answer: wire.Json, key: str) -> list[object]:
-    """The list in an answer; empty ones are left out there."""
+    """Return the list in an answer; empty ones are left out there."""
     items = answer.get(key, [])
     if not isinstance(items, list):
         raise StoreCorruptedError(f"The answer's {key} is not a list.")
@@ -163,7 +163,7 @@ def wire_list(answer: wire.Json, key: str) -> list[object]:
 
 
 def next_page(answer: wire.Json) -> str | None:
-    """The token of the page after an answer's; None if it is the last."""
+    """Return the token of the page after an answer's; None if it is the last."""
     token = answer.get("next_page_token")
     if token is not None and (not isinstance(token, str) or len(token) > TOKEN_MAX_LENGTH):
         raise StoreCorruptedError("The answer's next_page_token is not a token.")

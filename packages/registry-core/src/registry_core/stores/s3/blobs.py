@@ -66,7 +66,7 @@ class Blobs:
         *,
         operation: str,
     ) -> tuple[ModelDocument, list[Event]]:
-        """The document and its new events with references for large texts.
+        """Return the document and its new events with references for large texts.
 
         The texts are in the bucket by now.
         """
@@ -77,7 +77,7 @@ class Blobs:
         return document, referring
 
     def load_events(self, events: Sequence[Event]) -> list[Event]:
-        """The events with the texts that they refer to.
+        """Return the events with the texts that they refer to.
 
         Raises:
             UnreadableTextsError: some are gone or damaged, and all of these are named.
@@ -89,7 +89,7 @@ class Blobs:
         return [_resolved_event(event, texts) for event in events]
 
     def whole(self, value: Any) -> Any:
-        """The text that a reference stands for, and anything else as it is.
+        """Return the text that a reference stands for, and anything else as it is.
 
         Raises:
             StoreCorruptedError: the text is gone or damaged.
@@ -102,7 +102,7 @@ class Blobs:
             raise StoreCorruptedError(str(error)) from error
 
     def load(self, entities: Iterable[EntityT]) -> list[EntityT]:
-        """The entities with the texts that their documents refer to.
+        """Return the entities with the texts that their documents refer to.
 
         Raises:
             UnreadableTextsError: some are gone or damaged, and all of these are named.
@@ -115,7 +115,7 @@ class Blobs:
         return [_resolved(entity, texts) for entity in listed]
 
     def load_tags(self, entities: Iterable[EntityT], keys: frozenset[str]) -> list[EntityT]:
-        """The entities with their tags of these keys, for a filter to look at."""
+        """Return the entities with their tags of these keys, for a filter to look at."""
         listed = list(entities)
         references = dict.fromkeys(
             text
@@ -169,14 +169,14 @@ class Blobs:
 
 
 def references(document: ModelDocument) -> Iterator[LargeText]:
-    """The references of a document to its large texts."""
+    """Yield the references of a document to its large texts."""
     yield from _large(document, MODEL_TEXTS)
     for version in document.versions.values():
         yield from _references(version)
 
 
 def refers_to(entity: RegisteredModel | ModelVersion, texts: AbstractSet[str]) -> bool:
-    """Whether an entity refers to one of these texts."""
+    """Return whether an entity refers to one of these texts."""
     return bool(texts) and any(reference in texts for reference in _references(entity))
 
 
@@ -197,7 +197,7 @@ class _Writing:
         self._known: dict[str, LargeText] | None = None
 
     def document(self) -> ModelDocument:
-        """The document with references; what is to be written is in `texts` afterwards."""
+        """Return the document with references; what is to be written is in `texts` afterwards."""
         after = self._after
         changed = {number: self._version(version) for number, version in self._new_versions()}
         values: dict[str, Any] = {name: self._text(getattr(after, name)) for name in MODEL_TEXTS}
@@ -209,7 +209,7 @@ class _Writing:
         return attrs.evolve(after, **values, tags=tags, versions=versions)
 
     def event(self, event: Event) -> Event:
-        """An event with references; what is to be written is in `texts` afterwards."""
+        """Return an event with references; what is to be written is in `texts` afterwards."""
         before, after = self._value(event.before), self._value(event.after)
         if before is event.before and after is event.after:
             return event

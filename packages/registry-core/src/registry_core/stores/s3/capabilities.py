@@ -83,7 +83,7 @@ class Capabilities:
                     self._verify()
 
     def is_marked(self) -> bool:
-        """Whether the prefix has a marker. Writes nothing.
+        """Return whether the prefix has a marker. Writes nothing.
 
         Raises:
             StoreCorruptedError: what is in its place is none.
@@ -96,7 +96,10 @@ class Capabilities:
         return True
 
     def deletes_on_condition(self) -> bool:
-        """Whether an object can be removed on the condition that it is unchanged; tries it."""
+        """Return whether an object can be removed on the condition that it is unchanged.
+
+        Tries it.
+        """
         return self._probe().conditional_deletes
 
     def ping(self) -> None:

@@ -90,7 +90,7 @@ MESSAGE_MAX_LENGTH = 1_000
 
 
 def encode(record: Record) -> bytes:
-    """The bytes of an object that holds a record."""
+    """Return the bytes of an object that holds a record."""
     assert record.content is not None, "what is not there has no bytes"
     kind, fields = _fields(record.content)
     envelope = Envelope(
@@ -119,7 +119,7 @@ def _format_version(record: Record) -> int:
 
 
 def decode(key: str, body: bytes) -> Record:
-    """The record in the bytes of an object.
+    """Return the record in the bytes of an object.
 
     Raises:
         StoreCorruptedError: they are not what this release, or an older one, writes.

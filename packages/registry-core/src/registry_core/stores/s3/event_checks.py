@@ -51,7 +51,7 @@ class EventChecks:
                 self._logs.setdefault(content.model_id or "", []).append(content.log)
 
     def of_document(self, key: str, content: Model | Tombstone) -> Iterator[EventProblem]:
-        """What is wrong with the events that a document has, or says that there are."""
+        """Yield what is wrong with the events that a document has, or says that there are."""
         model_id, log = content.model_id or "", content.log
         for line in log.lines:
             try:
@@ -77,7 +77,7 @@ class EventChecks:
                 yield first, end, self._layout.events_from(model_id, first)
 
     def strangers(self) -> Iterator[EventProblem]:
-        """Objects among the events that no registry wrote."""
+        """Return the objects among the events that no registry wrote."""
         for item in self._items:
             if self._owner(item) is None:
                 yield EventProblem(
@@ -85,7 +85,7 @@ class EventChecks:
                 )
 
     def leftovers(self, is_old: Callable[[Item], bool]) -> Iterator[EventProblem]:
-        """Objects that a pruning has left: it was not made, or has not removed what it replaced.
+        """Return the objects that a pruning has left: it was not made, or has not removed what it replaced.
 
         All documents must be known, as of after the events were listed.
         """
@@ -109,7 +109,10 @@ class EventChecks:
         return parsed[2] not in known
 
     def orphans(self) -> Iterator[EventProblem]:
-        """Events of models that are neither there nor deleted. All documents must be known."""
+        """Return the events of models that are neither there nor deleted.
+
+        All documents must be known.
+        """
         owned: dict[str, list[str]] = {}
         for item in self._items:
             owner = self._owner(item)
@@ -124,7 +127,9 @@ class EventChecks:
                 yield EventProblem("orphaned-events", key, "the document of their model is gone")
 
     def references(self, model_id: str) -> set[LargeText] | None:
-        """The texts that events of a model beside its document refer to; None if one is unreadable.
+        """Return the texts that events of a model beside its document refer to.
+
+        None if one is unreadable.
 
         Reads them all.
         """
@@ -150,7 +155,7 @@ class EventChecks:
 
 
 def inline_references(log: EventLog, model_id: str) -> set[LargeText] | None:
-    """The texts that the events of a document refer to; None if one is unreadable."""
+    """Return the texts that the events of a document refer to; None if one is unreadable."""
     try:
         return set(references_in(log, model_id))
     except StoreCorruptedError:

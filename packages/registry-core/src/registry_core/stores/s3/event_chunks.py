@@ -85,7 +85,10 @@ class EventChunks:
         self._deleted = _Kept[EventLog]()
 
     def spill(self, model_id: str, log: EventLog) -> EventLog:
-        """The log of a model in the bucket, with room for more. One PUT per chunk moved out."""
+        """Return the log of a model in the bucket, with room for more.
+
+        One PUT per chunk moved out.
+        """
         chunks = log.full_chunks()
         self._pool.map(partial(self._write, model_id), chunks)
         return log.without(chunks)
@@ -112,7 +115,7 @@ class EventChunks:
                 return
 
     def listed(self, model_id: str, first: int, end: int, *, limit: int) -> list[ChunkKey]:
-        """The chunks with the events from `first` to before `end`, by number, as far as they exist.
+        """Return the chunks with the events from `first` to before `end`, by number, if they exist.
 
         One LIST per thousand. `limit` is how many there should be.
         """
@@ -135,7 +138,7 @@ class EventChunks:
         return [by_number[each] for each in sorted(by_number) if first <= each < end]
 
     def read(self, chunk: ChunkKey) -> EventLines:
-        """The events in a chunk. One GET, unless this process has read or written it.
+        """Return the events in a chunk. One GET, unless this process has read or written it.
 
         Raises:
             StoreCorruptedError: It is missing or damaged.
@@ -182,7 +185,7 @@ class EventChunks:
         return lines
 
     def has_beginning(self, model_id: str, beginning: Beginning) -> bool:
-        """Whether there is the object that a history begins with. One LIST."""
+        """Return whether there is the object that a history begins with. One LIST."""
         key = self._layout.beginning(model_id, beginning.first, beginning.object_id)
         return any(each.key == key for each in self._objects.list_page(key).objects)
 
@@ -204,7 +207,9 @@ class EventChunks:
         return self.read(listed[0])
 
     def has_other_beginning(self, model_id: str, log: EventLog) -> bool:
-        """Whether a later beginning of the history than that of the log has been written. One LIST.
+        """Return whether a later beginning of the history than that of the log has been written.
+
+        One LIST.
 
         Then what the log refers to may have gone meanwhile.
         """
@@ -230,7 +235,7 @@ class EventChunks:
         self._pool.map(self._objects.delete, keys)
 
     def is_pruned(self, key: str, log: EventLog) -> bool:
-        """Whether the object of a key has what the beginning of a log has taken the place of.
+        """Return whether the object of a key has what the beginning of a log has taken the place of.
 
         A later beginning has not: it may be that of a pruning under way.
         """
@@ -263,7 +268,7 @@ class EventChunks:
         raise StoreCorruptedError(f"The object '{key}' holds what belongs under another key")
 
     def has_deleted(self, model_id: str) -> bool:
-        """Whether the last events of a deleted model are beside the documents. One LIST."""
+        """Return whether the last events of a deleted model are beside the documents. One LIST."""
         return self._deleted_key(model_id) is not None
 
     def deleted(self) -> Iterator[Deleted]:

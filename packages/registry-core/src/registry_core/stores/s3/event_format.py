@@ -150,7 +150,7 @@ def _value(plain: Any, model_id: str) -> Value:
 
 
 def texts_of(value: Value) -> Iterator[LargeText]:
-    """The references to large texts in a value."""
+    """Yield the references to large texts in a value."""
     if isinstance(value, LargeText):
         yield value
     elif isinstance(value, Mapping):
@@ -159,13 +159,13 @@ def texts_of(value: Value) -> Iterator[LargeText]:
 
 
 def texts_in(event: Event) -> Iterator[LargeText]:
-    """The references to large texts in an event."""
+    """Yield the references to large texts in an event."""
     yield from texts_of(event.before)
     yield from texts_of(event.after)
 
 
 def references_in(events: EventLines, model_id: str) -> Iterator[LargeText]:
-    """The references to large texts in events.
+    """Yield the references to large texts in events.
 
     Raises:
         StoreCorruptedError: One of the events cannot be read.
@@ -258,7 +258,10 @@ def _first_number(numbers: Sequence[int]) -> int:
 
 
 def damaged_events(body: bytes) -> str:
-    """A phrase that names the events of an object without number or time; empty if unknown."""
+    """Return a phrase that names the events of an object without number or time.
+
+    Empty if unknown.
+    """
     _, _, after = body.partition(_EVENTS_BEGIN)
     lines = after.rpartition(_EVENTS_END)[0].split(b"\n") if after else []
     numbers = [_number_in(line.removesuffix(b",")) for line in lines]

@@ -105,7 +105,7 @@ class EventPages:
         self._damage = damage
 
     def page(self, models: Iterable[HasLog], query: EventQuery) -> list[Event]:
-        """The wanted events of these models.
+        """Return the wanted events of these models.
 
         Of one model that is asked for by name, all must be readable. Of all models, what cannot be
         read is left out and logged, as a search does.
@@ -257,7 +257,7 @@ class _Order:
     query: EventQuery
 
     def may_match(self, piece: _Piece) -> bool:
-        """Whether one of its events may be wanted, by their numbers and times."""
+        """Return whether one of its events may be wanted, by their numbers and times."""
         query, span = self.query, piece.span
         if query.since is not None and span.latest < query.since:
             return False
@@ -271,13 +271,13 @@ class _Order:
         return piece.first < sequence if query.newest_first else piece.end - 1 > sequence
 
     def nearness(self, piece: _Piece) -> int:
-        """How early its first event can be in the order; the least is the nearest."""
+        """Return how early its first event can be in the order; the least is the nearest."""
         if not self.query.is_of_one_model:
             return -piece.span.latest if self.query.newest_first else piece.span.earliest
         return -(piece.end - 1) if self.query.newest_first else piece.first
 
     def may_precede(self, nearness: int, event: Event) -> bool:
-        """Whether a piece may have an event that belongs before this one."""
+        """Return whether a piece may have an event that belongs before this one."""
         place = event.time if not self.query.is_of_one_model else event.sequence
         return nearness <= (-place if self.query.newest_first else place)
 

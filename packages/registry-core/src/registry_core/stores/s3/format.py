@@ -164,7 +164,7 @@ class Envelope:
 
 
 def render(fields: Mapping[str, Any]) -> bytes:
-    """The bytes of an object with these fields, for people as well."""
+    """Return the bytes of an object with these fields, for people as well."""
     lines = ",\n".join(_lines(fields))
     return f"{{\n{lines}\n}}\n".encode()
 
@@ -249,13 +249,16 @@ ENVELOPE_FIELDS = tuple(field.name for field in attrs.fields(Envelope))
 
 
 def to_plain(stored: object) -> dict[str, Any]:
-    """The fields of a stored value, as JSON has them."""
+    """Return the fields of a stored value, as JSON has them."""
     plain: dict[str, Any] = _converter.unstructure(stored)
     return plain
 
 
 def from_plain(plain: Mapping[str, Any], class_: type[T]) -> T:
-    """The stored value in JSON's fields; raises whatever fits, naming the place of the damage."""
+    """Return the stored value in JSON's fields.
+
+    Raises whatever fits, naming the place of the damage.
+    """
     try:
         return _converter.structure(plain, class_)
     except Exception:  # noqa: BLE001 whatever it is, the slower converter can word it

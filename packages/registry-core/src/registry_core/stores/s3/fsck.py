@@ -155,7 +155,7 @@ class _Check:
         self._with_findings = set[str]()
 
     def sound_histories(self) -> list[str]:
-        """The names of the models of whose events nothing was found to be wrong."""
+        """Return the names of the models of whose events nothing was found to be wrong."""
         names = (model.document.name for model in self._models)
         return [name for name in names if self._layout.model(name) not in self._with_findings]
 
@@ -177,18 +177,18 @@ class _Check:
                 yield Problem("orphaned-probe", item.key, detail, self._repairs.deletion(item.key))
 
     def notes(self) -> list[str]:
-        """What kept the check from being complete."""
+        """Return what kept the check from being complete."""
         if self._judges_values():
             return []
         return ["No large text was judged: documents are being written, or cannot be read"]
 
     def not_checked(self) -> dict[str, int]:
-        """How much was not looked at."""
+        """Return how much was not looked at."""
         left = len(self._inventory.values) - self._texts_checked()
         return {"large_texts": left} if left else {}
 
     def counts(self) -> dict[str, int]:
-        """How much was looked at."""
+        """Return how much was looked at."""
         contents = Counter(type(entry.content) for entry in self._entries)
         return {
             "registered_models": contents[Model],
@@ -205,7 +205,7 @@ class _Check:
         return len(self._needed() & self._stored.keys())
 
     def old_tombstones(self) -> list[Entry]:
-        """Tombstones that are not needed any more."""
+        """Return the tombstones that are not needed any more."""
         return [
             document.entry
             for document in self._documents
@@ -334,7 +334,7 @@ class _Repairs:
         self._bucket = bucket
 
     def size(self, key: str) -> int | None:
-        """Bytes of an object, or None if it does not exist."""
+        """Return the bytes of an object, or None if it does not exist."""
         try:
             fetched = self._objects.get(key)
         except MissingObjectError:

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def violations(document: ModelDocument) -> Iterator[str]:
-    """What is wrong with a document, and can be put right by `mended`."""
+    """Yield what is wrong with a document, and can be put right by `mended`."""
     for alias, version in document.aliases.items():
         if version not in document.versions:
             yield f"the alias '{alias}' names version {version}, which does not exist"
@@ -30,7 +30,7 @@ def violations(document: ModelDocument) -> Iterator[str]:
 
 
 def mended(document: ModelDocument) -> ModelDocument:
-    """The document without the `violations`, and otherwise as it was."""
+    """Return the document without the `violations`, and otherwise as it was."""
     kept = {a: version for a, version in document.aliases.items() if version in document.versions}
     free = max(document.versions, default=0) + 1
     repaired = attrs.evolve(
@@ -45,7 +45,7 @@ def mended(document: ModelDocument) -> ModelDocument:
 
 
 def illegal(document: ModelDocument) -> Iterator[str]:
-    """What a document holds that no call could have written, and only its owner can correct."""
+    """Yield what a document holds that no call has written, and only its owner can correct."""
     yield from _refused(validation.model_name, document.name)
     yield from _illegal_texts(document.description, document.tags)
     for alias in document.aliases:

@@ -65,7 +65,7 @@ class Stocktaker:
         self._pool = prefix.pool
 
     def inventory(self) -> Inventory:
-        """What there is. Reads every document, and neither large texts nor older events."""
+        """Return what there is. Reads every document, and neither large texts nor older events."""
         values = self._list(self._layout.values)
         events = self._list(self._layout.events)
         probes = self._list(self._layout.probes)

@@ -116,7 +116,7 @@ class Journal:
     # Reading
 
     def read(self, key: str) -> Entry:
-        """What the key holds now. One GET.
+        """Return what the key holds now. One GET.
 
         Raises:
             StoreCorruptedError: the object cannot be read.
@@ -164,7 +164,7 @@ class Journal:
             raise StoreCorruptedError(f"The object '{key}' holds what belongs under another key")
 
     def remember(self, entry: Entry) -> Entry:
-        """The entry, kept for the next reader."""
+        """Return the entry, kept for the next reader."""
         self._cache[entry.key] = entry
         return entry
 
@@ -173,11 +173,11 @@ class Journal:
         return dict(self._cache)
 
     def forget(self, key: str) -> None:
-        """Drops a record whose object is gone."""
+        """Drop a record whose object is gone."""
         self._cache.pop(key, None)
 
     def recent(self, key: str) -> Entry | None:
-        """A cached record that was right a moment ago."""
+        """Return a cached record that was right a moment ago."""
         entry = self._cache.get(key)
         if entry is None or entry.damage is not None:
             return None
@@ -186,7 +186,7 @@ class Journal:
     # Writing
 
     def new_operation(self) -> str:
-        """An id for an operation that begins now."""
+        """Return an id for an operation that begins now."""
         return new_operation(self._clock)
 
     @contextmanager
@@ -213,7 +213,9 @@ class Journal:
         operation: str | None = None,
         keeping: Keeping | None = None,
     ) -> Entry:
-        """The key after the change. `first` is what it probably holds, to begin without a read.
+        """Return the key after the change.
+
+        `first` is what it probably holds, to begin without a read.
 
         What `keeping` makes of the new content is kept under its idempotency key.
 
@@ -226,7 +228,10 @@ class Journal:
         return attempt.run(first)
 
     def write(self, entry: Entry, record: Record, body: bytes) -> Entry:
-        """The key with another record, if it is still as in `entry`. One PUT, never repeated."""
+        """Return the key with another record, if it is still as in `entry`.
+
+        One PUT, never repeated.
+        """
         etag = self._objects.put(
             entry.key,
             body,

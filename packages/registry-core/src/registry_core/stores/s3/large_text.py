@@ -22,7 +22,7 @@ class LargeText(str):
 
     @classmethod
     def to(cls, *, model_id: str, value_id: str, size: int) -> LargeText:
-        """A reference to the text of that id."""
+        """Return a reference to the text of that id."""
         return cls(f"\x00{model_id}\x00{value_id}\x00{size}")
 
     @property
@@ -47,19 +47,19 @@ class LargeText(str):
 
 
 def is_large(text: str | None) -> bool:
-    """Whether a text is to lie beside the document."""
+    """Return whether a text is to lie beside the document."""
     if text is None or len(text) <= INLINE_MAX_BYTES // _MAX_BYTES_PER_CHARACTER:
         return False
     return not isinstance(text, LargeText) and len(text.encode()) > INLINE_MAX_BYTES
 
 
 def stands_for(reference: str, text: str) -> bool:
-    """Whether this is a reference to that text."""
+    """Return whether this is a reference to that text."""
     if not isinstance(reference, LargeText) or not is_large(text):
         return False
     return reference.digest == digest(text.encode())
 
 
 def digest(body: bytes) -> str:
-    """The digest that names a text."""
+    """Return the digest that names a text."""
     return hashlib.sha256(body).hexdigest()

@@ -53,7 +53,7 @@ class Layout:
 
     @classmethod
     def under(cls, prefix: str) -> Layout:
-        """The layout under a prefix as a user writes it, with or without slashes around it.
+        """Return the layout under a prefix as a user writes it, with or without slashes around it.
 
         Raises:
             InvalidArgumentError: the prefix leaves no room for the names of objects.
@@ -95,16 +95,16 @@ class Layout:
         return f"{self.prefix}webhooks/"
 
     def outbox_of(self, webhook_id: str) -> str:
-        """What the keys of all deliveries begin with that are to be made to a webhook."""
+        """Return what the keys of all deliveries begin with that are to be made to a webhook."""
         return f"{self.prefix}outbox/{DOCUMENT_NAMES.encode(webhook_id)}/"
 
     def dead_letters_of(self, webhook_id: str) -> str:
-        """What the keys of all deliveries begin with that a webhook did not get."""
+        """Return what the keys of all deliveries begin with that a webhook did not get."""
         return f"{self.prefix}dead-letters/{DOCUMENT_NAMES.encode(webhook_id)}/"
 
     @staticmethod
     def delivery(model_id: str, sequence: int, operation: str) -> str:
-        """What the key of a delivery ends in."""
+        """Return what the key of a delivery ends in."""
         return f"{model_id}/{sequence:0{_NUMBER_DIGITS}}-{operation}{_SUFFIX}"
 
     @property
@@ -113,66 +113,68 @@ class Layout:
         return f"{self.prefix}probe/"
 
     def model(self, name: str) -> str:
-        """The key of the registered model `name`."""
+        """Return the key of the registered model `name`."""
         return f"{self.models}{DOCUMENT_NAMES.encode(name)}{_SUFFIX}"
 
     def webhook(self, webhook_id: str) -> str:
-        """The key of a webhook."""
+        """Return the key of a webhook."""
         return f"{self.webhooks}{DOCUMENT_NAMES.encode(webhook_id)}{_SUFFIX}"
 
     def values_of(self, model_id: str) -> str:
-        """What the keys of a model's large texts begin with."""
+        """Return what the keys of a model's large texts begin with."""
         return f"{self.values}{model_id}/"
 
     def value(self, model_id: str, value_id: str) -> str:
-        """The key of one large text."""
+        """Return the key of one large text."""
         return f"{self.values_of(model_id)}{value_id}.txt"
 
     def parse_value(self, key: str) -> tuple[str, str] | None:
-        """The model id and the value id in a key, or None if it is not the key of a large text."""
+        """Return model id and value id in a key, or None if it is not the key of a large text."""
         match key.removeprefix(self.values).split("/"):
             case [model_id, name] if name.endswith(".txt"):
                 return model_id, name.removesuffix(".txt")
         return None
 
     def events_of(self, model_id: str) -> str:
-        """What the keys of a model's older events begin with."""
+        """Return what the keys of a model's older events begin with."""
         return f"{self.events}{model_id}/"
 
     def events_from(self, model_id: str, first: int) -> str:
-        """What the key of the chunk begins with whose first event has this number."""
+        """Return what the key of the chunk begins with whose first event has this number."""
         return f"{self.events_of(model_id)}{first:0{_NUMBER_DIGITS}}"
 
     def chunk(self, model_id: str, first: int, earliest: int, latest: int) -> str:
-        """The key of a chunk of events."""
+        """Return the key of a chunk of events."""
         return f"{self.events_from(model_id, first)}-{earliest}-{latest}{_SUFFIX}"
 
     def beginnings_of(self, model_id: str) -> str:
-        """What the keys begin with of the objects that a model's history begins with."""
+        """Return what the keys begin with of the objects that a model's history begins with."""
         return f"{self.events_of(model_id)}beginning-"
 
     def beginning(self, model_id: str, first: int, object_id: str) -> str:
-        """The key of the oldest events of a history that was pruned."""
+        """Return the key of the oldest events of a history that was pruned."""
         return f"{self.beginnings_of(model_id)}{first:0{_NUMBER_DIGITS}}-{object_id}{_SUFFIX}"
 
     def parse_beginning(self, key: str) -> tuple[str, int, str] | None:
-        """The model id, first number and id in the key of a beginning, or None."""
+        """Return the model id, first number and id in the key of a beginning, or None."""
         match = _BEGINNING.fullmatch(key.removeprefix(self.events))
         return None if match is None else (match[1], int(match[2]), match[3])
 
     def deleted_from(self, model_id: str) -> str:
-        """What the keys of the last events of a deleted model begin with."""
+        """Return what the keys of the last events of a deleted model begin with."""
         return f"{self.events_of(model_id)}deleted-"
 
     def deleted_events(self, model_id: str, last: int) -> str:
-        """The key of the last events of a deleted model; `last` is the number of the deletion.
+        """Return the key of the last events of a deleted model.
+
+        `last` is the number of the deletion.
 
         A model may be restored and deleted again, so that each deletion has a key of its own.
         """
         return f"{self.deleted_from(model_id)}{last:0{_NUMBER_DIGITS}}{_SUFFIX}"
 
     def parse_chunk(self, key: str) -> tuple[str, int, int, int] | None:
-        """The model id, first number, earliest and latest time in the key of a chunk, or None."""
+        """Return id, first number, earliest and latest time in the key of a chunk, or None."""
         match = _CHUNK.fullmatch(key.removeprefix(self.events))
         if match is None:
             return None
@@ -181,6 +183,6 @@ class Layout:
         return model_id, first, earliest, latest
 
     def parse_deleted_events(self, key: str) -> str | None:
-        """The model id in the key of the last events of a deleted model, or None."""
+        """Return the model id in the key of the last events of a deleted model, or None."""
         match = _DELETED.fullmatch(key.removeprefix(self.events))
         return None if match is None else match[1]

@@ -60,11 +60,14 @@ class Lister:
         self._boundaries: tuple[str, ...] = ()
 
     def all(self) -> Listing:
-        """Every registered model. One LIST per thousand keys, and one GET per changed key."""
+        """Return every registered model.
+
+        One LIST per thousand keys, and one GET per changed key.
+        """
         return self._consistent(self._list)
 
     def some(self, names: Iterable[str]) -> Listing:
-        """Those of the models that exist. One GET each."""
+        """Return those of the models that exist. One GET each."""
         requested = frozenset(names)
         keys = [self._layout.model(name) for name in sorted(requested)]
         listing = self._consistent(lambda _: self._pool.map(self._read, keys))
@@ -167,7 +170,7 @@ def _next_move(record: Record, moved: Moved) -> Moved:
 def list_keys(
     objects: Objects, prefix: str, boundaries: tuple[str, ...], pool: ThreadPool
 ) -> list[Listed]:
-    """The objects under a prefix by key, read in ranges that end at these keys."""
+    """Return the objects under a prefix by key, read in ranges that end at these keys."""
 
     def ranged(bounds: tuple[str | None, str | None]) -> list[Listed]:
         return _list_range(objects, prefix, *bounds)
@@ -189,7 +192,7 @@ def _list_range(
 
 
 def deleted_at(entry: Entry) -> Deleted | None:
-    """The model that was deleted at a key, if nothing has come there since."""
+    """Return the model that was deleted at a key, if nothing has come there since."""
     match entry.content:
         case Tombstone(model_id=str(model_id), renamed_to=None, log=log) if log.lines:
             return Deleted(model_id=model_id, log=log)

@@ -133,12 +133,12 @@ class Making:
 
 
 def model_of(entry: Entry) -> Model | None:
-    """The model, with its events, that a settled entry holds, if any."""
+    """Return the model, with its events, that a settled entry holds, if any."""
     return entry.content if isinstance(entry.content, Model) else None
 
 
 def document_of(entry: Entry) -> ModelDocument | None:
-    """The model that a settled entry holds, if any."""
+    """Return the model that a settled entry holds, if any."""
     model = model_of(entry)
     return None if model is None else model.document
 

@@ -58,7 +58,10 @@ class Models:
         self._renames = prefix.renames
 
     def find(self, name: str) -> Model | None:
-        """The model, or None. One GET, and one more while a rename to this name is unfinished."""
+        """Return the model, or None.
+
+        One GET, and one more while a rename to this name is unfinished.
+        """
         entry = self._renames.settle(self._records.read(self._layout.model(name)))
         return model_of(self._renames.finish(entry))
 

@@ -92,7 +92,7 @@ class Objects:
         self.page_keys = LIST_PAGE_KEYS
 
     def get(self, key: str, *, unless: str | None = None) -> Fetched | None:
-        """The object, or None if its ETag is still `unless`.
+        """Return the object, or None if its ETag is still `unless`.
 
         Raises:
             MissingObjectError: there is none.
@@ -177,7 +177,7 @@ class Objects:
         return self._repeat("list", prefix, request)
 
     def pages(self, prefix: str, *, start_after: str | None = None) -> Iterator[ListPage]:
-        """The pages of objects under a prefix, each asked for when it is wanted."""
+        """Yield the pages of objects under a prefix, each asked for when it is wanted."""
         page = self.list_page(prefix, start_after=start_after)
         yield page
         while page.token is not None:
@@ -185,7 +185,7 @@ class Objects:
             yield page
 
     def list_all(self, prefix: str) -> Iterator[Listed]:
-        """All objects under a prefix, one page after the other, in the order of their keys."""
+        """Return all objects under a prefix, page by page, in the order of their keys."""
         return (each for page in self.pages(prefix) for each in page.objects)
 
     def close(self) -> None:

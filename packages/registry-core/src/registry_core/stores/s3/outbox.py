@@ -169,7 +169,9 @@ class S3Outbox:
         self._watchers.show(change)
 
     def awaits(self, webhook_ids: Iterable[str], model_id: str, newest: int) -> bool:
-        """Whether an event of the model up to a number is queued, or a dead letter. Two LISTs each.
+        """Return whether an event of the model up to a number is queued, or a dead letter.
+
+        Two LISTs each.
 
         Args:
             webhook_ids: The webhooks.

@@ -63,7 +63,7 @@ class Reader:
         self._base: str | None = None
 
     def get(self, key: str, *, unless: str | None = None) -> tuple[bytes, str]:
-        """The body and ETag of an object.
+        """Return the body and ETag of an object.
 
         Raises:
             ClientError: as the SDK does; 304 if the ETag is still `unless`.
@@ -77,7 +77,7 @@ class Reader:
         return reply.content, etag
 
     def list_keys(self, **parameters: str) -> Keys:
-        """A page of a listing, by the parameters of ListObjectsV2 as they are on the wire."""
+        """Return a page of a listing, by the parameters of ListObjectsV2 on the wire."""
         query = urlencode({"list-type": "2", **parameters}, quote_via=quote, safe="~")
         reply = self._send("ListObjectsV2", f"?{query}", {})
         try:

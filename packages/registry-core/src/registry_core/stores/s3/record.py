@@ -131,11 +131,11 @@ class Record:
     """What was made under idempotency keys, oldest first. It belongs to the key, as the journal."""
 
     def kept_key(self, key_id: str) -> KeptKey | None:
-        """What was made under an idempotency key, if anything was."""
+        """Return what was made under an idempotency key, if anything was."""
         return next((each for each in self.kept_keys if each.id == key_id), None)
 
     def then(self, operation: str, content: Content, kept: KeptKey | None = None) -> Record:
-        """The record after one more write, which has made something under an idempotency key."""
+        """Return the record after one more write, which may have an idempotency key."""
         operations = (*_kept(self.operations, operation), operation)
         departures = tuple(each for each in self.departures if each.operation in operations)
         if isinstance(content, Tombstone) and content.model_id is not None:
@@ -152,7 +152,10 @@ class Record:
         )
 
     def has(self, operation: str, *, revision: int) -> bool | None:
-        """Whether this operation made that revision; None if the journal may have forgotten it."""
+        """Return whether this operation made that revision.
+
+        None if the journal may have forgotten it.
+        """
         position = len(self.operations) - 1 - (self.revision - revision)
         if position >= len(self.operations):
             return False
@@ -172,12 +175,12 @@ NOTHING = Record()
 
 
 def new_operation(clock: Clock) -> str:
-    """An id for one operation: when it began by its store's clock, then something random."""
+    """Return an id for one operation: when it began by its store's clock, then something random."""
     return f"{clock():0{_TIME_DIGITS}x}{secrets.token_hex(4)}"
 
 
 def began(operation: str) -> int:
-    """When an operation began, by the clock of its store: milliseconds since the epoch.
+    """Return when an operation began, by the clock of its store: milliseconds since the epoch.
 
     Raises:
         ValueError: it is not the id of an operation.

@@ -54,7 +54,7 @@ class PendingRenameError(Exception):
 
 
 def fate(intent: RenameIntent, source: Record) -> Fate:
-    """What an intent stands for, given the settled record of the key that its model comes from."""
+    """Return what an intent stands for, by the settled record of the key its model comes from."""
     if intent.operation in source.operations:
         return Fate.COMMITTED
     if source.operations and source.operations[-1] == intent.base:
@@ -71,7 +71,7 @@ class RenameResolver:
         self._layout = layout
 
     def settle(self, entry: Entry) -> Entry:
-        """The entry with an intent turned into what it stands for.
+        """Return the entry with an intent turned into what it stands for.
 
         A committed one becomes a model, as if step 3 were done, and a void one a tombstone, as if
         it had been withdrawn. A pending one stays, and counts as absent.
@@ -89,7 +89,7 @@ class RenameResolver:
                 return self._records.remember(arrived(entry, intent))
 
     def finish(self, entry: Entry) -> Entry:
-        """The settled entry, in the bucket too if that is possible: it counts either way."""
+        """Return the settled entry, in the bucket too if that is possible: it counts either way."""
         if not entry.unfinished:
             return entry
         try:
@@ -137,13 +137,13 @@ class RenameResolver:
 
 
 def arrived(entry: Entry, intent: RenameIntent) -> Entry:
-    """The entry of a committed arrival, as the model that it is."""
+    """Return the entry of a committed arrival, as the model that it is."""
     model = Model(document=intent.document, log=intent.log)
     return _settled(entry, intent, model)
 
 
 def finishing(entry: Entry) -> Content | None:
-    """The change that writes down what an arrival has turned out to be."""
+    """Return the change that writes down what an arrival has turned out to be."""
     return entry.content if entry.unfinished else None
 
 

@@ -30,7 +30,7 @@ _NAMES = {
 
 
 def is_chosen(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether the environment asks for this twin.
+    """Return whether the environment asks for this twin.
 
     Raises:
         InvalidArgumentError: it asks for something else that there is not.
@@ -49,7 +49,7 @@ class SdkReader:
         self._bucket = bucket
 
     def get(self, key: str, *, unless: str | None = None) -> tuple[bytes, str]:
-        """The body and ETag of an object.
+        """Return the body and ETag of an object.
 
         Raises:
             ClientError: 304 if the ETag is still `unless`.
@@ -61,7 +61,7 @@ class SdkReader:
             return body.read(), reply["ETag"]
 
     def list_keys(self, **parameters: str) -> Keys:
-        """A page of a listing, by the parameters of ListObjectsV2 as they are on the wire."""
+        """Return a page of a listing, by the parameters of ListObjectsV2 on the wire."""
         named: dict[str, Any] = {_NAMES[name]: value for name, value in parameters.items()}
         named["MaxKeys"] = int(named["MaxKeys"])
         reply = self._client.list_objects_v2(Bucket=self._bucket, **named)

@@ -82,7 +82,7 @@ ResultT = TypeVar("ResultT")
 
 
 def open_store(url: str, *, clock: Clock = system_clock) -> S3Store:
-    """The store at `s3://bucket/prefix`, with options after `?`; see `s3_location.parse`.
+    """Return the store at `s3://bucket/prefix`, with options after `?`; see `s3_location.parse`.
 
     Nothing is sent before the first call.
 

@@ -24,7 +24,7 @@ class Webhooks:
         self._damage = damage
 
     def create(self, new: NewWebhook) -> Webhook:
-        """The new webhook. One PUT."""
+        """Return the new webhook. One PUT."""
 
         def change(entry: Entry) -> Content:
             if isinstance(entry.content, Webhook):
@@ -36,11 +36,14 @@ class Webhooks:
         return _webhook(written, new.webhook_id)
 
     def get(self, webhook_id: str) -> Webhook:
-        """The webhook. One GET."""
+        """Return the webhook. One GET."""
         return _webhook(self._records.read(self._layout.webhook(webhook_id)), webhook_id)
 
     def all(self) -> list[Webhook]:
-        """Every webhook that can be read. One LIST per thousand, and one GET per changed one."""
+        """Return every webhook that can be read.
+
+        One LIST per thousand, and one GET per changed one.
+        """
         known = self._records.cached()
         listed = list_keys(self._objects, self._layout.webhooks, (), self._pool)
         changed = [
@@ -58,7 +61,7 @@ class Webhooks:
         )
 
     def update(self, webhook_id: str, changes: WebhookChanges) -> Webhook:
-        """The webhook afterwards. One GET and one PUT."""
+        """Return the webhook afterwards. One GET and one PUT."""
 
         def change(entry: Entry) -> Content:
             return webhook_records.apply_changes(

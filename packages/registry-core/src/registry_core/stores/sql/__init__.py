@@ -34,7 +34,7 @@ def open_store(
     connections: int | None = None,
     create: bool = True,
 ) -> SqlStore:
-    """The registry in a database.
+    """Return the registry in a database.
 
     URLs: `sqlite:///relative.db`, `sqlite:////absolute.db`, `sqlite://` (in memory, gone with the
     store), `postgresql://...` with any of libpq's parameters. A driver in the scheme, as in
@@ -96,7 +96,7 @@ def upgrade(url: str) -> None:
 
 
 def current(url: str) -> str | None:
-    """The schema revision of a database; None for an empty one.
+    """Return the schema revision of a database; None for an empty one.
 
     Raises:
         BackendError: the database cannot hold a registry; see `open_store`.

@@ -24,7 +24,7 @@ _FIELDS = ("version", "actor", "is_authenticated", "groups", "digest", "reason",
 
 
 def statements() -> dict[str, ClauseElement]:
-    """The steps of changes of approvals, and what reads them."""
+    """Return the steps of changes of approvals, and what reads them."""
     approval, version = model_version_approvals, model_versions
     alias = registered_model_aliases
     columns = [approval.c[name] for name in _FIELDS]
@@ -45,7 +45,7 @@ def statements() -> dict[str, ClauseElement]:
 
 
 def values_of(name: str, version: int, approval: Approval) -> dict[str, Any]:
-    """The values of the row of an approval."""
+    """Return the values of the row of an approval."""
     return {
         "name": name,
         "version": version,
@@ -59,7 +59,7 @@ def values_of(name: str, version: int, approval: Approval) -> dict[str, Any]:
 
 
 def approvals_of(rows: Iterable[Row]) -> Mapping[int, tuple[Approval, ...]]:
-    """The approvals in rows, by their versions.
+    """Return the approvals in rows, by their versions.
 
     Raises:
         StoreCorruptedError: no call can have written one of the rows.

@@ -80,7 +80,7 @@ class Contents:
 
 
 def look(ask: Ask, dialect: str) -> Contents:
-    """What is in a database; nothing is changed.
+    """Return what is in a database; nothing is changed.
 
     Raises:
         UnsupportedBackendError: it is kept by another engine or in another encoding than a registry

@@ -47,7 +47,7 @@ class Statement:
     transaction may be written after it."""
 
     def arguments(self, values: Mapping[str, Any]) -> list[Any]:
-        """The values in the order of the placeholders."""
+        """Return the values in the order of the placeholders."""
         return [values[name] for name in self.parameters]
 
 
@@ -60,7 +60,7 @@ def compiled(
     uri_columns: tuple[int, ...] = (),
     may_pass_events: bool = False,
 ) -> Statement:
-    """The statement of an expression whose values are `param` parameters."""
+    """Return the statement of an expression whose values are `param` parameters."""
     compiler = expression.compile(dialect=dialect)
     assert isinstance(compiler, SQLCompiler)
     constants = {name for name in compiler.params if compiler.params[name] is not None}
@@ -76,18 +76,18 @@ def compiled(
 
 
 def param(name: str) -> BindParameter[Any]:
-    """A value given when the statement runs."""
+    """Return a value given when the statement runs."""
     # Without a type, so that nothing is cast: columns decide what the value is.
     return bindparam(name, type_=NullType(), required=True)
 
 
 def labeled(name: str) -> ColumnElement[Any]:
-    """A parameter as a column of a SELECT."""
+    """Return a parameter as a column of a SELECT."""
     return param(name).label(name)
 
 
 def unseen(name: str) -> ColumnElement[Any]:
-    """A value given when the statement runs, of which the planner of PostgreSQL does not know.
+    """Return a value given when the statement runs, of which PostgreSQL's planner does not know.
 
     It plans a statement anew for every value as long as it believes that to be worth the while, by
     estimates that are far off where one value is on most of the rows; and planning costs more than
@@ -126,7 +126,7 @@ class holds_for_few(FunctionElement[bool]):  # noqa: N801 as above
 
 
 def aside(condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    """A condition that is looked at row by row, whatever indexes there are on its columns.
+    """Return a condition that is looked at row by row, whatever indexes there are on its columns.
 
     PostgreSQL takes it to hold for half of the rows, where it would take a comparison with a value
     that it does not know to hold for few, and then prefer reading and sorting everything.
@@ -228,7 +228,7 @@ def folded(folded_column: ColumnElement[Any], column: ColumnElement[Any]) -> Col
 
 
 def operands(node: FunctionElement[Any], compiler: SQLCompiler, **options: Any) -> list[str]:
-    """The arguments of a function as SQL."""
+    """Return the arguments of a function as SQL."""
     return [compiler.process(clause, **options) for clause in node.clauses]
 
 

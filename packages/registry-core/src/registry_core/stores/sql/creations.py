@@ -47,7 +47,7 @@ VOID = 0
 
 
 def creating_models(insert_into: Insert) -> dict[str, ClauseElement]:
-    """The two steps of creating a model, and PostgreSQL's way to take them at once."""
+    """Return the two steps of creating a model, and PostgreSQL's way to take them at once."""
     tags = ["name", "key", *TAG_VALUE]
     return {
         "create_model": _create_model(insert_into).returning(has_webhooks()),
@@ -97,7 +97,7 @@ def _model_in_one_statement(
 
 
 def creating_versions() -> dict[str, ClauseElement]:
-    """The three steps of creating a version, and PostgreSQL's way to take them at once.
+    """Return the three steps of creating a version, and PostgreSQL's way to take them at once.
 
     Strategy: the number comes from a counter on the model's row, taken under that row's lock, so
     that any number of writers get 1..N without a gap and without a retry.
@@ -159,7 +159,7 @@ def _version_in_one_statement(names: list[str], *, queues: bool) -> dict[str, Cl
 
 
 def operations() -> dict[str, ClauseElement]:
-    """What is done with operations that have been noted."""
+    """Return what is done with operations that have been noted."""
     operation = applied_operations
     kept = select(*_kept_columns())
     return {

@@ -89,7 +89,7 @@ class Database:
         _open_databases.add(self)
 
     def read(self, statement: Statement, values: Values) -> list[Row]:
-        """The rows of a statement that changes nothing."""
+        """Return the rows of a statement that changes nothing."""
         if inloop.waiter() is not None:
             return self._read_inloop(statement, values)
         with self._lanes.search() if statement.is_search else _no_lane:
@@ -98,7 +98,7 @@ class Database:
             )
 
     def write(self, statement: Statement, values: Values) -> list[Row]:
-        """The rows of a statement that is a transaction by itself.
+        """Return the rows of a statement that is a transaction by itself.
 
         The value `name` is of the model that it changes: see `lanes`.
         """
@@ -110,7 +110,7 @@ class Database:
     def transaction(
         self, work: Callable[[Connection], ResultT], *, model: str | None = None
     ) -> ResultT:
-        """The result of `work`, committed. It may be called again, after an undone attempt.
+        """Return the result of `work`, committed. It may be called again, after an undone attempt.
 
         `model` is the name of the one that it changes: see `lanes`.
         """
@@ -122,7 +122,7 @@ class Database:
         self.driver.close()
 
     def pool_state(self) -> PoolState:
-        """The state of the connections; it waits for nothing."""
+        """Return the state of the connections; it waits for nothing."""
         return self._pool.state
 
     def close_idle(self) -> None:

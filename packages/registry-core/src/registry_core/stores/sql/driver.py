@@ -29,7 +29,7 @@ class Connection(Protocol):
     """Counts how often the pool had retired its connections when this one was opened."""
 
     def run(self, statement: Statement, values: Values) -> list[Row]:
-        """The rows of a statement; it commits by itself outside of a transaction.
+        """Return the rows of a statement; it commits by itself outside of a transaction.
 
         When an event loop calls (`inloop.waiter`) the statement changes nothing, and fails if it
         would hold the loop up.
@@ -64,19 +64,19 @@ class Connection(Protocol):
         ...
 
     def in_transaction(self) -> bool:
-        """Whether the transaction that was begun goes on: some failures end it."""
+        """Return whether the transaction that was begun goes on: some failures end it."""
         ...
 
     def rows_written(self) -> int:
-        """How many rows the connection has written so far; asked where writers share."""
+        """Return how many rows the connection has written so far; asked where writers share."""
         ...
 
     def is_usable(self) -> bool:
-        """Whether an idle connection still looks alive; sends nothing."""
+        """Return whether an idle connection still looks alive; sends nothing."""
         ...
 
     def was_demoted(self) -> bool:
-        """Whether its server does not accept writes any more, so that reads may be out of date.
+        """Return whether its server accepts no writes any more, so that reads may be out of date.
 
         Known from what the server said when it last answered; sends nothing.
         """
@@ -135,11 +135,11 @@ class Driver(Protocol):
         ...
 
     def exists(self) -> bool:
-        """Whether connecting would not create the database."""
+        """Return whether connecting would not create the database."""
         ...
 
     def connect(self) -> Connection:
-        """A new connection.
+        """Return a new connection.
 
         Raises:
             StoreBusyError: the database cannot be reached.
@@ -163,13 +163,13 @@ class Driver(Protocol):
         ...
 
     def translated(self, error: BaseException | None) -> Exception:
-        """The error for one of the driver's."""
+        """Return the error for one of the driver's."""
         ...
 
     def pattern(self, like: str) -> str:
-        """The pattern of LIKE for `compiling.is_like`."""
+        """Return the pattern of LIKE for `compiling.is_like`."""
         ...
 
     def listed(self, texts: Sequence[str]) -> Any:
-        """The list for `compiling.is_in` and `is_not_in`."""
+        """Return the list for `compiling.is_in` and `is_not_in`."""
         ...

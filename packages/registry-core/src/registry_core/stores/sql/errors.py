@@ -181,7 +181,7 @@ _PRIMARY_CODE = 0xFF
 
 
 def from_sqlstate(sqlstate: str | None, message: str, severity: str = "ERROR") -> Exception:
-    """The error for a code of PostgreSQL; without one it is the driver that has failed.
+    """Return the error for a code of PostgreSQL; without one it is the driver that has failed.
 
     FATAL and PANIC end the connection, and say what became of a commit only with few codes.
     """
@@ -192,7 +192,7 @@ def from_sqlstate(sqlstate: str | None, message: str, severity: str = "ERROR") -
 
 
 def from_sqlite_code(code: int, message: str) -> Exception:
-    """The error for an extended code of SQLite."""
+    """Return the error for an extended code of SQLite."""
     translation = _BY_SQLITE_EXTENDED_CODE.get(code) or _BY_SQLITE_CODE.get(code & _PRIMARY_CODE)
     return translation(message) if translation else _unexpected(str(code), message)
 

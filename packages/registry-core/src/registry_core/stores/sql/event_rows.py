@@ -15,7 +15,7 @@ from registry_core.stores.sql.events import COLUMNS, dumped
 
 
 def row_values(event: Event) -> dict[str, Any]:
-    """The values of the row of an event, by the names of its columns.
+    """Return the values of the row of an event, by the names of its columns.
 
     What is known to be damaged gets no checksum, lest it look as if it were not.
     """
@@ -41,7 +41,7 @@ def row_values(event: Event) -> dict[str, Any]:
 
 
 def event_of(row: tuple[Any, ...]) -> Event:
-    """The event in a row of `page`.
+    """Return the event in a row of `page`.
 
     Raises:
         StoreCorruptedError: no call can have written the row.

@@ -51,7 +51,7 @@ _GIVEN = tuple(f"event_{name}" for name in COLUMNS[3:])
 
 
 def next_event(*conditions: ColumnElement[bool]) -> CTE:
-    """The model that the parameter `name` names, locked, with the number of its next event.
+    """Return the model that the parameter `name` names, locked, with the number of its next event.
 
     The number is taken if the conditions hold, of what was there when the statement began.
     """
@@ -117,7 +117,7 @@ def noted_as(
 
 
 def statements(has_webhooks: ColumnElement[bool]) -> dict[str, ClauseElement]:
-    """The steps that add events to a change of several statements.
+    """Return the steps that add events to a change of several statements.
 
     Those that give the number of an event give `has_webhooks`, too.
     """
@@ -162,7 +162,7 @@ def statements(has_webhooks: ColumnElement[bool]) -> dict[str, ClauseElement]:
 
 
 def author_values(by: Author, now: int) -> dict[str, Any]:
-    """The values that all events of a change have."""
+    """Return the values that all events of a change have."""
     return {
         "event_time": now,
         "event_actor": by.actor,
@@ -173,7 +173,7 @@ def author_values(by: Author, now: int) -> dict[str, Any]:
 
 
 def stored_version(version: int) -> int:
-    """The number of a version, in the range of its column.
+    """Return the number of a version, in the range of its column.
 
     Those beyond are as absent as the first beyond ours.
     """
@@ -181,7 +181,7 @@ def stored_version(version: int) -> int:
 
 
 def event_values(effect: Effect, by: Author, now: int) -> dict[str, Any]:
-    """The values of one event for `noted`."""
+    """Return the values of one event for `noted`."""
     values = author_values(by, now)
     action, version, key = effect.action, effect.version, effect.key
     values["event_action"] = action._value_
@@ -195,7 +195,7 @@ def event_values(effect: Effect, by: Author, now: int) -> dict[str, Any]:
 
 
 def events_value(effects: Iterable[Effect], by: Author, now: int, *, first: int) -> str:
-    """The value `events` of `add_events`."""
+    """Return the value `events` of `add_events`."""
     listed = [
         (str(number), event_values(effect, by, now)) for number, effect in enumerate(effects, first)
     ]
@@ -220,7 +220,7 @@ _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def dumped(value: Value) -> str | None:
-    """What a thing was or is, as its column holds it."""
+    """Return what a thing was or is, as its column holds it."""
     # The usual kinds, without the encoder's long way.
     if value is None:
         return None
@@ -234,7 +234,7 @@ def dumped(value: Value) -> str | None:
 
 @functools.cache
 def page(dialect: Dialect, query: EventQuery) -> Statement:
-    """The statement for queries of one shape; see `shape`."""
+    """Return the statement for queries of one shape; see `shape`."""
     event = model_events.alias("e")
     keys = (
         [event.c.sequence]
@@ -253,7 +253,7 @@ def page(dialect: Dialect, query: EventQuery) -> Statement:
 
 
 def shape(query: EventQuery) -> EventQuery:
-    """The query with nothing in it that does not change its statement."""
+    """Return the query with nothing in it that does not change its statement."""
     return EventQuery(
         name=None if query.name is None else "",
         model_id=None if query.model_id is None else "",
@@ -274,7 +274,7 @@ def _shape_of(scope: NameScope) -> NameScope:
 
 
 def page_values(query: EventQuery, driver: Driver) -> dict[str, Any]:
-    """The values of the statement for a query."""
+    """Return the values of the statement for a query."""
     time, model_id, sequence = query.after or (0, "", 0)
     return {
         "name": query.name,
@@ -336,7 +336,7 @@ def _beyond(query: EventQuery, event: FromClause) -> ColumnElement[bool]:
 
 
 def around(event: FromClause) -> Iterable[ColumnElement[Any]]:
-    """What `event_of` needs besides: the thing before, and what its owner was created with."""
+    """Yield what `event_of` needs besides: the thing before, and what its owner began with."""
     owner = _version_subject(event.c.version)
     for subject_ in (event.c.subject, owner, literal_column("'model'")):
         before = model_events.alias()

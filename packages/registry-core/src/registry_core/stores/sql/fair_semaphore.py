@@ -24,7 +24,7 @@ class FairSemaphore:
         return len(self._waiting)
 
     def acquire(self, *, timeout: float) -> bool:
-        """Whether a place could be had within so many seconds."""
+        """Return whether a place could be had within so many seconds."""
         with self._lock:
             if self._slots:
                 self._slots -= 1

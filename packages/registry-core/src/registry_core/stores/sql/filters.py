@@ -84,13 +84,13 @@ Shape: TypeAlias = tuple[Term, ...]
 
 
 def shape(filter: Filter) -> Shape:  # noqa: A002 the word of the language
-    """What of a filter decides the text of its statement."""
+    """Return what of a filter decides the text of its statement."""
     keys = _keys(filter)
     return tuple(_term(comparison, keys) for comparison in filter)
 
 
 def values(filter: Filter, driver: Driver) -> dict[str, Any]:  # noqa: A002 as above
-    """The values that a statement of this filter's shape takes."""
+    """Return the values that a statement of this filter's shape takes."""
     parameters: dict[str, Any] = {f"key{index}": key for key, index in _keys(filter).items()}
     for index, comparison in enumerate(filter):
         parameters |= _values(index, comparison, driver)
@@ -146,7 +146,7 @@ def _values(index: int, comparison: Comparison, driver: Driver) -> dict[str, Any
 
 
 def like_range(field: str, like: str) -> tuple[str, str] | None:
-    """The half-open range of texts, or heads of texts, that a pattern's prefix leaves."""
+    """Return the half-open range of texts, or heads of texts, that a pattern's prefix leaves."""
     prefix = like_prefix(like)[: _HEADS.get(field)].rstrip(_LAST_CHARACTER)
     if not prefix:
         return None
@@ -167,7 +167,10 @@ def on_entity(
     without: int | None = None,
     put_aside: Collection[int] = (),
 ) -> list[Condition]:
-    """What holds of the attributes of a row. `without` and `put_aside` are places of terms."""
+    """Return what holds of the attributes of a row.
+
+    `without` and `put_aside` are places of terms.
+    """
     return [
         condition
         for index, term in enumerate(terms)
@@ -191,7 +194,7 @@ def on_names(terms: Shape, entity: FromClause) -> list[Condition]:
 
 
 def on_index(terms: Shape, place: int, entity: FromClause) -> list[Condition]:
-    """What of the comparison at a place the index on its attribute answers."""
+    """Return what of the comparison at a place the index on its attribute answers."""
     term = terms[place]
     column = index_column(term, entity)
     made = _conditions(place, term, column, column, column, use=Use.ONLY)
@@ -199,13 +202,13 @@ def on_index(terms: Shape, place: int, entity: FromClause) -> list[Condition]:
 
 
 def index_column(term: Term, entity: FromClause) -> ColumnElement[Any]:
-    """What the index on the attribute of a comparison begins with."""
+    """Return what the index on the attribute of a comparison begins with."""
     column: ColumnElement[Any] = entity.c[term.field]
     return source_head(column) if term.field == "source" else column
 
 
 def indexed(terms: Shape) -> list[int]:
-    """The places of what an index narrows down, those first that leave fewest rows."""
+    """Return the places of what an index narrows down, those first that leave fewest rows."""
     narrowness = {Op.EQ: 0, Op.IN: 1, Op.LIKE: 2}
     places = [
         place
@@ -217,18 +220,21 @@ def indexed(terms: Shape) -> list[int]:
 
 
 def leaves_one_row(terms: Shape, kind: Entity) -> bool:
-    """Whether a filter names a primary key."""
+    """Return whether a filter names a primary key."""
     equal = {term.field for term in terms if term.op is Op.EQ}
     return equal >= ({"name"} if kind is Entity.REGISTERED_MODEL else {"name", "version"})
 
 
 def on_tag(terms: Shape, key: int, tag: FromClause) -> list[Condition]:
-    """What holds of the row of one tag key; such rows are looked for in the order of keys."""
+    """Return what holds of the row of one tag key.
+
+    Such rows are looked for in the order of keys.
+    """
     return _is_key(key, tag) + _on_value(terms, key, tag)
 
 
 def on_tag_of(terms: Shape, key: int, tag: FromClause) -> list[Condition]:
-    """The same, of a row that is looked for by what it belongs to."""
+    """Return the same, of a row that is looked for by what it belongs to."""
     return [tag.c.key == unseen(f"key{key}"), *_on_value(terms, key, tag)]
 
 
@@ -249,7 +255,7 @@ def _on_value(
 
 
 def on_tag_index(terms: Shape, key: int, tag: FromClause) -> list[Condition]:
-    """What of `on_tag` the index on key and head of the value answers."""
+    """Return what of `on_tag` the index on key and head of the value answers."""
     conditions = _is_key(key, tag)
     for index, term in _of_key(terms, key):
         if term.op is Op.EQ or term.by_prefix:
@@ -259,7 +265,7 @@ def on_tag_index(terms: Shape, key: int, tag: FromClause) -> list[Condition]:
 
 
 def narrowest_keys(terms: Shape) -> list[int]:
-    """The tag keys of a filter, those first of which the index leaves fewest rows."""
+    """Return the tag keys of a filter, those first of which the index leaves fewest rows."""
 
     def narrowness(key: int) -> int:
         of_key = [term for _, term in _of_key(terms, key)]
@@ -269,7 +275,7 @@ def narrowest_keys(terms: Shape) -> list[int]:
 
 
 def the_value(terms: Shape, key: int) -> int | None:
-    """The place of a comparison that leaves one entry of the index for that key, if any."""
+    """Return the place of a comparison that leaves one entry of the index for that key, if any."""
     for place, term in _of_key(terms, key):
         if term.op is Op.EQ and not term.by_head:
             return place
@@ -277,12 +283,12 @@ def the_value(terms: Shape, key: int) -> int | None:
 
 
 def on_tag_beside(terms: Shape, key: int, tag: FromClause, place: int) -> list[Condition]:
-    """What of `on_tag` remains where key and value are those of the comparison at a place."""
+    """Return what is left of `on_tag` where key and value are those of one comparison."""
     return _on_value(terms, key, tag, without=place)
 
 
 def not_a_prompt(entity: FromClause) -> Condition:
-    """The model of this row does not carry the prompt tag with the value `true`."""
+    """Return the model of this row does not carry the prompt tag with the value `true`."""
     marker = registered_model_tags.alias("marker")
     return ~exists(
         select(marker.c.key)

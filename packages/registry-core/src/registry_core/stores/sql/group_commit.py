@@ -55,7 +55,7 @@ class Future:
         self._is_set.release()
 
     def result(self, timeout: float = -1) -> Outcome | _Signal:
-        """The outcome that was set.
+        """Return the outcome that was set.
 
         Raises:
             TimeoutError: nothing within so many seconds.

@@ -26,7 +26,7 @@ class _Host:
     port: str
 
     def is_reached_by(self, pgconn: PGconn) -> bool:
-        """Whether a connection leads to it."""
+        """Return whether a connection leads to it."""
         named = pgconn.host.decode() in (self.host, self.address)
         return named and pgconn.port.decode() == (self.port or _DEFAULT_PORT)
 
@@ -45,7 +45,7 @@ class Hosts:
         """Until when, by the monotonic clock."""
 
     def parameters(self) -> dict[str, Any]:
-        """The parameters of the next connection."""
+        """Return the parameters of the next connection."""
         order = self._order()
         if order == self._hosts:
             return self._parameters
@@ -57,11 +57,11 @@ class Hosts:
         return self._parameters | {name: ",".join(one) for name, one in lists.items() if any(one)}
 
     def avoid(self, pgconn: PGconn) -> None:
-        """Has the host of a connection tried last for a while."""
+        """Have the host of a connection tried last for a while."""
         self._avoid(host for host in self._hosts if host.is_reached_by(pgconn))
 
     def avoid_before(self, pgconn: PGconn) -> None:
-        """Has those tried last for a while that were tried before the host of this connection."""
+        """Have those tried last for a while that were tried before the host of this connection."""
         self._avoid(itertools.takewhile(lambda host: not host.is_reached_by(pgconn), self._order()))
 
     def _order(self) -> tuple[_Host, ...]:

@@ -123,7 +123,7 @@ WORDS = (
 
 
 def key_of(table: Table) -> list[Column[Any]]:
-    """The columns of a table's primary key."""
+    """Return the columns of a table's primary key."""
     return list(table.primary_key.columns)
 
 
@@ -139,7 +139,7 @@ def required(table: Table) -> list[Column[Any]]:
 
 
 def checks() -> Iterator[Check]:
-    """All of them."""
+    """Yield all of them."""
     yield from _without_owner()
     yield _counters()
     yield from _illegal()

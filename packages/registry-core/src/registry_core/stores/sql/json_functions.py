@@ -94,7 +94,7 @@ class _listed(_Function):  # noqa: N801 as above
 
 
 def rows_of(array_parameter: ColumnElement[Any]) -> TableValuedAlias:
-    """A JSON array of arrays as rows of one column, `value`, of which many elements are taken.
+    """Return a JSON array of arrays as rows of one column, `value`, whose elements are taken.
 
     PostgreSQL reads `jsonb` once, and the text of `json` again for each element.
     """
@@ -102,7 +102,7 @@ def rows_of(array_parameter: ColumnElement[Any]) -> TableValuedAlias:
 
 
 def elements(array_parameter: ColumnElement[Any]) -> TableValuedAlias:
-    """A JSON array as rows of one column, `value`."""
+    """Return a JSON array as rows of one column, `value`."""
     return _elements(array_parameter).table_valued("value", name="element", joins_implicitly=True)
 
 

@@ -87,7 +87,7 @@ class Lanes:
             yield
 
     def takes_search_inloop(self) -> bool:
-        """Whether a search of an event loop has taken a place; there may be no need for one.
+        """Return whether a search of an event loop has taken a place; there may be no need for one.
 
         Raises:
             WouldBlockError: all are taken.

@@ -33,7 +33,7 @@ _SESSIONS = (
 
 
 def has_server(pgconn: PGconn) -> bool:
-    """Whether a server answers where the connection leads."""
+    """Return whether a server answers where the connection leads."""
     with contextlib.suppress(OSError), _dial(pgconn) as door:
         door.settimeout(SIGN_OF_LIFE_SECONDS)
         door.sendall(_SSL_REQUEST)
@@ -42,7 +42,7 @@ def has_server(pgconn: PGconn) -> bool:
 
 
 def parameters(pgconn: PGconn) -> dict[str, Any]:
-    """What another connection to the same place is made with."""
+    """Return what another connection to the same place is made with."""
     options = {
         option.keyword.decode(): option.val.decode()
         for option in pgconn.info
@@ -53,7 +53,7 @@ def parameters(pgconn: PGconn) -> dict[str, Any]:
 
 
 def has_session(observer: psycopg.Connection[Any], pid: int) -> bool:
-    """Whether the server that the observer is connected to may run the session of that number."""
+    """Return whether the server of the observer may run the session of that number."""
     row = observer.execute(_SESSIONS, [pid]).fetchone()
     assert row is not None
     own, is_there = row

@@ -91,7 +91,10 @@ class Operations:
         return rows
 
     def kept(self, values: Values) -> list[Row]:
-        """The row, as of `run`, of what was created under an idempotency key; none if nothing."""
+        """Return the row, as of `run`, of what was created under an idempotency key.
+
+        None if nothing.
+        """
         return self._database.read(self._sql.get_kept_key, values)
 
     def keep(self, connection: Connection, version: int | None, values: Values) -> Row:
@@ -120,7 +123,7 @@ class Operations:
 
 
 def operation_id(seconds: float) -> str:
-    """A unique id for an operation that begins then, in seconds since the epoch.
+    """Return a unique id for an operation that begins then, in seconds since the epoch.
 
     A UUID of version 7 (RFC 9562): ids sort by time, so that new ones go to one end of the index.
     """
@@ -133,7 +136,7 @@ def settled(
     look: Callable[[], list[Row]],
     void: Callable[[], object] | None = None,
 ) -> list[Row]:
-    """The rows of an attempt that the database lets succeed once, repeated until that is known.
+    """Return the rows of an attempt that succeeds once, repeated until that is known.
 
     `look` gives the rows of an attempt that has succeeded, and none before. `void` has no attempt
     succeed any more, or raises `DuplicateError` if one has; it is needed where an attempt can find

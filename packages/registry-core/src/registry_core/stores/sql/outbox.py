@@ -116,7 +116,7 @@ NO_TOPICS: dict[str, Any] = _topic_values(Topics()) | {"is_prompt": None, "detai
 
 
 def values_of(change: Change[Any], version: ModelVersion | None = None) -> dict[str, Any]:
-    """The values for `queueing` of a change; `version` is the result of a finalization."""
+    """Return the values for `queueing` of a change; `version` is the result of a finalization."""
     target = audience(change, version)
     if target is None:
         return NO_TOPICS
@@ -129,7 +129,7 @@ def values_of(change: Change[Any], version: ModelVersion | None = None) -> dict[
 
 
 def is_told(values: Mapping[str, Any]) -> bool:
-    """Whether webhooks hear of the change whose values these are."""
+    """Return whether webhooks hear of the change whose values these are."""
     return any(values[name] is not None for name in _TOPIC_VALUES)
 
 
@@ -142,7 +142,7 @@ def queueing(numbered: FromClause) -> Insert:
 
 
 def has_webhooks() -> ColumnElement[bool]:
-    """Whether there is an active webhook: a column that saves a step to all who have none."""
+    """Return whether there is an active webhook: a column that saves others a step."""
     return _listeners().label("has_webhooks")
 
 
@@ -151,14 +151,14 @@ WRITE_FORMS = {False: "direct", True: "queueing"}
 
 
 def without_webhooks(*, queues: bool) -> tuple[ColumnElement[bool], ...]:
-    """The condition of a statement that queues nothing: that there is no active webhook."""
+    """Return the condition of a statement that queues nothing: that there is no active webhook."""
     return () if queues else (~_listeners(),)
 
 
 def queued(
     noting: ReturningInsert[Any] | CompoundSelect[Any], numbered: CTE, *, queues: bool
 ) -> ClauseElement:
-    """A statement that notes an event, and that queues it if it is one of those."""
+    """Return a statement that notes an event, and that queues it if it is one of those."""
     return noting.add_cte(queueing(numbered).cte("queued")) if queues else noting
 
 
@@ -167,7 +167,7 @@ def _listeners() -> ColumnElement[bool]:
 
 
 def statements() -> dict[str, ClauseElement]:
-    """The step that queues the event of a change of several statements."""
+    """Return the step that queues the event of a change of several statements."""
     model_id, sequence, event = param("model_id"), param("sequence"), model_events
     one = _queueing(model_id.label("model_id"), sequence.label("sequence"))
     several = _queueing(

@@ -29,12 +29,12 @@ _ONE: ColumnElement[int] = literal_column("1")
 
 
 def is_version(version: FromClause) -> tuple[ColumnElement[bool], ...]:
-    """A version is the one that the parameters `name` and `version` are about."""
+    """Return a version is the one that the parameters `name` and `version` are about."""
     return version.c.name == param("name"), version.c.version == param("version")
 
 
 def writing_parts(insert_into: Insert) -> dict[str, ClauseElement]:
-    """The statements on parts, and PostgreSQL's that note the event with them.
+    """Return the statements on parts, and PostgreSQL's that note the event with them.
 
     Setting gives no row where the part is as it should be, and where the owner has as many others
     as the values `most_...` allow, or is absent.

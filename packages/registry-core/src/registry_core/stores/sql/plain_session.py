@@ -29,7 +29,7 @@ SESSION_VARIABLE = "REGISTRY_DATABASE_SESSION"
 
 
 def is_chosen(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether the environment asks for this twin.
+    """Return whether the environment asks for this twin.
 
     Raises:
         InvalidArgumentError: it asks for something else that there is not.
@@ -49,7 +49,10 @@ class PlainSession:
         self._raw = raw
 
     def rows(self, statement: Statement, values: Values) -> list[Row]:
-        """The rows of a statement; none when it gives none. Failures are errors of this package."""
+        """Return the rows of a statement; none when it gives none.
+
+        Failures are errors of this package.
+        """
         if inloop.waiter() is not None:
             # Psycopg's cursor holds the lock of its connection while it waits.
             raise WouldBlockError("A plain session is for threads")

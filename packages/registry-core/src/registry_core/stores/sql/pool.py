@@ -79,7 +79,7 @@ class Pool:
         )
 
     def take(self, *, fresh: bool) -> Connection:
-        """A connection, to be given back by `put_back` or `discard`; a `fresh` one is new.
+        """Return a connection, to be given back by `put_back` or `discard`; a `fresh` one is new.
 
         Raises:
             StoreBusyError: none can be had.
@@ -100,7 +100,7 @@ class Pool:
             raise
 
     def take_idle(self) -> Connection | None:
-        """A connection that is idle and that no thread waits for, if there is one."""
+        """Return a connection that is idle and that no thread waits for, if there is one."""
         if self._waiting or not self._free.acquire(timeout=0):
             return None
         connection = None if self._is_closed else self._usable()
@@ -281,5 +281,5 @@ class _Waiter:
 
 
 def no_connection(reason: str) -> StoreBusyError:
-    """The error of an operation that had no connection: it has done nothing."""
+    """Return the error of an operation that had no connection: it has done nothing."""
     return StoreBusyError(reason)

@@ -146,7 +146,7 @@ class PostgresqlDriver:
 
     @classmethod
     def from_url(cls, url: str) -> PostgresqlDriver:
-        """The driver for a URL of libpq, whatever SQLAlchemy's name for the scheme.
+        """Return the driver for a URL of libpq, whatever SQLAlchemy's name for the scheme.
 
         Raises:
             InvalidUrlError: the URL is malformed.
@@ -166,7 +166,7 @@ class PostgresqlDriver:
         return PlainSession(raw) if self._is_plain else PreparedSession(raw, self._preparing)
 
     def raw_connection(self) -> BoundedConnection:
-        """A connection of psycopg, committing by itself."""
+        """Return a connection of psycopg, committing by itself."""
         began = time.monotonic()
         try:
             raw = BoundedConnection.connect(
@@ -215,11 +215,11 @@ class PostgresqlDriver:
         return raw
 
     def pattern(self, like: str) -> str:
-        """A pattern for LIKE."""
+        """Return a pattern for LIKE."""
         return sql_like_pattern(like)
 
     def listed(self, texts: Sequence[str]) -> list[str]:
-        """An array parameter."""
+        """Return an array parameter."""
         return list(texts)
 
 
@@ -273,7 +273,7 @@ class BoundedConnection(psycopg.Connection[Row]):
         super().close()
 
     def wait(self, gen: Generator[Any, Any, Any], *args: Any, **kwargs: Any) -> Any:
-        """What psycopg's `wait` returns."""
+        """Return what psycopg's `wait` returns."""
         waiter = inloop.waiter()
         if waiter is not None:
             return self._wait_by(waiter, gen)

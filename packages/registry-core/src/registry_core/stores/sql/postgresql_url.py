@@ -38,7 +38,7 @@ _BY_SOCKET = "/nonexistent/.s.PGSQL"
 
 
 def parameters(url: str) -> dict[str, Any]:
-    """The connection parameters that a URL gives, whatever driver its scheme names.
+    """Return the connection parameters that a URL gives, whatever driver its scheme names.
 
     Raises:
         InvalidUrlError: libpq would not understand it, or take it for something else.

@@ -59,7 +59,7 @@ class Preparing:
         self.is_safe = True
 
     def stop(self) -> None:
-        """Has all connections run their statements unprepared from now on."""
+        """Have all connections run their statements unprepared from now on."""
         if self.is_safe:
             _logger.info(
                 "A pooler lends connections to the database without keeping prepared statements "
@@ -85,7 +85,9 @@ class PreparedSession:
         """What is prepared, and under which name; the oldest first."""
 
     def rows(self, statement: Statement, values: Values) -> list[Row]:
-        """The rows of a statement; none when it gives none. Failures are errors of this package.
+        """Return the rows of a statement; none when it gives none.
+
+        Failures are errors of this package.
 
         After `CutRows` the connection is busy until the rest is given up.
         """

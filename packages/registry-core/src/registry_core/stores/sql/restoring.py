@@ -51,7 +51,7 @@ def columns_of(table: Table) -> tuple[str, ...]:
 
 
 def restoring(insert_into: Insert) -> dict[str, ClauseElement]:
-    """The steps of restoring a model: remove what it replaces, then insert all that it has."""
+    """Return the steps of restoring a model: remove what it replaces, then insert it."""
     model, event = registered_models, model_events
     names = columns_of(model)
     return {
@@ -87,7 +87,7 @@ def _newest_event() -> Select[tuple[int]]:
 
 
 def replacing_beginnings() -> dict[str, ClauseElement]:
-    """The steps of pruning a history, before its new first events are inserted."""
+    """Return the steps of pruning a history, before its new first events are inserted."""
     event = model_events
     return {
         "remove_beginning": delete(event).where(

@@ -71,7 +71,7 @@ class PageOfRows:
 
 
 def characters(rows: Sequence[Row], long_columns: Sequence[int]) -> int:
-    """Characters of the long texts of some rows."""
+    """Return the characters of the long texts of some rows."""
     if len(rows) == 1:
         row = rows[0]
         return sum([len(row[index] or "") for index in long_columns])

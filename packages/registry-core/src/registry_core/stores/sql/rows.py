@@ -56,7 +56,7 @@ _decode = msgspec.json.Decoder().decode
 
 
 def model_version(row: Row) -> ModelVersion:
-    """The version in a row of `statements.version_columns`.
+    """Return the version in a row of `statements.version_columns`.
 
     Raises:
         StoreCorruptedError: no call can have written the row.
@@ -68,7 +68,7 @@ def model_version(row: Row) -> ModelVersion:
 
 
 def registered_model(row: Row) -> RegisteredModel:
-    """The model in a row of `statements.model_columns`; raises as `model_version`."""
+    """Return the model in a row of `statements.model_columns`; raises as `model_version`."""
     aliases = _by_key(_loaded(row[MODEL_ALIASES]))
     model = _registered_model(row[:MODEL_TAGS], _by_key(_loaded(row[MODEL_TAGS])), aliases)
     text = row[LATEST_VERSIONS]
@@ -161,7 +161,7 @@ def _by_key(mapping: Mapping[str, Any] | None) -> Mapping[str, Any]:
 
 
 def folded(text: str | None) -> str | None:
-    """What a `*_folded` column holds for a text; see `tables`."""
+    """Return what a `*_folded` column holds for a text; see `tables`."""
     if text is None or text.isascii():
         return None
     lowered = text.lower()
@@ -172,17 +172,17 @@ _LOWER_ASCII = {ord(upper): upper.lower() for upper in string.ascii_uppercase}
 
 
 def tag_value(value: str) -> dict[str, Any]:
-    """The value of a tag, in all its forms."""
+    """Return the value of a tag, in all its forms."""
     return {"value": value, "value_head": value[:VALUE_HEAD], "value_folded": folded(value)}
 
 
 def tag_to_set(key: str, value: str) -> dict[str, Any]:
-    """A tag for the statements that set one."""
+    """Return a tag for the statements that set one."""
     return {"key": key, "bytes": validation.tag_bytes(key, value), **tag_value(value)}
 
 
 def room(*, half: bool = False) -> dict[str, int]:
-    """How much the tags and aliases of one owner may be, for the statements that set one."""
+    """Return how much the tags and aliases of one owner may be, for the statements that set one."""
     part = 2 if half else 1
     return {
         "most_tags": validation.TAGS_MAX_COUNT // part,
@@ -192,7 +192,7 @@ def room(*, half: bool = False) -> dict[str, int]:
 
 
 def tag_rows(tags: Mapping[str, str]) -> str:
-    """Tags for the parameter `tags` of a statement."""
+    """Return the tags for the parameter `tags` of a statement."""
     return json.dumps(
         [(key, *tag_value(value).values()) for key, value in tags.items()], ensure_ascii=False
     )
@@ -203,12 +203,12 @@ NO_TAGS = tag_rows({})
 
 
 def new_model(new: NewRegisteredModel, now: int) -> dict[str, Any]:
-    """The values of a model to create."""
+    """Return the values of a model to create."""
     return _values(new.created(now=now)) | {"now": now}
 
 
 def new_version(new: NewModelVersion, now: int) -> dict[str, Any]:
-    """The values of a version to create; its number is not among them."""
+    """Return the values of a version to create; its number is not among them."""
     values = _values(new.created(FIRST_VERSION, now=now))
     del values["version"]
     return values
@@ -220,7 +220,7 @@ def _values(entity: RegisteredModel | ModelVersion) -> dict[str, Any]:
 
 
 def values_of(entity: ModelFields | ModelVersion) -> dict[str, Any]:
-    """The values of all columns of an entity."""
+    """Return the values of all columns of an entity."""
     values: dict[str, Any] = {}
     kind = ModelVersion if isinstance(entity, ModelVersion) else ModelFields
     for name, column, is_word, folded_column in _columns(kind):
@@ -246,7 +246,7 @@ def _columns(entity: type[Any]) -> tuple[tuple[str, str, bool, str | None], ...]
 
 
 def webhook(row: Row) -> Webhook:
-    """The webhook in a row of `statements.WEBHOOK_FIELDS`.
+    """Return the webhook in a row of `statements.WEBHOOK_FIELDS`.
 
     Raises:
         StoreCorruptedError: no call can have written the row.
@@ -279,7 +279,7 @@ def _events(text: str) -> tuple[WebhookEvent, ...]:
 
 
 def webhook_values(webhook: Webhook) -> dict[str, Any]:
-    """The values of a webhook to write."""
+    """Return the values of a webhook to write."""
     events = [(event.entity.value, event.action.value) for event in webhook.events]
     return {
         "webhook_id": webhook.webhook_id,

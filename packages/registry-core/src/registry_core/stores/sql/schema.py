@@ -95,7 +95,7 @@ class State:
 
 
 def head() -> str:
-    """The revision that this release needs."""
+    """Return the revision that this release needs."""
     return REVISIONS[-1]
 
 
@@ -124,7 +124,7 @@ def prepare(database: Database, *, create: bool = True) -> None:
 
 
 def inspect(database: Database) -> State:
-    """What the database holds.
+    """Return what the database holds.
 
     Raises:
         BackendError: it cannot hold a registry; see `checks.look`.

@@ -39,14 +39,14 @@ class _Piece:
     """Whether all of them are in the scope."""
 
     def ends_before(self, name: str) -> bool:
-        """Whether all of its names come before one."""
+        """Return whether all of its names come before one."""
         if self.names:
             return self.names[-1] < name
         return self.first < name and not name.startswith(self.first)
 
 
 def is_by_pieces(query: Query) -> bool:
-    """Whether the page of a query is read so."""
+    """Return whether the page of a query is read so."""
     scope = query.scope
     return (
         scope is not None
@@ -56,7 +56,7 @@ def is_by_pieces(query: Query) -> bool:
 
 
 def read(query: Query, run: Callable[[Query], list[Row]]) -> list[Row]:
-    """The rows of a page and one more, if there is one, as `run` reads those of a query."""
+    """Return the rows of a page and one more, if there is one, as `run` reads those of a query."""
     scope = query.scope
     assert scope is not None, "otherwise there are no pieces"
     most = paging.most_entities(query) + 1

@@ -53,12 +53,15 @@ def slots(scope: NameScope | None, dialect: Dialect) -> int:
 
 
 def rounded(patterns: int) -> int:
-    """The number of patterns that has the statement of so many; few numbers, for all of them."""
+    """Return the number of patterns that has the statement of so many.
+
+    Few numbers, for all of them.
+    """
     return next((count for count in _SLOTS if count >= patterns), _SLOTS[-1] + 1)
 
 
 def in_scope(name: ColumnElement[Any], count: int) -> ColumnElement[bool]:
-    """Whether a name is in the scope whose values are given, the patterns in so many slots."""
+    """Return whether a name is in the scope of these values, with so many slots for patterns."""
     names = param("scope_names")
     if not count:
         return is_in_scope(name, names, param("scope_patterns"))
@@ -67,7 +70,7 @@ def in_scope(name: ColumnElement[Any], count: int) -> ColumnElement[bool]:
 
 
 def event_in_scope(event: Any, count: int) -> ColumnElement[bool]:
-    """Whether all names of a row of events are; see `history.Event.is_in`."""
+    """Return whether all names of a row of events are; see `history.Event.is_in`."""
     names: list[ColumnElement[str]] = [
         literal_column(f"'{each.value}'") for each in sorted(NAMING_ACTIONS)
     ]
@@ -80,7 +83,7 @@ def event_in_scope(event: Any, count: int) -> ColumnElement[bool]:
 
 
 def values(scope: NameScope | None, driver: Driver) -> dict[str, Any]:
-    """The values of these conditions."""
+    """Return the values of these conditions."""
     if scope is None:
         return {}
     patterns = [driver.pattern(like) for like in scope.likes]

@@ -100,7 +100,7 @@ def _shape(query: Query, dialect: Dialect) -> Shape:
 
 
 def values(query: Query, driver: Driver) -> dict[str, Any]:
-    """The values for it.
+    """Return the values for it.
 
     Raises:
         InvalidArgumentError: the page token is malformed or belongs to another search.
@@ -112,7 +112,7 @@ def values(query: Query, driver: Driver) -> dict[str, Any]:
 
 
 def needs_scope(query: Query) -> bool:
-    """Whether rows have to be compared with the scope: not if the filter lists names of it."""
+    """Return whether to compare rows with the scope: not if the filter lists names of it."""
     if query.scope is None:
         return False
     listed = names(query.filter)

@@ -110,7 +110,7 @@ class Shape:
 
 
 def lead_of(shape: Shape) -> int | None:
-    """The place of a comparison whose index has its rows in the order of the page, if any."""
+    """Return the place of a comparison whose index has the order of the page, if any."""
     for place in filters.indexed(shape.terms):
         term = shape.terms[place]
         if term.op is Op.EQ and lead_is_forwards(shape, term.field) is not None:
@@ -119,7 +119,10 @@ def lead_of(shape: Shape) -> int | None:
 
 
 def lead_is_forwards(shape: Shape, field: str) -> bool | None:
-    """Whether the index on a field is read forwards for the page; None if it does not help."""
+    """Return whether the index on a field is read forwards for the page.
+
+    None if it does not help.
+    """
     if shape.entity is not Entity.MODEL_VERSION:
         return None
     lead = [
@@ -140,7 +143,7 @@ def range_of(
     value: ColumnElement[Any],
     rest: tuple[OrderBy, ...],
 ) -> list[ColumnElement[bool]]:
-    """The column has the value, and a row comes after the start of the page.
+    """Return the column has the value, and a row comes after the start of the page.
 
     As a range of the index from where the page starts, `rest` being how that goes on after the
     column. An equality would have PostgreSQL estimate by statistics how many rows have the value,
@@ -171,12 +174,12 @@ def range_of(
 
 
 def literal(number: int) -> ColumnElement[int]:
-    """A number that is part of the statement."""
+    """Return a number that is part of the statement."""
     return literal_column(str(number))
 
 
 def ordered(source: FromClause, order_by: tuple[OrderBy, ...]) -> list[ColumnElement[Any]]:
-    """The columns for ORDER BY."""
+    """Return the columns for ORDER BY."""
     columns = [source.c[_COLUMNS[order.field]] for order in order_by]
     return [
         column if order.ascending else column.desc()
@@ -187,7 +190,7 @@ def ordered(source: FromClause, order_by: tuple[OrderBy, ...]) -> list[ColumnEle
 def comes_after(
     shape: Shape, source: FromClause, order_by: tuple[OrderBy, ...]
 ) -> ColumnElement[bool]:
-    """The row comes after the sort key `after0, after1, ...` of the page's order."""
+    """Return the row comes after the sort key `after0, after1, ...` of the page's order."""
     columns = [source.c[_COLUMNS[order.field]] for order in order_by]
     starts = [unseen(start_name(shape, order)) for order in order_by]
     directions = {order.ascending for order in order_by}
@@ -198,7 +201,7 @@ def comes_after(
 
 
 def start_name(shape: Shape, order: OrderBy) -> str:
-    """The name of the value of the page's start in a field of its order."""
+    """Return the name of the value of the page's start in a field of its order."""
     return f"after{shape.order_by.index(order)}"
 
 

@@ -53,17 +53,17 @@ class SlowStatements:
             raise WouldBlockError("Searches have taken too much of the loop's time")
 
     def too_slow(self, statement: Statement) -> WouldBlockError:
-        """The error for a statement that took too long."""
+        """Return the error for a statement that took too long."""
         self._remember(statement.text)
         return WouldBlockError("It cannot be done at once")
 
     def too_large(self, statement: Statement, values: Mapping[str, Any]) -> TooLargeError:
-        """The error for one that gives too much with these values, if not with others."""
+        """Return the error for one that gives too much with these values, if not with others."""
         self._remember(_with(statement, values))
         return TooLargeError("It is too large to be done at once")
 
     def pause_searches(self, seconds: float) -> None:
-        """Has no search tried for a while, because one took so many seconds of the loop in vain."""
+        """Try no search for a while, because one took so many seconds of the loop in vain."""
         self._no_search_until = time.monotonic() + PAUSE_FACTOR * seconds
         self._leave(self._no_search_until)
 

@@ -108,7 +108,7 @@ class SqliteDriver:
 
     @classmethod
     def from_url(cls, url: str) -> SqliteDriver:
-        """The driver for `sqlite:///relative`, `sqlite:////absolute` or `sqlite://`.
+        """Return the driver for `sqlite:///relative`, `sqlite:////absolute` or `sqlite://`.
 
         Raises:
             InvalidUrlError: the URL is none of these, or names no place where a file can be.
@@ -135,7 +135,7 @@ class SqliteDriver:
         return self._only or SqliteConnection(self.raw_connection())
 
     def raw_connection(self) -> sqlite3.Connection:
-        """A connection of Python's own driver, set up."""
+        """Return a connection of Python's own driver, set up."""
         try:
             raw = sqlite3.connect(
                 self._path,
@@ -185,14 +185,14 @@ class SqliteDriver:
         return _translated(error)
 
     def pattern(self, like: str) -> str:
-        """A pattern for GLOB."""
+        """Return a pattern for GLOB."""
         return "".join(
             _GLOB[part] if isinstance(part, Wildcard) else _GLOB_SPECIAL.sub(r"[\g<0>]", part)
             for part in parts(like)
         )
 
     def listed(self, texts: Sequence[str]) -> str:
-        """A JSON array for `json_each`."""
+        """Return a JSON array for `json_each`."""
         return json.dumps(texts, ensure_ascii=False)
 
 
@@ -388,7 +388,7 @@ class _Clock:
         self._deadline: float | None = None
 
     def is_late(self) -> bool:
-        """Whether it is too late; SQLite then interrupts the statement."""
+        """Return whether it is too late; SQLite then interrupts the statement."""
         now = time.thread_time()
         if self._deadline is None:
             self._deadline = now + SECONDS_AT_ONCE

@@ -95,7 +95,7 @@ _ONE: ColumnElement[int] = literal_column("1")
 
 
 def version_columns(version: FromClause) -> list[ColumnElement[Any]]:
-    """A model version, complete: its fields, its tags and its aliases."""
+    """Return a model version, complete: its fields, its tags and its aliases."""
     aliases = registered_model_aliases.alias("va")
     return [
         *(version.c[field] for field in VERSION_FIELDS),
@@ -109,7 +109,7 @@ def version_columns(version: FromClause) -> list[ColumnElement[Any]]:
 
 
 def model_columns(model: FromClause) -> list[ColumnElement[Any]]:
-    """A registered model, complete: its fields, tags, aliases and latest versions."""
+    """Return a registered model, complete: its fields, tags, aliases and latest versions."""
     tags, aliases = registered_model_tags.alias("mt"), registered_model_aliases.alias("ma")
     return [
         *(model.c[field] for field in MODEL_FIELDS),
@@ -269,7 +269,7 @@ class Statements:
 
 @functools.cache
 def statements(dialect: Dialect, insert_into: Insert) -> Statements:
-    """All statements, compiled."""
+    """Return all statements, compiled."""
     expressions = {
         "ping": select(literal_column("1")),
         **_reading(),

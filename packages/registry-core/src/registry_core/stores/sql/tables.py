@@ -94,7 +94,7 @@ def _integer(name: str) -> Column[Any]:
 
 
 def source_head(source: ColumnElement[str]) -> ColumnElement[str]:
-    """The start of a source, as its index has it."""
+    """Return the start of a source, as its index has it."""
     # Literals, because bound parameters would not match the index's expression.
     return func.substr(source, literal_column("1"), literal_column(str(SOURCE_HEAD)))
 

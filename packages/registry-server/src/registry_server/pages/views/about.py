@@ -54,7 +54,7 @@ class AboutPage:
         self._keeps_secrets = keeps_secrets
 
     def show(self, request: PageRequest, registry: Registry) -> View:
-        """What the server is."""
+        """Return what the server is."""
         groups = {
             "Software": [*_software()],
             "Where things are": [*self._places(registry)],

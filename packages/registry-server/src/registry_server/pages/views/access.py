@@ -28,12 +28,12 @@ class Question:
 
     @classmethod
     def of(cls, request: PageRequest) -> Question:
-        """The question of a request, which may be empty."""
+        """Return the question of a request, which may be empty."""
         fields = {name: request.query.get(name, "").strip() for name in attrs.fields_dict(cls)}
         return cls(**fields)
 
     def decided(self, rights: Rights) -> Decision | None:
-        """Whether the reader may do it; None where nothing is asked.
+        """Return whether the reader may do it; None where nothing is asked.
 
         A model that the reader may not read is answered alike, whether it exists or not: nothing of
         it is looked up, and protections of its aliases are not named.
@@ -58,7 +58,7 @@ class Question:
 
 
 def show(request: PageRequest, registry: Registry) -> View:  # noqa: ARG001 as all views
-    """Who the reader is, the grants that name the reader, and one decision that was asked for."""
+    """Return who the reader is, the grants that name the reader, and one decision that was asked for."""
     rights = request.rights
     question = Question.of(request)
     decision, problem = _answer(question, rights)

@@ -9,7 +9,7 @@ from registry_server.pages.views import timeline
 
 
 def show(request: PageRequest, registry: Registry) -> View:
-    """What was done, newest first."""
+    """Return what was done, newest first."""
     page = timeline.read(request, registry)
     return View(
         template="activity.html",

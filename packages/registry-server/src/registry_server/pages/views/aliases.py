@@ -22,7 +22,7 @@ _VERSION_DIGITS = len(str(VERSION_MAX))
 
 
 def show_all(request: PageRequest, registry: Registry, name: str) -> View:
-    """The aliases of a model, and a form for a new one."""
+    """Return the aliases of a model, and a form for a new one."""
     model = registry.get_registered_model(name)
     return View(
         template="aliases.html",
@@ -36,7 +36,7 @@ def show_all(request: PageRequest, registry: Registry, name: str) -> View:
 
 
 def show(request: PageRequest, registry: Registry, name: str, alias: str) -> View:
-    """An alias: where it points, since when, what it pointed at, and the forms that move it."""
+    """Show an alias: where it points, since when, what it pointed at, and how to move it."""
     model = registry.get_registered_model(name)
     query = histories.query(
         name, alias=alias, actions=ALIAS_ACTIONS, max_results=timeline.PAGE_SIZE
@@ -71,14 +71,14 @@ def _data(model: RegisteredModel) -> Json:
 
 
 def create(request: PageRequest, registry: Registry, name: str) -> Redirect:
-    """Points a new alias at a version, or leads to the alias of that name."""
+    """Point a new alias at a version, or leads to the alias of that name."""
     alias, version = request.text("alias"), request.text("version")
     registry.set_registered_model_alias(name, alias, version, expected=None)
     return Redirect(to=links.model(name), notice=f"{alias} now points at version {version}.")
 
 
 def move(request: PageRequest, registry: Registry, name: str, alias: str) -> Redirect:
-    """Points the alias at another version, if it still points where the form says."""
+    """Point the alias at another version, if it still points where the form says."""
     version = request.text("version")
     expected = _expected(request)
     registry.set_registered_model_alias(name, alias, version, expected=expected)
@@ -89,7 +89,7 @@ def move(request: PageRequest, registry: Registry, name: str, alias: str) -> Red
 
 
 def roll_back(request: PageRequest, registry: Registry, name: str, alias: str) -> Redirect:
-    """Points the alias where the form says that it pointed before; see `move`.
+    """Point the alias where the form says that it pointed before; see `move`.
 
     The form has both ends, so that it undoes what its reader has seen, and nothing that came since.
     """
@@ -101,7 +101,7 @@ def roll_back(request: PageRequest, registry: Registry, name: str, alias: str) -
 
 
 def remove(request: PageRequest, registry: Registry, name: str, alias: str) -> Redirect:
-    """Removes the alias, if it still points where the form says."""
+    """Remove the alias, if it still points where the form says."""
     registry.delete_registered_model_alias(name, alias, expected=_expected(request))
     return Redirect(to=links.model(name), notice=f"The alias {alias} was removed.")
 

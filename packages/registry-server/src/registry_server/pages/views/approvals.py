@@ -12,7 +12,7 @@ from registry_server.pages.requests import PageRequest
 
 
 def review_of(request: PageRequest, registry: Registry, version: ModelVersion) -> Review | None:
-    """What gates say of a version to the reader; None where nobody asks for approvals."""
+    """Return what gates say of a version to the reader; None where nobody asks for approvals."""
     is_covered = bool(registry.gates.covering(version.name))
     if not is_covered and version.version not in approvals_of(registry.store, version.name):
         return None
@@ -23,12 +23,12 @@ def review_of(request: PageRequest, registry: Registry, version: ModelVersion) -
 
 
 def approve(request: PageRequest, registry: Registry, name: str, number: str) -> Redirect:
-    """Approves a version, if it is what the page has shown."""
+    """Approve a version, if it is what the page has shown."""
     registry.approve_model_version(name, number, digest=request.text("digest") or None)
     return Redirect(to=links.version(name, number), notice=f"You approve version {number}.")
 
 
 def withdraw(request: PageRequest, registry: Registry, name: str, number: str) -> Redirect:  # noqa: ARG001 as all views
-    """Takes the viewer's approval back."""
+    """Take the viewer's approval back."""
     registry.withdraw_model_version_approval(name, number)
     return Redirect(to=links.version(name, number), notice="Your approval was withdrawn.")

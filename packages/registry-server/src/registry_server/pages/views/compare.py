@@ -225,7 +225,7 @@ def _described(manifest: Manifest | None) -> Mapping[str, str]:
 
 
 def diff(before: str, after: str) -> tuple[Line, ...] | None:
-    """The lines that differ, with some around them; empty if none does, None of too many."""
+    """Return the lines that differ, with some around them; empty if none does, None of too many."""
     if before == after:
         return ()
     one, other = before.splitlines(), after.splitlines()

@@ -41,7 +41,7 @@ class Files:
 
 
 def files_of(registry: Registry, version: ModelVersion) -> Files:
-    """What the files of a version are, and why that is not known although they are ours."""
+    """Return what the files of a version are, and why that is not known although they are ours."""
     if registry.artifacts is None or PROMPT_TEXT_TAG in version.tags:
         return Files()
     try:
@@ -55,7 +55,7 @@ def files_of(registry: Registry, version: ModelVersion) -> Files:
 
 
 def address_of(registry: Registry, version: ModelVersion) -> str | None:
-    """Where this server serves the files, below its root."""
+    """Return where this server serves the files, below its root."""
     path = registry.files.stored_path(version.download_uri)
     if path is None:
         return None
@@ -63,7 +63,7 @@ def address_of(registry: Registry, version: ModelVersion) -> str | None:
 
 
 def card_of(registry: Registry, files: Files) -> Card:
-    """What the files of a version say of the model: two small ones are read."""
+    """Return what the files of a version say of the model: two small ones are read."""
     card = Card()
     text, problem = _read(registry, files, mlmodel.MLMODEL, mlmodel.MLMODEL_MAX_BYTES)
     if text is not None:
@@ -110,7 +110,7 @@ class Check:
     """Why it could not go on."""
 
     def lines(self) -> Iterator[FileCheck]:
-        """What there is to say of each file, as soon as it is known."""
+        """Yield what there is to say of each file, as soon as it is known."""
         said = 0
         try:
             for step in self.files:
@@ -135,7 +135,7 @@ class Check:
 
 
 def verify(request: PageRequest, registry: Registry, name: str, number: str) -> View:  # noqa: ARG001
-    """Reads every byte of a version, and says of each file what was found while it goes on."""
+    """Read every byte of a version, and say of each file what was found while it goes on."""
     version = registry.get_model_version(name, number)
     if registry.artifacts is None:
         raise InvalidArgumentError("This server keeps no files.")

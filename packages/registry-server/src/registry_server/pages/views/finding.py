@@ -48,19 +48,19 @@ class Search:
 
 
 def models(text: str) -> Search:
-    """The models that a text asks for: a filter, or part of a name in any case."""
+    """Return the models that a text asks for: a filter, or part of a name in any case."""
     return _parsed(text, Entity.REGISTERED_MODEL, _named)
 
 
 def versions(text: str) -> Search:
-    """The versions that a text asks for: a filter, a number, or the beginning of a run's id."""
+    """Return the versions that a text asks for: a filter, a number, or the start of a run's id."""
     return _parsed(text, Entity.MODEL_VERSION, _numbered)
 
 
 def query(
     entity: Entity, clauses: Filter, *, order: str, max_results: int, page_token: str | None
 ) -> Query:
-    """The search for what is wanted. Prompts are left out unless they are asked for.
+    """Return the search for what is wanted. Prompts are left out unless they are asked for.
 
     Raises:
         InvalidArgumentError: the order cannot be.
@@ -77,13 +77,16 @@ def query(
 
 
 def versions_of(name: str, *, is_prompt: bool) -> Filter:
-    """The filter for the versions of one model. The name need not fit into any quotes."""
+    """Return the filter for the versions of one model. The name need not fit into any quotes."""
     named = (Comparison(AttributeRef("name"), Op.EQ, name),)
     return (*named, *PROMPTS) if is_prompt else named
 
 
 def by_tag(key: str, value: str) -> str | None:
-    """The text that finds what has a tag; None where it takes more than plain quotes to write."""
+    """Return the text that finds what has a tag.
+
+    None where it takes more than plain quotes to write.
+    """
     if len(value) > LABEL_MAX_LENGTH or not _PLAIN_VALUE.match(value):
         return None
     quoted = key if _PLAIN_KEY.match(key) else f"`{key}`"

@@ -15,12 +15,12 @@ from registry_server.pages.requests import PageRequest
 
 
 def new_model(request: PageRequest, registry: Registry) -> View:  # noqa: ARG001 as all views
-    """The form for a new registered model."""
+    """Return the form for a new registered model."""
     return View(template="new.html", context={}, data=dict)
 
 
 def create_model(request: PageRequest, registry: Registry) -> Redirect:
-    """Creates a registered model."""
+    """Create a registered model."""
     made = registry.create_registered_model(
         request.text("name"), description=request.text("description")
     )
@@ -28,7 +28,7 @@ def create_model(request: PageRequest, registry: Registry) -> Redirect:
 
 
 def model_description(request: PageRequest, registry: Registry, name: str) -> View:  # noqa: ARG001
-    """The whole description of a model, to read or to edit."""
+    """Return the whole description of a model, to read or to edit."""
     model = registry.get_registered_model(name)
     return View(
         template="description.html",
@@ -43,27 +43,27 @@ def model_description(request: PageRequest, registry: Registry, name: str) -> Vi
 
 
 def set_model_description(request: PageRequest, registry: Registry, name: str) -> Redirect:
-    """Sets the description of a model."""
+    """Set the description of a model."""
     registry.update_registered_model(name, description=request.form.get("description", ""))
     return Redirect(to=links.model(name), notice="The description was saved.")
 
 
 def set_model_tag(request: PageRequest, registry: Registry, name: str) -> Redirect:
-    """Sets a tag of a model."""
+    """Set a tag of a model."""
     key, value = request.text("key"), request.form.get("value", "")
     registry.set_registered_model_tag(name, key, value)
     return Redirect(to=links.model(name, "settings"), notice=f"The tag {key} was set.")
 
 
 def delete_model_tag(request: PageRequest, registry: Registry, name: str) -> Redirect:
-    """Deletes a tag of a model."""
+    """Delete a tag of a model."""
     key = request.form.get("key", "")
     registry.delete_registered_model_tag(name, key)
     return Redirect(to=links.model(name, "settings"), notice=f"The tag {key} was removed.")
 
 
 def rename(request: PageRequest, registry: Registry, name: str) -> Redirect:
-    """Renames a model."""
+    """Rename a model."""
     renamed = registry.rename_registered_model(name, new_name=request.text("new_name"))
     return Redirect(
         to=links.model(renamed.name), notice=f"{name} is called {renamed.name} from now on."
@@ -71,7 +71,7 @@ def rename(request: PageRequest, registry: Registry, name: str) -> Redirect:
 
 
 def delete_model(request: PageRequest, registry: Registry, name: str) -> Redirect:
-    """Deletes a model whose name was repeated by hand."""
+    """Delete a model whose name was repeated by hand."""
     if request.form.get("confirmed", "") != name:
         raise InvalidArgumentError(
             "Nothing was deleted: the name that was typed is not the name of the model."
@@ -89,7 +89,7 @@ def version_description(
     name: str,
     number: str,
 ) -> View:
-    """The whole description of a version, to read or to edit."""
+    """Return the whole description of a version, to read or to edit."""
     version = registry.get_model_version(name, number)
     return View(
         template="description.html",
@@ -104,14 +104,14 @@ def version_description(
 
 
 def set_description(request: PageRequest, registry: Registry, name: str, number: str) -> Redirect:
-    """Sets the description of a version."""
+    """Set the description of a version."""
     text = request.form.get("description", "")
     registry.update_model_version(name, number, description=text)
     return Redirect(to=links.version(name, number), notice="The description was saved.")
 
 
 def set_version_tag(request: PageRequest, registry: Registry, name: str, number: str) -> Redirect:
-    """Sets a tag of a version."""
+    """Set a tag of a version."""
     key, value = request.text("key"), request.form.get("value", "")
     registry.set_model_version_tag(name, number, key, value)
     return Redirect(to=links.version(name, number), notice=f"The tag {key} was set.")
@@ -120,14 +120,14 @@ def set_version_tag(request: PageRequest, registry: Registry, name: str, number:
 def delete_version_tag(
     request: PageRequest, registry: Registry, name: str, number: str
 ) -> Redirect:
-    """Deletes a tag of a version."""
+    """Delete a tag of a version."""
     key = request.form.get("key", "")
     registry.delete_model_version_tag(name, number, key)
     return Redirect(to=links.version(name, number), notice=f"The tag {key} was removed.")
 
 
 def transition(request: PageRequest, registry: Registry, name: str, number: str) -> Redirect:
-    """Moves a version to a stage, if it is still in the one that the form says."""
+    """Move a version to a stage, if it is still in the one that the form says."""
     stage = request.text("stage")
     version = registry.transition_model_version_stage(
         name,
@@ -143,7 +143,7 @@ def transition(request: PageRequest, registry: Registry, name: str, number: str)
 
 
 def delete_version(request: PageRequest, registry: Registry, name: str, number: str) -> Redirect:
-    """Deletes a version whose number was repeated by hand."""
+    """Delete a version whose number was repeated by hand."""
     if request.text("confirmed") != number:
         raise InvalidArgumentError(
             "Nothing was deleted: the number that was typed is not the number of the version."

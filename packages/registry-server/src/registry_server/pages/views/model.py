@@ -54,7 +54,7 @@ class AliasRow:
 
 
 def board(registry: Registry, model: RegisteredModel) -> tuple[AliasRow, ...]:
-    """What each alias points at, since when and by whom: one call for all, rarely two."""
+    """Return what each alias points at, since when and by whom: one call for all, rarely two."""
     moved: Mapping[str | None, Event] = {}
     if model.aliases:
         moved = _moves(registry, model, MOVES_READ_FIRST)
@@ -72,17 +72,17 @@ def _moves(registry: Registry, model: RegisteredModel, most: int) -> Mapping[str
 
 
 def newest_version(model: RegisteredModel) -> ModelVersion | None:
-    """The version numbered highest."""
+    """Return the version numbered highest."""
     return max(model.latest_versions, key=lambda version: version.version, default=None)
 
 
 def has_stages(model: RegisteredModel) -> bool:
-    """Whether any version is in a stage: nobody else wants to see them."""
+    """Return whether any version is in a stage: nobody else wants to see them."""
     return any(version.current_stage is not Stage.NONE for version in model.latest_versions)
 
 
 def context(registry: Registry, model: RegisteredModel, tab: str) -> dict[str, Any]:
-    """What all pages of a model show."""
+    """Return what all pages of a model show."""
     return {
         "model": model,
         "tab": tab,
@@ -94,7 +94,7 @@ def context(registry: Registry, model: RegisteredModel, tab: str) -> dict[str, A
 
 
 def show_versions(request: PageRequest, registry: Registry, name: str) -> View:
-    """The model with its versions."""
+    """Return the model with its versions."""
     model = registry.get_registered_model(name)
     text = request.query.get("q", "")
     order = request.query.get("sort", "newest")
@@ -126,7 +126,7 @@ def show_versions(request: PageRequest, registry: Registry, name: str) -> View:
 
 
 def show_history(request: PageRequest, registry: Registry, name: str) -> View:
-    """The model with what was done to it."""
+    """Return the model with what was done to it."""
     model = registry.get_registered_model(name)
     page = timeline.read(request, registry, name)
     return View(
@@ -147,7 +147,7 @@ def show_settings(
     name: str,
     *_: str,
 ) -> View:
-    """The model with what can be changed about it."""
+    """Return the model with what can be changed about it."""
     model = registry.get_registered_model(name)
     return View(
         template="settings.html",

@@ -74,7 +74,7 @@ _counts = _Counts()
 
 
 def forget_counts() -> None:
-    """Counts anew from now on: a form has changed what there is, and its sender looks."""
+    """Count anew from now on: a form has changed what there is, and its sender looks."""
     _counts.forget()
 
 
@@ -91,12 +91,12 @@ def _counted(registry: Registry, clauses: Filter) -> Count:
 
 
 def show(request: PageRequest, registry: Registry) -> View:
-    """The models."""
+    """Return the models."""
     return _list(request, registry, "models", ())
 
 
 def show_prompts(request: PageRequest, registry: Registry) -> View:
-    """The prompts."""
+    """Return the prompts."""
     return _list(request, registry, "prompts", finding.PROMPTS)
 
 
@@ -142,7 +142,7 @@ def _list(request: PageRequest, registry: Registry, kind: str, only: Filter) -> 
 
 
 def last_changes(registry: Registry, models: Sequence[RegisteredModel]) -> Mapping[str, Event]:
-    """The newest event of each model that has one among the newest of all, by name: one call."""
+    """Return each model's newest event among the newest of all, by name, in one call."""
     if not models:
         return {}
     since = min(model.last_updated_timestamp for model in models)

@@ -58,7 +58,7 @@ class Timeline:
     """Whether the search for an actor ended before the page was full."""
 
     def data(self) -> Json:
-        """The events as JSON."""
+        """Return the events as JSON."""
         answer: Json = {"events": [wire.encode_event(event) for event in self.events]}
         if self.next_page_token is not None:
             answer["next_page_token"] = self.next_page_token
@@ -72,7 +72,7 @@ def read(
     *,
     model_id: str | None = None,
 ) -> Timeline:
-    """The events that the address asks for, of one model, by its name or its id, or of all.
+    """Return the events that the address asks for, of one model, by its name or its id, or of all.
 
     Raises:
         InvalidArgumentError: it asks for what cannot be.
@@ -107,7 +107,7 @@ def _by(actor: str, page: Page[Event]) -> Timeline:
 
 
 def newest_of_each(events: Iterable[Event]) -> dict[str | None, Event]:
-    """The newest event of each alias or tag among events that are newest first."""
+    """Return the newest event of each alias or tag among events that are newest first."""
     newest: dict[str | None, Event] = {}
     for event in events:
         newest.setdefault(event.key, event)

@@ -16,7 +16,10 @@ ROWS = 100
 
 
 def show(request: PageRequest, registry: Registry) -> View:
-    """What was deleted lately, and until when it is kept; of part of a name, what has that."""
+    """Return what was deleted lately, and until when it is kept.
+
+    Of part of a name, what has that.
+    """
     part = request.query.get("q", "").strip()
     trash = registry.trash()
     models = [each for each in trash.models if part.lower() in each.name.lower()]
@@ -39,7 +42,7 @@ def show(request: PageRequest, registry: Registry) -> View:
 
 
 def show_model(request: PageRequest, registry: Registry, name: str, model_id: str) -> View:  # noqa: ARG001
-    """A deleted model, and the form that restores it."""
+    """Return a deleted model, and the form that restores it."""
     deleted = registry.deleted_registered_model(name, model_id=model_id)
     return View(
         template="restore_model.html",
@@ -49,7 +52,7 @@ def show_model(request: PageRequest, registry: Registry, name: str, model_id: st
 
 
 def restore_model(request: PageRequest, registry: Registry, name: str, model_id: str) -> Redirect:
-    """Restores a deleted model under the name that the form says."""
+    """Restore a deleted model under the name that the form says."""
     restored = registry.restore_registered_model(
         name, new_name=request.text("new_name"), model_id=model_id
     )
@@ -58,7 +61,7 @@ def restore_model(request: PageRequest, registry: Registry, name: str, model_id:
 
 
 def show_version(request: PageRequest, registry: Registry, name: str, number: str) -> View:  # noqa: ARG001
-    """A deleted version of a model, and the form that restores it."""
+    """Return a deleted version of a model, and the form that restores it."""
     deleted = _deleted_version(registry, name, number)
     return View(
         template="restore_version.html",
@@ -68,7 +71,7 @@ def show_version(request: PageRequest, registry: Registry, name: str, number: st
 
 
 def restore_version(request: PageRequest, registry: Registry, name: str, number: str) -> Redirect:  # noqa: ARG001
-    """Restores a deleted version under its number."""
+    """Restore a deleted version under its number."""
     restored = registry.restore_model_version(name, number)
     return Redirect(
         to=links.version(name, restored.version),

@@ -19,7 +19,10 @@ FILES_SHOWN = 200
 def show(
     request: PageRequest, registry: Registry, name: str, number: str, *_: str
 ) -> View | Redirect:
-    """A version: what it is, where its files are, what became of it; of a deleted one, that."""
+    """Return a version: what it is, where its files are, what became of it.
+
+    Of a deleted one, that.
+    """
     try:
         version = registry.get_model_version(name, number)
     except ModelVersionNotFoundError as error:

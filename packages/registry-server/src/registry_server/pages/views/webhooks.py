@@ -70,7 +70,7 @@ class WebhookPages:
     # Pages
 
     def show_all(self, request: PageRequest, registry: Registry) -> View:
-        """The webhooks, newest first."""
+        """Return the webhooks, newest first."""
         request_ = wire.ListWebhooks(
             max_results=PAGE_SIZE, page_token=request.query.get("page") or None
         )
@@ -82,21 +82,21 @@ class WebhookPages:
         )
 
     def show(self, request: PageRequest, registry: Registry, webhook_id: str) -> View:  # noqa: ARG002
-        """A webhook, its queued deliveries and its dead letters."""
+        """Return a webhook, its queued deliveries and its dead letters."""
         return self._shown(registry, webhook_id)
 
     def new(self, request: PageRequest, registry: Registry) -> View:  # noqa: ARG002 as all views
-        """The form for a new webhook."""
+        """Return the form for a new webhook."""
         return self._form(None)
 
     def edit(self, request: PageRequest, registry: Registry, webhook_id: str) -> View:  # noqa: ARG002
-        """The form that changes a webhook."""
+        """Return the form that changes a webhook."""
         return self._form(self._webhook(registry, webhook_id))
 
     # Forms
 
     def create(self, request: PageRequest, registry: Registry) -> Redirect:
-        """Creates a webhook."""
+        """Create a webhook."""
         context = _context(registry)
         asked = wire.CreateWebhook(
             name=request.text("name"),
@@ -111,7 +111,7 @@ class WebhookPages:
         )
 
     def change(self, request: PageRequest, registry: Registry, webhook_id: str) -> Redirect:
-        """Changes a webhook; an empty secret is the one that it has."""
+        """Change a webhook; an empty secret is the one that it has."""
         context = _context(registry)
         secret = request.form.get("secret") or None
         asked = wire.UpdateWebhook(
@@ -126,7 +126,7 @@ class WebhookPages:
         return Redirect(to=links.webhook(webhook_id), notice=f"{changed.name} was changed.")
 
     def switch(self, request: PageRequest, registry: Registry, webhook_id: str) -> Redirect:
-        """Switches a webhook on or off."""
+        """Switch a webhook on or off."""
         is_on = request.text("status") == WebhookStatus.ACTIVE
         status = WebhookStatus.ACTIVE if is_on else WebhookStatus.DISABLED
         asked = wire.UpdateWebhook(webhook_id=webhook_id, status=status)
@@ -135,14 +135,14 @@ class WebhookPages:
         return Redirect(to=links.webhook(webhook_id), notice=f"{changed.name} {now}.")
 
     def test(self, request: PageRequest, registry: Registry, webhook_id: str) -> View:
-        """Sends a sample, and shows what the receiver answered."""
+        """Send a sample, and show what the receiver answered."""
         event = _parsed(request.text("event"))
         asked = wire.TestWebhook(webhook_id=webhook_id, event=event)
         result = self._handlers.test(_context(registry), asked)
         return self._shown(registry, webhook_id, result)
 
     def redeliver(self, request: PageRequest, registry: Registry, webhook_id: str) -> Redirect:
-        """Queues what was given up anew: one delivery, or all that there are."""
+        """Queue what was given up anew: one delivery, or all that there are."""
         context = _context(registry)
         delivery_id = request.text("delivery_id")
         ids: Iterable[str] = (delivery_id,)
@@ -157,7 +157,7 @@ class WebhookPages:
         return Redirect(to=links.webhook(webhook_id), notice=notice)
 
     def delete(self, request: PageRequest, registry: Registry, webhook_id: str) -> Redirect:
-        """Deletes a webhook whose name was repeated by hand."""
+        """Delete a webhook whose name was repeated by hand."""
         webhook = self._webhook(registry, webhook_id)
         if request.text("confirmed") != webhook.name:
             raise InvalidArgumentError(
@@ -226,13 +226,13 @@ def _context(registry: Registry) -> RequestContext:
 
 
 def place(url: str) -> str:
-    """Where a URL leads, without what is a secret in the URLs of chat services."""
+    """Return where a URL leads, without what is a secret in the URLs of chat services."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
 
 
 def field_of(event: WebhookEvent) -> str:
-    """The field of a form that asks for an event."""
+    """Return the field of a form that asks for an event."""
     return f"{event.entity}.{event.action}"
 
 

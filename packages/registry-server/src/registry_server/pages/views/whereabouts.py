@@ -26,7 +26,7 @@ _COMING_AND_GOING = (Action.CREATE_VERSION, Action.DELETE_VERSION, Action.RESTOR
 
 
 def show_model(request: PageRequest, registry: Registry, model_id: str) -> View | Redirect:
-    """The model's page under the name that it has now, or what is left of a deleted model."""
+    """Return the model's page under the name that it has now, or what is left of a deleted model."""
     name = _name_now(registry, model_id)
     return _deleted(request, registry, model_id) if name is None else Redirect(to=links.model(name))
 
@@ -34,7 +34,7 @@ def show_model(request: PageRequest, registry: Registry, model_id: str) -> View 
 def show_version(
     request: PageRequest, registry: Registry, model_id: str, number: str
 ) -> View | Redirect:
-    """The page of a version of the model."""
+    """Return the page of a version of the model."""
     name = _name_now(registry, model_id)
     if name is None:
         return _deleted(request, registry, model_id)
@@ -45,7 +45,7 @@ def show_version(
 def show_alias(
     request: PageRequest, registry: Registry, model_id: str, alias: str
 ) -> View | Redirect:
-    """The page of an alias of the model, also of one that was removed."""
+    """Return the page of an alias of the model, also of one that was removed."""
     name = _name_now(registry, model_id)
     if name is None:
         return _deleted(request, registry, model_id)
@@ -53,7 +53,7 @@ def show_alias(
 
 
 def deleted_version(registry: Registry, name: str, number: int | str) -> Redirect | None:
-    """Where a deleted version is: in the trash, or, kept no longer, in the history of its model.
+    """Return where a deleted version is: in the trash, or, kept no longer, in the history of its model.
 
     None where there was no such version, or it is not deleted.
     """

@@ -323,7 +323,7 @@ def key_of(change: OfVersion) -> dict[str, Any]:
 def noted_values(
     name: str, model_id: str, sequence: int, now: int, has_webhooks: Any
 ) -> dict[str, Any]:
-    """What `Making._queue` needs to know of an event."""
+    """Return what `Making._queue` needs to know of an event."""
     return {
         "name": name,
         "model_id": model_id,

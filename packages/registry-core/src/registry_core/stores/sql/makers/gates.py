@@ -14,7 +14,7 @@ from registry_core.stores.sql.statements import Statements
 
 
 def read_for_gates(connection: Connection, sql: Statements, requirement: GatesPass) -> Seen:
-    """What a database has of what gates look at.
+    """Return what a database has of what gates look at.
 
     Raises:
         ModelVersionNotFoundError: a version that the change points at does not exist.
@@ -61,5 +61,5 @@ def _staged(
 
 
 def version_key(name: str, version: int) -> dict[str, Any]:
-    """The values that name a version."""
+    """Return the values that name a version."""
     return {"name": name, "version": events.stored_version(version), "asked_version": version}
