@@ -38,9 +38,9 @@ class ApproveVersion(NamedChange, Change[Approval]):
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
         before = documents.present(document, self.name, self.version)
-        return approvals.approve(before, self.version, self.given(now))
+        return approvals.approve(before, self.version, self.dated(now))
 
-    def given(self, now: int) -> Approval:
+    def dated(self, now: int) -> Approval:
         """Return the approval as it is kept."""
         return attrs.evolve(self.approval, time=now)
 

@@ -85,7 +85,7 @@ class EventChecks:
                 )
 
     def leftovers(self, is_old: Callable[[Item], bool]) -> Iterator[EventProblem]:
-        """Return the objects that a pruning has left: it was not made, or has not removed what it replaced.
+        """Return what a pruning has left: it was not made, or has not removed what it replaced.
 
         All documents must be known, as of after the events were listed.
         """

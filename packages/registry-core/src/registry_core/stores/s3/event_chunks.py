@@ -215,8 +215,8 @@ class EventChunks:
         """
         listed = self._objects.pages(self._layout.beginnings_of(model_id))
         keys = (each.key for page in listed for each in page.objects)
-        found = [parsed for key in keys if (parsed := self._layout.parse_beginning(key))]
-        return any(first > log.begins for _, first, _ in found)
+        beginnings = [parsed for key in keys if (parsed := self._layout.parse_beginning(key))]
+        return any(first > log.begins for _, first, _ in beginnings)
 
     def remove_pruned(self, model_id: str, log: EventLog, lost: Iterable[Beginning]) -> None:
         """Remove the events that were before the beginning of a log, which its document has by now.
@@ -235,7 +235,7 @@ class EventChunks:
         self._pool.map(self._objects.delete, keys)
 
     def is_pruned(self, key: str, log: EventLog) -> bool:
-        """Return whether the object of a key has what the beginning of a log has taken the place of.
+        """Return whether the object of a key has what the beginning of a log has replaced.
 
         A later beginning has not: it may be that of a pruning under way.
         """

@@ -22,7 +22,7 @@ class ApprovalMaker(Maker):
 
         def approve(connection: Connection) -> tuple[Approval, bool]:
             earlier = self._given(connection, change, change.approval.actor)
-            approval = change.given(now)
+            approval = change.dated(now)
             if earlier is not None and says_the_same(earlier, approval):
                 return earlier, False
             values = approvals.values_of(change.name, change.version, approval)
