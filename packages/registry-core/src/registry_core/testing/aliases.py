@@ -9,7 +9,7 @@ from registry_core.errors import (
     ModelVersionNotFoundError,
     RegisteredModelNotFoundError,
 )
-from registry_core.testing import model_versions, registered_models
+from registry_core.testing import model_versions, registered_model_changes
 from registry_core.testing.calls import Calls
 from registry_core.testing.cases import StoreCase, create_model, create_version, create_versions
 from registry_core.testing.clocks import ManualClock
@@ -160,7 +160,7 @@ class AliasTests(StoreCase):
         create_model(store, "M")
         create_version(store, "M")
         store.set_registered_model_alias("M", "a", version=1)
-        message = registered_models.not_found("m")
+        message = registered_model_changes.not_found("m")
         with refused(store, RegisteredModelNotFoundError, message):
             store.get_model_version_by_alias("m", "a")
         with refused(store, RegisteredModelNotFoundError, message):

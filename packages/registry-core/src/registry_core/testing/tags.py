@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from registry_core.errors import RegisteredModelNotFoundError
-from registry_core.testing import registered_models
+from registry_core.testing import registered_model_changes
 from registry_core.testing.calls import Calls
 from registry_core.testing.cases import StoreCase, create_model, create_version, create_versions
 from registry_core.testing.clocks import ManualClock
@@ -85,7 +85,7 @@ class RegisteredModelTagTests(StoreCase):
     def test_model_tags_of_a_missing_model_fail(self, store: Calls) -> None:
         """Setting and deleting alike."""
         create_model(store, "M", tags={"k": "v"})
-        message = registered_models.not_found("m")
+        message = registered_model_changes.not_found("m")
         with refused(store, RegisteredModelNotFoundError, message):
             store.set_registered_model_tag("m", "k", "v")
         with refused(store, RegisteredModelNotFoundError, message):

@@ -58,7 +58,7 @@ class Question:
 
 
 def show(request: PageRequest, registry: Registry) -> View:  # noqa: ARG001 as all views
-    """Show who the reader is, the grants that name the reader, and one decision that was asked for."""
+    """Show who the reader is, the grants of the reader, and one decision that was asked for."""
     rights = request.rights
     question = Question.of(request)
     decision, problem = _answer(question, rights)
