@@ -42,7 +42,7 @@ def alias(name: str, key: str, *rest: str) -> str:
 
 
 def by_id(model_id: str) -> str:
-    """Return the page that leads to a model by its id: under another name, or what is left of it."""
+    """Return the page that leads to a model by its id: under any name, or what is left of it."""
     return path("activity", "models", model_id)
 
 

@@ -26,7 +26,7 @@ _COMING_AND_GOING = (Action.CREATE_VERSION, Action.DELETE_VERSION, Action.RESTOR
 
 
 def show_model(request: PageRequest, registry: Registry, model_id: str) -> View | Redirect:
-    """Return the model's page under the name that it has now, or what is left of a deleted model."""
+    """Return the model's page under its name of now, or what is left of a deleted model."""
     name = _name_now(registry, model_id)
     return _deleted(request, registry, model_id) if name is None else Redirect(to=links.model(name))
 
@@ -53,7 +53,7 @@ def show_alias(
 
 
 def deleted_version(registry: Registry, name: str, number: int | str) -> Redirect | None:
-    """Return where a deleted version is: in the trash, or, kept no longer, in the history of its model.
+    """Return where a deleted version is: in the trash or, kept no longer, in its model's history.
 
     None where there was no such version, or it is not deleted.
     """
