@@ -89,7 +89,7 @@ class Hooks(NamedTuple):
         return complete
 
     def differences(self) -> Iterator[Difference]:
-        """Where the target's are others."""
+        """Yield where the target's are others."""
         if not self.are_wanted:
             return
         from registry_core.moves import sources, webhooks  # noqa: PLC0415 as above

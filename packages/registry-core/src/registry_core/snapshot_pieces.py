@@ -262,7 +262,7 @@ def in_memory(snapshot: ModelSnapshot | SpooledSnapshot) -> ModelSnapshot:
 
 
 def is_large(snapshot: ModelSnapshot) -> bool:
-    """Whether a snapshot goes in pieces."""
+    """Return whether a snapshot goes in pieces."""
     return max(snapshot.version_count, snapshot.event_count) > PIECE_ROWS
 
 

@@ -160,7 +160,7 @@ class ModelSnapshot:
 
 
 def is_ahead(one: Snapshot, other: Snapshot, *, but: int = 0) -> bool:
-    """Whether `other` is an earlier state of the model in `one`, by its history alone.
+    """Return whether `other` is an earlier state of the model in `one`, by its history alone.
 
     Args:
         one: The later state.

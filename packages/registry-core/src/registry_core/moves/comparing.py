@@ -89,7 +89,7 @@ def _histories(one: Snapshot, other: Snapshot) -> Iterator[str]:
 
 
 def is_behind(there: Snapshot, source: Snapshot) -> bool:
-    """Whether a model is an earlier copy of a source, in which nobody has changed anything since.
+    """Return whether a model is an earlier copy of a source that nobody has changed since.
 
     A source without a history has nothing that says so; then it is whether the copy's own history
     has nothing but its beginning.
@@ -104,7 +104,7 @@ def is_behind(there: Snapshot, source: Snapshot) -> bool:
 
 
 def is_as_copied(there: Snapshot) -> bool:
-    """Whether nobody has changed a copy of a model whose source keeps no history.
+    """Return whether nobody has changed a copy of a model whose source keeps no history.
 
     The history of such a copy has nothing but its beginning.
     """

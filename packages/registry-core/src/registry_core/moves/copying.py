@@ -102,7 +102,7 @@ class _NamesOf:
         self._names: frozenset[str] | None = None
 
     def lack(self, name: str) -> bool:
-        """Whether the target had no such model when the copy began; False if that is not known."""
+        """Return whether the target surely had no such model when the copy began."""
         with self._lock:
             if next(self._asked) == LISTED_FROM:
                 listed = StoreSource(self._target.store).names()

@@ -250,7 +250,7 @@ class _Plan:
     """The number of the next version in the source."""
 
     def decide(self, on_conflict: OnConflict) -> tuple[Outcome, str]:
-        """What is to become of the model, and why it is not to be copied."""
+        """Return what is to become of the model, and why it is not to be copied."""
         if self.there is None:
             return self._created()
         kept = as_kept(self.there)

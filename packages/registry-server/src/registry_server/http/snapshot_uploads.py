@@ -54,7 +54,7 @@ ResultT = TypeVar("ResultT")
 
 
 def snapshot_part() -> Part:
-    """The route that takes large models."""
+    """Return the route that takes large models."""
     uploads = _SnapshotUploads()
     return Part(
         routes=(asgi(SNAPSHOTS_PATH, name="snapshots", copy_scope=False)(uploads),),

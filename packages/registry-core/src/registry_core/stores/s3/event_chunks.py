@@ -247,7 +247,7 @@ class EventChunks:
         return beginning is not None and beginning[1] < log.begins
 
     def find_deleted(self, model_id: str) -> EventLog | None:
-        """The last events of a deleted model. One LIST and one GET.
+        """Return the last events of a deleted model. One LIST and one GET.
 
         None where they are not beside the documents, or the model has been restored.
 

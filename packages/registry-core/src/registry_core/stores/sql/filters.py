@@ -182,7 +182,7 @@ def on_entity(
 
 
 def on_names(terms: Shape, entity: FromClause) -> list[Condition]:
-    """What of the comparisons with the name an index that has the names can answer."""
+    """Return what of the comparisons with the name an index that has the names can answer."""
     conditions: list[Condition] = []
     for index, term in enumerate(terms):
         if term.field == "name" and term.op is Op.ILIKE:

@@ -134,7 +134,7 @@ def incomplete(table: Table) -> Select[Any]:
 
 
 def required(table: Table) -> list[Column[Any]]:
-    """The columns of a table in which every row has a value."""
+    """Return the columns of a table in which every row has a value."""
     return [column for column in table.columns if not column.nullable]
 
 

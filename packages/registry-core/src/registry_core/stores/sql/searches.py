@@ -77,12 +77,12 @@ MAX_STARTS = 3
 
 
 def statement(query: Query, dialect: Dialect) -> Statement:
-    """The statement that finds the page of a query, and one row more if there is one."""
+    """Return the statement that finds the page of a query, and one row more if there is one."""
     return _compiled(_shape(query, dialect), dialect)
 
 
 def names_statement(query: Query, dialect: Dialect) -> Statement:
-    """The statement that finds the names alone of those rows, for the same values."""
+    """Return the statement that finds the names alone of those rows, for the same values."""
     return _compiled_names(_shape(query, dialect), dialect)
 
 
