@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from chaos import failover, s3, soak, sql
+from chaos import cluster, failover, s3, soak, sql
 from chaos.judging import keep_if_broken, show
+from services.patroni import PatroniCluster
 from services.s3 import S3Server, bucket_name, launch
 
 Options = argparse.Namespace
@@ -38,6 +39,7 @@ def _options(arguments: Sequence[str] | None) -> Options:
         ("seed", int, time.time_ns() % 1_000_000, "replays a run"),
         ("faults", int, 100, "of each kind, on SQL"),
         ("failovers", int, 10, "for each kind of fault, with two hosts and behind a proxy"),
+        ("kills", int, 20, "of each kind, on the clusters"),
         ("clients", int, 6, "processes, on SQL"),
         ("workers", int, 2, "of the server, on SQL"),
         ("calls", int, 20_000, "of all processes, on S3"),
@@ -119,6 +121,24 @@ def _failover(options: Options) -> bool:
     return good
 
 
+def _cluster(endure: Callable[[sql.Plan, Path], cluster.ClusterResult], options: Options) -> bool:
+    plan = sql.Plan(
+        seed=options.seed,
+        faults=options.kills,
+        kinds=tuple(options.kind or ()),
+        clients=options.clients,
+        recovery_seconds=cluster.WRITING_SECONDS,
+    )
+    print(f"cluster, seed {plan.seed}: {plan.faults} faults of each kind", flush=True)
+
+    def run(directory: Path) -> bool:
+        result = endure(plan, directory)
+        print("\n".join(result.notes()))
+        return _show_sql(result)
+
+    return keep_if_broken(run)
+
+
 def _show_sql(result: sql.Result) -> bool:
     verdict = result.verdict
     print(f"{verdict.calls} calls in {result.seconds:.0f} s: {verdict.acknowledged} with an")
@@ -146,11 +166,21 @@ def _soak(options: Options) -> bool:
     return good
 
 
+def _reads(_: Options) -> bool:
+    with PatroniCluster() as database:
+        for servers, rate in cluster.reads_by_servers(database.url).items():
+            print(f"patroni: {servers} server(s): {rate:,.0f} reads/s", flush=True)
+    return True
+
+
 PARTS: dict[str, Callable[[Options], bool]] = {
     "s3": _s3,
     "postgresql": lambda options: _sql(sql.endure_postgresql, options),
     "sqlite": lambda options: _sql(sql.endure_sqlite, options),
     "failover": _failover,
+    "patroni": lambda options: _cluster(cluster.endure_patroni, options),
+    "seaweed": lambda options: _cluster(cluster.endure_seaweed, options),
+    "reads": _reads,
     "soak": _soak,
 }
 

@@ -59,7 +59,7 @@ def _endure(
         for kind, strike in strikes.items()
     }
     with RegistryServer(url, workers=result.plan.workers) as server:
-        endured = endure_faults(result, server, faults, directory, Prober(server.url))
+        endured = endure_faults(result, server.url, faults, directory, Prober(server.url))
         # What hangs there would keep the server from ending.
         cluster.standby.kill()
         return endured

@@ -145,6 +145,16 @@ MEANINGS = {
     "killed": "primary killed, standby promoted",
     "frozen": "primary frozen, standby promoted",
     "fenced": "primary made read-only, standby promoted",
+    "leader-killed": "leader killed with its Patroni",
+    "leader-frozen": "leader frozen with its Patroni",
+    "volume-killed": "a server of volumes killed",
+    "volume-frozen": "a server of volumes frozen",
+    "registry-killed": "one of three registry servers killed",
+    "registry-frozen": "one of three registry servers frozen",
+    "database-proxy-killed": "proxy before the database killed, and started again",
+    "database-proxy-frozen": "proxy before the database frozen for three seconds",
+    "front-proxy-killed": "proxy before the registry killed, and started again",
+    "front-proxy-frozen": "proxy before the registry frozen for three seconds",
 }
 """What the kinds of faults are."""
 
@@ -163,7 +173,7 @@ def endure_postgresql(plan: Plan, directory: Path) -> Result:
                 "delay": lambda chance: _delay(proxy, chance),
             }
             result = Result(plan, "postgresql")
-            return endure_faults(result, server, faults, directory, Prober(server.url))
+            return endure_faults(result, server.url, faults, directory, Prober(server.url))
 
 
 def endure_sqlite(plan: Plan, directory: Path) -> Result:
@@ -176,23 +186,23 @@ def endure_sqlite(plan: Plan, directory: Path) -> Result:
         with RegistryServer(f"sqlite:///{path}", workers=plan.workers) as server:
             prober = Prober(server.url)
             faults = faults_of_server(server) | {"disk": lambda _: _fill(disk, server, prober)}
-            result = endure_faults(Result(plan, "sqlite"), server, faults, directory, prober)
+            result = endure_faults(Result(plan, "sqlite"), server.url, faults, directory, prober)
         result.findings += _damage(path)
         return result
 
 
 def endure_faults(
     result: Result,
-    server: RegistryServer,
+    url: str,
     faults: dict[str, Fault],
     directory: Path,
     prober: Prober,
 ) -> Result:
-    """Runs the plan with these faults on a server that runs."""
+    """Runs the plan with these faults on what answers at a URL."""
     plan = result.plan
     started = time.monotonic()
     chance = random.Random(f"{plan.seed}/faults")
-    with prober, _Clients(server.url, plan, directory) as herd:
+    with prober, _Clients(url, plan, directory) as herd:
         for kind in plan.order(faults):
             time.sleep(chance.uniform(0, 2 * plan.pause_seconds))
             herd.check()
@@ -201,7 +211,7 @@ def endure_faults(
             result.recoveries[kind].append(well - ended)
             if well - ended > plan.recovery_seconds:
                 result.findings.append(f"well only {well - ended:.1f} s after: {MEANINGS[kind]}")
-    _look(server.url, directory, result)
+    _look(url, directory, result)
     result.findings += prober.findings()
     result.probes = len(prober.acknowledged)
     result.seconds = time.monotonic() - started

@@ -45,6 +45,10 @@ _FAILURES: Mapping[tuple[int, str | None], Any] = {
     (409, "ABORTED"): NOTHING,
     (429, "RESOURCE_EXHAUSTED"): NOTHING,
     (503, "TEMPORARILY_UNAVAILABLE"): UNKNOWN,
+    # A proxy's own answers: what it has sent on, it does not know either.
+    (502, None): UNKNOWN,
+    (503, None): UNKNOWN,
+    (504, None): UNKNOWN,
 }
 
 
