@@ -165,6 +165,17 @@ def chaos(session: nox.Session) -> None:
 
 
 @nox.session(python="3.11")
+def cluster(session: nox.Session) -> None:
+    """Kill and freeze PostgreSQL under Patroni and a bucket of many servers, under load.
+
+    Needs Debian's patroni, etcd-server, haproxy, postgresql and wrk.
+    """
+    install(session, "dev")
+    parts = session.posargs or ["--part=patroni", "--part=seaweed", "--part=reads"]
+    session.run("python", "-m", "chaos", *parts, env={"PYTHONPATH": "tests"})
+
+
+@nox.session(python="3.11")
 def hostile(session: nox.Session) -> None:
     """Flood servers with hostile and clumsy clients, while well-behaved ones measure."""
     install(session, "dev")

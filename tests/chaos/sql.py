@@ -311,6 +311,8 @@ class Prober:
         """Number and source of every version that was acknowledged."""
         self.refused = 0
         """Probes that were not."""
+        self.last = ""
+        """What the last of these was answered."""
         self._tried: set[str] = set()
         self._streak: list[tuple[float, float]] = []
         """When each probe since the last that failed was begun and answered."""
@@ -335,7 +337,7 @@ class Prober:
             if len(since) >= PROBES_WELL:
                 return since[0]
             time.sleep(0.005)
-        raise AssertionError("the server did not recover at all")
+        raise AssertionError(f"the server did not recover at all: {self.last}")
 
     def findings(self) -> list[str]:
         """What is wrong with the versions that are there now, beside those acknowledged."""
@@ -359,10 +361,12 @@ class Prober:
             with WireClient(self._url, timeout_seconds=PROBE_SECONDS) as probe:
                 try:
                     answer = probe.post("/model-versions/create", name=PROBE, source=source)
-                except OSError:
-                    answer = None
+                except OSError as error:
+                    answer, self.last = None, repr(error)
             if answer is None or answer.status != 200:
                 self.refused += 1
+                if answer is not None:
+                    self.last = f"{answer.status} {answer.body[:200]!r}"
                 self._streak = []
                 continue
             self.acknowledged.append((int(answer.json["model_version"]["version"]), source))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 import signal
 import tempfile
@@ -31,7 +32,9 @@ TTL_SECONDS, LOOP_SECONDS, RETRY_SECONDS = 20, 2, 3
 """How long the lock of a leader that says nothing is kept: 20 seconds are the least that Patroni
 takes. How often a node looks, and how long it tries to reach etcd."""
 
-START_SECONDS = 120.0
+START_SECONDS = 300.0
+
+_TELLING = re.compile(r" (INFO|WARNING|ERROR|FATAL|LOG|PANIC):? ")
 
 PROGRAMS = ("patroni", "etcd", "haproxy")
 
@@ -184,7 +187,12 @@ class PatroniCluster:
         return states.count(("streaming",)) >= NODES - 1
 
     def _logs(self) -> str:
-        return "\n".join(f"{node.name}:\n{node.process.log[-2000:]}" for node in self.nodes)
+        """Why the cluster is not whole: what servers and Patroni say, but for statements."""
+        said = []
+        for node in self.nodes:
+            lines = [line for line in node.process.log.splitlines() if _TELLING.search(line)]
+            said.append("\n".join([f"{node.name}:", *lines[-40:]]))
+        return "\n".join(said)
 
 
 def _before(nodes: list[Node]) -> str:
