@@ -132,11 +132,17 @@ def _sqlite_document(node: document, compiler: SQLCompiler, **options: Any) -> s
     return f"'[' || {pieces} || ']'"
 
 
-@compiles(pieces)
-def _pieces(node: pieces, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(pieces, "sqlite")
+def _sqlite_pieces(node: pieces, compiler: SQLCompiler, **options: Any) -> str:
     first, *others = operands(node, compiler, **options)
-    text = f"CAST({first} AS TEXT)"
-    return f"{text} || coalesce(',' || {others[0]}, '')" if others else text
+    return " || ".join([first, *(f"coalesce(',' || {other}, '')" for other in others)])
+
+
+@compiles(pieces, "postgresql")
+def _postgresql_pieces(node: pieces, compiler: SQLCompiler, **options: Any) -> str:
+    first, *others = operands(node, compiler, **options)
+    text = f"CAST({first} AS TEXT)"  # its JSON cannot be put together
+    return " || ".join([text, *(f"coalesce(',' || {other}, '')" for other in others)])
 
 
 @compiles(array_text)
