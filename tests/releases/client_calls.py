@@ -544,7 +544,8 @@ def prompt_deletions(it):
 
 @check(C + "list_logged_prompts", C + "detach_prompt_from_run")
 def prompt_runs(it):
-    name, run, tag = new("p"), new("run"), "mlflow.prompt.associatedRunIds"
+    constants = importlib.import_module("mlflow.prompt.constants")
+    name, run, tag = new("p"), new("run"), constants.PROMPT_ASSOCIATED_RUN_IDS_TAG_KEY
     it.client.register_prompt(name, "t")
     # As MLflow's own code does it; the public call is not for prompts, or was not there at first.
     it.client._get_registry_client().set_model_version_tag(name, "1", tag, run)
