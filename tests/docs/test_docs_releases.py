@@ -18,12 +18,11 @@ def rows():
 
 
 def test_every_call_of_every_release_works():
-    """A cell is a success on all stores, or no call of that release; the newest release was run."""
+    """A cell is a success on all stores, or no call of that release; each release was run."""
     found = rows()
     releases, counts = found.pop("call"), found.pop("calls")
     tried = re.findall(r'"(\d+\.\d+\.\d+)"', releases_of_the_session())
-    assert releases == [release for release in tried if release in releases]
-    assert releases[-1] == tried[-1]
+    assert releases == tried
     for call, cells in found.items():
         assert set(cells) <= {table.WORKS, table.ABSENT}, call
     works = [sum(cells[n] == table.WORKS for cells in found.values()) for n in range(len(releases))]
