@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import urllib.request
@@ -33,7 +34,12 @@ class ModelServer(ServerProcess):
         super().__init__(
             [*command, "--workers", "1"],
             port=port,
-            environment={**CLIENT_ENVIRONMENT, **environment},
+            environment={
+                **CLIENT_ENVIRONMENT,
+                **environment,
+                # MLflow looks there for uvicorn.
+                "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])),
+            },
         )
 
     def predictions(self, inputs: list[Any]) -> Any:
