@@ -80,7 +80,7 @@ PLATFORM = [
     _typed(
         "regctl --store sqlite:///two.db import backup.jsonl.gz", "Made a new registry", "2 models"
     ),
-    _typed("regctl diff sqlite:///registry.db sqlite:///two.db"),
+    _typed("regctl diff sqlite:///registry.db sqlite:///two.db --no-webhooks"),
     _typed("regctl copy sqlite:///registry.db sqlite:///two.db --dry-run", "Would be: 2 models"),
     _typed("regctl models delete churn --yes; regctl models restore churn", "Deleted", "churn"),
 ]
