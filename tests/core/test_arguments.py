@@ -160,7 +160,10 @@ def test_repr_names_the_store_without_its_secrets(tmp_path):
     secret = Registry(MemoryStore(), url="postgresql://ann:hunter2@db/registry?sslkey=hunter2")
     assert "hunter2" not in repr(secret)
     assert "db/registry" in repr(secret)
-    assert repr(Registry(MemoryStore())) == "<Registry MemoryStore>"
+    registry = Registry(MemoryStore())
+    assert repr(registry) == "<Registry MemoryStore>"
+    assert repr(registry.prompts) == "<Prompts of <Registry MemoryStore>>"
+    assert repr(registry.webhooks).startswith("<Webhooks of MemoryStore")
 
 
 def test_entities_are_short_in_a_debugger_and_escaped_in_a_notebook(registry):

@@ -72,6 +72,9 @@ class Prompts:
     def __init__(self, registry: PromptCalls) -> None:
         self._registry = registry
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._registry!r}>"
+
     def create(
         self,
         name: str,

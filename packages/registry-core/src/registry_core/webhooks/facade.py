@@ -79,6 +79,10 @@ class Webhooks:
         self._secrets = secrets
         self._new_id = new_id
 
+    def __repr__(self) -> str:
+        keeps = "" if self.keeps_secrets else ", without secrets"
+        return f"<{type(self).__name__} of {type(self.store).__name__}{keeps}>"
+
     @property
     def keeps_secrets(self) -> bool:
         """Whether a webhook may have a secret: whether there is a key to encrypt it with."""
