@@ -96,7 +96,6 @@ def theirs(origin: Origin) -> answers.Answers:
     return answers.read(_run(origin.python, "ask_mlflow.py", origin.url, SEARCHES, 0))
 
 
-@pytest.mark.timeout(2 * ENDS)
 @pytest.mark.parametrize("way", ["rest", "database"])
 def test_a_client_gets_the_same_from_the_copy(
     way: str, origin: Origin, theirs: answers.Answers, tmp_path: Path
@@ -116,7 +115,6 @@ def test_a_client_gets_the_same_from_the_copy(
     assert not differing, f"{len(differing)} of {len(ours)}: " + "\n".join(differing[:20])
 
 
-@pytest.mark.timeout(2 * ENDS)
 @pytest.mark.parametrize("python", PYTHONS.split(os.pathsep) if PYTHONS else [sys.executable])
 def test_the_database_that_a_release_made_is_copied_and_not_changed(
     python: str, tmp_path: Path

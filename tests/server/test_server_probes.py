@@ -18,6 +18,7 @@ from registry_core.metering import Amounts
 from registry_core.stores.memory import MemoryStore
 from registry_core.wire import CODES
 from registry_core.wire.prefixes import API, OWN_API
+from registry_core.wire.snapshots import SNAPSHOTS_PATH
 from registry_server import Settings
 from registry_server.http import probes
 from registry_server.http.amounts import AmountsGauge
@@ -305,6 +306,7 @@ def test_document_describes_every_operation(server):
             for path in ("/webhooks", of_one, f"{of_one}/test")
         ),
         *(f"{OWN_API}{of_one}/{part}" for part in ("deliveries", "redeliver")),
+        SNAPSHOTS_PATH,
     }
 
 

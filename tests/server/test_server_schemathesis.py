@@ -20,6 +20,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from registry_core.wire.prefixes import API, OWN_API
+from registry_core.wire.snapshots import SNAPSHOTS_PATH
 from registry_server.artifacts import PREFIXES
 from registry_server.http.own import ALL_OPERATIONS
 from services.artifacts import artifact_url
@@ -115,7 +116,8 @@ def api(request: pytest.FixtureRequest) -> Iterator[schemathesis.BaseSchema]:
 def test_document_has_the_operations_that_are_tried(api):
     """None is forgotten here."""
     described = {(found.ok().method.upper(), found.ok().path) for found in api.get_all_operations()}
-    assert described == set(OPERATIONS)
+    # What takes the lines of an export has no JSON to generate; test_snapshot_pieces damages them.
+    assert described - {("POST", SNAPSHOTS_PATH)} == set(OPERATIONS)
     assert set(OPERATIONS) >= ONLY_A_PATH
     for method, path in ONLY_A_PATH:
         operation = api[path][method]

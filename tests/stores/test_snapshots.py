@@ -16,7 +16,7 @@ from registry_core.errors import (
 )
 from registry_core.history import Action, Event, new_model_id
 from registry_core.models import ModelVersion, Stage, Status
-from registry_core.snapshots import ModelSnapshot
+from registry_core.snapshots import ModelSnapshot, is_ahead
 from registry_core.stores.memory import MemoryStore
 from registry_core.testing import ManualClock
 from services.live_server import LiveServer
@@ -119,8 +119,8 @@ def test_a_model_goes_on_where_it_was(registry: Registry, snapshot: ModelSnapsho
     assert [event.sequence for event in events] == [*range(1, len(events) + 1)]
     assert events[-1].before == 2
     assert registry.verify_history("größe").is_true
-    assert registry.snapshot("größe").is_ahead_of(snapshot)
-    assert not snapshot.is_ahead_of(registry.snapshot("größe"))
+    assert is_ahead(registry.snapshot("größe"), snapshot)
+    assert not is_ahead(snapshot, registry.snapshot("größe"))
 
 
 def test_what_a_store_gives_is_what_the_next_one_takes(registry: Registry) -> None:

@@ -106,7 +106,7 @@ def test_nobody_waits_for_a_connection(
     store: SqlStore, caller: Selecting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All of them are in use."""
-    monkeypatch.setattr(store._database._pool._free, "_places", 0)
+    monkeypatch.setattr(store._database._pool._free, "_slots", 0)
     with pytest.raises(WouldBlockError):
         store.get_registered_model("m")
 
@@ -130,7 +130,7 @@ def test_a_long_statement_is_given_up(store: SqlStore, kind: str, caller: Select
     assert second.value.__cause__ is None
     inloop.calling(None)
     places = store._database.driver.max_connections
-    assert store._database._pool._free._places == places
+    assert store._database._pool._free._slots == places
     assert store.get_registered_model("m").name == "m"
 
 

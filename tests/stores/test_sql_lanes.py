@@ -104,7 +104,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def connections_in_use(store: SqlStore) -> int:
-    return store._database.driver.max_connections - store._database._pool._free._places
+    return store._database.driver.max_connections - store._database._pool._free._slots
 
 
 # Searches
@@ -319,9 +319,9 @@ def test_a_small_number_of_connections_has_a_lane_for_each_kind() -> None:
     for connections in range(1, 20):
         found = Lanes(connections, is_in_process=False)
         places = [found._changes, found._searches, found._searches_inloop]
-        assert min(each._places for each in places[:2]) >= 1
+        assert min(each._slots for each in places[:2]) >= 1
         if connections >= 3:
-            assert sum(each._places for each in places) < connections
+            assert sum(each._slots for each in places) < connections
 
 
 def test_changes_of_one_model_wait_for_each_other_and_for_no_others(
@@ -336,7 +336,7 @@ def test_changes_of_one_model_wait_for_each_other_and_for_no_others(
         with pytest.raises(StoreBusyError, match="'m'; nothing was written"), found.change("m"):
             pytest.fail("there was a third place")
     assert found._models._models == {}
-    assert found._changes._places == 8
+    assert found._changes._slots == 8
     with found.change("m"):
         pass
 

@@ -78,7 +78,7 @@ def test_a_page_ends_before_it_is_too_large(store: SqlStore) -> None:
     assert [len(page) for page in pages[:-1]] == [most] * (len(pages) - 1)
     assert walk(store, 10) == [list(range(start, start + 10)) for start in (1, 11, 21)]
     # The connection is good for the next one.
-    assert store._database._pool._free._places == store._database.driver.max_connections
+    assert store._database._pool._free._slots == store._database.driver.max_connections
 
 
 def test_a_page_is_measured_as_it_is_sent(store: SqlStore) -> None:
@@ -151,7 +151,7 @@ def test_large_entities_are_not_read_in_a_loop(store: SqlStore, kind: str) -> No
         assert read("small") == "small"
     inloop.calling(None)
     assert read("large") in ("large", "small")
-    assert store._database._pool._free._places == store._database.driver.max_connections
+    assert store._database._pool._free._slots == store._database.driver.max_connections
 
 
 def test_what_was_too_large_is_tried_again(

@@ -16,6 +16,7 @@ from registry_core import (
     validation,
 )
 from registry_core.access.policy import encode_grant
+from registry_core.calls.queries import check_max_results
 from registry_core.history import Event
 from registry_core.pruning import Pruned
 from registry_core.wire import Json, snapshots
@@ -152,6 +153,7 @@ SNAPSHOT_PIECE: ResponseShape[Json] = ResponseShape(
 
 
 def _get_snapshot(context: RequestContext, request: snapshots.GetModelSnapshot) -> Json:
+    check_max_results(request.max_results, snapshots.VERSIONS_MAX_RESULTS)
     model, versions, approvals = snapshot_reading.piece(
         context.registry.store,
         validation.model_name(request.name),
