@@ -82,7 +82,7 @@ ONLY_A_PATH = {
         for method in ("GET", "DELETE")
     ),
     ("GET", f"{OWN_API}/webhooks/{{webhook_id}}/deliveries"),
-    *((method, f"{PREFIXES[0]}/artifacts/{{path}}") for method in ("GET", "PUT", "DELETE")),
+    *((method, f"{PREFIXES[0]}/artifacts/{{path}}") for method in ("PUT", "DELETE")),
     ("GET", f"{PREFIXES[0]}/presigned/{{path}}"),
 }
 """What is asked for by a path alone, in which any text may stand: next to nothing is forbidden, and

@@ -112,7 +112,9 @@ class _Reading:
     def _versions(self) -> Iterator[tuple[ModelVersion, tuple[Approval, ...]]]:
         after = 0
         while True:
-            self.model, versions, approvals = piece(self.store, self.name, after)
+            self.model, versions, approvals = piece(
+                self.store, self.name, after, VERSIONS_AT_A_TIME
+            )
             for version in versions:
                 yield version, approvals.get(version.version, ())
             if len(versions) < VERSIONS_AT_A_TIME:
@@ -191,7 +193,7 @@ def _spooling(name: str, found: _Collected) -> SpoolWriter:
     return found.writer
 
 
-def piece(store: Store, name: str, after: int, most: int = VERSIONS_AT_A_TIME) -> Parts:
+def piece(store: Store, name: str, after: int, most: int) -> Parts:
     """Return a part of a model's snapshot; see `GivesPieces`."""
     if isinstance(store, GivesPieces):
         return store.snapshot_piece(name, after, most)
