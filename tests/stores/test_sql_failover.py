@@ -93,6 +93,14 @@ def read_only(server: PostgresServer, value: str) -> None:
             time.sleep(0.01)
 
 
+def fence(server: PostgresServer, store: SqlStore) -> None:
+    """Make a server read-only for the sessions of a store, too: each hears of it by a signal."""
+    read_only(server, "on")
+    for _, connection in store._database._pool._idle:
+        while connection.raw.execute("SHOW default_transaction_read_only").fetchone() != ("on",):
+            time.sleep(0.01)
+
+
 def describe(store: SqlStore) -> str | None:
     return store.get_registered_model("m").description
 
@@ -129,7 +137,7 @@ def test_fenced_primary_takes_no_writes(old: PostgresServer, write) -> None:
     """Reads go on over the connections that there are; when it is writable again, so do writes."""
     with opened(old.url()) as store:
         write(store)
-        read_only(old, "on")
+        fence(old, store)
         for _ in range(2):
             with pytest.raises(StoreUnavailableError, match="does not accept writes"):
                 write(store)
@@ -145,7 +153,7 @@ def test_write_goes_to_the_server_that_has_taken_over(
 ) -> None:
     """The caller notices nothing, and no connection to the old one is used any more."""
     with opened(url) as store:
-        read_only(old, "on")
+        fence(old, store)
         proxy.switch(new.port)
         write(store)
         assert set(ports(store)) == {str(new.port)}
@@ -170,7 +178,7 @@ def test_read_comes_from_the_server_that_has_taken_over(
 ) -> None:
     """Not from the old one that accepts writes no more, over whichever connection."""
     with opened(url) as store:
-        read_only(old, "on")
+        fence(old, store)
         proxy.switch(new.port)
         for _ in range(4):
             if in_loop:
@@ -291,6 +299,6 @@ def test_host_that_accepts_no_writes_is_left_for_the_other(
     url = f"postgresql://postgres@127.0.0.1:{old.port},127.0.0.1:{new.port}/postgres"
     with opened(url) as store:
         assert describe(store) == BEFORE
-        read_only(old, "on")
+        fence(old, store)
         write(store)
         assert set(ports(store)) == {str(new.port)}
