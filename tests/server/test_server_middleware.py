@@ -41,7 +41,7 @@ def test_near_hosts_are_answered(server, host):
     [
         b"evil.com", b"evil.com:8000", b"localhost.evil.com", b"127.0.0.1.evil.com", b"8.8.8.8",
         b"172.32.0.1", b"[2001:4860:4860::8888]", b"10.evil.com", b"", b"user@localhost",
-        b"localhost/x", b"[::1", b"localhost:port", b"\xff",
+        b"localhost/x", b"[::1", b"localhost:port", b"\xff", b"localhost?x", b"localhost#x",
     ],
 )  # fmt: skip
 def test_foreign_hosts_are_refused(server, host):

@@ -59,6 +59,8 @@ _ARTIFACT_PREFIXES = ("/api/2.0/mlflow-artifacts/", "/ajax-api/2.0/mlflow-artifa
 _NEARLY_ARTIFACTS = re.compile(r"/(?:ajax-)?api/2[^.]0/mlflow-artifacts")
 """Litestar takes the path of a mount for a regular expression, and then fails to find what such a
 path is of."""
+_HOST = re.compile(rb"[0-9A-Za-z._~!$&'()*+,;=%:\[\]-]*")
+"""What a Host header is made of: a name or an address, and a port (RFC 9110, section 7.2)."""
 _LOCAL_NAMES = frozenset({"localhost", "0.0.0.0"})  # noqa: S104 a name in a header, not a bind
 
 _HEADERS = (
@@ -330,6 +332,8 @@ def _host_rule(allowed: tuple[str, ...]) -> Callable[[bytes], bool]:
     patterns = tuple(pattern.lower() for pattern in allowed)
 
     def knows(host: bytes) -> bool:
+        if _HOST.fullmatch(host) is None:
+            return False
         name = _hostname("//" + host.decode("latin-1"))
         # A dot at the end says that a name is complete, which each of ours is.
         name = None if name is None else name.rstrip(".")
