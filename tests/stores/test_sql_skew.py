@@ -253,6 +253,19 @@ def test_part_of_a_name_is_looked_for_in_an_index(planned: Planned, text: str, o
     assert "JIT" not in explained
 
 
+@pytest.mark.parametrize("order", [NAME, UPDATED])
+def test_part_of_most_names_is_found_at_once_where_models_change(planned: Planned, order) -> None:
+    """The index alone then says little, and PostgreSQL would rather sort all the names."""
+    raw = planned.connection.raw
+    raw.execute("UPDATE registered_models SET description = 'changed'")
+    raw.execute("ANALYZE registered_models")
+    try:
+        explained = planned.plan(*planned.compiled(models("name ILIKE '%ODEL-%'", order)))
+    finally:
+        raw.execute("VACUUM ANALYZE registered_models")
+    assert looked_at(explained["Plan"]) <= FEW
+
+
 def test_a_model_costs_a_probe_for_each_of_its_stages(planned: Planned) -> None:
     """And one that finds no more: most models have none but the stage None."""
     plan = planned.plan(planned.store._sql.get_model, {"name": "model-big"})["Plan"]

@@ -189,7 +189,9 @@ def on_names(terms: Shape, entity: FromClause) -> list[Condition]:
             conditions.append(name_may_match_folded(entity.c.name, unseen(f"loose{index}")))
         elif term.field == "name":
             name = entity.c.name
-            conditions += _conditions(index, term, name, name, name)
+            made = _conditions(index, term, name, name, name)
+            is_range = term.op is not Op.LIKE or term.by_prefix
+            conditions += made if is_range else map(aside, made)
     return conditions
 
 

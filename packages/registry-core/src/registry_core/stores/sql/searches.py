@@ -345,25 +345,17 @@ def _is_found_by_names(shape: Shape) -> bool:
 def _walk_names(shape: Shape) -> Select[Any]:
     """The page by walking the names in its order, and reading the rows of those that may match.
 
-    PostgreSQL would read the row of each name to look at it.
+    PostgreSQL would read the row of each name to look at it. It has to believe that many names
+    match: else it reads and sorts all of them, where it does not know that the index is enough.
     """
     names = shape.kind.table.alias("n")
-    where = filters.on_names(shape.terms, names)
-    if not shape.is_first_page:
-        where.append(comes_after(shape, names, shape.order_by))
-    walked = (
-        select(*(names.c[name] for name in ("name", "last_updated_time")))
-        .where(*where)
-        .order_by(*ordered(names, shape.order_by))
-        .offset(literal(0))
-        .subquery("named")
-    )
-    entity, source = _fetched(shape, walked)
+    entity, source = _fetched(shape, names)
+    of_row = filters.on_entity(shape.terms, entity, shape.entity, put_aside=range(len(shape.terms)))
     walk = (
         select(*(entity.c[field] for field in shape.kind.fields))
         .select_from(source)
-        .where(*filters.on_entity(shape.terms, entity, shape.entity), *_visible(shape, entity))
-        .order_by(*ordered(walked, shape.order_by))
+        .where(*filters.on_names(shape.terms, names), *of_row, *_everywhere(shape, names))
+        .order_by(*ordered(names, shape.order_by))
         .offset(literal(0))
     )
     return _limited(shape, walk, [])
