@@ -239,7 +239,7 @@ MUTATIONS: dict[str, Mutation] = {
         _restore_deleted, 1, 5, lists=1, prepare=in_the_trash_for_another_name
     ),
     "restore deleted model whose name is in use": Mutation(
-        _restore_deleted, 3, 5, lists=2, prepare=in_the_trash_and_replaced
+        _restore_deleted, 4, 5, lists=4, prepare=in_the_trash_and_replaced
     ),
     "restore version": Mutation(_restore_version, 0, 1, prepare=version_deleted),
     "create model": Mutation(

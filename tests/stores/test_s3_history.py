@@ -12,7 +12,7 @@ import pytest
 from registry_core import Registry, histories, pruning, trash
 from registry_core.authors import Author, Origin
 from registry_core.changes import CreateModel
-from registry_core.errors import InvalidArgumentError, StoreCorruptedError
+from registry_core.errors import ConflictError, InvalidArgumentError, StoreCorruptedError
 from registry_core.history import Action, Event, EventQuery
 from registry_core.models import NewModelVersion, NewRegisteredModel
 from registry_core.stores.s3 import S3Store
@@ -435,6 +435,66 @@ def test_a_reader_that_a_pruning_overtakes_reads_again(
     monkeypatch.setattr(other.backend._models, "find", overtaken)
     events = other.events(EventQuery(name="m", newest_first=False, max_results=1_000))
     assert sequences(events) == list(range(149, 201))
+
+
+def test_a_backup_that_replaces_a_pruned_model_has_all_of_its_history(
+    store: S3Store, other: S3Store, keys: Keys, clock: ManualClock
+) -> None:
+    """The process that has pruned it has seen the older events before, and writes them again."""
+    long_lived(store, keys, clock)
+    backup = Registry(store.backend).snapshot("m")
+    pruned(store, "m", before=clock.now - 50)
+    Registry(store.backend).restore(backup, on_conflict="replace")
+    store.set_registered_model_tag("m", "k", "goes on")
+    assert firsts(keys, "/0") == [1, 33, 65, 97, 129]
+    for reader in (store, other):
+        kept = reader.events(EventQuery(name="m", newest_first=False, max_results=1_000))
+        assert sequences(kept) == list(range(1, 202))
+    assert histories.verify(other, "m").is_true
+    store.fsck(repair=True, grace_seconds=0)  # The beginning of the pruning is left over.
+    assert problems(other) == []
+
+
+def test_a_model_comes_back_once_though_its_events_are_there_twice(
+    store: S3Store,
+    other: S3Store,
+    s3_url: str,
+    keys: Keys,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In its tombstone, and where a process put them that died while it used the name again."""
+
+    class DiedError(BaseException):
+        pass
+
+    def die(_: str, key: str) -> None:
+        seen.append(key)
+        if "deleted-" in seen[-2]:
+            raise DiedError
+
+    long_lived(store, keys, clock)
+    store.delete_registered_model("m")
+    victim, seen = open_store(s3_url, clock=clock), [""]
+    victim.backend.observe(die)
+    with pytest.raises(DiedError):
+        victim.create_registered_model(NewRegisteredModel(name="m"))
+    victim.close()
+    late = trash.restoring_model(other, "m", new_name="n", clock=clock)
+    commit = other.backend._models.commit
+
+    def overtaken(change: object, by: object) -> object:
+        store.apply(trash.restoring_model(store, "m", clock=clock))
+        return commit(change, by)
+
+    monkeypatch.setattr(other.backend._models, "commit", overtaken)
+    with pytest.raises(ConflictError):
+        other.apply(late)
+    listed = Registry(store.backend).search_registered_models().items
+    assert [each.name for each in listed] == ["m"]
+    assert histories.verify(other, "m").is_true
+    pruned(store, "m", before=clock.now - 50)
+    assert problems(other) == []
 
 
 def test_a_beginning_that_is_missing_is_named(

@@ -101,6 +101,8 @@ class Fsck:
         seen = set[str]()
         for document in inventory.models:
             content = None if document.entry is None else document.entry.content
+            if isinstance(content, Model):
+                seen.add(content.model_id)  # What was put away of it once is part of its history.
             if isinstance(content, Tombstone) and content.model_id and content.log.lines:
                 seen.add(content.model_id)
                 yield DeletedHistory(

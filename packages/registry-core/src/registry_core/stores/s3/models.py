@@ -46,12 +46,18 @@ class Models:
     """The registered models of one registry."""
 
     def __init__(
-        self, prefix: Prefix, values: Blobs, queueing: Queueing, unchanged: Unchanged
+        self,
+        prefix: Prefix,
+        values: Blobs,
+        queueing: Queueing,
+        unchanged: Unchanged,
+        check_id: Callable[[RestoreModel], None],
     ) -> None:
         self._records = prefix.journal
         self._values = values
         self._queueing = queueing
         self._unchanged = unchanged
+        self._check_id = check_id
         self._chunks = prefix.chunks
         self._layout = prefix.layout
         self._clock = prefix.clock
@@ -148,19 +154,23 @@ class Models:
         deadline = time.monotonic() + RACE_SECONDS
         while time.monotonic() < deadline:
             source, gone = self._deleted(change)
+            is_put_away = source.key != self._layout.model(change.was_named)
+            if is_put_away:
+                # Who dies while creating a model of the name leaves a copy of the events: the model
+                # may have been restored from its tombstone in spite of that.
+                self._check_id(change)
             model = making.restored(change, gone)
             try:
                 if source.key == self._layout.model(change.model):
                     self._replace(source, model, making.operation)
                     return model.document
-                is_spilled = source.key != self._layout.model(change.was_named)
                 intent = RenameIntent(
                     document=model.document,
                     log=model.log,
                     source=change.was_named,
                     base=source.record.operations[-1],
                     operation=making.operation,
-                    deleted=change.snapshot.last if is_spilled else None,
+                    deleted=change.snapshot.last if is_put_away else None,
                 )
                 self._arrive(source, intent)
             except StaleEntryError:

@@ -118,7 +118,9 @@ class S3Store:
         self._index = Lister(self._prefix)
         self._outbox = S3Outbox(self._prefix, self._damage, lambda: self._index.all().models)
         self._queueing = Queueing(self._prefix, self._webhooks.all, self._values.whole)
-        self._models = Models(self._prefix, self._values, self._queueing, self._outbox.unchanged)
+        self._models = Models(
+            self._prefix, self._values, self._queueing, self._outbox.unchanged, self._check_id
+        )
         self._events = EventPages(self._prefix, self._values, self._damage)
         self._pruner = Pruner(
             self._prefix,
