@@ -6,13 +6,18 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from cli.invoking import Regctl
 from registry_cli.errors import ExitCode
 from registry_core import Registry, open_registry
+from registry_core.calls.snapshots import OnConflict
+from registry_core.models import Status
 from registry_core.moves import mlflow_target
+from registry_core.moves.outcomes import Copied, Outcome
 from registry_core.moves.sources import StoreSource, snapshot_in
+from registry_core.snapshots import ModelSnapshot
 from registry_core.stores.memory import MemoryStore
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -151,16 +156,11 @@ def test_versions_without_files_and_models_of_many_gaps_are_left_out() -> None:
     source.create_model_version("m", source="s3://b/1")
     pending = source.store.get_model_version("m", 1)
     document = source.snapshot("m").without_history().document
-    from attrs import evolve
-
-    from registry_core.models import Status
-    from registry_core.snapshots import ModelSnapshot
-
-    versions = {1: evolve(pending, status=Status.PENDING_REGISTRATION)}
+    versions = {1: attrs.evolve(pending, status=Status.PENDING_REGISTRATION)}
     source.restore(
-        ModelSnapshot(document=evolve(document, versions=versions)), on_conflict="replace"
+        ModelSnapshot(document=attrs.evolve(document, versions=versions)), on_conflict="replace"
     )
-    many = evolve(document, name="many", versions={}, next_version=mlflow_target.GAPS_MAX + 2)
+    many = attrs.evolve(document, name="many", versions={}, next_version=mlflow_target.GAPS_MAX + 2)
     source.restore(ModelSnapshot(document=many))
     found = {each.name: each for each in mlflow_target.copy(StoreSource(source.store), target)}
     assert found["m"].problems == ("models:/m/1: it is PENDING_REGISTRATION",)
@@ -170,3 +170,39 @@ def test_versions_without_files_and_models_of_many_gaps_are_left_out() -> None:
     assert there is not None
     assert (not there.versions, there.document.next_version) == (True, 2)
     assert snapshot_in(target, "many") is None
+
+
+def test_what_others_have_made_in_the_target_stays_unless_it_may_be_replaced() -> None:
+    """An alias of a version that is not the source's, and a version that is not ready yet."""
+    source, target = Registry(MemoryStore()), Registry(MemoryStore())
+    for registry, place in ((source, "s3://b"), (target, "s3://theirs")):
+        registry.create_registered_model("m")
+        registry.create_model_version("m", source="s3://b/1")
+        registry.create_model_version("m", source=f"{place}/2")
+    source.create_model_version("m", source="s3://b/3")
+    target.set_registered_model_alias("m", "live", 2)
+    target.set_registered_model_alias("m", "mine", 2)
+
+    def copied(on_conflict: OnConflict = "fail") -> Copied:
+        (done,) = mlflow_target.copy(StoreSource(source.store), target, on_conflict=on_conflict)
+        return done
+
+    assert copied().outcome is Outcome.UPDATED
+    model = target.get_registered_model("m")
+    assert (model.aliases, target.get_model_version("m", 3).source) == (
+        {"live": 2, "mine": 2},
+        "s3://b/3",
+    )
+    source.set_registered_model_alias("m", "live", 3)
+    assert copied().outcome is Outcome.FAILED
+    assert target.get_registered_model("m").aliases == {"live": 2, "mine": 2}
+    assert copied("replace").outcome is Outcome.REPLACED
+    assert target.get_registered_model("m").aliases == {"live": 3}
+
+    source.delete_model_version("m", 2)
+    document = target.snapshot("m").without_history().document
+    theirs = attrs.evolve(document.versions[2], status=Status.PENDING_REGISTRATION)
+    document = attrs.evolve(document, versions={**document.versions, 2: theirs})
+    target.restore(ModelSnapshot(document=document), on_conflict="replace")
+    assert copied().outcome is Outcome.FAILED
+    assert target.get_model_version("m", 2).source == "s3://theirs/2"

@@ -13,7 +13,7 @@ model as MLflow keeps it, which is what is compared.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 
 import attrs
@@ -184,11 +184,13 @@ class _Copier:
             None if there is None else _without(there, impossible),
             begin=1 if there is None else max(there.versions, default=0) + 1,
             next_version=snapshot.document.next_version,
+            aliases={} if there is None else there.document.aliases,
         )
         outcome, detail = plan.decide(self.on_conflict)
         problems = [*_unready(snapshot), *impossible.values()]
         if outcome.is_written and not self.dry_run:
-            problems += _Writer(self.target, plan).write()
+            replaces = outcome is Outcome.REPLACED
+            problems += _Writer(self.target, plan, replaces=replaces).write()
         return Copied(
             name=snapshot.name,
             outcome=outcome,
@@ -248,6 +250,8 @@ class _Plan:
     """The first number that the target has not used, as far as it shows that."""
     next_version: int
     """The number of the next version in the source."""
+    aliases: Mapping[str, int]
+    """All that the target has, also those of versions that are on neither side."""
 
     def decide(self, on_conflict: OnConflict) -> tuple[Outcome, str]:
         """Return what is to become of the model, and why it is not to be copied."""
@@ -258,12 +262,18 @@ class _Plan:
         difference = next(differences(self.wanted, ModelSnapshot(document=document)), None)
         if difference is None and len(kept.versions) == len(self.there.versions):
             return Outcome.UNCHANGED, ""
-        if _is_beginning(kept, self.wanted):
+        taken = [alias for alias in self._moved() if alias in self.aliases]
+        if _is_beginning(self.there, self.wanted) and not taken:
             return Outcome.UPDATED, ""
         if on_conflict == "replace":
             return Outcome.REPLACED, ""
         outcome = Outcome.SKIPPED if on_conflict == "skip" else Outcome.FAILED
         return outcome, f"the target has another model of that name: {difference}"
+
+    def _moved(self) -> Iterator[str]:
+        """The aliases that have to be set, or to be moved."""
+        wanted = self.wanted.document.aliases
+        return (alias for alias, number in wanted.items() if self.aliases.get(alias) != number)
 
     def _created(self) -> tuple[Outcome, str]:
         gaps = self.next_version - 1 - len(self.wanted.versions)
@@ -282,6 +292,7 @@ def _is_beginning(there: ModelSnapshot, wanted: ModelSnapshot) -> bool:
         and all(
             number in wanted.versions and _is_begun(version, wanted.versions[number])
             for number, version in there.versions.items()
+            if version.source != GAP_SOURCE
         )
     )
 
@@ -309,6 +320,8 @@ class _Writer:
 
     target: Registry
     plan: _Plan
+    replaces: bool = attrs.field(kw_only=True)
+    """Whether what others have made may go."""
 
     @property
     def wanted(self) -> ModelSnapshot:
@@ -404,8 +417,11 @@ class _Writer:
     def _aliases(self) -> None:
         """They come last: who loads a model by an alias gets one that is complete."""
         there, wanted = self.target.snapshot(self.name), self.wanted.document.aliases
-        for alias in there.document.aliases.keys() - wanted.keys():
-            self.target.delete_registered_model_alias(self.name, alias)
+        had = there.document.aliases
+        if self.replaces:
+            for alias in had.keys() - wanted.keys():
+                self.target.delete_registered_model_alias(self.name, alias)
         for alias, number in wanted.items():
-            if there.document.aliases.get(alias) != number and number in there.versions:
+            is_free = self.replaces or alias not in had
+            if is_free and had.get(alias) != number and number in there.versions:
                 self.target.set_registered_model_alias(self.name, alias, number)
