@@ -90,7 +90,7 @@ def policy() -> str:
     lines += [
         '[[grant]]\nusers = ["deployer"]\npermissions = ["move-alias"]\nmodels = ["m*"]',
         'aliases = ["champion", "stage:Production"]',
-        '[[protect]]\naliases = ["champion", "stage:Production"]\nmodels = ["m*"]',
+        '[[protect]]\naliases = ["champion", "stage:Production"]\nmodels = ["m*", "unseen"]',
         '[[gate]]\nname = "two eyes"\nmodels = ["m*"]\naliases = ["live"]\napprovals = 1',
     ]
     return "\n".join(lines)
@@ -228,6 +228,17 @@ def test_a_model_that_one_may_not_read_is_answered_as_what_is_missing(
             assert not found["decision"]["is_allowed"]
             said.append(found["decision"]["reason"].replace(model, "it"))
         assert said[0] == said[1]
+
+
+def test_a_protection_does_not_tell_of_other_models(server: InProcessServer) -> None:
+    """It is named by its line: it may be of models that the reader may not read."""
+    question = {"permission": "move-alias", "model": "m", "alias": "champion"}
+    address = f"/access?{urllib.parse.urlencode(question)}"
+    reader = browser(server, "edit")
+    for accept in ("application/json", "text/html"):
+        said = reader.get(address, accept=accept).body.decode()
+        assert "[[protect]], and no grant" in said
+        assert "unseen" not in said
 
 
 def test_a_server_without_names_says_so(tmp_path: Path) -> None:

@@ -125,6 +125,13 @@ class Decision:
     protection: Protection | None = None
     """What keeps it from who may move other aliases."""
 
+    @property
+    def told(self) -> str:
+        """The reason for the caller: a protection may name models that the caller may not read."""
+        if self.protection is None:
+            return self.reason
+        return self.reason.replace(str(self.protection), f"{self.protection.place}: [[protect]]")
+
 
 @attrs.frozen(kw_only=True, slots=False, eq=False)
 class Policy:

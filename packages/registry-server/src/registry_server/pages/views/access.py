@@ -93,5 +93,5 @@ def _data(request: PageRequest, rights: Rights | None, decision: Decision | None
         "groups": [] if rights is None else sorted(rights.principal.groups),
         "is_restricted": rights is not None,
         "grants": [] if rights is None else [encode_grant(each) for each in rights.grants],
-        "decision": decision and {"is_allowed": decision.allowed, "reason": decision.reason},
+        "decision": decision and {"is_allowed": decision.allowed, "reason": decision.told},
     }
