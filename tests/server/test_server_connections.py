@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from registry_core.wire.snapshots import SNAPSHOTS_PATH
 from registry_server.process.limits import Limits
 from services.processes import wait_for
 from services.serving import serving_app
@@ -347,6 +348,19 @@ def test_requests_that_wait_have_a_bound(app, caplog):
         answers = [answer_of(client) for client in stalled if not is_waiting(client)]
         assert {status for status, _ in answers} == {429}
         wait_for(lambda: "too many bytes" in caplog.text)
+
+
+def test_large_models_that_come_are_not_kept(app):
+    """What has been read of them does not count, however slowly they come."""
+    piece, count = b"x" * 32_768, 64
+    post = POST.replace(b"/", SNAPSHOTS_PATH.encode(), 1) % (count * len(piece))
+    with serving(app, waiting_bytes=1024 * 1024) as served, served.connect() as client:
+        client.sendall(post)
+        for _ in range(count):
+            client.sendall(piece)
+            with served.connect() as other:
+                assert ask(other)[0] == 200
+        assert answer_of(client) == (200, b"%d" % (count * len(piece)))
 
 
 def test_answers_that_wait_have_a_bound(app):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+import socket
 import tracemalloc
+from contextlib import ExitStack
 from http import HTTPStatus
 from pathlib import Path
 
+import attrs
 import pytest
 import urllib3
 
@@ -27,12 +30,17 @@ from registry_core import (
     snapshot_format,
     snapshot_pieces,
     snapshot_reading,
+    snapshots,
 )
+from registry_core.history import Event, EventQuery
 from registry_core.moves import copying, sources
+from registry_core.retention import RETENTION_VARIABLE
 from registry_core.snapshots import model_of
 from registry_core.stores.memory import MemoryStore
 from registry_core.stores.sql import restoring
+from registry_core.testing import ManualClock
 from registry_core.wire.snapshots import SNAPSHOTS_PATH
+from registry_server.http import snapshot_uploads
 from services.live_server import LiveServer
 from services.stores import store_url
 
@@ -169,7 +177,9 @@ def test_a_snapshot_in_pieces_is_the_same(
 
 def test_a_large_snapshot_without_a_history_gets_one(source: str, tmp_path: Path) -> None:
     with open_registry(source) as registry:
+        registry.approve_model_version("large ü", 5)
         bare = registry.snapshot("large ü").without_history()
+    assert bare.document.approvals
     with open_registry(f"sqlite:///{tmp_path}/target.db") as target:
         target.restore(snapshot_pieces.spooled(bare))
         assert target.verify_history("large ü").is_true
@@ -187,11 +197,92 @@ def test_an_illegal_snapshot_in_pieces_writes_nothing(source: str, tmp_path: Pat
             twice = snapshot_pieces.read(lines[0], iter(lines[1:]))
             with pytest.raises(InvalidArgumentError, match="not the number of a version"):
                 target.restore(twice)
-        for body in (b"", b"{}\n", lines[0], b"".join(lines), b"[" * 100_000):
+        after, count = b'"after":31', b'"pieces":%d' % (len(lines) - 1)
+        (last,) = (line for line in lines if after in line)
+        odd = [
+            b"".join(lines).replace(last, last.replace(after, b'"after":' + value))
+            for value in (b"NaN", b"1e400", rb'"\ud800"', b"[" * 900 + b"]" * 900)
+        ]
+        counted = [lines[0].replace(count, b'"pieces":%d' % number) for number in (-1, 10**9)]
+        for body in (
+            b"",
+            b"{}\n",
+            lines[0],
+            b"".join(lines),
+            b"[" * 100_000,
+            b"".join([lines[0], b"\xef\xbb\xbf", *lines[1:]]),
+            *odd,
+            *counted,
+        ):
             answer = urllib3.request("POST", f"{server.url}{SNAPSHOTS_PATH}", body=body)
             assert answer.status == HTTPStatus.BAD_REQUEST, (body[:100], answer.data)
         with open_registry(server.url) as target:
             assert not [*target.iter_registered_models()]
+
+
+def test_an_event_with_values_deep_in_each_other_is_illegal(source: str) -> None:
+    with open_registry(source) as registry:
+        whole = registry.snapshot("small")
+    value: list[object] = []
+    for _ in range(10_000):
+        value = [value]
+    first, *rest = whole.events
+    deep = attrs.evolve(whole, events=(attrs.evolve(first, after={"x": value}), *rest))
+    with pytest.raises(InvalidArgumentError, match="a value that no event has"):
+        snapshots.check(deep)
+
+
+def test_a_history_that_is_pruned_while_it_is_read_is_read_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(RETENTION_VARIABLE, "0")
+    clock = ManualClock()
+
+    class Pruning(MemoryStore):
+        is_pruned = True
+
+        def events(self, query: EventQuery) -> list[Event]:
+            found = super().events(query)
+            if not query.newest_first and not self.is_pruned:
+                self.is_pruned = True
+                clock.now += 1_000
+                assert Registry(self).prune_history("large ü", before=clock.now).removed
+            return found
+
+    store = Pruning(clock)
+    fill(Registry(store))
+    store.is_pruned = False
+    snapshot = snapshots.check(snapshot_reading.take(store, "large ü"))
+    assert store.is_pruned
+    assert snapshot.events == tuple(Registry(store).history("large ü", newest_first=False))
+
+
+def test_slow_uploads_keep_no_place(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshot_uploads, "UPLOADS_AT_A_TIME", 2)
+    with open_registry(source) as registry, LiveServer() as server, ExitStack() as stack:
+        server.serve(MemoryStore())
+        head = b"POST %s HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\n\r\n{"
+        for _ in range(2):
+            slow = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            slow.sendall(head % SNAPSHOTS_PATH.encode())
+        with open_registry(server.url) as target:
+            assert target.restore(registry.open_snapshot("large ü")).name == "large ü"
+
+
+def test_a_store_that_has_models_in_memory_takes_no_huge_one(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_registry(source) as registry:
+        body = b"".join(snapshot_pieces.lines_of(registry.snapshot("large ü")))
+    monkeypatch.setattr(snapshot_uploads, "WHOLE_MAX_BYTES", len(body) - 1)
+    with LiveServer() as server, open_registry(f"sqlite:///{tmp_path}/target.db") as database:
+        for store, expected in (
+            (MemoryStore(), HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+            (database.store, HTTPStatus.OK),
+        ):
+            server.serve(store)
+            answer = urllib3.request("POST", f"{server.url}{SNAPSHOTS_PATH}", body=body)
+            assert answer.status == expected
 
 
 def large_model(versions: int) -> ModelSnapshot:

@@ -2,9 +2,10 @@
 
 Strategy. A store gives a model in parts: its fields, its versions page by page, its events page by
 page. Every change is an event, so if the newest event is the same before the versions are read and
-at the end of the events, all of them are of one moment; otherwise they are read again. What has
-more rows than one piece goes into a temporary file while it is read. A server of MLflow's keeps no
-history: what it gives is read until two looks at the model agree.
+at the end of the events, all of them are of one moment; otherwise they are read again, and so they
+are if the history was pruned meanwhile, so that its oldest event is another. What has more rows
+than one piece goes into a temporary file while it is read. A server of MLflow's keeps no history:
+what it gives is read until two looks at the model agree.
 """
 
 from __future__ import annotations
@@ -102,12 +103,22 @@ class _Reading:
         found = _collected(self.name, self._versions(), self._events())
         model, newest = self.model, found.newest
         assert model is not None, "a piece has the model"
-        if _place(newest) != _place(before[0] if before else None):
+        if _place(newest) != _place(before[0] if before else None) or self._was_pruned(found):
             return None
         model_id = "" if newest is None else newest.model_id
         if newest is None:
             found.next_version = found.highest + 1
         return found.snapshot(model, model_id)
+
+    def _was_pruned(self, found: _Collected) -> bool:
+        """Whether the history got a new beginning between its pages: that is no event."""
+        oldest, newest = found.oldest, found.newest
+        if oldest is None or newest is None:
+            return False
+        if newest.sequence - oldest.sequence < EVENTS_MAX_RESULTS:
+            return False  # All of it was one page.
+        query = EventQuery(name=self.name, newest_first=False, max_results=1)
+        return self.store.events(query) != [oldest]
 
     def _versions(self) -> Iterator[tuple[ModelVersion, tuple[Approval, ...]]]:
         after = 0
@@ -135,6 +146,7 @@ class _Collected:
     versions: list[tuple[ModelVersion, tuple[Approval, ...]]] = attrs.field(factory=list)
     events: list[Event] = attrs.field(factory=list)
     writer: SpoolWriter | None = None
+    oldest: Event | None = None
     newest: Event | None = None
     highest: int = 0
     """The highest number of a version."""
@@ -142,6 +154,7 @@ class _Collected:
     """The number that follows those that the history names."""
 
     def see(self, event: Event) -> Event:
+        self.oldest = self.oldest or event
         self.newest = event
         self.next_version = max(self.next_version, snapshots.next_version_of((event,)))
         return event

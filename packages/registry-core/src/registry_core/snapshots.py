@@ -361,7 +361,7 @@ _NAMES_REMEMBERED = 10_000
 """Of a history in which each event has another reason, no more are kept in memory."""
 
 
-def _check_value(value: Any, number: int) -> None:
+def _check_value(value: Any, number: int, depth: int = 0) -> None:
     if type(value) is str and len(value) <= _SHORT and value.isascii() and "\x00" not in value:
         return  # what nearly all of them are
     match value:
@@ -372,18 +372,22 @@ def _check_value(value: Any, number: int) -> None:
                 raise InvalidArgumentError(f"event {number} has a number that no store keeps")
         case str():
             validation.text(value, parameter=f"event {number}", max_length=_VALUE_MAX_LENGTH)
-        case Mapping():
+        case Mapping() if depth < _DEPTH_MAX:
             for key, each in value.items():
                 _check_value(key, number)
-                _check_value(each, number)
-        case list() | tuple():
+                _check_value(each, number, depth + 1)
+        case list() | tuple() if depth < _DEPTH_MAX:
             for each in value:
-                _check_value(each, number)
+                _check_value(each, number, depth + 1)
         case _:
             raise InvalidArgumentError(f"event {number} has a value that no event has")
 
 
 _SHORT = 1_000
 """Characters of a text that is far below every limit."""
+
+_DEPTH_MAX = 16
+"""Objects and arrays in each other in a value of an event, which has four at most. What is nested
+deeper ends in an error of the interpreter, here or where it is written or read."""
 
 _VALUE_MAX_LENGTH = max(validation.DESCRIPTION_MAX_LENGTH, validation.TAG_VALUE_MAX_LENGTH)

@@ -13,6 +13,7 @@ from registry_core.changes.base import Change, ModelChange
 from registry_core.documents import ModelDocument
 from registry_core.errors import ConflictError, InvalidArgumentError
 from registry_core.history import Action, Effect, Event, new_model_id
+from registry_core.models import Approval, ModelVersion
 from registry_core.permissions import STAGE_PREFIX, Need, Permission
 from registry_core.requirements import Requirement
 from registry_core.snapshot_pieces import SpooledSnapshot
@@ -233,8 +234,13 @@ class RestoreLargeModel(_Restoring):
             yield from self.snapshot.with_id(self.model_id).each_event()
             return
         document = self.snapshot.document
-        listed = (version for version, _ in self.snapshot.each_version())
-        effects = history.baseline(document, listed, next_version=document.next_version)
+        approvals: dict[int, tuple[Approval, ...]] = {}
+        effects = history.baseline(
+            document,
+            self._each_version(approvals),
+            next_version=document.next_version,
+            approvals=approvals,
+        )
         for number, effect in enumerate(effects, 1):
             yield Event.of(
                 effect,
@@ -244,6 +250,13 @@ class RestoreLargeModel(_Restoring):
                 time=now,
                 by=BASELINE_AUTHOR,
             )
+
+    def _each_version(self, approvals: dict[int, tuple[Approval, ...]]) -> Iterator[ModelVersion]:
+        """Yield the versions; `approvals` has those of them all at the end."""
+        for version, given in self.snapshot.each_version():
+            if given:
+                approvals[version.version] = given
+            yield version
 
 
 def in_memory(change: Change[ResultT]) -> Change[ResultT]:

@@ -85,7 +85,7 @@ class Places:
         raise RequestRefusedError(
             HTTPStatus.TOO_MANY_REQUESTS,
             "TEMPORARILY_UNAVAILABLE",
-            "As many artifacts are moved as the server takes at a time.",
+            "As many files, or large models, are moved as the server takes at a time.",
             headers=((b"retry-after", b"1"),),
         )
 

@@ -24,21 +24,24 @@ from registry_core import (
     Registry,
     StoreUnavailableError,
 )
+from registry_core.changes import restores_in_pieces
 from registry_core.snapshot_pieces import PIECE_MAX_BYTES, IncomingSnapshot, SpooledSnapshot
 from registry_core.wire import Json
 from registry_core.wire.snapshots import SNAPSHOTS_PATH
 from registry_server.artifacts.requests import Body, ClientGoneError
+from registry_server.artifacts.transfers import Places
 from registry_server.http import responses
 from registry_server.http.middleware import OPERATION
 from registry_server.http.openapi import content
 from registry_server.http.parts import ANONYMOUS, Part
 from registry_server.http.response_shapes import REGISTERED_MODEL
 from registry_server.http.responses import RequestRefusedError, Response
+from registry_server.process.connection import connection_of
 from registry_server.process.threads import Threads
 
 UPLOADS_AT_A_TIME = 8
 """Models that come to one worker at a time: each holds a line in memory, and room in the directory
-for temporary files. A client with more of them waits; one that copies sends as many."""
+for temporary files. A further one waits, and the slowest ends in its favour where that is slow."""
 
 WRITERS = 2
 """Large models that one worker writes at a time: each keeps a connection to the database busy for
@@ -47,6 +50,10 @@ as long as it takes, which is seconds for ten thousand versions."""
 SNAPSHOT_MAX_BYTES = 8 * 1024 * 1024 * 1024
 """Bytes of all lines of one model: millions of versions. It keeps a client that never ends from
 filling the disk."""
+
+WHOLE_MAX_BYTES = 128 * 1024 * 1024
+"""As `SNAPSHOT_MAX_BYTES`, where the store has whole models in memory, as that of a bucket has: a
+model takes ten times its bytes there, and `WRITERS` of them are written at a time."""
 
 NAME = "uploadModelSnapshot"
 
@@ -74,7 +81,7 @@ class _SnapshotUploads:
         self._registry: Registry | None = None
         self._readers = Threads(UPLOADS_AT_A_TIME, name="snapshots")
         self._writers = Threads(WRITERS, name="restoring")
-        self._under_way = 0
+        self._places = Places(UPLOADS_AT_A_TIME)
 
     def start(self, registry: Registry) -> None:
         self._registry = registry.acting_as(ANONYMOUS, origin=Origin.HTTP)
@@ -86,15 +93,12 @@ class _SnapshotUploads:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         scope["state"][OPERATION] = NAME
-        self._under_way += 1
         try:
             answer = await self._answer(scope, Body(receive))
         except ClientGoneError:
             return
         except Exception as error:  # noqa: BLE001 the one place where errors become answers
             answer = responses.failure(error, scope)
-        finally:
-            self._under_way -= 1
         await answer(scope, receive, send)
 
     async def _answer(self, scope: Scope, body: Body) -> Response:
@@ -111,27 +115,21 @@ class _SnapshotUploads:
                 "says what others did: restore it with the URL of the registry's own store"
             )
         replaces = _replaces(scope)
-        self._check_room()
-        snapshot = await self._received(body)
-        restored = await self._call(self._writers, lambda: self._restored(snapshot, replaces))
+        async with self._places.place(connection_of(scope)):
+            snapshot = await self._received(body)
+            restored = await self._call(self._writers, lambda: self._restored(snapshot, replaces))
         return responses.success(REGISTERED_MODEL.encode(restored))
-
-    def _check_room(self) -> None:
-        if self._under_way > UPLOADS_AT_A_TIME:
-            raise RequestRefusedError(
-                HTTPStatus.TOO_MANY_REQUESTS,
-                "TEMPORARILY_UNAVAILABLE",
-                "As many large models come as the server takes at a time.",
-                headers=((b"retry-after", b"1"),),
-            )
 
     def _restored(self, snapshot: SpooledSnapshot, replaces: bool) -> RegisteredModel:  # noqa: FBT001
         assert self._registry is not None, "an application is started before it is served"
         return self._registry.restore(snapshot, on_conflict="replace" if replaces else "fail")
 
     async def _received(self, body: Body) -> SpooledSnapshot:
+        assert self._registry is not None, "an application is started before it is served"
+        in_pieces = restores_in_pieces(self._registry.store)
+        most = SNAPSHOT_MAX_BYTES if in_pieces else WHOLE_MAX_BYTES
         incoming: IncomingSnapshot | None = None
-        async for line in _lines(body):
+        async for line in _lines(body, most):
             if incoming is None:
                 incoming = await self._call(self._readers, lambda: IncomingSnapshot(line))  # noqa: B023 run at once
             else:
@@ -151,12 +149,12 @@ class _SnapshotUploads:
             ) from error
 
 
-async def _lines(body: Body) -> AsyncIterator[bytes]:
+async def _lines(body: Body, most: int) -> AsyncIterator[bytes]:
     """Yield the lines of a body, with their ends."""
     gathered = bytearray()
     while piece := await body.read():
-        if body.received > SNAPSHOT_MAX_BYTES:
-            raise _too_large(SNAPSHOT_MAX_BYTES)
+        if body.received > most:
+            raise _too_large(most)
         *ended, rest = piece.split(b"\n")
         for each in ended:
             gathered += each

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from litestar.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from registry_core.wire.snapshots import SNAPSHOTS_PATH
 from registry_server.process.limits import FREE_BYTES, Limits, Phase
 
 if TYPE_CHECKING:
@@ -33,6 +34,11 @@ def connection_of(scope: Scope) -> Connection | None:
     """Return the connection that a request came by; None where there is no socket, as in tests."""
     reference: weakref.ref[Connection] | None = scope["state"].get(CONNECTION)
     return None if reference is None else reference()
+
+
+def _is_passing(scope: Scope) -> bool:
+    """Whether the body of a request is not kept as it comes: a file's, or a large model's."""
+    return scope["method"] == "PUT" or scope["path"].endswith(SNAPSHOTS_PATH)
 
 
 _MEASURABLE_SECONDS = 0.02
@@ -236,8 +242,7 @@ class Connection(HttpToolsProtocol):
 
     def _count_received(self) -> None:
         """Count the bytes of a request that is not a short one."""
-        if self.requests and not self._is_in_head and self.scope["method"] == "PUT":
-            # An artifact's, which is not kept.
+        if self.requests and not self._is_in_head and _is_passing(self.scope):
             self._free_until = sys.maxsize
             return
         self.look(self.loop.time())

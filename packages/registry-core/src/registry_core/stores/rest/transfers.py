@@ -72,7 +72,7 @@ class Transfers:
 
         def send() -> urllib3.BaseHTTPResponse:
             nonlocal is_resumed
-            start = self._kept(path, sha256) if is_resumed else 0
+            start = self._kept(path, sha256, size) if is_resumed else 0
             headers = {
                 "Content-Length": str(size - start),
                 "Content-Type": "application/octet-stream",
@@ -92,15 +92,18 @@ class Transfers:
         response.drain_conn()
         response.release_conn()
 
-    def _kept(self, path: str, sha256: str) -> int:
-        """How many bytes of a file the server has already; 0 if it does not say."""
+    def _kept(self, path: str, sha256: str, size: int) -> int:
+        """How many bytes of a file the server has already; 0 if it does not say.
+
+        More than the file has are others than it has: it is sent anew.
+        """
         try:
             response = self._http.stream("HEAD", _target(path), {"Repr-Digest": _sha256(sha256)})
         except RegistryError:
             return 0  # An answer to this method has no body that says why.
         response.release_conn()
         offset = response.headers.get(OFFSET_HEADER, "")
-        return int(offset) if offset.isdecimal() else 0
+        return int(offset) if offset.isdecimal() and int(offset) <= size else 0
 
     def read(self, path: str, *, start: int = 0, stop: int | None = None) -> Reading:
         """Open a file, or a part of it, with the file's size; it goes on where a connection broke.
