@@ -189,18 +189,16 @@ def test_a_push_into_a_root_goes_on_after_a_kill(
 
 def test_a_push_through_a_server_that_kept_too_much_begins_anew(root: str, model: Path) -> None:
     digest = hashlib.sha256((model / "weights").read_bytes()).hexdigest()
+    file = ManifestFile(path="weights", size=SIZE, sha256=digest)
     with memory_registry(root, local_sources=False) as registry, serving(registry) as port:
-        url = f"http://127.0.0.1:{port}"
-        killed(url, "", model)
+        path = f"{registry.begin_push('m', make_manifest([file]), create=True).path}/weights"
         assert isinstance(registry.artifacts, ResumingArtifactStore)
-        (pending,) = registry.search_model_versions("name = 'm'").items
-        path = f"{registry.files.own_path(pending.source)}/weights"
         writer = registry.artifacts.resuming_writer(path, sha256=digest, start=0)
         for piece in pieces_of(os.urandom(1024) * (SIZE // 512)):
             writer.write(piece)
         writer.suspend()
         assert registry.artifacts.kept_bytes(path, sha256=digest) > SIZE
-        with open_registry(url) as client:
+        with open_registry(f"http://127.0.0.1:{port}") as client:
             assert client.push_model_version("m", model).version == 1
         assert registry.verify_model_version("m", 1).files[0].size == SIZE
 

@@ -36,9 +36,9 @@ def connection_of(scope: Scope) -> Connection | None:
     return None if reference is None else reference()
 
 
-def _is_passing(scope: Scope) -> bool:
+def _is_passing(method: str, path: str) -> bool:
     """Whether the body of a request is not kept as it comes: a file's, or a large model's."""
-    return scope["method"] == "PUT" or scope["path"].endswith(SNAPSHOTS_PATH)
+    return method == "PUT" or path.endswith(SNAPSHOTS_PATH)
 
 
 _MEASURABLE_SECONDS = 0.02
@@ -242,7 +242,8 @@ class Connection(HttpToolsProtocol):
 
     def _count_received(self) -> None:
         """Count the bytes of a request that is not a short one."""
-        if self.requests and not self._is_in_head and _is_passing(self.scope):
+        is_in_body = self.requests and not self._is_in_head
+        if is_in_body and _is_passing(self.scope["method"], self.scope["path"]):
             self._free_until = sys.maxsize
             return
         self.look(self.loop.time())
