@@ -111,7 +111,7 @@ class _Reading:
         return found.snapshot(model, model_id)
 
     def _was_pruned(self, found: _Collected) -> bool:
-        """Whether the history got a new beginning between its pages: that is no event."""
+        """Whether the history got a new beginning between its pages: no event says so."""
         oldest, newest = found.oldest, found.newest
         if oldest is None or newest is None:
             return False

@@ -41,7 +41,7 @@ from registry_server.process.threads import Threads
 
 UPLOADS_AT_A_TIME = 8
 """Models that come to one worker at a time: each holds a line in memory, and room in the directory
-for temporary files. A further one waits, and the slowest ends in its favour where that is slow."""
+for temporary files. Another one waits, and the slowest ends in its favour where that is slow."""
 
 WRITERS = 2
 """Large models that one worker writes at a time: each keeps a connection to the database busy for
