@@ -461,7 +461,6 @@ def test_a_model_comes_back_once_though_its_events_are_there_twice(
     s3_url: str,
     keys: Keys,
     clock: ManualClock,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In its tombstone, and where a process put them that died while it used the name again."""
 
@@ -487,8 +486,8 @@ def test_a_model_comes_back_once_though_its_events_are_there_twice(
         store.apply(trash.restoring_model(store, "m", clock=clock))
         return commit(change, by)
 
-    monkeypatch.setattr(other.backend._models, "commit", overtaken)
-    with pytest.raises(ConflictError):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(ConflictError):
+        patch.setattr(other.backend._models, "commit", overtaken)
         other.apply(late)
     listed = Registry(store.backend).search_registered_models().items
     assert [each.name for each in listed] == ["m"]

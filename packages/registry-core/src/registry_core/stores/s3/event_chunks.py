@@ -304,8 +304,8 @@ class EventChunks:
         return max((each.key for each in listed), default=None)
 
     def _write(self, model_id: str, chunk: EventLines) -> None:
-        # Also what was read or written before: a pruning may have removed it, and the model may have
-        # come back with its whole history from a snapshot.
+        # Also what was read or written before: a pruning may have removed it, and a snapshot may
+        # have brought the whole history back.
         key = self._layout.chunk(model_id, chunk.first, chunk.span.earliest, chunk.span.latest)
         self._objects.put_always(key, encode_chunk(model_id, chunk), content_type=CONTENT_TYPE)
         self._chunks.put(key, chunk)
