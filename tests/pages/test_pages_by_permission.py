@@ -90,7 +90,7 @@ def policy() -> str:
     lines += [
         '[[grant]]\nusers = ["deployer"]\npermissions = ["move-alias"]\nmodels = ["m*"]',
         'aliases = ["champion", "stage:Production"]',
-        '[[protect]]\naliases = ["champion", "stage:Production"]\nmodels = ["m*", "unseen"]',
+        '[[protect]]\naliases = ["champion", "stage:Production"]\nmodels = ["m*", "secret-one"]',
         '[[gate]]\nname = "two eyes"\nmodels = ["m*"]\naliases = ["live"]\napprovals = 1',
     ]
     return "\n".join(lines)
@@ -238,7 +238,7 @@ def test_a_protection_does_not_tell_of_other_models(server: InProcessServer) -> 
     for accept in ("application/json", "text/html"):
         said = reader.get(address, accept=accept).body.decode()
         assert "[[protect]], and no grant" in said
-        assert "unseen" not in said
+        assert "secret-one" not in said
 
 
 def test_a_server_without_names_says_so(tmp_path: Path) -> None:
