@@ -27,6 +27,7 @@ from registry_core import (
     Stage,
     histories,
     open_registry,
+    pruning,
     snapshot_format,
     snapshot_pieces,
     snapshot_reading,
@@ -232,9 +233,12 @@ def test_an_event_with_values_deep_in_each_other_is_illegal(source: str) -> None
         snapshots.check(deep)
 
 
+@pytest.mark.parametrize("reads", ["snapshot", "verification"])
 def test_a_history_that_is_pruned_while_it_is_read_is_read_again(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, reads: str
 ) -> None:
+    for module in (histories, pruning):
+        monkeypatch.setattr(module, "EVENTS_MAX_RESULTS", 7)
     monkeypatch.setenv(RETENTION_VARIABLE, "0")
     clock = ManualClock()
 
@@ -252,9 +256,14 @@ def test_a_history_that_is_pruned_while_it_is_read_is_read_again(
     store = Pruning(clock)
     fill(Registry(store))
     store.is_pruned = False
+    if reads == "verification":
+        verified = histories.verify(store, "large ü")
+        assert (store.is_pruned, verified.is_true, verified.problems) == (True, True, ())
+        return
     snapshot = snapshots.check(snapshot_reading.take(store, "large ü"))
     assert store.is_pruned
-    assert snapshot.events == tuple(Registry(store).history("large ü", newest_first=False))
+    everything = EventQuery(name="large ü", newest_first=False, max_results=1_000)
+    assert snapshot.events == tuple(store.events(everything))
 
 
 def test_slow_uploads_keep_no_place(source: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -154,9 +154,10 @@ def verify(store: Store, name: str) -> Verification:
     """
     everything = query(name, newest_first=False, max_results=EVENTS_MAX_RESULTS)
     for _ in range(_ATTEMPTS):
-        verifier = Verifier()
+        verifier, oldest = Verifier(), None
         try:
             for event in iterate(store, everything):
+                oldest = oldest or event
                 verifier.see(event)
         except StoreCorruptedError as error:
             verifier.unreadable(error)
@@ -167,9 +168,24 @@ def verify(store: Store, name: str) -> Verification:
             raise InvalidArgumentError(
                 f"Model '{name}' has no history yet: it begins with the model's next change"
             )
-        if newest[0].sequence == verifier.last:
+        if newest[0].sequence == verifier.last and not was_pruned(store, name, oldest, newest[0]):
             return verifier.compared_with(document)
     raise ConflictError(f"Model '{name}' was changed each time its history was verified")
+
+
+def was_pruned(store: Store, name: str, oldest: Event | None, newest: Event | None) -> bool:
+    """Return whether a history got a new beginning while it was read: no event says so.
+
+    Args:
+        store: Where the history is.
+        name: The name that the model has now.
+        oldest: The first event that was read.
+        newest: The last one.
+    """
+    if oldest is None or newest is None or newest.sequence - oldest.sequence < EVENTS_MAX_RESULTS:
+        return False  # All of it was one page.
+    query = EventQuery(name=name, newest_first=False, max_results=1)
+    return store.events(query) != [oldest]
 
 
 _ATTEMPTS = 5

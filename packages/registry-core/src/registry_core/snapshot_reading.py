@@ -103,22 +103,14 @@ class _Reading:
         found = _collected(self.name, self._versions(), self._events())
         model, newest = self.model, found.newest
         assert model is not None, "a piece has the model"
-        if _place(newest) != _place(before[0] if before else None) or self._was_pruned(found):
+        if _place(newest) != _place(before[0] if before else None):
+            return None
+        if histories.was_pruned(self.store, self.name, found.oldest, newest):
             return None
         model_id = "" if newest is None else newest.model_id
         if newest is None:
             found.next_version = found.highest + 1
         return found.snapshot(model, model_id)
-
-    def _was_pruned(self, found: _Collected) -> bool:
-        """Whether the history got a new beginning between its pages: no event says so."""
-        oldest, newest = found.oldest, found.newest
-        if oldest is None or newest is None:
-            return False
-        if newest.sequence - oldest.sequence < EVENTS_MAX_RESULTS:
-            return False  # All of it was one page.
-        query = EventQuery(name=self.name, newest_first=False, max_results=1)
-        return self.store.events(query) != [oldest]
 
     def _versions(self) -> Iterator[tuple[ModelVersion, tuple[Approval, ...]]]:
         after = 0
