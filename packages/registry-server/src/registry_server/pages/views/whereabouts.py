@@ -82,7 +82,9 @@ def _name_now(registry: Registry, model_id: str) -> str | None:
 def _deleted(request: PageRequest, registry: Registry, model_id: str) -> View:
     page = timeline.read(request, registry, model_id=model_id)
     newest = histories.query(None, model_id=model_id, max_results=1)
-    (event,) = histories.page(registry.store, newest, None).items
+    event = next(iter(histories.page(registry.store, newest, None).items), None)
+    if event is None:  # It was replaced by another one meanwhile.
+        raise RegisteredModelNotFoundError(model_id)
     try:
         deleted = registry.deleted_registered_model(event.name, model_id=model_id)
     except NotFoundError:  # kept no longer
