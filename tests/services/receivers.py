@@ -117,7 +117,11 @@ def _handler(receiver: Receiver) -> type[http.server.BaseHTTPRequestHandler]:
             self.send_error(405)
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            length = int(self.headers["Content-Length"])
+            body = self.rfile.read(length)
+            if len(body) < length:  # The sender was killed: nobody was told anything.
+                self.close_connection = True
+                return
             headers = {name.lower(): value for name, value in self.headers.items()}
             script = receiver.answer(Received(self.command, self.path, headers, body))
             self.send_response(script.status)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -82,7 +83,7 @@ def race_processes(opener: Opener, *works: Callable[[Calls], T]) -> list[Outcome
     context = process_context()
     start = context.Barrier(len(works))
     with ProcessPoolExecutor(
-        len(works), mp_context=context, initializer=_stand_at, initargs=(start,)
+        len(works), mp_context=context, initializer=_stand_at, initargs=(start, dict(os.environ))
     ) as processes:
         futures = [processes.submit(_run_in_process, opener, work) for work in works]
         return [future.result(RACE_SECONDS) for future in futures]
@@ -130,7 +131,9 @@ def the_winner(outcomes: Sequence[Outcome[T]], *, losers: type[RegistryError]) -
     return winners[0]
 
 
-def _stand_at(start: Barrier) -> None:
+def _stand_at(start: Barrier, environment: dict[str, str]) -> None:
+    # The process that this one is forked from may have started before a bucket's keys were set.
+    os.environ.update(environment)
     global _barrier  # noqa: PLW0603 a worker has no other place to keep what it inherits
     _barrier = start
 
