@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from registry_core.errors import (
-    RegisteredModelNotFoundError,
-)
+from registry_core.errors import RegisteredModelNotFoundError
 from registry_core.models import Stage
 from registry_core.testing.calls import Calls
 from registry_core.testing.cases import (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -128,7 +129,7 @@ def kill_a_writer(opener: Opener) -> Counter[str]:
     """How many writes of each kind were acknowledged to a process that was killed meanwhile."""
     context = process_context()
     receiving, sending = context.Pipe(duplex=False)
-    process = context.Process(target=write_until_killed, args=(opener, sending))
+    process = context.Process(target=write_until_killed, args=(opener, sending, dict(os.environ)))
     process.start()
     sending.close()
     acknowledged: Counter[str] = Counter()

@@ -11,7 +11,7 @@ import attrs
 
 from registry_core.models import NewModelVersion, Stage
 from registry_core.testing.calls import Calls
-from registry_core.testing.racing import Opener
+from registry_core.testing.racing import Opener, take_environment
 
 TAGS = {"k": "v"}
 """Tags of every version created here."""
@@ -28,11 +28,14 @@ class CreateVersions:
         return [_create(store, self.name) for _ in range(self.count)]
 
 
-def write_until_killed(opener: Opener, acknowledge: Connection) -> None:
+def write_until_killed(
+    opener: Opener, acknowledge: Connection, environment: Mapping[str, str]
+) -> None:
     """Makes each of `ENDLESS` in a thread, and sends its name after each acknowledged write.
 
     The thread's model must exist, named like it, with two versions.
     """
+    take_environment(environment)
     store = Calls(opener())
     sending = threading.Lock()
 

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import random
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.context import ForkServerContext, SpawnContext
@@ -100,6 +100,15 @@ def process_context() -> ForkServerContext | SpawnContext:
     return multiprocessing.get_context("spawn")
 
 
+def take_environment(environment: Mapping[str, str]) -> None:
+    """Have this process see the environment variables that another one has.
+
+    What it was forked from may have started before the keys of a bucket were set there.
+    """
+    os.environ.clear()
+    os.environ.update(environment)
+
+
 def attempt(call: Callable[[], T]) -> Outcome[T]:
     """How the call ended."""
     try:
@@ -131,9 +140,8 @@ def the_winner(outcomes: Sequence[Outcome[T]], *, losers: type[RegistryError]) -
     return winners[0]
 
 
-def _stand_at(start: Barrier, environment: dict[str, str]) -> None:
-    # The process that this one is forked from may have started before a bucket's keys were set.
-    os.environ.update(environment)
+def _stand_at(start: Barrier, environment: Mapping[str, str]) -> None:
+    take_environment(environment)
     global _barrier  # noqa: PLW0603 a worker has no other place to keep what it inherits
     _barrier = start
 
