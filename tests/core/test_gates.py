@@ -34,7 +34,8 @@ from registry_core.gates import (
     load_gates,
     parse_gates,
 )
-from registry_core.gating import ATTEMPTS, GUARDS, Gatekeeper, Gates
+from registry_core.gates.identity import MAKING
+from registry_core.gating import ATTEMPTS, Gatekeeper, Gates, guard_of
 from registry_core.models import DIGEST_TAG, Approval, ModelVersion, Stage, Status
 from registry_core.store import system_clock
 from registry_core.stores.memory import MemoryStore
@@ -289,7 +290,9 @@ def test_every_class_of_change_says_what_gates_make_of_it() -> None:
         for each in vars(changes).values()
         if isinstance(each, type) and issubclass(each, Change) and each is not Change
     }
-    assert set(GUARDS) == {each for each in known if each.is_gated}
+    assert {each for each in known if guard_of(each)} == {each for each in known if each.is_gated}
+    becoming = {each.action for each in known if "becomes" in vars(each)}
+    assert becoming < MAKING
 
 
 @pytest.mark.parametrize("kind", ["manual", "wall"])

@@ -7,14 +7,14 @@ changed meanwhile, it is looked up again.
 
 | change | what gates look at |
 | --- | --- |
-| an alias is set, or a version moves to a stage | that alias or stage, and the version |
+| an alias is set, or a version moves to a stage | that alias or stage, and the version: `pointing` |
 | a model is renamed | all aliases and stages that gates of the new name protect |
 | a deleted model is restored | the same, as they come back |
 | a deleted version is restored | nothing: it comes back in no stage that a gate protects |
 | a model is written from a snapshot | refused: a snapshot says itself who has approved what |
-| a version becomes something else: its files, or a tag that says what it is | what points at it |
+| a version becomes something else: its files, or a tag that says what it is | what points at it: `becomes` |
 | any other | nothing: it moves neither, which its class says with `is_gated = False` |
-"""
+"""  # noqa: E501 a table
 
 from __future__ import annotations
 
@@ -25,17 +25,13 @@ import attrs
 
 from registry_core.authors import Author
 from registry_core.changes import (
+    CHANGES,
     Change,
-    DeleteVersionTag,
-    RelocateVersion,
     RenameModel,
     RestoreDeletedModel,
     RestoreLargeModel,
     RestoreModel,
     RestoreVersion,
-    SetAlias,
-    SetVersionTag,
-    TransitionVersion,
 )
 from registry_core.errors import (
     ContentionError,
@@ -54,10 +50,11 @@ from registry_core.gates import (
     identity,
     protected,
 )
-from registry_core.gates.identity import MAKING, is_content, makers_of
-from registry_core.gates.requirement import Becomes, pointings_of
+from registry_core.gates.identity import MAKING, makers_of
+from registry_core.gates.requirement import pointings_of
 from registry_core.history import EVENTS_MAX_RESULTS, Action, Event, EventQuery, place_of
 from registry_core.models import Approval, ModelVersion, Stage
+from registry_core.requirements import Requirement
 from registry_core.search import AttributeRef, Comparison, Entity, Op, Query, all_pages
 from registry_core.search.ordering import parse_order_by
 from registry_core.store import Clock, Store, system_clock
@@ -152,7 +149,7 @@ class Gatekeeper:
         # Of itself: what comes after it in a hierarchy may move what it does not.
         if not vars(type(change)).get("is_gated", True):
             return change
-        guard = GUARDS.get(type(change))
+        guard = guard_of(type(change))
         if guard is None:
             raise UnsupportedBackendError(f"Gates do not know what {type(change)} moves")
         guarded: Change[ResultT] = guard(self, store, change, by)
@@ -204,15 +201,12 @@ class Gatekeeper:
 # What gates make of each class of change
 
 
-def _moving(
-    keeper: Gatekeeper, store: Store, change: SetAlias | TransitionVersion, by: Author
-) -> Change[Any]:
-    if isinstance(change, SetAlias):
-        pointing = Pointing(alias=change.alias, version=change.version)
-    else:
-        pointing = Pointing(stage=change.stage, version=change.version)
-    pointings = protected(keeper.gates.rules, change.name, (pointing,))
-    return _requiring(keeper, store, change, by, pointings, new_name=change.name)
+def _moving(keeper: Gatekeeper, store: Store, change: Change[Any], by: Author) -> Change[Any]:
+    pointing = change.pointing()
+    if pointing is None:
+        return change
+    pointings = protected(keeper.gates.rules, change.model, (pointing,))
+    return _requiring(keeper, store, change, by, pointings, new_name=change.model)
 
 
 def _renaming(keeper: Gatekeeper, store: Store, change: RenameModel, by: Author) -> Change[Any]:
@@ -226,16 +220,11 @@ def _renaming(keeper: Gatekeeper, store: Store, change: RenameModel, by: Author)
     return _requiring(keeper, store, change, by, pointings, new_name=change.new_name, is_whole=True)
 
 
-def _becoming(
-    keeper: Gatekeeper,
-    store: Store,
-    change: RelocateVersion | SetVersionTag | DeleteVersionTag,
-    by: Author,
-) -> Change[Any]:
-    becomes = _becomes(change)
-    if becomes is None or not keeper.gates.covering(change.name):
+def _becoming(keeper: Gatekeeper, store: Store, change: Change[Any], by: Author) -> Change[Any]:
+    name, becomes = change.model, change.becomes()
+    if becomes is None or not keeper.gates.covering(name):
         return change
-    before = store.get_model_version(change.name, change.version)
+    before = store.get_model_version(name, becomes.version)
     after = becomes.of(before)
     if identity(after) == identity(before):
         return change
@@ -244,10 +233,10 @@ def _becoming(
     facts = keeper.facts(store, before)
     sealed = keeper.sealed_digest(after)
     requirement = GatesPass(
-        name=change.name,
-        new_name=change.name,
-        gates=keeper.gates.covering(change.name),
-        pointings=protected(keeper.gates.rules, change.name, pointing),
+        name=name,
+        new_name=name,
+        gates=keeper.gates.covering(name),
+        pointings=protected(keeper.gates.rules, name, pointing),
         becomes=becomes,
         facts={
             before.version: attrs.evolve(
@@ -259,30 +248,13 @@ def _becoming(
         by=by,
         now=keeper.clock(),
     )
-    return attrs.evolve(change, requires=(*change.requires, requirement))
-
-
-def _becomes(change: RelocateVersion | SetVersionTag | DeleteVersionTag) -> Becomes | None:
-    """What the change makes of its version; None where it stays what it is."""
-    match change:
-        case RelocateVersion():
-            return Becomes(
-                version=change.version,
-                source=change.source,
-                storage_location=change.storage_location,
-                tags=change.tags,
-            )
-        case SetVersionTag() if is_content(change.key):
-            return Becomes(version=change.version, tags={change.key: change.value})
-        case DeleteVersionTag() if is_content(change.key):
-            return Becomes(version=change.version, tags={change.key: None})
-    return None
+    return _with(change, requirement)
 
 
 def _requiring(
     keeper: Gatekeeper,
     store: Store,
-    change: Any,
+    change: Change[Any],
     by: Author,
     pointings: tuple[Pointing, ...],
     *,
@@ -290,21 +262,25 @@ def _requiring(
     is_whole: bool = False,
 ) -> Change[Any]:
     if not pointings and not is_whole:
-        return change  # type: ignore[no-any-return]
+        return change
     numbers = sorted({each.version for each in pointings})
     requirement = GatesPass(
-        name=change.name,
+        name=change.model,
         new_name=new_name,
         gates=keeper.gates.covering(new_name),
         pointings=pointings,
         is_whole=is_whole,
         facts={
-            number: keeper.facts(store, store.get_model_version(change.name, number))
+            number: keeper.facts(store, store.get_model_version(change.model, number))
             for number in numbers
         },
         by=by,
         now=keeper.clock(),
     )
+    return _with(change, requirement)
+
+
+def _with(change: Any, requirement: Requirement) -> Change[Any]:
     required: Change[Any] = attrs.evolve(change, requires=(*change.requires, requirement))
     return required
 
@@ -360,19 +336,36 @@ def _writing(keeper: Gatekeeper, _: Store, change: ChangeT, __: Author) -> Chang
 Guard: TypeAlias = Callable[[Gatekeeper, Store, Any, Author], Any]
 
 GUARDS: Final[Mapping[type[Change[Any]], Guard]] = {
-    SetAlias: _moving,
-    TransitionVersion: _moving,
     RenameModel: _renaming,
     RestoreDeletedModel: _restoring_model,
     RestoreVersion: _restoring_version,
     RestoreModel: _writing,
     RestoreLargeModel: _writing,
-    RelocateVersion: _becoming,
-    SetVersionTag: _becoming,
-    DeleteVersionTag: _becoming,
 }
-"""What gates make of each class of change that they look at. One that is not here, and does not say
-of itself that gates need not look at it, is refused."""
+"""What gates make of the classes of change that move more than one alias or stage at once."""
+
+
+def guard_of(change: type[Change[Any]]) -> Guard | None:
+    """Return what gates make of a class of change; None where it does not say, which is refused.
+
+    A class says it of itself, and not for those that are derived from it.
+    """
+    if change in GUARDS:
+        return GUARDS[change]
+    if "pointing" in vars(change):
+        return _moving
+    return _becoming if "becomes" in vars(change) else None
+
+
+if _unsaid := [
+    each.__name__
+    for each in CHANGES.values()
+    if vars(each).get("is_gated", True) and guard_of(each) is None
+]:
+    raise TypeError(
+        f"{', '.join(_unsaid)}: a change that moves no alias and no stage, and makes no version "
+        "something else, says `is_gated = False`; others have `pointing`, `becomes` or a row here"
+    )
 
 
 def _making(store: Store, version: ModelVersion) -> Iterator[Event]:

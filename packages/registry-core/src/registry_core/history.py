@@ -16,7 +16,7 @@ import enum
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import attrs
 
@@ -43,29 +43,43 @@ EVENTS_MAX_RESULTS = 1_000
 
 
 class Action(enum.StrEnum):
-    """What was done."""
+    """What was done: a word that stores keep, and the form of its subject; see `subject`.
 
-    CREATE_MODEL = "create_model"
-    UPDATE_MODEL = "update_model"
-    RENAME_MODEL = "rename_model"
-    DELETE_MODEL = "delete_model"
-    RESTORE_MODEL = "restore_model"
-    CREATE_VERSION = "create_version"
-    UPDATE_VERSION = "update_version"
-    FINALIZE_VERSION = "finalize_version"
-    RELOCATE_VERSION = "relocate_version"
-    TRANSITION_VERSION = "transition_version"
-    DELETE_VERSION = "delete_version"
-    RESTORE_VERSION = "restore_version"
-    SET_ALIAS = "set_alias"
-    DELETE_ALIAS = "delete_alias"
-    SET_MODEL_TAG = "set_model_tag"
-    DELETE_MODEL_TAG = "delete_model_tag"
-    SET_VERSION_TAG = "set_version_tag"
-    DELETE_VERSION_TAG = "delete_version_tag"
-    APPROVE_VERSION = "approve_version"
-    WITHDRAW_APPROVAL = "withdraw_approval"
-    PASS_GATE = "pass_gate"  # noqa: S105 no secret
+    What a change is that leaves such an event, its class in `changes` says.
+    """
+
+    form: str
+
+    def __new__(cls, value: str, form: str = "") -> Self:
+        """Return the member of that value."""
+        if not form:
+            raise TypeError(f"the action {value} has no form of its subject")
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.form = form
+        return member
+
+    CREATE_MODEL = "create_model", "model"
+    UPDATE_MODEL = "update_model", "description"
+    RENAME_MODEL = "rename_model", "name"
+    DELETE_MODEL = "delete_model", "model"
+    RESTORE_MODEL = "restore_model", "name"
+    CREATE_VERSION = "create_version", "version:{version}"
+    UPDATE_VERSION = "update_version", "version:{version}/description"
+    FINALIZE_VERSION = "finalize_version", "version:{version}/status"
+    RELOCATE_VERSION = "relocate_version", "version:{version}/source"
+    TRANSITION_VERSION = "transition_version", "version:{version}/stage"
+    DELETE_VERSION = "delete_version", "version:{version}"
+    RESTORE_VERSION = "restore_version", "version:{version}"
+    SET_ALIAS = "set_alias", "alias:{key}"
+    DELETE_ALIAS = "delete_alias", "alias:{key}"
+    SET_MODEL_TAG = "set_model_tag", "tag:{key}"
+    DELETE_MODEL_TAG = "delete_model_tag", "tag:{key}"
+    SET_VERSION_TAG = "set_version_tag", "version:{version}/tag:{key}"
+    DELETE_VERSION_TAG = "delete_version_tag", "version:{version}/tag:{key}"
+    APPROVE_VERSION = "approve_version", "version:{version}/approval:{key}"
+    WITHDRAW_APPROVAL = "withdraw_approval", "version:{version}/approval:{key}"
+    PASS_GATE = "pass_gate", "version:{version}/gate:{key}"
 
 
 @attrs.frozen(kw_only=True)
@@ -225,39 +239,16 @@ class EventQuery:
         return position < start if self.newest_first else position > start
 
 
-ALIAS_ACTIONS = frozenset({Action.SET_ALIAS, Action.DELETE_ALIAS})
+ALIAS_ACTIONS = frozenset(each for each in Action if each.form.startswith("alias:"))
+"""What is about an alias, which is then the key of the event."""
 
 NAMING_ACTIONS = frozenset({Action.RENAME_MODEL, Action.RESTORE_MODEL})
 """What gives a model the name that is its `after`."""
 
-_SUBJECTS = {
-    Action.CREATE_MODEL: "model",
-    Action.UPDATE_MODEL: "description",
-    Action.RENAME_MODEL: "name",
-    Action.DELETE_MODEL: "model",
-    Action.RESTORE_MODEL: "name",
-    Action.CREATE_VERSION: "version:{version}",
-    Action.UPDATE_VERSION: "version:{version}/description",
-    Action.FINALIZE_VERSION: "version:{version}/status",
-    Action.RELOCATE_VERSION: "version:{version}/source",
-    Action.TRANSITION_VERSION: "version:{version}/stage",
-    Action.DELETE_VERSION: "version:{version}",
-    Action.RESTORE_VERSION: "version:{version}",
-    Action.SET_ALIAS: "alias:{key}",
-    Action.DELETE_ALIAS: "alias:{key}",
-    Action.SET_MODEL_TAG: "tag:{key}",
-    Action.DELETE_MODEL_TAG: "tag:{key}",
-    Action.SET_VERSION_TAG: "version:{version}/tag:{key}",
-    Action.DELETE_VERSION_TAG: "version:{version}/tag:{key}",
-    Action.APPROVE_VERSION: "version:{version}/approval:{key}",
-    Action.WITHDRAW_APPROVAL: "version:{version}/approval:{key}",
-    Action.PASS_GATE: "version:{version}/gate:{key}",
-}
-
 
 def subject(action: Action, version: int | None, key: str | None) -> str:
     """Return a text that two events have in common if they are about the same thing."""
-    return _SUBJECTS[action].format(version=version, key=key)
+    return action.form.format(version=version, key=key)
 
 
 def place_of(event: Event) -> tuple[int, str, int]:

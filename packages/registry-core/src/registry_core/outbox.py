@@ -21,37 +21,19 @@ import attrs
 
 from registry_core import history, validation
 from registry_core.changes import (
-    ApproveVersion,
+    CHANGES,
     Change,
     CreateModel,
     CreateVersion,
-    DeleteAlias,
-    DeleteModel,
     DeleteModelTag,
-    DeleteVersion,
-    DeleteVersionTag,
     FinalizeVersion,
-    RelocateVersion,
-    RenameModel,
     RestoreDeletedModel,
-    RestoreVersion,
-    SetAlias,
     SetModelTag,
-    SetVersionTag,
-    TransitionVersion,
-    UpdateModel,
-    UpdateVersion,
-    WithdrawApproval,
 )
 from registry_core.errors import UnsupportedBackendError
 from registry_core.history import Event
-from registry_core.models import (
-    ModelVersion,
-    Status,
-    WebhookAction,
-    WebhookEntity,
-    WebhookEvent,
-)
+from registry_core.models import ModelVersion, Status
+from registry_core.topics import Topics
 
 _logger = logging.getLogger(__name__)
 
@@ -69,110 +51,13 @@ _DAY_MILLISECONDS = 24 * 60 * 60 * 1000
 Unchanged: TypeAlias = Callable[[Change[Any]], None]
 """Sees, in the thread of the caller, a change that left the store as it was."""
 
-_CREATED, _DELETED, _SET = WebhookAction.CREATED, WebhookAction.DELETED, WebhookAction.SET
-
-
-@attrs.frozen
-class Topics:
-    """The webhook events that a change is: of a model and of a prompt, MLflow's and ours."""
-
-    of_model: WebhookEvent | None = None
-    of_prompt: WebhookEvent | None = None
-    own_of_model: WebhookEvent | None = None
-    own_of_prompt: WebhookEvent | None = None
-
-    def topic(self, *, is_prompt: bool) -> WebhookEvent | None:
-        """Return the event of MLflow's that the change is, if any, for a model or a prompt."""
-        return self.of_prompt if is_prompt else self.of_model
-
-    def topics(self, *, is_prompt: bool) -> tuple[WebhookEvent, ...]:
-        """Return the events that the change is, for a model or a prompt; MLflow's is the first.
-
-        A webhook that asks for both gets the first.
-        """
-        own = self.own_of_prompt if is_prompt else self.own_of_model
-        return tuple(each for each in (self.topic(is_prompt=is_prompt), own) if each is not None)
-
-    @property
-    def all(self) -> tuple[WebhookEvent, ...]:
-        """All of them."""
-        return (*self.topics(is_prompt=False), *self.topics(is_prompt=True))
-
-
-def _event(entity: WebhookEntity | None, action: WebhookAction) -> WebhookEvent | None:
-    return None if entity is None else WebhookEvent(entity, action)
-
-
-def _topics(
-    model: WebhookEntity | None, prompt: WebhookEntity | None, action: WebhookAction
-) -> Topics:
-    return Topics(of_model=_event(model, action), of_prompt=_event(prompt, action))
-
-
-def _with_own(
-    topics: Topics,
-    model: WebhookEntity | None,
-    prompt: WebhookEntity | None,
-    action: WebhookAction,
-) -> Topics:
-    return attrs.evolve(
-        topics, own_of_model=_event(model, action), own_of_prompt=_event(prompt, action)
-    )
-
-
-_MODEL, _PROMPT = WebhookEntity.REGISTERED_MODEL, WebhookEntity.PROMPT
-_VERSION, _PROMPT_VERSION = WebhookEntity.MODEL_VERSION, WebhookEntity.PROMPT_VERSION
-_MODEL_TAG, _PROMPT_TAG = WebhookEntity.REGISTERED_MODEL_TAG, WebhookEntity.PROMPT_TAG
-_NONE = Topics()
-
-TOPICS: Final[Mapping[type[Change[Any]], Topics]] = {
-    CreateModel: _topics(_MODEL, _PROMPT, _CREATED),
-    UpdateModel: _with_own(_NONE, _MODEL, _PROMPT, WebhookAction.UPDATED),
-    RenameModel: _with_own(_NONE, _MODEL, _PROMPT, WebhookAction.RENAMED),
-    DeleteModel: _with_own(_NONE, _MODEL, _PROMPT, _DELETED),
-    RestoreDeletedModel: _with_own(_NONE, _MODEL, _PROMPT, WebhookAction.RESTORED),
-    CreateVersion: _topics(_VERSION, _PROMPT_VERSION, _CREATED),
-    UpdateVersion: _with_own(_NONE, _VERSION, _PROMPT_VERSION, WebhookAction.UPDATED),
-    FinalizeVersion: _with_own(
-        _topics(_VERSION, _PROMPT_VERSION, _CREATED),
-        _VERSION,
-        _PROMPT_VERSION,
-        WebhookAction.FINALIZED,
-    ),
-    RelocateVersion: _with_own(_NONE, _VERSION, _PROMPT_VERSION, WebhookAction.RELOCATED),
-    TransitionVersion: _with_own(_NONE, _VERSION, _PROMPT_VERSION, WebhookAction.TRANSITIONED),
-    DeleteVersion: _with_own(_NONE, _VERSION, _PROMPT_VERSION, _DELETED),
-    RestoreVersion: _with_own(_NONE, _VERSION, _PROMPT_VERSION, WebhookAction.RESTORED),
-    ApproveVersion: _with_own(_NONE, _VERSION, _PROMPT_VERSION, WebhookAction.APPROVED),
-    WithdrawApproval: _with_own(_NONE, _VERSION, _PROMPT_VERSION, WebhookAction.APPROVAL_WITHDRAWN),
-    SetModelTag: _with_own(_topics(None, _PROMPT_TAG, _SET), _MODEL_TAG, None, _SET),
-    DeleteModelTag: _with_own(_topics(None, _PROMPT_TAG, _DELETED), _MODEL_TAG, None, _DELETED),
-    SetVersionTag: _topics(WebhookEntity.MODEL_VERSION_TAG, WebhookEntity.PROMPT_VERSION_TAG, _SET),
-    DeleteVersionTag: _topics(
-        WebhookEntity.MODEL_VERSION_TAG, WebhookEntity.PROMPT_VERSION_TAG, _DELETED
-    ),
-    SetAlias: _topics(WebhookEntity.MODEL_VERSION_ALIAS, WebhookEntity.PROMPT_ALIAS, _CREATED),
-    DeleteAlias: _topics(WebhookEntity.MODEL_VERSION_ALIAS, WebhookEntity.PROMPT_ALIAS, _DELETED),
-}
-"""The changes that webhooks hear of, by class, and as which events. MLflow's are those of contract
-6.1. The others are ours, which a webhook gets only if it was created through our own route."""
-
 OWN_EVENTS: Final = frozenset(
     event
-    for topics in TOPICS.values()
-    for event in (topics.own_of_model, topics.own_of_prompt)
+    for change in CHANGES.values()
+    for event in (change.topics.own_of_model, change.topics.own_of_prompt)
     if event is not None
 )
 """The events that MLflow does not know."""
-
-
-def tells_every_event(change: Change[Any]) -> bool:
-    """Return whether webhooks hear of each event of a change, and not of the last one only.
-
-    A transition archives other versions, each of which has an event of its own. The aliases that go
-    with a version are said by its deletion.
-    """
-    return isinstance(change, TransitionVersion)
 
 
 @attrs.frozen
@@ -193,17 +78,16 @@ def audience(change: Change[Any], version: ModelVersion | None = None) -> Audien
         change: The change.
         version: The result of a `FinalizeVersion`.
     """
-    topics = TOPICS.get(type(change))
+    topics = change.topics
     match change:
         case CreateVersion() if not is_published(change.new.status):
             return None
         case FinalizeVersion() if version is not None:
-            assert topics is not None, "it is in the table"
             if not is_published(version.status):
                 topics = attrs.evolve(topics, of_model=None, of_prompt=None)
             is_prompt = validation.is_prompt(version.tags)
             return Audience(topics, is_prompt, history.version_fields(version))
-    return None if topics is None else Audience(topics, _is_prompt(change))
+    return Audience(topics, _is_prompt(change)) if topics.all else None
 
 
 def is_published(status: Status) -> bool:

@@ -18,7 +18,7 @@ Values are valid when a change is made: `Registry` has checked them.
 """  # noqa: E501 a table
 
 from registry_core.changes.approvals import ApproveVersion, WithdrawApproval
-from registry_core.changes.base import Change
+from registry_core.changes.base import CHANGES, Change
 from registry_core.changes.models import CreateModel, DeleteModel, RenameModel, UpdateModel
 from registry_core.changes.parts import (
     DeleteAlias,
@@ -35,17 +35,17 @@ from registry_core.changes.restores import (
     in_memory,
     restores_in_pieces,
 )
+from registry_core.changes.stages import RestoreVersion, TransitionVersion
 from registry_core.changes.versions import (
     CreateVersion,
     DeleteVersion,
     FinalizeVersion,
     RelocateVersion,
-    RestoreVersion,
-    TransitionVersion,
     UpdateVersion,
 )
 
 __all__ = [
+    "CHANGES",
     "ApproveVersion",
     "Change",
     "CreateModel",

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import attrs
 
 from registry_core import approvals, documents, history
 from registry_core.changes.base import Change, ModelPartChange, NamedChange
+from registry_core.changes.playing import fields_of, key_of, number_of
 from registry_core.documents import ModelDocument
 from registry_core.errors import ApprovalNotFoundError
-from registry_core.history import Action, Effect
-from registry_core.models import Approval
-from registry_core.permissions import Need, Permission
+from registry_core.history import Action, Effect, Event, Value
+from registry_core.models import Approval, WebhookAction
+from registry_core.permissions import Permission
+from registry_core.topics import OF_VERSIONS, Topics, own_topics
 
 
 @attrs.frozen(kw_only=True)
@@ -25,15 +27,14 @@ class ApproveVersion(NamedChange, Change[Approval]):
         ModelVersionNotFoundError: The version, or its model, does not exist.
     """
 
+    action: ClassVar[Action] = Action.APPROVE_VERSION
+    permission: ClassVar[Permission] = Permission.APPROVE
+    topics: ClassVar[Topics] = own_topics(OF_VERSIONS, WebhookAction.APPROVED)
     is_gated: ClassVar[bool] = False
 
     version: int
     approval: Approval
     """Its time does not matter: it is given now."""
-
-    def needs(self) -> tuple[Need, ...]:
-        """See `Change`."""
-        return (Need(Permission.APPROVE, self.name),)
 
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
@@ -67,6 +68,27 @@ class ApproveVersion(NamedChange, Change[Approval]):
             after=history.approval_fields(approval),
         )
 
+    @classmethod
+    def replay(cls, document: ModelDocument | None, event: Event) -> ModelDocument:
+        """See `Change`. A beginning says when it was given."""
+        fields = fields_of(event)
+        approval = Approval(
+            actor=key_of(event),
+            is_authenticated=fields.get("is_authenticated", False),
+            groups=tuple(fields.get("groups", ())),
+            digest=fields["digest"],
+            reason=fields.get("reason"),
+            time=fields["time"],
+        )
+        number = number_of(event)
+        return approvals.approve(documents.present(document, event.name), number, approval)
+
+    @classmethod
+    def former(cls, document: ModelDocument, event: Event) -> Value:
+        """See `Change`."""
+        given = approvals.given_by(document, number_of(event), key_of(event))
+        return history.approval_fields(given)
+
 
 @attrs.frozen(kw_only=True)
 class WithdrawApproval(ModelPartChange):
@@ -77,14 +99,13 @@ class WithdrawApproval(ModelPartChange):
         ModelVersionNotFoundError: The version, or its model, does not exist.
     """
 
+    action: ClassVar[Action] = Action.WITHDRAW_APPROVAL
+    permission: ClassVar[Permission] = Permission.APPROVE
+    topics: ClassVar[Topics] = own_topics(OF_VERSIONS, WebhookAction.APPROVAL_WITHDRAWN)
     is_gated: ClassVar[bool] = False
 
     version: int
     actor: str
-
-    def needs(self) -> tuple[Need, ...]:
-        """See `Change`."""
-        return (Need(Permission.APPROVE, self.name),)
 
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
@@ -108,3 +129,14 @@ class WithdrawApproval(ModelPartChange):
     def missing(self) -> ApprovalNotFoundError:
         """Return the error where no approval can be withdrawn."""
         return ApprovalNotFoundError(self.name, self.version, self.actor)
+
+    @classmethod
+    def of_event(cls, event: Event) -> Self:
+        """See `Change`."""
+        return cls(name=event.name, version=number_of(event), actor=key_of(event))
+
+    @classmethod
+    def former(cls, document: ModelDocument, event: Event) -> Value:
+        """See `Change`."""
+        given = approvals.given_by(document, number_of(event), key_of(event))
+        return history.approval_fields(given)

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, Generic, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, ClassVar, Final, Generic, Self, TypeVar
 
 import attrs
 
 from registry_core import documents
 from registry_core.authors import Author
 from registry_core.documents import ModelDocument
-from registry_core.history import Effect
+from registry_core.gates import Becomes, Pointing
+from registry_core.history import Action, Effect, Event, Value
 from registry_core.idempotency import Idempotency, KeptKey
 from registry_core.models import (
     ModelVersion,
     RegisteredModel,
 )
-from registry_core.permissions import Need
+from registry_core.permissions import Need, Permission
 from registry_core.requirements import Requirement
+from registry_core.topics import Topics
 
 ResultT = TypeVar("ResultT")
 
@@ -27,8 +29,28 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
+CHANGES: Final[dict[Action, type[Change[Any]]]] = {}
+"""The classes of changes by what the history calls them: each is entered when it is defined."""
+
+
 class Change(ABC, Generic[ResultT]):
-    """One change of one registered model; `ResultT` is what its caller gets."""
+    """One change of one registered model; `ResultT` is what its caller gets.
+
+    A class says of its changes all that others have to know: what the history calls them and how
+    it is played back, who may make them, what gates and webhooks make of them.
+    """
+
+    action: ClassVar[Action | None] = None
+    """What the history calls it; None for a class that leaves no event of its own."""
+
+    permission: ClassVar[Permission]
+    """What its author has to be allowed at least; see `needs`."""
+
+    topics: ClassVar[Topics] = Topics()
+    """The webhook events that it is. A class with an action says it, be it that it is none."""
+
+    tells_every_event: ClassVar[bool] = False
+    """Whether webhooks hear of each of its events, and not of the last one only."""
 
     requires: tuple[Requirement, ...] = ()
     """What must hold for the change to happen."""
@@ -39,16 +61,33 @@ class Change(ABC, Generic[ResultT]):
     is_gated: ClassVar[bool] = True
     """Whether gates look at the change: it may point an alias or a stage at a version, or make a
     version something else. False only in a class that can do neither; a subclass says it again.
-    See `gating`."""
+    One that does the first has `pointing`, one that does the second `becomes`; see `gating`."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Enter a class that has an action of its own, if it says what others have to know."""
+        super().__init_subclass__(**kwargs)
+        action = vars(cls).get("action")
+        if action is None:
+            return
+        if "topics" not in vars(cls):
+            raise TypeError(
+                f"{cls.__qualname__} does not say which webhook events it is: "
+                "`topics = Topics()` for none"
+            )
+        # A class with slots is made twice, under the same name.
+        named = CHANGES.setdefault(action, cls)
+        if (named.__module__, named.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise TypeError(f"{cls.__qualname__} has the action {action} of {named.__qualname__}")
+        CHANGES[action] = cls
 
     @property
     @abstractmethod
     def model(self) -> str:
         """The name of the registered model that the change is about."""
 
-    @abstractmethod
     def needs(self) -> tuple[Need, ...]:
         """Return what its author has to be allowed, where anything is; the first is of `model`."""
+        return (Need(self.permission, self.model),)
 
     def make(
         self,
@@ -130,6 +169,20 @@ class Change(ABC, Generic[ResultT]):
         """
         raise NotImplementedError(f"a {type(self).__name__} has no idempotency key")
 
+    def pointing(self) -> Pointing | None:
+        """Return the alias or stage that it makes point at a version, for gates.
+
+        A class that has it says so of itself; see `gating`.
+        """
+        return None
+
+    def becomes(self) -> Becomes | None:
+        """Return what it makes of a version, for gates; None where that stays what it is.
+
+        A class that has it says so of itself; see `gating`.
+        """
+        return None
+
     @abstractmethod
     def effects(
         self, before: ModelDocument | None, after: ModelDocument | None
@@ -138,6 +191,41 @@ class Change(ABC, Generic[ResultT]):
 
         A change that returned the very same document has no effects, and nobody asks for them.
         """
+
+    # How its event is played back
+
+    @classmethod
+    def of_event(cls, event: Event) -> Self:
+        """Return the change that an event of its action comes from, as far as the event says it.
+
+        What playing it back raises, this may raise, too: see `replay`.
+        """
+        raise NotImplementedError(f"{cls.__qualname__} does not say how it is played back")
+
+    @classmethod
+    def replay(cls, document: ModelDocument | None, event: Event) -> ModelDocument | None:
+        """Return the model after an event of its action; `document` is the model before it."""
+        return cls.of_event(event).apply(document, event.time)
+
+    @classmethod
+    def former(cls, document: ModelDocument, event: Event) -> Value:
+        """Return what a thing is before an event that is about it, by the model before the event.
+
+        An event says the same of itself.
+        """
+        change = cls.of_event(event)
+        after = change.apply(document, event.time)
+        effects = change.effects(document, after)
+        return next((each.before for each in effects if each.action is cls.action), None)
+
+    @classmethod
+    def contradictions(cls, document: ModelDocument | None, event: Event) -> Iterator[str]:
+        """Yield where an event of its action contradicts itself, or the model before it."""
+        if document is None:
+            return
+        before = cls.former(document, event)
+        if (event.before or None) != (before or None):
+            yield f"before it there was {before!r}, and {event.before!r} by itself"
 
 
 class ModelChange(Change[RegisteredModel]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 import attrs
 
@@ -12,11 +12,13 @@ from registry_core.changes.base import (
     ModelPartChange,
     NamedChange,
 )
-from registry_core.documents import ModelDocument
-from registry_core.history import Action, Effect, new_model_id
+from registry_core.changes.playing import fields_of, text_if_any, text_of, times_of
+from registry_core.documents import FIRST_VERSION, ModelDocument
+from registry_core.history import MODEL_TEXTS, Action, Effect, Event, Value, new_model_id
 from registry_core.idempotency import Idempotency, KeptKey
-from registry_core.models import NewRegisteredModel, RegisteredModel
+from registry_core.models import NewRegisteredModel, RegisteredModel, WebhookAction
 from registry_core.permissions import Need, Permission
+from registry_core.topics import OF_MODELS, Topics, mlflow_topics, own_topics
 
 
 @attrs.frozen
@@ -28,6 +30,9 @@ class CreateModel(ModelChange):
             tag `validation.PROMPT_TAG` is present, whatever its value).
     """
 
+    action: ClassVar[Action] = Action.CREATE_MODEL
+    permission: ClassVar[Permission] = Permission.REGISTER
+    topics: ClassVar[Topics] = mlflow_topics(OF_MODELS, WebhookAction.CREATED)
     is_gated: ClassVar[bool] = False
 
     new: NewRegisteredModel
@@ -68,18 +73,37 @@ class CreateModel(ModelChange):
         """See `Change`. They are known beforehand."""
         return [Effect(action=Action.CREATE_MODEL, after=history.created_model(self.new))]
 
+    @classmethod
+    def replay(cls, document: ModelDocument | None, event: Event) -> ModelDocument:  # noqa: ARG003
+        """See `Change`. A beginning says what the model was like."""
+        fields = fields_of(event)
+        texts: dict[str, Any] = {name: fields.get(name) for name in MODEL_TEXTS if name != "name"}
+        created = ModelDocument(
+            name=fields["name"],
+            model_id=event.model_id,
+            **texts,
+            tags=fields.get("tags", {}),
+            next_version=fields.get("next_version", FIRST_VERSION),
+            **times_of(event),
+        )
+        return documents.build(created, ())
+
+    @classmethod
+    def former(cls, document: ModelDocument, event: Event) -> Value:  # noqa: ARG003
+        """See `Change`: there was no model."""
+        return None
+
 
 @attrs.frozen(kw_only=True)
 class UpdateModel(NamedChange, ModelChange):
     """Set a registered model's description; None erases it. The model is updated now."""
 
+    action: ClassVar[Action] = Action.UPDATE_MODEL
+    permission: ClassVar[Permission] = Permission.EDIT
+    topics: ClassVar[Topics] = own_topics(OF_MODELS, WebhookAction.UPDATED)
     is_gated: ClassVar[bool] = False
 
     description: str | None
-
-    def needs(self) -> tuple[Need, ...]:
-        """See `Change`."""
-        return (Need(Permission.EDIT, self.name),)
 
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
@@ -97,6 +121,16 @@ class UpdateModel(NamedChange, ModelChange):
             )
         ]
 
+    @classmethod
+    def of_event(cls, event: Event) -> Self:
+        """See `Change`."""
+        return cls(name=event.name, description=text_if_any(event))
+
+    @classmethod
+    def former(cls, document: ModelDocument, event: Event) -> Value:  # noqa: ARG003
+        """See `Change`."""
+        return document.description
+
 
 @attrs.frozen(kw_only=True)
 class RenameModel(NamedChange, ModelChange):
@@ -109,6 +143,10 @@ class RenameModel(NamedChange, ModelChange):
         AlreadyExistsError: `new_name` is taken by another model; a store sees to that, since the
             other model is another document.
     """
+
+    action: ClassVar[Action] = Action.RENAME_MODEL
+    permission: ClassVar[Permission] = Permission.EDIT
+    topics: ClassVar[Topics] = own_topics(OF_MODELS, WebhookAction.RENAMED)
 
     new_name: str
 
@@ -132,16 +170,25 @@ class RenameModel(NamedChange, ModelChange):
         """See `Change`. They are known beforehand."""
         return [Effect(action=Action.RENAME_MODEL, before=self.name, after=self.new_name)]
 
+    @classmethod
+    def of_event(cls, event: Event) -> Self:
+        """See `Change`."""
+        return cls(name=event.name, new_name=text_of(event))
+
+    @classmethod
+    def former(cls, document: ModelDocument, event: Event) -> Value:  # noqa: ARG003
+        """See `Change`."""
+        return document.name
+
 
 @attrs.frozen(kw_only=True)
 class DeleteModel(ModelPartChange):
     """Remove a registered model, its versions, tags, aliases and version counter."""
 
+    action: ClassVar[Action] = Action.DELETE_MODEL
+    permission: ClassVar[Permission] = Permission.DELETE
+    topics: ClassVar[Topics] = own_topics(OF_MODELS, WebhookAction.DELETED)
     is_gated: ClassVar[bool] = False
-
-    def needs(self) -> tuple[Need, ...]:
-        """See `Change`."""
-        return (Need(Permission.DELETE, self.name),)
 
     def apply(self, document: ModelDocument | None, now: int) -> None:
         """See `Change`."""
@@ -152,3 +199,13 @@ class DeleteModel(ModelPartChange):
     ) -> list[Effect]:
         """See `Change`. They are known beforehand."""
         return [Effect(action=Action.DELETE_MODEL)]
+
+    @classmethod
+    def of_event(cls, event: Event) -> Self:
+        """See `Change`."""
+        return cls(name=event.name)
+
+    @classmethod
+    def former(cls, document: ModelDocument, event: Event) -> Value:  # noqa: ARG003
+        """See `Change`: an event says nothing of it."""
+        return None

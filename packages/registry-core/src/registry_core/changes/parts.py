@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterator
+from typing import ClassVar, Self
 
 import attrs
 
 from registry_core import documents
 from registry_core.changes.base import ModelPartChange
+from registry_core.changes.playing import key_of, number_of, text_of, version_before
 from registry_core.documents import ModelDocument
-from registry_core.history import Action, Effect
+from registry_core.gates import Becomes, Pointing
+from registry_core.gates.identity import is_content
+from registry_core.history import Action, Effect, Event, Value
+from registry_core.models import WebhookAction, WebhookEntity
 from registry_core.permissions import Need, Permission
+from registry_core.topics import (
+    OF_ALIASES,
+    OF_VERSION_TAGS,
+    Entities,
+    Topics,
+    mlflow_topics,
+    own_topics,
+)
+
+_MODEL_TAG: Entities = (WebhookEntity.REGISTERED_MODEL_TAG, None)
+"""MLflow has events of the tags of a prompt only."""
+_PROMPT_TAG: Entities = (None, WebhookEntity.PROMPT_TAG)
 
 
 @attrs.frozen(kw_only=True)
@@ -20,6 +37,10 @@ class SetAlias(ModelPartChange):
     Raises:
         ModelVersionNotFoundError: The version, or its model, does not exist.
     """
+
+    action: ClassVar[Action] = Action.SET_ALIAS
+    permission: ClassVar[Permission] = Permission.MOVE_ALIAS
+    topics: ClassVar[Topics] = mlflow_topics(OF_ALIASES, WebhookAction.CREATED)
 
     alias: str
     version: int
@@ -48,11 +69,35 @@ class SetAlias(ModelPartChange):
             after=self.version,
         )
 
+    def pointing(self) -> Pointing:
+        """Return what it makes point at a version, for gates."""
+        return Pointing(alias=self.alias, version=self.version)
+
+    @classmethod
+    def of_event(cls, event: Event) -> Self:
+        """See `Change`."""
+        return cls(name=event.name, alias=key_of(event), version=number_of(event))
+
+    @classmethod
+    def former(cls, document: ModelDocument, event: Event) -> Value:
+        """See `Change`."""
+        return document.aliases.get(key_of(event))
+
+    @classmethod
+    def contradictions(cls, document: ModelDocument | None, event: Event) -> Iterator[str]:
+        """See `Change`. It repeats the version."""
+        if event.version != event.after:
+            yield f"it is about version {event.version!r}, and about {event.after!r}"
+        yield from super().contradictions(document, event)
+
 
 @attrs.frozen(kw_only=True)
 class DeleteAlias(ModelPartChange):
     """Remove an alias; it need not exist. No timestamp moves."""
 
+    action: ClassVar[Action] = Action.DELETE_ALIAS
+    permission: ClassVar[Permission] = Permission.MOVE_ALIAS
+    topics: ClassVar[Topics] = mlflow_topics(OF_ALIASES, WebhookAction.DELETED)
     is_gated: ClassVar[bool] = False
 
     alias: str
@@ -74,19 +119,37 @@ class DeleteAlias(ModelPartChange):
         """Return what the change does to an alias that points at `before`."""
         return Effect(action=Action.DELETE_ALIAS, version=before, key=self.alias, before=before)
 
+    @classmethod
+    def of_event(cls, event: Event) -> Self:
+        """See `Change`."""
+        return cls(name=event.name, alias=key_of(event))
+
+    @classmethod
+    def former(cls, document: ModelDocument, event: Event) -> Value:
+        """See `Change`."""
+        return document.aliases.get(key_of(event))
+
+    @classmethod
+    def contradictions(cls, document: ModelDocument | None, event: Event) -> Iterator[str]:
+        """See `Change`. It repeats the version."""
+        if event.version != event.before:
+            yield f"it is about version {event.version!r}, and about {event.before!r}"
+        yield from super().contradictions(document, event)
+
 
 @attrs.frozen(kw_only=True)
 class SetModelTag(ModelPartChange):
     """Set a tag of a registered model, whatever it was. No timestamp moves."""
 
+    action: ClassVar[Action] = Action.SET_MODEL_TAG
+    permission: ClassVar[Permission] = Permission.EDIT
+    topics: ClassVar[Topics] = own_topics(
+        _MODEL_TAG, WebhookAction.SET, mlflow_topics(_PROMPT_TAG, WebhookAction.SET)
+    )
     is_gated: ClassVar[bool] = False
 
     key: str
     value: str
-
-    def needs(self) -> tuple[Need, ...]:
-        """See `Change`."""
-        return (Need(Permission.EDIT, self.name),)
 
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
@@ -101,18 +164,29 @@ class SetModelTag(ModelPartChange):
         """Return what the change does to a tag that is `before`."""
         return Effect(action=Action.SET_MODEL_TAG, key=self.key, before=before, after=self.value)
 
+    @classmethod
+    def of_event(cls, event: Event) -> Self:
+        """See `Change`."""
+        return cls(name=event.name, key=key_of(event), value=text_of(event))
+
+    @classmethod
+    def former(cls, document: ModelDocument, event: Event) -> Value:
+        """See `Change`."""
+        return document.tags.get(key_of(event))
+
 
 @attrs.frozen(kw_only=True)
 class DeleteModelTag(ModelPartChange):
     """Remove a tag of a registered model; it need not exist. No timestamp moves."""
 
+    action: ClassVar[Action] = Action.DELETE_MODEL_TAG
+    permission: ClassVar[Permission] = Permission.EDIT
+    topics: ClassVar[Topics] = own_topics(
+        _MODEL_TAG, WebhookAction.DELETED, mlflow_topics(_PROMPT_TAG, WebhookAction.DELETED)
+    )
     is_gated: ClassVar[bool] = False
 
     key: str
-
-    def needs(self) -> tuple[Need, ...]:
-        """See `Change`."""
-        return (Need(Permission.EDIT, self.name),)
 
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
@@ -127,18 +201,28 @@ class DeleteModelTag(ModelPartChange):
         """Return what the change does to a tag that is `before`."""
         return Effect(action=Action.DELETE_MODEL_TAG, key=self.key, before=before)
 
+    @classmethod
+    def of_event(cls, event: Event) -> Self:
+        """See `Change`."""
+        return cls(name=event.name, key=key_of(event))
+
+    @classmethod
+    def former(cls, document: ModelDocument, event: Event) -> Value:
+        """See `Change`."""
+        return document.tags.get(key_of(event))
+
 
 @attrs.frozen(kw_only=True)
 class SetVersionTag(ModelPartChange):
     """Set a tag of a model version, whatever it was. No timestamp moves."""
 
+    action: ClassVar[Action] = Action.SET_VERSION_TAG
+    permission: ClassVar[Permission] = Permission.EDIT
+    topics: ClassVar[Topics] = mlflow_topics(OF_VERSION_TAGS, WebhookAction.SET)
+
     version: int
     key: str
     value: str
-
-    def needs(self) -> tuple[Need, ...]:
-        """See `Change`."""
-        return (Need(Permission.EDIT, self.name),)
 
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
@@ -160,17 +244,38 @@ class SetVersionTag(ModelPartChange):
             after=self.value,
         )
 
+    def becomes(self) -> Becomes | None:
+        """Return what it makes of its version, for gates; None where it stays what it is."""
+        if not is_content(self.key):
+            return None
+        return Becomes(version=self.version, tags={self.key: self.value})
+
+    @classmethod
+    def of_event(cls, event: Event) -> Self:
+        """See `Change`."""
+        return cls(
+            name=event.name,
+            version=number_of(event),
+            key=key_of(event),
+            value=text_of(event),
+        )
+
+    @classmethod
+    def former(cls, document: ModelDocument, event: Event) -> Value:
+        """See `Change`."""
+        return version_before(document, event).tags.get(key_of(event))
+
 
 @attrs.frozen(kw_only=True)
 class DeleteVersionTag(ModelPartChange):
     """Remove a tag of a model version; it need not exist. No timestamp moves."""
 
+    action: ClassVar[Action] = Action.DELETE_VERSION_TAG
+    permission: ClassVar[Permission] = Permission.EDIT
+    topics: ClassVar[Topics] = mlflow_topics(OF_VERSION_TAGS, WebhookAction.DELETED)
+
     version: int
     key: str
-
-    def needs(self) -> tuple[Need, ...]:
-        """See `Change`."""
-        return (Need(Permission.EDIT, self.name),)
 
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
@@ -187,3 +292,23 @@ class DeleteVersionTag(ModelPartChange):
         return Effect(
             action=Action.DELETE_VERSION_TAG, version=self.version, key=self.key, before=before
         )
+
+    def becomes(self) -> Becomes | None:
+        """Return what it makes of its version, for gates; None where it stays what it is."""
+        if not is_content(self.key):
+            return None
+        return Becomes(version=self.version, tags={self.key: None})
+
+    @classmethod
+    def of_event(cls, event: Event) -> Self:
+        """See `Change`."""
+        return cls(
+            name=event.name,
+            version=number_of(event),
+            key=key_of(event),
+        )
+
+    @classmethod
+    def former(cls, document: ModelDocument, event: Event) -> Value:
+        """See `Change`."""
+        return version_before(document, event).tags.get(key_of(event))

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 import attrs
 
 from registry_core import documents, history, snapshots
 from registry_core.authors import BASELINE_AUTHOR, Author
 from registry_core.changes.base import Change, ModelChange
+from registry_core.changes.playing import text_of
 from registry_core.documents import ModelDocument
 from registry_core.errors import ConflictError, InvalidArgumentError
-from registry_core.history import Action, Effect, Event, new_model_id
-from registry_core.models import Approval, ModelVersion
+from registry_core.history import Action, Effect, Event, Value, new_model_id
+from registry_core.models import Approval, ModelVersion, WebhookAction
 from registry_core.permissions import STAGE_PREFIX, Need, Permission
 from registry_core.requirements import Requirement
 from registry_core.snapshot_pieces import SpooledSnapshot
 from registry_core.snapshots import ModelSnapshot, Snapshot
+from registry_core.topics import OF_MODELS, Topics, own_topics
 
 ResultT = TypeVar("ResultT")
 
 
 class _Restoring(ModelChange):
     """What writes a whole registered model, in memory or not."""
+
+    permission: ClassVar[Permission] = Permission.RESTORE
 
     snapshot: Snapshot
     replaces: bool
@@ -279,6 +283,10 @@ class RestoreDeletedModel(RestoreModel):
         ConflictError: The model has been restored already, or its history went on.
     """
 
+    action: ClassVar[Action] = Action.RESTORE_MODEL
+    permission: ClassVar[Permission] = Permission.RESTORE
+    topics: ClassVar[Topics] = own_topics(OF_MODELS, WebhookAction.RESTORED)
+
     was_named: str
     """The name that the model had when it was deleted."""
     passed: tuple[Effect, ...] = ()
@@ -303,3 +311,15 @@ class RestoreDeletedModel(RestoreModel):
             raise ConflictError(
                 f"Registered model '{self.was_named}' was restored by somebody else"
             )
+
+    @classmethod
+    def replay(cls, document: ModelDocument | None, event: Event) -> ModelDocument:
+        """See `Change`; the document is that of the model as it was deleted."""
+        deleted = documents.present(document, event.name)
+        restored = attrs.evolve(deleted, name=text_of(event))
+        return documents.build(restored, restored.versions.values())
+
+    @classmethod
+    def former(cls, document: ModelDocument, event: Event) -> Value:  # noqa: ARG003
+        """See `Change`."""
+        return document.name

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import ClassVar
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, Self
 
 import attrs
 
 from registry_core import documents, history
+from registry_core.authors import Origin
 from registry_core.changes.base import (
     Change,
     ModelPartChange,
     VersionChange,
 )
+from registry_core.changes.playing import (
+    fields_of,
+    number_of,
+    text_if_any,
+    version_before,
+    version_of,
+)
 from registry_core.documents import ModelDocument
-from registry_core.errors import ConflictError
-from registry_core.history import Action, Effect
+from registry_core.gates import Becomes
+from registry_core.history import Action, Effect, Event, Value
 from registry_core.idempotency import Idempotency, KeptKey
 from registry_core.models import (
     ModelVersion,
     NewModelVersion,
-    Stage,
     Status,
+    WebhookAction,
 )
-from registry_core.permissions import STAGE_PREFIX, Need, Permission
+from registry_core.permissions import Need, Permission
+from registry_core.topics import OF_VERSIONS, Topics, mlflow_topics, own_topics
 
 
 @attrs.frozen
@@ -36,6 +45,9 @@ class CreateVersion(Change[ModelVersion]):
         RegisteredModelNotFoundError: The model does not exist.
     """
 
+    action: ClassVar[Action] = Action.CREATE_VERSION
+    permission: ClassVar[Permission] = Permission.REGISTER
+    topics: ClassVar[Topics] = mlflow_topics(OF_VERSIONS, WebhookAction.CREATED)
     is_gated: ClassVar[bool] = False
 
     new: NewModelVersion
@@ -45,10 +57,6 @@ class CreateVersion(Change[ModelVersion]):
     def model(self) -> str:
         """See `Change`."""
         return self.new.name
-
-    def needs(self) -> tuple[Need, ...]:
-        """See `Change`."""
-        return (Need(Permission.REGISTER, self.model),)
 
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
@@ -90,18 +98,50 @@ class CreateVersion(Change[ModelVersion]):
             after=history.created_version(self.new),
         )
 
+    @classmethod
+    def replay(cls, document: ModelDocument | None, event: Event) -> ModelDocument:
+        """See `Change`. A beginning says the times, which an event that made a version has."""
+        before = documents.present(document, event.name)
+        version = version_of(event, before.name)
+        number = version.version
+        is_there = "creation_timestamp" in fields_of(event)
+        # In place: nobody else has seen the mapping, and a copy for each of many versions takes
+        # long.
+        versions = before.versions if isinstance(before.versions, dict) else {**before.versions}
+        versions[number] = version
+        return attrs.evolve(
+            before,
+            versions=versions,
+            next_version=max(before.next_version, number + 1),
+            last_updated_timestamp=before.last_updated_timestamp if is_there else event.time,
+        )
+
+    @classmethod
+    def former(cls, document: ModelDocument, event: Event) -> Value:  # noqa: ARG003
+        """See `Change`: there was no such version."""
+        return None
+
+    @classmethod
+    def contradictions(cls, document: ModelDocument | None, event: Event) -> Iterator[str]:
+        """See `Change`. Numbers follow each other, but at a beginning."""
+        if document is None:
+            return
+        is_new = event.origin is not Origin.BASELINE
+        if is_new and event.version != document.next_version:
+            yield f"it makes version {event.version!r} after {document.next_version - 1}"
+        yield from super().contradictions(document, event)
+
 
 @attrs.frozen(kw_only=True)
 class UpdateVersion(VersionChange):
     """Set a version's description; None erases it. The version, not its model, is updated now."""
 
+    action: ClassVar[Action] = Action.UPDATE_VERSION
+    permission: ClassVar[Permission] = Permission.EDIT
+    topics: ClassVar[Topics] = own_topics(OF_VERSIONS, WebhookAction.UPDATED)
     is_gated: ClassVar[bool] = False
 
     description: str | None
-
-    def needs(self) -> tuple[Need, ...]:
-        """See `Change`."""
-        return (Need(Permission.EDIT, self.name),)
 
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
@@ -122,6 +162,16 @@ class UpdateVersion(VersionChange):
             after=self.description,
         )
 
+    @classmethod
+    def of_event(cls, event: Event) -> Self:
+        """See `Change`."""
+        return cls(name=event.name, version=number_of(event), description=text_if_any(event))
+
+    @classmethod
+    def former(cls, document: ModelDocument, event: Event) -> Value:
+        """See `Change`."""
+        return version_before(document, event).description
+
 
 @attrs.frozen(kw_only=True)
 class FinalizeVersion(VersionChange):
@@ -134,16 +184,19 @@ class FinalizeVersion(VersionChange):
         ConflictError: The version is no longer pending, and is unchanged.
     """
 
+    action: ClassVar[Action] = Action.FINALIZE_VERSION
+    permission: ClassVar[Permission] = Permission.REGISTER
+    topics: ClassVar[Topics] = own_topics(
+        OF_VERSIONS,
+        WebhookAction.FINALIZED,
+        mlflow_topics(OF_VERSIONS, WebhookAction.CREATED),
+    )
     is_gated: ClassVar[bool] = False
 
     status: Status
     status_message: str | None = None
     source: str | None = None
     storage_location: str | None = None
-
-    def needs(self) -> tuple[Need, ...]:
-        """See `Change`."""
-        return (Need(Permission.REGISTER, self.name),)
 
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
@@ -173,6 +226,24 @@ class FinalizeVersion(VersionChange):
             )
         ]
 
+    @classmethod
+    def of_event(cls, event: Event) -> Self:
+        """See `Change`."""
+        fields = fields_of(event)
+        return cls(
+            name=event.name,
+            version=number_of(event),
+            status=Status(fields["status"]),
+            status_message=fields.get("status_message"),
+            source=fields.get("source"),
+            storage_location=fields.get("storage_location"),
+        )
+
+    @classmethod
+    def former(cls, document: ModelDocument, event: Event) -> Value:
+        """See `Change`."""
+        return {"status": version_before(document, event).status.value}
+
 
 @attrs.frozen(kw_only=True)
 class RelocateVersion(VersionChange):
@@ -180,6 +251,10 @@ class RelocateVersion(VersionChange):
 
     What it names already is left as it is, and makes no event.
     """
+
+    action: ClassVar[Action] = Action.RELOCATE_VERSION
+    permission: ClassVar[Permission] = Permission.REGISTER
+    topics: ClassVar[Topics] = own_topics(OF_VERSIONS, WebhookAction.RELOCATED)
 
     source: str
     storage_location: str | None = None
@@ -231,62 +306,43 @@ class RelocateVersion(VersionChange):
         moved = Effect(action=Action.RELOCATE_VERSION, version=self.version, before=old, after=new)
         return [*tagged, moved]
 
-
-@attrs.frozen(kw_only=True)
-class TransitionVersion(VersionChange):
-    """Move a version to a stage; it and its model are updated now, also if it was there.
-
-    With `archive_existing_versions` every other version in the stage becomes Archived and is
-    updated now, in the same step.
-    """
-
-    stage: Stage
-    archive_existing_versions: bool = False
-
-    def needs(self) -> tuple[Need, ...]:
-        """See `Change`."""
-        return (Need(Permission.MOVE_ALIAS, self.name, alias=f"{STAGE_PREFIX}{self.stage.value}"),)
-
-    def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
-        """See `Change`."""
-        before = documents.present(document, self.name, self.version)
-        return documents.transition(
-            before,
-            self.version,
-            stage=self.stage,
-            archive_existing_versions=self.archive_existing_versions,
-            now=now,
+    def becomes(self) -> Becomes:
+        """Return what it makes of its version, for gates."""
+        return Becomes(
+            version=self.version,
+            source=self.source,
+            storage_location=self.storage_location,
+            tags=self.tags,
         )
 
-    def effects(self, before: ModelDocument | None, after: ModelDocument | None) -> list[Effect]:
-        """See `Change`."""
-        assert before is not None, "only an existing version changes its stage"
-        return self.moves(before.versions.values())
+    @classmethod
+    def of_event(cls, event: Event) -> Self:
+        """See `Change`. Its tags have events of their own."""
+        fields = fields_of(event)
+        return cls(
+            name=event.name,
+            version=number_of(event),
+            source=fields.get("source", ""),
+            storage_location=fields.get("storage_location"),
+        )
 
-    def moves(self, versions: Iterable[ModelVersion]) -> list[Effect]:
-        """Return what the change does to the versions, as they are before it: archived ones first."""  # noqa: E501
-        archived = [
-            _moved(each, Stage.ARCHIVED)
-            for each in versions
-            if self.archive_existing_versions
-            and each.current_stage is self.stage
-            and each.version != self.version
-        ]
-        moved = [_moved(each, self.stage) for each in versions if each.version == self.version]
-        return archived + moved
+    @classmethod
+    def former(cls, document: ModelDocument, event: Event) -> Value:
+        """See `Change`."""
+        version = version_before(document, event)
+        return history.location(version.source, version.storage_location)
 
 
 @attrs.frozen(kw_only=True)
 class DeleteVersion(ModelPartChange):
     """Remove a version, its tags and its aliases; the model is updated now."""
 
+    action: ClassVar[Action] = Action.DELETE_VERSION
+    permission: ClassVar[Permission] = Permission.DELETE
+    topics: ClassVar[Topics] = own_topics(OF_VERSIONS, WebhookAction.DELETED)
     is_gated: ClassVar[bool] = False
 
     version: int
-
-    def needs(self) -> tuple[Need, ...]:
-        """See `Change`."""
-        return (Need(Permission.DELETE, self.name),)
 
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
@@ -310,74 +366,12 @@ class DeleteVersion(ModelPartChange):
             Effect(action=Action.DELETE_VERSION, version=self.version, before=fields),
         ]
 
-
-@attrs.frozen(kw_only=True)
-class RestoreVersion(VersionChange):
-    """Bring a deleted version back, with its number and times; the model is updated now.
-
-    Raises:
-        ConflictError: The version exists.
-        RegisteredModelNotFoundError: The model does not exist.
-    """
-
-    restored: ModelVersion = attrs.field(repr=lambda version: str(version.version))
-    """The version as it was, without aliases; its name does not matter."""
-    stage: Stage | None = None
-    """The stage that it is moved to in the same step; None for the one that it was in."""
-
-    def needs(self) -> tuple[Need, ...]:
+    @classmethod
+    def of_event(cls, event: Event) -> Self:
         """See `Change`."""
-        restoring = Need(Permission.RESTORE, self.name)
-        stage = self.restored.current_stage if self.stage is None else self.stage
-        if not stage.is_active:
-            return (restoring,)
-        # Others may be in the stage by now: it is a move to it.
-        moved = f"{STAGE_PREFIX}{stage.value}"
-        return (restoring, Need(Permission.MOVE_ALIAS, self.name, alias=moved))
+        return cls(name=event.name, version=number_of(event))
 
-    def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
+    @classmethod
+    def former(cls, document: ModelDocument, event: Event) -> Value:
         """See `Change`."""
-        before = documents.present(document, self.name)
-        after = put_back(before, self.restored, now=now)
-        if self.stage is None:
-            return after
-        return documents.transition(
-            after, self.version, stage=self.stage, archive_existing_versions=False, now=now
-        )
-
-    def effects(
-        self, before: ModelDocument | None = None, after: ModelDocument | None = None
-    ) -> list[Effect]:
-        """See `Change`. They are known beforehand."""
-        fields = history.version_as_it_is(self.restored)
-        restored = Effect(action=Action.RESTORE_VERSION, version=self.version, after=fields)
-        return [restored] if self.stage is None else [restored, _moved(self.restored, self.stage)]
-
-
-def put_back(document: ModelDocument, version: ModelVersion, *, now: int) -> ModelDocument:
-    """Return the model with a version that was deleted.
-
-    Raises:
-        ConflictError: there is a version of that number.
-    """
-    if version.version in document.versions:
-        raise version_exists(version)
-    restored = attrs.evolve(version, name=document.name, aliases=())
-    versions = dict(sorted({**document.versions, version.version: restored}.items()))
-    return attrs.evolve(document, versions=versions, last_updated_timestamp=now)
-
-
-def version_exists(version: ModelVersion) -> ConflictError:
-    """Return the error for restoring a version that has been restored."""
-    return ConflictError(
-        f"Model Version (name={version.name}, version={version.version}) exists already"
-    )
-
-
-def _moved(version: ModelVersion, stage: Stage) -> Effect:
-    return Effect(
-        action=Action.TRANSITION_VERSION,
-        version=version.version,
-        before=version.current_stage.value,
-        after=stage.value,
-    )
+        return history.version_fields(version_before(document, event))

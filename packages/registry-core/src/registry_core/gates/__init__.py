@@ -10,11 +10,12 @@ moves nothing back.
 """
 
 from registry_core.gates.identity import identity
-from registry_core.gates.requirement import GateInputsChangedError, GatesPass
+from registry_core.gates.requirement import Becomes, GateInputsChangedError, GatesPass
 from registry_core.gates.rules import Facts, Gate, Pointing, Verdict, evaluate, protected
 from registry_core.gates.tables import load_gates, parse_gates
 
 __all__ = [
+    "Becomes",
     "Facts",
     "Gate",
     "GateInputsChangedError",

@@ -30,7 +30,6 @@ from registry_core.outbox import (
     Watchers,
     audience,
     oldest_kept,
-    tells_every_event,
 )
 from registry_core.store import Clock
 
@@ -86,7 +85,7 @@ def deliveries_of(
     if isinstance(change, RestoreVersion):
         # A stage that it is moved to is said by the history alone.
         done = [event for event in done if event.action is Action.RESTORE_VERSION]
-    for event in done if tells_every_event(change) else done[-1:]:
+    for event in done if change.tells_every_event else done[-1:]:
         for hook in listeners:
             yield QueuedDelivery(
                 webhook_id=hook.webhook_id,

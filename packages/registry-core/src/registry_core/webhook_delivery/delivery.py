@@ -28,7 +28,7 @@ from registry_core.authors import Author
 from registry_core.changes import Change
 from registry_core.errors import NotFoundError, RegistryError
 from registry_core.models import Webhook, WebhookEvent
-from registry_core.outbox import Topics
+from registry_core.topics import Topics
 from registry_core.webhook_delivery import cloud_events
 from registry_core.webhook_delivery.attempts import ACCEPTED, REDIRECTS, Delivery, Retries, body_of
 from registry_core.webhook_delivery.outbox import Outbox, OutboxFullError

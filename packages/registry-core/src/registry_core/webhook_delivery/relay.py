@@ -25,8 +25,8 @@ from registry_core.authors import Author
 from registry_core.changes import Change
 from registry_core.errors import RegistryError
 from registry_core.models import Webhook
-from registry_core.outbox import TOPICS, QueuedDelivery
 from registry_core.outbox import Outbox as StoredOutbox
+from registry_core.outbox import QueuedDelivery
 from registry_core.webhook_delivery import cloud_events
 from registry_core.webhook_delivery.attempts import Delivery, body_of, moment
 from registry_core.webhook_delivery.delivery import Deliveries
@@ -85,8 +85,7 @@ class Relay:
 
     def observe(self, change: Change[Any], _: Any, __: Author) -> None:
         """Look for what a change of this process has queued."""
-        topics = TOPICS.get(type(change))
-        if topics is not None and self._deliveries.may_have_listeners(topics):
+        if self._deliveries.may_have_listeners(change.topics):
             self._woken.set()
 
     def unchanged(self, change: Change[Any]) -> None:

@@ -1,7 +1,6 @@
 """The events of a registry: which exist, when each happens, and what a receiver gets.
 
-`registry_core.outbox.TOPICS` says which change of a registered model is which event; this says what
-receivers get of each.
+Each class of change says which events it is, in `topics`; this says what receivers get of each.
 """
 
 from __future__ import annotations
@@ -33,7 +32,8 @@ from registry_core.models import (
     WebhookEntity,
     WebhookEvent,
 )
-from registry_core.outbox import OWN_EVENTS, TOPICS, Topics, is_published
+from registry_core.outbox import OWN_EVENTS, is_published
+from registry_core.topics import Topics
 from registry_core.webhooks import own_events
 
 Data: TypeAlias = Mapping[str, object]
@@ -192,7 +192,7 @@ def _registered_model_created(
 ) -> Notification:
     return Notification(
         name=name,
-        topics=TOPICS[CreateModel],
+        topics=CreateModel.topics,
         is_prompt=is_prompt,
         data={
             "name": name,
@@ -224,7 +224,7 @@ def _model_version_created(name: str, version: int, fields: Mapping[str, Any]) -
         about = {"source": fields.get("source", ""), "run_id": fields.get("run_id") or None}
     return Notification(
         name=name,
-        topics=TOPICS[CreateVersion],
+        topics=CreateVersion.topics,
         is_prompt=is_prompt,
         data={
             "name": name,
@@ -240,7 +240,7 @@ def registered_model_tag_set(name: str, key: str, value: str) -> Notification:
     """Record that a tag of a registered model was set: an event for prompts only."""
     return Notification(
         name=name,
-        topics=TOPICS[SetModelTag],
+        topics=SetModelTag.topics,
         data={"name": name, "key": key, "value": value},
     )
 
@@ -249,7 +249,7 @@ def registered_model_tag_deleted(name: str, key: str) -> Notification:
     """Record that a tag of a registered model is absent now: an event for prompts only."""
     return Notification(
         name=name,
-        topics=TOPICS[DeleteModelTag],
+        topics=DeleteModelTag.topics,
         data={"name": name, "key": key},
     )
 
@@ -258,7 +258,7 @@ def model_version_tag_set(name: str, version: str, key: str, value: str) -> Noti
     """Record that a tag of a version was set."""
     return Notification(
         name=name,
-        topics=TOPICS[SetVersionTag],
+        topics=SetVersionTag.topics,
         data={"name": name, "version": version, "key": key, "value": value},
     )
 
@@ -267,7 +267,7 @@ def model_version_tag_deleted(name: str, version: str, key: str) -> Notification
     """Record that a tag of a version is absent now; as on MLflow, also if it was so before."""
     return Notification(
         name=name,
-        topics=TOPICS[DeleteVersionTag],
+        topics=DeleteVersionTag.topics,
         data={"name": name, "version": version, "key": key},
     )
 
@@ -276,7 +276,7 @@ def registered_model_alias_set(name: str, alias: str, version: str) -> Notificat
     """Record that an alias was created or moved: MLflow calls both a creation."""
     return Notification(
         name=name,
-        topics=TOPICS[SetAlias],
+        topics=SetAlias.topics,
         data={"name": name, "alias": alias, "version": version},
     )
 
@@ -285,7 +285,7 @@ def registered_model_alias_deleted(name: str, alias: str) -> Notification:
     """Record that an alias is absent now; as on MLflow, also if it was so before."""
     return Notification(
         name=name,
-        topics=TOPICS[DeleteAlias],
+        topics=DeleteAlias.topics,
         data={"name": name, "alias": alias},
     )
 

@@ -7,49 +7,25 @@ why, and under which number.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
-from registry_core import changes
 from registry_core.authors import Origin
-from registry_core.changes import Change
+from registry_core.changes import CHANGES
 from registry_core.history import Action, Event, Value
 from registry_core.models import Stage, Status, WebhookAction, WebhookEntity, WebhookEvent
-from registry_core.outbox import TOPICS, Topics, is_published
-
-_CHANGES: Final[Mapping[Action, type[Change[Any]]]] = {
-    Action.CREATE_MODEL: changes.CreateModel,
-    Action.UPDATE_MODEL: changes.UpdateModel,
-    Action.RENAME_MODEL: changes.RenameModel,
-    Action.DELETE_MODEL: changes.DeleteModel,
-    Action.RESTORE_MODEL: changes.RestoreDeletedModel,
-    Action.CREATE_VERSION: changes.CreateVersion,
-    Action.UPDATE_VERSION: changes.UpdateVersion,
-    Action.FINALIZE_VERSION: changes.FinalizeVersion,
-    Action.RELOCATE_VERSION: changes.RelocateVersion,
-    Action.TRANSITION_VERSION: changes.TransitionVersion,
-    Action.DELETE_VERSION: changes.DeleteVersion,
-    Action.RESTORE_VERSION: changes.RestoreVersion,
-    Action.SET_ALIAS: changes.SetAlias,
-    Action.DELETE_ALIAS: changes.DeleteAlias,
-    Action.SET_MODEL_TAG: changes.SetModelTag,
-    Action.DELETE_MODEL_TAG: changes.DeleteModelTag,
-    Action.SET_VERSION_TAG: changes.SetVersionTag,
-    Action.DELETE_VERSION_TAG: changes.DeleteVersionTag,
-    Action.APPROVE_VERSION: changes.ApproveVersion,
-    Action.WITHDRAW_APPROVAL: changes.WithdrawApproval,
-}
-"""The change that an event comes from, where webhooks hear of it. They do not hear of a gate that
-was passed: the event of what has passed it says so."""
+from registry_core.outbox import is_published
+from registry_core.topics import Topics
 
 
 def topics_of(event: Event) -> Topics:
     """Return the webhook events that an event of a model's history is."""
-    made_by = _CHANGES.get(event.action)
+    made_by = CHANGES.get(event.action)
     if made_by is None:
+        # They do not hear of a gate that was passed: the event of what has passed it says so.
         return Topics()
-    topics = TOPICS[made_by]
+    topics = made_by.topics
     if event.action is Action.FINALIZE_VERSION and not _is_ready(event.after):
         return attrs.evolve(topics, of_model=None, of_prompt=None)
     return topics

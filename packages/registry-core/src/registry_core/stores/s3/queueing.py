@@ -26,7 +26,6 @@ from registry_core.documents import ModelDocument
 from registry_core.errors import NotPermittedError, StoreCorruptedError
 from registry_core.history import Event
 from registry_core.models import Webhook, WebhookStatus
-from registry_core.outbox import TOPICS
 from registry_core.stores.document_outbox import deliveries_of
 from registry_core.stores.s3.outbox_format import StoredDelivery, digest, encode
 from registry_core.stores.s3.prefix import Prefix
@@ -67,7 +66,7 @@ class Queueing:
 
     def look(self, change: Change[Any]) -> None:
         """Make sure that the webhooks are known which may get a change."""
-        if type(change) not in TOPICS or time.monotonic() < self._until:
+        if not change.topics.all or time.monotonic() < self._until:
             return
         with self._lock:
             if time.monotonic() >= self._until:

@@ -45,9 +45,7 @@ from registry_core.changes import Change
 from registry_core.models import ModelVersion, WebhookEvent, WebhookStatus
 from registry_core.outbox import (
     MOST_LISTED,
-    TOPICS,
     QueuedDelivery,
-    Topics,
     Unchanged,
     Watchers,
     audience,
@@ -74,6 +72,7 @@ from registry_core.stores.sql.tables import (
     webhook_outbox,
     webhooks,
 )
+from registry_core.topics import Topics
 
 POLL_SECONDS = 1.0
 """Seconds between two looks for what other processes have queued. A look takes 0.1 ms, and others
@@ -105,11 +104,10 @@ _TOPIC_VALUES = {
 """The values for `queueing` that say which events a change is."""
 
 
+@functools.cache
 def _topic_values(topics: Topics) -> dict[str, Any]:
     return {value: _spelled(getattr(topics, name)) for value, name in _TOPIC_VALUES.items()}
 
-
-_TOPICS = {change: _topic_values(topics) for change, topics in TOPICS.items()}
 
 NO_TOPICS: dict[str, Any] = _topic_values(Topics()) | {"is_prompt": None, "details": None}
 """The values for `queueing` of a change that webhooks do not hear of."""
@@ -120,9 +118,7 @@ def values_of(change: Change[Any], version: ModelVersion | None = None) -> dict[
     target = audience(change, version)
     if target is None:
         return NO_TOPICS
-    known = TOPICS[type(change)]
-    topics = _TOPICS[type(change)] if target.topics is known else _topic_values(target.topics)
-    return topics | {
+    return _topic_values(target.topics) | {
         "is_prompt": None if target.is_prompt is None else int(target.is_prompt),
         "details": None if target.details is None else json.dumps(target.details),
     }

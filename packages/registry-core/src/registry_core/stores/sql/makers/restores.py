@@ -19,7 +19,7 @@ from registry_core.changes import (
     RestoreModel,
     RestoreVersion,
 )
-from registry_core.changes.versions import version_exists
+from registry_core.changes.stages import version_exists
 from registry_core.documents import ModelDocument
 from registry_core.errors import RegisteredModelNotFoundError
 from registry_core.history import Action, Event
