@@ -5,16 +5,28 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import attrs
 import pytest
 
 from registry_core import Registry, changes
 from registry_core.authors import Author, Origin, process_actor
-from registry_core.changes import Change, RestoreModel, SetAlias
+from registry_core.changes import (
+    CHANGES,
+    Change,
+    RestoreLargeModel,
+    RestoreModel,
+    SetAlias,
+)
 from registry_core.errors import InvalidArgumentError, RegisteredModelNotFoundError
+from registry_core.history import Action
 from registry_core.stores.memory import MemoryStore
-from registry_core.stores.rest.routes import ROUTES
+from registry_core.stores.rest.routes import APPROVALS, REFUSED
 from registry_core.stores.sql.makers import MAKERS
 from registry_core.testing.calls import Calls
+from registry_core.topics import Topics
+from registry_core.wire import requests
+from registry_core.wire.routes import ROUTES
+from registry_server.http.operations import operations_that_change
 
 CLASSES = {
     each
@@ -45,10 +57,43 @@ def test_there_are_twenty_two_changes():
     assert len(CLASSES) == 22
 
 
-@pytest.mark.parametrize("table", [MAKERS, {*ROUTES, RestoreModel}], ids=["sql", "rest"])
+@pytest.mark.parametrize(
+    "table",
+    [MAKERS, {*ROUTES, *REFUSED, *APPROVALS, RestoreModel}],
+    ids=["sql", "rest"],
+)
 def test_every_store_that_dispatches_knows_every_change(table):
     """A class that a store forgot would only be noticed when somebody uses it."""
     assert set(table) == CLASSES
+
+
+def test_every_change_but_a_snapshot_has_an_action_of_its_own():
+    """Or nobody could play its event back."""
+    assert {each for each in CLASSES if each.action is None} == {RestoreModel, RestoreLargeModel}
+    assert {*CHANGES.values()} == CLASSES - {RestoreModel, RestoreLargeModel}
+
+
+def test_a_change_that_forgets_its_webhooks_is_not_a_class():
+    with pytest.raises(TypeError, match="Forgetful does not say which webhook events it is"):
+        type("Forgetful", (SetAlias,), {"action": Action.SET_ALIAS})
+
+
+def test_two_changes_are_not_called_the_same():
+    """The history could not tell which of them an event comes from."""
+    fields = {"action": Action.SET_ALIAS, "topics": Topics()}
+    with pytest.raises(TypeError, match="Other has the action set_alias of SetAlias"):
+        type("Other", (SetAlias,), fields)
+    assert CHANGES[Action.SET_ALIAS] is SetAlias
+
+
+def test_a_route_that_forgets_a_field_names_it(monkeypatch):
+    """When it is written down, or when a server makes its operations."""
+    row = ROUTES[SetAlias]
+    with pytest.raises(TypeError, match="key of a SetModelVersionTag is, which SetAlias"):
+        attrs.evolve(row, request=requests.SetModelVersionTag)
+    monkeypatch.setitem(ROUTES, SetAlias, attrs.evolve(row, call="delete_registered_model"))
+    with pytest.raises(TypeError, match="delete_registered_model does not take alias, version"):
+        list(operations_that_change(row.prefix))
 
 
 def test_the_kit_has_a_call_for_every_change():

@@ -2,7 +2,7 @@
 
 Strategy: the core decides at the door of the store, whatever route a call comes by. This table says
 the same from the outside, before anything is done, and an application does not start with a route
-that is not in it: to add a route, say here who may call it.
+that is not in it: to add a route that is no change, say here who may call it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import attrs
 
 from registry_core.access import Permission, Rights
 from registry_core.access.door import refusal
+from registry_core.wire.routes import ROUTES
 
 
 class Audience(enum.Enum):
@@ -78,36 +79,22 @@ _MOVE, _RESTORE = _of(Permission.MOVE_ALIAS), _of(Permission.RESTORE)
 _WEBHOOKS = _of_all(Permission.WEBHOOKS)
 
 DECLARATIONS: Mapping[str, Declaration] = {
-    # MLflow's operations
-    "createRegisteredModel": _REGISTER,
-    "renameRegisteredModel": _EDIT,
-    "updateRegisteredModel": _EDIT,
-    "deleteRegisteredModel": _DELETE,
+    # What makes a change needs what the change needs
+    **{row.id: _of(row.change.permission, *row.names) for row in ROUTES.values()},
+    # MLflow's operations that read
     "getRegisteredModel": _READ,
     "searchRegisteredModels": CALLERS,
     "listRegisteredModels": CALLERS,
     "getLatestVersions": _READ,
     "getLatestVersionsByQuery": _READ,
-    "setRegisteredModelTag": _EDIT,
-    "deleteRegisteredModelTag": _EDIT,
-    "setRegisteredModelAlias": _MOVE,
-    "deleteRegisteredModelAlias": _MOVE,
     "getModelVersionByAlias": _READ,
-    "createModelVersion": _REGISTER,
-    "updateModelVersion": _EDIT,
-    "transitionModelVersionStage": _MOVE,
-    "deleteModelVersion": _DELETE,
     "getModelVersion": _READ,
     "searchModelVersions": CALLERS,
     "getModelVersionDownloadUri": _READ,
-    "setModelVersionTag": _EDIT,
-    "deleteModelVersionTag": _EDIT,
     # Our own
     "getModelHistory": _READ,
     "getActivity": CALLERS,
     "pruneModelHistory": _of(Permission.PRUNE),
-    "restoreDeletedModel": _of(Permission.RESTORE, "name", "new_name"),
-    "restoreDeletedVersion": _RESTORE,
     "getModelSnapshot": _READ,
     "putModelSnapshot": _RESTORE,
     # A server that knows its callers takes no snapshot from anybody.

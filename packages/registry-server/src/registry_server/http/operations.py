@@ -1,7 +1,8 @@
 """The tables of operations: from them come the routes and the OpenAPI document.
 
 A row says where it is served (a prefix, a method and a path), the class of the request, the
-`Registry` call, and the shape of the answer. `REGISTRY_OPERATIONS` has what MLflow names
+`Registry` call, and the shape of the answer. What makes a change, and no more, has its row in
+`registry_core.wire.routes`. `REGISTRY_OPERATIONS` has what MLflow names
 (contract 2), `own` has what its API cannot say. Rows of other modules are appended where
 the application is made.
 """
@@ -9,7 +10,8 @@ the application is made.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from inspect import signature
 from typing import Any, Generic, TypeVar, cast
 
 import attrs
@@ -20,6 +22,7 @@ from registry_core.access import Rights
 from registry_core.models import StageName
 from registry_core.wire import requests
 from registry_core.wire.prefixes import API, OWN_API
+from registry_core.wire.routes import ROUTES, Returned, Route
 from registry_server.http import response_shapes
 from registry_server.http.response_shapes import ResponseShape
 
@@ -135,15 +138,51 @@ class Operation(Generic[RequestT, ResultT]):
         return self.changes_nothing
 
 
-def _create_registered_model(
-    context: RequestContext, request: requests.CreateRegisteredModel
-) -> RegisteredModel:
-    return context.registry.create_registered_model(
-        request.name,
-        description=request.description,
-        tags=request.tags,
-        idempotency_key=context.idempotency_key,
-    )
+_RETURNED: Mapping[Returned, ResponseShape[Any]] = {
+    Returned.NOTHING: response_shapes.NOTHING,
+    Returned.MODEL: response_shapes.REGISTERED_MODEL,
+    Returned.VERSION: response_shapes.MODEL_VERSION,
+}
+
+
+def operations_that_change(prefix: str) -> Iterator[Operation[Any, Any]]:
+    """Yield the operations below a prefix that make a change of `wire.routes.ROUTES`."""
+    for route in ROUTES.values():
+        if route.prefix == prefix:
+            yield Operation(
+                id=route.id,
+                prefix=prefix,
+                method=route.method,
+                path=route.path,
+                request=route.request,
+                call=_calling(route),
+                answer=_RETURNED[route.returned],
+                summary=route.summary,
+                max_body_bytes=LONG_BODY_BYTES if route.has_long_body else SHORT_BODY_BYTES,
+            )
+
+
+def _calling(route: Route) -> Callable[[RequestContext, Any], Any]:
+    """Calls the method of `Registry` with the fields of a request, and what else it takes.
+
+    Raises:
+        TypeError: The method does not take a field that is not ignored.
+    """
+    takes = signature(getattr(Registry, route.call)).parameters
+    names = [each.name for each in attrs.fields(route.request) if each.name not in route.ignored]
+    if unknown := [name for name in names if name not in takes]:
+        raise TypeError(f"{route.id}: Registry.{route.call} does not take {', '.join(unknown)}")
+    has_user, has_key = "user_id" in takes, "idempotency_key" in takes
+
+    def call(context: RequestContext, request: Any) -> Any:
+        arguments = {name: getattr(request, name) for name in names}
+        if has_user:
+            arguments["user_id"] = context.user
+        if has_key:
+            arguments["idempotency_key"] = context.idempotency_key
+        return getattr(context.registry, route.call)(**arguments)
+
+    return call
 
 
 def _search_registered_models(
@@ -154,33 +193,6 @@ def _search_registered_models(
         order_by=request.order_by,
         max_results=request.max_results,
         page_token=request.page_token,
-    )
-
-
-def _create_model_version(
-    context: RequestContext, request: requests.CreateModelVersion
-) -> ModelVersion:
-    return context.registry.create_model_version(
-        request.name,
-        source=request.source,
-        run_id=request.run_id,
-        run_link=request.run_link,
-        description=request.description,
-        tags=request.tags,
-        model_id=request.model_id,
-        user_id=context.user,
-        idempotency_key=context.idempotency_key,
-    )
-
-
-def _transition(
-    context: RequestContext, request: requests.TransitionModelVersionStage
-) -> ModelVersion:
-    return context.registry.transition_model_version_stage(
-        request.name,
-        request.version,
-        stage=cast("StageName", request.stage),
-        archive_existing_versions=request.archive_existing_versions,
     )
 
 
@@ -204,47 +216,6 @@ def _get_latest_versions(
 
 
 _REGISTERED_MODELS: tuple[Operation[Any, Any], ...] = (
-    Operation(
-        id="createRegisteredModel",
-        method="POST",
-        path="/registered-models/create",
-        request=requests.CreateRegisteredModel,
-        call=_create_registered_model,
-        answer=response_shapes.REGISTERED_MODEL,
-        summary="Create a registered model.",
-        max_body_bytes=LONG_BODY_BYTES,
-    ),
-    Operation(
-        id="renameRegisteredModel",
-        method="POST",
-        path="/registered-models/rename",
-        request=requests.RenameRegisteredModel,
-        call=lambda context, request: context.registry.rename_registered_model(
-            request.name, new_name=request.new_name
-        ),
-        answer=response_shapes.REGISTERED_MODEL,
-        summary="Rename a registered model, with all it has.",
-    ),
-    Operation(
-        id="updateRegisteredModel",
-        method="PATCH",
-        path="/registered-models/update",
-        request=requests.UpdateRegisteredModel,
-        call=lambda context, request: context.registry.update_registered_model(
-            request.name, description=request.description
-        ),
-        answer=response_shapes.REGISTERED_MODEL,
-        summary="Set the description of a registered model; none erases it.",
-    ),
-    Operation(
-        id="deleteRegisteredModel",
-        method="DELETE",
-        path="/registered-models/delete",
-        request=requests.DeleteRegisteredModel,
-        call=lambda context, request: context.registry.delete_registered_model(request.name),
-        answer=response_shapes.NOTHING,
-        summary="Delete a registered model with all its versions.",
-    ),
     Operation(
         id="getRegisteredModel",
         method="GET",
@@ -287,50 +258,6 @@ _REGISTERED_MODELS: tuple[Operation[Any, Any], ...] = (
         work=Work.READING,
     ),
     Operation(
-        id="setRegisteredModelTag",
-        method="POST",
-        path="/registered-models/set-tag",
-        request=requests.SetRegisteredModelTag,
-        call=lambda context, request: context.registry.set_registered_model_tag(
-            request.name, request.key, request.value
-        ),
-        answer=response_shapes.NOTHING,
-        summary="Set a tag of a registered model.",
-    ),
-    Operation(
-        id="deleteRegisteredModelTag",
-        method="DELETE",
-        path="/registered-models/delete-tag",
-        request=requests.DeleteRegisteredModelTag,
-        call=lambda context, request: context.registry.delete_registered_model_tag(
-            request.name, request.key
-        ),
-        answer=response_shapes.NOTHING,
-        summary="Delete a tag of a registered model.",
-    ),
-    Operation(
-        id="setRegisteredModelAlias",
-        method="POST",
-        path="/registered-models/alias",
-        request=requests.SetRegisteredModelAlias,
-        call=lambda context, request: context.registry.set_registered_model_alias(
-            request.name, request.alias, request.version
-        ),
-        answer=response_shapes.NOTHING,
-        summary="Point an alias at a model version.",
-    ),
-    Operation(
-        id="deleteRegisteredModelAlias",
-        method="DELETE",
-        path="/registered-models/alias",
-        request=requests.DeleteRegisteredModelAlias,
-        call=lambda context, request: context.registry.delete_registered_model_alias(
-            request.name, request.alias
-        ),
-        answer=response_shapes.NOTHING,
-        summary="Delete an alias.",
-    ),
-    Operation(
         id="getModelVersionByAlias",
         method="GET",
         path="/registered-models/alias",
@@ -345,47 +272,6 @@ _REGISTERED_MODELS: tuple[Operation[Any, Any], ...] = (
 )
 
 _MODEL_VERSIONS: tuple[Operation[Any, Any], ...] = (
-    Operation(
-        id="createModelVersion",
-        method="POST",
-        path="/model-versions/create",
-        request=requests.CreateModelVersion,
-        call=_create_model_version,
-        answer=response_shapes.MODEL_VERSION,
-        summary="Create the next version of a registered model.",
-        max_body_bytes=LONG_BODY_BYTES,
-    ),
-    Operation(
-        id="updateModelVersion",
-        method="PATCH",
-        path="/model-versions/update",
-        request=requests.UpdateModelVersion,
-        call=lambda context, request: context.registry.update_model_version(
-            request.name, request.version, description=request.description
-        ),
-        answer=response_shapes.MODEL_VERSION,
-        summary="Set the description of a model version; none erases it.",
-    ),
-    Operation(
-        id="transitionModelVersionStage",
-        method="POST",
-        path="/model-versions/transition-stage",
-        request=requests.TransitionModelVersionStage,
-        call=_transition,
-        answer=response_shapes.MODEL_VERSION,
-        summary="Move a model version to a stage.",
-    ),
-    Operation(
-        id="deleteModelVersion",
-        method="DELETE",
-        path="/model-versions/delete",
-        request=requests.DeleteModelVersion,
-        call=lambda context, request: context.registry.delete_model_version(
-            request.name, request.version
-        ),
-        answer=response_shapes.NOTHING,
-        summary="Delete a model version; its number is not used again.",
-    ),
     Operation(
         id="getModelVersion",
         method="GET",
@@ -421,29 +307,7 @@ _MODEL_VERSIONS: tuple[Operation[Any, Any], ...] = (
         summary="Get the URI of a model version's artifacts.",
         work=Work.READING,
     ),
-    Operation(
-        id="setModelVersionTag",
-        method="POST",
-        path="/model-versions/set-tag",
-        request=requests.SetModelVersionTag,
-        call=lambda context, request: context.registry.set_model_version_tag(
-            request.name, request.version, request.key, request.value
-        ),
-        answer=response_shapes.NOTHING,
-        summary="Set a tag of a model version.",
-    ),
-    Operation(
-        id="deleteModelVersionTag",
-        method="DELETE",
-        path="/model-versions/delete-tag",
-        request=requests.DeleteModelVersionTag,
-        call=lambda context, request: context.registry.delete_model_version_tag(
-            request.name, request.version, request.key
-        ),
-        answer=response_shapes.NOTHING,
-        summary="Delete a tag of a model version.",
-    ),
 )
 
-REGISTRY_OPERATIONS = _REGISTERED_MODELS + _MODEL_VERSIONS
+REGISTRY_OPERATIONS = (*operations_that_change(API), *_REGISTERED_MODELS, *_MODEL_VERSIONS)
 """The 22 operations on registered models and model versions."""

@@ -32,10 +32,10 @@ from registry_server.http.operations import (
     Operation,
     RequestContext,
     Work,
+    operations_that_change,
 )
 from registry_server.http.preview import PREVIEW_OPERATIONS
 from registry_server.http.response_shapes import (
-    MODEL_VERSION,
     REGISTERED_MODEL,
     ResponseShape,
 )
@@ -176,6 +176,7 @@ def _put_snapshot(context: RequestContext, request: snapshots.PutModelSnapshot) 
 
 
 OWN_OPERATIONS: tuple[Operation[Any, Any], ...] = (
+    *operations_that_change(OWN_API),
     Operation(
         id="getModelHistory",
         prefix=OWN_API,
@@ -209,30 +210,6 @@ OWN_OPERATIONS: tuple[Operation[Any, Any], ...] = (
         ),
         answer=PRUNED,
         summary="Replace the oldest events of a registered model by what they have led to.",
-    ),
-    Operation(
-        id="restoreDeletedModel",
-        prefix=OWN_API,
-        method="POST",
-        path="/deleted-models/restore",
-        request=wire.RestoreDeletedModel,
-        call=lambda context, request: context.registry.restore_registered_model(
-            request.name, new_name=request.new_name, model_id=request.model_id
-        ),
-        answer=REGISTERED_MODEL,
-        summary="Bring a deleted registered model back, as it was.",
-    ),
-    Operation(
-        id="restoreDeletedVersion",
-        prefix=OWN_API,
-        method="POST",
-        path="/deleted-versions/restore",
-        request=wire.RestoreDeletedVersion,
-        call=lambda context, request: context.registry.restore_model_version(
-            request.name, request.version
-        ),
-        answer=MODEL_VERSION,
-        summary="Bring a deleted model version back, as it was, without its aliases.",
     ),
     Operation(
         id="getModelSnapshot",
