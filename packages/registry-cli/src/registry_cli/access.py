@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from registry_cli.errors import ExitCode
+from registry_cli.examples import example
 from registry_cli.groups import Group
 from registry_cli.options import shows_results
 from registry_cli.output import notice
@@ -32,12 +33,12 @@ _ACTIONS = (
 """The permissions, as `registry_core.permissions` has them: `--help` need not import it."""
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, epilog=example("regctl access whoami"))
 def access() -> None:
     """Who may do what: the access file of a server."""
 
 
-@access.command()
+@access.command(epilog=example("regctl access check access.toml"))
 @click.argument("file", metavar="FILE", type=click.Path(dir_okay=False))
 @shows_results
 @pass_session
@@ -62,7 +63,9 @@ def check(session: Session, file: str) -> None:
     )
 
 
-@access.command()
+@access.command(
+    epilog=example("regctl access why --file access.toml --as ann --action edit --model churn")
+)
 @click.option("--as", "name", metavar="NAME", required=True, help="The caller's name.")
 @click.option("--group", "groups", metavar="GROUP", multiple=True, help="A group of an issuer.")
 @click.option("--action", type=click.Choice(_ACTIONS), required=True, help="The permission.")
@@ -112,7 +115,7 @@ def why(
         ctx.exit(ExitCode.NOT_PERMITTED)
 
 
-@access.command()
+@access.command(epilog=example("regctl --store https://registry.example access whoami"))
 @shows_results
 @pass_session
 def whoami(session: Session) -> None:

@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 
 from registry_cli.errors import ExitCode
+from registry_cli.examples import example
 from registry_cli.options import reason_option, shows_results
 from registry_cli.output import notice
 from registry_cli.session import Session, pass_session
 
 
-@click.command()
+@click.command(epilog=example("regctl apply -f registry.toml --check"))
 @click.option(
     "-f",
     "--file",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from registry_cli.examples import example
 from registry_cli.groups import Group
 from registry_cli.options import (
     Target,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from registry_core.models import Approval
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, epilog=example("regctl approvals list churn/7"))
 def approvals() -> None:
     """Approvals of model versions, and what gates say of them.
 
@@ -34,7 +35,9 @@ def approvals() -> None:
     """
 
 
-@approvals.command("add")
+@approvals.command(
+    "add", epilog=example('regctl approvals add churn/7 --reason "AUC 0.91, checked by hand"')
+)
 @version_argument()
 @click.option(
     "--digest", metavar="DIGEST", help="Only if the version has this digest; see approvals list."
@@ -53,7 +56,7 @@ def add(session: Session, target: Target, digest: str | None) -> None:
     notice(f"{approval.actor} approves version {version} of '{name}' ({approval.digest}).")
 
 
-@approvals.command("list")
+@approvals.command("list", epilog=example("regctl approvals list churn/7"))
 @version_argument()
 @shows_results
 @pass_session
@@ -91,7 +94,9 @@ def _row(approval: Approval, review: Review) -> dict[str, Any]:
     }
 
 
-@approvals.command("withdraw")
+@approvals.command(
+    "withdraw", epilog=example('regctl approvals withdraw churn/7 --reason "the data was wrong"')
+)
 @version_argument()
 @reason_option
 @on_store

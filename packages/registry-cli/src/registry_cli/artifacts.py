@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from registry_cli.examples import example
 from registry_cli.groups import Group
 from registry_cli.options import (
     Seconds,
@@ -16,12 +17,12 @@ from registry_cli.session import Session, pass_session
 from registry_cli.views import manifest_fields
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, epilog=example("regctl artifacts verify churn@champion"))
 def artifacts() -> None:
     """The files of model versions, kept below the artifact root."""
 
 
-@artifacts.command("list")
+@artifacts.command("list", epilog=example("regctl artifacts list churn@champion"))
 @version_argument()
 @on_artifacts
 @shows_results
@@ -38,7 +39,7 @@ def list_artifacts(session: Session, target: Target) -> None:
     )
 
 
-@artifacts.command()
+@artifacts.command(epilog=example("regctl artifacts verify churn@champion"))
 @version_argument()
 @on_artifacts
 @shows_results
@@ -54,7 +55,7 @@ def verify(session: Session, target: Target) -> None:
     session.output.fields(manifest_fields(name, version, manifest))
 
 
-@artifacts.command()
+@artifacts.command(epilog=example("regctl artifacts gc --grace 48h --delete"))
 @click.option(
     "--dry-run/--delete",
     " /--no-dry-run",

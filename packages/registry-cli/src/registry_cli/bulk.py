@@ -9,13 +9,14 @@ import click
 
 import registry_core
 from registry_cli.completion import complete_version
+from registry_cli.examples import example
 from registry_cli.options import shows_results, split_version
 from registry_cli.output import notice
 from registry_cli.session import PAGE_SIZE, Session, pass_session
 from registry_core.models import ModelVersion
 
 
-@click.command()
+@click.command(epilog=example("regctl versions diff churn@champion churn@challenger"))
 @click.argument(
     "words", metavar="VERSION VERSION", nargs=-1, required=True, shell_complete=complete_version
 )

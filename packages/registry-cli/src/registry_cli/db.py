@@ -5,18 +5,19 @@ from __future__ import annotations
 import click
 
 import registry_core
+from registry_cli.examples import example
 from registry_cli.groups import Group
 from registry_cli.options import on_store, shows_results
 from registry_cli.output import notice
 from registry_cli.session import Session, pass_session
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, epilog=example("regctl db current"))
 def db() -> None:
     """The schema of a registry kept in a SQL database."""
 
 
-@db.command()
+@db.command(epilog=example("regctl --store postgresql://registry@db/registry db upgrade"))
 @on_store
 @pass_session
 def upgrade(session: Session) -> None:
@@ -29,7 +30,7 @@ def upgrade(session: Session) -> None:
     notice(f"The database is at revision {revision.current}.")
 
 
-@db.command()
+@db.command(epilog=example("regctl db current"))
 @shows_results
 @pass_session
 def current(session: Session) -> None:

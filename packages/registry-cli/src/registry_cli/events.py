@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from registry_cli.examples import example
 from registry_cli.groups import Group
 from registry_cli.options import Moment, on_store
 from registry_cli.output import OUTPUTS
@@ -19,12 +20,12 @@ EVERY_SECONDS = 2.0
 """Seconds between two looks, unless the user says otherwise."""
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, epilog=example("regctl events follow --since 1h"))
 def events() -> None:
     """Changes of registered models, as they happen."""
 
 
-@events.command()
+@events.command(epilog=example("regctl events follow --cursor-file cursor | jq .action"))
 @click.option(
     "--since", type=Moment(), metavar="TIME", help="Begin with events of then: 2h, 2026-01-31."
 )

@@ -1,4 +1,4 @@
-"""Groups of commands: loaded when they are used, listed with whole sentences, with an example each.
+"""Groups of commands: loaded when they are used, and listed with whole sentences.
 
 Strategy: `regctl --help` and completion must not wait for the modules of forty commands. The root
 knows the sentence of each of its commands, and imports the module when the command is run; a test
@@ -11,8 +11,6 @@ import importlib
 from typing import Any, NamedTuple
 
 import click
-
-from registry_cli.examples import add_epilog
 
 SENTENCE_MAX_LENGTH = 1_000
 """Characters of a command's first sentence in a list, which is wrapped and never cut."""
@@ -33,14 +31,6 @@ class Lazy(NamedTuple):
 
 class Group(click.Group):
     """A group whose list shows the first sentence of each command in full."""
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return the command, which knows its example."""
-        command = super().get_command(ctx, cmd_name)
-        if command is not None:
-            path = [*ctx.command_path.split()[1:], cmd_name]
-            add_epilog(command, " ".join(path))
-        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands."""

@@ -9,6 +9,7 @@ import click
 
 from registry_cli.completion import complete_alias
 from registry_cli.errors import ExitCode
+from registry_cli.examples import example
 from registry_cli.options import Moment, name_argument, on_store, reason_option, shows_results
 from registry_cli.output import notice
 from registry_cli.session import Session, pass_session
@@ -32,7 +33,7 @@ _limit_option = click.option(
 _oldest_option = click.option("--oldest-first", is_flag=True, help="Begin with the oldest event.")
 
 
-@click.command()
+@click.command(epilog=example("regctl history churn --alias champion --since 7d"))
 @name_argument
 @click.option(
     "--deleted",
@@ -112,7 +113,7 @@ def _verify(ctx: click.Context, session: Session, name: str) -> None:
         ctx.exit(ExitCode.DAMAGED)
 
 
-@click.command()
+@click.command(epilog=example("regctl activity --since 1d --action set_alias"))
 @_action_option
 @_since_option
 @_until_option
@@ -139,7 +140,9 @@ def activity(
     session.output.events(islice(events, limit))
 
 
-@click.command()
+@click.command(
+    epilog=example('regctl models rollback churn --alias champion --reason "latency doubled"')
+)
 @name_argument
 @click.option(
     "--alias",
@@ -168,7 +171,9 @@ def rollback(session: Session, name: str, *, alias: str, to: int | None) -> None
     notice(f"{alias}: put back to {'nothing' if version is None else version}")
 
 
-@click.command("prune-history")
+@click.command(
+    "prune-history", epilog=example("regctl models prune-history churn --before 365d --dry-run")
+)
 @name_argument
 @click.option(
     "--before",

@@ -13,7 +13,7 @@ import click
 import registry_core
 from registry_cli import output
 from registry_cli.errors import ExitCode, exit_code, message
-from registry_cli.examples import EXAMPLES
+from registry_cli.examples import example
 from registry_cli.groups import Lazy, LazyGroup
 from registry_cli.options import artifacts_option, gates_option, output_option, store_option
 from registry_cli.session import Session
@@ -71,7 +71,7 @@ def _interrupted(error: BaseException) -> bool:
     "regctl",
     cls=Regctl,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog=f"\b\nExample:\n  {EXAMPLES['']}",
+    epilog=example("regctl --store sqlite:///registry.db models list"),
 )
 @store_option
 @artifacts_option

@@ -9,6 +9,7 @@ import click
 
 from registry_cli import history, transfers, trash
 from registry_cli.completion import complete_alias, complete_number
+from registry_cli.examples import example
 from registry_cli.expectations import (
     Expectation,
     expects_some_value,
@@ -37,12 +38,14 @@ from registry_cli.output import confirm, notice
 from registry_cli.session import PAGE_SIZE, Session, makes_registry, pass_session
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, epilog=example("regctl models list --filter \"tags.team = 'risk'\""))
 def models() -> None:
     """Registered models, their tags and their aliases."""
 
 
-@models.command()
+@models.command(
+    epilog=example('regctl models create churn --description "who leaves" --tag team=risk')
+)
 @name_argument
 @click.option("--description", metavar="TEXT", help="What the model is for.")
 @tag_option
@@ -65,7 +68,7 @@ def create(
     session.output.model(created)
 
 
-@models.command()
+@models.command(epilog=example("regctl models get churn --as-of 7d"))
 @name_argument
 @click.option(
     "--as-of",
@@ -85,7 +88,9 @@ def get(session: Session, name: str, as_of: datetime | None) -> None:
     )
 
 
-@models.command("list")
+@models.command(
+    "list", epilog=example("regctl models list --filter \"name LIKE 'fraud%'\" --limit 10")
+)
 @list_options
 @shows_results
 @pass_session
@@ -102,7 +107,9 @@ def list_models(
     session.output.models(islice(matching, limit))
 
 
-@models.command()
+@models.command(
+    epilog=example('regctl models update churn --description "who leaves within 30 days"')
+)
 @name_argument
 @description_option
 @reason_option
@@ -113,7 +120,7 @@ def update(session: Session, name: str, description: str) -> None:
     session.output.model(session.registry.update_registered_model(name, description=description))
 
 
-@models.command()
+@models.command(epilog=example("regctl models rename churn churn-eu"))
 @name_argument
 @click.argument("new_name", metavar="NEW_NAME")
 @reason_option
@@ -124,7 +131,7 @@ def rename(session: Session, name: str, new_name: str) -> None:
     session.output.model(session.registry.rename_registered_model(name, new_name=new_name))
 
 
-@models.command()
+@models.command(epilog=example('regctl models delete churn --yes --reason "replaced by churn-eu"'))
 @name_argument
 @yes_option
 @reason_option
@@ -137,7 +144,7 @@ def delete(session: Session, name: str, *, yes: bool) -> None:
     notice(f"Deleted registered model '{name}'.")
 
 
-@models.command()
+@models.command(epilog=example("regctl models tag churn team=risk owner=ann"))
 @name_argument
 @click.argument("tags", metavar="KEY=VALUE...", type=tag_pair, nargs=-1, required=True)
 @expects_value
@@ -159,7 +166,7 @@ def tag(
     expected.tell_all(f"Set {tags_of(key for key, _ in tags)} of registered model '{name}'.")
 
 
-@models.command()
+@models.command(epilog=example("regctl models untag churn owner"))
 @name_argument
 @click.argument("keys", metavar="KEY...", nargs=-1, required=True)
 @expects_some_value
@@ -179,7 +186,9 @@ def untag(session: Session, name: str, keys: tuple[str, ...], expected: Expectat
     expected.tell_all(f"Removed {tags_of(keys)} of registered model '{name}'.")
 
 
-@models.command()
+@models.command(
+    epilog=example("regctl models alias churn champion churn@challenger --if-current 5")
+)
 @name_argument
 @click.argument("alias", metavar="ALIAS", shell_complete=complete_alias)
 @click.argument("version", metavar="{VERSION | URI}", shell_complete=complete_number)
@@ -206,7 +215,7 @@ def alias(session: Session, name: str, alias: str, version: str, expected: Expec
     tell_change(alias, before, number)
 
 
-@models.command()
+@models.command(epilog=example("regctl models unalias churn challenger"))
 @name_argument
 @click.argument("alias", metavar="ALIAS", shell_complete=complete_alias)
 @expects_some_version

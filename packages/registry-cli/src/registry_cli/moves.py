@@ -18,6 +18,7 @@ import click
 
 import registry_core
 from registry_cli.errors import ExitCode
+from registry_cli.examples import example
 from registry_cli.move_targets import Hooks, way_into
 from registry_cli.options import Seconds, on_store, reason_option, tracking_option, yes_option
 from registry_cli.output import notice
@@ -102,7 +103,9 @@ def _mover(source_url: str, target: Registry, files: _Files) -> Iterator[FileMov
         close()
 
 
-@click.command("copy")
+@click.command(
+    "copy", epilog=example("regctl copy http://mlflow:5000 sqlite:///registry.db --dry-run")
+)
 @click.argument("source_url", metavar="SRC")
 @click.argument("target_url", metavar="DST")
 @filter_option
@@ -289,7 +292,7 @@ def _compared(differences: Iterable[Difference]) -> bool:
     return not count
 
 
-@click.command("diff")
+@click.command("diff", epilog=example("regctl diff http://mlflow:5000 sqlite:///registry.db"))
 @click.argument("source_url", metavar="SRC")
 @click.argument("target_url", metavar="DST")
 @filter_option
@@ -322,7 +325,7 @@ def diff(
         ctx.exit(ExitCode.ERROR)
 
 
-@click.command("export")
+@click.command("export", epilog=example("regctl export backup.jsonl.gz"))
 @click.argument("file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
 @filter_option
 @on_store
@@ -340,7 +343,9 @@ def export(session: Session, *, file: Path, filter_text: str | None) -> None:
     notice(f"Exported {count} models to {file}.")
 
 
-@click.command("import")
+@click.command(
+    "import", epilog=example("regctl --store sqlite:///restored.db import backup.jsonl.gz")
+)
 @click.argument("file", metavar="FILE", type=click.Path(exists=True, path_type=Path))
 @dry_option
 @conflict_option

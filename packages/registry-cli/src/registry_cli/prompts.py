@@ -10,6 +10,7 @@ import click
 from registry_cli.bulk import text_diff
 from registry_cli.completion import complete_prompt
 from registry_cli.errors import ExitCode
+from registry_cli.examples import example
 from registry_cli.groups import Group
 from registry_cli.options import list_options, shows_results
 from registry_cli.output import print_lines
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from registry_core import PromptVersion
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, epilog=example("regctl prompts get greeting@live"))
 def prompts() -> None:
     """Prompts and their versions, as MLflow's clients keep them.
 
@@ -29,7 +30,7 @@ def prompts() -> None:
     """
 
 
-@prompts.command("list")
+@prompts.command("list", epilog=example("regctl prompts list --filter \"name LIKE 'support%'\""))
 @list_options
 @shows_results
 @pass_session
@@ -55,7 +56,7 @@ def list_prompts(
     )
 
 
-@prompts.command()
+@prompts.command(epilog=example("regctl prompts get greeting@live"))
 @click.argument("prompt", metavar="PROMPT", shell_complete=complete_prompt)
 @shows_results
 @pass_session
@@ -81,7 +82,7 @@ def get(session: Session, prompt: str) -> None:
     )
 
 
-@prompts.command()
+@prompts.command(epilog=example("regctl prompts diff greeting/1 greeting@live"))
 @click.argument("first", metavar="PROMPT", shell_complete=complete_prompt)
 @click.argument("second", metavar="PROMPT", shell_complete=complete_prompt)
 @shows_results

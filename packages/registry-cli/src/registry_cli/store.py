@@ -5,18 +5,19 @@ from __future__ import annotations
 import click
 
 from registry_cli.errors import ExitCode
+from registry_cli.examples import example
 from registry_cli.groups import Group
 from registry_cli.options import Seconds, on_artifacts, shows_results
 from registry_cli.output import notice
 from registry_cli.session import Session, pass_session
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, epilog=example("regctl store fsck"))
 def store() -> None:
     """What a registry keeps: metadata, and the files of model versions."""
 
 
-@store.command()
+@store.command(epilog=example("regctl store fsck --repair"))
 @click.option("--repair", is_flag=True, help="Put right what can be without losing anything.")
 @click.option(
     "--grace",

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 import registry_core
+from registry_cli.examples import example
 from registry_cli.options import (
     Target,
     name_argument,
@@ -22,7 +23,7 @@ from registry_cli.output import notice, progress
 from registry_cli.session import Session, makes_registry, pass_session
 
 
-@click.command()
+@click.command(epilog=example("regctl models push churn ./model --create --alias challenger"))
 @name_argument
 @click.argument("directory", metavar="DIRECTORY", type=click.Path(exists=True, path_type=Path))
 @click.option("--create", is_flag=True, help="Create the registered model if it does not exist.")
@@ -96,7 +97,7 @@ def push(
     session.output.version(registry.get_model_version(name, version.version))
 
 
-@click.command()
+@click.command(epilog=example("regctl models pull churn@champion -o ./model"))
 @version_argument()
 @click.option(
     "-o",
@@ -148,7 +149,7 @@ def pull(
     session.output.fields({"directory": str(directory), **manifest_fields(name, version, manifest)})
 
 
-@click.command()
+@click.command(epilog=example("regctl versions adopt churn/3 --reason 'the old bucket goes away'"))
 @version_argument()
 @click.option(
     "--from",

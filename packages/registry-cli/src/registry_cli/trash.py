@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from registry_cli.examples import example
 from registry_cli.options import name_argument, on_store, reason_option, shows_results
 from registry_cli.output import notice
 from registry_cli.session import Session, pass_session
@@ -25,7 +26,7 @@ def _common(deleted: DeletedModel | DeletedVersion) -> Mapping[str, Any]:
     }
 
 
-@click.command("deleted")
+@click.command("deleted", epilog=example("regctl models deleted"))
 @click.argument("name", metavar="[MODEL]", required=False)
 @shows_results
 @pass_session
@@ -40,7 +41,7 @@ def deleted_models(session: Session, name: str | None) -> None:
     )
 
 
-@click.command("restore")
+@click.command("restore", epilog=example("regctl models restore churn --as churn-old"))
 @name_argument
 @click.option("--as", "new_name", metavar="NEW", help="Give it another name.")
 @click.option(
@@ -62,7 +63,7 @@ def restore_model(
     )
 
 
-@click.command("deleted")
+@click.command("deleted", epilog=example("regctl versions deleted churn"))
 @name_argument
 @shows_results
 @pass_session
@@ -84,7 +85,7 @@ def deleted_versions(session: Session, name: str) -> None:
     )
 
 
-@click.command("restore")
+@click.command("restore", epilog=example("regctl versions restore churn 2"))
 @name_argument
 @click.argument("version", metavar="VERSION")
 @reason_option

@@ -9,6 +9,7 @@ import click
 
 from registry_cli import bulk, transfers, trash
 from registry_cli.completion import complete_model, complete_stage
+from registry_cli.examples import example
 from registry_cli.expectations import (
     Expectation,
     expects_some_value,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from registry_core.models import StageName
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, epilog=example("regctl versions get churn@champion"))
 def versions() -> None:
     """Model versions, their stages and their tags.
 
@@ -48,7 +49,9 @@ def versions() -> None:
     """
 
 
-@versions.command()
+@versions.command(
+    epilog=example("regctl versions create churn s3://models/churn/build-412 --tag auc=0.91")
+)
 @name_argument
 @click.argument("source", metavar="SOURCE")
 @click.option("--run-id", metavar="ID", help="The run that made the model.")
@@ -90,7 +93,7 @@ def create(
     session.output.version(created)
 
 
-@versions.command()
+@versions.command(epilog=example("regctl versions get churn@champion -o json"))
 @version_argument()
 @shows_results
 @pass_session
@@ -100,7 +103,9 @@ def get(session: Session, target: Target) -> None:
     session.output.version(registry.get_model_version(*target[0].key(registry)))
 
 
-@versions.command("list")
+@versions.command(
+    "list", epilog=example("regctl versions list churn --order-by 'version_number DESC' --limit 5")
+)
 @click.argument("name", metavar="[NAME]", required=False, shell_complete=complete_model)
 @list_options
 @shows_results
@@ -125,7 +130,9 @@ def list_versions(
     session.output.versions(islice(matching, limit))
 
 
-@versions.command()
+@versions.command(
+    epilog=example('regctl versions update churn/3 --description "with the data of May"')
+)
 @version_argument()
 @description_option
 @reason_option
@@ -137,7 +144,7 @@ def update(session: Session, target: Target, description: str) -> None:
     session.output.version(session.registry.update_model_version(*key, description=description))
 
 
-@versions.command()
+@versions.command(epilog=example("regctl versions delete churn/2 --yes"))
 @version_argument()
 @yes_option
 @reason_option
@@ -151,7 +158,7 @@ def delete(session: Session, target: Target, *, yes: bool) -> None:
     notice(f"Deleted version {version} of registered model '{name}'.")
 
 
-@versions.command()
+@versions.command(epilog=example("regctl versions transition churn/3 Production"))
 @version_argument("STAGE")
 @click.option(
     "--archive-existing-versions",
@@ -185,7 +192,7 @@ def transition(
     session.output.version(moved)
 
 
-@versions.command()
+@versions.command(epilog=example("regctl versions tag churn@challenger tested=yes"))
 @version_argument("KEY=VALUE...")
 @click.option(
     "--filter",
@@ -229,7 +236,7 @@ def tag(
     expected.tell_all(f"Set {tags_of(key for key, _ in tags)} of models:/{name}/{version}.")
 
 
-@versions.command()
+@versions.command(epilog=example("regctl versions untag churn/3 tested"))
 @version_argument("KEY...")
 @expects_some_value
 @reason_option
@@ -250,7 +257,7 @@ def untag(session: Session, target: Target, expected: Expectation) -> None:
     expected.tell_all(f"Removed {tags_of(keys)} of models:/{name}/{version}.")
 
 
-@versions.command("download-uri")
+@versions.command("download-uri", epilog=example("regctl versions download-uri churn@champion"))
 @version_argument()
 @shows_results
 @pass_session
@@ -261,7 +268,7 @@ def download_uri(session: Session, target: Target) -> None:
     session.output.fields({"artifact_uri": uri})
 
 
-@versions.command()
+@versions.command(epilog=example("regctl versions latest churn --stage Production"))
 @name_argument
 @click.option(
     "--stage",

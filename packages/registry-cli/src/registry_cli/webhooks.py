@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import registry_core
+from registry_cli.examples import example
 from registry_cli.groups import Group
 from registry_cli.options import idempotency_option, on_store, shows_results, yes_option
 from registry_cli.output import confirm, notice
@@ -93,12 +94,17 @@ def _fields(*, required: bool) -> Callable[[Any], Any]:
     return add
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, epilog=example("regctl webhooks list"))
 def webhooks() -> None:
     """Webhooks, their queued deliveries and their dead letters."""
 
 
-@webhooks.command()
+@webhooks.command(
+    epilog=example(
+        "regctl webhooks create ci --url https://ci.example.com/hook "
+        "--event model_version_alias.created"
+    )
+)
 @click.argument("name", metavar="NAME")
 @_fields(required=True)
 @idempotency_option
@@ -133,7 +139,7 @@ def create(
     session.output.webhook(made)
 
 
-@webhooks.command("list")
+@webhooks.command("list", epilog=example("regctl webhooks list -o json"))
 @shows_results
 @pass_session
 def list_webhooks(session: Session) -> None:
@@ -141,7 +147,7 @@ def list_webhooks(session: Session) -> None:
     session.output.webhooks(_webhooks(session).store.list_webhooks())
 
 
-@webhooks.command()
+@webhooks.command(epilog=example("regctl webhooks get 0b7c..."))
 @_id_argument
 @shows_results
 @pass_session
@@ -150,7 +156,7 @@ def get(session: Session, webhook_id: str) -> None:
     session.output.webhook(_webhooks(session).get_webhook(webhook_id))
 
 
-@webhooks.command()
+@webhooks.command(epilog=example("regctl webhooks update 0b7c... --disabled"))
 @_id_argument
 @click.option("--name", metavar="NAME", help="A new name.")
 @_fields(required=False)
@@ -184,7 +190,7 @@ def update(
     session.output.webhook(_webhooks(session).update_webhook(webhook_id, changes))
 
 
-@webhooks.command()
+@webhooks.command(epilog=example("regctl webhooks delete 0b7c... --yes"))
 @_id_argument
 @yes_option
 @on_store
@@ -198,7 +204,7 @@ def delete(session: Session, webhook_id: str, *, yes: bool) -> None:
     notice(f"Deleted webhook '{hook.name}' ({webhook_id}).")
 
 
-@webhooks.command()
+@webhooks.command(epilog=example("regctl --store https://models.example.com webhooks test 0b7c..."))
 @_id_argument
 @click.option(
     "--event",
@@ -232,7 +238,7 @@ def test(session: Session, webhook_id: str, *, event: WebhookEvent | None) -> No
         raise click.exceptions.Exit(1)
 
 
-@webhooks.command()
+@webhooks.command(epilog=example("regctl webhooks deliveries 0b7c... --dead"))
 @_id_argument
 @click.option("--dead", is_flag=True, help="Only those that were given up.")
 @shows_results
@@ -247,7 +253,7 @@ def deliveries(session: Session, webhook_id: str, *, dead: bool) -> None:
     session.output.deliveries([*log.dead_letters(webhook_id), *queued])
 
 
-@webhooks.command()
+@webhooks.command(epilog=example("regctl webhooks redeliver 0b7c... --all"))
 @_id_argument
 @click.argument("delivery_ids", metavar="DELIVERY...", nargs=-1)
 @click.option("--all", "all_dead", is_flag=True, help="All that were given up.")
