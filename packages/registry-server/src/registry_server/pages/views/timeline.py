@@ -20,30 +20,18 @@ SEARCHED = EVENTS_MAX_RESULTS
 """Events that are looked through for those of one actor, for one page. Where these are rarer, the
 page ends early and says so; the next one goes on from there."""
 
+
+def _kind(action: Action) -> str:
+    if action.form.startswith("alias:"):
+        return "aliases"
+    if "tag:" in action.form:
+        return "tags"
+    return "versions" if action.form.startswith("version:") else "model"
+
+
 KINDS = {
-    "aliases": (Action.SET_ALIAS, Action.DELETE_ALIAS),
-    "versions": (
-        Action.CREATE_VERSION,
-        Action.UPDATE_VERSION,
-        Action.FINALIZE_VERSION,
-        Action.RELOCATE_VERSION,
-        Action.TRANSITION_VERSION,
-        Action.DELETE_VERSION,
-        Action.RESTORE_VERSION,
-    ),
-    "tags": (
-        Action.SET_MODEL_TAG,
-        Action.DELETE_MODEL_TAG,
-        Action.SET_VERSION_TAG,
-        Action.DELETE_VERSION_TAG,
-    ),
-    "model": (
-        Action.CREATE_MODEL,
-        Action.UPDATE_MODEL,
-        Action.RENAME_MODEL,
-        Action.DELETE_MODEL,
-        Action.RESTORE_MODEL,
-    ),
+    kind: tuple(action for action in Action if _kind(action) == kind)
+    for kind in ("aliases", "versions", "tags", "model")
 }
 """What events may be about, as it stands in the address."""
 
