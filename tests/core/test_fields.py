@@ -1,20 +1,11 @@
 """A field is written down once: in the table of fields. Everything else learns of it from there."""
 
-import json
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
-
 import attrs
 import pytest
 
-import registry_cli
-import registry_core
-import registry_server
 from registry_core.fields import About, Field, arranged, fields_of, scalars_of
 from registry_core.models import ModelVersion, NewModelVersion, NewRegisteredModel, RegisteredModel
+from services.copied_packages import Insertion, seen_in_copy
 
 VERSION_FIELD = """    licence: str | None = attrs.field(
         default=None,
@@ -97,26 +88,11 @@ print(json.dumps(seen))
 def seen(tmp_path_factory):
     """What there is of a new field in a copy of the packages, in which `models.py` has it."""
     root = tmp_path_factory.mktemp("copy")
-    for package in (registry_core, registry_server, registry_cli):
-        source = Path(package.__file__).parent
-        shutil.copytree(source, root / source.name, ignore=shutil.ignore_patterns("__pycache__"))
-    models = root / "registry_core" / "models.py"
-    text = models.read_text()
-    for name, (before, field) in LAST_FIELDS.items():
-        start = text.index(before, text.index(f"class {name}"))
-        text = text[:start] + field + text[start:]
-    models.write_text(text)
-    script = root / "show.py"
-    script.write_text(SHOW)
-    done = subprocess.run(
-        [sys.executable, script, root / "registry.db"],
-        env={**os.environ, "PYTHONPATH": str(root)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    rows = [
+        Insertion(before=before, text=field, below=f"class {name}")
+        for name, (before, field) in LAST_FIELDS.items()
+    ]
+    return seen_in_copy(root, {"registry_core/models.py": rows}, SHOW, root / "registry.db")
 
 
 def test_a_new_field_is_stored_and_read(seen):
