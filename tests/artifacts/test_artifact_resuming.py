@@ -22,6 +22,7 @@ from registry_core.artifacts import (
     make_manifest,
 )
 from registry_core.artifacts.backends import s3_parts
+from registry_core.artifacts.backends.local import LocalArtifactStore
 from registry_core.artifacts.versions import push
 from registry_core.artifacts.versions.transfer import Meter
 from registry_core.backends import open_artifacts
@@ -70,18 +71,22 @@ def pieces_of(content: bytes) -> Iterator[bytes]:
         yield content[start : start + PIECE]
 
 
+def unannounced(_: str) -> None:
+    """For who needs not to know which file is visible before it is compared."""
+
+
 def test_a_suspended_write_goes_on(artifacts: ResumingArtifactStore) -> None:
     content = os.urandom(3 * s3_parts.PART_SIZE + 1)
     digest = hashlib.sha256(content).hexdigest()
     assert artifacts.kept_bytes("m/f", sha256=digest) == 0
-    writer = artifacts.resuming_writer("m/f", sha256=digest, start=0)
+    writer = artifacts.resuming_writer("m/f", sha256=digest, start=0, announce=unannounced)
     for piece in pieces_of(content[: 2 * s3_parts.PART_SIZE + PIECE]):
         writer.write(piece)
     writer.suspend()
     kept = artifacts.kept_bytes("m/f", sha256=digest)
     assert kept >= 2 * s3_parts.PART_SIZE
     assert not artifacts.list("m")
-    writer = artifacts.resuming_writer("m/f", sha256=digest, start=kept)
+    writer = artifacts.resuming_writer("m/f", sha256=digest, start=kept, announce=unannounced)
     for piece in pieces_of(content[kept:]):
         writer.write(piece)
     assert writer.commit().size == len(content)
@@ -93,25 +98,76 @@ def test_a_suspended_write_goes_on(artifacts: ResumingArtifactStore) -> None:
 def test_what_goes_on_with_other_bytes_is_not_kept(artifacts: ResumingArtifactStore) -> None:
     content = os.urandom(2 * s3_parts.PART_SIZE)
     digest = hashlib.sha256(content).hexdigest()
-    writer = artifacts.resuming_writer("m/f", sha256=digest, start=0)
+    writer = artifacts.resuming_writer("m/f", sha256=digest, start=0, announce=unannounced)
     for piece in pieces_of(content):
         writer.write(piece)
     writer.suspend()
     kept = artifacts.kept_bytes("m/f", sha256=digest)
     with pytest.raises(ConflictError):
-        artifacts.resuming_writer("m/f", sha256=digest, start=kept + 1).commit()
-    writer = artifacts.resuming_writer("m/f", sha256=digest, start=kept)
+        artifacts.resuming_writer(
+            "m/f", sha256=digest, start=kept + 1, announce=unannounced
+        ).commit()
+    announced = list[str]()
+    writer = artifacts.resuming_writer("m/f", sha256=digest, start=kept, announce=announced.append)
     writer.write(b"other")
     with pytest.raises(InvalidArgumentError):
         writer.commit()
-    assert not artifacts.list("m")
+    # A bucket compares it when it is there, and has said so before.
+    assert len(artifacts.list("m")) == len(announced) == int(artifacts.root.startswith("s3:"))
     assert artifacts.kept_bytes("m/f", sha256=digest) == 0
+
+
+def test_what_is_announced_makes_no_file_if_it_is_refused_or_cancelled(
+    artifacts: ResumingArtifactStore,
+) -> None:
+    """A local store announces nothing: it compares first."""
+    content = os.urandom(2 * s3_parts.PART_SIZE)
+    digest = hashlib.sha256(content).hexdigest()
+    writer = artifacts.resuming_writer("m/f", sha256=digest, start=0, announce=unannounced)
+    for piece in pieces_of(content):
+        writer.write(piece)
+    writer.suspend()
+    is_s3 = artifacts.root.startswith("s3:")
+
+    def refuse(_: str) -> None:
+        raise ConflictError("no")
+
+    def cancel(write_id: str) -> None:
+        artifacts.cancel_write("m/f", write_id)
+
+    for announce in (refuse, cancel) if is_s3 else ():
+        kept = artifacts.kept_bytes("m/f", sha256=digest)
+        writer = artifacts.resuming_writer("m/f", sha256=digest, start=kept, announce=announce)
+        writer.write(b"rest")
+        with pytest.raises(ConflictError):
+            writer.commit()
+        assert not artifacts.list("m")
+    artifacts.cancel_write("m/f", "over")
+
+
+def test_a_write_that_was_dropped_publishes_no_other(tmp_path: Path) -> None:
+    """A collection took it for dead, and another process began the same file anew."""
+    artifacts = LocalArtifactStore(tmp_path)
+    content = os.urandom(2 * PIECE)
+    digest = hashlib.sha256(content).hexdigest()
+    first = artifacts.resuming_writer("m/f", sha256=digest, start=0, announce=unannounced)
+    first.write(content)
+    assert artifacts.drop_partial(before=2**62) == 1
+    second = artifacts.resuming_writer("m/f", sha256=digest, start=0, announce=unannounced)
+    second.write(content[:PIECE])
+    with pytest.raises(ConflictError):
+        first.commit()
+    assert not artifacts.list("m")
+    second.write(content[PIECE:])
+    second.commit()
+    with artifacts.read("m/f") as reading:
+        assert b"".join(reading) == content
 
 
 def test_an_aborted_write_leaves_nothing(artifacts: ResumingArtifactStore) -> None:
     content = os.urandom(2 * s3_parts.PART_SIZE)
     digest = hashlib.sha256(content).hexdigest()
-    writer = artifacts.resuming_writer("m/f", sha256=digest, start=0)
+    writer = artifacts.resuming_writer("m/f", sha256=digest, start=0, announce=unannounced)
     for piece in pieces_of(content):
         writer.write(piece)
     writer.abort()
@@ -193,7 +249,9 @@ def test_a_push_through_a_server_that_kept_too_much_begins_anew(root: str, model
     with memory_registry(root, local_sources=False) as registry, serving(registry) as port:
         path = f"{registry.begin_push('m', make_manifest([file]), create=True).path}/weights"
         assert isinstance(registry.artifacts, ResumingArtifactStore)
-        writer = registry.artifacts.resuming_writer(path, sha256=digest, start=0)
+        writer = registry.artifacts.resuming_writer(
+            path, sha256=digest, start=0, announce=unannounced
+        )
         for piece in pieces_of(os.urandom(1024) * (SIZE // 512)):
             writer.write(piece)
         writer.suspend()
@@ -220,11 +278,12 @@ def test_a_push_of_the_same_bytes_meanwhile_waits_for_nobody(
 ) -> None:
     content = os.urandom(1024) * (SIZE // 1024)
     file = ManifestFile(path="f", size=SIZE, sha256=hashlib.sha256(content).hexdigest())
-    first = artifacts.resuming_writer("m/f", sha256=file.sha256, start=0)
+    first = artifacts.resuming_writer("m/f", sha256=file.sha256, start=0, announce=unannounced)
     for piece in pieces_of(content[: 2 * s3_parts.PART_SIZE]):
         first.write(piece)
     tree = OneFile(make_manifest([file]), content)
-    push.write_file(artifacts, "m/f", tree, file, Meter(SIZE, None))
+    context = memory_registry(artifacts).files._context
+    push.write_file(context, "m", tree, file, Meter(SIZE, None))
     with artifacts.read("m/f") as reading:
         assert b"".join(reading) == content
     first.abort()

@@ -190,6 +190,12 @@ def put(served: Served, path: str, body: bytes, digest_of: bytes | None = None) 
     return request(served, "PUT", f"{PREFIX}/artifacts/{path}", body, headers)
 
 
+def head_of_kept(served: Served, path: str, digest_of: bytes) -> int:
+    digest = b64encode(hashlib.sha256(digest_of).digest()).decode()
+    headers = {"Repr-Digest": f"sha-256=:{digest}:"}
+    return request(served, "HEAD", f"{PREFIX}/artifacts/{path}", b"", headers)
+
+
 def request(served: Served, method: str, path: str, body: bytes, headers: dict[str, str]) -> int:
     connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)
     connection.request(method, path, body, headers)
@@ -282,6 +288,8 @@ def test_digest_opens_no_folder_of_another_version(
         assert put(served, f"{folder}/f", b"old") == 200
         registry.create_model_version("m", source=f"{registry.files.root}/{folder}")
     assert put(served, f"{folder}/f", b"old", b"old") == (200 if has_named_folder else 403)
+    assert head_of_kept(served, f"{folder}/none", b"old") == 404
+    assert put(served, f"{folder}/none", b"old", b"old") == 403
     registry.delete_registered_model("m")
     registry.files.collect_garbage(grace_seconds=0, dry_run=False)
     registry.create_registered_model("n")

@@ -22,6 +22,7 @@ from registry_core.artifacts.store import (
     Reading,
     ResumingArtifactStore,
     SuspendedError,
+    is_resumable,
     write_all,
 )
 
@@ -39,6 +40,7 @@ __all__ = [
     "SuspendedError",
     "artifact_path",
     "file_path",
+    "is_resumable",
     "make_manifest",
     "parse_manifest",
     "write_all",

@@ -93,6 +93,11 @@ RESUMABLE_BYTES = 32 * 1024 * 1024
 one is sent again in less time than it takes to ask what is there."""
 
 
+def is_resumable(size: int) -> bool:
+    """Return whether an interrupted write of a file of so many bytes can be continued."""
+    return size >= RESUMABLE_BYTES
+
+
 class SuspendedError(Exception):
     """A write was interrupted, and what was written may stay for the next."""
 
@@ -223,16 +228,26 @@ class ResumingArtifactStore(ArtifactStore, Protocol):
         """Return how many bytes an interrupted write of the file with this digest has left."""
         ...
 
-    def resuming_writer(self, path: str, *, sha256: str, start: int) -> FileWriter:
+    def resuming_writer(
+        self, path: str, *, sha256: str, start: int, announce: Callable[[str], object]
+    ) -> FileWriter:
         """As `writer`, for the bytes from `start` on, of which as many were kept; 0 begins anew.
 
-        Whatever ends it but `abort` leaves what it has taken. A file that was continued is read
-        before `commit` returns, and removed if its bytes have another digest.
+        Whatever ends it but `abort` leaves what it has taken. The bytes of a file that was
+        continued are compared with its digest before `commit` returns. A store that can read them
+        only once they are visible calls `announce` before, with an id of this write: what raises
+        there keeps the file from becoming visible. Such a store leaves a file of other bytes where
+        it is, since somebody may have put the right one in its place.
 
         Raises:
-            ConflictError: others than so many bytes are kept, or another process writes them.
+            ConflictError: others than so many bytes are kept, or another process writes them or
+                has ended the write.
             InvalidArgumentError: the file has another digest; raised by `commit`.
         """
+        ...
+
+    def cancel_write(self, path: str, write_id: str) -> None:
+        """Have an announced write make no file from now on; it may be over already."""
         ...
 
 

@@ -9,7 +9,7 @@ import os
 import secrets
 import shutil
 import stat as stat_module
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -152,9 +152,19 @@ class LocalArtifactStore:
             return self._kept(path, sha256).stat().st_size
         return 0
 
-    def resuming_writer(self, path: str, *, sha256: str, start: int) -> FileWriter:
+    def resuming_writer(
+        self,
+        path: str,
+        *,
+        sha256: str,
+        start: int,
+        announce: Callable[[str], object],  # noqa: ARG002 the bytes are compared first
+    ) -> FileWriter:
         """As `writer`, from `start` on. One at a time is continued; others begin apart."""
         return FileWriter(self._resuming(path, sha256, start))
+
+    def cancel_write(self, path: str, write_id: str) -> None:
+        """No write is announced: each compares its bytes before they are visible."""
 
     def _kept(self, path: str, sha256: str) -> Path:
         name = hashlib.sha256(f"{path}\n{sha256}".encode()).hexdigest()
@@ -175,6 +185,9 @@ class LocalArtifactStore:
             except GeneratorExit:
                 partial.unlink(missing_ok=True)
                 raise
+            if not _is_same(file, partial):
+                # Dropped as a dead writer's, and maybe begun again by another one.
+                raise ConflictError(f"what was written of '{path}' was dropped by somebody else")
             if start and sha256_file(partial) != sha256:
                 partial.unlink(missing_ok=True)
                 raise InvalidArgumentError(f"'{path}': what was continued has not sha256 {sha256}")
@@ -291,9 +304,17 @@ def _is_locked(file: IO[bytes], partial: Path) -> bool:
 
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Another writer may have published it between its opening and the lock.
+    except BlockingIOError:
+        return False
+    # Another writer may have published it between its opening and the lock.
+    return _is_same(file, partial)
+
+
+def _is_same(file: IO[bytes], partial: Path) -> bool:
+    """Whether an open file is still the one at a path."""
+    try:
         return os.path.samestat(os.fstat(file.fileno()), partial.stat())
-    except (BlockingIOError, FileNotFoundError):
+    except FileNotFoundError:
         return False
 
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import builtins
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from botocore.exceptions import BotoCoreError
 
-from registry_core.artifacts.backends.s3_failures import RangeError, file_errors, unavailable
+from registry_core.artifacts.backends.s3_download import Download
+from registry_core.artifacts.backends.s3_failures import RangeError, file_errors
 from registry_core.artifacts.backends.s3_kept import digest_of, kept_parts
 from registry_core.artifacts.backends.s3_parts import (
     PART_SIZE,
@@ -28,8 +29,6 @@ from registry_core.artifacts.backends.s3_parts import (
     part_senders,
 )
 from registry_core.artifacts.store import (
-    CHUNK_SIZE,
-    READ_ATTEMPTS,
     FileInfo,
     FileWriter,
     MultipartUpload,
@@ -38,7 +37,6 @@ from registry_core.artifacts.store import (
     write_all,
 )
 from registry_core.errors import (
-    ArtifactExistsError,
     ArtifactNotFoundError,
     ConflictError,
     InvalidArgumentError,
@@ -113,7 +111,7 @@ class S3ArtifactStore:
         except RangeError:
             return Reading(self.stat(path), iter(()), close=lambda: None)
         size = int(reply.get("ContentRange", f"/{reply['ContentLength']}").rpartition("/")[2])
-        download = _Download(self, path, reply, start)
+        download = Download(partial(self._get, path), path, reply, start)
         return Reading(_info(path, reply, size), download.pieces(), close=download.close)
 
     def write(
@@ -162,11 +160,15 @@ class S3ArtifactStore:
         kept = self._kept(path)
         return 0 if kept is None else kept.size
 
-    def resuming_writer(self, path: str, *, sha256: str, start: int) -> FileWriter:
+    def resuming_writer(
+        self, path: str, *, sha256: str, start: int, announce: Callable[[str], object]
+    ) -> FileWriter:
         """As `writer`, from `start` on, in parts; those that were sent stay until it is aborted."""
-        return FileWriter(self._resuming(path, sha256, start))
+        return FileWriter(self._resuming(path, sha256, start, announce))
 
-    def _resuming(self, path: str, sha256: str, start: int) -> Steps:
+    def _resuming(
+        self, path: str, sha256: str, start: int, announce: Callable[[str], object]
+    ) -> Steps:
         # What begins anew leaves other uploads alone: they may be under way.
         kept = self._kept(path) if start else None
         if start != (0 if kept is None else kept.size):
@@ -174,9 +176,13 @@ class S3ArtifactStore:
         if kept is None:
             kept = KeptParts(self._start_upload(path, {_SHA256: sha256}), (), 0)
         parts = Parts(len(kept.etags))
-        written = yield from self._sending(path, parts, kept)
-        if start and digest_of(self.read(path)) != sha256:
-            self.delete(path)
+        try:
+            written = yield from self._sending(path, parts, kept, announce if start else None)
+            is_right = not start or digest_of(self.read(path)) == sha256
+        except ArtifactNotFoundError as error:
+            raise ConflictError(f"the upload of '{path}' was ended by somebody else") from error
+        if not is_right:
+            # Nobody may remove it: the right file may be in its place by then.
             raise InvalidArgumentError(f"'{path}': what was continued has not sha256 {sha256}")
         return written
 
@@ -268,6 +274,10 @@ class S3ArtifactStore:
                 Bucket=self._bucket, Key=self._key(path), UploadId=upload_id
             )
 
+    def cancel_write(self, path: str, write_id: str) -> None:
+        """Have an upload make no file from now on. A write is known by the id of its upload."""
+        self.abort_multipart(path, write_id)
+
     # Requests
 
     def _writing_parts(self, path: str, metadata: Mapping[str, str], parts: Parts) -> Steps:
@@ -279,7 +289,13 @@ class S3ArtifactStore:
                 self.abort_multipart(path, upload.upload_id)
             raise
 
-    def _sending(self, path: str, parts: Parts, kept: KeptParts) -> Steps:
+    def _sending(
+        self,
+        path: str,
+        parts: Parts,
+        kept: KeptParts,
+        announce: Callable[[str], object] | None = None,
+    ) -> Steps:
         """Send the parts after those that are kept, and make the file of all of them.
 
         Closed before that, it drops the parts; after another error they stay.
@@ -304,7 +320,10 @@ class S3ArtifactStore:
                     stream.send(parts.take())
             if not parts.is_empty:
                 stream.send(parts.take())
-            self.complete_multipart(path, kept.upload_id, etags=stream.finish())
+            etags = stream.finish()
+            if announce is not None:
+                announce(kept.upload_id)
+            self.complete_multipart(path, kept.upload_id, etags=etags)
         except GeneratorExit:
             stream.cancel()
             with suppress(RegistryError):  # else `drop_partial` finds it
@@ -326,7 +345,7 @@ class S3ArtifactStore:
             return self.stat(path).etag == etag_of_parts(etags)
         return False
 
-    def _get(self, path: str, start: int, stop: int | None, *, etag: str | None = None) -> Any:
+    def _get(self, path: str, start: int, stop: int | None, etag: str | None = None) -> Any:
         options: dict[str, Any] = {} if etag is None else {"IfMatch": etag}
         if start or stop is not None:
             options["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
@@ -374,45 +393,6 @@ class S3ArtifactStore:
 
     def _path(self, key: str) -> str:
         return key.removeprefix(self._prefix)
-
-
-class _Download:
-    """The body of an object; a broken connection is made again, where it broke."""
-
-    def __init__(self, store: S3ArtifactStore, path: str, reply: Any, start: int) -> None:
-        self._store = store
-        self._path = path
-        self._reply = reply
-        self._position = start
-        self._stop = start + reply["ContentLength"]
-
-    def pieces(self) -> Iterator[bytes]:
-        """Yield the bytes in pieces."""
-        failures = 0
-        while self._position < self._stop:
-            try:
-                for piece in self._reply["Body"].iter_chunks(CHUNK_SIZE):
-                    self._position += len(piece)
-                    yield piece
-            except (BotoCoreError, OSError) as error:
-                self.close()
-                failures += 1
-                if failures == READ_ATTEMPTS:
-                    raise unavailable(type(error).__name__) from error
-                self._open_again()
-        self.close()
-
-    def close(self) -> None:
-        """Free the connection."""
-        self._reply["Body"].close()
-
-    def _open_again(self) -> None:
-        try:
-            self._reply = self._store._get(  # noqa: SLF001 of one module
-                self._path, self._position, self._stop, etag=self._reply["ETag"]
-            )
-        except (ArtifactExistsError, ArtifactNotFoundError, RangeError) as error:
-            raise StoreUnavailableError(f"'{self._path}' changed while it was read") from error
 
 
 def open_artifact_store(url: str) -> S3ArtifactStore:

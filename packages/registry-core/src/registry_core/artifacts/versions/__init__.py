@@ -42,12 +42,13 @@ What a process that dies leaves, and what ends it:
 | between `close` and `seal` | a pending version, CLOSED with some of its files | the same push: it keeps the files that are there; a repair: READY if the bytes have the digest, else FAILED |
 | between `seal` and `FinalizeVersion` | a pending version, SEALED | the same push, or a repair: READY |
 | while it writes a file | a write that nobody sees, and a lease | the lease counts as dead after `leases.DEAD_AFTER_SECONDS`; a collection drops both |
+| while it compares a large file whose upload it continued (`unverified`) | a pending version, CLOSED with a file of maybe other bytes, and a note of it | the same push reads the file, and sends it again if it is wrong; a repair reads all files |
 | while it adopts files from elsewhere (`adopt`) | CLOSED or SEALED, which no version needs, and maybe a lease | the same adoption, which keeps the files that are there; or a collection |
 | while it collects | OPEN with some files, and a lease | the next collection |
 
 Nothing in this table is what a reader would take for a model.
 
-Three rules keep writers, pushes and collections apart on every backend, with no lock service. Each
+Four rules keep writers, pushes and collections apart on every backend, with no lock service. Each
 of two parties first says what it is about to do, then looks whether the other has: so at least one
 sees the other, and waits or steps back.
 
@@ -57,6 +58,9 @@ sees the other, and waits or steps back.
    it is about to remove, then reads the versions again. So the version keeps its files, or comes
    when they are gone and uploads them.
 3. A collection unseals a folder before it removes the first file: a seal stands for all its files.
+4. A continued upload to a bucket makes its file before its bytes can be compared. It notes that,
+   then looks for the seal of the folder; a version becomes READY after notes were looked for
+   in a folder that is sealed. So the upload makes no file, or the version waits until it was read.
 
 - `push`: pushes, and registering what is there      - `pull`: pull and verify
 - `unsealed`: what no version has may be changed      - `gc`: what no version has is removed
@@ -64,6 +68,7 @@ sees the other, and waits or steps back.
 - `foreign`: files that lie elsewhere, on a client  - `adopt`: how they come below the root
 - `uploads`: a push whose files others send          - `remote`: the other end of one
 - `layout`, `seals`, `leases`: where things are, what may not change, who is at work
+- `unverified`: files that nobody has compared yet
 """  # noqa: E501 a table
 
 from registry_core.artifacts.versions.facade import ModelArtifacts

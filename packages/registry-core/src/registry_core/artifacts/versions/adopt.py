@@ -22,7 +22,7 @@ import attrs
 from registry_core import sources, uris, validation
 from registry_core.artifacts import Manifest
 from registry_core.artifacts.trees import FileTree, Progress
-from registry_core.artifacts.versions import leases, push
+from registry_core.artifacts.versions import leases, push, unverified
 from registry_core.artifacts.versions.context import Context, subject
 from registry_core.artifacts.versions.foreign import require_ready
 from registry_core.artifacts.versions.layout import folder_of
@@ -153,6 +153,7 @@ def _check_sealed(context: Context, folder: str, manifest: Manifest) -> None:
     with suppress(ArtifactNotFoundError):
         if context.seals.manifest(folder).digest == manifest.digest:
             push.check_complete(context, folder, manifest)
+            unverified.check(context, folder, manifest)
             return
     raise _CollectedError(f"'{folder}' was collected as garbage; safe to repeat")
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 
 import attrs
 
 from registry_core.artifacts import Manifest
-from registry_core.artifacts.versions import gc
+from registry_core.artifacts.versions import gc, unverified
 from registry_core.artifacts.versions.context import Context, subject
 from registry_core.artifacts.versions.layout import contents, stored_path
 from registry_core.artifacts.versions.leases import backend_now
@@ -37,7 +38,7 @@ def check(
 ) -> Report:
     """See `ModelArtifacts.fsck`."""
     findings: list[Finding] = []
-    tally = _Tally()
+    tally = _Tally(noted=unverified.noted_folders(context))
     before = _now(context, repair=repair) - grace_seconds * 1000
     unreadable = 0
     for page in context.pages():
@@ -74,6 +75,8 @@ def _now(context: Context, *, repair: bool) -> float:
 class _Tally:
     """What was looked at."""
 
+    noted: AbstractSet[str]
+    """Folders with files that are noted as not verified."""
     versions: int = 0
     files: int = 0
     not_checked: Counter[str] = attrs.field(factory=Counter)
@@ -142,6 +145,7 @@ def _complete(context: Context, version: ModelVersion, path: str) -> bool:
             return seal_present(context, path) is not None
         if (manifest := present(context, path)) is not None and manifest.digest == expected:
             _seal(context, path, manifest)
+            unverified.check(context, path, manifest)
             return True
     return False
 
@@ -168,6 +172,26 @@ def _check_ready(
     else:
         tally.files += len(manifest.files)
         yield from _check_files(context, version, path, manifest)
+        if path in tally.noted:
+            yield from _check_noted(context, version, path, manifest, repair=repair)
+
+
+def _check_noted(
+    context: Context, version: ModelVersion, path: str, manifest: Manifest, *, repair: bool
+) -> Iterator[Finding]:
+    """Files that nobody has read since an upload of them was continued; a repair reads them."""
+    try:
+        names = unverified.noted_in(context, path)
+        wrong = unverified.wrong_files(context, path, manifest) if repair else frozenset()
+    except StoreCorruptedError as error:
+        yield _finding(version, "unverified-file", str(error))
+        return
+    for name in names:
+        detail = f"'{name}': its bytes were not compared after its upload was continued"
+        if name in wrong:
+            detail += "; they are not those of the version"
+        done = repair and name not in wrong
+        yield _finding(version, "unverified-file", detail, repairable=name not in wrong, done=done)
 
 
 def _check_files(

@@ -28,7 +28,6 @@ from registry_core.artifacts.versions import (
 from registry_core.artifacts.versions.context import Context
 from registry_core.artifacts.versions.gc import DEFAULT_GRACE_SECONDS, Garbage
 from registry_core.artifacts.versions.pull import FileCheck
-from registry_core.errors import ArtifactNotFoundError
 from registry_core.fsck import GRACE_SECONDS, Report
 from registry_core.idempotency import Idempotency
 from registry_core.models import ModelVersion, NewModelVersion
@@ -86,10 +85,8 @@ class ModelArtifacts:
         Raises:
             StoreCorruptedError: the manifest is damaged.
         """
-        try:
-            return self._context.seals.manifest(path).digest
-        except ArtifactNotFoundError:
-            return None
+        manifest = self._context.seals.sealed(path)
+        return None if manifest is None else manifest.digest
 
     def sealed_by(self, path: str) -> str | None:
         """Return the sealed path that this one is, is in, or contains; None where it may change."""

@@ -22,10 +22,12 @@ from registry_core.artifacts.versions.layout import (
     needed_paths,
     overlap,
     paths_of,
+    push_folder,
 )
 from registry_core.artifacts.versions.leases import FOLDERS, Lease
 from registry_core.artifacts.versions.seals import is_seal, sealed_path
 from registry_core.artifacts.versions.trashed import trashed_uris
+from registry_core.artifacts.versions.unverified import folder_of_note, is_note, void_notes
 from registry_core.errors import ConflictError
 from registry_core.models import Status
 
@@ -95,6 +97,8 @@ def _needed(context: Context) -> Needed:
 def _is_kept(needed: Needed, info: FileInfo) -> bool:
     if is_seal(info.path):
         return needed.touches(sealed_path(info.path))
+    if is_note(info.path):
+        return needed.touches(folder_of_note(info.path))
     return is_reserved(info.path) or needed.keeps(info.path)
 
 
@@ -119,8 +123,9 @@ def _unreferenced(context: Context, before: int) -> Candidates:
 
 
 def _folder_of(info: FileInfo) -> str:
-    path = sealed_path(info.path) if is_seal(info.path) else info.path
-    return "/".join(path.split("/")[:2])
+    if is_note(info.path):
+        return folder_of_note(info.path)
+    return push_folder(sealed_path(info.path) if is_seal(info.path) else info.path)
 
 
 class _Sweep:
@@ -137,6 +142,8 @@ class _Sweep:
             if files:
                 self._remove(info.path for info in files if is_seal(info.path))
                 self._remove(self._unchanged(folder, files))
+                notes = (info for info in files if is_note(info.path))
+                self._remove(void_notes(self._context, folder, notes))
 
     def _unchanged(self, folder: str, files: Iterable[FileInfo]) -> Iterator[str]:
         identities = {_identity(info) for info in files}

@@ -11,6 +11,9 @@ from registry_core.artifacts.paths import RESERVED
 from registry_core.key_names import FOLDER_NAMES
 from registry_core.models import ModelVersion
 
+FOLDER_DEPTH = 2
+"""Segments in the path of the folder of a push: the model and the digest."""
+
 _FOLDER_DIGITS = 32
 """Digits of a manifest's digest that name its folder: half of them, 128 bits."""
 
@@ -25,6 +28,11 @@ _PROXIED = re.compile(
 def folder_of(name: str, manifest: Manifest) -> str:
     """Return the path of the folder that holds these files for a model."""
     return f"{FOLDER_NAMES.encode(name)}/{_folder_digits(manifest)}"
+
+
+def push_folder(path: str) -> str:
+    """Return the folder that a file would lie in which came by a push."""
+    return "/".join(path.split("/")[:FOLDER_DEPTH])
 
 
 def is_named_by(folder: str, manifest: Manifest) -> bool:

@@ -11,20 +11,21 @@ from pathlib import Path
 import attrs
 
 from registry_core.artifacts import (
-    RESUMABLE_BYTES,
-    ArtifactStore,
     FileInfo,
     Manifest,
     ManifestFile,
     ResumingArtifactStore,
     artifact_path,
+    is_resumable,
     make_manifest,
 )
 from registry_core.artifacts.trees import FileTree, Progress, Tree, open_tree
+from registry_core.artifacts.versions import unverified
 from registry_core.artifacts.versions.context import Context, subject
 from registry_core.artifacts.versions.layout import contents, folder_of, own_path, stored_path
 from registry_core.artifacts.versions.pull import digest_of
 from registry_core.artifacts.versions.transfer import Meter, in_parallel
+from registry_core.artifacts.versions.unverified import Announcement
 from registry_core.changes import CreateModel, CreateVersion, FinalizeVersion, SetVersionTag
 from registry_core.errors import (
     AlreadyExistsError,
@@ -187,15 +188,17 @@ def seal_present(context: Context, path: str) -> Manifest | None:
 
     Reads all their bytes, for the digests, unless they are sealed already.
     """
-    with suppress(ArtifactNotFoundError):
-        return context.seals.manifest(path)
-    if not contents(context.artifacts, path):
-        return None
-    context.seals.close(path, digest=None)
-    context.writers.wait(path)
-    manifest = present(context, path)
-    if manifest is not None:
+    manifest = context.seals.sealed(path)
+    if manifest is None:
+        if not contents(context.artifacts, path):
+            return None
+        context.seals.close(path, digest=None)
+        context.writers.wait(path)
+        manifest = present(context, path)
+        if manifest is None:
+            return None
         context.seals.seal(path, manifest)
+    unverified.check(context, path, manifest)
     return manifest
 
 
@@ -297,6 +300,7 @@ def deliver(
     _upload(context, folder, tree, Meter(tree.manifest.size, progress))
     check_complete(context, folder, tree.manifest)
     context.seals.seal(folder, tree.manifest)
+    unverified.check(context, folder, tree.manifest)
 
 
 def close(context: Context, folder: str, manifest: Manifest) -> None:
@@ -310,12 +314,13 @@ def close(context: Context, folder: str, manifest: Manifest) -> None:
 
 def _upload(context: Context, folder: str, tree: FileTree, meter: Meter) -> None:
     there = contents(context.artifacts, folder)
+    wrong = unverified.wrong_files(context, folder, tree.manifest, there)
 
     def send(file: ManifestFile) -> None:
-        if is_there(context, folder, file, there):
+        if file.path not in wrong and is_there(context, folder, file, there):
             meter.add(file.size)
             return
-        write_file(context.artifacts, f"{folder}/{file.path}", tree, file, meter)
+        write_file(context, folder, tree, file, meter)
 
     names = {file.path for file in tree.manifest.files}
     context.artifacts.remove(info.path for name, info in there.items() if name not in names)
@@ -323,29 +328,44 @@ def _upload(context: Context, folder: str, tree: FileTree, meter: Meter) -> None
 
 
 def write_file(
-    artifacts: ArtifactStore, path: str, tree: FileTree, file: ManifestFile, meter: Meter
+    context: Context, folder: str, tree: FileTree, file: ManifestFile, meter: Meter
 ) -> None:
     """Write a file of a tree; a large one goes on where an interrupted write has left it."""
-    if file.size < RESUMABLE_BYTES or not isinstance(artifacts, ResumingArtifactStore):
-        artifacts.write(path, meter.count(tree.read(file)), sha256=file.sha256)
-        return
-    start = artifacts.kept_bytes(path, sha256=file.sha256)
-    try:
-        writer = artifacts.resuming_writer(path, sha256=file.sha256, start=start)
-    except ConflictError:
-        # Another push of the same bytes is at it: they do not wait for each other.
-        artifacts.write(path, meter.count(tree.read(file)), sha256=file.sha256)
-        return
+    store, path = context.artifacts, f"{folder}/{file.path}"
+    if is_resumable(file.size) and isinstance(store, ResumingArtifactStore):
+        # Where another push of the same bytes is at it, or is over: they wait for nobody.
+        with suppress(ConflictError):
+            _continue_file(context, store, path, tree, file, meter=meter)
+            return
+    store.write(path, meter.count(tree.read(file)), sha256=file.sha256)
+
+
+def _continue_file(
+    context: Context,
+    store: ResumingArtifactStore,
+    path: str,
+    tree: FileTree,
+    file: ManifestFile,
+    *,
+    meter: Meter,
+) -> None:
+    start, announced = store.kept_bytes(path, sha256=file.sha256), Announcement(context, path)
+    writer = store.resuming_writer(path, sha256=file.sha256, start=start, announce=announced.write)
     try:
         for piece in after(start, meter.count(tree.read(file))):
             writer.write(piece)
-        writer.commit()
+        try:
+            writer.commit()
+        except ConflictError:
+            meter.add(-file.size)  # All of it will be sent again.
+            raise
     except InvalidArgumentError:
         writer.abort()  # What was kept is of other bytes.
         raise
     except BaseException:
         writer.suspend()
         raise
+    announced.withdraw()
 
 
 def after(start: int, pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -69,6 +69,13 @@ class Seals:
             raise ArtifactNotFoundError(_seal_of(path))
         return seal
 
+    def sealed(self, path: str) -> Manifest | None:
+        """Return as `manifest`; None where the path is not sealed."""
+        try:
+            return self.manifest(path)
+        except ArtifactNotFoundError:
+            return None
+
     def close(self, path: str, *, digest: str | None) -> None:
         """From now on nothing at the path is changed through `unsealed`.
 
@@ -105,10 +112,13 @@ class Seals:
             return None
         return seal.manifest if isinstance(seal, Closed) else None
 
-    def expected(self, path: str) -> Manifest | None:
-        """Return the manifest of the files that are at a sealed path or may still come there."""
-        seal = self._read(path)
-        return seal.manifest if isinstance(seal, Closed) else seal
+    def state(self, path: str) -> Manifest | Closed:
+        """Return the manifest of a sealed path, or what is known of one that is only closed.
+
+        Raises:
+            ArtifactNotFoundError: the path is neither.
+        """
+        return self._read(path)
 
     def seal(self, path: str, manifest: Manifest) -> None:
         """Keep the manifest of a closed path.

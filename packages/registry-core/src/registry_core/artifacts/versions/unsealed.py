@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 
+import attrs
+
 from registry_core.artifacts import (
     ArtifactStore,
     FileInfo,
@@ -23,12 +25,14 @@ from registry_core.artifacts import (
     PresigningArtifactStore,
     ResumingArtifactStore,
     SuspendedError,
+    is_resumable,
     write_all,
 )
 from registry_core.artifacts.store import Steps
 from registry_core.artifacts.versions.context import Context
-from registry_core.artifacts.versions.layout import is_named_by
-from registry_core.artifacts.versions.seals import Seals
+from registry_core.artifacts.versions.layout import is_named_by, push_folder
+from registry_core.artifacts.versions.seals import Closed, Seals
+from registry_core.artifacts.versions.unverified import Announcement
 from registry_core.errors import (
     ArtifactImmutableError,
     ArtifactNotFoundError,
@@ -39,9 +43,6 @@ from registry_core.errors import (
 _PUSHES_KNOWN = 8
 """Pushes whose lists of awaited files a process keeps in memory; those of others are read again for
 each of their files."""
-
-_FOLDER_DEPTH = 2
-"""Segments in the path of the folder of a push: the model and the digest."""
 
 
 def check_open(context: Context, path: str) -> None:
@@ -56,30 +57,54 @@ def check_open(context: Context, path: str) -> None:
 
 def awaits(context: Context, path: str, sha256: str) -> bool:
     """Return whether a push awaits a file with this digest at the path."""
-    folder = "/".join(path.split("/")[:_FOLDER_DEPTH])
+    return _awaited_file(context, path, sha256) is not None
+
+
+@attrs.frozen
+class _Awaited:
+    file: ManifestFile
+    is_sealed: bool
+    """Whether all files of its folder are there, so that it is awaited only if it was lost."""
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether its upload can be continued: nothing unverified comes to a sealed folder."""
+        return not self.is_sealed and is_resumable(self.file.size)
+
+
+def _awaited_file(context: Context, path: str, sha256: str) -> _Awaited | None:
+    folder = push_folder(path)
     seal = None if folder == path else context.seals.stat(folder)
     if seal is None:
-        return False
+        return None
     state = (seal.etag, seal.modified, seal.size)
     try:
-        awaited = _awaited(context.artifacts, folder, state)  # type: ignore[arg-type]  # stores are hashable
-    except ArtifactNotFoundError:
-        return False  # Unsealed meanwhile.
-    file = awaited.get(path.removeprefix(f"{folder}/"))
-    return file is not None and file.sha256 == sha256
+        files, is_sealed = _awaited_in(context.artifacts, folder, state)  # type: ignore[arg-type]  # stores are hashable
+    except (ArtifactNotFoundError, _NoPushError):
+        return None
+    file = files.get(path.removeprefix(f"{folder}/"))
+    return None if file is None or file.sha256 != sha256 else _Awaited(file, is_sealed)
+
+
+class _NoPushError(Exception):
+    """A folder is sealed or closed, and not for a push through a server."""
 
 
 @lru_cache(maxsize=_PUSHES_KNOWN)
-def _awaited(artifacts: ArtifactStore, folder: str, _: object) -> Mapping[str, ManifestFile]:
-    """The files that a push awaits in a folder while its seal is in this state.
+def _awaited_in(
+    artifacts: ArtifactStore, folder: str, _: object
+) -> tuple[Mapping[str, ManifestFile], bool]:
+    """The files of a push to a folder while its seal is in this state, and whether it is sealed.
 
     Once they were collected, files of another version may be sealed in the same folder.
     """
-    manifest = Seals(artifacts).expected(folder)
+    state = Seals(artifacts).state(folder)
+    is_sealed = not isinstance(state, Closed)
+    manifest = state.manifest if isinstance(state, Closed) else state
     if manifest is None or not is_named_by(folder, manifest):
         # Raised, and so not kept: a push may begin there yet.
-        raise ArtifactImmutableError(folder)
-    return {file.path: file for file in manifest.files}
+        raise _NoPushError
+    return {file.path: file for file in manifest.files}, is_sealed
 
 
 def write(
@@ -115,7 +140,10 @@ def writer(
 def kept_bytes(context: Context, path: str, *, sha256: str) -> int:
     """Return how many bytes of an awaited file with this digest an interrupted write has left."""
     store = context.artifacts
-    if not isinstance(store, ResumingArtifactStore) or not awaits(context, path, sha256):
+    if not isinstance(store, ResumingArtifactStore):
+        return 0
+    awaited = _awaited_file(context, path, sha256)
+    if awaited is None or not awaited.is_resumable:
         return 0
     return store.kept_bytes(path, sha256=sha256)
 
@@ -123,11 +151,13 @@ def kept_bytes(context: Context, path: str, *, sha256: str) -> int:
 def _continuing(
     context: Context, store: ResumingArtifactStore, path: str, sha256: str, start: int
 ) -> Steps:
-    if not awaits(context, path, sha256):
+    awaited = _awaited_file(context, path, sha256)
+    if awaited is None or not awaited.is_resumable:
         if start:
             raise ConflictError(f"nothing of '{path}' is kept")
         return (yield from _verifying(context, path, sha256))
-    file = store.resuming_writer(path, sha256=sha256, start=start)
+    announced = Announcement(context, path)
+    file = store.resuming_writer(path, sha256=sha256, start=start, announce=announced.write)
     digest = hashlib.sha256()
     try:
         while (piece := (yield)) is not None:
@@ -136,12 +166,14 @@ def _continuing(
         # What was continued, the store reads again.
         if not start and (found := digest.hexdigest()) != sha256:
             raise InvalidArgumentError(f"'{path}': expected sha256 {sha256}, received {found}")
-        return file.commit()
+        written = file.commit()
     except SuspendedError:
         file.suspend()
         raise
     finally:
         file.abort()
+    announced.withdraw()
+    return written
 
 
 def _verifying(context: Context, path: str, sha256: str) -> Steps:

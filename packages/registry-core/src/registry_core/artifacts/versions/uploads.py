@@ -11,11 +11,13 @@ process, and any of them may die.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Set as AbstractSet
+from contextlib import nullcontext
 
 import attrs
 
 from registry_core.artifacts import FileInfo, Manifest, ManifestFile
+from registry_core.artifacts.versions import unverified
 from registry_core.artifacts.versions.context import Context, subject
 from registry_core.artifacts.versions.layout import contents, folder_of
 from registry_core.artifacts.versions.push import (
@@ -30,7 +32,7 @@ from registry_core.artifacts.versions.push import (
 )
 from registry_core.artifacts.versions.push import finish as finalize
 from registry_core.artifacts.versions.transfer import in_parallel
-from registry_core.errors import ArtifactNotFoundError, ConflictError, InvalidArgumentError
+from registry_core.errors import ConflictError, InvalidArgumentError
 from registry_core.models import DIGEST_TAG, ModelVersion, NewModelVersion, Status
 
 
@@ -86,8 +88,11 @@ def seal_filled(context: Context, folder: str, what: str) -> None:
     Raises:
         ConflictError: Files of `what` are missing, or the folder awaits none.
     """
-    if _is_sealed(context, folder):
-        return
+    manifest = context.seals.sealed(folder) or _seal_filled(context, folder, what)
+    unverified.check(context, folder, manifest)
+
+
+def _seal_filled(context: Context, folder: str, what: str) -> Manifest:
     manifest = context.seals.filling(folder)
     if manifest is None:
         raise ConflictError(f"the push of {what} has to begin again")
@@ -97,23 +102,18 @@ def seal_filled(context: Context, folder: str, what: str) -> None:
         raise ConflictError(f"{len(missing)} files of {what} are missing")
     check_complete(context, folder, manifest)
     context.seals.seal(folder, manifest)
+    return manifest
 
 
 def prepared(context: Context, folder: str, manifest: Manifest) -> list[str]:
     """Return which files a folder lacks that is closed for them from now on."""
     close(context, folder, manifest)
-    if _is_sealed(context, folder):
-        return []
+    if context.seals.sealed(folder) is not None:
+        return sorted(unverified.wrong_files(context, folder, manifest))
     if context.seals.filling(folder) is None:
         _fill(context, folder, manifest)
-    return _missing(manifest, contents(context.artifacts, folder))
-
-
-def _is_sealed(context: Context, folder: str) -> bool:
-    with suppress(ArtifactNotFoundError):
-        context.seals.manifest(folder)
-        return True
-    return False
+    there = contents(context.artifacts, folder)
+    return _missing(manifest, there, unverified.wrong_files(context, folder, manifest, there))
 
 
 def _fill(context: Context, folder: str, manifest: Manifest) -> None:
@@ -125,7 +125,8 @@ def _fill(context: Context, folder: str, manifest: Manifest) -> None:
     # Comparing takes its time. Another call may have done all this meanwhile, and the right file
     # have come in the place of the wrong one: it stays, also for `finish`, which waits for leases.
     with context.collectors.hold([folder]) if wrong else nullcontext():
-        if wrong and context.seals.filling(folder) is None and not _is_sealed(context, folder):
+        seals = context.seals
+        if wrong and seals.filling(folder) is None and seals.sealed(folder) is None:
             context.artifacts.remove(wrong)
         context.seals.fill(folder, manifest)
 
@@ -143,9 +144,11 @@ def _wrong(
     return [there[file.path].path for file, good in checked if not good]
 
 
-def _missing(manifest: Manifest, there: Mapping[str, FileInfo]) -> list[str]:
+def _missing(
+    manifest: Manifest, there: Mapping[str, FileInfo], wrong: AbstractSet[str] = frozenset()
+) -> list[str]:
     return [
         file.path
         for file in manifest.files
-        if file.path not in there or there[file.path].size != file.size
+        if file.path not in there or there[file.path].size != file.size or file.path in wrong
     ]
