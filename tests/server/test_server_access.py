@@ -324,6 +324,40 @@ def test_files_of_an_adopted_copy_follow_its_model(server: InProcessServer, tmp_
     assert status("reader") == 200
 
 
+@pytest.mark.parametrize(
+    ("folder", "copy", "status"),
+    [("x/1/model", "mine", 200), ("m/1/model", "secret", 404)],
+    ids=["who reads the copy", "who reads a model called as the folder is"],
+)
+def test_files_of_a_copy_follow_it_when_its_origin_is_gone(
+    server: InProcessServer, folder: str, copy: str, status: int
+) -> None:
+    """Wherever below the root they are, and whatever the origin was called."""
+    fill(server)
+    registry = server.registry
+    for name in ("origin", copy):
+        registry.create_registered_model(name)
+    registry.artifacts.write(f"{folder}/data/f", [b"x"])
+    registry.create_model_version("origin", source=f"{registry.artifacts.root}/{folder}")
+    registry.create_model_version(copy, source="models:/origin/1")
+    target = f"{PREFIXES[0]}/artifacts/{folder}/data/f".encode()
+
+    def answered() -> int:
+        return server.send("GET", target, b"", headers_of("reader")).status
+
+    assert answered() == status
+    registry.rename_registered_model("origin", new_name="former")
+    assert answered() == status
+    registry.delete_registered_model("former")
+    assert answered() == status
+    # A new model of the name has other files, to which the old copy leads nobody.
+    registry.create_registered_model("origin")
+    registry.artifacts.write("new/2/f", [b"secret"])
+    registry.create_model_version("origin", source=f"{registry.artifacts.root}/new/2")
+    target = f"{PREFIXES[0]}/artifacts/new/2/f".encode()
+    assert answered() == 404
+
+
 # Pages
 
 PAGES = [

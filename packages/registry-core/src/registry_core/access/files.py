@@ -1,11 +1,13 @@
 """`GuardedFiles`: which files below an artifact root a caller may see, write and remove.
 
-Strategy: a file belongs to the versions that are registered there, whatever their models are called
-by now, and to those that were copied from them; who may read one of these models may read it. Most
-name it as their source, by which an index finds them. A copy names what it is a copy of, and only
-where its bytes are beside that: it is found by the digest of these, which it has in a tag. What
-no version has belongs to the model by whose name its folder is called, as pushes name it. So a file
-of a model that was renamed follows the model, and nobody reads by a path what he may not read by a
+Strategy: a file belongs to the versions whose files are at its path, or in a folder above it,
+whatever their models are called by now; who may read one of these models may read it. Most name the
+place as their source, by which an index finds them. A copy names what it is a copy of, and beside
+that where its bytes are: it is found by the version that it names, and, when that is gone or called
+otherwise, by the digest of the bytes, which each copy has in a tag. A version that is called as one
+was which others are copies of has nothing to do with these: their bytes are elsewhere. What no
+version has belongs to the model by whose name its folder is called, as pushes name it. So a file of
+a model that was renamed follows the model, and nobody reads by a path what he may not read by a
 name.
 """
 
@@ -18,7 +20,7 @@ from typing import TypeAlias
 
 from registry_core.access.door import GuardedStore, refusal
 from registry_core.access.policy import Rights
-from registry_core.artifacts.versions.layout import ancestors
+from registry_core.artifacts.versions.layout import ancestors, own_path
 from registry_core.errors import ArtifactNotFoundError
 from registry_core.key_names import FOLDER_NAMES
 from registry_core.models import DIGEST_TAG, ModelVersion
@@ -31,9 +33,6 @@ OWNERS_MOST = 1_000
 
 _COPIES_OF_COPIES = 8
 """How often a copy is followed to what was copied from it."""
-
-_FOLDER_DEPTH = 2
-"""Names in the path of a folder that holds the files of a version."""
 
 _SOURCE = "source"
 _ESCAPED = re.compile(r"~([0-9A-F]{2})")
@@ -63,16 +62,9 @@ class GuardedFiles:
     def may_read(self, path: str) -> bool:
         """Return whether the caller may read a file, or a folder with all that is in it."""
         rights = self._rights
-        if rights.readable is None:
-            return True
-        owners = self._owners(path)
-        if any(rights.may_read(owner.name) for owner in self._with_copies(owners)):
-            return True
-        located = self._located(path)
-        if not owners and not located:
-            name = name_of(path)
-            return name is not None and rights.may_read(name)
-        return any(rights.may_read(owner.name) for owner in self._with_copies(located))
+        return rights.readable is None or any(
+            rights.may_read(name) for name in self._models_of(path, with_copies=True)
+        )
 
     def is_listed(self, path: str) -> bool:
         """Return whether the caller sees a folder of the root when that is listed."""
@@ -88,57 +80,71 @@ class GuardedFiles:
         rights = self._rights
         if rights.allows(permission):
             return
-        owners = {owner.name for owner in (*self._owners(path), *self._located(path))}
-        names = owners or {name for name in (name_of(path),) if name is not None}
+        # A copy gives its model nothing but the right to read.
+        names = self._models_of(path, with_copies=False)
         if not any(rights.allows(permission, name) for name in names):
             raise refusal(rights, permission, None, f"at the artifact path '{path}'")
 
+    def _models_of(self, path: str, *, with_copies: bool) -> Iterator[str]:
+        """The names of the models that a path belongs to, those first that cost least to find."""
+        is_owned = False
+        for owners_of in (self._owners, self._located):
+            owners = owners_of(path)
+            is_owned = is_owned or bool(owners)
+            found = self._with_copies(owners, path) if with_copies else owners
+            yield from (each.name for each in found)
+        if not is_owned and (name := name_of(path)) is not None:
+            yield name
+
     def _owners(self, path: str) -> list[ModelVersion]:
-        """The versions whose files are at a path, or in a folder above it."""
+        """The versions whose source is a path, or a folder above it."""
         return self._from(uri for folder in ancestors(path) for uri in self._uris(folder))
 
     def _located(self, path: str) -> list[ModelVersion]:
-        """The versions whose files are there, and whose source is something else."""
-        folder = "/".join(path.split("/")[:_FOLDER_DEPTH])
-        digest = self._digest_of(folder)
-        if digest is None:
-            return []
-        query = Query(
-            entity=Entity.MODEL_VERSION,
-            filter=(Comparison(TagRef(DIGEST_TAG), Op.EQ, digest),),
-            order_by=(OrderBy("name"), OrderBy("version", ascending=False)),
-            max_results=OWNERS_MOST,
+        """The versions whose files are there, whatever their source is."""
+        sealed = (self._digest_of(folder) for folder in ancestors(path))
+        digests = {digest for digest in sealed if digest is not None}
+        found = self._where(TagRef(DIGEST_TAG), sorted(digests))
+        return [each for each in found if self._is_at(each, path)]
+
+    def _is_at(self, version: ModelVersion, path: str) -> bool:
+        """Whether the files of a version are at a path, or in a folder above it."""
+        uri, folders = version.download_uri, tuple(ancestors(path))
+        return own_path(self._root, uri) in folders or any(
+            uri in self._uris(folder) for folder in folders
         )
-        places = frozenset(self._uris(folder))
-        found = self._store.search_model_versions(query).items
-        return [each for each in found if each.storage_location in places]
 
     def _uris(self, path: str) -> Iterator[str]:
         quoted = urllib.parse.quote(path) if self._root.startswith("file:") else path
         yield f"{self._root}/{quoted}"
         yield f"mlflow-artifacts:/{path}"
 
-    def _with_copies(self, owners: list[ModelVersion]) -> Iterator[ModelVersion]:
-        """The versions, and those that name one of them as their source."""
+    def _with_copies(self, owners: list[ModelVersion], path: str) -> Iterator[ModelVersion]:
+        """The versions, and those that were copied from one of them, and not from a namesake."""
         seen: set[tuple[str, int]] = set()
         for _ in range(_COPIES_OF_COPIES):
             yield from owners
             seen.update((each.name, each.version) for each in owners)
             copies = self._from(f"models:/{each.name}/{each.version}" for each in owners)
-            owners = [each for each in copies if (each.name, each.version) not in seen]
+            owners = [
+                each
+                for each in copies
+                if (each.name, each.version) not in seen and self._is_at(each, path)
+            ]
             if not owners or len(seen) > OWNERS_MOST:
                 return
 
     def _from(self, sources: Iterable[str]) -> list[ModelVersion]:
-        listed = tuple(sorted(set(sources)))
-        if not listed:
-            return []
+        # An index finds each of them; no path is deep.
+        return self._where(AttributeRef(_SOURCE), sorted(set(sources)))
+
+    def _where(self, field: AttributeRef | TagRef, values: Iterable[str]) -> list[ModelVersion]:
+        """The versions whose field has one of the values; each is asked for by itself."""
         versions: list[ModelVersion] = []
-        # One by one, each of which an index finds; no path is deep.
-        for source in listed:
+        for value in values:
             query = Query(
                 entity=Entity.MODEL_VERSION,
-                filter=(Comparison(AttributeRef(_SOURCE), Op.EQ, source),),
+                filter=(Comparison(field, Op.EQ, value),),
                 order_by=(OrderBy("name"), OrderBy("version", ascending=False)),
                 max_results=OWNERS_MOST,
             )

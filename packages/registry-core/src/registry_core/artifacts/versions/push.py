@@ -168,6 +168,8 @@ def register(
         _check_nothing(context, draft)
         return context.writer.apply(CreateVersion(draft, idempotency=idempotency))
     draft = attrs.evolve(draft, status=Status.PENDING_REGISTRATION)
+    if origin is not None and (digest := origin.tags.get(DIGEST_TAG)) is not None:
+        draft = attrs.evolve(draft, tags={DIGEST_TAG: digest, **draft.tags})
     version = context.writer.apply(CreateVersion(draft, idempotency=idempotency))
     if version.status is not Status.PENDING_REGISTRATION or version.source != draft.source:
         return version  # made before under the key, and maybe as a copy of something else
@@ -408,10 +410,12 @@ def _adopt(
     if not there <= contents(context.artifacts, path).keys():
         raise ConflictError(f"files at '{path}' were removed while they were registered")
     manifest = seal_present(context, path)
-    if manifest is None and origin is not None:
-        _check_exists(context, origin)
-    if manifest is not None and version.tags.get(DIGEST_TAG, manifest.digest) != manifest.digest:
-        # Copied from a version of other bytes.
+    if manifest is None:
+        if origin is not None:
+            _check_exists(context, origin)
+        return
+    # A copy is found by the tag when its origin is gone; one of another version's is wrong.
+    if version.tags.get(DIGEST_TAG, None if origin else manifest.digest) != manifest.digest:
         context.writer.apply(
             SetVersionTag(
                 name=version.name,
