@@ -33,6 +33,7 @@ they share one process, and one server."""
 
 NEED_MLFLOW = (
     "tests/acceptance/",
+    "tests/artifacts/test_artifact_folders.py",
     "tests/artifacts/test_artifact_foreign.py",
     "tests/differential/",
     "tests/mlflow_plugin/",
@@ -46,6 +47,7 @@ NEED_MLFLOW = (
     "tests/stores/test_moves_mlflow.py",
     "tests/stores/test_moves_mlflow_database.py",
     "tests/stores/test_rest_mlflow.py",
+    "tests/wire/test_wire_webhooks.py",
 )
 """The beginnings of their paths."""
 

@@ -9,9 +9,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-import mlflow.sklearn
 import pytest
-from sklearn.linear_model import LogisticRegression
 
 from registry_core import Registry
 from registry_core.errors import (
@@ -78,9 +76,12 @@ ROWS, CLASSES = [[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1]
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of scikit-learn's, as MLflow saves it. What it needs is said, and not looked for."""
     folder = tmp_path_factory.mktemp("saved") / "model"
-    model = LogisticRegression().fit(ROWS, CLASSES)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        import mlflow.sklearn
+        from sklearn.linear_model import LogisticRegression
+
+        model = LogisticRegression().fit(ROWS, CLASSES)
         mlflow.sklearn.save_model(model, folder, pip_requirements=["scikit-learn"])
     return folder
 
@@ -89,6 +90,8 @@ def test_folder_that_mlflow_has_saved_comes_back(
     registry: Registry, saved: Path, tmp_path: Path
 ) -> None:
     """It predicts what it did."""
+    import mlflow.sklearn
+
     registry.push_model_version("m", saved, create=True)
     registry.pull_model_version("m", 1, tmp_path / "out")
     assert read_tree(tmp_path / "out") == read_tree(saved)

@@ -79,3 +79,26 @@ def test_the_search_for_what_is_shortened_finds_it() -> None:
     code = "from services.examples import one_of\n{}def test_a():\n    one_of(3)\n"
     assert [test.name for test in shortened(ast.parse(code.format("")))] == ["test_a"]
     assert [*shortened(ast.parse(code.format("@pytest.mark.scaled\n")))] == []
+
+
+HEAVY = {"mlflow", "numpy", "pandas", "registry_mlflow", "sklearn"}
+"""What takes seconds to import, or imports MLflow."""
+
+
+def test_no_file_of_tests_imports_mlflow_when_it_is_read() -> None:
+    """Every process of the tests reads all files: those that need MLflow import it in a test."""
+    found = {
+        f"{path.relative_to(TESTS)}: {ast.unparse(each)}"
+        for path in [*TESTS.glob("**/test_*.py"), *TESTS.glob("**/conftest.py")]
+        for each in ast.parse(path.read_text()).body
+        for name in imported(each)
+        if name.partition(".")[0] in HEAVY
+    }
+    assert found == set()
+
+
+def imported(statement: ast.stmt) -> list[str]:
+    """The modules that a statement imports."""
+    if isinstance(statement, ast.Import):
+        return [each.name for each in statement.names]
+    return [statement.module or ""] if isinstance(statement, ast.ImportFrom) else []
