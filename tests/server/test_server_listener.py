@@ -72,7 +72,7 @@ def test_worker_that_hangs_keeps_no_connection_waiting(tmp_path):
         try:
             began = time.monotonic()
             with connected(server, 50):
-                assert time.monotonic() - began < 2
+                assert time.monotonic() - began < 20
                 assert connections(other) == 50
         finally:
             os.kill(stopped, signal.SIGCONT)
@@ -162,14 +162,15 @@ def test_a_connection_that_cannot_be_taken_ends_nothing(monkeypatch, caplog, fai
 
 def test_a_worker_that_can_take_none_leaves_them_to_others(monkeypatch):
     """Nobody waits for it, until it tries again."""
-    monkeypatch.setattr(listener, "_EXHAUSTED_SECONDS", 0.1)
+    monkeypatch.setattr(listener, "_EXHAUSTED_SECONDS", 0.5)
 
     async def main():
         with Listening(failures=[OSError(errno.EMFILE, "Too many open files")]) as listening:
             assert not listening.other.is_fair(2)
             taking = asyncio.create_task(listening.take_one())
-            await asyncio.sleep(0.05)
-            assert listening.other.is_fair(2)
+            while not listening.other.is_fair(2):
+                assert not taking.done()
+                await asyncio.sleep(0.001)
             await taking
             assert not listening.other.is_fair(3)
             await listening.end()

@@ -162,9 +162,13 @@ def test_a_token_ends_while_it_is_remembered(tmp_path: Path) -> None:
         provider.stop()
         provider.start(max_age=2)
         with served(tmp_path, provider) as server:
-            token = provider.id_token("ann")
-            expires = jwt.decode(token, options={"verify_signature": False})["exp"]
-            assert told(server, token)["name"] == "company:ann"
+            for _ in range(10):  # a busy machine may be too late for the first ones
+                token = provider.id_token("ann")
+                expires = jwt.decode(token, options={"verify_signature": False})["exp"]
+                answer = told(server, token)
+                if answer != 401:
+                    break
+            assert answer["name"] == "company:ann"
             while time.time() < expires:
                 time.sleep(0.05)
             assert told(server, token) == 401

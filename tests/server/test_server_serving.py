@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import threading
 import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -102,6 +104,14 @@ def get(server, name):
     return call(server, "GET", "/registered-models/get", query=[("name", name)])
 
 
+def changes_waiting(server):
+    """How many changes wait for others, as the metrics say."""
+    with urllib.request.urlopen(f"{server.url}/metrics") as answer:
+        text = answer.read().decode()
+    line = re.compile(r'^registry_lane_waiting\{lane="changing"\} (\d+)', re.MULTILINE)
+    return int(line.search(text)[1])
+
+
 def change_held(server):
     return set_tag(server, "held")
 
@@ -158,9 +168,9 @@ def test_a_change_whose_client_has_hung_up_is_not_begun(server, store):
         headers = {"Content-Type": "application/json"}
         connection.request("POST", f"{API}/registered-models/set-tag", body, headers)
         others = [clients.submit(set_tag, server, "held") for _ in range(2)]
-        time.sleep(0.1)
+        until(lambda: changes_waiting(server) == 3)
         connection.close()
-        time.sleep(0.1)
+        until(lambda: changes_waiting(server) == 2)
         store.go_on.set()
         assert [each.result(PATIENCE) for each in held + others] == [200] * 4
     assert dict(MemoryStore.get_registered_model(store, "held").tags) == {"k": "v"}

@@ -127,7 +127,7 @@ def test_post_reads_a_bounded_part_of_the_answer():
 def drip(connection: socket.socket, *parts: bytes) -> None:
     for part in parts:
         connection.sendall(part)
-    for _ in range(1_000):
+    for _ in range(6_000):
         connection.sendall(b"x")
         time.sleep(0.01)
 
@@ -143,7 +143,7 @@ def test_post_gives_up_on_a_receiver_that_drips(parts):
         pytest.raises(TimeoutError),
     ):
         Sender(LOCAL, timeout_seconds=0.2).post(url, b"{}", HEADERS)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30  # and not for a minute
 
 
 def test_post_knows_the_status_although_the_body_never_ends():

@@ -179,7 +179,7 @@ def test_nobody_listening_is_unavailable_soon(monkeypatch: pytest.MonkeyPatch) -
         started = time.monotonic()
         with pytest.raises(StoreBusyError, match=f"127.0.0.1:{port} is unavailable: no connection"):
             registry.get_registered_model("m")
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 20  # and not for a minute
         with ScriptedServer(MODEL, port=port):
             assert registry.get_registered_model("m").name == "m"
 

@@ -243,7 +243,7 @@ def test_a_server_that_is_away_is_unavailable_and_then_back(
     ):
         with pytest.raises(StoreBusyError, match="does not answer"):
             call()
-    assert time.monotonic() - started < 12
+    assert time.monotonic() - started < 60
     proxy.plan = lambda _: None
     assert model_names(store, models_query()) == ["m"]
     store.ping()
@@ -269,7 +269,7 @@ def _assert_unavailable_soon(store: S3Store) -> None:
         started = time.monotonic()
         with pytest.raises(StoreBusyError):
             call()
-        assert time.monotonic() - started < 8
+        assert time.monotonic() - started < 30
 
 
 def test_a_write_whose_outcome_stays_unknown_says_so(

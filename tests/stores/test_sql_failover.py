@@ -23,8 +23,9 @@ from services.tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.usefixtures("checked_inloop")
 
-PROMPTLY = 5.0
-"""Seconds within which a store finds the server that has taken over, or says that there is none."""
+PROMPTLY = 20.0
+"""Seconds within which a store finds the server that has taken over, or says that there is none: 2.5 on
+an idle machine, and minutes where only TCP finds out."""
 
 BEFORE, AFTER = "as it was", "as it is now"
 
@@ -273,7 +274,7 @@ def test_host_that_hangs_is_tried_last(new: PostgresServer) -> None:
         driver.connect().close()
         started = time.monotonic()
         driver.connect().close()
-        assert time.monotonic() - started < postgresql.CONNECT_SECONDS / 2
+        assert time.monotonic() - started < postgresql.CONNECT_SECONDS
         hung.kill()
 
 
@@ -287,7 +288,7 @@ def test_host_that_falls_silent_is_left_for_the_other(new: PostgresServer) -> No
             assert isinstance(outcome.error, StoreUnavailableError)
             started = time.monotonic()
             assert describe(store) == AFTER
-            assert time.monotonic() - started < postgresql.CONNECT_SECONDS / 2
+            assert time.monotonic() - started < postgresql.CONNECT_SECONDS
             hung.kill()
 
 
