@@ -232,6 +232,7 @@ _ROWS = (
         path="/model-versions/update",
         request=requests.UpdateModelVersion,
         call="update_model_version",
+        returned=Returned.VERSION,
         summary="Set the description of a model version; none erases it.",
     ),
     Route(
