@@ -161,6 +161,8 @@ class ClusterResult(Result):
     """Seconds from each strike until the cluster itself had a new leader."""
     gaps: dict[str, list[float]] = attrs.field(factory=lambda: defaultdict(list))
     """The longest time without a read around each fault."""
+    copied_anew: int = 0
+    """How often a node of PostgreSQL came back only with a new copy of the leader's data."""
 
     def notes(self) -> Iterator[str]:
         """What the table does not say."""
@@ -168,6 +170,8 @@ class ClusterResult(Result):
             for kind, seconds in sorted(figures.items()):
                 middle = sorted(seconds)[len(seconds) // 2]
                 yield f"{kind}: {what} after {middle:.1f} s, at most {max(seconds):.1f} s"
+        if self.copied_anew:
+            yield f"nodes that needed a new copy of the leader's data to come back: {self.copied_anew}"
 
 
 def endure_patroni(plan: Plan, directory: Path) -> ClusterResult:
@@ -193,6 +197,7 @@ def endure_patroni(plan: Plan, directory: Path) -> ClusterResult:
             **_of_proxy("front-proxy", front.proxy),
         }
         _endure(result, front, faults, mending, directory)
+        result.copied_anew = cluster.copied_anew
     for kind, seconds in result.elections.items():
         totals = [a + b for a, b in zip(seconds, result.recoveries[kind], strict=False)]
         result.findings += [

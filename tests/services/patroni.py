@@ -34,6 +34,9 @@ takes. How often a node looks, and how long it tries to reach etcd."""
 
 START_SECONDS = 300.0
 
+REJOIN_SECONDS = 60.0
+"""How long a node that comes back may take to follow the leader before it gets a new copy."""
+
 _TELLING = re.compile(r" (INFO|WARNING|ERROR|FATAL|LOG|PANIC):? ")
 
 PROGRAMS = ("patroni", "etcd", "haproxy")
@@ -108,6 +111,17 @@ class Node:
         except OSError:
             return False
 
+    def copy_anew(self) -> bool:
+        """Have its Patroni copy the leader's data; whether it takes the request."""
+        asked = urllib.request.Request(
+            f"http://127.0.0.1:{self.rest}/reinitialize", data=b'{"force": true}', method="POST"
+        )
+        try:
+            with urllib.request.urlopen(asked, timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
 
 class PatroniCluster:
     """The nodes, etcd and the proxy, while the context lasts."""
@@ -123,6 +137,8 @@ class PatroniCluster:
         address = f"127.0.0.1:{self._etcd_port}"
         self.nodes = [Node(f"pg{n}", self._directory, address) for n in range(1, NODES + 1)]
         self.proxy = Proxy(_before(self.nodes), self._directory / "haproxy")
+        self.copied_anew = 0
+        """How often a node needed a new copy to come back."""
 
     def __enter__(self) -> Self:
         try:
@@ -167,24 +183,43 @@ class PatroniCluster:
         return time.monotonic()
 
     def await_whole(self) -> None:
-        """Return when every node is there, and one of them is the synchronous standby."""
+        """Return when every node is there, and one of them is the synchronous standby.
+
+        A node that does not follow the leader by itself gets a new copy, as an operator would do:
+        one that was killed while it was made the leader may wait for ever for a timeline that the
+        others never began ("highest timeline of the primary is behind recovery timeline").
+        """
         deadline = time.monotonic() + START_SECONDS
+        patience = time.monotonic() + REJOIN_SECONDS
         while not self._is_whole():
             assert time.monotonic() < deadline, self._logs()
+            if time.monotonic() > patience and (leader := self.leader()) is not None:
+                for node in self._astray(leader):
+                    self.copied_anew += node.copy_anew()
+                patience = time.monotonic() + REJOIN_SECONDS
             time.sleep(0.2)
 
     def _is_whole(self) -> bool:
         leader = self.leader()
-        if leader is None or not any(node.answers("/synchronous") for node in self.nodes):
-            return False
+        return (
+            leader is not None
+            and any(node.answers("/synchronous") for node in self.nodes)
+            and not self._astray(leader)
+        )
+
+    def _astray(self, leader: Node) -> list[Node]:
+        """The nodes that do not follow the leader."""
+        others = [node for node in self.nodes if node is not leader]
         try:
             with psycopg.connect(
                 f"postgresql://{USER}@127.0.0.1:{leader.port}/postgres", connect_timeout=2
             ) as admin:
-                states = admin.execute("SELECT state FROM pg_stat_replication").fetchall()
+                rows = admin.execute(
+                    "SELECT application_name FROM pg_stat_replication WHERE state = 'streaming'"
+                ).fetchall()
         except psycopg.Error:
-            return False
-        return states.count(("streaming",)) >= NODES - 1
+            return others
+        return [node for node in others if (node.name,) not in rows]
 
     def _logs(self) -> str:
         """Why the cluster is not whole: what servers and Patroni say, but for statements."""

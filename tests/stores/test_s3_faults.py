@@ -249,6 +249,23 @@ def test_a_server_that_is_away_is_unavailable_and_then_back(
     store.ping()
 
 
+def test_asking_again_whether_the_store_is_ready_moves_no_bytes(
+    proxy: S3Proxy, store: S3Store
+) -> None:
+    """So that it is answered while a server that has the marker's bytes hangs."""
+    store.create_registered_model(NewRegisteredModel(name="m"))
+    store.ping()
+    conditions: list[str | None] = []
+
+    def note(request: Request) -> None:
+        conditions.append(request.headers.get("if-none-match"))
+
+    proxy.plan = note
+    store.ping()
+    assert len(conditions) == 1
+    assert conditions[0] is not None
+
+
 def test_a_port_that_nobody_listens_at_is_unavailable_within_seconds(
     s3_server: S3Server,
 ) -> None:

@@ -60,6 +60,7 @@ class Capabilities:
         self._clock = clock
         self._lock = threading.Lock()
         self._marker: Marker | None = None
+        self._marker_etag: str | None = None
         self._may_write = False
 
     def ready_to_read(self) -> None:
@@ -103,11 +104,18 @@ class Capabilities:
         return self._probe().conditional_deletes
 
     def ping(self) -> None:
-        """Return when the service answers."""
+        """Return when the service answers.
+
+        From the second time on it says only that the marker is unchanged: a service that spreads
+        the bytes of objects over servers answers this also while one of those hangs, and whoever
+        asks whether this process is ready shall not hear of an object that nobody else reads.
+        """
         try:
-            self._objects.get(self._layout.marker)
+            fetched = self._objects.get(self._layout.marker, unless=self._marker_etag)
         except MissingObjectError:
             return
+        if fetched is not None:
+            self._marker_etag = fetched.etag
 
     def _open(self) -> Marker:
         try:
