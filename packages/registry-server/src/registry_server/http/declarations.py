@@ -2,7 +2,7 @@
 
 Strategy: the core decides at the door of the store, whatever route a call comes by. This table says
 the same from the outside, before anything is done, and an application does not start with a route
-that is not in it: to add a route that is no change, say here who may call it.
+that is not in it: to add a route that changes nothing, say here who may call it.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class Announcement:
         self._note: str | None = None
 
     def write(self, write_id: str) -> None:
-        """Note that the file at the path may have other bytes than it should.
+        """Record at the path that its file may have other bytes than it should.
 
         Raises:
             ConflictError: The folder is sealed, so nothing unverified may come to it.

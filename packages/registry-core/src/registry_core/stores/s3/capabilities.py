@@ -107,8 +107,8 @@ class Capabilities:
         """Return when the service answers.
 
         From the second time on it says only that the marker is unchanged: a service that spreads
-        the bytes of objects over servers answers this also while one of those hangs, and whoever
-        asks whether this process is ready shall not hear of an object that nobody else reads.
+        the bytes of objects over servers answers this also while one of those hangs, and a
+        load balancer that asks has no reason to take away a process that answers reads.
         """
         try:
             fetched = self._objects.get(self._layout.marker, unless=self._marker_etag)
