@@ -19,6 +19,7 @@ from cli.invoking import Regctl
 from registry_core import Registry, open_registry
 from registry_core.artifacts import ManifestFile, make_manifest
 from registry_core.artifacts.versions import DIGEST_TAG, uploads
+from registry_core.artifacts.versions.seals import Seals
 from registry_core.errors import (
     ArtifactImmutableError,
     ArtifactMismatchError,
@@ -258,6 +259,34 @@ def test_push_that_begins_slowly_removes_nothing_that_came_meanwhile(
 
     monkeypatch.setattr(uploads, "is_there", slow)
     assert not served.registry.begin_push("m", manifest_of(files)).missing
+    served.registry.verify_model_version("m", 1)
+
+
+def test_push_that_begins_slowly_unseals_nothing(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same push was begun again, and ended, while its first call looked at the seal."""
+    served.registry.create_registered_model("m")
+    files = {"a": b"right"}
+    begin = served.registry.begin_push
+    closed_for, filling = Seals._closed_for, Seals.filling
+
+    def begun_meanwhile(self: Seals, path: str) -> Any:
+        monkeypatch.setattr(Seals, "filling", filling)
+        found = filling(self, path)
+        begun = begin("m", manifest_of(files))
+        assert put(served, f"{begun.path}/a", b"right", b"right") == 200
+        monkeypatch.setattr(Seals, "_closed_for", ended_meanwhile)
+        return found
+
+    def ended_meanwhile(self: Seals, *arguments: Any) -> Any:
+        monkeypatch.setattr(Seals, "_closed_for", closed_for)
+        found = closed_for(self, *arguments)
+        served.registry.finish_push("m", 1)
+        return found
+
+    monkeypatch.setattr(Seals, "filling", begun_meanwhile)
+    assert not begin("m", manifest_of(files)).missing
     served.registry.verify_model_version("m", 1)
 
 

@@ -180,13 +180,26 @@ def test_nothing_is_continued_in_a_sealed_folder(registry: Registry) -> None:
     writer.write(RIGHT[pushing.kept :])
     pushing.send_anew()
     registry.finish_push("m", 1)
-    with pytest.raises(ConflictError, match="was sealed"):
+    with pytest.raises(ConflictError, match="was over"):
         writer.commit()
     assert pushing.notes() == []
     assert registry.files.kept_bytes(pushing.path, sha256=DIGEST) == 0
     with pytest.raises(ConflictError):
         pushing.go_on()
     registry.verify_model_version("m", 1)
+
+
+def test_nothing_is_continued_in_a_folder_that_was_collected(registry: Registry) -> None:
+    """Another version may be made of what others put there."""
+    pushing = interrupted(registry, WRONG)
+    writer = registry.files.writer(pushing.path, sha256=DIGEST, start=pushing.kept)
+    writer.write(RIGHT[pushing.kept :])
+    registry.delete_registered_model("m")
+    registry.files.collect_garbage(grace_seconds=0, dry_run=False)
+    with pytest.raises(ConflictError):
+        writer.commit()
+    assert registry.artifacts is not None
+    assert all_bytes(registry.artifacts) == {}
 
 
 def test_only_large_files_are_continued(registry: Registry) -> None:

@@ -101,7 +101,9 @@ class Seals:
         Raises:
             ConflictError: as `seal`.
         """
-        if isinstance(self._closed_for(path, manifest), Closed):
+        state = self._closed_for(path, manifest)
+        # Written again, it could take the place of a seal that another call writes meanwhile.
+        if isinstance(state, Closed) and state.manifest is None:
             self._write(path, _filling(manifest), overwrite=True)
 
     def filling(self, path: str) -> Manifest | None:

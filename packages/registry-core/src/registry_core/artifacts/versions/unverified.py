@@ -5,11 +5,12 @@ that was continued has its final name before its digest is known, and the proces
 
 Strategy: rule 4 of the package. Such a file is noted before it is visible, by a file of its own,
 `<root>/.registry/unverified/<folder>/<random>`, with the id of the upload. Who has noted it looks
-whether the folder is sealed by now, and makes no file there. Who needs a sealed folder for a
-version reads the notes once the seal is there: so at least one of the two sees the other. A note is
-believed when its upload can make no file any more and the file was read. It is removed then, or by
-the process that wrote it; a file of other bytes keeps it, and nobody removes that file, since the
-right one may be in its place at any moment. Whatever overwrites it is compared before.
+whether the folder is sealed by now, or no push waits for files there any more; then it makes none.
+Who needs a sealed folder for a version reads the notes once the seal is there: so at least one of
+the two sees the other. He ends the uploads that are noted, so that they can make no file any more,
+and reads their files. The note of a right file is removed then, or by the process that wrote it. A
+file of other bytes keeps its note, and nobody removes that file, since the right one may be in its
+place at any moment; whatever overwrites it is compared before it is visible.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from registry_core.artifacts.store import read_all
 from registry_core.artifacts.versions.context import Context
 from registry_core.artifacts.versions.layout import contents, push_folder
 from registry_core.artifacts.versions.pull import digest_of
+from registry_core.artifacts.versions.seals import Closed
 from registry_core.errors import (
     ArtifactNotFoundError,
     ConflictError,
@@ -59,14 +61,21 @@ class Announcement:
         """Record at the path that its file may have other bytes than it should.
 
         Raises:
-            ConflictError: The folder is sealed, so nothing unverified may come to it.
+            ConflictError: The push is over, so nothing unverified may come to its folder.
         """
         self._note = f"{_FOLDER}/{self._folder}/{secrets.token_hex(16)}"
         body = {"path": self._path.removeprefix(f"{self._folder}/"), "write": write_id}
         self._context.artifacts.write(self._note, [json.dumps(body).encode()])
-        if self._context.seals.sealed(self._folder) is not None:
+        if not self._is_awaited():
             self.withdraw()
-            raise ConflictError(f"'{self._folder}' was sealed before '{self._path}' was there")
+            raise ConflictError(f"the push of '{self._path}' was over before the file was there")
+
+    def _is_awaited(self) -> bool:
+        try:
+            state = self._context.seals.state(self._folder)
+        except ArtifactNotFoundError:
+            return False  # Collected. Others may register what they have put there.
+        return isinstance(state, Closed) and state.digest is not None
 
     def withdraw(self) -> None:
         """Remove the note: the bytes have been compared, or there is no such file."""
