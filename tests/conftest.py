@@ -76,9 +76,9 @@ LONGEST_FIRST = (
 )
 """Files that take 10 seconds or more, or wait so long. Begun at the end, one would keep a single process busy."""
 
-WAITING_PROCESSES = 1
-"""Processes beside one for each core: many tests wait for a server's time to be over, and no more
-than a core's worth of them at once. With more, each starts servers of its own, and nothing is won."""
+WAITING_PROCESSES = 2
+"""Processes beside one for each core: many tests wait for a server's time to be over, and leave their
+core to others. Each starts servers of its own, so that more win nothing."""
 
 
 BYTECODE = Path(__file__).parents[1] / ".pytest_cache/bytecode"
