@@ -64,7 +64,7 @@ def snapshot_part() -> Part:
     """Return the route that takes large models."""
     uploads = _SnapshotUploads()
     return Part(
-        routes=(asgi(SNAPSHOTS_PATH, name="snapshots", copy_scope=False)(uploads),),
+        routes=(asgi(SNAPSHOTS_PATH, name=NAME, copy_scope=False)(uploads),),
         names=(NAME,),
         described=_described,
         start=uploads.start,
@@ -109,7 +109,8 @@ class _SnapshotUploads:
                 f"There is no endpoint for {scope.get('method')} {SNAPSHOTS_PATH}",
                 headers=((b"allow", b"POST"),),
             )
-        if scope.get("auth") is not None:
+        # By the name, since callers of a users file have one and no rights of their own.
+        if scope.get("user") is not None:
             raise NotPermittedError(
                 "A server that authenticates its users takes no snapshot, because its history "
                 "says what others did: restore it with the URL of the registry's own store"
