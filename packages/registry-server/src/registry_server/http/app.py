@@ -97,12 +97,13 @@ def compose(
     )
     document = partial(_document, operations, (webhooks, artifacts, uploads))
     probing = probes.probe_part(watching.metrics, document, direct_transfers=direct)
-    routes = (*probes.NAMED.names, *pages.names, *signing.names, artifacts.group)
-    declarations.check_all([*(operation.id for operation in operations), *routes])
+    declarations.check_all(operation.id for operation in operations)
     serving, threads, paths = _operation_parts(operations, settings, lanes, watching)
     # They end in this order: webhooks after the last event, and before what waits for receivers.
     asking = () if access is None else (_access_part(access),)
     parts = (*asking, serving, probing, artifacts, uploads, pages, signing, webhooks, threads)
+    routes = [route for part in parts if part is not serving for route in part.routes]
+    declarations.check_all(map(declarations.declared_name, routes))
     readable = _readable(settings, has_sign_in=has_sign_in)
     guarded = partial(
         _guarded, metrics=watching.metrics, settings=settings, access=access, readable=readable

@@ -11,6 +11,8 @@ import enum
 from collections.abc import Iterable, Mapping
 
 import attrs
+from litestar.handlers import HTTPRouteHandler
+from litestar.handlers.asgi_handlers import ASGIRouteHandler
 
 from registry_core.access import Permission, Rights
 from registry_core.access.door import refusal
@@ -54,6 +56,8 @@ class Declaration:
             if not rights.allows(permission):
                 raise refusal(rights, permission, None)
             return
+        if permission is Permission.READ:
+            return  # What may not be read passes, and what may be read is allowed.
         for field in self.fields:
             name = getattr(request, field, None)
             is_known = isinstance(name, str) and rights.may_read(name)
@@ -154,6 +158,14 @@ PAGES: Mapping[str, Declaration] = {
 }
 """By the first segment of the path of a page. What is on a page, and what its forms do, is decided
 at the door of the store, too."""
+
+
+def declared_name(route: ASGIRouteHandler | HTTPRouteHandler) -> str:
+    """Return what a route beside the operations is declared as: its name, without a number.
+
+    A route without a name is declared as nothing.
+    """
+    return (route.name or f"the route {' '.join(sorted(route.paths))}").rstrip("0123456789")
 
 
 class UndeclaredRouteError(Exception):
