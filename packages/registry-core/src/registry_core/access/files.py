@@ -5,18 +5,21 @@ whatever their models are called by now; who may read one of these models may re
 place as their source, by which an index finds them. A copy names what it is a copy of, and beside
 that where its bytes are: it is found by the version that it names, and, when that is gone or called
 otherwise, by the digest of the bytes, which each copy has in a tag. A version that is called as one
-was which others are copies of has nothing to do with these: their bytes are elsewhere. What no
-version has belongs to the model by whose name its folder is called, as pushes name it. So a file of
-a model that was renamed follows the model, and nobody reads by a path what he may not read by a
-name.
+was which others are copies of has nothing to do with these: their bytes are elsewhere. A version
+that has all of the folder of a model has there what no other version has. What no version has
+belongs to the model by whose name its folder is called, as pushes name it. So a file of a model
+that was renamed follows the model, and nobody reads by a path what he may not read by a name.
 """
 
 from __future__ import annotations
 
 import re
 import urllib.parse
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import TypeAlias
+
+import attrs
 
 from registry_core.access.door import GuardedStore, refusal
 from registry_core.access.policy import Rights
@@ -25,7 +28,18 @@ from registry_core.errors import ArtifactNotFoundError
 from registry_core.key_names import FOLDER_NAMES
 from registry_core.models import DIGEST_TAG, ModelVersion
 from registry_core.permissions import Permission
-from registry_core.search import AttributeRef, Comparison, Entity, Op, OrderBy, Query, TagRef
+from registry_core.search import (
+    AttributeRef,
+    Comparison,
+    Entity,
+    Op,
+    OrderBy,
+    Page,
+    Query,
+    TagRef,
+    all_pages,
+)
+from registry_core.search.like import escaped
 from registry_core.store import Reads
 
 OWNERS_MOST = 1_000
@@ -66,6 +80,20 @@ class GuardedFiles:
             rights.may_read(name) for name in self._models_of(path, with_copies=True)
         )
 
+    def may_register(self, path: str) -> bool:
+        """Return whether a new version may have as its files all that is at a path.
+
+        They are sealed then. So only who may write there may have all of a model's folder, into
+        which nobody could push any more.
+        """
+        rights = self._rights
+        if rights.readable is None:
+            return True
+        if "/" not in path and not rights.allows(Permission.REGISTER, name_of(path) or ""):
+            return False
+        below = self._below(path)
+        return self.may_read(path) and all(rights.may_read(each.name) for each in below)
+
     def is_listed(self, path: str) -> bool:
         """Return whether the caller sees a folder of the root when that is listed."""
         name = name_of(path)
@@ -87,39 +115,57 @@ class GuardedFiles:
 
     def _models_of(self, path: str, *, with_copies: bool) -> Iterator[str]:
         """The names of the models that a path belongs to, those first that cost least to find."""
-        is_owned = False
-        for owners_of in (self._owners, self._located):
-            owners = owners_of(path)
-            is_owned = is_owned or bool(owners)
-            found = self._with_copies(owners, path) if with_copies else owners
-            yield from (each.name for each in found)
-        if not is_owned and (name := name_of(path)) is not None:
+        folders = list(ancestors(path))
+        # All of a model's folder is the last of them. One that was given to a version while its
+        # author could read the model would open what is put there later, and what is there of
+        # models that were renamed.
+        for part in (folders[:-1], folders[-1:]):
+            is_owned = False
+            for owners_of in (self._owners, self._located):
+                owners = owners_of(part)
+                is_owned = is_owned or bool(owners)
+                found = self._with_copies(owners, part) if with_copies else owners
+                yield from (each.name for each in found)
+            if is_owned:
+                return
+        if (name := name_of(path)) is not None:
             yield name
 
-    def _owners(self, path: str) -> list[ModelVersion]:
-        """The versions whose source is a path, or a folder above it."""
-        return self._from(uri for folder in ancestors(path) for uri in self._uris(folder))
+    def _owners(self, folders: Sequence[str]) -> list[ModelVersion]:
+        """The versions whose source is one of the folders."""
+        return self._from(uri for folder in folders for uri in self._uris(folder))
 
-    def _located(self, path: str) -> list[ModelVersion]:
+    def _located(self, folders: Sequence[str]) -> list[ModelVersion]:
         """The versions whose files are there, whatever their source is."""
-        sealed = (self._digest_of(folder) for folder in ancestors(path))
+        sealed = (self._digest_of(folder) for folder in folders)
         digests = {digest for digest in sealed if digest is not None}
         found = self._where(TagRef(DIGEST_TAG), sorted(digests))
-        return [each for each in found if self._is_at(each, path)]
+        return [each for each in found if self._is_in(each, folders)]
 
-    def _is_at(self, version: ModelVersion, path: str) -> bool:
-        """Whether the files of a version are at a path, or in a folder above it."""
-        uri, folders = version.download_uri, tuple(ancestors(path))
+    def _is_in(self, version: ModelVersion, folders: Sequence[str]) -> bool:
+        """Whether one of the folders is that of the files of a version."""
+        uri = version.download_uri
         return own_path(self._root, uri) in folders or any(
             uri in self._uris(folder) for folder in folders
         )
+
+    def _below(self, path: str) -> Iterator[ModelVersion]:
+        """The versions whose files are in folders below a path."""
+        for uri in self._uris(path):
+            below = _versions(Comparison(AttributeRef(_SOURCE), Op.LIKE, f"{escaped(uri)}/%"))
+            yield from all_pages(partial(self._page, below))
+
+    def _page(self, query: Query, token: str | None) -> Page[ModelVersion]:
+        return self._store.search_model_versions(attrs.evolve(query, page_token=token))
 
     def _uris(self, path: str) -> Iterator[str]:
         quoted = urllib.parse.quote(path) if self._root.startswith("file:") else path
         yield f"{self._root}/{quoted}"
         yield f"mlflow-artifacts:/{path}"
 
-    def _with_copies(self, owners: list[ModelVersion], path: str) -> Iterator[ModelVersion]:
+    def _with_copies(
+        self, owners: list[ModelVersion], folders: Sequence[str]
+    ) -> Iterator[ModelVersion]:
         """The versions, and those that were copied from one of them, and not from a namesake."""
         seen: set[tuple[str, int]] = set()
         for _ in range(_COPIES_OF_COPIES):
@@ -129,7 +175,7 @@ class GuardedFiles:
             owners = [
                 each
                 for each in copies
-                if (each.name, each.version) not in seen and self._is_at(each, path)
+                if (each.name, each.version) not in seen and self._is_in(each, folders)
             ]
             if not owners or len(seen) > OWNERS_MOST:
                 return
@@ -142,14 +188,18 @@ class GuardedFiles:
         """The versions whose field has one of the values; each is asked for by itself."""
         versions: list[ModelVersion] = []
         for value in values:
-            query = Query(
-                entity=Entity.MODEL_VERSION,
-                filter=(Comparison(field, Op.EQ, value),),
-                order_by=(OrderBy("name"), OrderBy("version", ascending=False)),
-                max_results=OWNERS_MOST,
-            )
+            query = _versions(Comparison(field, Op.EQ, value))
             versions += self._store.search_model_versions(query).items
         return versions
+
+
+def _versions(clause: Comparison) -> Query:
+    return Query(
+        entity=Entity.MODEL_VERSION,
+        filter=(clause,),
+        order_by=(OrderBy("name"), OrderBy("version", ascending=False)),
+        max_results=OWNERS_MOST,
+    )
 
 
 def name_of(path: str) -> str | None:

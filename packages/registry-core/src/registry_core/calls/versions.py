@@ -216,7 +216,7 @@ class VersionCalls(RegistryBase):
         if guarded is None or resolved.origin is not None or resolved.is_upload:
             return
         path = self.files.own_path(resolved.draft.source)
-        if path and not guarded.may_read(path):
+        if path is not None and not guarded.may_register(path):
             raise InvalidArgumentError(
                 f"Invalid model version source: '{resolved.draft.source}'. There are no files "
                 "there; upload them first."
