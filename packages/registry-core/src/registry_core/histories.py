@@ -57,24 +57,33 @@ def pages(read: Callable[[EventQuery], list[Event]], query: EventQuery) -> Itera
         query = attrs.evolve(query, after=place_of(events[-1]), max_results=EVENTS_MAX_RESULTS)
 
 
-def page(store: Store, query: EventQuery, token: str | None) -> Page[Event]:
+def page(store: Store, query: EventQuery, token: str | None, *, seen_as: str = "") -> Page[Event]:
     """Return a page of events, with a token where there are further ones.
+
+    Args:
+        store: Where they are.
+        query: Which are wanted.
+        token: Of the page before, which was given for the same `seen_as`; None for the first page.
+        seen_as: Tells what the caller may see from what others may; empty where that is all.
 
     Raises:
         InvalidArgumentError: The token is malformed.
         RegisteredModelNotFoundError: The query names a model that does not exist.
     """
     if token:
-        query = attrs.evolve(query, after=_place(paging.decode(token)))
+        query = attrs.evolve(query, after=_place(paging.decode(token), seen_as))
     events = store.events(attrs.evolve(query, max_results=query.max_results + 1))
     items = events[: query.max_results]
     has_more = len(items) < len(events)
-    return Page(items, paging.encode([*place_of(items[-1])]) if has_more else None)
+    bound = [seen_as] if seen_as else []
+    return Page(items, paging.encode([*place_of(items[-1]), *bound]) if has_more else None)
 
 
-def _place(parsed: object) -> tuple[int, str, int]:
+def _place(parsed: object, seen_as: str) -> tuple[int, str, int]:
     match parsed:
-        case [int(time), str(model_id), int(sequence)]:
+        case [int(time), str(model_id), int(sequence), *bound] if bound == [seen_as] * bool(
+            seen_as
+        ):
             if all(map(paging.is_int64, (time, sequence))) and paging.is_text(model_id):
                 return time, model_id, sequence
     raise InvalidArgumentError(f"Invalid page token, parsed value={parsed!r}")

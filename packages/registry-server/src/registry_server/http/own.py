@@ -122,7 +122,9 @@ def _activity(context: RequestContext, request: wire.GetActivity) -> Page[Event]
         newest_first=_is_newest_first(request.order),
         max_results=request.max_results,
     )
-    return histories.page(context.registry.store, query, request.page_token)
+    scope = None if context.rights is None else context.rights.readable
+    seen_as = "" if scope is None else scope.digest
+    return histories.page(context.registry.store, query, request.page_token, seen_as=seen_as)
 
 
 PRUNED: ResponseShape[Pruned] = ResponseShape(
