@@ -11,6 +11,7 @@ from pathlib import Path
 
 import attrs
 import pytest
+from litestar.handlers import asgi
 
 from registry_core import Registry
 from registry_core.access import ROLES, Permission
@@ -18,13 +19,16 @@ from registry_core.artifacts import ManifestFile, make_manifest
 from registry_core.artifacts.trees import open_tree
 from registry_core.backends import open_artifacts
 from registry_core.models import NewWebhook, WebhookAction, WebhookEntity, WebhookEvent
+from registry_core.snapshot_pieces import spooled
 from registry_core.stores.memory import MemoryStore
+from registry_core.wire.snapshots import SNAPSHOTS_PATH
 from registry_server import Settings, create_app
 from registry_server.artifacts.service import PREFIXES
 from registry_server.http import declarations, probes, snapshot_uploads
 from registry_server.http.declarations import DECLARATIONS, Audience
 from registry_server.http.operations import Operation
 from registry_server.http.own import ALL_OPERATIONS
+from registry_server.http.parts import Part
 from registry_server.http.response_shapes import NOTHING
 from registry_server.pages import forgery, site
 from registry_server.pages.site import ROUTES
@@ -47,10 +51,13 @@ FILE = "\n".join(
     [
         *(
             f'[user.{name}]\ntokens = ["sha256:{digest(name)}"]'
-            for name in ("stranger", "reader", "writer", "admin", "admin-of-m")
+            for name in (*CALLERS[2:], "miner", "digger")
         ),
         '[[grant]]\nusers = ["reader"]\nrole = "reader"\nmodels = ["m*"]',
         '[[grant]]\nusers = ["writer"]\nrole = "writer"\nmodels = ["m*"]',
+        '[[grant]]\nusers = ["miner", "digger"]\nrole = "writer"\nmodels = ["mine"]',
+        '[[grant]]\nusers = ["miner"]\nrole = "writer"\nmodels = ["m"]',
+        '[[grant]]\nusers = ["digger"]\nrole = "reader"\nmodels = ["m"]',
         '[[grant]]\nusers = ["admin"]\nrole = "admin"',
         '[[grant]]\nusers = ["admin-of-m"]\nrole = "admin"\nmodels = ["m*"]',
     ]
@@ -70,15 +77,18 @@ def headers_of(caller: str) -> list[tuple[bytes, bytes]]:
     return [(b"authorization", f"Bearer {secret}".encode())]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcessServer]:
-    directory = tmp_path_factory.mktemp("access")
+def access_server(directory: Path) -> InProcessServer:
     path = write_access_file(directory / "access.toml", FILE)
     # By the true time: what was deleted long ago cannot be restored.
     registry = Registry(MemoryStore(), local_sources=False)
     registry.artifacts = open_artifacts(f"file://{directory / 'artifacts'}")
     settings = Settings(threads=2, access_file=path, webhook_schemes=("https",))
-    with InProcessServer(registry, settings) as server:
+    return InProcessServer(registry, settings)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcessServer]:
+    with access_server(tmp_path_factory.mktemp("access")) as server:
         yield server
 
 
@@ -122,7 +132,13 @@ def fill(server: InProcessServer) -> None:
 
 
 def sent(
-    server: InProcessServer, operation: Operation, path: str, caller: str, **given
+    server: InProcessServer,
+    operation: Operation,
+    path: str,
+    caller: str,
+    *,
+    method: str | None = None,
+    **given,
 ) -> Response:
     """The answer to a sample of an operation."""
     values = {**SAMPLES, **given}
@@ -140,9 +156,8 @@ def sent(
     headers = headers_of(caller)
     if operation.method == "GET":
         query = urllib.parse.urlencode({key: value for key, value in rest.items() if value})
-        return server.send(
-            "GET", f"{path}?{query}".encode() if query else path.encode(), b"", headers
-        )
+        target = f"{path}?{query}" if query else path
+        return server.send(method or "GET", target.encode(), b"", headers)
     headers.append((b"content-type", b"application/json"))
     return server.send(operation.method, path.encode(), json.dumps(rest).encode(), headers)
 
@@ -204,6 +219,9 @@ def test_every_operation_answers_every_caller_as_declared(
             assert json.loads(answer.body)["error_code"] == "PERMISSION_DENIED"
         if answer.status >= 400:
             assert server.registry.snapshot("m") == before, case
+        if operation.method == "GET":
+            head = sent(server, operation, path, caller, method="HEAD")
+            assert head.status == answer.status, case
 
 
 @pytest.mark.parametrize("name", probes.NAMED.names)
@@ -358,6 +376,45 @@ def test_files_of_a_copy_follow_it_when_its_origin_is_gone(
     assert answered() == 404
 
 
+@pytest.mark.parametrize("is_first", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize("folder", ["m", "m/run"])
+def test_a_version_of_a_whole_folder_opens_nothing_of_others_in_it(
+    tmp_path: Path, folder: str, is_first: bool
+) -> None:
+    """Who may register a version in one model reads no files of another below its source.
+
+    Nor has he what the folder of a model gets later; and only who may write there may seal all of it.
+    """
+    with access_server(tmp_path) as server:
+        registry = server.registry
+        registry.files.write("m/run/deep/model", [b"secret"])
+        registry.files.write("m/run/notes", [b"for all"])
+        registry.create_registered_model("mine")
+
+        def register(caller: str) -> int:
+            body = json.dumps({"name": "mine", "source": f"mlflow-artifacts:/{folder}"}).encode()
+            headers = [*headers_of(caller), (b"content-type", b"application/json")]
+            return server.send(
+                "POST", b"/api/2.0/mlflow/model-versions/create", body, headers
+            ).status
+
+        def read(path: str) -> int:
+            target = f"{PREFIXES[0]}/artifacts/{path}".encode()
+            return server.send("GET", target, b"", headers_of("miner")).status
+
+        if is_first:
+            assert register("digger") == (400 if folder == "m" else 200)
+            assert register("miner") == 200
+        registry.create_registered_model("secret")
+        registry.create_model_version("secret", source="mlflow-artifacts:/m/run/deep")
+        if not is_first:
+            assert (register("digger"), register("miner"), register("admin")) == (400, 400, 200)
+        # Who puts a model into the folder of another's version has given it to who reads that.
+        is_given = folder != "m"
+        assert read("m/run/deep/model") == (200 if is_given else 404)
+        assert read("m/run/notes") == 200
+
+
 # Pages
 
 PAGES = [
@@ -495,7 +552,7 @@ def test_a_route_without_a_declaration_does_not_start(tmp_path: Path) -> None:
         create_app(memory_registry(), Settings(threads=1), operations=(stray,))
 
 
-@pytest.mark.parametrize("name", ["pages", "signin", "artifacts", "metrics"])
+@pytest.mark.parametrize("name", ["pages", "signin", "artifacts", "metrics", snapshot_uploads.NAME])
 def test_what_is_no_operation_is_declared_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -505,9 +562,37 @@ def test_what_is_no_operation_is_declared_too(
         create_app(memory_registry(), Settings(threads=1, access_file=file))
 
 
+@pytest.mark.parametrize("name", [None, "stray7"])
+def test_a_route_of_a_part_without_a_declaration_does_not_start(
+    monkeypatch: pytest.MonkeyPatch, name: str | None
+) -> None:
+    """Whatever the part says that its requests are counted as."""
+
+    async def stray(scope: object, receive: object, send: object) -> None: ...
+
+    part = Part(routes=(asgi("/stray", name=name)(stray),), names=("health",))
+    monkeypatch.setattr("registry_server.http.app.snapshot_part", lambda: part)
+    with pytest.raises(declarations.UndeclaredRouteError, match="stray"):
+        create_app(memory_registry(), Settings(threads=1))
+
+
 def test_every_declaration_is_of_a_route() -> None:
     known = {operation.id for operation in operations()} | set(probes.NAMED.names)
     assert DECLARATIONS.keys() - known == {"artifacts", "pages", "signin", snapshot_uploads.NAME}
+
+
+def test_no_snapshot_is_taken_from_who_has_shown_a_name(tmp_path: Path) -> None:
+    """Neither route: a history has the names of others. Of a file of users, too, who may do all."""
+    file = write_access_file(tmp_path / "users", f"ann:sha256:{digest('ann')}")
+    with InProcessServer(memory_registry(), Settings(threads=1, auth_file=file)) as server:
+        server.registry.create_registered_model("m")
+        snapshot = server.registry.snapshot("m")
+        server.registry.delete_registered_model("m")
+        lines = b"".join(spooled(snapshot).lines())
+        headers = [*headers_of("ann"), (b"content-type", b"application/x-ndjson")]
+        answer = server.send("POST", SNAPSHOTS_PATH.encode(), lines, headers)
+        assert answer.status == 403, answer.body
+        assert not list(server.registry.iter_registered_models())
 
 
 # What is told
@@ -529,6 +614,20 @@ def test_whoami_tells_what_a_caller_may_do(server: InProcessServer) -> None:
     assert grant["role"] == "writer"
     assert grant["models"] == ["m*"]
     assert "users" not in grant
+
+
+def test_a_token_of_the_activity_is_of_no_use_to_another(server: InProcessServer) -> None:
+    fill(server)
+    path = "/api/registry/v1/activity?max_results=1"
+
+    def page(caller: str, token: str = "") -> tuple[int, dict]:
+        found = answer_of(server, caller, "GET", path + (f"&page_token={token}" if token else ""))
+        return found.status, json.loads(found.body)
+
+    tokens = {caller: page(caller)[1]["next_page_token"] for caller in ("reader", "miner", "admin")}
+    for of, token in tokens.items():
+        for caller in tokens:
+            assert page(caller, token)[0] == (200 if caller == of else 400), (of, caller)
 
 
 def test_the_actor_of_history_is_the_proven_name(server: InProcessServer) -> None:
