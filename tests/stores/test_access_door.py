@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
+import attrs
 import pytest
 
 from registry_core import Registry, open_store
@@ -20,9 +21,9 @@ from registry_core.errors import (
     RegistryError,
 )
 from registry_core.name_scope import NameScope
-from registry_core.search import Entity, OrderBy, Query
+from registry_core.search import AttributeRef, Comparison, Entity, Op, OrderBy, Query
 from registry_core.stores.sql import scoped_searches
-from registry_core.stores.sql.results import CutRows
+from registry_core.stores.sql.results import CutRows, Row
 from services.stores import store_url
 
 NAMES = [
@@ -52,6 +53,9 @@ PATTERNS = [
     'quo"*',
     "quo?te",
 ]
+
+
+NAMED = Comparison(AttributeRef("name"), Op.LIKE, "%1%")
 
 
 def reader(*models: str, who: str = "ann", role: str = "reader") -> Grant:
@@ -109,22 +113,60 @@ def test_searches_have_what_may_be_read_and_full_pages(registry: Registry) -> No
                 [*view.history(name)]
 
 
+SCOPES = {
+    "mixed": [
+        *("ads_x-0*", "ads_x-03", "churn-0?", "churn-01", "churn-02*", "fraud-07", "Fraud-0*"),
+        *("quo*", "fraud-01", "fraud-02", "fraud-03", "Grüße", "zzz", "aaa*"),
+    ],
+    "of little each": [
+        *(f"{team}-0{number}*" for team in ("fraud", "churn", "Fraud") for number in range(8)),
+        *("Grü*", "[fraud]*", "zzz*", "a\U0010ffff*", "ads_x-0[*"),
+    ],
+}
+
+
+@pytest.mark.parametrize("patterns", SCOPES.values(), ids=SCOPES)
 @pytest.mark.parametrize("order", ["name ASC", "name DESC", "last_updated_timestamp DESC"])
 @pytest.mark.parametrize("most", [1, 3, 100])
 def test_scopes_of_many_pieces_are_read_in_every_order(
-    registry: Registry, order: str, most: int, monkeypatch: pytest.MonkeyPatch
+    registry: Registry,
+    order: str,
+    most: int,
+    patterns: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Ranges that hold others, names within and between them, and more pieces than are read."""
-    monkeypatch.setattr("registry_core.stores.sql.scoped_searches.PIECES_MOST", most)
+    monkeypatch.setattr("registry_core.stores.sql.scoped_searches.READS_MOST", most)
     monkeypatch.setattr("registry_core.stores.sql.scoped_searches.NAMES_MOST", 2)
-    patterns = ["ads_x-0*", "ads_x-03", "churn-0?", "churn-01", "churn-02*", "fraud-07", "Fraud-0*"]
-    patterns += ["quo*", "fraud-01", "fraud-02", "fraud-03", "Grüße", "zzz", "aaa*"]
     view = seen_by(registry, reader(*patterns))
     every = [each.name for each in registry.iter_registered_models(order_by=[order])]
-    readable = [each for each in every if any(fnmatchcase(each, pattern) for pattern in patterns)]
+    matches = [each.replace("[", "[[]") for each in patterns]
+    readable = [each for each in every if any(fnmatchcase(each, pattern) for pattern in matches)]
     for size in (1, 4, 100):
         found = view.iter_registered_models(order_by=[order], page_size=size)
         assert [each.name for each in found] == readable
+
+
+def test_a_page_of_many_small_ranges_takes_two_statements() -> None:
+    """Of a page that is full after the first range it takes one, and of a filter one for each."""
+    scope = NameScope.of(["a*", "b*", "c*", "d?e*", "f*", "g"])
+    query = Query(
+        entity=Entity.REGISTERED_MODEL, order_by=(OrderBy("name"),), max_results=1, scope=scope
+    )
+    asked: list[tuple[Query, list[str]]] = []
+
+    def run(part: Query, ranges: Sequence[tuple[str, str]] = ()) -> list[Row]:
+        asked.append((part, [first for first, _ in ranges]))
+        return []
+
+    assert scoped_searches.read(query, run) == []
+    assert [ranges for _, ranges in asked] == [["a"], ["b", "c"], [], ["f"], []]
+    assert [part.scope for part, _ in asked] == [None, None, scope, None, None]
+    asked.clear()
+    scoped_searches.read(attrs.evolve(query, filter=(NAMED,)), run)
+    assert [ranges for _, ranges in asked] == [[]] * 6
+    full = [("a1",), ("a2",)]
+    assert scoped_searches.read(query, lambda *_: full) == full
 
 
 def test_a_page_that_is_cut_within_a_piece_of_a_scope_ends_there() -> None:
@@ -134,7 +176,7 @@ def test_a_page_that_is_cut_within_a_piece_of_a_scope_ends_there() -> None:
         entity=Entity.REGISTERED_MODEL, order_by=(OrderBy("name"),), max_results=10, scope=scope
     )
     pieces = iter([[("a1",)], CutRows([("b1",)]), [("c1",)]])
-    found = scoped_searches.read(query, lambda _: next(pieces))
+    found = scoped_searches.read(query, lambda *_: next(pieces))
     assert found == [("a1",), ("b1",)]
     assert isinstance(found, CutRows)
 

@@ -48,7 +48,7 @@ def like_of(pattern: str) -> str:
     return escaped.replace("*", "%").replace("?", "_")
 
 
-@attrs.frozen(slots=False)
+@attrs.frozen(slots=False, cache_hash=True)
 class NameScope:
     """A set of names by patterns. All of its parts are sorted, and have nothing twice."""
 

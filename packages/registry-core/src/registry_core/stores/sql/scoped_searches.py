@@ -3,23 +3,27 @@
 Strategy: names and prefixes are ranges of the index that has a page by name in its order. So the
 page is read from the first range, and from the next only as long as it is not full: a caller who
 may see much costs one statement, the same as everybody else's, and nobody reads what lies between
-the ranges. Names that follow one another are one list. After `PIECES_MOST` pieces that did not fill
-the page, the rest is read as everything from there on, row by row.
+the ranges. Of a caller whose ranges have little, many are read at a time. Names that follow one
+another are one list. After `READS_MOST` statements that did not fill the page, the rest is read as
+everything from there on, row by row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+from weakref import WeakKeyDictionary
 
 import attrs
 
 from registry_core.name_scope import NameScope
-from registry_core.search import AttributeRef, Comparison, Op, Query, paging
+from registry_core.search import AttributeRef, Comparison, Entity, Op, Query, paging
 from registry_core.search.like import escaped
 from registry_core.stores.sql import filters
 from registry_core.stores.sql.results import CutRows, Row
+from registry_core.stores.sql.scopes import RANGES, Range
 
-PIECES_MOST = 32
+READS_MOST = 32
 """Statements of one page at most; each is a round trip."""
 
 NAMES_MOST = 500
@@ -37,12 +41,22 @@ class _Piece:
     """Empty for all that begin with `first`."""
     is_whole: bool = True
     """Whether all of them are in the scope."""
+    range: Range | None = None
+    """The same as a range of the index; None where it is not exactly that."""
 
     def ends_before(self, name: str) -> bool:
         """Return whether all of its names come before one."""
         if self.names:
             return self.names[-1] < name
         return self.first < name and not name.startswith(self.first)
+
+
+class Run(Protocol):
+    """Reads the rows of a query, of the names in some ranges if there are any."""
+
+    def __call__(self, part: Query, ranges: Sequence[Range] = ()) -> list[Row]:
+        """Return the rows of the page and one more, if there is one."""
+        ...
 
 
 def is_by_pieces(query: Query) -> bool:
@@ -55,30 +69,24 @@ def is_by_pieces(query: Query) -> bool:
     )
 
 
-def read(query: Query, run: Callable[[Query], list[Row]]) -> list[Row]:
+def read(query: Query, run: Run) -> list[Row]:
     """Return the rows of a page and one more, if there is one, as `run` reads those of a query."""
     scope = query.scope
     assert scope is not None, "otherwise there are no pieces"
     most = paging.most_entities(query) + 1
     position = paging.position(query)
-    is_ascending = query.order_by[0].ascending
-    pieces = list(_pieces(scope))
-    if not is_ascending:
-        pieces.reverse()
+    pieces = _pieces_of(scope)
+    if not query.order_by[0].ascending:
+        pieces = pieces[::-1]
     if position is not None:
-        at = str(position[0])
-        pieces = [
-            piece
-            for piece in pieces
-            if not (piece.ends_before(at) if is_ascending else piece.first > at)
-        ]
+        pieces = _from_on(pieces, str(position[0]), is_ascending=query.order_by[0].ascending)
     records: list[Row] = []
-    for number, piece in enumerate(pieces):
-        rest = number == PIECES_MOST
-        part = _rest_of(query, piece) if rest else _part_of(query, piece)
+    for number, (piece, ranges) in enumerate(_reads(query, pieces)):
+        rest = number == READS_MOST
+        part = _rest_of(query, piece) if rest else _part_of(query, piece, ranges)
         if position is not None:
             part = attrs.evolve(part, page_token=paging.token_at(part, position))
-        rows = run(part)
+        rows = run(part, () if rest else ranges)
         records += rows[: most - len(records)]
         if isinstance(rows, CutRows):
             return CutRows(records)
@@ -87,7 +95,34 @@ def read(query: Query, run: Callable[[Query], list[Row]]) -> list[Row]:
     return records
 
 
-def _part_of(query: Query, piece: _Piece) -> Query:
+def _from_on(pieces: Sequence[_Piece], name: str, *, is_ascending: bool) -> Sequence[_Piece]:
+    """The pieces in which anything comes after a name, in the order of the page."""
+    if is_ascending:
+        return [piece for piece in pieces if not piece.ends_before(name)]
+    return [piece for piece in pieces if piece.first <= name]
+
+
+def _reads(query: Query, pieces: Sequence[_Piece]) -> Iterator[tuple[_Piece, Sequence[Range]]]:
+    """Yield what is read at a time: a piece, or with ranges those that begin with it.
+
+    The first one by itself, since it mostly has all that is wanted.
+    """
+    is_plain = query.entity is Entity.REGISTERED_MODEL and not query.filter
+    place = 0
+    while place < len(pieces):
+        ranges: list[Range] = []
+        most = RANGES[-1] if place else 1
+        for piece in pieces[place : place + most]:
+            if piece.range is None or not is_plain:
+                break
+            ranges.append(piece.range)
+        yield pieces[place], ranges
+        place += len(ranges) or 1
+
+
+def _part_of(query: Query, piece: _Piece, ranges: Sequence[Range]) -> Query:
+    if ranges:
+        return attrs.evolve(query, scope=None)
     if piece.names:
         clause = Comparison(_NAME, Op.IN, piece.names)
     else:
@@ -103,14 +138,25 @@ def _rest_of(query: Query, piece: _Piece) -> Query:
     elif piece.names:
         beyond = Comparison(_NAME, Op.LE, piece.names[-1])
     else:
-        _, end = filters.like_range("name", f"{escaped(piece.first)}%") or ("", "")
+        _, end = _range_of(piece.first) or ("", "")
         beyond = Comparison(_NAME, Op.LT, end)
     return attrs.evolve(query, filter=(*query.filter, beyond))
 
 
+_kept: WeakKeyDictionary[NameScope, Sequence[_Piece]] = WeakKeyDictionary()
+"""The pieces of scopes, which live as long as the rights that they are of."""
+
+
+def _pieces_of(scope: NameScope) -> Sequence[_Piece]:
+    pieces = _kept.get(scope)
+    if pieces is None:
+        pieces = _kept[scope] = tuple(_pieces(scope))
+    return pieces
+
+
 def _pieces(scope: NameScope) -> Iterator[_Piece]:
     """The pieces of a scope, by name, none of which has a name of another."""
-    whole = [_Piece(prefix) for prefix in scope.prefixes]
+    whole = [_Piece(prefix, range=_exact_range_of(prefix)) for prefix in scope.prefixes]
     heads = [_Piece(_head(pattern), is_whole=False) for pattern in scope.globs]
     ranges: list[_Piece] = []
     # Two ranges are apart, or one is within the other: that comes behind it.
@@ -139,3 +185,13 @@ def _lists(names: list[str]) -> Iterator[_Piece]:
 def _head(pattern: str) -> str:
     """What all names begin with that a pattern matches."""
     return pattern[: min(place for place in map(pattern.find, "*?") if place >= 0)]
+
+
+def _range_of(prefix: str) -> Range | None:
+    return filters.like_range("name", f"{escaped(prefix)}%")
+
+
+def _exact_range_of(prefix: str) -> Range | None:
+    """The range of the names that begin with a text; None where it has others, too."""
+    found = _range_of(prefix)
+    return found if found is not None and found[0] == prefix else None

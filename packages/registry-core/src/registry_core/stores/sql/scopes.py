@@ -5,19 +5,33 @@ Names are one list and patterns another, whatever their number, so that all scop
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
-from sqlalchemy import Text, case, literal_column, or_
+from sqlalchemy import (
+    CompoundSelect,
+    Select,
+    Text,
+    case,
+    literal_column,
+    or_,
+    select,
+    union_all,
+)
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.sql.selectable import FromClause
 
 from registry_core.history import NAMING_ACTIONS
 from registry_core.name_scope import NameScope
-from registry_core.stores.sql.compiling import is_in, is_like, operands, param
+from registry_core.search.evaluate import names
+from registry_core.search.nodes import Query
+from registry_core.stores.sql.compiling import is_in, is_like, operands, param, unseen
 from registry_core.stores.sql.driver import Driver
+from registry_core.stores.sql.tables import registered_models
 
 
 class is_in_scope(FunctionElement[bool]):  # noqa: N801 SQL functions are lower-case in SQLAlchemy
@@ -39,9 +53,20 @@ class text_in_json(FunctionElement[str]):  # noqa: N801 as above
     type = Text()
 
 
+Range: TypeAlias = tuple[str, str]
+"""Names from the first text on, and before the second one."""
+
 _SLOTS = (1, 4, 16, 64, 256)
 """How many patterns a statement of SQLite takes one by one: it goes through a list of JSON anew for
 each row. With more there is a list."""
+
+
+def is_needed(query: Query) -> bool:
+    """Return whether to compare rows with the scope: not if the filter lists names of it."""
+    if query.scope is None:
+        return False
+    listed = names(query.filter)
+    return listed is None or not all(name in query.scope for name in listed)
 
 
 def slots(scope: NameScope | None, dialect: Dialect) -> int:
@@ -60,23 +85,67 @@ def rounded(patterns: int) -> int:
     return next((count for count in _SLOTS if count >= patterns), _SLOTS[-1] + 1)
 
 
+RANGES = (1, 2, 4, 8, 16, 32, 64)
+"""How many ranges of names a statement has that walks some of them."""
+
+
+def in_range(name: ColumnElement[Any], place: int) -> list[ColumnElement[bool]]:
+    """Return that a name is in the range of a place of `range_values`."""
+    return [name >= unseen(f"range_from{place}"), name < unseen(f"range_to{place}")]
+
+
+def names_in_ranges(
+    count: int,
+    further: Callable[[FromClause], list[ColumnElement[bool]]],
+    is_ascending: bool,  # noqa: FBT001 the only one
+) -> CompoundSelect[Any]:
+    """Return the names in so many ranges that come one after the other, in their order.
+
+    The last part of a union is merged last, so that its rows pass through nothing else.
+    """
+    parts: list[Select[Any]] = []
+    for place in reversed(range(count)):
+        part = registered_models.alias(f"n{place}")
+        parts.append(select(part.c.name).where(*in_range(part.c.name, place), *further(part)))
+    order = literal_column("name")
+    return union_all(*parts).order_by(order if is_ascending else order.desc())
+
+
+def range_values(ranges: Sequence[Range]) -> dict[str, str]:
+    """Return the values of these conditions, for as many places as `RANGES` has next."""
+    if not ranges:
+        return {}
+    # No name is in what fills up the places.
+    filled = [*ranges, *[("", "")] * (range_places(ranges) - len(ranges))]
+    return {
+        f"range_{bound}{place}": value
+        for place, pair in enumerate(filled)
+        for bound, value in zip(("from", "to"), pair, strict=True)
+    }
+
+
+def range_places(ranges: Sequence[Range]) -> int:
+    """Return for how many ranges the statement is that takes these; 0 for none."""
+    return next(count for count in (0, *RANGES) if count >= len(ranges))
+
+
 def in_scope(name: ColumnElement[Any], count: int) -> ColumnElement[bool]:
     """Return whether a name is in the scope of these values, with so many slots for patterns."""
-    names = param("scope_names")
+    listed = param("scope_names")
     if not count:
-        return is_in_scope(name, names, param("scope_patterns"))
+        return is_in_scope(name, listed, param("scope_patterns"))
     matches = (is_like(name, param(f"scope_pattern{number}")) for number in range(count))
-    return or_(is_in(name, names), *matches).self_group()
+    return or_(is_in(name, listed), *matches).self_group()
 
 
 def event_in_scope(event: Any, count: int) -> ColumnElement[bool]:
     """Return whether all names of a row of events are; see `history.Event.is_in`."""
-    names: list[ColumnElement[str]] = [
+    naming: list[ColumnElement[str]] = [
         literal_column(f"'{each.value}'") for each in sorted(NAMING_ACTIONS)
     ]
     # What else an event leaves is not a text, or is a long one.
     after = case(
-        (event.c.action.in_(names), in_scope(text_in_json(event.c.after), count)),
+        (event.c.action.in_(naming), in_scope(text_in_json(event.c.after), count)),
         else_=literal_column("true"),
     )
     return in_scope(event.c.name, count) & after

@@ -22,8 +22,8 @@ used are kept. How PostgreSQL is kept from other plans is in `shapes` and `compi
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
+from functools import lru_cache, partial
 from typing import Any
 
 import attrs
@@ -43,7 +43,6 @@ from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.selectable import FromClause
 
 from registry_core.search import paging
-from registry_core.search.evaluate import names
 from registry_core.search.nodes import Entity, Op, Query
 from registry_core.stores.sql import filters, scopes
 from registry_core.stores.sql.compiling import Statement, compiled, limit_if, unseen
@@ -76,17 +75,20 @@ MAX_STARTS = 3
 """How many are considered; each makes the statement longer."""
 
 
-def statement(query: Query, dialect: Dialect) -> Statement:
-    """Return the statement that finds the page of a query, and one row more if there is one."""
-    return _compiled(_shape(query, dialect), dialect)
+def statement(query: Query, dialect: Dialect, ranges: int = 0) -> Statement:
+    """Return the statement that finds the page of a query, and one row more if there is one.
+
+    With `ranges`, only of the names in so many; see `scopes.range_places`.
+    """
+    return _compiled(_shape(query, dialect, ranges), dialect)
 
 
-def names_statement(query: Query, dialect: Dialect) -> Statement:
+def names_statement(query: Query, dialect: Dialect, ranges: int = 0) -> Statement:
     """Return the statement that finds the names alone of those rows, for the same values."""
-    return _compiled_names(_shape(query, dialect), dialect)
+    return _compiled_names(_shape(query, dialect, ranges), dialect)
 
 
-def _shape(query: Query, dialect: Dialect) -> Shape:
+def _shape(query: Query, dialect: Dialect, ranges: int) -> Shape:
     return Shape(
         entity=query.entity,
         terms=filters.shape(query.filter),
@@ -94,7 +96,8 @@ def _shape(query: Query, dialect: Dialect) -> Shape:
         rows=paging.most_entities(query) + 1,
         is_first_page=not query.page_token,
         exclude_prompts=query.exclude_prompts,
-        scope_slots=scopes.slots(query.scope, dialect) if needs_scope(query) else None,
+        scope_slots=scopes.slots(query.scope, dialect) if scopes.is_needed(query) else None,
+        ranges=ranges,
         goes_by_cost=dialect.name == "postgresql",
     )
 
@@ -107,19 +110,11 @@ def values(query: Query, driver: Driver) -> dict[str, Any]:
     """
     start = paging.position(query) or ()
     after = {f"after{index}": value for index, value in enumerate(start)}
-    scoped = scopes.values(query.scope, driver) if needs_scope(query) else {}
+    scoped = scopes.values(query.scope, driver) if scopes.is_needed(query) else {}
     return filters.values(query.filter, driver) | after | scoped
 
 
-def needs_scope(query: Query) -> bool:
-    """Return whether to compare rows with the scope: not if the filter lists names of it."""
-    if query.scope is None:
-        return False
-    listed = names(query.filter)
-    return listed is None or not all(name in query.scope for name in listed)
-
-
-@functools.lru_cache(maxsize=KEPT_STATEMENTS)
+@lru_cache(maxsize=KEPT_STATEMENTS)
 def _compiled(shape: Shape, dialect: Dialect) -> Statement:
     page = _page(shape)
     is_models = shape.entity is Entity.REGISTERED_MODEL
@@ -140,7 +135,7 @@ def _compiled(shape: Shape, dialect: Dialect) -> Statement:
     )
 
 
-@functools.lru_cache(maxsize=KEPT_STATEMENTS)
+@lru_cache(maxsize=KEPT_STATEMENTS)
 def _compiled_names(shape: Shape, dialect: Dialect) -> Statement:
     return compiled(select(_page(shape).c.name), dialect, is_search=True)
 
@@ -151,6 +146,8 @@ def _page(shape: Shape) -> FromClause:
         row = shape.kind.table.alias("e")
         tagged = _tagged(shape, row, filters.narrowest_keys(shape.terms))
         return _selected(shape, row, tagged).subquery("page")
+    if shape.ranges:
+        return _of_ranges(shape).subquery("page")
     lead = lead_of(shape)
     starts = _starts(shape, lead)
     if lead is not None:
@@ -331,6 +328,18 @@ def _walk(shape: Shape, common: list[ColumnElement[bool]]) -> Select[Any]:
         .offset(literal(0))
     )
     return _limited(shape, walk, common)
+
+
+def _of_ranges(shape: Shape) -> Select[Any]:
+    """The page of models by walking ranges of names."""
+    if shape.ranges == 1:
+        entity: FromClause = shape.kind.table.alias("e")
+        return _selected(shape, entity, scopes.in_range(entity.c.name, 0))
+    is_ascending = shape.order_by[0].ascending
+    names = scopes.names_in_ranges(shape.ranges, partial(_everywhere, shape), is_ascending)
+    found = names.limit(literal(shape.rows)).offset(literal(0)).subquery("found")
+    entity, source = _fetched(shape, found)
+    return select(*(entity.c[field] for field in shape.kind.fields)).select_from(source)
 
 
 def _is_found_by_names(shape: Shape) -> bool:

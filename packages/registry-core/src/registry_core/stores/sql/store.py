@@ -9,7 +9,7 @@ model that another transaction removes or renames meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from sqlalchemy.engine import Dialect
@@ -50,6 +50,7 @@ from registry_core.stores.sql import (
     events,
     rows,
     scoped_searches,
+    scopes,
     searches,
 )
 from registry_core.stores.sql.compiling import Statement
@@ -270,13 +271,14 @@ class SqlStore:
         self._database.close()
 
     def _search(
-        self, query: Query, made: Callable[[Query, Dialect], Statement] = searches.statement
+        self, query: Query, made: Callable[[Query, Dialect, int], Statement] = searches.statement
     ) -> list[Row]:
-        if searches.needs_scope(query) and scoped_searches.is_by_pieces(query):
-            return scoped_searches.read(query, lambda part: self._searched(part, made))
-        return self._searched(query, made)
+        def searched(part: Query, ranges: Sequence[scopes.Range] = ()) -> list[Row]:
+            statement = made(part, driver.dialect, scopes.range_places(ranges))
+            values = searches.values(part, driver) | scopes.range_values(ranges)
+            return self._database.read(statement, values)
 
-    def _searched(self, query: Query, made: Callable[[Query, Dialect], Statement]) -> list[Row]:
         driver = self._database.driver
-        values = searches.values(query, driver)
-        return self._database.read(made(query, driver.dialect), values)
+        if scopes.is_needed(query) and scoped_searches.is_by_pieces(query):
+            return scoped_searches.read(query, searched)
+        return searched(query)
