@@ -107,7 +107,7 @@ def names_in_ranges(
     for place in reversed(range(count)):
         part = registered_models.alias(f"n{place}")
         parts.append(select(part.c.name).where(*in_range(part.c.name, place), *further(part)))
-    order = literal_column("name")
+    order: ColumnElement[Any] = literal_column("name")
     return union_all(*parts).order_by(order if is_ascending else order.desc())
 
 
