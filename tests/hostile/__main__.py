@@ -2,11 +2,13 @@
 
     nox -s hostile
     nox -s hostile -- --store sqlite --flood silent --flood many-elements
+    nox -s hostile -- --store sqlite --access
     nox -s hostile -- --docs
 
 For each flood: a new server, a quiet time, the flood, and a quiet time again. Prints what every kind
 of call took, what memory the server took, and when all was normal again; fails when a bar does not
-hold. `--docs` also writes the tables in docs/evidence/reliability.md.
+hold. With `--access` an access file says what each caller may do. `--docs` also writes the tables in
+docs/evidence/reliability.md.
 """
 
 from __future__ import annotations
@@ -65,6 +67,7 @@ def measure(
                 open_files=flood.open_files,
                 workers=flood.workers,
                 logins=flood.logins,
+                access=options.access,
             )
         )
         clients = stack.enter_context(CalmClients(server.target))
@@ -86,6 +89,7 @@ def measure(
             {"before": memory.before, "most": memory.most, "after": memory.after},
             flood=flood.name,
             store=store,
+            has_access=options.access,
             is_killed=memory.is_killed,
             ends=not memory.is_killed and server.ends_in_order(),
             seen=dict(seen),
@@ -126,6 +130,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=report.RESULTS / "floods.json",
         help="file that keeps the figures of every flood until it is measured again",
     )
+    parser.add_argument("--access", action="store_true", help="with an access file")
     parser.add_argument("--docs", action="store_true", help="write docs/evidence/reliability.md")
     return parser.parse_args(arguments)
 

@@ -44,7 +44,7 @@ class Run:
 def save(run: Run, path: Path) -> None:
     """Adds the verdicts to those in a file, in place of older ones about the same."""
     kept = load(path).verdicts if path.exists() else ()
-    verdicts = {(verdict.store, verdict.flood): verdict for verdict in (*kept, *run.verdicts)}
+    verdicts = {(v.store, v.has_access, v.flood): v for v in (*kept, *run.verdicts)}
     path.parent.mkdir(exist_ok=True)
     lines = [json.dumps(_converter.unstructure(verdict)) for verdict in verdicts.values()]
     circumstances = json.dumps(run.circumstances)
@@ -60,7 +60,8 @@ def load(path: Path) -> Run:
 
 def told(verdict: Verdict) -> str:
     """A verdict for a terminal."""
-    lines = [f"{verdict.flood} on {verdict.store}: {'held' if verdict.holds else 'BROKEN'}"]
+    where = f"{verdict.store}{', access on' if verdict.has_access else ''}"
+    lines = [f"{verdict.flood} on {where}: {'held' if verdict.holds else 'BROKEN'}"]
     for kind, times in verdict.flooded.items():
         quiet = verdict.quiet.get(kind)
         before = f"{_ms(quiet.p50)} / {_ms(quiet.p99)}" if quiet else _NONE
@@ -84,20 +85,26 @@ def write(run: Run, before: Run | None) -> None:
 
 
 def tables(run: Run, before: Run | None) -> str:
-    """One table in Markdown for each store; every flood has a row for what was before, and now."""
+    """One table in Markdown for each store, and one with an access file.
+
+    Every flood has a row for what was before there were bounds, and one for now.
+    """
     earlier = {(v.store, v.flood): v for v in before.verdicts} if before else {}
-    return "\n\n".join(
-        _table(store, [v for v in run.verdicts if v.store == store], earlier)
-        for store in STORES
-        if any(v.store == store for v in run.verdicts)
-    )
+    found = []
+    for store in STORES:
+        for has_access in (False, True):
+            of_both = [v for v in run.verdicts if (v.store, v.has_access) == (store, has_access)]
+            title = f"{_TITLES[store]}{', access on' if has_access else ''}"
+            if of_both:
+                found.append(_table(title, of_both, {} if has_access else earlier))
+    return "\n\n".join(found)
 
 
 def _table(
-    store: str, verdicts: Sequence[Verdict], earlier: Mapping[tuple[str, str], Verdict]
+    title: str, verdicts: Sequence[Verdict], earlier: Mapping[tuple[str, str], Verdict]
 ) -> str:
     head = [
-        _TITLES[store],
+        title,
         *(f"{KINDS[kind].what}" for kind in _KINDS),
         "logins",
         "memory",

@@ -8,7 +8,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Self
@@ -34,6 +34,9 @@ from services.registry_server import RegistryServer
 
 MEMORY_CEILING_BYTES = 3 * 2**30
 """Growth at which a server is killed, so that the machine does not run out of memory."""
+
+OTHERS = 1_000
+"""Grants of an access file that are of nobody who calls."""
 
 _SAMPLE_SECONDS = 0.05
 _FAMILY_SECONDS = 0.5
@@ -71,7 +74,10 @@ def _fill(url: str, directory: Path) -> None:
 
 
 class FloodedServer(RegistryServer):
-    """A server that may open so many files, and asks its callers who they are."""
+    """A server that may open so many files, and asks its callers who they are.
+
+    With `access` an access file says what each of them may do: no more than they need here.
+    """
 
     def __init__(
         self,
@@ -81,11 +87,15 @@ class FloodedServer(RegistryServer):
         open_files: int | None = None,
         workers: int = 1,
         logins: int = 0,
+        access: bool = False,
     ) -> None:
-        users = directory / "users"
-        users.write_text("\n".join(_users(logins)))
+        users = directory / ("access.toml" if access else "users")
+        secrets = _secrets(logins)
+        lines = _access_lines(secrets) if access else map(":".join, secrets.items())
+        users.write_text("\n".join(lines))
         users.chmod(0o600)
-        arguments = ("--auth-file", str(users), "--artifacts", f"file://{directory}/artifacts")
+        flag = "--access-file" if access else "--auth-file"
+        arguments = (flag, str(users), "--artifacts", f"file://{directory}/artifacts")
         super().__init__(store, workers=workers, arguments=arguments)
         self.target = Target(port=self.port, store=store, logins=logins)
         if open_files is not None:
@@ -100,11 +110,31 @@ class FloodedServer(RegistryServer):
             return False
 
 
-def _users(logins: int) -> Sequence[str]:
-    digest = hashlib.sha256(CALM_SECRET.encode()).hexdigest()
-    users = [f"{CALM_USER}:sha256:{digest}", f"{GUESSED}:{scrypted(secrets.token_urlsafe())}"]
+def _secrets(logins: int) -> Mapping[str, str]:
+    """The hashed secret of each user."""
     pairs = (login(number) for number in range(logins))
-    return users + [f"{name}:{scrypted(password)}" for name, password in pairs]
+    return {
+        CALM_USER: f"sha256:{hashlib.sha256(CALM_SECRET.encode()).hexdigest()}",
+        GUESSED: scrypted(secrets.token_urlsafe()),
+        **{name: scrypted(password) for name, password in pairs},
+    }
+
+
+def _access_lines(hashed: Mapping[str, str]) -> Iterator[str]:
+    """An access file in which nobody may see or do everything, and most grants are of others."""
+    for name, secret in hashed.items():
+        kind = "tokens" if secret.startswith("sha256:") else "passwords"
+        yield f'[user.{name}]\n{kind} = ["{secret}"]'
+        models = ["calm-*"]
+        if name == CALM_USER:
+            # Artifacts are of the model by whose name their folder is called.
+            models += ["calm", "stalled", "elements", LOCKED, "large-*"]
+            models += [f"team-{number}-*" for number in range(20)]
+        role = "writer" if name == CALM_USER else "reader"
+        listed = ", ".join(f'"{each}"' for each in models)
+        yield f'[[grant]]\nusers = ["{name}"]\nrole = "{role}"\nmodels = [{listed}]'
+    for number in range(OTHERS):
+        yield f'[[grant]]\nusers = ["erin{number}"]\nrole = "writer"\nmodels = ["erin{number}-*"]'
 
 
 class MemoryWatch:

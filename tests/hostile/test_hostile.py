@@ -34,7 +34,8 @@ OPEN_FILES = 256
 class Servers:
     """A server that is started when it is first wanted, and anew when a flood has broken it."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, *, access: bool) -> None:
+        self._access = access
         self._stack = ExitStack()
         self._store, self._directory = self._stack.enter_context(filled_store(kind))
         self._server: FloodedServer | None = None
@@ -42,7 +43,11 @@ class Servers:
     def get(self) -> FloodedServer:
         if self._server is None:
             server = FloodedServer(
-                self._store, self._directory, open_files=OPEN_FILES, logins=LOGINS
+                self._store,
+                self._directory,
+                open_files=OPEN_FILES,
+                logins=LOGINS,
+                access=self._access,
             )
             self._server = server.start()
         return self._server
@@ -62,14 +67,14 @@ class Servers:
 
 @pytest.fixture(scope="module")
 def sqlite() -> Iterator[Servers]:
-    servers = Servers("sqlite")
+    servers = Servers("sqlite", access=True)
     yield servers
     servers.close()
 
 
 @pytest.fixture(scope="module")
 def postgresql() -> Iterator[Servers]:
-    servers = Servers("postgresql")
+    servers = Servers("postgresql", access=False)
     yield servers
     servers.close()
 
@@ -108,7 +113,7 @@ async def answered(server: FloodedServer, kinds: list[str]) -> None:
     [name for name, flood in FLOODS.items() if "sqlite" in flood.stores and name != "thousands"],
 )
 def test_a_flood_keeps_nobody_else_out(sqlite: Servers, flood: str) -> None:
-    """On SQLite, where everything happens in the server's own process."""
+    """On SQLite, where everything happens in the server's own process, with an access file."""
     endure(sqlite, flood)
 
 

@@ -72,6 +72,8 @@ class Verdict:
     """Whether SIGTERM ended the server afterwards, in time and with success."""
     seen: Mapping[str, int]
     """What the flood's clients saw."""
+    has_access: bool = False
+    """Whether an access file said what each caller may do."""
 
     @property
     def growth_mib(self) -> float:
@@ -114,6 +116,7 @@ def judge(
     is_killed: bool,
     ends: bool,
     seen: Mapping[str, int],
+    has_access: bool = False,
 ) -> Verdict:
     """The verdict on one run; `memory` has the bytes `before`, at `most` and `after`."""
     return Verdict(
@@ -128,6 +131,7 @@ def judge(
         ends=ends,
         recovery_seconds=recovery(samples, phases.flood_end, phases.over),
         seen=seen,
+        has_access=has_access,
     )
 
 
