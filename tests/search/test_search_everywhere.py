@@ -182,8 +182,9 @@ def test_every_filter_finds_the_same_rows_everywhere(ours, mlflow, entity, examp
     check()
 
 
+@pytest.mark.parametrize("examples", [60, pytest.param(200, marks=pytest.mark.long)])
 @pytest.mark.parametrize("entity", Entity)
-def test_the_filters_are_worth_comparing(ours, entity):
+def test_the_filters_are_worth_comparing(ours, entity, examples):
     """Many of them find some rows, and not all; about half are compared with MLflow, too."""
     everything = len(ours["memory"].search(entity, f"name LIKE '{PREFIX}%'", (), 100))
     assert everything == (len(NAMES) - 1) * (VERSIONS if entity is Entity.MODEL_VERSION else 1)
@@ -191,7 +192,7 @@ def test_the_filters_are_worth_comparing(ours, entity):
     compared = []
 
     @given(filters(entity))
-    @settings(max_examples=60, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=examples, deadline=None, derandomize=True, database=None)
     def count(text):
         counts.append(len(ours["memory"].search(entity, text, (), 100)))
         compared.append(mean_the_same_to_mlflow(text))
