@@ -6,6 +6,7 @@ import itertools
 import json
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,8 @@ from registry_core.errors import ConflictError, InvalidArgumentError, StoreCorru
 from registry_core.history import Action, Event, EventQuery
 from registry_core.models import NewModelVersion, NewRegisteredModel
 from registry_core.stores.s3 import S3Store
+from registry_core.stores.s3.event_log import EventLines
+from registry_core.stores.s3.record import new_operation
 from registry_core.testing import ManualClock
 from registry_core.testing.clocks import START
 from services.opened import open_s3_store as open_store
@@ -453,6 +456,54 @@ def test_a_backup_that_replaces_a_pruned_model_has_all_of_its_history(
     assert histories.verify(other, "m").is_true
     store.fsck(repair=True, grace_seconds=0)  # The beginning of the pruning is left over.
     assert problems(other) == []
+
+
+def test_a_backup_that_comes_back_while_its_model_is_pruned_keeps_its_events(
+    store: S3Store,
+    other: S3Store,
+    keys: Keys,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The pruning has been made, and is about to remove what it has replaced."""
+    long_lived(store, keys, clock)
+    backup = Registry(other.backend).snapshot("m")
+    chunks = store.backend._prefix.chunks
+    remove = chunks.remove_pruned
+
+    def overtaken(*arguments: Any) -> None:
+        Registry(other.backend).restore(backup, on_conflict="replace")
+        other.set_registered_model_tag("m", "k", "goes on")
+        remove(*arguments)
+
+    monkeypatch.setattr(chunks, "remove_pruned", overtaken)
+    pruned(store, "m", before=clock.now - 50)
+    assert firsts(keys, "/0") == [1, 33, 65, 97, 129]
+    assert histories.verify(other, "m").is_true
+
+
+def test_a_damaged_chunk_beside_a_pruning_that_was_not_made_stops_nobody_else(
+    store: S3Store,
+    other: S3Store,
+    keys: Keys,
+    clock: ManualClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is not taken for one that was pruned meanwhile: lists of all models go on without it."""
+    long_lived(store, keys, clock)
+    store.create_registered_model(NewRegisteredModel(name="n"))
+    (first, *_) = store.events(EventQuery(name="m", newest_first=False, max_results=1))
+    lines = EventLines(first=150, lines=("{}",), times=(1,))
+    store.backend._prefix.chunks.write_beginning(first.model_id, lines, new_operation(clock))
+    keys.put(next(each for each in beside(keys) if "/0" in each), b"damaged")
+    caplog.clear()
+    for _ in range(2):
+        events = other.events(EventQuery(newest_first=False, max_results=1_000))
+        of_m = [each for each in events if each.name == "m"]
+        assert (sequences(of_m), len(events)) == (list(range(33, 201)), 169)
+    assert [each.levelno for each in caplog.records] == [logging.ERROR]
+    with pytest.raises(StoreCorruptedError, match="events 1 to 32"):
+        other.events(EventQuery(name="m", newest_first=False))
 
 
 def test_a_model_comes_back_once_though_its_events_are_there_twice(

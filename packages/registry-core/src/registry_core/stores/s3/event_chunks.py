@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -39,6 +39,10 @@ CACHED_CHUNKS = 512
 events of as many deleted models."""
 
 CONTENT_TYPE = "application/json"
+
+REMOVED_TOGETHER = 64
+"""Objects of a pruned history that are removed between two looks at its document: some tens of
+milliseconds. With more, a look says less; with fewer, a pruning takes longer."""
 
 T = TypeVar("T")
 
@@ -218,21 +222,21 @@ class EventChunks:
         beginnings = [parsed for key in keys if (parsed := self._layout.parse_beginning(key))]
         return any(first > log.begins for _, first, _ in beginnings)
 
-    def remove_pruned(self, model_id: str, log: EventLog, lost: Iterable[Beginning]) -> None:
-        """Remove the events that were before the beginning of a log, which its document has by now.
+    def keys(self, model_id: str) -> list[str]:
+        """Return the keys of all objects with events of a model. One LIST per thousand."""
+        pages = self._objects.pages(self._layout.events_of(model_id))
+        return [item.key for page in pages for item in page.objects]
 
-        And beginnings that were written for a document that another writer has changed.
+    def remove_pruned(self, keys: Iterable[str], is_so: Callable[[], bool]) -> None:
+        """Remove objects with events that a pruning has replaced, while `is_so` says that it has.
 
-        One LIST per thousand objects with events, and one DELETE each.
+        A snapshot may bring the whole history back meanwhile, under the same keys: what is there
+        then is no leftover. One DELETE each.
         """
-        keys = [
-            item.key
-            for page in self._objects.pages(self._layout.events_of(model_id))
-            for item in page.objects
-            if self.is_pruned(item.key, log)
-        ]
-        keys += [self._layout.beginning(model_id, each.first, each.object_id) for each in lost]
-        self._pool.map(self._objects.delete, keys)
+        remaining = list(keys)
+        while remaining and is_so():
+            self._pool.map(self._objects.delete, remaining[:REMOVED_TOGETHER])
+            del remaining[:REMOVED_TOGETHER]
 
     def is_pruned(self, key: str, log: EventLog) -> bool:
         """Return whether the object of a key has what the beginning of a log has replaced.

@@ -14,7 +14,7 @@ some events on those of others.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import count
 from typing import Protocol, TypeAlias
@@ -47,6 +47,12 @@ more keys it gives, and most pages need a few chunks."""
 
 class PrunedMeanwhileError(StoreCorruptedError):
     """Events that a log refers to are not there: pruned, most likely, after the log was read."""
+
+    def __init__(self, message: str, *, model_id: str, begins: int) -> None:
+        super().__init__(message)
+        self.model_id = model_id
+        self.begins = begins
+        """The number that the history began with by that log."""
 
 
 class HasLog(Protocol):
@@ -104,19 +110,32 @@ class EventPages:
         self._pool = prefix.pool
         self._damage = damage
 
-    def page(self, models: Iterable[HasLog], query: EventQuery) -> list[Event]:
+    def page(
+        self,
+        models: Iterable[HasLog],
+        query: EventQuery,
+        *,
+        read_anew: Mapping[str, int] | None = None,
+    ) -> list[Event]:
         """Return the wanted events of these models.
 
         Of one model that is asked for by name, all must be readable. Of all models, what cannot be
         read is left out and logged, as a search does.
 
+        Args:
+            models: The models.
+            query: What is wanted of their events.
+            read_anew: By id, the numbers with which the histories of models began when their events
+                could not be read. Of one that still begins so they are damaged, and not
+                pruned. None: what cannot be read is damaged, whatever model it is of.
+
         Raises:
-            PrunedMeanwhileError: A history was pruned after its model was read.
+            PrunedMeanwhileError: A history may have been pruned after its model was read.
             StoreCorruptedError: Events of the model that is asked for cannot be read.
         """
         listed, lost = list(models), set[LargeText]()
         while True:
-            events = self._found(listed, query, lost)
+            events = self._found(listed, query, lost, read_anew)
             try:
                 return self._values.load_events(events)
             except UnreadableTextsError as error:
@@ -127,13 +146,18 @@ class EventPages:
                 lost.update(error.reasons)
 
     def _found(
-        self, models: Sequence[HasLog], query: EventQuery, lost: set[LargeText]
+        self,
+        models: Sequence[HasLog],
+        query: EventQuery,
+        lost: set[LargeText],
+        read_anew: Mapping[str, int] | None,
     ) -> list[Event]:
         waiting, nearest, rounds = _Waiting(_Order(query)), list[Event](), 0
         for model in models:
             waiting.add(_pieces(model, query))
         while taken := waiting.take(_side_by_side(query, nearest, rounds), nearest):
-            for piece, opened in zip(taken, self._open_all(taken, query), strict=True):
+            pieces = self._open_all(taken, query, read_anew)
+            for piece, opened in zip(taken, pieces, strict=True):
                 if isinstance(opened, list):
                     waiting.add(opened)
                     continue
@@ -143,20 +167,26 @@ class EventPages:
             rounds += any(piece.chunk is not None for piece in taken)
         return nearest
 
-    def _open_all(self, pieces: Sequence[_Piece], query: EventQuery) -> Iterator[_Opened]:
+    def _open_all(
+        self, pieces: Sequence[_Piece], query: EventQuery, read_anew: Mapping[str, int] | None
+    ) -> Iterator[_Opened]:
         apart = [piece for piece in pieces if piece.held is None]
-        opened = iter(self._pool.map(lambda piece: self._open(piece, query), apart))
+        opened = iter(self._pool.map(lambda piece: self._open(piece, query, read_anew), apart))
         for piece in pieces:
             yield next(opened) if piece.held is None else piece.held
 
-    def _open(self, piece: _Piece, query: EventQuery) -> _Opened:
+    def _open(
+        self, piece: _Piece, query: EventQuery, read_anew: Mapping[str, int] | None
+    ) -> _Opened:
         if piece.missing is None and piece.chunk is None and not piece.is_beginning:
             return self._listed(piece)
         try:
             return self._read(piece)
         except StoreCorruptedError as error:
-            if self._chunks.has_other_beginning(piece.model_id, piece.log):
-                raise PrunedMeanwhileError(str(error)) from error
+            model_id, begins = piece.model_id, piece.log.begins
+            may_be_pruned = read_anew is not None and read_anew.get(model_id) != begins
+            if may_be_pruned and self._chunks.has_other_beginning(model_id, piece.log):
+                raise PrunedMeanwhileError(str(error), model_id=model_id, begins=begins) from error
             key = piece.missing or (piece.chunk.key if piece.chunk else piece.model_id)
             self._left_out(key, str(error), query)
             return EventLines()

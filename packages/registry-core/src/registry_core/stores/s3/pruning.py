@@ -51,12 +51,15 @@ class Pruner:
         """See `pruning.ReplacesBeginnings`.
 
         A GET and two PUTs, a GET for each of the two ends that is beside the document, two LISTs
-        for each webhook, and what `EventChunks.remove_pruned` takes.
+        for each webhook, a LIST per thousand objects with events, and what
+        `EventChunks.remove_pruned` takes, with a GET for each of its looks.
         """
-        key, tried = self._layout.model(beginning.name), list[Beginning]()
+        key, tried, there = self._layout.model(beginning.name), list[Beginning](), list[str]()
 
         def pruned(entry: Entry) -> Model:
             model = self._checked(entry, beginning)
+            # Before the document is written: what comes later is not what it has replaced.
+            there[:] = self._chunks.keys(model.model_id)
             log = self._begun(model, beginning)
             tried.extend(filter(None, [log.beginning]))
             return attrs.evolve(model, log=log)
@@ -65,8 +68,22 @@ class Pruner:
             written = self._journal.commit(key, pruned, settle=self._renames.settle)
         model = model_of(written)
         assert model is not None, "only a model was written"
-        lost = (each for each in tried if each != model.log.beginning)
-        self._chunks.remove_pruned(model.model_id, model.log, lost)
+        gone = [each for each in there if self._chunks.is_pruned(each, model.log)]
+        gone += [
+            self._layout.beginning(model.model_id, each.first, each.object_id)
+            for each in tried
+            if each != model.log.beginning
+        ]
+        self._chunks.remove_pruned(gone, lambda: self._is_pruned(key, model))
+
+    def _is_pruned(self, key: str, model: Model) -> bool:
+        """Whether the history of a model begins where this pruning, or a later one, has put it."""
+        now = model_of(self._journal.read(key))
+        return (
+            now is not None
+            and now.model_id == model.model_id
+            and now.log.begins >= model.log.begins
+        )
 
     def _checked(self, entry: Entry, beginning: NewBeginning) -> Model:
         """The model that a key holds, if its history can have the beginning."""

@@ -66,8 +66,9 @@ VALUE_ATTEMPTS = 4
 """Reads begun anew because a large text went with the model it belonged to. This release keeps the
 texts of a deleted model; those before it, and operators, remove them."""
 
-PRUNED_ATTEMPTS = 4
-"""Pages of events begun anew because a history was pruned after its document was read."""
+PRUNED_ATTEMPTS = 8
+"""Looks at all that a page of events is about. Each but the last may find that the history of one
+more model was perhaps pruned after its document was read."""
 
 DAMAGE_LOOKS = 2
 """How often a search finds a text missing before it takes it for lost. A text goes after the
@@ -161,10 +162,14 @@ class S3Store:
     def events(self, query: EventQuery) -> list[Event]:
         """See `Store`. Of all models, what cannot be read is left out and logged."""
         self._bucket.ready_to_read()
+        read_anew: dict[str, int] = {}
         for _ in range(PRUNED_ATTEMPTS - 1):
-            with suppress(PrunedMeanwhileError):
-                return self._events.page(self._asked_for(query), query)
-        return self._events.page(self._asked_for(query), query)
+            try:
+                return self._events.page(self._asked_for(query), query, read_anew=read_anew)
+            except PrunedMeanwhileError as error:
+                # If the model begins as before, the next look takes it for what it is: damage.
+                read_anew[error.model_id] = error.begins
+        return self._events.page(self._asked_for(query), query, read_anew=None)
 
     def _asked_for(self, query: EventQuery) -> list[Model | Deleted]:
         """Those whose events a query is about."""
