@@ -8,6 +8,7 @@ import uuid
 import attrs
 import pytest
 
+from registry_core import Registry
 from registry_core.authors import Author
 from registry_core.changes import (
     CreateModel,
@@ -322,6 +323,31 @@ def test_what_was_queued_outlives_its_model(store, outbox):
     names = [each.event.name for each in delivered if each.event.model_id == old]
     assert names == ["m", "m", "m", "n", "n"]
     assert [each.event.name for each in delivered if each.event.model_id != old] == ["m"]
+
+
+def test_what_a_snapshot_undoes_is_neither_delivered_nor_in_the_way(store, outbox):
+    """What is done afterwards has the numbers of what was undone, and is delivered in order."""
+    webhook_id, registry = hook(store), Registry(store)
+    with_version(store)
+    tag(store, "kept")
+    backup = registry.snapshot("m")
+    for value in ("undone", "undone, and dead"):
+        tag(store, value)
+    while True:
+        (taken,) = take(outbox, webhook_id)
+        if taken.event.sequence == 5:
+            outbox.dead(taken, problem="status 410")
+            break
+        outbox.done(taken)
+        if taken.event.sequence == 2:
+            tag(store, "undone as well")
+    registry.restore(backup, on_conflict="replace")
+    dead = [each.delivery_id for each in outbox.dead_letters(webhook_id)]
+    outbox.redeliver(webhook_id, dead)
+    for value in ("new", "newer", "newest"):
+        tag(store, value)
+    delivered = [(each.event.sequence, each.event.after) for each in drained(outbox, webhook_id)]
+    assert delivered == [(4, "new"), (5, "newer"), (6, "newest")]
 
 
 def test_without_a_webhook_nothing_is_queued(store, outbox):

@@ -193,6 +193,24 @@ def forget(content: Queues, webhook_id: str) -> None:
         del content.dead_letters[key_of(each)]
 
 
+def forget_undone(content: Queues, model_id: str, events: Sequence[Event]) -> None:
+    """Forget the deliveries of a model whose events are not there any more.
+
+    One of them would hold up what comes after it, and the number of its event comes again. `events`
+    are those that the model has now, whose deliveries stay.
+    """
+    there = {event.sequence: event for event in events}
+    for deliveries in (content.queued, content.dead_letters):
+        for key, each in list(deliveries.items()):
+            if each.event.model_id != model_id:
+                continue
+            event = there.get(each.event.sequence)
+            if event is None:
+                del deliveries[key]
+            else:
+                deliveries[key] = attrs.evolve(each, event=event)
+
+
 def awaits(content: Queues, model_id: str, newest: int) -> bool:
     """Return whether an event of a model up to a number is queued for a webhook, or given up."""
     listed = (*content.queued.values(), *content.dead_letters.values())

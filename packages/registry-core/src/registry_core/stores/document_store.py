@@ -45,6 +45,7 @@ from registry_core.stores.document_outbox import (
     deliveries_of,
     forget,
     forget_queued,
+    forget_undone,
     key_of,
 )
 
@@ -109,14 +110,17 @@ class MappingStore(ABC):
             before = content.models.get(change.model)
             if (kept := kept_of(change, by, content.kept_keys.get)) is not None:
                 return change.repeated(kept, before)
+            gone: set[str] = set()
             if isinstance(change, RestoreModel):
-                _make_room(change, content, before)
+                gone = _make_room(change, content, before)
             after = commit(change, content.models, now)
             if after is not before:
                 events = events_of(
                     change, before, after, now=now, by=by, last=_last(content.events, before)
                 )
                 record(content.events, events)
+                for model_id in gone:
+                    forget_undone(content, model_id, content.events.get(model_id, ()))
                 keep(content.kept_keys, change, after, by=by, now=now)
                 hooks = content.webhooks.values()
                 for delivery in deliveries_of(change, after or before, events, hooks):
@@ -291,8 +295,8 @@ def events_of(
     ]
 
 
-def _make_room(change: RestoreModel, content: Content, before: ModelDocument | None) -> None:
-    """Forget the history that a restored model replaces, if it may be restored."""
+def _make_room(change: RestoreModel, content: Content, before: ModelDocument | None) -> set[str]:
+    """Forget the history that a restored model replaces, if it may be restored; return its ids."""
     change.make(before, 0)
     if before is not None:
         change.check_replaced(before.model_id, _last(content.events, before))
@@ -304,8 +308,10 @@ def _make_room(change: RestoreModel, content: Content, before: ModelDocument | N
     if before is None or before.model_id != change.model_id:
         kept = content.events.get(change.model_id, ())
         change.check_kept(kept[-1].sequence if kept else 0)
-    for gone in {change.model_id, change.model_id if before is None else before.model_id}:
+    replaced = {change.model_id, change.model_id if before is None else before.model_id}
+    for gone in replaced:
         content.events.pop(gone, None)
+    return replaced
 
 
 def kept_of(

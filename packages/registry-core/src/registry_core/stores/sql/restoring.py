@@ -18,10 +18,11 @@ from sqlalchemy import (
     select,
     union_all,
 )
+from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.dml import Insert as Insert_
 from sqlalchemy.sql.elements import ClauseElement
 
-from registry_core.stores.sql.compiling import labeled, param
+from registry_core.stores.sql.compiling import Statement, compiled, labeled, param
 from registry_core.stores.sql.driver import Insert
 from registry_core.stores.sql.json_functions import element, rows_of
 from registry_core.stores.sql.outbox import has_webhooks
@@ -83,6 +84,29 @@ def _newest_event() -> Select[tuple[int]]:
         .order_by(event.c.sequence.desc())
         .limit(literal_column("1"))
         .offset(literal_column("0"))
+    )
+
+
+@functools.cache
+def forgetting_deliveries(dialect: Dialect) -> tuple[Statement, ...]:
+    """Return the steps that forget the deliveries of a model whose events have gone.
+
+    One of them would hold up what comes after it, and the number of its event comes again.
+    """
+    event = model_events
+    return tuple(
+        compiled(
+            delete(table).where(
+                table.c.model_id == param("model_id"),
+                ~select(literal_column("1"))
+                .select_from(event)
+                .where(event.c.model_id == table.c.model_id, event.c.sequence == table.c.sequence)
+                .correlate(table)
+                .exists(),
+            ),
+            dialect,
+        )
+        for table in (webhook_outbox, webhook_dead_letters)
     )
 
 

@@ -94,8 +94,9 @@ class RestoreMaker(Maker):
         document = change.document
 
         def restore(connection: Connection) -> ResultT:
+            gone: set[str] = set()
             if change.replaces or change.requires:
-                self._make_room(connection, change)
+                gone |= self._make_room(connection, change)
             values = {**rows.values_of(document), "next_version": document.next_version}
             values |= {"model_id": document.model_id, "last_event": count}
             restored = connection.run(self._sql.restore_model, values)
@@ -108,7 +109,9 @@ class RestoreMaker(Maker):
             if newest:
                 # Of a model of this id that is gone; the events are all in the snapshot.
                 connection.run(self._sql.remove_history, {"model_id": document.model_id})
+                gone.add(document.model_id)
             result = insert(connection)
+            self._forget_deliveries(connection, gone)
             noted = noted_values(
                 document.name, document.model_id, last.sequence, last.time, has_webhooks
             )
@@ -207,21 +210,32 @@ class RestoreMaker(Maker):
         for batch in restoring.batches(listed):
             connection.run(statement, {"rows": batch})
 
-    def _make_room(self, connection: Connection, change: RestoreModel | RestoreLargeModel) -> None:
+    def _forget_deliveries(self, connection: Connection, model_ids: Iterable[str]) -> None:
+        """Forget what waits for delivery, or is a dead letter, of events that are not there."""
+        for statement in restoring.forgetting_deliveries(self._database.driver.dialect):
+            for model_id in model_ids:
+                connection.run(statement, {"model_id": model_id})
+
+    def _make_room(
+        self, connection: Connection, change: RestoreModel | RestoreLargeModel
+    ) -> set[str]:
+        """Lock the model of the name, and remove it if it is replaced; the ids of what is gone."""
         locked = connection.run(self._sql.lock_model, {"name": change.model})
         if not locked:
             if change.requires:
                 documents.present(None, change.model)
-            return
+            return set()
         self._check(connection, change.requires)
         if change.expected is not None:
             ((model_id,),) = locked
             newest = connection.run(self._sql.newest_event, {"model_id": model_id})
             change.check_replaced(model_id, newest[0][0] if newest else 0)
-        if change.replaces:
-            replaced = connection.run(self._sql.replace_model, {"name": change.model})
-            for (model_id,) in replaced:
-                connection.run(self._sql.remove_history, {"model_id": model_id})
+        if not change.replaces:
+            return set()
+        replaced = connection.run(self._sql.replace_model, {"name": change.model})
+        for (model_id,) in replaced:
+            connection.run(self._sql.remove_history, {"model_id": model_id})
+        return {model_id for (model_id,) in replaced}
 
     def _parts(
         self, document: ModelDocument, history: Iterable[Event]
