@@ -145,6 +145,17 @@ DAMAGES = [
         is_repairable=True,
     ),
     Damage(
+        "UPDATE registered_models SET last_event = last_event - 1 WHERE name = 'm'",
+        "inconsistent-counter",
+        "registered_models(name='m')",
+        is_repairable=True,
+    ),
+    Damage(
+        "UPDATE registered_models SET last_event = last_event + 1 WHERE name = 'm'",
+        "missing-events",
+        "registered_models(name='m')",
+    ),
+    Damage(
         "UPDATE registered_models SET name_folded = 'x' WHERE name LIKE 'Ä%'",
         "stale-search-value",
         "registered_models(name='ÄRGER')",
@@ -332,10 +343,15 @@ def test_every_history_is_played_back(store: SqlStore, run: Run) -> None:
     ]
     assert [each for each in found if each[1] != "kept"] == [
         (
+            "missing-events",
+            "registered_models(name='kept')",
+            "its newest event is 2, and there was an event 3",
+        ),
+        (
             "untrue-history",
             f"model_events(model_id='{first.model_id}')",
             "event 2 is damaged: its checksum does not fit",
-        )
+        ),
     ]
     assert not report.clean
 

@@ -142,6 +142,7 @@ def checks() -> Iterator[Check]:
     """Yield all of them."""
     yield from _without_owner()
     yield _counters()
+    yield from _event_counters()
     yield from _illegal()
     yield from _heads()
 
@@ -216,6 +217,33 @@ def _counters() -> Check:
         update(registered_models)
         .where(*_is_row(registered_models), _MODEL.next_version <= highest)
         .values(next_version=highest + literal_column("1")),
+    )
+
+
+def _event_counters() -> Iterator[Check]:
+    event = model_events
+    newest = func.coalesce(
+        select(func.max(event.c.sequence))
+        .where(event.c.model_id == _MODEL.model_id)
+        .scalar_subquery(),
+        literal_column("0"),
+    )
+    columns = (_MODEL.name, newest, _MODEL.last_event)
+    yield Check(
+        "inconsistent-counter",
+        registered_models,
+        select(*columns).where(_MODEL.last_event < newest),
+        "there is an event {}, and the next one would follow {}",
+        update(registered_models)
+        .where(*_is_row(registered_models), _MODEL.last_event < newest)
+        .values(last_event=newest),
+    )
+    # What the newest events did may be said by the model alone, or, of a gate, by nothing.
+    yield Check(
+        "missing-events",
+        registered_models,
+        select(*columns).where(_MODEL.last_event > newest),
+        "its newest event is {}, and there was an event {}",
     )
 
 
