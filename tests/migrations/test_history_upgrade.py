@@ -114,13 +114,68 @@ def test_a_history_begins_with_what_there_is(older: str, reference: MemoryStore,
     events = [*Registry(store).history(name, newest_first=False)]
     verified = Registry(store).verify_history(name)
     store.close()
-    # The upgrade has written no checksums.
-    assert (verified.problems, verified.unchecked) == ((), len(events))
+    assert (verified.problems, verified.unchecked) == ((), 0)
     assert facts(events) == expected(reference, name)
     assert [event.sequence for event in events] == list(range(1, len(events) + 1))
     assert {(event.actor, event.origin) for event in events} == {
         (BASELINE_AUTHOR.actor, BASELINE_AUTHOR.origin)
     }
+
+
+FLIPS = {
+    "model_id": "'0123456789abcdef'",
+    "sequence": "sequence + 100",
+    "name": "name || 'x'",
+    "time": "time + 1",
+    "actor": "'unknowm'",
+    "is_authenticated": "1 - is_authenticated",
+    "origin": "'library'",
+    "reason": "'because'",
+    "action": "'update_model'",
+    "subject": "subject || 'x'",
+    "version": "coalesce(version, 0) + 1",
+    "key": "coalesce(key, '') || 'x'",
+    "before": "'\"x\"'",
+    "after": "replace(\"after\", '1', '2')",
+    "checksum": "CASE substr(checksum, 1, 1) WHEN '0' THEN '1' ELSE '0' END || substr(checksum, 2)",
+}
+"""What changes each column a little, and leaves it what an event could have."""
+
+
+@pytest.mark.parametrize("is_late", [False, True], ids=["at once", "by the next upgrade"])
+def test_a_flipped_byte_in_a_beginning_is_named(older: str, *, is_late: bool) -> None:
+    """In any column of what an upgrade has written; also by one that wrote no checksums."""
+    upgrade(older)
+    with connected(older) as run:
+        if is_late:
+            run("UPDATE model_events SET checksum = NULL")
+            run(f"UPDATE {tables.ALEMBIC_VERSION_TABLE} SET version_num = '0008'")
+            upgrade(older)
+        columns = ", ".join(f'"{name}"' for name in FLIPS)
+        mine = "model_id = (SELECT model_id FROM registered_models WHERE name = 'churn')"
+        kept = run(f"SELECT {columns} FROM model_events WHERE {mine} ORDER BY sequence")
+        store = open_store(older)
+        registry = Registry(store)
+        assert registry.verify_history("churn").is_true
+        # The model, a version and an alias; not the last event, after which none is missing.
+        for sequence in 1, 2, len(kept) - 1:
+            here = f"{mine} AND sequence = {sequence}"
+            old = dict(zip(FLIPS, kept[sequence - 1], strict=True))
+            for column, flipped in FLIPS.items():
+                run(f'UPDATE model_events SET "{column}" = {flipped} WHERE {here}')
+                named = "".join(registry.verify_history("churn").problems)
+                assert f"event {sequence}" in named, column
+                where = f"{mine} AND sequence IN ({sequence}, {sequence + 100})"
+                if column == "model_id":
+                    where = f"model_id = {flipped}"
+                value = (
+                    "NULL"
+                    if old[column] is None
+                    else "'{}'".format(str(old[column]).replace("'", "''"))
+                )
+                run(f'UPDATE model_events SET "{column}" = {value} WHERE {where}')
+        assert registry.verify_history("churn").is_true
+        store.close()
 
 
 def test_the_first_change_knows_what_was_before(older: str) -> None:

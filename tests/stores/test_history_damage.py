@@ -219,3 +219,24 @@ def problems_of(url: str) -> tuple[str, ...]:
             return registry.verify_history("m").problems
         except StoreCorruptedError as error:
             return (str(error),)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "s3"])
+def test_what_was_damaged_stays_so_in_a_copy(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """A copy is written anew, with checksums of its own; those of a copy's copy, too."""
+    with open_registry(f"sqlite:///{tmp_path / 'registry.db'}") as registry:
+        fill(registry)
+        with contextlib.closing(sqlite3.connect(tmp_path / "registry.db")) as run, run:
+            run.execute("UPDATE model_events SET actor = 'eve' WHERE sequence = 5")
+        snapshot = registry.snapshot("m")
+    target = f"sqlite:///{tmp_path / 'copy.db'}"
+    if kind == "s3":
+        target = str(request.getfixturevalue("s3_url"))
+    with open_registry(target) as copy, open_registry(f"sqlite:///{tmp_path / 'b.db'}") as second:
+        copy.restore(snapshot)
+        second.restore(copy.snapshot("m"))
+        for each in copy, second:
+            problems = each.verify_history("m").problems
+            assert problems == ("event 5 is damaged: its checksum does not fit",)

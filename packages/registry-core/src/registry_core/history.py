@@ -175,6 +175,11 @@ class Event:
         )
 
 
+DAMAGED = "damaged"
+"""What is kept in place of the checksum of an event that was damaged before it came to a store. No
+event has it, so that the event is known to be damaged wherever it is copied to."""
+
+
 @attrs.frozen(kw_only=True)
 class EventQuery:
     """Which events are wanted, newest first unless it says otherwise.

@@ -281,6 +281,8 @@ def decode_approval(fields: object) -> Approval:
     is_authenticated = known.get("is_authenticated", False)
     if type(is_authenticated) is not bool:
         raise TypeError("is_authenticated is not a boolean")
+    if type(known.get("is_intact")) not in (bool, type(None)):
+        raise TypeError("is_intact is not a boolean")
     if unknown := known.keys() - {field.name for field in attrs.fields(Approval)}:
         raise TypeError(f"it has a field that this release does not know: {min(unknown)!r}")
     return Approval(

@@ -15,7 +15,7 @@ from typing import Any, cast
 import cattrs
 
 from registry_core.errors import StoreCorruptedError
-from registry_core.history import Event, Value
+from registry_core.history import DAMAGED, Event, Value
 from registry_core.stores.s3.event_log import Beginning, EventLines, EventLog, Span
 from registry_core.stores.s3.format import StoredEvent, dump, from_plain, render, strict, to_plain
 from registry_core.stores.s3.large_text import LargeText
@@ -38,7 +38,10 @@ _EVENTS_BEGIN, _EVENTS_END = b'\n"events": [\n', b"\n]\n}\n"
 
 
 def line_of(event: Event) -> tuple[int, str]:
-    """Return the time and the line of an event."""
+    """Return the time and the line of an event.
+
+    What came damaged from elsewhere stays known to be damaged.
+    """
     stored = StoredEvent(
         sequence=event.sequence,
         time=event.time,
@@ -54,7 +57,8 @@ def line_of(event: Event) -> tuple[int, str]:
         after=_plain_value(event.after),
     )
     line = dump(to_plain(stored))
-    return event.time, f"{line[:-1]}{_CHECKSUM}{_checksum(event.model_id, line)}{_LINE_END}"
+    checksum = DAMAGED if event.is_intact is False else _checksum(event.model_id, line)
+    return event.time, f"{line[:-1]}{_CHECKSUM}{checksum}{_LINE_END}"
 
 
 def lines_of(events: Iterable[Event]) -> EventLines:

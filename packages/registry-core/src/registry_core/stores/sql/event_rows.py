@@ -8,7 +8,7 @@ from typing import Any
 
 from registry_core.authors import Origin
 from registry_core.errors import StoreCorruptedError
-from registry_core.history import Action, Event, Value, subject
+from registry_core.history import DAMAGED, Action, Event, Value, subject
 from registry_core.models import Stage
 from registry_core.stores.sql.event_checksums import checksum
 from registry_core.stores.sql.events import COLUMNS, dumped
@@ -17,7 +17,7 @@ from registry_core.stores.sql.events import COLUMNS, dumped
 def row_values(event: Event) -> dict[str, Any]:
     """Return the values of the row of an event, by the names of its columns.
 
-    What is known to be damaged gets no checksum, lest it look as if it were not.
+    What came damaged from elsewhere stays known to be damaged.
     """
     values = {
         "model_id": event.model_id,
@@ -37,7 +37,7 @@ def row_values(event: Event) -> dict[str, Any]:
     }
     named = {f"event_{column}": value for column, value in values.items()}
     is_damaged = event.is_intact is False
-    return values | {"checksum": None if is_damaged else checksum(event.action, named)}
+    return values | {"checksum": DAMAGED if is_damaged else checksum(event.action, named)}
 
 
 def event_of(row: tuple[Any, ...]) -> Event:

@@ -241,7 +241,7 @@ model_events = Table(
 )
 """What was done: see `registry_core.history`. Nothing refers to it, because it outlives the models.
 Values are JSON; what a thing was before is left out where the event before says it. The checksum
-is that of `event_checksums`; the events that an upgrade has written have none."""
+is that of `event_checksums`; it is absent where a writer knew none."""
 
 # Every model has an id; it can be missing only while an upgrade is under way. SQLite cannot add a
 # constraint to a table that is there, so what an upgrade does is done to a new one as well.
