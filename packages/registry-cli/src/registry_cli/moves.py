@@ -19,7 +19,7 @@ import click
 import registry_core
 from registry_cli.errors import ExitCode
 from registry_cli.examples import example
-from registry_cli.move_targets import Hooks, way_into
+from registry_cli.move_targets import Hooks, way_into, webhook_differences
 from registry_cli.options import Seconds, on_store, reason_option, tracking_option, yes_option
 from registry_cli.output import notice
 from registry_cli.session import Session, makes_registry, pass_session
@@ -311,13 +311,13 @@ def diff(
     SRC and DST are URLs as for `regctl copy`. Histories are compared where
     both sides keep one.
     """
-    from registry_core.moves import copying, webhooks  # noqa: PLC0415 not for every command
+    from registry_core.moves import copying  # noqa: PLC0415 not for every command
 
     differs = False
     with _source(source_url) as source, _source(target_url) as target:
         found = copying.compare(source, target, filter_text=filter_text)
         if with_webhooks and not filter_text:
-            found = chain(found, webhooks.compare_webhooks(source, target))
+            found = chain(found, webhook_differences(source, target))
         for each in found:
             differs = True
             click.echo(printable(f"{each.name}: {each.difference}"))
