@@ -10,8 +10,10 @@ import pytest
 from cli.invoking import Regctl
 from registry_cli.errors import ExitCode
 from registry_core import open_registry
+from registry_core.errors import NotPermittedError
 from registry_core.models import (
     NewWebhook,
+    Webhook,
     WebhookAction,
     WebhookChanges,
     WebhookEntity,
@@ -96,17 +98,63 @@ def test_a_change_is_followed_unless_others_have_changed_the_copy(
         registry.store.update_webhook("one", changes)
     with open_registry(source) as registry:
         registry.store.update_webhook("one", WebhookChanges(status=WebhookStatus.DISABLED))
+    again = regctl.run("copy", source, target)
+    assert (again.exit_code, "1 unchanged, 1 updated" in again.stderr) == (0, True), again.stderr
+    with open_registry(target) as registry:
+        registry.store.update_webhook("one", WebhookChanges(description="mine"))
+    with open_registry(source) as registry:
+        registry.store.update_webhook("one", WebhookChanges(status=WebhookStatus.ACTIVE))
     for policy, word in (("fail", "failed"), ("skip", "skipped")):
         kept = regctl.run("copy", "--on-conflict", policy, source, target)
         assert kept.exit_code == ExitCode.INCOMPLETE
-        assert f"{word}: webhook 'ci' (one): others have changed it in the target: status" in (
-            kept.stderr
+        assert (
+            f"{word}: webhook 'ci' (one): others have changed it in the target: description, status"
+            in (kept.stderr)
         )
     replaced = regctl.run("copy", "--on-conflict", "replace", source, target)
     assert (replaced.exit_code, "1 replaced" in replaced.stderr) == (0, True)
     with open_registry(target) as registry:
         found = registry.store.get_webhook("one")
-    assert (found.status, found.secret) == (WebhookStatus.DISABLED, "given")
+    assert (found.status, found.description, found.secret) == (WebhookStatus.ACTIVE, "d", "given")
+
+
+def test_a_copy_follows_every_change_of_its_source(source: str, target: str) -> None:
+    """What it has written itself is nobody else's change, also on a server."""
+    regctl = Regctl(source)
+    regctl.run("copy", source, target)
+    for number in range(3):
+        with open_registry(source) as registry:
+            registry.store.update_webhook("one", WebhookChanges(events=EVENTS[1 - number % 2 :]))
+            registry.store.update_webhook("two", WebhookChanges(description=str(number)))
+        done = regctl.run("copy", source, target)
+        assert (done.exit_code, "2 webhooks (2 updated)" in done.stderr) == (0, True), done.stderr
+    assert regctl.run("diff", source, target).exit_code == ExitCode.OK
+
+
+class _WithoutPermission(MemoryStore):
+    """As a server shows it to a caller without the permission `webhooks`."""
+
+    def list_webhooks(self) -> list[Webhook]:
+        raise NotPermittedError("ann may not webhooks")
+
+
+def test_what_may_not_be_seen_is_not_compared_and_said(source: str) -> None:
+    """The exit code is that of what was compared, also after a copy without them."""
+    with LiveServer() as server:
+        server.serve(_WithoutPermission())
+        regctl = Regctl(source)
+        done = regctl.run("diff", source, server.url)
+        assert (done.exit_code, done.stdout) == (ExitCode.OK, "")
+        assert "Webhooks were not compared: ann may not webhooks" in done.stderr
+        regctl.run("models", "create", "m")
+        assert regctl.run("diff", source, server.url).exit_code == ExitCode.ERROR
+        copied = regctl.run("copy", "--no-webhooks", source, server.url)
+        assert copied.exit_code == ExitCode.OK
+        copied = regctl.run("copy", source, server.url)
+        assert (copied.exit_code, "Webhooks were not compared" in copied.stderr) == (
+            ExitCode.INCOMPLETE,
+            True,
+        )
 
 
 def test_webhooks_stay_behind_on_demand_and_with_a_filter(source: str, tmp_path: Path) -> None:

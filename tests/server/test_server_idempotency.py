@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import threading
 import time
+from functools import partial
 
 import pytest
 from cryptography.fernet import Fernet
@@ -209,3 +211,28 @@ def test_a_webhook_asked_for_by_many_at_once_is_one(request, kind):
             create(secret=None)
         webhooks.delete_webhook(made.webhook_id)
         assert create().webhook_id == made.webhook_id
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "postgresql", "s3"])
+def test_of_different_webhooks_under_one_key_at_one_moment_one_is_made(request, kind, monkeypatch):
+    """Each has looked before the other was made; who comes second is told so."""
+    with store_url(kind, request) as url, open_registry(url) as registry:
+        webhooks, both = Webhooks(registry.store), threading.Barrier(2)
+        looking = registry.store.list_webhooks
+
+        def look():
+            found = looking()
+            both.wait(timeout=DEADLINE_SECONDS)
+            return found
+
+        monkeypatch.setattr(registry.store, "list_webhooks", look)
+
+        def create(path):
+            url = f"https://93.184.215.14/{path}"
+            return webhooks.create_webhook("hook", url=url, events=MADE, idempotency_key="k")
+
+        outcomes = race(partial(create, "x"), partial(create, "y"))
+        (made,) = looking()
+        (winner,) = (each.value for each in outcomes if each.error is None)
+        assert winner == made
+        assert {type(each.error) for each in outcomes} == {type(None), IdempotencyKeyReusedError}

@@ -393,6 +393,9 @@ class Webhook(Timed):
     status: WebhookStatus = WebhookStatus.ACTIVE
     secret: str | None = attrs.field(default=None, repr=False)
     """The signing secret as it is stored: encrypted. Never sent to a client."""
+    copied_as: str | None = attrs.field(default=None, repr=False)
+    """A digest of what a copy of another registry has made of it last; None where none has. So the
+    next copy knows whether somebody has changed it since, but for its secret."""
     creation_timestamp: int
     last_updated_timestamp: int
 
@@ -411,6 +414,8 @@ class NewWebhook:
     idempotency_key: str | None = None
     """Under which its caller creates it, for a store that leaves the id to a server. For the others
     the id says it; see `registry_core.webhooks.Webhooks`."""
+    copied_as: str | None = None
+    """See `Webhook`."""
 
 
 class Unset(enum.Enum):
@@ -432,3 +437,5 @@ class WebhookChanges:
     description: str | Unset | None = UNSET
     status: WebhookStatus | Unset = UNSET
     secret: str | Unset | None = attrs.field(default=UNSET, repr=False)
+    copied_as: str | Unset | None = UNSET
+    """See `Webhook`."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable
 from typing import TypeVar
 
 import attrs
 
-from registry_core.models import UNSET, NewWebhook, Unset, Webhook, WebhookChanges
+from registry_core.models import UNSET, NewWebhook, Unset, Webhook, WebhookChanges, WebhookEvent
 
 ValueT = TypeVar("ValueT")
 
@@ -22,6 +24,7 @@ def create_webhook(new: NewWebhook, now: int) -> Webhook:
         description=new.description,
         status=new.status,
         secret=new.secret,
+        copied_as=new.copied_as,
         creation_timestamp=now,
         last_updated_timestamp=now,
     )
@@ -37,8 +40,35 @@ def apply_changes(webhook: Webhook, changes: WebhookChanges, now: int) -> Webhoo
         description=_given(changes.description, webhook.description),
         status=_given(changes.status, webhook.status),
         secret=_given(changes.secret, webhook.secret),
+        copied_as=_given(changes.copied_as, webhook.copied_as),
         last_updated_timestamp=now,
     )
+
+
+def differing_fields(one: Webhook | NewWebhook, other: Webhook | NewWebhook) -> list[str]:
+    """Return the names of the fields in which two webhooks differ, ids, times and secrets apart."""
+    return [field for field in _COMPARED if _compared(one, field) != _compared(other, field)]
+
+
+def digest_of(webhook: Webhook) -> str:
+    """Return a digest of the fields that `differing_fields` compares."""
+    said = [_compared(webhook, field) for field in _COMPARED]
+    return hashlib.sha256(json.dumps(said, default=_spelled).encode()).hexdigest()[:DIGEST_DIGITS]
+
+
+def _spelled(event: WebhookEvent) -> str:
+    return f"{event.entity.value}.{event.action.value}"
+
+
+DIGEST_DIGITS = 32
+"""Hexadecimal digits of a digest of a webhook: those of two are the same by chance never."""
+
+_COMPARED = ("name", "url", "events", "description", "status")
+
+
+def _compared(webhook: Webhook | NewWebhook, field: str) -> object:
+    value = getattr(webhook, field)
+    return sorted(value) if field == "events" else value or None
 
 
 def newest_first(webhooks: Iterable[Webhook]) -> list[Webhook]:

@@ -1,9 +1,11 @@
 """The webhooks of a registry in a copy: everything of them but their secrets.
 
-Strategy. A webhook keeps no history, so nothing says who changed it. One that was never changed
-since a copy made it is brought up to date; one that was is a conflict, and the caller has said what
-becomes of it. A server chooses the ids of its webhooks itself: one that the target does not know by
-its id is the one with the same name and URL.
+Strategy. A webhook keeps no history, so nothing says who changed it. But a copy leaves a digest of
+what it has written, so that the next one knows whether that is still there. Then the webhook is
+brought up to date; or else it is a conflict, and the caller has said what becomes of it. Where no
+digest is kept, one that was never changed since it was made is brought up to date. A server chooses
+the ids of its webhooks itself: one that the target does not know by its id is the one with the same
+name and URL.
 
 Secrets stay where they are: each registry encrypts them with a key of its own, and servers never
 show them. A secret that the target was given since is kept whatever else is written.
@@ -19,10 +21,8 @@ from registry_core.errors import RegistryError, UnsupportedBackendError
 from registry_core.models import Webhook, WebhookChanges
 from registry_core.moves.outcomes import Copied, Difference, Outcome
 from registry_core.store import Store
+from registry_core.webhook_records import differing_fields, digest_of
 from registry_core.webhooks import UrlPolicy, Webhooks
-
-_COMPARED = ("name", "url", "events", "description", "status")
-"""What a copy has of a webhook. Its times are its own, and its id may be."""
 
 
 @runtime_checkable
@@ -74,7 +74,7 @@ def compare_webhooks(one: object, other: object) -> Iterator[Difference]:
     """Yield where the webhooks of two sources differ. No URL is in it: some hold credentials."""
     for left, right in _paired(webhooks_in(one), webhooks_in(other)):
         if left is not None and right is not None:
-            for field in _differing(left, right):
+            for field in differing_fields(left, right):
                 yield Difference(name=_title(left), difference=f"{field} differs")
             continue
         present, side = (left, "first") if right is None else (right, "second")
@@ -108,27 +108,24 @@ def _is_named(one: Webhook, other: Webhook) -> bool:
     return (one.name, one.url) == (other.name, other.url)
 
 
-def _differing(one: Webhook, other: Webhook) -> list[str]:
-    return [field for field in _COMPARED if _compared(one, field) != _compared(other, field)]
-
-
-def _compared(webhook: Webhook, field: str) -> object:
-    value = getattr(webhook, field)
-    return sorted(value) if field == "events" else value or None
-
-
 def _decide(wanted: Webhook, there: Webhook | None, on_conflict: OnConflict) -> tuple[Outcome, str]:
     if there is None:
         return Outcome.COPIED, ""
-    differing = _differing(wanted, there)
+    differing = differing_fields(wanted, there)
     if not differing:
         return Outcome.UNCHANGED, ""
-    if there.last_updated_timestamp == there.creation_timestamp:
+    if _is_as_copied(there):
         return Outcome.UPDATED, ""
     if on_conflict == "replace":
         return Outcome.REPLACED, ""
     outcome = Outcome.SKIPPED if on_conflict == "skip" else Outcome.FAILED
     return outcome, f"others have changed it in the target: {', '.join(differing)}"
+
+
+def _is_as_copied(there: Webhook) -> bool:
+    if there.copied_as is None:
+        return there.last_updated_timestamp == there.creation_timestamp
+    return there.copied_as == digest_of(there)
 
 
 def _write(wanted: Webhook, there: Webhook | None, target: Store) -> None:
@@ -142,6 +139,7 @@ def _write(wanted: Webhook, there: Webhook | None, target: Store) -> None:
             events=wanted.events,
             description=wanted.description,
             status=wanted.status,
+            copied_as=digest_of(wanted),
         )
         return
     changes = WebhookChanges(
@@ -150,6 +148,7 @@ def _write(wanted: Webhook, there: Webhook | None, target: Store) -> None:
         events=wanted.events,
         description=wanted.description,
         status=wanted.status,
+        copied_as=digest_of(wanted),
     )
     webhooks.update_webhook(there.webhook_id, changes)
 

@@ -29,6 +29,7 @@ from registry_core.models import (
     WebhookStatus,
 )
 from registry_core.search import Page, paging
+from registry_core.webhook_records import DIGEST_DIGITS, differing_fields
 from registry_core.webhooks.events import SAMPLES, check_event, check_events
 from registry_core.webhooks.signing import KEY_VARIABLES, SECRET_MAX_LENGTH, SecretBox
 from registry_core.webhooks.urls import UrlPolicy
@@ -46,8 +47,8 @@ _TOKEN_KIND = "webhooks"  # noqa: S105 a page token is not a secret
 """Tells these page tokens from those of searches, and the format from later ones."""
 
 _KEY_PART = 18
-"""Characters of an id that say the idempotency key under which a webhook was created: half of its
-digits, with two hyphens. The others say what was asked for."""
+"""Characters of an id that say the idempotency key under which release 0.2.0 made a webhook: half
+of its digits, with two hyphens."""
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?\Z", re.IGNORECASE | re.ASCII)
 
@@ -99,6 +100,7 @@ class Webhooks:
         status: WebhookStatus = WebhookStatus.ACTIVE,
         idempotency_key: str | None = None,
         by: Author | None = None,
+        copied_as: str | None = None,
     ) -> Webhook:
         """Create a webhook. Names need not be unique.
 
@@ -112,6 +114,7 @@ class Webhooks:
             idempotency_key: Asked for again under the same key, the creation gives the webhook
                 that the first one made, for as long as that exists.
             by: Who creates it. The key of one whom a server has authenticated is theirs alone.
+            copied_as: Where a copy of another registry creates it: see `Webhook`.
 
         Raises:
             IdempotencyKeyReusedError: The key was used for another webhook.
@@ -126,15 +129,19 @@ class Webhooks:
             status=status,
             url=self.urls.check(url),
             idempotency_key=idempotency_key,
+            copied_as=_copied_as(copied_as),
         )
         if idempotency_key is None:
             return self.store.create_webhook(new)
-        new = attrs.evolve(new, webhook_id=_id_under(idempotency_key, new, by))
-        return self._create_once(new, secret)
+        return self._create_once(new, idempotency_key, by or Author(actor="anybody"), secret)
 
-    def _create_once(self, new: NewWebhook, secret: str | None) -> Webhook:
-        """The webhook of an id that says the key, and what was asked for under it."""
+    def _create_once(self, new: NewWebhook, key: str, by: Author, secret: str | None) -> Webhook:
+        """The webhook of an id that says the key, of which a store has one, whoever is first."""
+        new = attrs.evolve(new, webhook_id=_id_under(key, by))
+        before = _id_of_before(key, new, by)
         for found in self.store.list_webhooks():
+            if found.webhook_id == before:
+                return found
             if found.webhook_id[:_KEY_PART] == new.webhook_id[:_KEY_PART]:
                 return self._repeated(found, new, secret)
         try:
@@ -143,17 +150,20 @@ class Webhooks:
             return self._repeated(self.store.get_webhook(new.webhook_id), new, secret)
 
     def _repeated(self, found: Webhook, new: NewWebhook, secret: str | None) -> Webhook:
-        """What was made under the key before, if it was asked for in the same way."""
-        is_as_made = found.creation_timestamp == found.last_updated_timestamp
-        if found.webhook_id != new.webhook_id or (
-            # The id says whether there is a secret, and nothing of it.
-            is_as_made and found.secret is not None and self._opened(found.secret) != secret
-        ):
-            raise IdempotencyKeyReusedError(new.idempotency_key or "")
-        return found
+        """What was made under the key before, unless it was asked for in another way.
 
-    def _opened(self, sealed: str) -> str | None:
-        return None if self._secrets is None else self._secrets.open(sealed)
+        Nothing says that of one which was changed since.
+        """
+        is_as_made = found.creation_timestamp == found.last_updated_timestamp
+        is_as_asked = not differing_fields(found, new) and self._opened(found.secret) == secret
+        if found.webhook_id == new.webhook_id and (is_as_asked or not is_as_made):
+            return found
+        raise IdempotencyKeyReusedError(new.idempotency_key or "")
+
+    def _opened(self, sealed: str | None) -> str | None:
+        if sealed is None or self._secrets is None:
+            return None
+        return self._secrets.open(sealed)
 
     def get_webhook(self, webhook_id: str) -> Webhook:
         """Return the webhook.
@@ -194,6 +204,7 @@ class Webhooks:
             description=_if_set(_description)(changes.description),
             secret=_if_set(self._seal)(changes.secret),
             url=_if_set(self.urls.check)(changes.url),
+            copied_as=_if_set(_copied_as)(changes.copied_as),
         )
         return self.store.update_webhook(_check_id(webhook_id), checked)
 
@@ -240,8 +251,14 @@ class Webhooks:
         return self._secrets
 
 
-def _id_under(key: str, new: NewWebhook, by: Author | None) -> str:
+def _id_under(key: str, by: Author) -> str:
     """The id of a webhook that is created under an idempotency key."""
+    whose = Idempotency.of(key, what="create_webhook", asked={}).id(model="", by=by)
+    return str(uuid.UUID(hex=whose))
+
+
+def _id_of_before(key: str, new: NewWebhook, by: Author) -> str:
+    """The id that release 0.2.0 gave it: half of it says the key, and half what was asked for."""
     asked = {
         "name": new.name,
         "url": new.url,
@@ -251,7 +268,7 @@ def _id_under(key: str, new: NewWebhook, by: Author | None) -> str:
         "has_secret": new.secret is not None,
     }
     recognised = Idempotency.of(key, what="create_webhook", asked=asked)
-    whose = recognised.id(model="", by=by or Author(actor="anybody"))
+    whose = recognised.id(model="", by=by)
     half = len(whose) // 2
     return str(uuid.UUID(hex=whose[:half] + recognised.request[:half]))
 
@@ -269,6 +286,10 @@ def check_name(name: str) -> str:
 
 def _description(text: str | None) -> str | None:
     return validation.description(text) or None
+
+
+def _copied_as(digest: str | None) -> str | None:
+    return validation.optional_text(digest, parameter="copied_as", max_length=DIGEST_DIGITS)
 
 
 def _check_id(webhook_id: str) -> str:

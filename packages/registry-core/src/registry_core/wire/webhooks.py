@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import attrs
@@ -56,6 +56,7 @@ class CreateAnyWebhook(CreateWebhook):
     """A webhook to create, which may ask for our events as well."""
 
     events: tuple[AnyWebhookEvent, ...]
+    copied_as: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -102,6 +103,12 @@ class UpdateAnyWebhook(UpdateWebhook):
     """New values for some fields of a webhook, which may ask for our events as well."""
 
     events: tuple[AnyWebhookEvent, ...] = ()
+    copied_as: str | None = None
+
+    def changes(self) -> WebhookChanges:
+        """See `UpdateWebhook`."""
+        changes = UpdateWebhook.changes(self)
+        return attrs.evolve(changes, copied_as=self.copied_as or UNSET)
 
 
 @attrs.frozen(kw_only=True)
@@ -259,6 +266,7 @@ def decode_webhook(raw: object) -> Webhook:
             status=_status(fields["status"], None),
             creation_timestamp=int(fields["creation_timestamp"]),
             last_updated_timestamp=int(fields["last_updated_timestamp"]),
+            copied_as=fields.get("copied_as"),
         )
     except (LookupError, TypeError, ValueError, WrongTypeError):  # our errors are ValueErrors
         raise StoreCorruptedError("A webhook in the answer cannot be read") from None
@@ -269,9 +277,24 @@ def webhook(value: Webhook) -> Json:
     return {"webhook": encode_webhook(value)}
 
 
-def webhooks(page: Page[Webhook]) -> Json:
+def any_webhook(value: Webhook) -> Json:
+    """Return the answer of our own routes that holds a webhook."""
+    return {"webhook": _encode_any(value)}
+
+
+def any_webhooks(page: Page[Webhook]) -> Json:
+    """Return the answer of our own routes that holds a page of webhooks."""
+    return webhooks(page, _encode_any)
+
+
+def _encode_any(webhook: Webhook) -> Json:
+    out = encode_webhook(webhook)
+    return out if webhook.copied_as is None else out | {"copied_as": webhook.copied_as}
+
+
+def webhooks(page: Page[Webhook], encode: Callable[[Webhook], Json] = encode_webhook) -> Json:
     """Return the answer that holds a page of webhooks."""
-    out: Json = {"webhooks": [encode_webhook(item) for item in page.items]} if page.items else {}
+    out: Json = {"webhooks": [encode(item) for item in page.items]} if page.items else {}
     if page.next_page_token:
         out["next_page_token"] = page.next_page_token
     return out

@@ -27,10 +27,10 @@ _TEST_AGAIN_SECONDS = 5
 """When to ask again for a test that has to wait for others."""
 
 
-def _webhook_schema(event: str) -> Json:
-    """The schema of a webhook, by the name of the schema of its events."""
+def _webhook_schema(event: str, *own: str) -> Json:
+    """The schema of a webhook, by the name of the schema of its events, with texts of our own."""
     fields: Json = {
-        name: {"type": "string"} for name in ("webhook_id", "name", "description", "url")
+        name: {"type": "string"} for name in ("webhook_id", "name", "description", "url", *own)
     }
     fields |= {
         "events": {"type": "array", "items": {"$ref": f"#/components/schemas/{event}"}},
@@ -38,7 +38,7 @@ def _webhook_schema(event: str) -> Json:
         "creation_timestamp": {"type": "integer", "format": "int64"},
         "last_updated_timestamp": {"type": "integer", "format": "int64"},
     }
-    required = [name for name in fields if name != "description"]
+    required = [name for name in fields if name not in ("description", *own)]
     return {"type": "object", "properties": fields, "required": required}
 
 
@@ -62,7 +62,7 @@ SCHEMAS: Json = {
     },
     "WebhookStatus": {"enum": [status.name for status in WebhookStatus]},
     "Webhook": _webhook_schema("WebhookEvent"),
-    "AnyWebhook": _webhook_schema("AnyWebhookEvent"),
+    "AnyWebhook": _webhook_schema("AnyWebhookEvent", "copied_as"),
     "Delivery": {
         "type": "object",
         "description": "An event for a webhook. `due` is the time of the next attempt, or, where "
@@ -80,16 +80,18 @@ SCHEMAS: Json = {
 """What requests and answers about webhooks are made of."""
 
 
-def _one(name: str, webhook: str) -> ResponseShape[Webhook]:
+def _one(name: str, webhook: str, encode: Callable[[Webhook], Json]) -> ResponseShape[Webhook]:
     reference = {"$ref": f"#/components/schemas/{webhook}"}
-    return ResponseShape(name, wire.webhook, {"webhook": reference}, required=("webhook",))
+    return ResponseShape(name, encode, {"webhook": reference}, required=("webhook",))
 
 
-def _page(name: str, webhook: str) -> ResponseShape[Page[Webhook]]:
+def _page(
+    name: str, webhook: str, encode: Callable[[Page[Webhook]], Json]
+) -> ResponseShape[Page[Webhook]]:
     reference = {"$ref": f"#/components/schemas/{webhook}"}
     return ResponseShape(
         name,
-        wire.webhooks,
+        encode,
         {
             "webhooks": {"type": "array", "items": reference},
             "next_page_token": {
@@ -100,10 +102,10 @@ def _page(name: str, webhook: str) -> ResponseShape[Page[Webhook]]:
     )
 
 
-WEBHOOK = _one("WebhookAnswer", "Webhook")
-WEBHOOKS = _page("WebhooksAnswer", "Webhook")
-ANY_WEBHOOK = _one("AnyWebhookAnswer", "AnyWebhook")
-ANY_WEBHOOKS = _page("AnyWebhooksAnswer", "AnyWebhook")
+WEBHOOK = _one("WebhookAnswer", "Webhook", wire.webhook)
+WEBHOOKS = _page("WebhooksAnswer", "Webhook", wire.webhooks)
+ANY_WEBHOOK = _one("AnyWebhookAnswer", "AnyWebhook", wire.any_webhook)
+ANY_WEBHOOKS = _page("AnyWebhooksAnswer", "AnyWebhook", wire.any_webhooks)
 TEST_RESULT: ResponseShape[wire.TestResult] = ResponseShape(
     "WebhookTestAnswer",
     wire.test_result,
@@ -168,6 +170,7 @@ class Handlers:
             status=request.status,
             idempotency_key=context.idempotency_key,
             by=None if context.user is None else Author(actor=context.user, is_authenticated=True),
+            copied_as=request.copied_as if isinstance(request, wire.CreateAnyWebhook) else None,
         )
         self._changed()
         return created

@@ -28,6 +28,7 @@ TOKEN_MAX_LENGTH = 64 * 1024
 _ID = re.compile(r"[\w.~-]+\Z", re.ASCII)
 
 T = TypeVar("T")
+AnyRequestT = TypeVar("AnyRequestT", messages.CreateAnyWebhook, messages.UpdateAnyWebhook)
 
 
 class RestWebhooks:
@@ -44,18 +45,25 @@ class RestWebhooks:
     def create_webhook(self, new: NewWebhook) -> Webhook:
         """Return the webhook as stored, under an id that the server chose."""
         _no_secret(new.secret)
-        request = messages.CreateWebhook(
+        request = messages.CreateAnyWebhook(
             name=new.name,
             url=new.url,
-            events=new.events,
+            events=new.events,  # type: ignore[arg-type] # what is written is the same
             description=new.description,
             status=new.status,
+            copied_as=new.copied_as,
         )
-        api = "" if OWN_EVENTS.isdisjoint(new.events) else OWN_API
-        fields = messages.encode_webhook_request(request)
         # As every creation: so that it can be sent again when its answer is lost.
         key = new.idempotency_key or new_key()
-        return self._http.write("POST", f"{api}/webhooks", fields, _webhook, idempotency_key=key)
+
+        def create(api: str) -> Webhook:
+            fields = messages.encode_webhook_request(request if api else _as_mlflows(request))
+            path = f"{api}/webhooks"
+            return self._http.write("POST", path, fields, _webhook, idempotency_key=key)
+
+        if not OWN_EVENTS.isdisjoint(new.events):
+            return create(OWN_API)
+        return create("") if new.copied_as is None else self._ours_or_mlflows(create)
 
     def get_webhook(self, webhook_id: str) -> Webhook:
         """See `Store`."""
@@ -73,17 +81,23 @@ class RestWebhooks:
     def update_webhook(self, webhook_id: str, changes: WebhookChanges) -> Webhook:
         """See `Store`."""
         _no_secret(changes.secret)
-        request = messages.UpdateWebhook(
+        request = messages.UpdateAnyWebhook(
             webhook_id=webhook_id,
             name=_given(changes.name),
             url=_given(changes.url),
-            events=() if isinstance(changes.events, Unset) else changes.events,
+            events=() if isinstance(changes.events, Unset) else changes.events,  # type: ignore[arg-type]
             description=_erased(changes.description),
             secret=_erased(changes.secret),
             status=_given(changes.status),
+            copied_as=_given(changes.copied_as),
         )
         return self._ours_or_mlflows(
-            lambda api: self._send("PATCH", f"{api}{_path(webhook_id)}", request, _webhook)
+            lambda api: self._send(
+                "PATCH",
+                f"{api}{_path(webhook_id)}",
+                request if api else _as_mlflows(request),
+                _webhook,
+            )
         )
 
     def delete_webhook(self, webhook_id: str) -> None:
@@ -190,6 +204,11 @@ def _no_secret(secret: str | Unset | None) -> None:
         raise UnsupportedBackendError(
             "The secret of a webhook cannot be set through this store: give it to the server."
         )
+
+
+def _as_mlflows(request: AnyRequestT) -> AnyRequestT:
+    """The request without what only our own routes take."""
+    return attrs.evolve(request, copied_as=None)
 
 
 def _given(value: T | Unset) -> T | None:

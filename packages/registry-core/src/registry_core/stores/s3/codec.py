@@ -352,6 +352,7 @@ def _webhook_fields(webhook: Webhook) -> dict[str, Any]:
         description=webhook.description,
         status=webhook.status,
         secret=webhook.secret,
+        copied_as=webhook.copied_as,
         creation_timestamp=webhook.creation_timestamp,
         last_updated_timestamp=webhook.last_updated_timestamp,
     )
@@ -367,6 +368,7 @@ def _webhook(stored: StoredWebhook) -> Webhook:
         description=stored.description,
         status=stored.status,
         secret=stored.secret,
+        copied_as=stored.copied_as,
         creation_timestamp=stored.creation_timestamp,
         last_updated_timestamp=stored.last_updated_timestamp,
     )

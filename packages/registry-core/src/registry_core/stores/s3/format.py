@@ -147,6 +147,7 @@ class StoredWebhook:
     description: str | None = None
     status: WebhookStatus
     secret: str | None = None
+    copied_as: str | None = None
     creation_timestamp: int
     last_updated_timestamp: int
 

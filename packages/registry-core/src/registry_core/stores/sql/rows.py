@@ -251,7 +251,7 @@ def webhook(row: Row) -> Webhook:
     Raises:
         StoreCorruptedError: no call can have written the row.
     """
-    webhook_id, name, url, events, description, status, secret, created, updated = row
+    webhook_id, name, url, events, description, status, secret, created, updated, copied = row
     try:
         parsed, known = _events(events), WebhookStatus(status)
     except (ValueError, TypeError) as error:
@@ -268,6 +268,7 @@ def webhook(row: Row) -> Webhook:
         secret=secret,
         creation_timestamp=created,
         last_updated_timestamp=updated,
+        copied_as=copied,
     )
 
 
@@ -291,4 +292,5 @@ def webhook_values(webhook: Webhook) -> dict[str, Any]:
         "secret": webhook.secret,
         "creation_time": webhook.creation_timestamp,
         "last_updated_time": webhook.last_updated_timestamp,
+        "copied_as": webhook.copied_as,
     }

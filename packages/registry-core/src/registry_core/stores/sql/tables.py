@@ -287,6 +287,7 @@ webhooks = Table(
     _optional("secret"),
     _integer("creation_time"),
     _integer("last_updated_time"),
+    _optional("copied_as"),
     PrimaryKeyConstraint("webhook_id", name="pk_webhooks"),
 )
 
