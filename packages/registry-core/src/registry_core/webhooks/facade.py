@@ -136,7 +136,7 @@ class Webhooks:
         return self._create_once(new, idempotency_key, by or Author(actor="anybody"), secret)
 
     def _create_once(self, new: NewWebhook, key: str, by: Author, secret: str | None) -> Webhook:
-        """The webhook of an id that says the key, of which a store has one, whoever is first."""
+        """The webhook of the id that the key gives: the first call makes it, and there is one."""
         new = attrs.evolve(new, webhook_id=_id_under(key, by))
         before = _id_of_before(key, new, by)
         for found in self.store.list_webhooks():

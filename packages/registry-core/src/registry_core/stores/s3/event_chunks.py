@@ -231,7 +231,7 @@ class EventChunks:
         """Remove objects with events that a pruning has replaced, while `is_so` says that it has.
 
         A snapshot may bring the whole history back meanwhile, under the same keys: what is there
-        then is no leftover. One DELETE each.
+        then stays. One DELETE each.
         """
         remaining = list(keys)
         while remaining and is_so():

@@ -43,6 +43,7 @@ def upgrade() -> None:
     dialect = connection.dialect.name
     if dialect == "sqlite":
         raw = connection.connection.dbapi_connection
+        assert raw is not None, "a connection that is open has one"
         raw.create_function("event_digest", 1, _digest, deterministic=True)
     op.execute(
         sa.text(
