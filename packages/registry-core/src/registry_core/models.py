@@ -16,6 +16,7 @@ from registry_core import validation
 from registry_core.display import Shown, Timed
 from registry_core.errors import InvalidArgumentError
 from registry_core.fields import about, fields_of
+from registry_core.unread import ReadLater
 
 StageName: TypeAlias = Literal["None", "Staging", "Production", "Archived"]
 """The stages by their names, for type checkers; at run time any case of letters will do."""
@@ -254,6 +255,14 @@ class RegisteredModel(ModelFields):
         newest = max((each.version for each in self.latest_versions), default=None)
         name, *others = super()._facts()
         return [name, "no versions" if newest is None else f"newest version {newest}", *others]
+
+    def __getstate__(self) -> dict[str, Any]:
+        _ = self.latest_versions  # What is copied or pickled has been read.
+        return self.__dict__
+
+
+LATEST_VERSIONS = ReadLater("latest_versions")
+RegisteredModel.latest_versions = LATEST_VERSIONS  # type: ignore[assignment] it is read as before
 
 
 def _optional_text(entity: type[attrs.AttrsInstance]) -> Callable[[object, Any, Any], None]:

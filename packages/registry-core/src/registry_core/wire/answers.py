@@ -17,7 +17,7 @@ import attrs
 import msgspec
 
 from registry_core.fields import Field, arranged, define, fields_of
-from registry_core.models import ModelVersion, RegisteredModel
+from registry_core.models import LATEST_VERSIONS, ModelVersion, RegisteredModel
 
 NUMERALS: Final = frozenset({"version"})
 """The numbers that MLflow writes as texts."""
@@ -90,7 +90,7 @@ _FORMS: Mapping[Any, str] = {
     Mapping[str, str]: "encode_tags({})",
     Mapping[str, int]: "encode_aliases({})",
     tuple[str, ...]: "list({})",
-    tuple[ModelVersion, ...]: "list(map(encode_version, {}))",
+    tuple[ModelVersion, ...]: "encode_versions(entity)",
 }
 """How the fields are written that are more than one value, by their type."""
 
@@ -128,12 +128,26 @@ encode_model_version: Callable[[ModelVersion], msgspec.Struct] = _encoding(
 )
 """The model version as MLflow writes it."""
 
+
+def _encode_versions(model: RegisteredModel) -> list[Any]:
+    unread = LATEST_VERSIONS.of(model)
+    return (
+        list(map(encode_model_version, model.latest_versions)) if unread is None else unread.written
+    )
+
+
 encode_registered_model: Callable[[RegisteredModel], msgspec.Struct] = _encoding(
-    RegisteredModel, RegisteredModelObject, encode_version=encode_model_version
+    RegisteredModel, RegisteredModelObject, encode_versions=_encode_versions
 )
 """The registered model as MLflow writes it."""
 
 
 def plain(answer: object) -> dict[str, Any]:
     """Return the object of an answer as a JSON object: mappings, lists, texts and numbers."""
-    return cast("dict[str, Any]", msgspec.to_builtins(answer))
+    return cast("dict[str, Any]", msgspec.to_builtins(answer, enc_hook=_read))
+
+
+def _read(written_already: object) -> Any:
+    if isinstance(written_already, msgspec.Raw):
+        return msgspec.json.decode(written_already)
+    raise NotImplementedError

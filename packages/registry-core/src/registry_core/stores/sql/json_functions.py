@@ -31,6 +31,17 @@ class object_of(_Function):  # noqa: N801 SQL functions are lower-case in SQLAlc
     sqlite, postgresql = "json_group_object", "json_object_agg"
 
 
+class tags_of(_Function):  # noqa: N801 as above
+    """`tags_of(key, value)`: rows as the tags of an answer, or as `object_of` on PostgreSQL.
+
+    An object for each is dear there, and on SQLite cheaper than to make it of what is read.
+    """
+
+    name = "tags_of"
+    inherit_cache = True
+    postgresql = "json_object_agg"
+
+
 class array_of(_Function):  # noqa: N801 as above
     """Rows as one JSON array; PostgreSQL gives NULL for no rows."""
 
@@ -114,6 +125,12 @@ def _sqlite_function(node: _Function, compiler: SQLCompiler, **options: Any) -> 
 @compiles(_Function, "postgresql")
 def _postgresql_function(node: _Function, compiler: SQLCompiler, **options: Any) -> str:
     return f"{node.postgresql}({compiler.process(node.clauses, **options)})"
+
+
+@compiles(tags_of, "sqlite")
+def _sqlite_tags(node: tags_of, compiler: SQLCompiler, **options: Any) -> str:
+    key, value = operands(node, compiler, **options)
+    return f"json_group_array(json_object('key', {key}, 'value', {value}))"
 
 
 @compiles(_elements, "postgresql")

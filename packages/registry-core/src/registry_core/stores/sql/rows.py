@@ -1,32 +1,25 @@
-"""Rows of `statements` as entities, and drafts as values for it.
-
-Strategy: a page of models is hundreds of entities. The attributes of what is read are put where
-the class's own `__init__` puts them, in less than half its time: the row has all of them, and there
-is nothing to check. The function that does it is written out from the table of fields.
-"""
+"""Rows of `statements` as entities, and drafts as values for it."""
 
 from __future__ import annotations
 
-import enum
 import functools
 import json
 import string
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
-from registry_core import validation
+from registry_core import models, validation
 from registry_core.documents import FIRST_VERSION
 from registry_core.errors import StoreCorruptedError
-from registry_core.fields import define, scalars_of
+from registry_core.fields import scalars_of
 from registry_core.models import (
     ModelFields,
     ModelVersion,
     NewModelVersion,
     NewRegisteredModel,
     RegisteredModel,
-    Stage,
     Webhook,
     WebhookAction,
     WebhookEntity,
@@ -39,16 +32,11 @@ from registry_core.stores.sql.statements import (
     MODEL_ALIASES,
     MODEL_TAGS,
     VERSION_ALIASES,
-    VERSION_FIELDS,
     VERSION_TAGS,
 )
 from registry_core.stores.sql.tables import VALUE_HEAD
-
-EntityT = TypeVar("EntityT", RegisteredModel, ModelVersion)
-
-_STAGES = {stage.value: place for place, stage in enumerate(Stage)}
-_VERSION = VERSION_FIELDS.index("version")
-_STAGE = VERSION_FIELDS.index("current_stage")
+from registry_core.stores.sql.unpacking import unpacking
+from registry_core.stores.sql.written_versions import WrittenVersions, by_key
 
 _EMPTY = frozenset({"{}", "[]"})
 
@@ -63,101 +51,29 @@ def model_version(row: Row) -> ModelVersion:
     """
     tags, aliases = _loaded(row[VERSION_TAGS]), _loaded(row[VERSION_ALIASES])
     return _model_version(
-        row[:VERSION_TAGS], _by_key(tags), tuple(sorted(aliases)) if aliases else ()
+        row[:VERSION_TAGS], by_key(tags), tuple(sorted(aliases)) if aliases else ()
     )
 
 
 def registered_model(row: Row) -> RegisteredModel:
     """Return the model in a row of `statements.model_columns`; raises as `model_version`."""
-    aliases = _by_key(_loaded(row[MODEL_ALIASES]))
-    model = _registered_model(row[:MODEL_TAGS], _by_key(_loaded(row[MODEL_TAGS])), aliases)
+    aliases = by_key(_loaded(row[MODEL_ALIASES]))
+    model = _registered_model(row[:MODEL_TAGS], by_key(_loaded(row[MODEL_TAGS])), aliases)
     text = row[LATEST_VERSIONS]
-    model.__dict__["latest_versions"] = () if text is None else _latest(_decode(text), aliases)
+    if text is None:
+        model.__dict__["latest_versions"] = ()
+    else:
+        models.LATEST_VERSIONS.put(model, WrittenVersions(text, aliases))
     return model
 
 
-def _latest(documents: list[Any], aliases: Mapping[str, int]) -> tuple[ModelVersion, ...]:
-    """The newest versions of a model, by stage; what has no stage that there is, is left out."""
-    if len(documents) > 1:
-        documents.sort(key=_place_of_stage)
-    numbers = aliases.values()
-    found = []
-    for fields, tags in documents:
-        if fields[_STAGE] in _STAGES:
-            number = fields[_VERSION]
-            named: tuple[str, ...] = ()
-            if number in numbers:
-                named = tuple([alias for alias in aliases if aliases[alias] == number])
-            found.append(_model_version(fields, _by_key(tags), named))
-    return tuple(found)
-
-
-def _place_of_stage(document: Any) -> int:
-    return _STAGES.get(document[0][_STAGE], 0)
-
-
-def _unpacking(entity: type[EntityT]) -> Callable[[Sequence[Any], Any, Any], EntityT]:
-    """Make the entity of its fields in the order of the table, its tags and its aliases.
-
-    What is written out is what one would write: one assignment for all fields, then the words.
-    """
-    fields = scalars_of(entity)
-    words: dict[str, type[enum.Enum]] = {each.name: each.type for each in fields if each.is_word}
-    targets = [each.name if each.is_word else f"values[{each.name!r}]" for each in fields]
-    lines = (
-        "def unpack(fields, tags, aliases):",
-        "    entity = new(entity_class)",
-        "    values = entity.__dict__",
-        f"    ({', '.join(targets)},) = fields",
-        *(_checked(f"values[{name!r}] = {name}_of[{name}]" for name in words)),
-        "    values['tags'] = tags",
-        "    values['aliases'] = aliases",
-        "    return entity",
-    )
-    members = {f"{name}_of": {member.value: member for member in words[name]} for name in words}
-    return define(
-        "\n".join(lines),
-        new=object.__new__,
-        entity_class=entity,
-        unreadable=_unreadable,
-        **members,
-    )
-
-
-def _checked(assignments: Iterable[str]) -> Iterator[str]:
-    for each in assignments:
-        yield "    try:"
-        yield f"        {each}"
-        yield "    except KeyError as error:"
-        yield "        raise unreadable(fields, error) from error"
-
-
-def _unreadable(fields: Sequence[Any], error: KeyError) -> StoreCorruptedError:
-    return StoreCorruptedError(
-        f"The row of version {fields[_VERSION]} of model {fields[0]!r} has no stage or "
-        f"status that there is: {error}"
-    )
-
-
-_model_version = _unpacking(ModelVersion)
-_registered_model = _unpacking(RegisteredModel)
+_model_version = unpacking(ModelVersion, scalars_of(ModelVersion))
+_registered_model = unpacking(RegisteredModel, scalars_of(RegisteredModel))
 
 
 def _loaded(text: str | None) -> Any:
     # The usual case, without the parser.
     return None if text is None or text in _EMPTY else _decode(text)
-
-
-def _by_key(mapping: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    if not mapping:
-        return {}
-    # Indexes have them in order already, but no database promises it.
-    last = ""
-    for key in mapping:
-        if key < last:
-            return dict(sorted(mapping.items()))
-        last = key
-    return mapping
 
 
 def folded(text: str | None) -> str | None:

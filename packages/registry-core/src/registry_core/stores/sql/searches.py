@@ -119,13 +119,11 @@ def _compiled(shape: Shape, dialect: Dialect) -> Statement:
     page = _page(shape)
     is_models = shape.entity is Entity.REGISTERED_MODEL
     columns = model_columns(page) if is_models else version_columns(page)
-    completed = (
-        select(*columns)
-        .order_by(*ordered(page, shape.order_by))
-        # PostgreSQL then completes a row when it is asked for, and not all of them to sort them.
-        .limit(literal(shape.rows))
-        .offset(literal(0))
-    )
+    completed = select(*columns).order_by(*ordered(page, shape.order_by))
+    if shape.goes_by_cost:
+        # It then completes a row when it is asked for, and not all of them to sort them. SQLite
+        # completes all either way, and sorts them faster if it does not have to cut them.
+        completed = completed.limit(literal(shape.rows)).offset(literal(0))
     return compiled(
         completed,
         dialect,

@@ -34,24 +34,17 @@ from registry_core.stores.sql.creations import (
     operations,
 )
 from registry_core.stores.sql.driver import Insert
-from registry_core.stores.sql.json_functions import (
-    array,
-    array_of,
-    array_text,
-    document,
-    object_of,
-    pieces,
-)
+from registry_core.stores.sql.json_functions import array_of, object_of
 from registry_core.stores.sql.parts import is_version, writing_parts
 from registry_core.stores.sql.restoring import replacing_beginnings, restoring
 from registry_core.stores.sql.tables import (
-    model_version_tags,
     model_versions,
     registered_model_aliases,
     registered_model_tags,
     registered_models,
     webhooks,
 )
+from registry_core.stores.sql.written_versions import latest_versions, version_tags
 
 MODEL_FIELDS = tuple(field.column for field in scalars_of(RegisteredModel))
 """The columns of a registered model that are read, in the order `rows` reads them."""
@@ -99,7 +92,7 @@ def version_columns(version: FromClause) -> list[ColumnElement[Any]]:
     aliases = registered_model_aliases.alias("va")
     return [
         *(version.c[field] for field in VERSION_FIELDS),
-        _version_tags(version),
+        version_tags(version),
         _one(
             select(array_of(aliases.c.alias)).where(
                 aliases.c.name == version.c.name, aliases.c.version == version.c.version
@@ -119,48 +112,8 @@ def model_columns(model: FromClause) -> list[ColumnElement[Any]]:
                 aliases.c.name == model.c.name
             )
         ),
-        _latest_versions(model),
+        latest_versions(model),
     ]
-
-
-def _version_tags(version: FromClause) -> ColumnElement[Any]:
-    tags = model_version_tags.alias("vt")
-    return _one(
-        select(object_of(tags.c.key, tags.c.value)).where(
-            tags.c.name == version.c.name, tags.c.version == version.c.version
-        )
-    )
-
-
-def _latest_versions(model: FromClause) -> ColumnElement[Any]:
-    """The newest version of each stage with its tags, as a JSON array in any order.
-
-    Their aliases are among those of the model.
-
-    Strategy: the index on (name, stage, version) is read backwards. Its last entry is the newest
-    version of the stage that comes last by name, the last entry before that stage the newest of
-    another one, and so on: as many probes as the model has stages, and one that finds no more. A
-    `GROUP BY` or a window would read every version of the model.
-    """
-    return array_text(_newest(model, 1))
-
-
-def _newest(above: FromClause, place: int) -> ScalarSelect[Any]:
-    """The newest version of the last stage before that of `above`, and those of earlier stages."""
-    version = model_versions.alias(f"latest{place}")
-    stage = version.c.current_stage
-    fields = array(*(version.c[field] for field in VERSION_FIELDS))
-    this = document(fields, _version_tags(version))
-    others = [_newest(version, place + 1)] if place < len(Stage) else []
-    earlier = [stage < above.c.current_stage] if place > 1 else []
-    return _one(
-        select(pieces(this, *others))
-        .where(version.c.name == above.c.name, *earlier)
-        .order_by(stage.desc(), version.c.version.desc())
-        .limit(literal_column("1"))
-        .offset(literal_column("0"))
-        .correlate(above)
-    )
 
 
 def _one(query: Select[Any]) -> ScalarSelect[Any]:

@@ -1,0 +1,218 @@
+"""The newest versions of a model: as the database gives them, and what becomes of them.
+
+Strategy: a page of models has hundreds of newest versions, and a server only hands them on. So the
+database gives their fields in the order in which an answer has them, and an answer is made of that
+without a detour by entities, in half the time. Whoever asks for the entities has them made then;
+see `registry_core.unread`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import msgspec
+from sqlalchemy import Text, cast, literal_column, select
+from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.sql.selectable import FromClause, ScalarSelect
+
+from registry_core.errors import StoreCorruptedError
+from registry_core.fields import Field, define, scalars_of
+from registry_core.models import ModelVersion, Stage, Status
+from registry_core.stores.sql.json_functions import (
+    array,
+    array_text,
+    document,
+    object_of,
+    pieces,
+    tags_of,
+)
+from registry_core.stores.sql.tables import model_version_tags, model_versions
+from registry_core.stores.sql.unpacking import unpacking, unreadable
+from registry_core.wire.answers import NUMERALS, ModelVersionObject, TagObject, encode_tags, written
+
+_WRITTEN = tuple(field for field in written(ModelVersion) if field.is_scalar)
+_UNWRITTEN = tuple(field for field in scalars_of(ModelVersion) if not field.about.is_on_wire)
+
+_ORDER = (*_WRITTEN, *_UNWRITTEN)
+"""The fields of a version, in the order of an answer; then those that no answer has."""
+
+NAMES = tuple(field.name for field in _ORDER)
+"""Their names."""
+
+
+# What the database gives
+
+
+def latest_versions(model: FromClause) -> ColumnElement[Any]:
+    """Return the newest version of each stage with its tags, as a JSON array.
+
+    Their aliases are among those of the model.
+
+    Strategy: the index on (name, stage, version) is read backwards. Its last entry is the newest
+    version of the stage that comes last by name, the last entry before that stage the newest of
+    another one, and so on: as many probes as the model has stages, and one that finds no more. A
+    `GROUP BY` or a window would read every version of the model.
+    """
+    return array_text(_newest(model, 1))
+
+
+def _newest(above: FromClause, place: int) -> ScalarSelect[Any]:
+    """The newest version of the last stage before that of `above`, and those of earlier stages."""
+    version = model_versions.alias(f"latest{place}")
+    stage = version.c.current_stage
+    fields = array(*(_column(version, field) for field in _ORDER))
+    this = document(fields, version_tags(version, tags_of))
+    others = [_newest(version, place + 1)] if place < len(Stage) else []
+    earlier = [stage < above.c.current_stage] if place > 1 else []
+    return (
+        select(pieces(this, *others))
+        .where(version.c.name == above.c.name, *earlier)
+        .order_by(stage.desc(), version.c.version.desc())
+        .limit(literal_column("1"))
+        .offset(literal_column("0"))
+        .correlate(above)
+        .scalar_subquery()
+    )
+
+
+def _column(version: FromClause, field: Field) -> ColumnElement[Any]:
+    column = version.c[field.column]
+    return cast(column, Text) if field.name in NUMERALS else column
+
+
+def version_tags(
+    version: FromClause, gathered: type[FunctionElement[str]] = object_of
+) -> ColumnElement[Any]:
+    """Return the tags of a version, as a JSON object if nothing else is said."""
+    tags = model_version_tags.alias("vt")
+    return (
+        select(gathered(tags.c.key, tags.c.value))
+        .where(tags.c.name == version.c.name, tags.c.version == version.c.version)
+        .scalar_subquery()
+    )
+
+
+# What becomes of it
+
+
+def _type(field: Field) -> Any:
+    """What a field is as the database gives it."""
+    if field.is_word:
+        return Literal[tuple(word.value for word in field.type)]
+    given = str if field.name in NUMERALS else field.type
+    return given | None if field.is_optional else given
+
+
+_FIELDS_TYPE = tuple[tuple(map(_type, _ORDER))]  # type: ignore[misc] made of the table
+_decode = msgspec.json.Decoder(list[tuple[_FIELDS_TYPE, msgspec.Raw]]).decode
+_decode_tags = msgspec.json.Decoder(list[TagObject] | dict[str, str] | None).decode
+_decode_any = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+
+_read = unpacking(ModelVersion, _ORDER, numerals=NUMERALS)
+
+_version, _stage, _status = map(NAMES.index, ("version", "current_stage", "status"))
+
+_UNNAMED: list[str] = []
+"""The aliases of a version that has none."""
+
+_FIRST_STAGE = Stage.NONE.value
+"""The stage that comes first in an answer, and not in the index. The others come as they are."""
+
+
+def _writing() -> Callable[..., list[Any]]:
+    """Make what turns fields and tags into the objects of an answer: one pass, without calls."""
+    names = ", ".join(NAMES)
+    given = ", ".join(NAMES[: len(_WRITTEN)])
+    # As the database wrote them; of no tags, nothing is written.
+    tags = "tags if is_listed and len(tags) > len('[]') else tags_of(tags)"
+    return define(
+        "def write(documents, is_listed, aliases_of, unnamed):\n"
+        f"    return [struct({given}, {tags}, aliases_of(version, unnamed))"
+        f" for ({names},), tags in documents]",
+        struct=ModelVersionObject,
+        tags_of=lambda tags: encode_tags(_mapping(tags)),
+    )
+
+
+_write = _writing()
+
+
+class WrittenVersions:
+    """The newest versions of a model, by stage; see `registry_core.unread.Unread`.
+
+    What has no stage that there is, is left out.
+
+    Raises:
+        StoreCorruptedError: no call can have written the row of a version.
+    """
+
+    __slots__ = ("_aliases", "_documents", "_is_listed")
+
+    def __init__(self, text: str, aliases: Mapping[str, int]) -> None:
+        try:
+            documents = _decode(text)
+        except msgspec.ValidationError as error:
+            documents = _readable(text, error)
+        for place in range(1, len(documents)):
+            if documents[place][0][_stage] == _FIRST_STAGE:
+                documents.insert(0, documents.pop(place))
+        self._documents = documents
+        # Tags, which come last, are as answers have them; see `json_functions.tags_of`.
+        self._is_listed = text.endswith("]]]")
+        self._aliases = aliases
+
+    @property
+    def written(self) -> list[Any]:
+        """Each version as answers have it."""
+        named: dict[str, list[str]] = {}
+        for alias, number in self._aliases.items():
+            named.setdefault(str(number), []).append(alias)
+        return _write(self._documents, self._is_listed, named.get, _UNNAMED)
+
+    def read(self) -> tuple[ModelVersion, ...]:
+        """Return each version."""
+        return tuple(
+            [_read(fields, _mapping(tags), self._names(fields)) for fields, tags in self._documents]
+        )
+
+    def _names(self, fields: Any) -> tuple[str, ...]:
+        number = int(fields[_version])
+        return tuple([alias for alias, named in self._aliases.items() if named == number])
+
+
+def _mapping(written_tags: msgspec.Raw) -> Mapping[str, str]:
+    tags = _decode_tags(written_tags)
+    if isinstance(tags, list):
+        tags = {tag.key: tag.value for tag in tags}
+    return by_key(tags)
+
+
+def _readable(text: str, error: msgspec.ValidationError) -> Any:
+    """What there is but for stages that there are not."""
+    stages, statuses = ({word.value for word in words} for words in (Stage, Status))
+    documents = [each for each in _decode_any(text) if each[0][_stage] in stages]
+    for fields, _ in documents:
+        if fields[_status] not in statuses:
+            raise unreadable(fields, repr(fields[_status])) from error
+    try:
+        return _decode(_encode(documents))
+    except msgspec.ValidationError:
+        raise StoreCorruptedError(
+            f"The newest versions of model {documents[0][0][0]!r} cannot be read: {error}"
+        ) from error
+
+
+def by_key(mapping: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return a mapping in the order of its keys."""
+    if not mapping:
+        return {}
+    # Indexes have them in order already, but no database promises it.
+    last = ""
+    for key in mapping:
+        if key < last:
+            return dict(sorted(mapping.items()))
+        last = key
+    return mapping
