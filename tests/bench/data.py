@@ -145,7 +145,7 @@ def fill(url, tables, *, models, versions, first=0):
         "v": series.format(low=1, high=versions, name="v"),
         "versions": versions,
     }
-    with contextlib.closing(_connect(url)) as connection:
+    with contextlib.closing(connect(url)) as connection:
         for table, (columns, source) in _ROWS.items():
             every = columns | tables.get(table, {})
             values = f"SELECT {', '.join(every.values())} {source}".format(**words)
@@ -162,12 +162,13 @@ def fill(url, tables, *, models, versions, first=0):
 
 def columns(url, table):
     """The names of the columns that a table has."""
-    with contextlib.closing(_connect(url)) as connection:
+    with contextlib.closing(connect(url)) as connection:
         found = connection.execute(f"SELECT * FROM {table} LIMIT 0")
         return [column[0] for column in found.description]
 
 
-def _connect(url):
+def connect(url):
+    """A connection of the database's own driver."""
     if url.startswith("postgresql"):
         return psycopg.connect(url)
     return sqlite3.connect(url.removeprefix("sqlite:///"))

@@ -11,7 +11,7 @@ import pytest
 from registry_core import histories
 from registry_core.models import Stage
 from registry_core.search import Entity, OrderBy, Query, paging, parse_filter
-from registry_core.stores.sql import SqlStore, events, open_store, searches
+from registry_core.stores.sql import SqlStore, event_pages, open_store, searches
 from registry_core.stores.sql.statements import statements
 from registry_core.stores.sql.tables import VALUE_HEAD
 
@@ -357,7 +357,7 @@ def test_a_page_of_history_costs_the_same_with_any_number_of_events(
     driver, cost = opened.store._database.driver, {}
     for name in ("model-7", BIG):
         query = histories.query(name, max_results=25, **asked)
-        statement = events.page(driver.dialect, events.shape(query))
-        cost[name] = opened.work(statement, events.page_values(query, driver))
+        statement = event_pages.page(driver.dialect, event_pages.shape(query))
+        cost[name] = opened.work(statement, event_pages.page_values(query, driver))
         assert len(opened.store.events(query)) == (0 if "version" in asked else 25)
     assert cost[BIG] <= 1.3 * cost["model-7"] + 10

@@ -1,4 +1,4 @@
-"""Events in a database: the statements that add them with their change, and that read them.
+"""Events in a database: the statements that add them with their change.
 
 Strategy: an event is written in the transaction of its change, and gets its number under the lock
 of the model's row, which the change takes before it does anything. So the order of the numbers is
@@ -9,31 +9,24 @@ one snapshot, so what a thing was before is not read there; the event before say
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Select, Text, cast, func, insert, literal_column, or_, select, true, update
-from sqlalchemy.engine import Dialect
+from sqlalchemy import Select, Text, cast, func, insert, literal_column, select, true, update
 from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.sql.elements import ClauseElement, ColumnElement
 from sqlalchemy.sql.selectable import CTE, FromClause
 
 from registry_core import validation
 from registry_core.authors import Author
-from registry_core.history import Action, Effect, EventQuery, Value, subject
-from registry_core.name_scope import NameScope
-from registry_core.stores.sql import scopes
+from registry_core.history import Effect, Value, subject
 from registry_core.stores.sql.compiling import (
-    Statement,
-    compiled,
     holds_for_few,
     labeled,
     param,
     waits_for_locks_briefly,
 )
-from registry_core.stores.sql.driver import Driver
 from registry_core.stores.sql.event_checksums import CHECKED_COLUMNS, checksum
 from registry_core.stores.sql.json_functions import element, elements
 from registry_core.stores.sql.tables import model_events, registered_models
@@ -229,110 +222,7 @@ def dumped(value: Value) -> str | None:
     return _encode(value)
 
 
-# What is read
-
-
-@functools.cache
-def page(dialect: Dialect, query: EventQuery) -> Statement:
-    """Return the statement for queries of one shape; see `shape`."""
-    event = model_events.alias("e")
-    keys = (
-        [event.c.sequence]
-        if query.is_of_one_model
-        else [event.c.time, event.c.model_id, event.c.sequence]
-    )
-    ordered = [key.desc() if query.newest_first else key for key in keys]
-    statement = (
-        select(*(event.c[name] for name in COLUMNS), *around(event))
-        .where(*_conditions(query, event, scopes.slots(query.scope, dialect)))
-        .order_by(*ordered)
-        .limit(param("most"))
-        .offset(literal_column("0"))
-    )
-    return compiled(statement, dialect)
-
-
-def shape(query: EventQuery) -> EventQuery:
-    """Return the query with nothing in it that does not change its statement."""
-    return EventQuery(
-        name=None if query.name is None else "",
-        model_id=None if query.model_id is None else "",
-        alias=None if query.alias is None else "",
-        version=None if query.version is None else 0,
-        actions=query.actions,
-        since=None if query.since is None else 0,
-        until=None if query.until is None else 0,
-        # The number of patterns is what counts.
-        scope=None if query.scope is None else _shape_of(query.scope),
-        newest_first=query.newest_first,
-        after=None if query.after is None else (0, "", 0),
-    )
-
-
-def _shape_of(scope: NameScope) -> NameScope:
-    return NameScope(globs=("",) * scopes.rounded(len(scope.likes)))
-
-
-def page_values(query: EventQuery, driver: Driver) -> dict[str, Any]:
-    """Return the values of the statement for a query."""
-    time, model_id, sequence = query.after or (0, "", 0)
-    return {
-        "name": query.name,
-        "model_id": query.model_id,
-        "subject": None if query.alias is None else subject(Action.SET_ALIAS, None, query.alias),
-        "version": None if query.version is None else stored_version(query.version),
-        "since": query.since,
-        "until": query.until,
-        "after_time": time,
-        "after_model": model_id,
-        "after_sequence": sequence,
-        "most": query.max_results,
-        **scopes.values(query.scope, driver),
-    }
-
-
-def _conditions(query: EventQuery, event: FromClause, slots: int) -> Iterable[ColumnElement[bool]]:
-    if query.name is not None:
-        # Not a join, for which PostgreSQL reads all events of a model that has most of them.
-        model = registered_models.alias("m")
-        named = select(model.c.model_id).where(model.c.name == param("name"))
-        yield event.c.model_id == named.scalar_subquery()
-    if query.model_id is not None:
-        yield event.c.model_id == param("model_id")
-    if query.alias is not None:
-        yield holds_for_few(event.c.subject == param("subject"))
-    if query.version is not None:
-        yield holds_for_few(event.c.version == param("version"))
-    if query.actions:
-        yield or_(
-            *(event.c.action == literal_column(f"'{each.value}'") for each in sorted(query.actions))
-        )
-    if query.since is not None:
-        yield event.c.time >= param("since")
-    if query.until is not None:
-        yield event.c.time < param("until")
-    if query.scope is not None:
-        yield scopes.event_in_scope(event, slots)
-    if query.after is not None:
-        yield _beyond(query, event)
-
-
-def _beyond(query: EventQuery, event: FromClause) -> ColumnElement[bool]:
-    place: list[tuple[ColumnElement[Any], ColumnElement[Any]]] = [
-        (event.c.sequence, param("after_sequence"))
-    ]
-    if not query.is_of_one_model:
-        place = [
-            (event.c.time, param("after_time")),
-            (event.c.model_id, param("after_model")),
-            *place,
-        ]
-    beyond: ColumnElement[bool] | None = None
-    for column, value in reversed(place):
-        further = column < value if query.newest_first else column > value
-        beyond = further if beyond is None else further | ((column == value) & beyond)
-    assert beyond is not None, "a place has at least one column"
-    return beyond
+# What is read of each
 
 
 def around(event: FromClause) -> Iterable[ColumnElement[Any]]:

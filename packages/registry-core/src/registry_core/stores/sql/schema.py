@@ -34,7 +34,9 @@ from registry_core.stores.sql.driver import Driver
 from registry_core.stores.sql.errors import ConnectionLostError, DuplicateError, LostRaceError
 from registry_core.stores.sql.tables import ALEMBIC_VERSION_TABLE, alembic_version, metadata
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
+REVISIONS = (
+    "0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011",
+)  # fmt: skip
 """The line of migrations, oldest first; kept here so that opening a store need not load Alembic."""
 
 MIGRATE_SECONDS = 60.0

@@ -46,8 +46,8 @@ from registry_core.search import Page, Query, paging
 from registry_core.store import Clock, system_clock
 from registry_core.stores.sql import (
     approvals,
+    event_pages,
     event_rows,
-    events,
     rows,
     scoped_searches,
     scopes,
@@ -110,8 +110,10 @@ class SqlStore:
 
     def events(self, query: EventQuery) -> list[Event]:
         """See `Store`."""
-        statement = events.page(self._database.driver.dialect, events.shape(query))
-        records = self._database.read(statement, events.page_values(query, self._database.driver))
+        statement = event_pages.page(self._database.driver.dialect, event_pages.shape(query))
+        records = self._database.read(
+            statement, event_pages.page_values(query, self._database.driver)
+        )
         if not records and query.name is not None:
             values = {"name": query.name}
             if not self._database.read(self._sql.model_exists, values):
