@@ -58,7 +58,7 @@ class Announcement:
         self._note: str | None = None
 
     def write(self, write_id: str) -> None:
-        """Record at the path that its file may have other bytes than it should.
+        """Leave the note: the file at the path may have other bytes than it should.
 
         Raises:
             ConflictError: The push is over, so nothing unverified may come to its folder.
