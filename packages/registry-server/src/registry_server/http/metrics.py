@@ -81,6 +81,8 @@ class Metrics:
         """
         self._groups = {**operations, OTHER: OTHER}
         self._rows = {name: i * _COLUMNS for i, name in enumerate(self._groups)}
+        self._places: dict[tuple[str | None, int], tuple[int, int]] = {}
+        """Of what has been counted before; there are as many as operations and statuses."""
         self._columns = {status: i for i, status in enumerate(STATUSES)}
         after = len(self._rows) * _COLUMNS
         self._works = {work: after + i * _HISTOGRAM for i, work in enumerate(works)}
@@ -106,9 +108,11 @@ class Metrics:
 
     def record(self, operation: str | None, status: int, seconds: float) -> None:
         """Count one answered request."""
-        row = self._rows.get(operation or OTHER, self._rows[OTHER])
-        self._counters[row + self._columns.get(status, len(STATUSES) - 1)] += 1
-        self._time(row + len(STATUSES), seconds)
+        place = self._places.get((operation, status))
+        if place is None:
+            place = self._places[operation, status] = self._place(operation, status)
+        self._counters[place[0]] += 1
+        self._time(place[1], seconds)
 
     def moved(self, *, received: int, sent: int) -> None:
         """Count bytes of artifacts."""
@@ -131,9 +135,16 @@ class Metrics:
             self._counters[place] = max(0, gauge.read())
         self._counters[self._stamp] = time.monotonic_ns()
 
+    def _place(self, operation: str | None, status: int) -> tuple[int, int]:
+        """Where requests of an operation with a status are counted, and its histogram is."""
+        row = self._rows.get(operation or OTHER, self._rows[OTHER])
+        return row + self._columns.get(status, len(STATUSES) - 1), row + len(STATUSES)
+
     def _time(self, place: int, seconds: float) -> None:
-        self._counters[place + bisect_left(BUCKETS, seconds)] += 1
-        self._counters[place + _HISTOGRAM - 1] += max(0, int(seconds * 1e9))
+        counters = self._counters
+        counters[place + bisect_left(BUCKETS, seconds)] += 1
+        if seconds > 0:
+            counters[place + _HISTOGRAM - 1] += int(seconds * 1e9)
 
     # Showing
 
