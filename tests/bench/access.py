@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
+import os
 import statistics
 import subprocess
 import sys
@@ -102,7 +103,8 @@ class CountedServer(RegistryServer):
     """A server of `bench.counted`, which may count nothing."""
 
     def __init__(self, store: str, *, is_counting: bool) -> None:
-        super().__init__(store, arguments=("--artifacts", "none"))
+        environment = {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
+        super().__init__(store, arguments=("--artifacts", "none"), environment=environment)
         arguments = self._command[self._command.index("registry_server") + 1 :]
         counts = "on" if is_counting else "off"
         self._command = [sys.executable, "-m", "bench.counted", counts, *arguments]
