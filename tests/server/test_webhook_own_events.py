@@ -115,7 +115,7 @@ def test_every_change_is_told_with_what_was_before_and_is_afterwards(url: str) -
                     data[side] = {each: data[side][each] for each in expected}
             assert (data["before"], data["after"]) == (before, after)
             assert data["reason"] == "because"
-            assert len(data["model_id"]) == 16
+            assert len(data["model_id"]) == 24
             check_signature(got, "s3cret")
             check_cloud_event(got)
 

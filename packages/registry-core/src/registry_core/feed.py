@@ -26,7 +26,7 @@ from registry_core.store import Clock, Store, system_clock
 LATE_SECONDS = 900
 """How long after its time an event may be committed and is still found: longer than any change is
 tried for, and than the clocks of machines differ. One by a process that was stopped for longer is
-found with the next event of its model."""
+found with the next event of its model, if the one before it is not older than twice this."""
 
 RECENT_SECONDS = 30
 """How far each look goes back. Most events are committed within milliseconds."""

@@ -161,7 +161,7 @@ def digest(value: str) -> str:
 _DIGEST = re.compile(r"(sha256|fields):[0-9a-f]{64}\Z")
 
 _REGISTERED_MODEL_ID = re.compile(r"[0-9A-Za-z_-]{1,64}\Z")
-"""Ours have 16 digits."""
+"""Ours have 24 digits, and had 16 before."""
 
 
 def reason(value: str | None) -> str | None:

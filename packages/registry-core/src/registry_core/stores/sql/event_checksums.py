@@ -13,7 +13,8 @@ compared when the history is played back.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from operator import itemgetter
 from typing import Any, Final
 
 from registry_core.history import Action
@@ -44,19 +45,21 @@ _FILLED_IN: Final[Mapping[Action, frozenset[str]]] = {
 }
 """What a statement may fill in, by action."""
 
-_NAMES: Final[Mapping[Action, tuple[str, ...]]] = {
-    action: tuple(
-        f"event_{column}" for column in CHECKED_COLUMNS if column not in _FILLED_IN.get(action, ())
+_CHECKED: Final[Mapping[Action, Callable[[Mapping[str, Any]], tuple[Any, ...]]]] = {
+    action: itemgetter(
+        *(
+            f"event_{column}"
+            for column in CHECKED_COLUMNS
+            if column not in _FILLED_IN.get(action, ())
+        )
     )
     for action in Action
 }
-"""The values of an event that its checksum is of, by action."""
+"""What gives the values of an event that its checksum is of, by action."""
 
 
 def checksum(action: Action, values: Mapping[str, Any]) -> str:
     """Return the checksum of an event from its values as they are stored."""
     # No value has NUL in it, and an absent one is not an empty one.
-    said = "\x00".join(
-        ["" if (value := values[name]) is None else f"={value}" for name in _NAMES[action]]
-    )
+    said = "\x00".join(["" if value is None else f"={value}" for value in _CHECKED[action](values)])
     return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]
