@@ -136,7 +136,7 @@ class Webhooks:
         return self._create_once(new, idempotency_key, by or Author(actor="anybody"), secret)
 
     def _create_once(self, new: NewWebhook, key: str, by: Author, secret: str | None) -> Webhook:
-        """The webhook of the id that the key gives: the first call makes it, and there is one."""
+        """The webhook of an id that says the key: a store has one of each id."""
         new = attrs.evolve(new, webhook_id=_id_under(key, by))
         before = _id_of_before(key, new, by)
         for found in self.store.list_webhooks():

@@ -230,7 +230,7 @@ class EventChunks:
     def remove_pruned(self, keys: Iterable[str], is_so: Callable[[], bool]) -> None:
         """Remove objects with events that a pruning has replaced, while `is_so` says that it has.
 
-        A snapshot may bring the whole history back meanwhile, under the same keys: what is there
+        A snapshot may bring the whole history back meanwhile, under the same keys; what is there
         then stays. One DELETE each.
         """
         remaining = list(keys)
