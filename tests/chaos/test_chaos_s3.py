@@ -16,7 +16,7 @@ SEED = int(os.environ.get("CHAOS_SEED", "20261123"))
 
 def test_the_store_is_linearizable_under_fire(s3_server: S3Server, tmp_path: Path) -> None:
     """Eight processes that are killed at random, behind a proxy that loses and forges."""
-    plan = Plan(seed=SEED, calls=240, calls_per_family=60, fault_rate=0.08, calls_per_kill=40)
+    plan = Plan(seed=SEED, calls=160, calls_per_family=40, fault_rate=0.08, calls_per_kill=40)
     result = endure(s3_server.endpoint_url, plan, tmp_path)
     print(f"seed {plan.seed}", result)
     assert result.verdict.violations == {}

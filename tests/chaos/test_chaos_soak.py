@@ -26,6 +26,7 @@ def report(**last) -> Report:
     return Report("sqlite", samples, files_before=60, files_after=70, database_connections_most=32)
 
 
+@pytest.mark.long
 def test_a_server_at_full_load_answers_as_it_should() -> None:
     """Whoever expects a 200, a 400 or a 404 gets one, and every figure is measured."""
     with sqlite() as database:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import tomllib
 from pathlib import Path
 
@@ -44,6 +45,7 @@ def modules():
     }
 
 
+@functools.cache
 def functions():
     """The lines of code of every function, by `module:Class.function`."""
     return {

@@ -17,7 +17,7 @@ from differential.steps import Step, marked
 from services.registry_server import RegistryServer
 from services.stores import store_url
 
-SMOKE = 12
+SMOKE = 8
 """Sequences of the short run; `nox -s differential` replays as many as one likes."""
 
 

@@ -27,7 +27,7 @@ from services.artifacts import artifact_url
 from services.examples import examples
 from services.registry_server import RegistryServer
 
-EXAMPLES = examples(20, gate=3)
+EXAMPLES = examples(20, gate=2)
 """Requests made for each operation; each costs a round trip to a real process."""
 
 CHECKS = [

@@ -20,7 +20,20 @@ IN_THE_GATE: dict[str, int | tuple[str, ...]] = {
     # store of the documentation not what takes seconds there. In a bucket, where each takes long, one
     # stretch of time and one order of pages do.
     "tests/stores/test_sql_conformance.py::TestPostgresqlStore": 3,
-    "tests/stores/test_s3_conformance.py": 3,
+    "tests/stores/test_s3_conformance.py": 5,
+    # A bucket evaluates filters, counts aliases and refuses names by what the store in memory does it by.
+    **{
+        f"tests/stores/test_s3_conformance.py::TestS3Store::{test}": 0
+        for test in (
+            "test_aliases_have_a_limit",
+            "test_any_legal_name_can_be",
+            "test_every_operation_works_under",
+            "test_filters_on_",
+            "test_pages_continue_after_any",
+            "test_registered_models_of_any",
+            "test_rename_registered_model_works_between_any",
+        )
+    },
     **{
         f"tests/stores/test_s3_conformance.py::TestS3Store::{test}": ("months",)
         for test in (
@@ -37,8 +50,8 @@ IN_THE_GATE: dict[str, int | tuple[str, ...]] = {
     },
     "tests/stores/test_s3_conformance.py::TestS3Store::test_pages_continue_after": ("ASC",),
     "tests/stores/test_rest_conformance.py::TestRestStore::test_pages_continue_after": ("DESC",),
-    "tests/stores/test_rest_conformance.py": 3,
-    "tests/stores/test_example_store.py": 4,
+    "tests/stores/test_rest_conformance.py": 5,
+    "tests/stores/test_example_store.py": 8,
     "tests/stores/test_example_store.py::TestJsonFileStore::test_aliases_have_a_limit": 0,
     "tests/stores/test_example_store.py::TestJsonFileStore::test_every_operation_works_under": 0,
     "tests/stores/test_example_store.py::TestJsonFileStore::test_pages_continue_after_any": 0,
@@ -50,21 +63,34 @@ IN_THE_GATE: dict[str, int | tuple[str, ...]] = {
     "tests/stores/test_s3_conformance.py::TestS3Store::test_processes_share_the_version": 0,
     "tests/stores/test_example_store.py::TestJsonFileStore::test_processes_share_the_version": 0,
     # A process is killed, or a request fails, at every request of what is run.
-    "tests/stores/test_s3_crashes.py::test_a_crash_leaves_the_state_before_or_after": 3,
-    "tests/stores/test_s3_faults.py::test_a_fault_at_any_request_changes_nothing_for_the_caller": 5,
+    "tests/stores/test_s3_crashes.py::test_a_crash_leaves_the_state_before_or_after": (
+        "restore version",
+        "create model where one left",
+        "create version with a large text",
+        "rename model to a deleted name",
+        "delete model]",
+        "set tag when the events are many",
+        "set alias",
+        "prune history",
+        "update webhook",
+    ),
+    "tests/stores/test_s3_faults.py::test_a_fault_at_any_request_changes_nothing_for_the_caller": 7,
     "tests/stores/test_s3_faults.py::test_a_fault_while_reading_changes_nothing_for_the_caller": 4,
-    "tests/stores/test_s3_ages.py::test_a_fault_on_an_old_document_changes_nothing_for_the_caller": 3,
-    "tests/stores/test_s3_damage.py": 3,
-    "tests/stores/test_s3_interleavings.py": 5,
+    "tests/stores/test_s3_ages.py::test_a_fault_on_an_old_document_changes_nothing_for_the_caller": 5,
+    "tests/stores/test_s3_damage.py": 5,
+    "tests/stores/test_s3_interleavings.py": 7,
     "tests/stores/test_s3_listing.py": 4,
-    "tests/stores/test_s3_requests.py::test_a_mutation_costs_what_the_price_list_says": 3,
-    "tests/stores/test_s3_requests.py::test_a_mutation_by_a_stranger": 3,
+    "tests/stores/test_s3_requests.py::test_a_mutation_costs_what_the_price_list_says": 5,
+    "tests/stores/test_s3_requests.py::test_a_mutation_by_a_stranger": 5,
     # Every damage on one database; on the other, some that it keeps in types of its own.
     "tests/stores/test_sql_fsck.py::test_what_is_wrong_is_found_and_repaired": (
         "sqlite-",
         "postgresql-UPDATE model_versions",
         "postgresql-DROP INDEX",
     ),
+    # Each waits for a lock until it gives up.
+    "tests/stores/test_sql_lanes.py::test_no_change_waits_long_for_a_lock": 4,
+    "tests/stores/test_access_door.py::test_scopes_of_many_pieces_are_read": 5,
     "tests/stores/test_sql_plans.py": 5,
     "tests/stores/test_sql_plans.py::test_a_search_uses_its_index": 1,
     "tests/stores/test_sql_skew.py": 5,
@@ -84,18 +110,22 @@ IN_THE_GATE: dict[str, int | tuple[str, ...]] = {
     "tests/artifacts/test_artifact_immutability.py::test_put_that_began_before_is_refused": 5,
     "tests/artifacts/test_artifact_paths.py::test_odd_names_are_written_and_read": 7,
     "tests/artifacts/test_artifact_paths.py::test_tricks_are_refused_on_every_route": 5,
+    # Routes know roots by their interface: a directory and a bucket show what it has.
+    "tests/artifacts/test_artifact_routes.py": 2,
+    "tests/artifacts/test_artifact_served.py": 2,
     "tests/artifacts/test_artifact_routes.py::test_aborted_upload_leaves_nothing": 5,
     "tests/artifacts/test_artifact_routes.py::test_put_takes_any_length_in_both_framings": 3,
     "tests/artifacts/test_artifact_tampering.py::test_every_change_is_told_with_path": 5,
     "tests/artifacts/test_artifact_tampering.py::test_manifest_of_a_pushed_version": 5,
     "tests/artifacts/test_artifact_tampering.py::test_manifest_that_is_not_the_versions": 5,
     # Servers, and MLflow's client: what has to hold on each store is run there, the rest on one.
-    # All stores of ours pass the kit: the client meets two registries in each file, MLflow's often.
-    "tests/acceptance/test_acceptance_model_versions.py": ("postgresql", "mlflow"),
-    "tests/acceptance/test_acceptance_prompts.py": ("sqlite", "mlflow"),
-    "tests/acceptance/test_acceptance_registered_models.py": ("sqlite", "mlflow"),
+    # All stores of ours pass the kit: the client meets one in each file. That MLflow's own server
+    # passes the same tests says whether they are fair; it does not change with our code.
+    "tests/acceptance/test_acceptance_model_versions.py": ("postgresql",),
+    "tests/acceptance/test_acceptance_prompts.py": ("sqlite",),
+    "tests/acceptance/test_acceptance_registered_models.py": ("sqlite",),
     "tests/acceptance/test_acceptance_search.py": ("sqlite", "s3"),
-    "tests/acceptance/test_acceptance_webhooks.py": ("s3", "mlflow"),
+    "tests/acceptance/test_acceptance_webhooks.py": ("s3",),
     # Through the plug-in by a client, and by MLflow's server what differs there.
     "tests/mlflow_plugin/test_plugin_acceptance.py": ("direct sqlite",),
     **{
@@ -126,7 +156,7 @@ IN_THE_GATE: dict[str, int | tuple[str, ...]] = {
     "tests/server/test_webhook_durable.py::test_what_was_committed_while_no_server_ran": (
         "sqlite",
     ),
-    "tests/server/test_webhook_durable.py::test_server_that_dies_while_it_delivers": ("s3",),
+    "tests/server/test_webhook_durable.py::test_server_that_dies_while_it_delivers": ("sqlite",),
     "tests/server/test_webhook_durable.py::test_servers_and_workers_share": ("postgresql",),
     "tests/server/test_webhook_durable.py::test_delivery_that_is_given_up": ("sqlite",),
     "tests/server/test_webhook_own_events.py::test_a_version_that_fails": ("sqlite",),

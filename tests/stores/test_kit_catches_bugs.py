@@ -87,8 +87,8 @@ def test_some_bugs_show_only_when_time_passes(tmp_path, bugs):
     [
         buggy_stores.ReusesNumbers,
         buggy_stores.DeletionKeepsAliases,
-        forgetful_stores.FreesNamesThatNobodyUses,
         # These take many examples to be found.
+        pytest.param(forgetful_stores.FreesNamesThatNobodyUses, marks=pytest.mark.long),
         pytest.param(buggy_stores.LikeFoldsCase, marks=pytest.mark.long),
         pytest.param(forgetful_stores.TheLatestTimeWins, marks=pytest.mark.long),
     ],

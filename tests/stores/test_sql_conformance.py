@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -92,8 +93,14 @@ class TestSqliteStoreMachine(StatefulTests):
     max_examples = examples(100, gate=5)
 
     @pytest.fixture
-    def make_store(self) -> Callable[[Clock], Store]:
-        return lambda clock: open_store("sqlite://", clock=clock)
+    def make_store(self, sqlite_template: Path, tmp_path: Path) -> Callable[[Clock], Store]:
+        numbers = itertools.count()
+
+        def make(clock: Clock) -> Store:
+            path = shutil.copy(sqlite_template, tmp_path / f"{next(numbers)}.db")
+            return open_store(f"sqlite:///{path}", clock=clock)
+
+        return make
 
 
 class TestPostgresqlStoreMachine(StatefulTests):
