@@ -81,11 +81,11 @@ def test_the_search_for_what_is_shortened_finds_it() -> None:
     assert [*shortened(ast.parse(code.format("@pytest.mark.scaled\n")))] == []
 
 
-HEAVY = {"mlflow", "numpy", "pandas", "registry_mlflow", "sklearn"}
+HEAVY = {"mlflow", "numpy", "pandas", "registry_mlflow", "schemathesis", "sklearn"}
 """What takes seconds to import, or imports MLflow."""
 
 
-def test_no_file_of_tests_imports_mlflow_when_it_is_read() -> None:
+def test_no_file_of_tests_imports_what_takes_long_when_it_is_read() -> None:
     """Every process of the tests reads all files: those that need MLflow import it in a test."""
     found = {
         f"{path.relative_to(TESTS)}: {ast.unparse(each)}"

@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
-import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
-from schemathesis import GenerationMode
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    negative_data_rejection,
-    response_schema_conformance,
-    status_code_conformance,
-    unsupported_method,
-    use_after_free,
-)
 
 from registry_core.wire.prefixes import API, OWN_API
 from registry_core.wire.snapshots import SNAPSHOTS_PATH
@@ -27,18 +17,14 @@ from services.artifacts import artifact_url
 from services.examples import examples
 from services.registry_server import RegistryServer
 
+if TYPE_CHECKING:
+    from schemathesis import BaseSchema
+
 EXAMPLES = examples(20, gate=2)
 """Requests made for each operation; each costs a round trip to a real process."""
 
-CHECKS = [
-    not_a_server_error,
-    status_code_conformance,
-    content_type_conformance,
-    response_schema_conformance,
-    negative_data_rejection,
-    unsupported_method,
-    use_after_free,
-]
+POSITIVE, NEGATIVE = "positive", "negative"
+"""Requests that the document allows, and such that it forbids."""
 
 
 OPERATIONS = [(operation.method, operation.documented_path) for operation in ALL_OPERATIONS] + [
@@ -93,21 +79,22 @@ CASES = [
         method,
         path,
         mode,
-        marks=pytest.mark.long
-        if mode is GenerationMode.NEGATIVE and (method, path) in ONLY_A_PATH
-        else (),
+        marks=pytest.mark.long if mode == NEGATIVE and (method, path) in ONLY_A_PATH else (),
     )
     for method, path in OPERATIONS
-    for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+    for mode in (POSITIVE, NEGATIVE)
 ]
 
 
 @pytest.fixture(scope="module")
-def api(request: pytest.FixtureRequest) -> Iterator[schemathesis.BaseSchema]:
+def api(request: pytest.FixtureRequest) -> Iterator[BaseSchema]:
     """The document that a server of its own gives out, with that server.
 
     Its artifacts are in a bucket and move directly, so that it answers on all artifact routes.
     """
+    # Not at the top: it takes a second, and every process of the tests reads this file.
+    import schemathesis
+
     arguments = ("--artifacts", artifact_url("s3", request), "--direct-transfers", "on")
     with RegistryServer("memory:", arguments=arguments) as server:
         yield schemathesis.openapi.from_url(f"{server.url}/openapi.json")
@@ -130,7 +117,19 @@ def test_document_has_the_operations_that_are_tried(api):
 @pytest.mark.parametrize(("method", "path", "mode"), CASES)
 def test_server_does_what_its_document_says(api, method, path, mode):
     """Statuses, content types and shapes of answers; requests that it forbids are refused."""
+    from schemathesis import GenerationMode, checks
+    from schemathesis.specs.openapi import checks as of_openapi
+
     operation = api[path][method]
+    held_to = [
+        checks.not_a_server_error,
+        of_openapi.status_code_conformance,
+        of_openapi.content_type_conformance,
+        of_openapi.response_schema_conformance,
+        of_openapi.negative_data_rejection,
+        of_openapi.unsupported_method,
+        of_openapi.use_after_free,
+    ]
 
     @settings(
         max_examples=EXAMPLES,
@@ -139,12 +138,12 @@ def test_server_does_what_its_document_says(api, method, path, mode):
         suppress_health_check=list(HealthCheck),
         database=None,
     )
-    @given(case=operation.as_strategy(generation_mode=mode))
+    @given(case=operation.as_strategy(generation_mode=GenerationMode(mode)))
     def check(case):
-        case.call_and_validate(checks=CHECKS)
+        case.call_and_validate(checks=held_to)
 
     try:
         check()
     except Unsatisfiable:
         # Nothing can be wrong with a request that has no parameters.
-        assert mode is GenerationMode.NEGATIVE
+        assert mode == NEGATIVE
