@@ -32,6 +32,7 @@ from registry_core.changes import (
     UpdateModel,
     UpdateVersion,
 )
+from registry_core.changes.base import ModelChange, VersionChange
 from registry_core.wire import history, requests
 from registry_core.wire.prefixes import API, OWN_API
 
@@ -60,7 +61,6 @@ class Route:
     call: str
     """The method of `Registry` that a server calls. A field of the request is its argument of that
     name."""
-    returned: Returned = Returned.NOTHING
     summary: str
     prefix: str = API
     ignored: tuple[str, ...] = ()
@@ -81,6 +81,14 @@ class Route:
                         f"{self.id}: `spelled` has to say what the {field.name} of a "
                         f"{self.request.__name__} is, which {self.change.__name__} does not have"
                     )
+
+    @property
+    def returned(self) -> Returned:
+        """What the answer has: what the caller of the change gets."""
+        if issubclass(self.change, ModelChange):
+            return Returned.MODEL
+        is_of_version = issubclass(self.change, VersionChange | CreateVersion)
+        return Returned.VERSION if is_of_version else Returned.NOTHING
 
     def request_of(self, change: Change[Any]) -> Any:
         """Return the request that makes a change."""
@@ -141,7 +149,6 @@ _ROWS = (
         path="/registered-models/create",
         request=requests.CreateRegisteredModel,
         call="create_registered_model",
-        returned=Returned.MODEL,
         summary="Create a registered model.",
         ignored=("deployment_job_id",),
         has_long_body=True,
@@ -154,7 +161,6 @@ _ROWS = (
         path="/registered-models/rename",
         request=requests.RenameRegisteredModel,
         call="rename_registered_model",
-        returned=Returned.MODEL,
         summary="Rename a registered model, with all it has.",
     ),
     Route(
@@ -164,7 +170,6 @@ _ROWS = (
         path="/registered-models/update",
         request=requests.UpdateRegisteredModel,
         call="update_registered_model",
-        returned=Returned.MODEL,
         summary="Set the description of a registered model; none erases it.",
         ignored=("deployment_job_id",),
     ),
@@ -220,7 +225,6 @@ _ROWS = (
         path="/model-versions/create",
         request=requests.CreateModelVersion,
         call="create_model_version",
-        returned=Returned.VERSION,
         summary="Create the next version of a registered model.",
         has_long_body=True,
         spelled=_created_version,
@@ -232,7 +236,6 @@ _ROWS = (
         path="/model-versions/update",
         request=requests.UpdateModelVersion,
         call="update_model_version",
-        returned=Returned.VERSION,
         summary="Set the description of a model version; none erases it.",
     ),
     Route(
@@ -242,7 +245,6 @@ _ROWS = (
         path="/model-versions/transition-stage",
         request=requests.TransitionModelVersionStage,
         call="transition_model_version_stage",
-        returned=Returned.VERSION,
         summary="Move a model version to a stage.",
     ),
     Route(
@@ -279,7 +281,6 @@ _ROWS = (
         path="/deleted-models/restore",
         request=history.RestoreDeletedModel,
         call="restore_registered_model",
-        returned=Returned.MODEL,
         summary="Bring a deleted registered model back, as it was.",
         prefix=OWN_API,
         names=("name", "new_name"),
@@ -292,7 +293,6 @@ _ROWS = (
         path="/deleted-versions/restore",
         request=history.RestoreDeletedVersion,
         call="restore_model_version",
-        returned=Returned.VERSION,
         summary="Bring a deleted model version back, as it was, without its aliases.",
         prefix=OWN_API,
     ),
