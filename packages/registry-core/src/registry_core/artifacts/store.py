@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from types import TracebackType
-from typing import Protocol, Self, TypeAlias, runtime_checkable
+from typing import IO, Protocol, Self, TypeAlias, runtime_checkable
 
 import attrs
 
@@ -66,6 +66,35 @@ class Reading:
     def close(self) -> None:
         """Free the file or connection; it may be closed twice."""
         self._close()
+
+
+def pieces_of(
+    file: IO[bytes],
+    start: int,
+    stop: int | None,
+    *,
+    size: int,
+    failing: Callable[[], AbstractContextManager[None]],
+) -> Iterator[bytes]:
+    """Yield the bytes of an open file from `start` up to `stop` or its end, in pieces.
+
+    Args:
+        file: The file.
+        start: The first byte.
+        stop: The byte after the last one; None for the end.
+        size: Bytes in the file.
+        failing: Makes what each access runs in, which turns its errors into ours.
+    """
+    with failing():
+        file.seek(start)
+    left = (size if stop is None else min(stop, size)) - start
+    while left > 0:
+        with failing():
+            piece = file.read(min(CHUNK_SIZE, left))
+        if not piece:
+            return
+        left -= len(piece)
+        yield piece
 
 
 def read_all(artifacts: ArtifactStore, path: str, *, most: int) -> bytes:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import IO, Any, cast
 
 import fsspec
@@ -19,6 +20,7 @@ from registry_core.artifacts.store import (
     FileWriter,
     Reading,
     Steps,
+    pieces_of,
     write_all,
 )
 from registry_core.errors import (
@@ -91,24 +93,12 @@ class FsspecArtifactStore:
     def read(self, path: str, *, start: int = 0, stop: int | None = None) -> Reading:
         """Open the file."""
         info = self.stat(path)
-        end = info.size or 0
-        end = end if stop is None else min(stop, end)
         with _fs_errors(path):
             file = self._fs.open(self._full(path), "rb")
-
-        def pieces() -> Iterator[bytes]:
-            with _fs_errors(path):
-                file.seek(start)
-            left = end - start
-            while left > 0:
-                with _fs_errors(path):
-                    piece = file.read(min(CHUNK_SIZE, left))
-                if not piece:
-                    return
-                left -= len(piece)
-                yield piece
-
-        return Reading(info, pieces(), close=file.close)
+        pieces = pieces_of(
+            file, start, stop, size=info.size or 0, failing=partial(_fs_errors, path)
+        )
+        return Reading(info, pieces, close=file.close)
 
     def write(
         self,

@@ -11,17 +11,18 @@ import shutil
 import stat as stat_module
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
 from registry_core.artifacts.paths import RESERVED
 from registry_core.artifacts.store import (
-    CHUNK_SIZE,
     FileInfo,
     FileWriter,
     Reading,
     Steps,
+    pieces_of,
     write_all,
 )
 from registry_core.artifacts.trees import sha256_file
@@ -91,22 +92,10 @@ class LocalArtifactStore:
             os.close(descriptor)
             raise
         file = open(descriptor, "rb", buffering=0)  # noqa: SIM115, PTH123 the reading closes it
-        file.seek(start)
-
-        size = info.size or 0
-        end = size if stop is None else min(stop, size)
-
-        def pieces() -> Iterator[bytes]:
-            left = end - start
-            while left > 0:
-                with _os_errors(path):
-                    piece = file.read(min(CHUNK_SIZE, left))
-                if not piece:
-                    return
-                left -= len(piece)
-                yield piece
-
-        return Reading(info, pieces(), close=file.close)
+        pieces = pieces_of(
+            file, start, stop, size=info.size or 0, failing=partial(_os_errors, path)
+        )
+        return Reading(info, pieces, close=file.close)
 
     def write(
         self,
@@ -289,13 +278,21 @@ def _fill(partial: Path, path: str) -> Generator[None, bytes | None, None]:
         file = partial.open("xb", buffering=0)
     with file:
         while (chunk := (yield)) is not None:
-            with _os_errors(path):
-                # An unbuffered file may take less than it is given.
-                view = memoryview(chunk)
-                while view:
-                    view = view[file.write(view) :]
-        with _os_errors(path):
-            os.fsync(file.fileno())
+            _write_whole(file, chunk, path)
+        _sync(file, path)
+
+
+def _write_whole(file: IO[bytes], chunk: bytes, path: str) -> None:
+    """Write all of a chunk: an unbuffered file may take less than it is given."""
+    with _os_errors(path):
+        view = memoryview(chunk)
+        while view:
+            view = view[file.write(view) :]
+
+
+def _sync(file: IO[bytes], path: str) -> None:
+    with _os_errors(path):
+        os.fsync(file.fileno())
 
 
 def _is_locked(file: IO[bytes], partial: Path) -> bool:
@@ -326,12 +323,8 @@ def _go_on(file: IO[bytes], path: str, start: int) -> Generator[None, bytes | No
         file.seek(start)
         file.truncate()
     while (chunk := (yield)) is not None:
-        with _os_errors(path):
-            view = memoryview(chunk)
-            while view:
-                view = view[file.write(view) :]
-    with _os_errors(path):
-        os.fsync(file.fileno())
+        _write_whole(file, chunk, path)
+    _sync(file, path)
 
 
 def _publish(partial: Path, target: Path, path: str, *, overwrite: bool) -> None:
