@@ -19,10 +19,10 @@ from pathlib import Path
 
 import psycopg
 
-from registry_core import ModelVersion, Registry, open_registry
+from registry_core import Registry, open_registry
 from registry_core.moves import copying, sources
-from registry_core.snapshots import model_of
 from services import postgres
+from services.large_models import large_model
 
 WITHIN_MIB = 64
 """The most that a copy may need over what the process needs at its start."""
@@ -44,23 +44,7 @@ def fill(registry: Registry, models: int, versions: int) -> None:
 
 def fill_one(registry: Registry, versions: int) -> None:
     """One large model, written as a whole."""
-    registry.create_registered_model("large")
-    empty = registry.snapshot("large")
-    tags = {"auc": "0.91", "git": "0" * 40}
-    listed = [
-        ModelVersion(
-            name="large",
-            version=number,
-            creation_timestamp=number,
-            last_updated_timestamp=number,
-            source=f"s3://bucket/large/{number}",
-            run_id="0" * 32,
-            tags=tags,
-        )
-        for number in range(1, versions + 1)
-    ]
-    large = model_of(empty.model, listed, next_version=versions + 1)
-    registry.restore(large, on_conflict="replace")
+    registry.restore(large_model(versions))
 
 
 def copy(source_url: str, target_url: str, profile: str | None) -> None:

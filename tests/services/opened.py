@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from registry_core.stores import s3, sql
@@ -19,6 +21,16 @@ def open_s3_store(url: str, **options: Any) -> Calls:
 def open_sql_store(url: str, **options: Any) -> Calls:
     """The store in a database."""
     return Calls(sql.open_store(url, **options))
+
+
+@contextlib.contextmanager
+def opened_sql_store(url: str) -> Iterator[Calls]:
+    """The store in a database, which is closed at the end."""
+    store = open_sql_store(url)
+    try:
+        yield store
+    finally:
+        store.close()
 
 
 def sql_store_on(database: Database, **options: Any) -> Calls:

@@ -332,6 +332,13 @@ def postgres_url(postgres_server: Postgres, postgres_template: str) -> Iterator[
         yield url
 
 
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[PostgresServer]:
+    """A server for one module to mistreat, with its own durability."""
+    with PostgresServer(durable=True) as server:
+        yield server
+
+
 @pytest.fixture
 def empty_postgres_url(postgres_server: Postgres) -> Iterator[str]:
     """A database for one test, with nothing in it."""

@@ -44,6 +44,16 @@ _START_ATTEMPTS = 3
 """A port that was free a moment ago may be taken by another test process."""
 
 
+def aws_environment() -> dict[str, str]:
+    """The variables that let any AWS client into the servers of the tests."""
+    return {
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
 class S3Server:
     """A SeaweedFS process of our own; it keeps ports and data when killed and started again."""
 
@@ -76,12 +86,7 @@ class S3Server:
 
     def environment(self) -> dict[str, str]:
         """The variables that let any AWS client in; the endpoint is in the store's URL."""
-        return {
-            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_EC2_METADATA_DISABLED": "true",
-        }
+        return aws_environment()
 
     def client(self) -> Any:
         """A boto3 client, for looking at the bucket behind the store's back."""

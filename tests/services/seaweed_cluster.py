@@ -20,7 +20,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from services.postgres import _free_port
 from services.processes import Process
-from services.s3 import ACCESS_KEY, REGION, SECRET_KEY, _create_bucket, _weed, _writable, client
+from services.s3 import (
+    ACCESS_KEY,
+    SECRET_KEY,
+    _create_bucket,
+    _weed,
+    _writable,
+    aws_environment,
+    client,
+)
 
 MASTERS, VOLUMES = 3, 3
 
@@ -103,12 +111,7 @@ class SeaweedCluster:
     @staticmethod
     def environment() -> dict[str, str]:
         """What lets a client in."""
-        return {
-            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_EC2_METADATA_DISABLED": "true",
-        }
+        return aws_environment()
 
     def client(self) -> Any:
         """A boto3 client of the bucket."""

@@ -19,24 +19,8 @@ from registry_core.testing.observing import model_names, models_query
 from services.forwarding import forward
 from services.opened import memory_store
 from services.opened import open_s3_store as open_store
+from services.s3_crash import Crash, CrashError
 from services.s3_mutations import MUTATIONS, Mutation, observe
-
-
-class CrashError(BaseException):
-    """The process is gone: no handler of ours may catch this."""
-
-
-class Crash:
-    """Stops a store at its nth request from now on."""
-
-    def __init__(self, store: S3Store, number: int) -> None:
-        self._left = number
-        store.observe(self)
-
-    def __call__(self, operation: str, key: str) -> None:
-        if self._left == 0:
-            raise CrashError(f"{operation} {key}")
-        self._left -= 1
 
 
 @pytest.fixture

@@ -25,26 +25,10 @@ from registry_core.stores.s3 import S3Store
 from registry_core.stores.s3.outbox import ABANDONED_SECONDS
 from registry_core.testing import ManualClock
 from registry_core.webhooks import SAMPLES
+from services.s3_crash import Crash, CrashError
 
 ANN = Author(actor="ann")
 LEASE = 60.0
-
-
-class CrashError(BaseException):
-    """The process is gone."""
-
-
-class Crash:
-    """Stops a store at its nth request from now on."""
-
-    def __init__(self, store: S3Store, number: int) -> None:
-        self._left = number
-        store.observe(self)
-
-    def __call__(self, operation: str, key: str) -> None:
-        if self._left == 0:
-            raise CrashError(f"{operation} {key}")
-        self._left -= 1
 
 
 @pytest.fixture

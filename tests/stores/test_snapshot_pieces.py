@@ -21,7 +21,6 @@ from registry_core import (
     ConflictError,
     InvalidArgumentError,
     ModelSnapshot,
-    ModelVersion,
     Registry,
     SpooledSnapshot,
     Stage,
@@ -36,12 +35,12 @@ from registry_core import (
 from registry_core.history import Event, EventQuery
 from registry_core.moves import copying, sources
 from registry_core.retention import RETENTION_VARIABLE
-from registry_core.snapshots import model_of
 from registry_core.stores.memory import MemoryStore
 from registry_core.stores.sql import restoring
 from registry_core.testing import ManualClock
 from registry_core.wire.snapshots import SNAPSHOTS_PATH
 from registry_server.http import snapshot_uploads
+from services.large_models import large_model
 from services.live_server import LiveServer
 from services.stores import store_url
 
@@ -292,25 +291,6 @@ def test_a_store_that_has_models_in_memory_takes_no_huge_one(
             server.serve(store)
             answer = urllib3.request("POST", f"{server.url}{SNAPSHOTS_PATH}", body=body)
             assert answer.status == expected
-
-
-def large_model(versions: int) -> ModelSnapshot:
-    """A model with so many versions, as a registry without a history has it."""
-    listed = [
-        ModelVersion(
-            name="large",
-            version=number,
-            creation_timestamp=number,
-            last_updated_timestamp=number,
-            source=f"s3://bucket/large/{number}",
-            run_id="0" * 32,
-            tags={"auc": "0.91", "git": "0" * 40},
-        )
-        for number in range(1, versions + 1)
-    ]
-    with open_registry("memory:") as registry:
-        model = registry.create_registered_model("large")
-    return model_of(model, listed, next_version=versions + 1)
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ from registry_core.stores.sql.postgresql import PostgresqlDriver
 from registry_core.stores.sql.sqlite import SqliteDriver
 from registry_core.testing.racing import race
 from services.opened import open_sql_store as open_store
+from services.opened import opened_sql_store as opened
 from services.opened import sql_store_on
 from services.postgres import PostgresServer
 
@@ -73,22 +74,6 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'registry.db'}"
     return request.getfixturevalue("postgres_url")
-
-
-@pytest.fixture(scope="module")
-def own_server() -> Iterator[PostgresServer]:
-    """A server to mistreat, with its own durability."""
-    with PostgresServer(durable=True) as server:
-        yield server
-
-
-@contextlib.contextmanager
-def opened(url: str) -> Iterator[SqlStore]:
-    store = open_store(url)
-    try:
-        yield store
-    finally:
-        store.close()
 
 
 @contextlib.contextmanager

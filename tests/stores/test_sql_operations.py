@@ -34,7 +34,7 @@ from registry_core.stores.sql.database import Database
 from registry_core.stores.sql.errors import DuplicateError, InDoubtError
 from registry_core.stores.sql.operations import operation_id, settled
 from registry_core.stores.sql.postgresql import PostgresqlDriver
-from services.opened import open_sql_store as open_store
+from services.opened import opened_sql_store as opened
 from services.opened import sql_store_on
 from services.postgres import PostgresServer
 from services.tcp_proxy import TcpProxy
@@ -67,13 +67,6 @@ def url(postgres_url: str) -> str:
     return postgres_url
 
 
-@pytest.fixture(scope="module")
-def own_server() -> Iterator[PostgresServer]:
-    """A server to mistreat, with its own durability."""
-    with PostgresServer(durable=True) as server:
-        yield server
-
-
 @pytest.fixture
 def own_url(own_server: PostgresServer) -> Iterator[str]:
     """A fresh database on it, with a model `m`."""
@@ -83,15 +76,6 @@ def own_url(own_server: PostgresServer) -> Iterator[str]:
     with opened(own_server.url(name)) as store:
         store.create_registered_model(NewRegisteredModel(name="m"))
     return own_server.url(name)
-
-
-@contextlib.contextmanager
-def opened(url: str) -> Iterator[SqlStore]:
-    store = open_store(url)
-    try:
-        yield store
-    finally:
-        store.close()
 
 
 @contextlib.contextmanager
