@@ -252,8 +252,10 @@ def _is_same(
     """Say where the source and its copy differ."""
     from registry_core.moves import copying  # noqa: PLC0415 as above
 
-    found = chain(copying.compare(expected, there, filter_text=filter_text), hooks.differences())
-    return _compared(each for each in found if not each.is_only_in_second)
+    differences = chain(
+        copying.compare(expected, there, filter_text=filter_text), hooks.differences()
+    )
+    return _compared(each for each in differences if not each.is_only_in_second)
 
 
 def _copied(outcomes: Iterable[Copied], *, dry_run: bool) -> bool:
@@ -315,10 +317,10 @@ def diff(
 
     differs = False
     with _source(source_url) as source, _source(target_url) as target:
-        found = copying.compare(source, target, filter_text=filter_text)
+        differences = copying.compare(source, target, filter_text=filter_text)
         if with_webhooks and not filter_text:
-            found = chain(found, webhook_differences(source, target))
-        for each in found:
+            differences = chain(differences, webhook_differences(source, target))
+        for each in differences:
             differs = True
             click.echo(printable(f"{each.name}: {each.difference}"))
     if differs:

@@ -100,17 +100,17 @@ class _Reading:
     def read(self) -> ModelSnapshot | SpooledSnapshot | None:
         """Return the snapshot, or None if the model was changed meanwhile."""
         before = self.store.events(EventQuery(name=self.name, max_results=1))
-        found = _collected(self.name, self._versions(), self._events())
-        model, newest = self.model, found.newest
+        collected = _collected(self.name, self._versions(), self._events())
+        model, newest = self.model, collected.newest
         assert model is not None, "a piece has the model"
         if _place(newest) != _place(before[0] if before else None):
             return None
-        if histories.was_pruned(self.store, self.name, found.oldest, newest):
+        if histories.was_pruned(self.store, self.name, collected.oldest, newest):
             return None
         model_id = "" if newest is None else newest.model_id
         if newest is None:
-            found.next_version = found.highest + 1
-        return found.snapshot(model, model_id)
+            collected.next_version = collected.highest + 1
+        return collected.snapshot(model, model_id)
 
     def _versions(self) -> Iterator[tuple[ModelVersion, tuple[Approval, ...]]]:
         after = 0
@@ -171,31 +171,31 @@ def _collected(
     events: Iterable[Event],
 ) -> _Collected:
     """Read versions, then events."""
-    found = _Collected()
+    collected = _Collected()
     for version, approvals in versions:
-        found.highest = version.version
-        if found.writer is None and len(found.versions) < snapshot_pieces.PIECE_ROWS:
-            found.versions.append((version, approvals))
+        collected.highest = version.version
+        if collected.writer is None and len(collected.versions) < snapshot_pieces.PIECE_ROWS:
+            collected.versions.append((version, approvals))
         else:
-            _spooling(name, found).add_version(version, approvals)
-    for event in map(found.see, events):
-        if found.writer is None and len(found.events) < snapshot_pieces.PIECE_ROWS:
-            found.events.append(event)
+            _spooling(name, collected).add_version(version, approvals)
+    for event in map(collected.see, events):
+        if collected.writer is None and len(collected.events) < snapshot_pieces.PIECE_ROWS:
+            collected.events.append(event)
         else:
-            _spooling(name, found).add_event(event)
-    return found
+            _spooling(name, collected).add_event(event)
+    return collected
 
 
-def _spooling(name: str, found: _Collected) -> SpoolWriter:
+def _spooling(name: str, collected: _Collected) -> SpoolWriter:
     """The file for what was read, which has all of it from now on."""
-    if found.writer is None:
-        found.writer = SpoolWriter(name)
-        for version, approvals in found.versions:
-            found.writer.add_version(version, approvals)
-        for event in found.events:
-            found.writer.add_event(event)
-        found.versions, found.events = [], []
-    return found.writer
+    if collected.writer is None:
+        collected.writer = SpoolWriter(name)
+        for version, approvals in collected.versions:
+            collected.writer.add_version(version, approvals)
+        for event in collected.events:
+            collected.writer.add_event(event)
+        collected.versions, collected.events = [], []
+    return collected.writer
 
 
 def piece(store: Store, name: str, after: int, most: int) -> Parts:
@@ -215,12 +215,12 @@ def _without_history(store: Store, name: str) -> ModelSnapshot | SpooledSnapshot
     for _ in range(ATTEMPTS):
         pointed: list[ModelVersion] = []
         versions = _versions_without_history(store, model, pointed)
-        found = _collected(name, versions, ())
+        collected = _collected(name, versions, ())
         again = store.get_registered_model(name)
         if again == model:
             # The number of a version that was deleted last is not known; nobody can see it.
-            found.next_version = found.highest + 1
-            return found.snapshot(without_dangling(model, pointed), "")
+            collected.next_version = collected.highest + 1
+            return collected.snapshot(without_dangling(model, pointed), "")
         model = again
     raise ConflictError(f"Model '{name}' was changed each time that it was read")
 

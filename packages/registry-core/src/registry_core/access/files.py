@@ -124,8 +124,8 @@ class GuardedFiles:
             for owners_of in (self._owners, self._located):
                 owners = owners_of(part)
                 is_owned = is_owned or bool(owners)
-                found = self._with_copies(owners, part) if with_copies else owners
-                yield from (each.name for each in found)
+                versions = self._with_copies(owners, part) if with_copies else owners
+                yield from (each.name for each in versions)
             if is_owned:
                 return
         if (name := name_of(path)) is not None:
@@ -139,8 +139,8 @@ class GuardedFiles:
         """The versions whose files are there, whatever their source is."""
         sealed = (self._digest_of(folder) for folder in folders)
         digests = {digest for digest in sealed if digest is not None}
-        found = self._where(TagRef(DIGEST_TAG), sorted(digests))
-        return [each for each in found if self._is_in(each, folders)]
+        versions = self._where(TagRef(DIGEST_TAG), sorted(digests))
+        return [each for each in versions if self._is_in(each, folders)]
 
     def _is_in(self, version: ModelVersion, folders: Sequence[str]) -> bool:
         """Whether one of the folders is that of the files of a version."""

@@ -218,18 +218,18 @@ def _impossible(wanted: ModelSnapshot, there: ModelSnapshot | None) -> dict[int,
     """Why versions cannot be had in a model that the target has, by their numbers."""
     if there is None:
         return {}
-    found: dict[int, str] = {}
+    reasons: dict[int, str] = {}
     highest = max(there.versions, default=0)
     for number, version in wanted.versions.items():
         if number in there.versions:
             if not _is_made_of(there.versions[number], version):
-                found[number] = "the target has another version of that number"
+                reasons[number] = "the target has another version of that number"
         elif number < highest:
-            found[number] = "the target has later versions already"
+            reasons[number] = "the target has later versions already"
     begin = f"models:/{wanted.name}/"
     return {
         number: f"{begin}{number}: {reason}: delete the model there, and copy it again"
-        for number, reason in found.items()
+        for number, reason in reasons.items()
     }
 
 

@@ -128,15 +128,15 @@ class _Comparing:
 
     def look(self) -> Iterator[Copied]:
         """See `_Looks`."""
-        found: dict[str, Callable[[], AnySnapshot]] = {}
-        yield from self.copies(_Recorded(self.source, found))
-        for name in sorted(self.seen.keys() - found.keys()):
+        there: dict[str, Callable[[], AnySnapshot]] = {}
+        yield from self.copies(_Recorded(self.source, there))
+        for name in sorted(self.seen.keys() - there.keys()):
             if not _is_gone(self.seen[name]):
                 continue
             if self._remove(name):
                 yield Copied(name=name, outcome=Outcome.REMOVED)
             del self.seen[name]
-        self.seen |= found
+        self.seen |= there
 
     def _remove(self, name: str) -> bool:
         """Whether the copy of a model is gone now; one that others have changed stays."""

@@ -53,12 +53,12 @@ def copy_webhooks(
 ) -> Iterator[Copied]:
     """Copy all webhooks of a source, without secrets, and yield what became of each."""
     try:
-        found = webhooks_in(source)
-        others = target.list_webhooks() if found else []
+        hooks = webhooks_in(source)
+        others = target.list_webhooks() if hooks else []
     except RegistryError as error:
         yield Copied(name="webhooks", outcome=Outcome.FAILED, detail=str(error))
         return
-    for wanted, there in _paired(found, others):
+    for wanted, there in _paired(hooks, others):
         if wanted is None:
             continue
         outcome, detail = _decide(wanted, there, on_conflict)

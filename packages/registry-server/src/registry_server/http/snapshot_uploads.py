@@ -178,12 +178,12 @@ def _too_large(most: int) -> RequestRefusedError:
 
 def _replaces(scope: Scope) -> bool:
     try:
-        given = parse_qs(scope["query_string"].decode("ascii")).get("replaces", ["false"])[-1]
+        text = parse_qs(scope["query_string"].decode("ascii")).get("replaces", ["false"])[-1]
     except ValueError:
-        given = ""
-    if given not in ("true", "false"):
+        text = ""
+    if text not in ("true", "false"):
         raise InvalidArgumentError("'replaces' must be true or false")
-    return given == "true"
+    return text == "true"
 
 
 def _described() -> Json:

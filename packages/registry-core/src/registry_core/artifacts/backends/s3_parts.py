@@ -97,14 +97,14 @@ class Parts:
     given is not held here: each would cost its size in memory for as long as the upload takes.
     """
 
-    def __init__(self, given: int = 0) -> None:
+    def __init__(self, taken: int = 0) -> None:
         self._part = bytearray()
-        self._given = given
+        self._taken = taken
 
     def add(self, chunk: bytes) -> bool:
         """Return whether a part is complete with this chunk; it is to be taken then."""
         self._part += chunk
-        return len(self._part) >= PART_SIZE << (self._given // _GROW_EVERY)
+        return len(self._part) >= PART_SIZE << (self._taken // _GROW_EVERY)
 
     @property
     def is_empty(self) -> bool:
@@ -114,7 +114,7 @@ class Parts:
     def take(self) -> Part:
         """Return what was gathered since the last part."""
         part, self._part = self._part, bytearray()
-        self._given += 1
+        self._taken += 1
         return part
 
 

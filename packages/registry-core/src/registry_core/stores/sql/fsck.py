@@ -162,9 +162,9 @@ class SqlFsck:
             if count > MOST_FINDINGS:
                 self._note_more("stale-search-value", folding.table, count)
                 return
-            given = {**values, "text": text, "folded": right}
+            new_values = {**values, "text": text, "folded": right}
             detail = f"its {folding.folded.name} is not what its {folding.text.name} gives"
-            mend = partial(self._write, folding.repair(), given)
+            mend = partial(self._write, folding.repair(), new_values)
             yield _mended(_finding("stale-search-value", subject, detail), mend, repair=repair)
 
     def _odd_texts(

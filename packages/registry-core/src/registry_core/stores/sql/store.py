@@ -135,11 +135,11 @@ class SqlStore:
 
     def count_registered_models(self, query: Query) -> tuple[int, bool]:
         """See `registry_core.store.CountsModels`."""
-        found, most = (
+        count, most = (
             len(self._search(query, searches.names_statement)),
             paging.most_entities(query),
         )
-        return min(found, most), found > most
+        return min(count, most), count > most
 
     # Model versions
 

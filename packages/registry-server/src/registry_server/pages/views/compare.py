@@ -126,8 +126,8 @@ def _before(registry: Registry, model: RegisteredModel, number: str) -> str:
         max_results=1,
         page_token=None,
     )
-    found = registry.store.search_model_versions(query).items
-    return str(found[0].version) if found else number
+    versions = registry.store.search_model_versions(query).items
+    return str(versions[0].version) if versions else number
 
 
 def _data(one: ModelVersion, other: ModelVersion, rows: Iterable[Row]) -> Json:

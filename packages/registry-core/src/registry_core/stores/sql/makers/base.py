@@ -82,8 +82,8 @@ class Maker:
         """
         try:
             queues = self._expects_webhooks()
-            given = {**values, **outbox.values_of(change)} if queues else values
-            noted = self._database.write(forms[queues], given)
+            sent = {**values, **outbox.values_of(change)} if queues else values
+            noted = self._database.write(forms[queues], sent)
         except ChangedMeanwhileError:
             return None
         return noted[0][0] is not None if noted else None

@@ -131,8 +131,8 @@ class PartMaker(Maker):
         try:
             if self._database.driver.writes_in_one_statement and not change.requires:
                 event = events.event_values(effect, by, now)
-                given = values | rows.room(half=True) | event
-                has_changed = self._wrote(change, part.forms, given)
+                sent = values | rows.room(half=True) | event
+                has_changed = self._wrote(change, part.forms, sent)
             if has_changed is None:
                 has_changed = self._database.transaction(put_in_turn, model=change.name)
         except MissingParentError as error:

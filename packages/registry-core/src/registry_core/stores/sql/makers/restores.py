@@ -189,11 +189,11 @@ class RestoreMaker(Maker):
         self._insert(connection, self._sql.restore_model_tags, _model_tags(document))
         versions = change.snapshot.each_version()
         while some := [*islice(versions, restoring.ROWS_AT_ONCE)]:
-            given = {version.version: approvals for version, approvals in some}
+            approvals = {version.version: approvals for version, approvals in some}
             part = attrs.evolve(
                 document,
                 versions={version.version: version for version, _ in some},
-                approvals=given,
+                approvals=approvals,
             )
             self._insert(
                 connection, self._sql.restore_versions, map(_version, part.versions.values())
