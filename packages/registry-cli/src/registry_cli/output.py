@@ -299,7 +299,7 @@ def _table_width() -> int | None:
 
 @contextmanager
 def progress(label: str, done: str) -> Iterator[Callable[[int, int], None]]:
-    """A `Progress` that is shown as a bar of one line; in a pipe there is one line at the end.
+    """Show a `Progress` as a bar of one line; in a pipe there is one line at the end.
 
     `label` says what is being done; `done`, what it is called when it has been.
     """

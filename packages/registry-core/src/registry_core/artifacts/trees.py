@@ -118,7 +118,7 @@ class Tree:
 def open_tree(
     source: Path, *, within: Path | None = None, follow_links: bool = False
 ) -> Iterator[Tree]:
-    """The files of a directory, or one file.
+    """Open the files of a directory, or one file.
 
     `source` may itself be reached by links, unless it has to lie `within` a directory: then no
     link is followed from there on. Links inside of it are files and folders like others where

@@ -91,7 +91,7 @@ class AdoptionCalls(ArtifactCalls):
     def files_of(
         self, version: ModelVersion, *, tracking_uri: str | None = None, local_files: bool = False
     ) -> Iterator[FileTree]:
-        """The files of a version, until the block ends, from wherever they lie.
+        """Open the files of a version, until the block ends, from wherever they lie.
 
         What the registry keeps is compared with the manifest as it is read; of other files all
         bytes are read first, for their digests. A source that is a path of this disk is read if

@@ -176,7 +176,7 @@ class DocumentOutbox:
         self._watchers.add(unchanged)
 
     def unchanged(self, change: Change[Any]) -> None:
-        """A change has left the content as it was."""
+        """See a change that has left the content as it was."""
         self._watchers.show(change)
 
 

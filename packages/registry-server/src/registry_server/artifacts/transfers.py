@@ -44,7 +44,7 @@ class Places:
 
     @asynccontextmanager
     async def place(self, connection: Connection | None) -> AsyncIterator[None]:
-        """A place, for as long as the context lasts.
+        """Hold a place for as long as the context lasts.
 
         Raises:
             RequestRefusedError: none was free for too long.

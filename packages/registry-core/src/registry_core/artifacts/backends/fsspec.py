@@ -163,7 +163,7 @@ class FsspecArtifactStore:
         return 0
 
     def close(self) -> None:
-        """The file system is fsspec's to close."""
+        """Do nothing: the file system is fsspec's to close."""
 
     def _check_place(self, path: str) -> None:
         if self._fs.isdir(self._full(path)):

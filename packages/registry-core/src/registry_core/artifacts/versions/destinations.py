@@ -18,7 +18,7 @@ _PARTIAL = ".registry-partial-"
 
 @contextmanager
 def unfinished_in(destination: Path, expected: Collection[str]) -> Iterator[Path]:
-    """A folder in the destination for files that are not complete; `expected` are those to come.
+    """Make a folder in the destination for files that are not complete; `expected` will come.
 
     Strategy: it is locked while its pull lives, so that a later one removes what dead ones left,
     and only that.

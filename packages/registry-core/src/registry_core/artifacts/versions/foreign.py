@@ -116,7 +116,7 @@ def require_remote(version: ModelVersion, place: str, *, option: str) -> None:
 def opened_tree(
     places: OpensForeign, version: ModelVersion, *, tracking_uri: str | None, local_files: bool
 ) -> Iterator[ForeignTree]:
-    """The files of a version that lie elsewhere, with their digests, until the block ends.
+    """Open the files of a version that lie elsewhere, with their digests, until the block ends.
 
     Raises as `OpensForeign.open`, and for a path of this disk unless there are `local_files`.
     """

@@ -103,7 +103,7 @@ def push(
 
 @contextmanager
 def opened(source: Path, options: PushOptions) -> Iterator[Tree]:
-    """The files to push; links that lead out of their directory are counted in the log."""
+    """Open the files to push; links that lead out of their directory are counted in the log."""
     tree_of = open_tree(source, within=options.within, follow_links=options.follow_links)
     with tree_of as tree:
         if tree.links_out:

@@ -165,7 +165,7 @@ class S3Outbox:
         self._watchers.add(unchanged)
 
     def unchanged(self, change: Change[Any]) -> None:
-        """A change has left the bucket as it was."""
+        """See a change that has left the bucket as it was."""
         self._watchers.show(change)
 
     def awaits(self, webhook_ids: Iterable[str], model_id: str, newest: int) -> bool:

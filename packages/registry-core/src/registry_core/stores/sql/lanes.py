@@ -68,7 +68,7 @@ class Lanes:
 
     @contextlib.contextmanager
     def change(self, model: str | None) -> Iterator[None]:
-        """A place for a change, of a model if it is one's.
+        """Hold a place for a change, of a model if it is one's.
 
         Raises:
             StoreBusyError: others have kept the model, or all places, for too long.
@@ -78,7 +78,7 @@ class Lanes:
 
     @contextlib.contextmanager
     def search(self) -> Iterator[None]:
-        """A place for a search.
+        """Hold a place for a search.
 
         Raises:
             StoreBusyError: others have kept all places for too long.

@@ -296,7 +296,7 @@ class SqlOutbox:
         self._watchers.add(unchanged)
 
     def unchanged(self, change: Change[Any]) -> None:
-        """A change has left the database as it was."""
+        """See a change that has left the database as it was."""
         self._watchers.show(change)
 
     def forget_queued(self, connection: Connection, webhook_id: str) -> None:
