@@ -186,19 +186,37 @@ class SpooledSnapshot:
         self._lines.close()
 
 
-class SpoolWriter:
-    """Writes a snapshot piece by piece: all versions in ascending order, then all events."""
+class _Spooling:
+    """The pieces of a snapshot that are in a temporary file so far, and what is in them."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self) -> None:
         self._lines = _Lines()
         self._pieces: list[_Piece] = []
-        self._rows: list[str] = []
-        self._characters = 0
-        self._is_of_events = False
         self._versions = self._events = 0
         self._stages: set[Stage] = set()
         self._newest: Event | None = None
+
+    def _spooled(self, document: ModelDocument) -> SpooledSnapshot:
+        return SpooledSnapshot(
+            document=documents.build(document, ()),
+            version_count=self._versions,
+            event_count=self._events,
+            newest=self._newest,
+            stages=frozenset(self._stages),
+            pieces=tuple(self._pieces),
+            lines=self._lines,
+        )
+
+
+class SpoolWriter(_Spooling):
+    """Writes a snapshot piece by piece: all versions in ascending order, then all events."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+        self._rows: list[str] = []
+        self._characters = 0
+        self._is_of_events = False
 
     def add_version(self, version: ModelVersion, approvals: Iterable[Approval] = ()) -> None:
         """Add the next version."""
@@ -218,15 +236,7 @@ class SpoolWriter:
     def finish(self, document: ModelDocument) -> SpooledSnapshot:
         """Return the snapshot of a model whose versions and events were added."""
         self._end_piece()
-        return SpooledSnapshot(
-            document=documents.build(attrs.evolve(document, approvals={}), ()),
-            version_count=self._versions,
-            event_count=self._events,
-            newest=self._newest,
-            stages=frozenset(self._stages),
-            pieces=tuple(self._pieces),
-            lines=self._lines,
-        )
+        return self._spooled(attrs.evolve(document, approvals={}))
 
     def _add(self, fields: Json) -> None:
         row = snapshot_format.line_of(fields)
@@ -292,10 +302,11 @@ def read(line: bytes, following: Iterator[bytes]) -> ModelSnapshot | SpooledSnap
     return incoming.finish()
 
 
-class IncomingSnapshot:
+class IncomingSnapshot(_Spooling):
     """A snapshot in pieces, as they come."""
 
     def __init__(self, head: bytes | Json) -> None:
+        super().__init__()
         fields = _object(head) if isinstance(head, bytes) else head
         snapshot_format.check_kind(fields)
         self._document, self.awaits = snapshot_format.decode_head(fields)
@@ -303,11 +314,6 @@ class IncomingSnapshot:
             raise InvalidArgumentError(
                 f"The snapshot of model '{self._document.name}' cannot have {self.awaits} pieces"
             )
-        self._lines = _Lines()
-        self._pieces: list[_Piece] = []
-        self._versions = self._events = 0
-        self._stages: set[Stage] = set()
-        self._newest: Event | None = None
 
     def add(self, line: bytes) -> None:
         """Add the next piece.
@@ -352,15 +358,7 @@ class IncomingSnapshot:
             raise InvalidArgumentError(
                 f"The snapshot of model '{self._document.name}' lacks its last pieces"
             )
-        return SpooledSnapshot(
-            document=documents.build(self._document, ()),
-            version_count=self._versions,
-            event_count=self._events,
-            newest=self._newest,
-            stages=frozenset(self._stages),
-            pieces=tuple(self._pieces),
-            lines=self._lines,
-        )
+        return self._spooled(self._document)
 
 
 def _object(line: bytes) -> Json:
