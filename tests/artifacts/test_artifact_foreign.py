@@ -28,7 +28,7 @@ from registry_core.errors import (
     NotFoundError,
     StaleValueError,
 )
-from registry_core.foreign import ForeignPlaces
+from registry_core.foreign import ForeignSources
 from registry_core.foreign.tracking import TrackingServer
 from services.artifacts import KINDS, MODEL, artifact_url, read_tree, serving, write_tree
 from services.stores import store_url
@@ -236,7 +236,7 @@ def test_credentials_go_to_the_server_that_the_user_named_only(
 
     monkeypatch.setattr(TrackingServer, "__init__", init)
     monkeypatch.setattr(TrackingServer, "walk", lambda *_: iter(()))
-    places = ForeignPlaces(open_artifacts=open_artifacts)
+    places = ForeignSources(open_artifacts=open_artifacts)
     for uri in (
         "mlflow-artifacts:/a",
         "mlflow-artifacts://good:1/a",

@@ -18,7 +18,7 @@ from registry_core.errors import (
     UnknownBackendError,
     UnsupportedBackendError,
 )
-from registry_core.foreign import ForeignPlaces
+from registry_core.foreign import ForeignSources
 from registry_core.gates import Gate
 from registry_core.redaction import redacted
 from registry_core.registry import Registry
@@ -199,14 +199,14 @@ def open_registry(
         local_sources=local_sources,
         local_source_root=None if local_source_root is None else Path(local_source_root).absolute(),
         # A server opens no place that somebody's version names.
-        foreign=_foreign_places(where) if local_sources else None,
+        foreign=_foreign_sources(where) if local_sources else None,
         gates=gates,
     )
 
 
-def _foreign_places(store: str) -> ForeignPlaces:
+def _foreign_sources(store: str) -> ForeignSources:
     is_server = _scheme(store) in ("http", "https")
-    return ForeignPlaces(open_artifacts=open_artifacts, tracking_uri=store if is_server else None)
+    return ForeignSources(open_artifacts=open_artifacts, tracking_uri=store if is_server else None)
 
 
 def _own_artifacts(store: str) -> str | None:

@@ -1,5 +1,5 @@
 """Places outside of a registry where the files of versions lie, opened on a client's side."""
 
-from registry_core.foreign.places import ForeignPlaces
+from registry_core.foreign.sources import ForeignSources
 
-__all__ = ["ForeignPlaces"]
+__all__ = ["ForeignSources"]

@@ -25,7 +25,7 @@ from registry_core.artifacts.versions.adopt import fields_at
 from registry_core.artifacts.versions.context import subject
 from registry_core.artifacts.versions.foreign import OpensForeign
 from registry_core.errors import InvalidArgumentError, RegistryError
-from registry_core.foreign import ForeignPlaces
+from registry_core.foreign import ForeignSources
 from registry_core.history import Action, Event
 from registry_core.models import ORIGINAL_SOURCE_TAG, ModelVersion, Status
 from registry_core.moves import comparing
@@ -168,7 +168,7 @@ def open_mover(
             "no files are copied; name its own store and root instead"
         )
     if source_url.startswith("mlflow+"):
-        places = ForeignPlaces(open_artifacts=backends.open_artifacts)
+        places = ForeignSources(open_artifacts=backends.open_artifacts)
         return FileMover(target, ForeignFilesOf(places, tracking_uri, local_files)), lambda: None
     root = backends.artifacts_url(source_url, source_root, environ={})
     registry = backends.open_registry(source_url, artifacts=root or "none")

@@ -52,8 +52,8 @@ _PROXY_URL = re.compile(
 
 
 @attrs.frozen(kw_only=True)
-class ForeignPlaces:
-    """Opens places outside of a registry; an `OpensForeign`."""
+class ForeignSources:
+    """Opens sources outside of a registry; an `OpensForeign`."""
 
     open_artifacts: Callable[[str], ArtifactStore]
     """Opens an artifact store by its URL."""
@@ -69,7 +69,7 @@ class ForeignPlaces:
 
 @attrs.frozen
 class _Opening:
-    places: ForeignPlaces
+    sources: ForeignSources
     tracking_uri: str | None
     stack: ExitStack
 
@@ -115,7 +115,7 @@ class _Opening:
 
     def _tracking_url(self) -> str | None:
         return (
-            self.tracking_uri or os.environ.get(TRACKING_VARIABLE) or self.places.tracking_uri
+            self.tracking_uri or os.environ.get(TRACKING_VARIABLE) or self.sources.tracking_uri
         ) or None
 
     def _proxy(self, uri: str, host: str) -> TrackingServer:
@@ -162,7 +162,7 @@ class _Opening:
 
     def _stored(self, uri: str) -> ForeignFiles:
         root, path = _split(uri)
-        store = self.stack.enter_context(closing(self.places.open_artifacts(root)))
+        store = self.stack.enter_context(closing(self.sources.open_artifacts(root)))
         # A web server has files, and no folders that could be listed.
         is_web = root.lower().startswith(("http:", "https:"))
         files = [store.stat(path)] if is_web else store.walk(path)
