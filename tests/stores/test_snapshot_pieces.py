@@ -306,7 +306,7 @@ def test_a_copy_needs_no_memory_for_the_size_of_a_model(
         (snapshot_reading, "VERSIONS_AT_A_TIME"),
         (snapshot_reading, "EVENTS_MAX_RESULTS"),
         (histories, "EVENTS_MAX_RESULTS"),
-        (restoring, "ROWS_AT_ONCE"),
+        (restoring, "INSERT_ROWS"),
     ):
         monkeypatch.setattr(module, name, rows)
     peaks = []

@@ -43,7 +43,7 @@ _LONG_BYTES = 16 * 1024
 """Of a request that is decoded in a thread. To decode a shorter one takes the event loop less than
 to wait for a thread."""
 
-_MOST_BYTES_AT_ONCE = 2 * 1024
+_INLOOP_MAX_BYTES = 2 * 1024
 """Of a read's request that the event loop does itself. To parse a filter of 60 clauses, which has
 5 KiB, takes longer than most reads."""
 
@@ -248,7 +248,7 @@ class Served:
         decode = partial(self._runner.decoded, query, content_type, body, scope["path_params"])
         lane = self._lane
         inloop = self._backend.inloop if self._may_run_in_loop else None
-        if inloop is not None and size <= _MOST_BYTES_AT_ONCE:
+        if inloop is not None and size <= _INLOOP_MAX_BYTES:
             try:
                 return await inloop.run(partial(self._runner, decode, requester))
             except TooLargeError:

@@ -42,7 +42,7 @@ _PAUSE_SECONDS = 0.001
 _PATIENCE_SECONDS = 0.01
 """How long a connection is left to others. They may be busy, or hang."""
 
-_AT_ONCE = 32
+_ACCEPT_BATCH = 32
 """Connections that are taken before requests are looked at again."""
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -135,7 +135,7 @@ class Listener:
         self._protocol = protocol
         self._connections = connections
         # Few enough, so that what they send is read before it is found out which has to end.
-        self._batch = min(_AT_ONCE, max(1, connections.limits.connections // 4))
+        self._batch = min(_ACCEPT_BATCH, max(1, connections.limits.connections // 4))
         self._loop = asyncio.get_running_loop()
         self._taking: asyncio.Task[None] | None = None
         self._serving: set[asyncio.Task[None]] = set()

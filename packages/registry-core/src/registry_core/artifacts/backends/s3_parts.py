@@ -19,7 +19,7 @@ PART_SIZE = 6 * 1024 * 1024
 PARTS_IN_FLIGHT = 2
 """Parts of one stream that are sent while the next is gathered: 18 MiB in all."""
 
-PARTS_AT_ONCE = 12
+CONCURRENT_PARTS = 12
 """Parts of all streams of a store that are sent at a time: their memory has a bound."""
 
 _PARTS_MAX = 10_000
@@ -32,7 +32,7 @@ Part: TypeAlias = bytearray
 
 def part_senders() -> ThreadPool:
     """Return the threads that send parts for all streams of a store."""
-    return ThreadPool(PARTS_AT_ONCE, name="s3-part")
+    return ThreadPool(CONCURRENT_PARTS, name="s3-part")
 
 
 @attrs.frozen

@@ -58,7 +58,7 @@ from registry_core.wire.prefixes import OWN_API, own_path
 SMALLER_PAGE = 10
 """How many times smaller the page is that is asked for when one was too much for an answer."""
 
-MODELS_AT_ONCE = 100
+MODELS_PER_SEARCH = 100
 """Registered models asked for in one search, when their aliases are wanted."""
 
 _logger = logging.getLogger(__name__)
@@ -262,7 +262,7 @@ class RestStore(RestSnapshots):
         """The versions of a page with their aliases.
 
         Strategy: our server sends them; MLflow's search has none (contract 2.18). If no version of
-        the page has an alias, their models tell: a request for every `MODELS_AT_ONCE` of them.
+        the page has an alias, their models tell: a request for every `MODELS_PER_SEARCH` of them.
         """
         if any(version.aliases for version in versions):
             return versions
@@ -271,8 +271,8 @@ class RestStore(RestSnapshots):
         return [aliased(version, aliases.get(version.name, {})) for version in versions]
 
     def _models(self, names: Sequence[str], end: float) -> Iterator[RegisteredModel]:
-        for start in range(0, len(names), MODELS_AT_ONCE):
-            batch = names[start : start + MODELS_AT_ONCE]
+        for start in range(0, len(names), MODELS_PER_SEARCH):
+            batch = names[start : start + MODELS_PER_SEARCH]
             by_name = {model.name: model for model in self._models_at_once(batch, end)}
             yield from by_name.values()
             # Prompts, and models deleted since; the latter have no aliases to tell.

@@ -38,10 +38,10 @@ from registry_core.stores.sql.tables import (
     webhook_outbox,
 )
 
-ROWS_AT_ONCE = 500
+INSERT_ROWS = 500
 """Rows that one statement inserts. More save few round trips, and cost memory on both sides."""
 
-BYTES_AT_ONCE = 4 * 1024 * 1024
+INSERT_CHARACTERS = 4 * 1024 * 1024
 """Characters of JSON after which a statement gets no further row. A row alone may have more."""
 
 
@@ -177,7 +177,7 @@ def batches(rows: Iterable[Sequence[Any]]) -> Iterator[str]:
     for row in rows:
         batch.append(_encode(row))
         size += len(batch[-1])
-        if len(batch) == ROWS_AT_ONCE or size >= BYTES_AT_ONCE:
+        if len(batch) == INSERT_ROWS or size >= INSERT_CHARACTERS:
             yield f"[{','.join(batch)}]"
             batch, size = [], 0
     if batch:

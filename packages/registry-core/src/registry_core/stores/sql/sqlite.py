@@ -44,7 +44,7 @@ MAX_CONNECTIONS = 16
 BUSY_MILLISECONDS = 50
 """How long SQLite itself waits for a lock; longer waits are repeated with jitter by `database`."""
 
-SECONDS_AT_ONCE = 0.005
+INLOOP_SECONDS = 0.005
 """Of the processor, that a read for an event loop may take. A page of 100 models with 5 versions of
 each takes 2 milliseconds."""
 
@@ -391,7 +391,7 @@ class _Clock:
         """Return whether it is too late; SQLite then interrupts the statement."""
         now = time.thread_time()
         if self._deadline is None:
-            self._deadline = now + SECONDS_AT_ONCE
+            self._deadline = now + INLOOP_SECONDS
         return now > self._deadline
 
 

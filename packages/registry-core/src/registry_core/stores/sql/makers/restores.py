@@ -171,7 +171,7 @@ class RestoreMaker(Maker):
     ) -> None:
         """Insert what a model has; what is small in one round trip, where the database can."""
         parts = self._parts(document, history)
-        is_small = len(document.versions) + len(history) <= restoring.ROWS_AT_ONCE
+        is_small = len(document.versions) + len(history) <= restoring.INSERT_ROWS
         if self._database.driver.writes_in_one_statement and is_small:
             batches = [[*restoring.batches(listed)] for _, listed in parts]
             if all(len(each) <= 1 for each in batches):
@@ -188,7 +188,7 @@ class RestoreMaker(Maker):
         document = change.document
         self._insert(connection, self._sql.restore_model_tags, _model_tags(document))
         versions = change.snapshot.each_version()
-        while some := [*islice(versions, restoring.ROWS_AT_ONCE)]:
+        while some := [*islice(versions, restoring.INSERT_ROWS)]:
             approvals = {version.version: approvals for version, approvals in some}
             part = attrs.evolve(
                 document,
