@@ -16,7 +16,7 @@ import pytest
 from registry_core.stores.memory import MemoryStore
 from registry_core.testing import (
     ManualClock,
-    lifecycle,
+    durability,
     model_versions,
     paging,
     registered_models,
@@ -52,7 +52,7 @@ WITHOUT_JUMPS = (
     model_versions.ModelVersionTests,
     paging.PagingTests,
     webhooks.WebhookTests,
-    lifecycle.LifecycleTests,
+    durability.DurabilityTests,
 )
 """The parts that are about what the forgetful stores do wrong, but let no time pass."""
 

@@ -36,8 +36,8 @@ from registry_core.stores.memory import MemoryStore
 from registry_core.testing import aliases as alias_tests
 from registry_core.testing import (
     concurrency,
+    durability,
     idempotency,
-    lifecycle,
     limits,
     model_versions,
     paging,
@@ -1173,7 +1173,7 @@ class LetsAliasesGrow(Editable):
 # Handles and processes
 
 
-@caught_by(lifecycle.LifecycleTests)
+@caught_by(durability.DurabilityTests)
 class ForgetsWebhooks(PickledStore):
     def _load(self):
         store = super()._load()
@@ -1182,7 +1182,7 @@ class ForgetsWebhooks(PickledStore):
         return store
 
 
-@caught_by(lifecycle.LifecycleTests)
+@caught_by(durability.DurabilityTests)
 class ForgetsCounters(PickledStore):
     def _load(self):
         store = super()._load()
@@ -1195,7 +1195,7 @@ class ForgetsCounters(PickledStore):
         return store
 
 
-@caught_by(lifecycle.LifecycleTests)
+@caught_by(durability.DurabilityTests)
 class SavesWhenClosed(PickledStore):
     def __init__(self, path, clock):
         super().__init__(path, clock)

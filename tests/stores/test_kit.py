@@ -18,7 +18,7 @@ from registry_core.search import Entity, Page
 from registry_core.search.language import parse_filter
 from registry_core.search.ordering import parse_order_by
 from registry_core.stores.memory import MemoryStore
-from registry_core.testing import ManualClock, ages, lifecycle, samples, strategies
+from registry_core.testing import ManualClock, ages, durability, samples, strategies
 from registry_core.testing.calls import Calls
 from registry_core.testing.clocks import moving_wall_clock
 from registry_core.testing.observing import (
@@ -38,9 +38,9 @@ pytest_plugins = ["pytester"]
 MEMORY = """
     import pytest
     from registry_core.stores.memory import MemoryStore
-    from registry_core.testing.lifecycle import LifecycleTests
+    from registry_core.testing.durability import DurabilityTests
 
-    class TestStore(LifecycleTests):
+    class TestStore(DurabilityTests):
         {declared}
 
         @pytest.fixture
@@ -212,11 +212,11 @@ def test_dump_sees_every_model():
 
 def test_the_last_call_of_a_killed_process_is_awaited(monkeypatch):
     """What it has sent may arrive after its death."""
-    monkeypatch.setattr(lifecycle, "QUIET_SECONDS", 2.0)
+    monkeypatch.setattr(durability, "QUIET_SECONDS", 2.0)
     store = filled(1)
     late = threading.Timer(0.3, store.create_registered_model, [NewRegisteredModel(name="late")])
     late.start()
-    lifecycle.await_quiet(store)
+    durability.await_quiet(store)
     assert store.get_registered_model("late").name == "late"
     late.join()
 

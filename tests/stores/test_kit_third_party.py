@@ -5,12 +5,12 @@ import pytest
 from registry_core.testing import OutageTests, StatefulTests
 from registry_core.testing.aliases import AliasTests
 from registry_core.testing.concurrency import ConcurrencyTests
-from registry_core.testing.lifecycle import LifecycleTests
+from registry_core.testing.durability import DurabilityTests
 from services.examples import examples
 from services.pickled_store import PickledStore, locked, opener
 
 
-class TestPickledStore(AliasTests, ConcurrencyTests, LifecycleTests):
+class TestPickledStore(AliasTests, ConcurrencyTests, DurabilityTests):
     """The parts that need more than one handle, and one that does not; the others would be slow."""
 
     @pytest.fixture

@@ -6,9 +6,9 @@ from registry_core.testing.ages import AgeTests
 from registry_core.testing.aliases import AliasTests
 from registry_core.testing.approvals import ApprovalTests
 from registry_core.testing.concurrency import ConcurrencyTests
+from registry_core.testing.durability import DurabilityTests
 from registry_core.testing.gates import GateTests
 from registry_core.testing.idempotency import IdempotencyTests
-from registry_core.testing.lifecycle import LifecycleTests
 from registry_core.testing.limits import LimitTests
 from registry_core.testing.model_versions import ModelVersionTests
 from registry_core.testing.paging import PagingTests
@@ -31,7 +31,7 @@ class StoreTests(
     PagingTests,
     ConcurrencyTests,
     IdempotencyTests,
-    LifecycleTests,
+    DurabilityTests,
     AgeTests,
 ):
     """Every promise of `registry_core.store.Store`."""

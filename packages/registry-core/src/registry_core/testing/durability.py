@@ -35,7 +35,7 @@ QUIET_SECONDS = 1.0
 process may have sent the request before it died, and a backend carries out what it has received."""
 
 
-class LifecycleTests(StoreCase):
+class DurabilityTests(StoreCase):
     """Opening, closing, and dying."""
 
     def test_a_store_is_a_store(self, store: Calls) -> None:
