@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
 from botocore.credentials import Credentials
 
 from chaos.s3 import Plan, endure
@@ -27,6 +28,7 @@ def test_the_store_is_linearizable_under_fire(s3_server: S3Server, tmp_path: Pat
     assert result.verdict.acknowledged > 0.9 * plan.calls
 
 
+@pytest.mark.long
 def test_a_bucket_without_conditions_would_be_found_out(
     s3_server: S3Server, tmp_path: Path
 ) -> None:
