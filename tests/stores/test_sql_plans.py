@@ -361,3 +361,33 @@ def test_a_page_of_history_costs_the_same_with_any_number_of_events(
         cost[name] = opened.work(statement, event_pages.page_values(query, driver))
         assert len(opened.store.events(query)) == (0 if "version" in asked else 25)
     assert cost[BIG] <= 1.3 * cost["model-7"] + 10
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"actions": ["set_model_tag", "delete_model_tag"], "name": BIG},
+        {"actions": ["create_model", "update_model", "rename_model"], "name": BIG},
+        {"actions": ["delete_version", "delete_model", "rename_model"]},
+        {"until": 3},
+    ],
+    ids=str,
+)
+def test_few_events_are_found_without_the_many_of_other_kinds(
+    opened: Opened, asked: dict[str, object]
+) -> None:
+    """In a model's history and among all events; nor is what comes after a moment read."""
+    driver = opened.store._database.driver
+    query = histories.query(**{"name": None, "max_results": 25, **asked})
+    statement = event_pages.page(driver.dialect, event_pages.shape(query))
+    assert opened.work(statement, event_pages.page_values(query, driver)) < BIG_EVENTS / 10
+
+
+def test_a_deep_page_of_the_activity_costs_what_the_first_one_does(opened: Opened) -> None:
+    driver, cost = opened.store._database.driver, []
+    for time in (BIG_EVENTS, BIG_EVENTS // 2, 30):
+        query = attrs.evolve(histories.query(None, max_results=5), after=(time, "big", 1))
+        statement = event_pages.page(driver.dialect, event_pages.shape(query))
+        cost.append(opened.work(statement, event_pages.page_values(query, driver)))
+        assert len(opened.store.events(query)) == 5
+    assert max(cost) <= 1.3 * cost[0] + 10

@@ -16,8 +16,8 @@ depends_on = None
 _UNCOMMON_EVENTS = """
     CREATE INDEX IF NOT EXISTS ix_model_events_uncommon
     ON model_events (time, model_id, sequence)
-    WHERE (action NOT IN ('create_model', 'create_version', 'finalize_version', 'set_model_tag',
-    'set_version_tag'))
+    WHERE action != 'create_version' AND action != 'finalize_version'
+    AND action != 'set_model_tag' AND action != 'set_version_tag'
 """
 
 
