@@ -262,7 +262,7 @@ class RegisteredModel(ModelFields):
 
 
 LATEST_VERSIONS = ReadLater("latest_versions")
-RegisteredModel.latest_versions = LATEST_VERSIONS  # type: ignore[assignment] it is read as before
+RegisteredModel.latest_versions = LATEST_VERSIONS  # type: ignore[assignment]  # as a value
 
 
 def _optional_text(entity: type[attrs.AttrsInstance]) -> Callable[[object, Any, Any], None]:

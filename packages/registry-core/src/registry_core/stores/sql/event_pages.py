@@ -16,7 +16,7 @@ import functools
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import exists, literal_column, or_, select, tuple_, union_all
+from sqlalchemy import Select, exists, literal_column, or_, select, tuple_, union_all
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.selectable import FromClause
@@ -80,7 +80,9 @@ def _subjects(query: EventQuery) -> frozenset[str]:
 def _found(query: EventQuery, subjects: frozenset[str], dialect: Dialect) -> FromClause:
     """The events of the page, from those of some subjects if they are few, else from all."""
     counted, few, every = (model_events.alias(name) for name in ("counted", "few", "every"))
-    one = select(literal_column("1").label("one")).where(*_about(query, counted, subjects))
+    one: Select[Any] = select(literal_column("1").label("one")).where(
+        *_about(query, counted, subjects)
+    )
     beyond = exists(one.order_by(counted.c.subject).limit(_literal(1)).offset(_literal(FEW)))
     common = select(beyond.label("is_common")).cte("common")
     is_common: ColumnElement[bool] = select(common.c.is_common).scalar_subquery()
@@ -195,12 +197,10 @@ def _of_model(query: EventQuery, event: FromClause) -> Iterable[ColumnElement[bo
 
 
 def _beyond(query: EventQuery, event: FromClause) -> ColumnElement[bool]:
-    columns, start = [event.c.sequence], [param("after_sequence")]
+    place: ColumnElement[Any] = event.c.sequence
+    after: ColumnElement[Any] = param("after_sequence")
     if not query.is_of_one_model:
-        columns = [event.c.time, event.c.model_id, *columns]
-        start = [param("after_time"), param("after_model"), *start]
-    # Compared as a whole, it is a place in the index, and not a condition on the way there.
-    place, after = tuple_(*columns), tuple_(*start)
-    if len(columns) == 1:
-        place, after = columns[0], start[0]
+        # Compared as a whole, it is a place in the index, and not a condition on the way there.
+        place = tuple_(event.c.time, event.c.model_id, place)
+        after = tuple_(param("after_time"), param("after_model"), after)
     return place < after if query.newest_first else place > after

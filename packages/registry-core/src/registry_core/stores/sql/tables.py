@@ -264,8 +264,8 @@ def is_uncommon(event: FromClause) -> ColumnElement[bool]:
     A database takes the index for a query that says so in the same words. Not by a list, of which
     SQLite makes a tree for every event that it adds.
     """
-    words = (literal_column(f"'{each.value}'") for each in sorted(COMMON_ACTIONS))
-    return and_(*(event.c.action != word for word in words))
+    words = [f"'{each.value}'" for each in sorted(COMMON_ACTIONS)]
+    return and_(*(event.c.action != literal_column(word, Text) for word in words))
 
 
 # Every model has an id; it can be missing only while an upgrade is under way. SQLite cannot add a

@@ -105,8 +105,9 @@ def _type(field: Field) -> Any:
     return given | None if field.is_optional else given
 
 
-_FIELDS_TYPE = tuple[tuple(map(_type, _ORDER))]  # type: ignore[misc] made of the table
-_decode = msgspec.json.Decoder(list[tuple[_FIELDS_TYPE, msgspec.Raw]]).decode
+_FIELDS_TYPE: Any = tuple.__class_getitem__(tuple(map(_type, _ORDER)))
+_DOCUMENT_TYPE: Any = tuple.__class_getitem__((_FIELDS_TYPE, msgspec.Raw))
+_decode = msgspec.json.Decoder(list[_DOCUMENT_TYPE]).decode
 _decode_tags = msgspec.json.Decoder(list[TagObject] | dict[str, str] | None).decode
 _decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
