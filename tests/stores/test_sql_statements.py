@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import attrs
 import pytest
 
+from registry_core import Registry
 from registry_core.errors import RegistryError
 from registry_core.models import (
     NewModelVersion,
@@ -22,6 +23,7 @@ from registry_core.models import (
 )
 from registry_core.search import Entity, OrderBy, Query, parse_filter
 from registry_core.store import Store
+from registry_core.stores.memory import MemoryStore
 from registry_core.stores.sql import SqlStore
 from registry_core.stores.sql.database import Database
 from registry_core.stores.sql.driver import Connection
@@ -289,6 +291,17 @@ def test_creating_a_version_is_one_transaction(counted, url: str) -> None:
     new = NewModelVersion(name="m", source="s", tags=TAGS)
     expected = (4, 1) if url.startswith("sqlite") else (1, 0)
     assert cost(count, lambda: store.create_model_version(new)) == expected
+
+
+def test_a_small_model_is_restored_in_one_round_trip(counted, url: str) -> None:
+    """By PostgreSQL; SQLite inserts table by table."""
+    store, count = counted
+    source, target = Registry(MemoryStore()), Registry(store)
+    source.create_registered_model("new")
+    source.create_model_version("new", source="s")
+    expected = (3, 1) if url.startswith("sqlite") else (1, 0)
+    assert cost(count, lambda: target.restore(source.snapshot("new"))) == expected
+    assert target.snapshot("new") == source.snapshot("new")
 
 
 @pytest.mark.parametrize("name", ["delete_registered_model", "rename_registered_model"])

@@ -230,7 +230,7 @@ def check(snapshot: SnapshotT) -> SnapshotT:
 
 
 def _check_model(document: ModelDocument) -> None:
-    NewRegisteredModel(**_drafted(document, NewRegisteredModel))
+    _check_as_new(document, NewRegisteredModel)
     _short(document.deployment_job_state, "deployment_job_state")
     if document.model_id:
         validation.registered_model_id(document.model_id)
@@ -265,14 +265,26 @@ def _check_versions(snapshot: Snapshot) -> None:
         )
 
 
-def _drafted(entity: object, draft: type[attrs.AttrsInstance]) -> dict[str, Any]:
-    """What an entity has of the fields that it may be created with."""
-    return {field.name: getattr(entity, field.name) for field in fields_of(draft)}
+def _check_as_new(entity: ModelFields | ModelVersion, draft: type[Any]) -> None:
+    """Refuse an entity whose draft would be refused."""
+    for name, attribute, check in _CHECKS[draft]:
+        check(entity, attribute, getattr(entity, name))
+
+
+_CHECKS: Mapping[type[Any], tuple[tuple[str, Any, Any], ...]] = {
+    draft: tuple(
+        (attribute.name, attribute, attribute.validator)
+        for attribute in attrs.fields(draft)
+        if attribute.validator is not None
+    )
+    for draft in (NewRegisteredModel, NewModelVersion)
+}
+"""The fields of a draft that are checked, and what checks them."""
 
 
 def _check_version(number: int, version: ModelVersion) -> None:
     try:
-        NewModelVersion(**_drafted(version, NewModelVersion))
+        _check_as_new(version, NewModelVersion)
         _short(version.status_message, "status_message")
         _check_times(version)
     except InvalidArgumentError as error:

@@ -13,7 +13,7 @@ compared when the history is played back.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final
 
@@ -45,21 +45,32 @@ _FILLED_IN: Final[Mapping[Action, frozenset[str]]] = {
 }
 """What a statement may fill in, by action."""
 
-_CHECKED: Final[Mapping[Action, Callable[[Mapping[str, Any]], tuple[Any, ...]]]] = {
-    action: itemgetter(
-        *(
-            f"event_{column}"
-            for column in CHECKED_COLUMNS
-            if column not in _FILLED_IN.get(action, ())
-        )
-    )
+_CHECKED: Final[Mapping[Action, tuple[str, ...]]] = {
+    action: tuple(column for column in CHECKED_COLUMNS if column not in _FILLED_IN.get(action, ()))
     for action in Action
 }
-"""What gives the values of an event that its checksum is of, by action."""
+"""The columns of an event that its checksum is of, by action."""
+
+_BY_NAME: Final[Mapping[Action, Callable[[Mapping[str, Any]], tuple[Any, ...]]]] = {
+    action: itemgetter(*(f"event_{column}" for column in columns))
+    for action, columns in _CHECKED.items()
+}
+_BY_PLACE: Final[Mapping[Action, Callable[[Sequence[Any]], tuple[Any, ...]]]] = {
+    action: itemgetter(*map(CHECKED_COLUMNS.index, columns)) for action, columns in _CHECKED.items()
+}
 
 
 def checksum(action: Action, values: Mapping[str, Any]) -> str:
     """Return the checksum of an event from its values as they are stored."""
+    return _digest(_BY_NAME[action](values))
+
+
+def checksum_of_row(action: Action, values: Sequence[Any]) -> str:
+    """Return the same from the values of `CHECKED_COLUMNS`."""
+    return _digest(_BY_PLACE[action](values))
+
+
+def _digest(values: Iterable[Any]) -> str:
     # No value has NUL in it, and an absent one is not an empty one.
-    said = "\x00".join(["" if value is None else f"={value}" for value in _CHECKED[action](values)])
+    said = "\x00".join(["" if value is None else f"={value}" for value in values])
     return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]

@@ -2,42 +2,42 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from typing import Any
+
+import msgspec
 
 from registry_core.authors import Origin
 from registry_core.errors import StoreCorruptedError
 from registry_core.history import DAMAGED, Action, Event, Value, subject
 from registry_core.models import Stage
-from registry_core.stores.sql.event_checksums import checksum
-from registry_core.stores.sql.events import COLUMNS, dumped
+from registry_core.stores.sql.event_checksums import checksum_of_row
+from registry_core.stores.sql.events import BEFORE_LEFT_OUT
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
 
 
-def row_values(event: Event) -> dict[str, Any]:
-    """Return the values of the row of an event, by the names of its columns.
+def row_of(event: Event) -> tuple[Any, ...]:
+    """Return the row of an event: the values of `events.COLUMNS`.
 
     What came damaged from elsewhere stays known to be damaged.
     """
-    values = {
-        "model_id": event.model_id,
-        "sequence": event.sequence,
-        "name": event.name,
-        "time": event.time,
-        "actor": event.actor,
-        "is_authenticated": int(event.is_authenticated),
-        "origin": event.origin.value,
-        "reason": event.reason,
-        "action": event.action.value,
-        "subject": event.subject,
-        "version": event.version,
-        "key": event.key,
-        "before": dumped(event.before),
-        "after": dumped(event.after),
-    }
-    named = {f"event_{column}": value for column, value in values.items()}
+    said = (
+        event.time,
+        event.actor,
+        int(event.is_authenticated),
+        event.origin._value_,
+        event.reason,
+        event.action._value_,
+        event.subject,
+        event.version,
+        event.key,
+        _dumped(event.before),
+        _dumped(event.after),
+    )
     is_damaged = event.is_intact is False
-    return values | {"checksum": DAMAGED if is_damaged else checksum(event.action, named)}
+    written = DAMAGED if is_damaged else checksum_of_row(event.action, said)
+    return (event.model_id, event.sequence, event.name, *said, written)
 
 
 def event_of(row: tuple[Any, ...]) -> Event:
@@ -46,42 +46,38 @@ def event_of(row: tuple[Any, ...]) -> Event:
     Raises:
         StoreCorruptedError: no call can have written the row.
     """
-    *own, previous, version, model = row
-    fields = dict(zip(COLUMNS, own, strict=True))
+    model_id, sequence, name, *said, written, previous, of_version, of_model = row
+    time, actor, is_authenticated, origin, reason, action_, about, version, key, old, new = said
     try:
-        action = Action(fields["action"])
-        is_intact = _is_intact(action, fields)
-        for name in ("action", "subject", "checksum"):
-            del fields[name]
-        before, after = _loaded(fields.pop("before")), _loaded(fields.pop("after"))
-        if before is None and action in _LEFT_OUT:
-            before = _before(action, fields["key"], previous, version, model)
+        action = Action(action_)
+        before, after = _loaded(old), _loaded(new)
+        if before is None and action in BEFORE_LEFT_OUT:
+            before = _before(action, key, previous, of_version, of_model)
+        is_intact = None
+        if written is not None:
+            # By what was written of it, and by what its columns repeat.
+            is_same = written == checksum_of_row(action, said)
+            is_intact = is_same and about == subject(action, version, key)
         return Event(
+            model_id=model_id,
+            name=name,
+            sequence=sequence,
+            time=time,
+            actor=actor,
+            is_authenticated=bool(is_authenticated),
+            origin=Origin(origin),
+            reason=reason,
             action=action,
-            origin=Origin(fields.pop("origin")),
-            is_authenticated=bool(fields.pop("is_authenticated")),
+            version=version,
+            key=key,
             before=before,
             after=after,
             is_intact=is_intact,
-            **fields,
         )
     except (ValueError, TypeError, AttributeError) as error:
         raise StoreCorruptedError(
-            f"The row of event {own[1]} of model {own[2]!r} cannot be read: {error}"
+            f"The row of event {sequence} of model {name!r} cannot be read: {error}"
         ) from error
-
-
-_LEFT_OUT = frozenset(
-    {
-        Action.UPDATE_MODEL,
-        Action.UPDATE_VERSION,
-        Action.TRANSITION_VERSION,
-        Action.SET_ALIAS,
-        Action.SET_MODEL_TAG,
-        Action.SET_VERSION_TAG,
-    }
-)
-"""Events of which what was before is not written; the event before them says it."""
 
 
 def _before(
@@ -105,15 +101,9 @@ def _before(
     return value
 
 
-def _is_intact(action: Action, row: Mapping[str, Any]) -> bool | None:
-    """Whether a row is what was written, by its checksum and by what its columns repeat."""
-    if row["checksum"] is None:
-        return None
-    is_same: bool = row["checksum"] == checksum(
-        action, {f"event_{name}": row[name] for name in row}
-    )
-    return is_same and row["subject"] == subject(action, row["version"], row["key"])
+def _dumped(value: Value) -> str | None:
+    return None if value is None else _encode(value).decode()
 
 
 def _loaded(text: str | None) -> Any:
-    return None if text is None else json.loads(text)
+    return None if text is None else _decode(text)

@@ -13,14 +13,26 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Select, Text, cast, func, insert, literal_column, select, true, update
+from sqlalchemy import (
+    Select,
+    Text,
+    case,
+    cast,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.sql.elements import ClauseElement, ColumnElement
 from sqlalchemy.sql.selectable import CTE, FromClause
 
 from registry_core import validation
 from registry_core.authors import Author
-from registry_core.history import Effect, Value, subject
+from registry_core.history import Action, Effect, Value, subject
 from registry_core.stores.sql.compiling import (
     holds_for_few,
     labeled,
@@ -35,6 +47,18 @@ _ONE: ColumnElement[int] = literal_column("1")
 
 COLUMNS = ("model_id", "sequence", "name", *CHECKED_COLUMNS, "checksum")
 """The columns of an event, in the order in which it is read."""
+
+BEFORE_LEFT_OUT = frozenset(
+    {
+        Action.UPDATE_MODEL,
+        Action.UPDATE_VERSION,
+        Action.TRANSITION_VERSION,
+        Action.SET_ALIAS,
+        Action.SET_MODEL_TAG,
+        Action.SET_VERSION_TAG,
+    }
+)
+"""Events of which what was before is not written; the event before them says it."""
 
 _GIVEN = tuple(f"event_{name}" for name in COLUMNS[3:])
 """The parameters of an event whose every value is known beforehand."""
@@ -226,11 +250,18 @@ def dumped(value: Value) -> str | None:
 
 
 def around(event: FromClause) -> Iterable[ColumnElement[Any]]:
-    """Yield what `event_of` needs besides: the thing before, and what its owner began with."""
+    """Yield what `event_of` needs besides: the thing before, and what its owner began with.
+
+    Nothing is looked up for an event that says itself what was before.
+    """
     owner = _version_subject(event.c.version)
+    actions = sorted(f"'{action.value}'" for action in BEFORE_LEFT_OUT)
+    is_left_out = event.c.before.is_(None) & or_(
+        *(event.c.action == literal_column(action) for action in actions)
+    )
     for subject_ in (event.c.subject, owner, literal_column("'model'")):
         before = model_events.alias()
-        yield (
+        found = (
             # An event that left nothing is not the same as no event.
             select(func.coalesce(before.c.after, literal_column("'null'")))
             .where(
@@ -245,6 +276,7 @@ def around(event: FromClause) -> Iterable[ColumnElement[Any]]:
             .correlate(event)
             .scalar_subquery()
         )
+        yield case((is_left_out, found))
 
 
 def _version_subject(version: ColumnElement[Any]) -> ColumnElement[str]:

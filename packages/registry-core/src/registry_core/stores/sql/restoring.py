@@ -20,9 +20,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.dml import Insert as Insert_
-from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy.sql.elements import ClauseElement, ColumnElement
 
-from registry_core.stores.sql.compiling import Statement, compiled, labeled, param
+from registry_core.stores.sql.compiling import (
+    Statement,
+    compiled,
+    labeled,
+    param,
+    waits_for_locks_briefly,
+)
 from registry_core.stores.sql.driver import Insert
 from registry_core.stores.sql.json_functions import element, rows_of
 from registry_core.stores.sql.outbox import has_webhooks
@@ -72,6 +78,7 @@ def restoring(insert_into: Insert) -> dict[str, ClauseElement]:
         "restore_approvals": _insert_rows(model_version_approvals),
         "restore_events": _insert_rows(model_events),
         "restore_parts": _insert_parts(),
+        "restore_new": _insert_new(insert_into),
     }
 
 
@@ -155,7 +162,44 @@ def _insert_parts() -> ClauseElement:
     return _insert_rows(table, last).add_cte(*inserts)
 
 
-def _insert_rows(table: Table, parameter: str = "rows") -> Insert_:
+def _insert_new(insert_into: Insert) -> ClauseElement:
+    """Insert a small model with all that it has, alone, if nothing has to be looked at before.
+
+    It gives no row, and does nothing, where the name is taken, and where something is left of a
+    deleted model of its id. Webhooks do not hear of what is restored from elsewhere.
+    """
+    model = registered_models
+    names = columns_of(model)
+    is_free = ~_newest_event().exists(), waits_for_locks_briefly()
+    made = (
+        insert_into(model)
+        .from_select(
+            names,
+            select(*(labeled(name) for name in names)).where(*is_free),
+            include_defaults=False,
+        )
+        .on_conflict_do_nothing(index_elements=["name"])
+        .returning(model.c.name)
+        .cte("made")
+    )
+    is_made = select(made.c.name).exists()
+    inserts = [
+        _insert_rows(table, name, is_made).cte(f"inserted_{name}") for name, table in PARTS.items()
+    ]
+    return select(made.c.name).add_cte(*inserts)
+
+
+@functools.cache
+def restored(dialect: Dialect) -> Statement:
+    """Return the statement that gives a row if a model of that name and id is there."""
+    model = registered_models
+    this = model.c.name == param("name"), model.c.model_id == param("model_id")
+    return compiled(select(model.c.name).where(*this), dialect)
+
+
+def _insert_rows(
+    table: Table, parameter: str = "rows", *conditions: ColumnElement[bool]
+) -> Insert_:
     """Insert the rows in a JSON array, each an array of the values of all columns."""
     row = rows_of(param(parameter))
     values = [element(row.c.value, literal_column(str(index))) for index in range(len(table.c))]
@@ -166,7 +210,7 @@ def _insert_rows(table: Table, parameter: str = "rows") -> Insert_:
         for column, value in zip(table.c, values, strict=True)
     ]
     return insert(table).from_select(
-        list(columns_of(table)), select(*selected), include_defaults=False
+        list(columns_of(table)), select(*selected).where(*conditions), include_defaults=False
     )
 
 
@@ -185,5 +229,8 @@ def batches(rows: Iterable[Sequence[Any]]) -> Iterator[str]:
 
 
 def _encode(row: Sequence[Any]) -> str:
-    # A tenth of the time that the standard library takes.
-    return msgspec.json.encode(row).decode()
+    return _encoded(row).decode()
+
+
+_encoded = msgspec.json.Encoder().encode
+"""In a tenth of the time that the standard library takes."""

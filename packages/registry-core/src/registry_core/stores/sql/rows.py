@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import string
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -13,7 +13,7 @@ import msgspec
 from registry_core import models, validation
 from registry_core.documents import FIRST_VERSION
 from registry_core.errors import StoreCorruptedError
-from registry_core.fields import scalars_of
+from registry_core.fields import define, scalars_of
 from registry_core.models import (
     ModelFields,
     ModelVersion,
@@ -133,6 +133,21 @@ def new_version(new: NewModelVersion, now: int) -> dict[str, Any]:
 def _values(entity: RegisteredModel | ModelVersion) -> dict[str, Any]:
     """The values of all columns of an entity, and its tags."""
     return {"tags": tag_rows(entity.tags), **values_of(entity)}
+
+
+def _packing(entity: type[Any]) -> Callable[[Any], tuple[Any, ...]]:
+    """Make what gives the values of all columns of an entity, written out as `unpacking` does."""
+    values = []
+    for field in scalars_of(entity):
+        values.append(f"entity.{field.name}{'._value_' if field.is_word else ''}")
+        if field.about.is_folded:
+            values.append(f"folded(entity.{field.name})")
+    lines = ("def pack(entity):", f"    return ({', '.join(values)},)")
+    return define("\n".join(lines), folded=folded)
+
+
+version_row = _packing(ModelVersion)
+"""Return the row of a version: the values of the columns of `tables.model_versions`."""
 
 
 def values_of(entity: ModelFields | ModelVersion) -> dict[str, Any]:

@@ -180,6 +180,7 @@ class Statements:
     restore_aliases: Statement
     restore_events: Statement
     restore_parts: Statement
+    restore_new: Statement
     set_alias: Statement
     delete_alias: Statement
     set_model_tag: Statement

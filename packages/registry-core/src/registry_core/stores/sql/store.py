@@ -43,6 +43,7 @@ from registry_core.models import (
 from registry_core.outbox import Outbox
 from registry_core.pruning import NewBeginning
 from registry_core.search import Page, Query, paging
+from registry_core.snapshot_reading import Parts, versions_after
 from registry_core.store import Clock, system_clock
 from registry_core.stores.sql import (
     approvals,
@@ -177,6 +178,12 @@ class SqlStore:
         if not records and not self._database.read(self._sql.model_exists, {"name": name}):
             raise RegisteredModelNotFoundError(name)
         return approvals.approvals_of(records)
+
+    def snapshot_piece(self, name: str, after: int, most: int) -> Parts:
+        """See `snapshot_reading.GivesPieces`."""
+        versions = versions_after(self, name, after, most=most)
+        given = self._database.read(self._sql.list_approvals, {"name": name})
+        return self.get_registered_model(name), versions, approvals.approvals_of(given)
 
     # Webhooks
 

@@ -31,11 +31,10 @@ from registry_core.stores.sql.driver import Connection
 from registry_core.stores.sql.errors import DuplicateError
 from registry_core.stores.sql.makers.base import Maker, makes, noted_values
 from registry_core.stores.sql.makers.gates import version_key
+from registry_core.stores.sql.operations import settled
 from registry_core.stores.sql.tables import (
-    model_events,
+    VALUE_HEAD,
     model_version_approvals,
-    model_version_tags,
-    model_versions,
     registered_model_aliases,
     registered_model_tags,
 )
@@ -52,11 +51,12 @@ class RestoreMaker(Maker):
         history = change.history(self._clock(), by)
         document = change.document
         last = next(each for each in reversed(history) if each.action is not Action.PASS_GATE)
+        if not self._is_restored_alone(change, history):
 
-        def insert(connection: Connection) -> None:
-            self._insert_all(connection, document, history)
+            def insert(connection: Connection) -> None:
+                self._insert_all(connection, document, history)
 
-        self._restore(change, insert, last=last, count=history[-1].sequence)
+            self._restore(change, insert, last=last, count=history[-1].sequence)
         return documents.registered_model(document)
 
     @makes(RestoreLargeModel)
@@ -97,9 +97,7 @@ class RestoreMaker(Maker):
             gone: set[str] = set()
             if change.replaces or change.requires:
                 gone |= self._make_room(connection, change)
-            values = {**rows.values_of(document), "next_version": document.next_version}
-            values |= {"model_id": document.model_id, "last_event": count}
-            restored = connection.run(self._sql.restore_model, values)
+            restored = connection.run(self._sql.restore_model, _model_values(document, count))
             if not restored:
                 existing = self._model(connection, change.model)
                 raise documents.taken_by(existing, document)
@@ -137,7 +135,7 @@ class RestoreMaker(Maker):
             values = version_key(change.name, change.version)
             if connection.run(self._sql.version_exists, values):
                 raise version_exists(version)
-            self._insert(connection, self._sql.restore_versions, [_version(version)])
+            self._insert(connection, self._sql.restore_versions, [rows.version_row(version)])
             self._insert(connection, self._sql.restore_version_tags, _version_tags([version]))
             effects = change.effects()
             noted = self._note(connection, change.name, effects, by, now)
@@ -162,26 +160,54 @@ class RestoreMaker(Maker):
             if connection.run(self._sql.awaited, values):
                 raise beginning.awaited()
             connection.run(self._sql.remove_beginning, values)
-            self._insert(connection, self._sql.restore_events, map(_event, beginning.events))
+            self._insert(
+                connection, self._sql.restore_events, map(event_rows.row_of, beginning.events)
+            )
 
         self._database.transaction(replace, model=beginning.name)
+
+    def _is_restored_alone(self, change: RestoreModel, history: Sequence[Event]) -> bool:
+        """Whether one statement has written a new model, and nothing else was to be done.
+
+        Strategy: of a registry of small models that is copied, each round trip is a tenth.
+        """
+        if type(change) is not RestoreModel or change.replaces or change.requires:
+            return False
+        document = change.document
+        parts = self._at_once(document, history)
+        if parts is None:
+            return False
+        values = parts | _model_values(document, history[-1].sequence)
+        look = restoring.restored(self._database.driver.dialect)
+        try:
+            rows_ = settled(
+                lambda: self._database.write(self._sql.restore_new, values),
+                lambda: self._database.read(look, values),
+            )
+        except DuplicateError as error:
+            raise change.id_taken() from error
+        return bool(rows_)
+
+    def _at_once(self, document: ModelDocument, history: Sequence[Event]) -> dict[str, str] | None:
+        """What a small model has, for one statement; None if the database cannot take it."""
+        is_small = len(document.versions) + len(history) <= restoring.INSERT_ROWS
+        if not self._database.driver.writes_in_one_statement or not is_small:
+            return None
+        batches = [[*restoring.batches(listed)] for _, listed in self._parts(document, history)]
+        if any(len(each) > 1 for each in batches):
+            return None
+        lists = (each[0] if each else "[]" for each in batches)
+        return dict(zip(restoring.PARTS, lists, strict=True))
 
     def _insert_all(
         self, connection: Connection, document: ModelDocument, history: Sequence[Event]
     ) -> None:
         """Insert what a model has; what is small in one round trip, where the database can."""
-        parts = self._parts(document, history)
-        is_small = len(document.versions) + len(history) <= restoring.INSERT_ROWS
-        if self._database.driver.writes_in_one_statement and is_small:
-            batches = [[*restoring.batches(listed)] for _, listed in parts]
-            if all(len(each) <= 1 for each in batches):
-                lists = (each[0] if each else "[]" for each in batches)
-                connection.run(
-                    self._sql.restore_parts, dict(zip(restoring.PARTS, lists, strict=True))
-                )
-                return
-            parts = self._parts(document, history)
-        for statement, listed in parts:
+        parts = self._at_once(document, history)
+        if parts is not None:
+            connection.run(self._sql.restore_parts, parts)
+            return
+        for statement, listed in self._parts(document, history):
             self._insert(connection, statement, listed)
 
     def _insert_pieces(self, connection: Connection, change: RestoreLargeModel, now: int) -> None:
@@ -196,13 +222,17 @@ class RestoreMaker(Maker):
                 approvals=approvals,
             )
             self._insert(
-                connection, self._sql.restore_versions, map(_version, part.versions.values())
+                connection,
+                self._sql.restore_versions,
+                map(rows.version_row, part.versions.values()),
             )
             tags = _version_tags(part.versions.values())
             self._insert(connection, self._sql.restore_version_tags, tags)
             self._insert(connection, self._sql.restore_approvals, _approvals(part))
         self._insert(connection, self._sql.restore_aliases, _aliases(document))
-        self._insert(connection, self._sql.restore_events, map(_event, change.each_event(now)))
+        self._insert(
+            connection, self._sql.restore_events, map(event_rows.row_of, change.each_event(now))
+        )
 
     def _insert(
         self, connection: Connection, statement: Statement, listed: Iterable[tuple[Any, ...]]
@@ -242,11 +272,17 @@ class RestoreMaker(Maker):
     ) -> Iterator[tuple[Statement, Iterable[tuple[Any, ...]]]]:
         versions = document.versions.values()
         yield self._sql.restore_model_tags, _model_tags(document)
-        yield self._sql.restore_versions, map(_version, versions)
+        yield self._sql.restore_versions, map(rows.version_row, versions)
         yield self._sql.restore_version_tags, _version_tags(versions)
         yield self._sql.restore_aliases, _aliases(document)
         yield self._sql.restore_approvals, _approvals(document)
-        yield self._sql.restore_events, map(_event, history)
+        yield self._sql.restore_events, map(event_rows.row_of, history)
+
+
+def _model_values(document: ModelDocument, last_event: int) -> dict[str, Any]:
+    """The values of the row of the model itself."""
+    values = {**rows.values_of(document), "next_version": document.next_version}
+    return values | {"model_id": document.model_id, "last_event": last_event}
 
 
 @functools.cache
@@ -259,10 +295,6 @@ def _row(table: Table, values: Mapping[str, Any]) -> tuple[Any, ...]:
     return _picking(table)(values)
 
 
-def _version(version: ModelVersion) -> tuple[Any, ...]:
-    return _row(model_versions, rows.values_of(version))
-
-
 def _model_tags(document: ModelDocument) -> Iterator[tuple[Any, ...]]:
     for key, value in document.tags.items():
         tag = {"name": document.name, "key": key, **rows.tag_value(value)}
@@ -271,13 +303,10 @@ def _model_tags(document: ModelDocument) -> Iterator[tuple[Any, ...]]:
 
 def _version_tags(versions: Iterable[ModelVersion]) -> Iterator[tuple[Any, ...]]:
     for version in versions:
-        owner = {
-            "name": version.name,
-            "version": version.version,
-            "last_updated_time": version.last_updated_timestamp,
-        }
+        name, number, updated = version.name, version.version, version.last_updated_timestamp
         for key, value in version.tags.items():
-            yield _row(model_version_tags, {**owner, "key": key, **rows.tag_value(value)})
+            head, in_lower_case = value[:VALUE_HEAD], rows.folded(value)
+            yield name, number, key, value, head, in_lower_case, updated
 
 
 def _aliases(document: ModelDocument) -> Iterator[tuple[Any, ...]]:
@@ -291,7 +320,3 @@ def _approvals(document: ModelDocument) -> Iterator[tuple[Any, ...]]:
         for approval in of_version:
             values = approvals.values_of(document.name, version, approval)
             yield _row(model_version_approvals, values)
-
-
-def _event(event: Event) -> tuple[Any, ...]:
-    return _row(model_events, event_rows.row_values(event))
