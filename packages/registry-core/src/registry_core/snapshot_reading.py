@@ -10,17 +10,29 @@ what it gives is read until two looks at the model agree.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import attrs
+import msgspec
 
 from registry_core import histories, snapshot_pieces, snapshots, uris, validation
 from registry_core.documents import FIRST_VERSION
 from registry_core.errors import ConflictError, NotFoundError, UnsupportedBackendError
 from registry_core.history import EVENTS_MAX_RESULTS, Event, EventQuery
-from registry_core.models import Approval, ModelFields, ModelVersion
-from registry_core.search import AttributeRef, Comparison, Entity, Op, Query, TagRef, all_pages
+from registry_core.models import Approval, ModelFields, ModelVersion, RegisteredModel
+from registry_core.search import (
+    AttributeRef,
+    Comparison,
+    Entity,
+    Op,
+    Page,
+    Query,
+    TagRef,
+    all_pages,
+)
 from registry_core.search.ordering import parse_order_by
 from registry_core.snapshot_pieces import SpooledSnapshot, SpoolWriter
 from registry_core.snapshots import ModelSnapshot
@@ -63,6 +75,33 @@ class Locates(Protocol):
         ...
 
 
+@runtime_checkable
+class SearchesVersionsAlone(Protocol):
+    """A store that has to ask once more to say which aliases the versions of a page have."""
+
+    def search_versions_alone(self, query: Query) -> Page[ModelVersion]:
+        """As `Store.search_model_versions`; versions may come without their aliases."""
+        ...
+
+
+@attrs.frozen
+class Look:
+    """What a registered model was like when it was listed."""
+
+    digest: bytes
+    is_prompt: bool
+
+    @classmethod
+    def at(cls, model: RegisteredModel) -> Look:
+        """Return what a model is like."""
+        fields = msgspec.json.encode(model, order="deterministic")
+        digest = hashlib.blake2b(fields, digest_size=_DIGEST_BYTES).digest()
+        return cls(digest, model.is_prompt)
+
+
+_DIGEST_BYTES = 16
+"""Of a model that was listed: no two states have one. A copy keeps it for each model."""
+
 FieldsT = TypeVar("FieldsT", bound=ModelFields)
 
 
@@ -78,11 +117,32 @@ def take(store: Store, name: str) -> ModelSnapshot:
 
 def open_snapshot(store: Store, name: str) -> ModelSnapshot | SpooledSnapshot:
     """As `take`; a large model is read into a temporary file, piece by piece."""
+    return SnapshotReader(store).open(name)
+
+
+@attrs.define
+class SnapshotReader:
+    """Opens the snapshots of many models of a store. Thread-safe.
+
+    Once the store has said that it keeps no history, it is not asked for one again.
+    """
+
+    store: Store
+    _keeps_history: bool = True
+
+    def open(self, name: str, look: Look | None = None) -> ModelSnapshot | SpooledSnapshot:
+        """See `open_snapshot`. A model that was just listed may be looked at once less."""
+        if self._keeps_history:
+            try:
+                return _with_history(self.store, name)
+            except UnsupportedBackendError:
+                self._keeps_history = False
+        return _without_history(self.store, name, look)
+
+
+def _with_history(store: Store, name: str) -> ModelSnapshot | SpooledSnapshot:
     for _ in range(ATTEMPTS):
-        try:
-            snapshot = _Reading(store, name).read()
-        except UnsupportedBackendError:
-            return _without_history(store, name)
+        snapshot = _Reading(store, name).read()
         if snapshot is not None:
             return snapshot
     raise ConflictError(f"Model '{name}' was changed each time that it was read")
@@ -210,29 +270,32 @@ def _place(event: Event | None) -> tuple[str, int] | None:
     return None if event is None else (event.model_id, event.sequence)
 
 
-def _without_history(store: Store, name: str) -> ModelSnapshot | SpooledSnapshot:
-    model = store.get_registered_model(name)
+def _without_history(store: Store, name: str, look: Look | None) -> ModelSnapshot | SpooledSnapshot:
+    """Read the versions between two looks at the model that agree.
+
+    MLflow sets the time of a model's last update whenever a version comes or goes.
+    """
+    before = look or Look.at(store.get_registered_model(name))
     for _ in range(ATTEMPTS):
-        pointed: list[ModelVersion] = []
-        versions = _versions_without_history(store, model, pointed)
+        numbers: set[int] = set()
+        versions = _versions_without_history(store, name, numbers, is_prompt=before.is_prompt)
         collected = _collected(name, versions, ())
-        again = store.get_registered_model(name)
-        if again == model:
+        model = store.get_registered_model(name)
+        now = Look.at(model)
+        if now == before:
             # The number of a version that was deleted last is not known; nobody can see it.
             collected.next_version = collected.highest + 1
-            return collected.snapshot(without_dangling(model, pointed), "")
-        model = again
+            return collected.snapshot(without_dangling(model, numbers), "")
+        before = now
     raise ConflictError(f"Model '{name}' was changed each time that it was read")
 
 
 def _versions_without_history(
-    store: Store, model: ModelFields, pointed: list[ModelVersion]
+    store: Store, name: str, numbers: set[int], *, is_prompt: bool
 ) -> Iterator[tuple[ModelVersion, tuple[Approval, ...]]]:
-    """Yield the versions of a model; those that aliases point at are put into `pointed`."""
-    aliased = frozenset(model.aliases.values())
-    for version in versions_of(store, model.name, model.tags):
-        if version.version in aliased:
-            pointed.append(version)
+    """Yield the versions of a model; their numbers are put into `numbers`."""
+    for version in versions_of(store, name, is_prompt=is_prompt):
+        numbers.add(version.version)
         yield _located(store, version), ()
 
 
@@ -243,12 +306,11 @@ def _located(store: Store, version: ModelVersion) -> ModelVersion:
     return version
 
 
-def without_dangling(model: FieldsT, versions: Sequence[ModelVersion]) -> FieldsT:
+def without_dangling(model: FieldsT, numbers: AbstractSet[int]) -> FieldsT:
     """Return a model without aliases of versions that it does not have.
 
     MLflow 2.3 leaves the aliases of a deleted version behind; nobody can load anything by them.
     """
-    numbers = {version.version for version in versions}
     aliases = {alias: number for alias, number in model.aliases.items() if number in numbers}
     if len(aliases) == len(model.aliases):
         return model
@@ -264,24 +326,23 @@ def versions_after(store: Store, name: str, after: int, *, most: int) -> list[Mo
     return [*store.search_model_versions(query).items]
 
 
-def versions_of(
-    store: Store, name: str, tags: Mapping[str, str] | None = None
-) -> Iterator[ModelVersion]:
-    """Yield the versions of a model by number, read page by page.
+def versions_of(store: Store, name: str, *, is_prompt: bool) -> Iterator[ModelVersion]:
+    """Yield the versions of a model by number, read page by page; aliases may be missing.
 
-    With the model's tags the search is one that a server of MLflow's understands: it looks among
-    prompts only when the filter says so.
+    The search is one that a server of MLflow's understands: it looks among prompts only when the
+    filter says so.
     """
     query = _of_model(name, VERSIONS_AT_A_TIME)
-    if tags is not None and tags.get(validation.PROMPT_TAG) == "true":
-        is_prompt = Comparison(TagRef(validation.PROMPT_TAG), Op.EQ, "true")
-        query = attrs.evolve(query, filter=(*query.filter, is_prompt))
-    elif tags is not None:
+    if is_prompt:
+        among_prompts = Comparison(TagRef(validation.PROMPT_TAG), Op.EQ, "true")
+        query = attrs.evolve(query, filter=(*query.filter, among_prompts))
+    else:
         query = attrs.evolve(query, exclude_prompts=True)
+    search = store.search_model_versions
+    if isinstance(store, SearchesVersionsAlone):
+        search = store.search_versions_alone
     try:
-        yield from all_pages(
-            lambda token: store.search_model_versions(attrs.evolve(query, page_token=token))
-        )
+        yield from all_pages(lambda token: search(attrs.evolve(query, page_token=token)))
     except NotFoundError:
         return
 

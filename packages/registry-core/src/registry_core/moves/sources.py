@@ -13,14 +13,15 @@ from typing import IO, Protocol, TypeAlias
 
 import attrs
 
-from registry_core import backends, snapshot_pieces, snapshot_reading, validation
+from registry_core import backends, snapshot_pieces, validation
 from registry_core.errors import InvalidArgumentError, RegisteredModelNotFoundError
-from registry_core.models import Webhook
+from registry_core.models import RegisteredModel, Webhook
 from registry_core.registry import Registry
 from registry_core.search import Comparison, Entity, Filter, Op, Query, TagRef, all_pages
 from registry_core.search.language import parse_filter
 from registry_core.search.ordering import parse_order_by
 from registry_core.snapshot_pieces import SpooledSnapshot
+from registry_core.snapshot_reading import Locates, Look, SnapshotReader
 from registry_core.snapshots import ModelSnapshot
 from registry_core.store import Store
 
@@ -51,8 +52,9 @@ class StoreSource:
 
     def items(self, filter_text: str | None = None) -> Iterator[Item]:
         """See `SnapshotSource`."""
-        for name in self.names(filter_text):
-            yield name, partial(snapshot_reading.open_snapshot, self.store, name)
+        reader = SnapshotReader(self.store)
+        for name, look in sorted(self._listed(filter_text).items()):
+            yield name, partial(reader.open, name, look)
 
     def webhooks(self) -> list[Webhook]:
         """See `webhooks.WebhookSource`."""
@@ -64,13 +66,24 @@ class StoreSource:
         A server of MLflow's gives them in the order of its database, which may be that of a
         language, so all are read before the first is given.
         """
+        yield from sorted(self._listed(filter_text))
+
+    def _listed(self, filter_text: str | None) -> dict[str, Look | None]:
+        """The names that match; of a store that may keep no history, with what was seen there."""
         clauses = parse_filter(filter_text, Entity.REGISTERED_MODEL)
         # A server with MLflow's API cannot be asked for both at once.
         prompts = (*clauses, Comparison(TagRef(validation.PROMPT_TAG), Op.EQ, "true"))
-        models = self._names(clauses, exclude_prompts=True)
-        yield from sorted({*models, *self._names(prompts, exclude_prompts=False)})
+        looks_twice = isinstance(self.store, Locates)
+        return {
+            model.name: Look.at(model) if looks_twice else None
+            for pages in (
+                self._models(clauses, exclude_prompts=True),
+                self._models(prompts, exclude_prompts=False),
+            )
+            for model in pages
+        }
 
-    def _names(self, clauses: Filter, *, exclude_prompts: bool) -> Iterator[str]:
+    def _models(self, clauses: Filter, *, exclude_prompts: bool) -> Iterator[RegisteredModel]:
         query = Query(
             entity=Entity.REGISTERED_MODEL,
             filter=clauses,
@@ -78,10 +91,9 @@ class StoreSource:
             max_results=NAMES_AT_A_TIME,
             exclude_prompts=exclude_prompts,
         )
-        models = all_pages(
+        return all_pages(
             lambda token: self.store.search_registered_models(attrs.evolve(query, page_token=token))
         )
-        return (model.name for model in models)
 
 
 def snapshot_in(registry: Registry, name: str) -> AnySnapshot | None:

@@ -187,9 +187,13 @@ class RestStore(RestSnapshots):
 
     def search_model_versions(self, query: Query) -> Page[ModelVersion]:
         """See `Store`."""
-        path, end = "/model-versions/search", call_end()
-        page = self._search(path, requests.SearchModelVersions, query, _versions, end)
+        end = call_end()
+        page = self._search_versions(query, end)
         return attrs.evolve(page, items=self._with_aliases(page.items, end))
+
+    def search_versions_alone(self, query: Query) -> Page[ModelVersion]:
+        """See `snapshot_reading.SearchesVersionsAlone`."""
+        return self._search_versions(query, call_end())
 
     def get_model_version_by_alias(self, name: str, alias: str) -> ModelVersion:
         """See `Store`."""
@@ -215,6 +219,10 @@ class RestStore(RestSnapshots):
     def _search_models(self, query: Query, end: float) -> Page[RegisteredModel]:
         path = "/registered-models/search"
         return self._search(path, requests.SearchRegisteredModels, query, _models, end)
+
+    def _search_versions(self, query: Query, end: float) -> Page[ModelVersion]:
+        path = "/model-versions/search"
+        return self._search(path, requests.SearchModelVersions, query, _versions, end)
 
     def _search(
         self,
