@@ -83,7 +83,10 @@ def origin(
     directory = tmp_path_factory.mktemp("mlflow")
     with fresh_database(postgres_server) as database:
         backend = database.replace("postgresql:", "postgresql+psycopg2:", 1) if PYTHONS else None
-        with MlflowServer(directory, backend=backend, python=request.param) as server:
+        # In SQLite the workers would only wait for each other.
+        options = ("--workers", "2") if PYTHONS else ()
+        server = MlflowServer(directory, backend=backend, python=request.param, options=options)
+        with server:
             out = _run(request.param, "fill_mlflow.py", server.url, MODELS, PROMPTS, VERSIONS)
             counts = json.loads(out.splitlines()[-1])
             where = database if PYTHONS else f"sqlite:///{server.database}"

@@ -246,6 +246,9 @@ class MlflowServer(ServerProcess):
     is a `backend` URI. It is the release of MLflow that the interpreter `python` has, ours unless said.
     """
 
+    # It loads for nine seconds, and then makes its tables; on a busy machine that is minutes.
+    start_seconds = 300
+
     def __init__(
         self,
         directory: Path,
