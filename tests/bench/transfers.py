@@ -25,6 +25,7 @@ from pathlib import Path
 from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
 
 from registry_core import open_registry
+from registry_core.artifacts.paths import RESERVED
 from registry_core.backends import open_artifacts
 from services import s3
 from services.registry_server import QUIET, RegistryServer
@@ -91,7 +92,9 @@ class Clients:
     def forget(self) -> None:
         """Remove what was pushed: a disk has no room for all rounds."""
         with contextlib.closing(open_artifacts(self._root)) as artifacts:
-            artifacts.remove(info.path for info in [*artifacts.list("")])
+            for folder in (info.path for info in artifacts.list("")):
+                if folder != RESERVED:
+                    artifacts.remove(info.path for info in [*artifacts.walk(folder)])
 
     def kept(self) -> int:
         """The bytes that the root holds, those of unfinished files included."""
