@@ -36,7 +36,7 @@ class Outage:
         self._since = self._until = float("-inf")
 
     def end(self) -> None:
-        """Note that a change has succeeded."""
+        """Take into account that a change has succeeded."""
         if self._until > self._since:
             self._until = min(self._until, self._clock() + _LULL_SECONDS)
 
@@ -56,7 +56,7 @@ _outage = Outage()
 
 
 def end() -> None:
-    """Note that a change has succeeded: the store is back, if it was away."""
+    """Take into account that a change has succeeded: the store is back, if it was away."""
     _outage.end()
 
 

@@ -2,7 +2,7 @@
 
 Strategy: a page of models has hundreds of newest versions, and a server only hands them on. So the
 database gives their fields in the order in which an answer has them, and an answer is made of that
-without a detour by entities, in half the time. Whoever asks for the entities has them made then;
+without a detour by entities, in half the time. A caller that needs the entities has them made then;
 see `registry_core.unread`.
 """
 
