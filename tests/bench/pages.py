@@ -66,7 +66,7 @@ _NUMBERS = "UPDATE registered_models SET last_event = next_version"
 BROWSED = {
     "models": "",
     "models by name": "?sort=name",
-    "models, part of a name": f"?q={data.name_of(777)[2:]}",
+    "models, part of a name": f"?q={data.name_of(777, 3)[2:]}",
     "models, no such name": "?q=nothing-is-called-so",
     "models by tag": "?q=" + quote("tags.team = 'risk'"),
     "prompts": "prompts",
@@ -157,7 +157,7 @@ def browser(url: str) -> Iterator[Callable[[str], float]]:
 def first_row(url: str, options: Any) -> None:
     """Print how long each page takes."""
     paths = {label: f"/{path}" for label, path in BROWSED.items()}
-    paths |= {label: f"/models/{data.name_of(SMALL)}{path}" for label, path in OF_MODEL.items()}
+    paths |= {label: f"/models/{data.name_of(SMALL, 1)}{path}" for label, path in OF_MODEL.items()}
     with contextlib.ExitStack() as stack:
         read = Reader(url).milliseconds
         if options.chromium:
@@ -180,7 +180,7 @@ def first_row(url: str, options: Any) -> None:
 def breadth(url: str, options: Any) -> None:
     """Print how much longer each page of the large model takes than of the small one."""
     reader = Reader(url)
-    names = {"small": data.name_of(SMALL), "large": data.name_of(data.LARGE)}
+    names = {"small": data.name_of(SMALL, 1), "large": data.name_of(data.LARGE)}
     print(f"{'of a large model, ms':28}{'small':>8}{'large':>8}{'ratio':>8}{'bar':>6}")
     for label, path in OF_MODEL.items():
         taken: dict[str, list[float]] = {size: [] for size in names}
