@@ -17,8 +17,8 @@ from mlflow.entities.model_registry.registered_model_tag import RegisteredModelT
 from mlflow.store.entities.paged_list import PagedList
 
 from registry_core import Page, models
+from registry_core.answer_objects import NUMERALS
 from registry_core.fields import Field, fields_of
-from registry_core.wire.answers import NUMERALS
 
 _Form = Callable[[Any], Any]
 

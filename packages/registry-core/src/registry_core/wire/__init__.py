@@ -6,7 +6,7 @@ The server reads requests and writes answers with it; the REST store does the re
 `docs/reference/wire-contract.md`: what MLflow's own server and client do on the wire.
 """
 
-from registry_core.wire.answers import encode_model_version, encode_registered_model, plain
+from registry_core.answer_objects import encode_model_version, encode_registered_model, plain
 from registry_core.wire.converter import (
     Json,
     WrongTypeError,

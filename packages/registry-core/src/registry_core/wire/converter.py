@@ -39,13 +39,13 @@ import attrs
 import cattrs
 
 from registry_core import validation
+from registry_core.answer_objects import encode_tags
 from registry_core.errors import InvalidArgumentError, StoreCorruptedError
 from registry_core.models import ModelVersion, RegisteredModel, Stage, Status
-from registry_core.wire.answers import encode_tags
 from registry_core.wire.requests import AtMost
 
 Json: TypeAlias = dict[str, Any]
-"""A JSON object; one to be written may hold objects of `registry_core.wire.answers`."""
+"""A JSON object; one to be written may hold objects of `registry_core.answer_objects`."""
 
 T = TypeVar("T")
 _Hook: TypeAlias = Callable[[Any, Any], Any]

@@ -13,10 +13,10 @@ from urllib.parse import unquote_plus
 import attrs
 import msgspec
 
+from registry_core.answer_objects import encode_model_version, encode_registered_model, plain
 from registry_core.errors import InvalidArgumentError
 from registry_core.models import ModelVersion, RegisteredModel
 from registry_core.search import Page
-from registry_core.wire.answers import encode_model_version, encode_registered_model, plain
 from registry_core.wire.converter import Json
 from registry_core.wire.elements import has_more_elements
 

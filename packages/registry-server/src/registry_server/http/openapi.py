@@ -9,9 +9,10 @@ from typing import Any
 
 import attrs
 
+from registry_core import answer_objects
 from registry_core.fields import Field
 from registry_core.models import ModelVersion, RegisteredModel
-from registry_core.wire import CODES, Json, answers
+from registry_core.wire import CODES, Json
 from registry_core.wire.requests import AtMost
 from registry_server.http.operations import Operation
 
@@ -42,16 +43,16 @@ _SCHEMAS_OF_TYPES: Mapping[Any, Json] = {
 
 def _entity(entity: type[attrs.AttrsInstance]) -> Json:
     """The schema of an entity, from the table of its fields."""
-    fields = answers.written(entity)
+    fields = answer_objects.written(entity)
     return {
         "type": "object",
         "properties": {field.name: _answered(field) for field in fields},
-        "required": [field.name for field in fields if answers.is_always_written(field)],
+        "required": [field.name for field in fields if answer_objects.is_always_written(field)],
     }
 
 
 def _answered(field: Field) -> Json:
-    if field.name in answers.NUMERALS:
+    if field.name in answer_objects.NUMERALS:
         return {"type": "string", "pattern": "^[0-9]+$"}
     if field.is_word:
         return {"enum": [word.value for word in field.type]}

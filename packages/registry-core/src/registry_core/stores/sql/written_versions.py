@@ -17,6 +17,13 @@ from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.selectable import FromClause, ScalarSelect
 
+from registry_core.answer_objects import (
+    NUMERALS,
+    ModelVersionObject,
+    TagObject,
+    encode_tags,
+    written,
+)
 from registry_core.errors import StoreCorruptedError
 from registry_core.fields import Field, define, scalars_of
 from registry_core.models import ModelVersion, Stage, Status
@@ -30,7 +37,6 @@ from registry_core.stores.sql.json_functions import (
 )
 from registry_core.stores.sql.tables import model_version_tags, model_versions
 from registry_core.stores.sql.unpacking import unpacking, unreadable
-from registry_core.wire.answers import NUMERALS, ModelVersionObject, TagObject, encode_tags, written
 
 _WRITTEN = tuple(field for field in written(ModelVersion) if field.is_scalar)
 _UNWRITTEN = tuple(field for field in scalars_of(ModelVersion) if not field.about.is_on_wire)

@@ -1,4 +1,7 @@
-"""The objects in MLflow's answers, as they are written: the wire's side of the table of fields.
+"""The objects in MLflow's answers, as they are written: the table of fields as clients see it.
+
+The wire writes answers of them, and a database may fill them itself for pages that a server only
+hands on.
 
 Strategy: a page of models holds hundreds of objects with a dozen fields each. A struct is filled by
 one call and read by an encoder in C: two thirds of the time of a mapping, a third of its memory.
