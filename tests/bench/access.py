@@ -134,7 +134,7 @@ def measured(
 ) -> tuple[float, float, float]:
     """Requests a second, and the CPU of the server and of the database for each, in microseconds."""
     user, path = OPERATIONS[operation]
-    url = server.url + path.format(name=data.name_of(models // 100 + 2))
+    url = server.url + path.format(name=f"model-{models // 100 + 2:0{data.DIGITS}}")
     header = f"Authorization: Bearer {TOKENS[user]}"
     before = load.cpu_seconds(server.pid), load.cpu_seconds(database)
     done = subprocess.run(

@@ -29,6 +29,9 @@ READS_MOST = 32
 NAMES_MOST = 500
 """Names of one piece. Of most there is a row."""
 
+_FEW_ROWS = (2, 8, 32)
+"""Rows that a read asks for where a page lacks no more: each number is a statement of its own."""
+
 _NAME = AttributeRef("name")
 
 
@@ -69,8 +72,12 @@ def is_by_pieces(query: Query) -> bool:
     )
 
 
-def read(query: Query, run: Run) -> list[Row]:
-    """Return the rows of a page and one more, if there is one, as `run` reads those of a query."""
+def read(query: Query, run: Run, *, merges: bool = True) -> list[Row]:
+    """Return the rows of a page and one more, if there is one, as `run` reads those of a query.
+
+    `merges` says that the database reads many ranges no further than the page needs. PostgreSQL
+    would read and sort all of them.
+    """
     scope = query.scope
     assert scope is not None, "otherwise there are no pieces"
     most = paging.most_entities(query) + 1
@@ -81,9 +88,10 @@ def read(query: Query, run: Run) -> list[Row]:
     if position is not None:
         pieces = _from_on(pieces, str(position[0]), is_ascending=query.order_by[0].ascending)
     records: list[Row] = []
-    for number, (piece, ranges) in enumerate(_reads(query, pieces)):
+    for number, (piece, ranges) in enumerate(_reads(query, pieces, RANGES[-1] if merges else 1)):
         rest = number == READS_MOST
         part = _rest_of(query, piece) if rest else _part_of(query, piece, ranges)
+        part = attrs.evolve(part, max_results=_rows_for(most - len(records), most) - 1)
         if position is not None:
             part = attrs.evolve(part, page_token=paging.token_at(part, position))
         rows = run(part, () if rest else ranges)
@@ -95,6 +103,11 @@ def read(query: Query, run: Run) -> list[Row]:
     return records
 
 
+def _rows_for(lacking: int, most: int) -> int:
+    """How many rows to ask for: those that the page lacks, and perhaps some more."""
+    return next((rows for rows in _FEW_ROWS if lacking <= rows < most), most)
+
+
 def _from_on(pieces: Sequence[_Piece], name: str, *, is_ascending: bool) -> Sequence[_Piece]:
     """The pieces in which anything comes after a name, in the order of the page."""
     if is_ascending:
@@ -102,7 +115,9 @@ def _from_on(pieces: Sequence[_Piece], name: str, *, is_ascending: bool) -> Sequ
     return [piece for piece in pieces if piece.first <= name]
 
 
-def _reads(query: Query, pieces: Sequence[_Piece]) -> Iterator[tuple[_Piece, Sequence[Range]]]:
+def _reads(
+    query: Query, pieces: Sequence[_Piece], together: int
+) -> Iterator[tuple[_Piece, Sequence[Range]]]:
     """Yield what is read at a time: a piece, or with ranges those that begin with it.
 
     The first one by itself, since it mostly has all that is wanted.
@@ -111,7 +126,7 @@ def _reads(query: Query, pieces: Sequence[_Piece]) -> Iterator[tuple[_Piece, Seq
     place = 0
     while place < len(pieces):
         ranges: list[Range] = []
-        most = RANGES[-1] if place else 1
+        most = together if place else 1
         for piece in pieces[place : place + most]:
             if piece.range is None or not is_plain:
                 break

@@ -289,5 +289,6 @@ class SqlStore:
 
         driver = self._database.driver
         if scopes.is_needed(query) and scoped_searches.is_by_pieces(query):
-            return scoped_searches.read(query, searched)
+            merges = driver.dialect.name == "sqlite"
+            return scoped_searches.read(query, searched, merges=merges)
         return searched(query)
