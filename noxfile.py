@@ -244,7 +244,9 @@ def moves(session: nox.Session, mlflow: str) -> None:
         # MLflow asks for SQLAlchemy 2 and no more, and its older releases do not work with 2.1.
         "psycopg2-binary", "sqlalchemy<2.1", *WITH_OLD_CLIENTS[: 0 if mlflow[0] == "3" else None],
     )  # fmt: skip
-    command = ["pytest", "-n0", "-m", "long", "tests/moving", *session.posargs]
+    # To fill a server takes minutes, in which the tests say nothing.
+    patience = ["-o", "faulthandler_timeout=3600"]
+    command = ["pytest", "-n0", "-m", "long", *patience, "tests/moving", *session.posargs]
     session.run(*command, env={"REGISTRY_TEST_MLFLOW_SERVERS": python})
 
 
