@@ -17,7 +17,8 @@ from pathlib import Path
 
 from bench import data, load, servers
 from bench.operations import ask, operations
-from services.registry_server import ServerProcess, free_port
+from services.ports import free_port
+from services.registry_server import ServerProcess
 
 MEASURED = (
     *("get model", "get version", "get by alias"),

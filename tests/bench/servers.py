@@ -12,7 +12,8 @@ import psycopg
 
 from bench.load import MLFLOW, Target, own_pss_mib, pss_mib
 from services import postgres, registry_server
-from services.registry_server import RegistryServer, ServerProcess, free_port
+from services.ports import free_port
+from services.registry_server import RegistryServer, ServerProcess
 
 STARTS = 3
 """Starts of which the median is told."""

@@ -23,7 +23,8 @@ import pytest
 from registry_core import errors, open_registry
 from registry_core.webhook_delivery.delivering import DeliveryOptions
 from services.acceptance import failure, no_model
-from services.registry_server import WEBHOOKS_ON_LOOPBACK, RegistryServer, free_port
+from services.ports import free_port
+from services.registry_server import WEBHOOKS_ON_LOOPBACK, RegistryServer
 from services.stores import store_url
 
 RECEIVER_SECONDS = 20

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from services.mlflow_client import CLIENT_ENVIRONMENT
-from services.registry_server import ServerProcess, free_port
+from services.ports import free_port
+from services.registry_server import ServerProcess
 from services.stores import store_url
 
 pytestmark = pytest.mark.long

@@ -16,8 +16,9 @@ import yaml
 
 from registry_server.process.arguments import from_arguments
 from registry_server.process.settings import OPTIONS
+from services.ports import free_port
 from services.processes import wait_for
-from services.registry_server import RegistryServer, free_port
+from services.registry_server import RegistryServer
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

@@ -29,8 +29,9 @@ from registry_server.process.protocol import MAX_HEADERS_BYTES, MAX_URL_BYTES
 from services import forking, pausing_store
 from services.certificates import self_signed_certificate
 from services.in_process import InProcessServer
+from services.ports import free_port
 from services.processes import children, wait_for
-from services.registry_server import RegistryServer, free_port
+from services.registry_server import RegistryServer
 from services.wire_client import API, WireClient
 
 TESTS = Path(__file__).parents[1]

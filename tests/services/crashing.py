@@ -30,7 +30,7 @@ from registry_core.stores.memory import MemoryStore
 from registry_server import Settings, create_app
 from services.artifacts import PREFIX, all_bytes, write_tree
 from services.forwarding import forward
-from services.registry_server import free_port
+from services.ports import free_port
 
 KILLED = 9
 MODEL = {"MLmodel": b"flavors: {}\n", "data/weights.bin": b"w" * 9_000}

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 
 from services.pgbouncer import await_answer
-from services.postgres import _free_port
+from services.ports import free_port
 from services.processes import wait_for
 
 _CONFIGURATION = """\
@@ -44,7 +44,7 @@ class Proxy:
     """
 
     def __init__(self, configuration: str, home: Path) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self._home = home
         self._home.mkdir(exist_ok=True)
         self._configuration = self._home / "haproxy.cfg"
@@ -93,7 +93,7 @@ def haproxy(url: str, *, idle_ms: int = 50_000) -> Iterator[str]:
     """
     command = [program(), "-db", "-q", "-f"]
     parts = urlsplit(url)
-    listen = _free_port()
+    listen = free_port()
     with tempfile.TemporaryDirectory(prefix="registry-haproxy-") as directory:
         configuration = Path(directory) / "haproxy.cfg"
         configuration.write_text(

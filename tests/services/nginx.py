@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from services.postgres import _free_port
+from services.ports import free_port
 
 START_SECONDS = 90
 
@@ -51,7 +51,7 @@ def nginx(url: str, *, prefix: str) -> Iterator[str]:
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if program is None:
         pytest.skip("nginx is not installed: apt-get install nginx")
-    listen = _free_port()
+    listen = free_port()
     with tempfile.TemporaryDirectory(prefix="registry-nginx-") as folder:
         configuration = Path(folder) / "nginx.conf"
         configuration.write_text(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -15,6 +14,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from services.ports import free_port
 from services.processes import wait_for
 
 REDIRECT = "http://127.0.0.1:1/back"
@@ -27,12 +27,6 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 _open = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects).open
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 class OidcProvider:

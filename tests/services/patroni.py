@@ -23,7 +23,8 @@ import psycopg
 import pytest
 
 from services.haproxy import Proxy
-from services.postgres import USER, _as_nobody, _free_port, _give_away
+from services.ports import free_port
+from services.postgres import USER, _as_nobody, _give_away
 from services.processes import Process
 
 NODES = 3
@@ -47,7 +48,7 @@ class Node:
 
     def __init__(self, name: str, directory: Path, etcd: str) -> None:
         self.name = name
-        self.port, self.rest = _free_port(), _free_port()
+        self.port, self.rest = free_port(), free_port()
         self._directory = directory
         home = directory / name
         home.mkdir()
@@ -132,7 +133,7 @@ class PatroniCluster:
         self._directory = Path(tempfile.mkdtemp(prefix="registry-patroni-"))
         self._directory.chmod(0o755)
         etcd_home = self._directory / "etcd"
-        self._etcd_port, peer = _free_port(), _free_port()
+        self._etcd_port, peer = free_port(), free_port()
         self._etcd = Process(_etcd(etcd_home, self._etcd_port, peer), self._directory / "etcd.log")
         address = f"127.0.0.1:{self._etcd_port}"
         self.nodes = [Node(f"pg{n}", self._directory, address) for n in range(1, NODES + 1)]

@@ -19,7 +19,8 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 
-from services.postgres import _as_nobody, _free_port, _give_away
+from services.ports import free_port
+from services.postgres import _as_nobody, _give_away
 
 START_SECONDS = 90
 """Seconds for the pooler to answer; it usually takes a tenth of one."""
@@ -54,7 +55,7 @@ def pgbouncer(
         pytest.skip("pgbouncer is not installed: apt-get install pgbouncer")
     directory = Path(tempfile.mkdtemp(prefix="registry-pgbouncer-"))
     parts = urlsplit(url)
-    listen = _free_port()
+    listen = free_port()
     configuration = directory / "pgbouncer.ini"
     configuration.write_text(
         _CONFIGURATION.format(

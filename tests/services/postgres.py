@@ -18,7 +18,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -34,6 +33,7 @@ from psycopg import sql
 
 from registry_core.stores.sql import open_store
 from services.certificates import self_signed_certificate
+from services.ports import free_port
 
 START_SECONDS = 90
 """Seconds for a server to answer; it usually takes one."""
@@ -86,7 +86,7 @@ class PostgresServer:
         initdb: Sequence[str] = (),
         binaries: Path | None = None,
     ) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self._binaries = binaries or _binaries()
         self._durable = durable
         self._settings = dict(settings or {})
@@ -401,9 +401,3 @@ def _give_away(directory: Path) -> None:
     if _is_root():
         account = pwd.getpwnam(UNPRIVILEGED)
         os.chown(directory, account.pw_uid, account.pw_gid)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

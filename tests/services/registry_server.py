@@ -30,6 +30,7 @@ import pytest
 
 from registry_core.inloop import DEBUG_VARIABLE
 from services import forking
+from services.ports import free_port
 
 Process: TypeAlias = "subprocess.Popen[bytes] | forking.Forked"
 
@@ -302,10 +303,3 @@ def mlflow_database(mlflow_url: str, mlflow_directory: Path) -> Path | None:
     """A database with MLflow's schema and nothing in it, to be copied; None of a foreign server."""
     path = mlflow_directory / COPY
     return path if path.exists() else None
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -30,6 +29,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from registry_core.stores.s3 import open_store
 from registry_core.stores.s3.capabilities import Capabilities, Marker
+from services.ports import free_port
 
 ACCESS_KEY = "test"
 SECRET_KEY = "testtest"
@@ -287,11 +287,10 @@ def _writable(s3: Any) -> bool:
 
 
 def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+    ports = dict[int, None]()
+    while len(ports) < count:
+        ports[free_port()] = None
+    return list(ports)
 
 
 def _weed() -> str:

@@ -328,7 +328,7 @@ MUTATIONS: dict[str, Mutation] = {
         lambda s, n: s.set_model_version_tag(n, 2, "prompt", f"{LARGE}new"), 0, 2
     ),
     "delete version tag": Mutation(lambda s, n: s.delete_model_version_tag(n, 2, "prompt"), 0, 1),
-    "prune history": Mutation(_prune, 2, 3, lists=6, deletes=3, prepare=long_lived),
+    "prune history": Mutation(_prune, 3, 3, lists=6, deletes=3, prepare=long_lived),
     "create webhook": Mutation(
         lambda s, n: s.create_webhook(NewWebhook(webhook_id=n, name="h", url="u", events=())),
         0,

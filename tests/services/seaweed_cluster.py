@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from services.postgres import _free_port
+from services.ports import free_port
 from services.processes import Process
 from services.s3 import (
     ACCESS_KEY,
@@ -43,7 +43,7 @@ class SeaweedCluster:
 
     def __init__(self) -> None:
         self._home = Path(tempfile.mkdtemp(prefix="registry-seaweed-"))
-        masters = [(_free_port(), _free_port()) for _ in range(MASTERS)]
+        masters = [(free_port(), free_port()) for _ in range(MASTERS)]
         addresses = ",".join(f"127.0.0.1:{port}.{grpc}" for port, grpc in masters)
         self._masters_at = [f"http://127.0.0.1:{port}" for port, _ in masters]
         self.masters = [
@@ -58,12 +58,12 @@ class SeaweedCluster:
         self.volumes = [
             self._process(
                 f"volume{number}",
-                *("volume", *_ports(_free_port(), _free_port()), f"-mserver={addresses}"),
+                *("volume", *_ports(free_port(), free_port()), f"-mserver={addresses}"),
                 *(f"-dir={self._folder(f'volume{number}')}", "-max=100", "-minFreeSpace=0"),
             )
             for number in range(VOLUMES)
         ]
-        filer, grpc, self._s3 = _free_port(), _free_port(), _free_port()
+        filer, grpc, self._s3 = free_port(), free_port(), free_port()
         self.filer = self._process(
             "filer",
             *("filer", *_ports(filer, grpc), f"-master={addresses}"),
@@ -75,7 +75,7 @@ class SeaweedCluster:
             *("s3", f"-filer=127.0.0.1:{filer}.{grpc}", "-ip.bind=127.0.0.1"),
             *(
                 f"-port={self._s3}",
-                f"-port.grpc={_free_port()}",
+                f"-port.grpc={free_port()}",
                 "-port.iceberg=0",
                 "-port.lance=0",
             ),

@@ -33,7 +33,7 @@ from registry_core.errors import (
 )
 from registry_core.stores.rest import connections, open_store, transport
 from registry_core.wire.prefixes import IDEMPOTENCY_FEATURE
-from services.registry_server import free_port
+from services.ports import free_port
 from services.scripted_server import HangUp, Response, ScriptedServer
 
 MODEL = Response(

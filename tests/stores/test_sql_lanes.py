@@ -30,6 +30,7 @@ from registry_core.stores.sql import (
 )
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.lanes import Lanes
+from registry_core.testing.observing import versions_query
 from services.opened import open_sql_store as open_store
 
 pytestmark = pytest.mark.usefixtures("checked_inloop")
@@ -324,10 +325,21 @@ def test_a_small_number_of_connections_has_a_lane_for_each_kind() -> None:
     """With three there is one that neither a search nor a change can have."""
     for connections in range(1, 20):
         found = Lanes(connections, is_in_process=False)
-        places = [found._changes, found._searches, found._searches_inloop]
-        assert min(each._slots for each in places[:2]) >= 1
+        assert min(found._changes._slots, found._searches._slots, found._lookups._slots) >= 1
+        places = {found._changes, found._searches, found._searches_inloop, found._lookups}
         if connections >= 3:
             assert sum(each._slots for each in places) < connections
+
+
+@pytest.mark.parametrize("text", ["source_path = 's3://b/1'", "run_id = 'r'", "tags.k = 'v'"])
+def test_a_search_by_one_value_passes_the_slow_ones(store: SqlStore, text: str) -> None:
+    """As a server does before it lets somebody write a file."""
+    query, places = versions_query(text), store._database._lanes
+    with contextlib.ExitStack() as stack:
+        for _ in range(places._searches._slots):
+            stack.enter_context(places.search())
+        (answer,) = stack.enter_context(in_threads([lambda: store.search_model_versions(query)]))
+        assert answer.result(timeout=20).items == []
 
 
 def test_changes_of_one_model_wait_for_each_other_and_for_no_others(

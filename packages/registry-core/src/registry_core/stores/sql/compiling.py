@@ -37,6 +37,8 @@ class Statement:
     is_search: bool = False
     """Whether it may take long and give much. Then it is given up after a while, and its rows end
     where they have as many bytes as a page may have."""
+    is_lookup: bool = False
+    """Whether it is a search by one value to which an index leads; see `lanes`."""
     long_columns: tuple[int, ...] = ()
     """Where rows may have texts of any length, which count when it is asked how much they are."""
     uri_columns: tuple[int, ...] = ()
@@ -56,6 +58,7 @@ def compiled(
     dialect: Dialect,
     *,
     is_search: bool = False,
+    is_lookup: bool = False,
     long_columns: tuple[int, ...] = (),
     uri_columns: tuple[int, ...] = (),
     may_pass_events: bool = False,
@@ -69,6 +72,7 @@ def compiled(
         str(compiler),
         tuple(compiler.positiontup or ()),
         is_search=is_search,
+        is_lookup=is_lookup,
         long_columns=long_columns,
         uri_columns=uri_columns,
         may_pass_events=may_pass_events,

@@ -18,7 +18,6 @@ What may be repeated and what may not is decided here, once:
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 import weakref
@@ -92,7 +91,7 @@ class Database:
         """Return the rows of a statement that changes nothing."""
         if inloop.waiter() is not None:
             return self._read_inloop(statement, values)
-        with self._lanes.search() if statement.is_search else _no_lane:
+        with self._lanes.of(statement):
             return self._repeated(
                 lambda connection: _read(connection, statement, values), harmless=True
             )
@@ -264,9 +263,6 @@ class Database:
             return self._alone(change), None
         except Exception as error:  # noqa: BLE001 it is this one's
             return None, error
-
-
-_no_lane = contextlib.nullcontext()
 
 
 class _TransactionEndedError(Exception):

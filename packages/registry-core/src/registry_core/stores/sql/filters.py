@@ -53,6 +53,8 @@ Condition: TypeAlias = ColumnElement[bool]
 _INDEXED = frozenset({"name", "run_id", "source"})
 """The attributes that an index begins with."""
 
+_LOOKED_UP = _INDEXED | {"tag"}
+
 
 class Use(enum.Enum):
     """Whether a comparison with an attribute may be answered by an index."""
@@ -225,6 +227,11 @@ def leaves_one_row(terms: Shape, kind: Entity) -> bool:
     """Return whether a filter names a primary key."""
     equal = {term.field for term in terms if term.op is Op.EQ}
     return equal >= ({"name"} if kind is Entity.REGISTERED_MODEL else {"name", "version"})
+
+
+def is_lookup(terms: Shape) -> bool:
+    """Return whether a filter is one value to which an index leads."""
+    return len(terms) == 1 and terms[0].op is Op.EQ and terms[0].field in _LOOKED_UP
 
 
 def on_tag(terms: Shape, key: int, tag: FromClause) -> list[Condition]:

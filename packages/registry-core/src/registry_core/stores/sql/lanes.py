@@ -5,7 +5,9 @@ a read takes a fraction of a millisecond. Were they to share the connections as 
 slow ones would have them all. So searches and changes each have a number of places, fewer than
 there are connections together, and the changes of one model have two of them: the others wait in
 the process, first come, first served, without a connection. Searches that an event loop tries
-before it hands them to threads have places of their own, so that quick ones pass slow ones.
+before it hands them to threads have places of their own, so that quick ones pass slow ones. So do
+searches by one value to which an index leads: a server asks so whose a file is, before it lets
+somebody write it.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import attrs
 
 from registry_core.errors import StoreBusyError
 from registry_core.inloop import WouldBlockError
+from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.fair_semaphore import FairSemaphore
 
 CHANGES_SHARE = 2
@@ -51,19 +54,28 @@ MODEL_SECONDS = 10.0
 """How long to wait for a model: as long as a change that has its place is tried."""
 
 
+_NO_PLACE = contextlib.nullcontext()
+
+
 class Lanes:
     """The places for one process's use of a database. Thread-safe."""
 
     def __init__(self, connections: int, *, is_in_process: bool) -> None:
-        self._changes = FairSemaphore(max(1, connections // CHANGES_SHARE))
-        searches = connections // SEARCHES_SHARE
+        changes = max(1, connections // CHANGES_SHARE)
+        searches = max(1, connections // SEARCHES_SHARE)
+        inloop_searches = 0 if is_in_process else connections // INLOOP_SEARCHES_SHARE
         if is_in_process:
-            searches = min(searches, (os.cpu_count() or 1) // PROCESSORS_SHARE)
-        self._searches = FairSemaphore(max(1, searches))
+            searches = min(searches, max(1, (os.cpu_count() or 1) // PROCESSORS_SHARE))
+        self._changes = FairSemaphore(changes)
+        self._searches = FairSemaphore(searches)
         self._searches_inloop: FairSemaphore | None = None
         """Where the database computes in this process, an event loop has one search at a time."""
         if not is_in_process:
-            self._searches_inloop = FairSemaphore(connections // INLOOP_SEARCHES_SHARE)
+            self._searches_inloop = FairSemaphore(inloop_searches)
+        self._lookups = self._searches
+        """A place of their own, where that leaves one for reads."""
+        if connections - changes - searches - inloop_searches > 1:
+            self._lookups = FairSemaphore(1)
         self._models = _Models()
 
     @contextlib.contextmanager
@@ -85,6 +97,16 @@ class Lanes:
         """
         with _place(self._searches, "searches", SEARCH_SECONDS):
             yield
+
+    def of(self, statement: Statement) -> contextlib.AbstractContextManager[None]:
+        """Hold the place that a statement needs which reads in a thread: none, if it is quick.
+
+        Raises:
+            StoreBusyError: others have kept all places for too long.
+        """
+        if statement.is_lookup:
+            return _place(self._lookups, "look-ups", SEARCH_SECONDS)
+        return self.search() if statement.is_search else _NO_PLACE
 
     def takes_search_inloop(self) -> bool:
         """Return whether a search of an event loop has taken a place; there may be no need for one.

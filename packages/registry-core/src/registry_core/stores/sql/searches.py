@@ -128,6 +128,7 @@ def _compiled(shape: Shape, dialect: Dialect) -> Statement:
         completed,
         dialect,
         is_search=True,
+        is_lookup=shape.scope_slots is None and filters.is_lookup(shape.terms),
         long_columns=LONG_MODEL_COLUMNS if is_models else LONG_VERSION_COLUMNS,
         uri_columns=() if is_models else URI_COLUMNS,
     )
