@@ -393,6 +393,17 @@ def generated(pair: Pair, data: st.DataObject) -> None:
         pair.verify(name)
 
 
+def test_tags_of_files_that_move_have_events_of_their_own(pair: Pair) -> None:
+    """Also where they were so already, and are too large for a document."""
+    pair.apply(CreateModel(NewRegisteredModel(name="a")))
+    pair.apply(CreateVersion(NewModelVersion(name="a", source="s3://b/1")))
+    for source in ("s3://b/2", "s3://b/3", "s3://b/3"):
+        tags = {"small": "s", "large": LARGE}
+        pair.apply(RelocateVersion(name="a", version=1, source=source, tags=tags))
+    pair.check(EventQuery(name="a"))
+    pair.verify("a")
+
+
 def test_a_long_history_is_read_from_anywhere(pair: Pair) -> None:
     """More events than a bucket keeps in a document, by every kind of page."""
     start = pair.clock()

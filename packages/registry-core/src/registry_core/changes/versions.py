@@ -259,7 +259,8 @@ class RelocateVersion(VersionChange):
     source: str
     storage_location: str | None = None
     tags: Mapping[str, str] = attrs.field(factory=dict)
-    """Tags that are set in the same step: what the files are."""
+    """Tags that are set in the same step: what the files are. Each has an event, whatever it was,
+    as a tag that is set by itself: a store may not know a large text that it has."""
 
     def needs(self) -> tuple[Need, ...]:
         """See `Change`."""
@@ -301,7 +302,6 @@ class RelocateVersion(VersionChange):
                 after=value,
             )
             for key, value in self.tags.items()
-            if version.tags.get(key) != value
         ]
         moved = Effect(action=Action.RELOCATE_VERSION, version=self.version, before=old, after=new)
         return [*tagged, moved]
