@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import attrs
 import pytest
 
 from registry_core import Registry
 from registry_core.errors import RegistryError
+from registry_core.history import Action, EventQuery
 from registry_core.models import (
     NewModelVersion,
     NewRegisteredModel,
@@ -24,7 +28,7 @@ from registry_core.models import (
 from registry_core.search import Entity, OrderBy, Query, parse_filter
 from registry_core.store import Store
 from registry_core.stores.memory import MemoryStore
-from registry_core.stores.sql import SqlStore
+from registry_core.stores.sql import SqlStore, event_pages
 from registry_core.stores.sql.database import Database
 from registry_core.stores.sql.driver import Connection
 from registry_core.stores.sql.postgresql import PostgresqlDriver
@@ -320,3 +324,12 @@ def test_deleting_what_is_absent_asks_for_its_owner(counted, url: str) -> None:
     expected = [(2, 1), (2, 1)] if url.startswith("sqlite") else [(4, 1), (2, 1)]
     assert cost(count, lambda: store.delete_registered_model_tag("m", "absent")) == expected[0]
     assert cost(count, lambda: store.delete_registered_model_tag("absent", "k")) == expected[1]
+
+
+def test_clients_choose_what_statements_are_kept_and_not_how_many(tmp_path: Path) -> None:
+    """Each set of actions is a statement of its own, and there are more sets than memory."""
+    event_pages.page.cache_clear()
+    with contextlib.closing(open_store(f"sqlite:///{tmp_path}/r.db")) as store:
+        for actions in itertools.islice(itertools.combinations(Action, 3), 4):
+            store.events(EventQuery(actions=frozenset(actions)))
+    assert event_pages.page.cache_info()[2:] == (event_pages.KEPT_STATEMENTS, 4)

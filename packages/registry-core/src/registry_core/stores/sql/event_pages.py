@@ -38,10 +38,14 @@ FEW = 2_000
 """Events of some subjects up to which they are all read and sorted: milliseconds. More are met soon
 enough among all of a model's."""
 
+KEPT_STATEMENTS = 256
+"""Shapes of queries that a process keeps compiled. Clients choose the actions, of which there are a
+million sets."""
+
 _ZERO: ColumnElement[int] = literal_column("0")
 
 
-@functools.cache
+@functools.lru_cache(maxsize=KEPT_STATEMENTS)
 def page(dialect: Dialect, query: EventQuery) -> Statement:
     """Return the statement for queries of one shape; see `shape`."""
     subjects = _subjects(query)
