@@ -75,6 +75,9 @@ def _comparable(answer: Any) -> Any:
         fields = {key: _comparable(value) for key, value in answer.items()}
         if isinstance(fields.get("latest_versions"), list):
             fields["latest_versions"].sort(key=lambda version: str(version["current_stage"]))
+        if isinstance(fields.get("aliases"), list):
+            # MLflow's database gives those of a version as they lie in its table.
+            fields["aliases"].sort()
         return fields
     return answer
 
