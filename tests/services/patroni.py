@@ -70,7 +70,9 @@ class Node:
                 "listen": f"127.0.0.1:{self.rest}",
                 "connect_address": f"127.0.0.1:{self.rest}",
             },
-            "etcd3": {"host": etcd},
+            # Not etcd3, whose view of the lock Patroni 3.0 keeps: once its process was frozen, it may
+            # find for ever that somebody else has changed it, and name no synchronous standby.
+            "etcd": {"host": etcd},
             "bootstrap": {
                 "dcs": {
                     "ttl": TTL_SECONDS,
@@ -264,6 +266,7 @@ def _etcd(home: Path, port: int, peer: int) -> list[str]:
         f"--listen-peer-urls={peers}",
         f"--initial-advertise-peer-urls={peers}",
         f"--initial-cluster=default={peers}",
+        "--enable-v2=true",
         "--log-level=warn",
         "--logger=zap",
     ]
