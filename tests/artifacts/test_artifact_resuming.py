@@ -75,6 +75,16 @@ def unannounced(_: str) -> None:
     """For who needs not to know which file is visible before it is compared."""
 
 
+def suspended(artifacts: ResumingArtifactStore, content: bytes) -> str:
+    """Write all of `m/f` and suspend it before it is there; its digest."""
+    digest = hashlib.sha256(content).hexdigest()
+    writer = artifacts.resuming_writer("m/f", sha256=digest, start=0, announce=unannounced)
+    for piece in pieces_of(content):
+        writer.write(piece)
+    writer.suspend()
+    return digest
+
+
 def test_a_suspended_write_goes_on(artifacts: ResumingArtifactStore) -> None:
     content = os.urandom(3 * s3_parts.PART_SIZE + 1)
     digest = hashlib.sha256(content).hexdigest()
@@ -97,11 +107,7 @@ def test_a_suspended_write_goes_on(artifacts: ResumingArtifactStore) -> None:
 
 def test_what_goes_on_with_other_bytes_is_not_kept(artifacts: ResumingArtifactStore) -> None:
     content = os.urandom(2 * s3_parts.PART_SIZE)
-    digest = hashlib.sha256(content).hexdigest()
-    writer = artifacts.resuming_writer("m/f", sha256=digest, start=0, announce=unannounced)
-    for piece in pieces_of(content):
-        writer.write(piece)
-    writer.suspend()
+    digest = suspended(artifacts, content)
     kept = artifacts.kept_bytes("m/f", sha256=digest)
     with pytest.raises(ConflictError):
         artifacts.resuming_writer(
@@ -122,11 +128,7 @@ def test_what_is_announced_makes_no_file_if_it_is_refused_or_cancelled(
 ) -> None:
     """A local store announces nothing: it compares first."""
     content = os.urandom(2 * s3_parts.PART_SIZE)
-    digest = hashlib.sha256(content).hexdigest()
-    writer = artifacts.resuming_writer("m/f", sha256=digest, start=0, announce=unannounced)
-    for piece in pieces_of(content):
-        writer.write(piece)
-    writer.suspend()
+    digest = suspended(artifacts, content)
     is_s3 = artifacts.root.startswith("s3:")
 
     def refuse(_: str) -> None:

@@ -31,7 +31,33 @@ _PROMPT_TAG: Entities = (None, WebhookEntity.PROMPT_TAG)
 
 
 @attrs.frozen(kw_only=True)
-class SetAlias(ModelPartChange):
+class _AliasChange(ModelPartChange):
+    """What changes of an alias have in common."""
+
+    permission: ClassVar[Permission] = Permission.MOVE_ALIAS
+
+    alias: str
+
+    def needs(self) -> tuple[Need, ...]:
+        """See `Change`."""
+        return (Need(self.permission, self.name, alias=self.alias),)
+
+    @classmethod
+    def former(cls, document: ModelDocument, event: Event) -> Value:
+        """See `Change`."""
+        return document.aliases.get(key_of(event))
+
+    @classmethod
+    def contradictions(cls, document: ModelDocument | None, event: Event) -> Iterator[str]:
+        """See `Change`. An event repeats the version that the alias points at, or pointed at."""
+        said = event.after if cls.action is Action.SET_ALIAS else event.before
+        if event.version != said:
+            yield f"it is about version {event.version!r}, and about {said!r}"
+        yield from super().contradictions(document, event)
+
+
+@attrs.frozen(kw_only=True)
+class SetAlias(_AliasChange):
     """Point an alias at a version, wherever it pointed before. No timestamp moves.
 
     Raises:
@@ -39,15 +65,9 @@ class SetAlias(ModelPartChange):
     """
 
     action: ClassVar[Action] = Action.SET_ALIAS
-    permission: ClassVar[Permission] = Permission.MOVE_ALIAS
     topics: ClassVar[Topics] = mlflow_topics(OF_ALIASES, WebhookAction.CREATED)
 
-    alias: str
     version: int
-
-    def needs(self) -> tuple[Need, ...]:
-        """See `Change`."""
-        return (Need(Permission.MOVE_ALIAS, self.name, alias=self.alias),)
 
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
@@ -78,33 +98,14 @@ class SetAlias(ModelPartChange):
         """See `Change`."""
         return cls(name=event.name, alias=key_of(event), version=number_of(event))
 
-    @classmethod
-    def former(cls, document: ModelDocument, event: Event) -> Value:
-        """See `Change`."""
-        return document.aliases.get(key_of(event))
-
-    @classmethod
-    def contradictions(cls, document: ModelDocument | None, event: Event) -> Iterator[str]:
-        """See `Change`. It repeats the version."""
-        if event.version != event.after:
-            yield f"it is about version {event.version!r}, and about {event.after!r}"
-        yield from super().contradictions(document, event)
-
 
 @attrs.frozen(kw_only=True)
-class DeleteAlias(ModelPartChange):
+class DeleteAlias(_AliasChange):
     """Remove an alias; it need not exist. No timestamp moves."""
 
     action: ClassVar[Action] = Action.DELETE_ALIAS
-    permission: ClassVar[Permission] = Permission.MOVE_ALIAS
     topics: ClassVar[Topics] = mlflow_topics(OF_ALIASES, WebhookAction.DELETED)
     is_gated: ClassVar[bool] = False
-
-    alias: str
-
-    def needs(self) -> tuple[Need, ...]:
-        """See `Change`."""
-        return (Need(Permission.MOVE_ALIAS, self.name, alias=self.alias),)
 
     def apply(self, document: ModelDocument | None, now: int) -> ModelDocument:
         """See `Change`."""
@@ -123,18 +124,6 @@ class DeleteAlias(ModelPartChange):
     def of_event(cls, event: Event) -> Self:
         """See `Change`."""
         return cls(name=event.name, alias=key_of(event))
-
-    @classmethod
-    def former(cls, document: ModelDocument, event: Event) -> Value:
-        """See `Change`."""
-        return document.aliases.get(key_of(event))
-
-    @classmethod
-    def contradictions(cls, document: ModelDocument | None, event: Event) -> Iterator[str]:
-        """See `Change`. It repeats the version."""
-        if event.version != event.before:
-            yield f"it is about version {event.version!r}, and about {event.before!r}"
-        yield from super().contradictions(document, event)
 
 
 @attrs.frozen(kw_only=True)
