@@ -12,6 +12,7 @@ import attrs
 from chaos import history, registry_model
 from chaos.calls import names_of
 from chaos.linearizability import UndecidedError, Violation, violation
+from chaos.settling import settled
 
 
 @attrs.frozen
@@ -43,7 +44,7 @@ def judge(directory: Path) -> Verdict:
     undecided: list[str] = []
     for family, calls in history.read(directory).items():
         try:
-            found = violation(calls, registry_model.apply, registry_model.EMPTY)
+            found = violation([*settled(calls)], registry_model.apply, registry_model.EMPTY)
         except UndecidedError:
             undecided.append(family)
         else:

@@ -6,8 +6,8 @@ moments can be chosen so that every call returns what the specification returns.
 reads, half-done changes and numbers handed out twice all show as histories for which none can be.
 
 Strategy: depth first, as Wing and Gong, with the visited pairs of calls done and state remembered,
-as Lowe. The next call must be one that started before any other remaining one ended. Calls with an
-outcome are tried first, since the others need not have happened at all.
+as Lowe. The next call must be one that started before any other remaining one ended. Calls that must
+have happened are tried first.
 """
 
 from __future__ import annotations
@@ -38,15 +38,23 @@ class Operation:
     arguments: tuple[Any, ...]
     outcome: Any
     process: str = ""
+    seen: int | None = None
+    """When a call ended that shows what this one did, whatever its own outcome."""
 
     @property
     def known(self) -> bool:
         return self.outcome != UNKNOWN
 
     @property
+    def needed(self) -> bool:
+        """Whether it must have taken effect."""
+        return self.known or self.seen is not None
+
+    @property
     def deadline(self) -> float:
         """When it must have taken effect, if it must."""
-        return math.inf if self.end is None or not self.known else self.end
+        end = self.end if self.known else self.seen
+        return math.inf if end is None else end
 
 
 @attrs.frozen
@@ -72,7 +80,7 @@ class _Search:
     def __init__(self, calls: list[Operation], apply: Apply) -> None:
         self._calls = calls
         self._apply = apply
-        self._needed = sum(1 << i for i, call in enumerate(calls) if call.known)
+        self._needed = sum(1 << i for i, call in enumerate(calls) if call.needed)
         self._seen: set[tuple[int, Any]] = set()
         self._best: tuple[int, int, Any] = (-1, 0, None)
 

@@ -16,12 +16,18 @@ BIRTH_TAG = "t"
 
 EMPTY: tuple[Any, ...] = ()
 
+VALUES = {"create_model": 1, "create_version": 1, "set_tag": 2, "set_version_tag": 2}
+"""Which argument of a call is a text that reads show once it has taken effect."""
+
+WITHOUT_OTHER_EFFECT = frozenset({"set_tag", "set_version_tag"})
+"""Calls that change nothing but what reads show of that text: no other call's outcome depends on it."""
+
 NOT_FOUND = "not found"
 EXISTS = "already exists"
 DONE = "done"
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Model:
     """One registered model."""
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
+import attrs
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from chaos.history import per_model
 from chaos.linearizability import UNKNOWN, Operation, violation
 from chaos.registry_model import DONE, EMPTY, EXISTS, NOT_FOUND, Model, apply, view
+from chaos.settling import settled
+from services.examples import examples
 
 BORN = (("t", "born"),)
 
@@ -21,7 +27,8 @@ CREATED = call(0, 1, "create_model", "m", "born", gives=DONE)
 
 
 def is_linearizable(*calls: Operation) -> bool:
-    return violation(list(per_model([CREATED, *calls])), apply, EMPTY) is None
+    found = per_model([CREATED, *calls])
+    return violation([*settled([*found])], apply, EMPTY) is None
 
 
 def shown(**fields: Any) -> Any:
@@ -165,3 +172,80 @@ def test_a_violation_says_how_far_the_history_goes() -> None:
     )
     assert found is not None
     assert (found.explained, found.total, found.stuck) == (2, 3, (stale,))
+
+
+def test_a_write_without_an_outcome_has_happened_once_it_was_seen() -> None:
+    """Before the first read that shows it ended; nobody asks any more whether it did."""
+    written = call(2, None, "set_tag", "m", "k", "v", gives=UNKNOWN)
+    made = call(2, None, "create_version", "m", "r1", gives=UNKNOWN)
+    early = call(4, 5, "get", "m", gives=((("k", "v"), *BORN), (), ()))
+    late = call(6, 7, "get_versions", "m", gives=((1, "r1", "None", ()),))
+    seen = {each.name: each.seen for each in settled([written, made, late, early, early])}
+    assert seen == {"set_tag": 5, "create_version": 7, "get_versions": None, "get": None}
+
+
+def test_only_a_tag_that_nobody_saw_may_as_well_not_have_been_written() -> None:
+    """A version has taken a number, and a name may be taken, though no read shows them."""
+    unseen = [
+        call(2, None, "set_tag", "m", "k", "v", gives=UNKNOWN),
+        call(2, None, "set_version_tag", "m", 1, "w", gives=UNKNOWN),
+        call(2, None, "create_version", "m", "r1", gives=UNKNOWN),
+        call(2, None, "create_model", "n", "x", gives=UNKNOWN),
+        call(2, None, "delete_model", "m", gives=UNKNOWN),
+    ]
+    assert [*settled(unseen)] == unseen[2:]
+    twice = [*unseen[:1], *unseen[:1]]
+    assert [*settled(twice)] == twice, "a text of two calls says nothing of either"
+
+
+@given(chance=st.randoms(use_true_random=False), lied=st.booleans())
+@settings(max_examples=examples(2_000))
+def test_what_reads_say_of_calls_changes_no_verdict(chance: random.Random, lied: bool) -> None:
+    """On histories of calls at the same time, with outcomes that got lost, true ones and others."""
+    calls = _history(chance)
+    if lied:
+        at = chance.randrange(len(calls))
+        other = chance.choice(calls).outcome
+        calls[at] = attrs.evolve(calls[at], outcome=other)
+    assert (violation([*settled(calls)], apply, EMPTY) is None) == (
+        violation(calls, apply, EMPTY) is None
+    )
+
+
+def test_histories_that_are_not_told_truly_are_found() -> None:
+    """Of those that the test above compares: it would show nothing if all were linearizable."""
+    found = 0
+    for seed in range(60):
+        calls = _history(random.Random(seed))
+        reads = [number for number, each in enumerate(calls) if each.name == "get" and each.known]
+        for number in reads[-1:]:
+            calls[number] = attrs.evolve(calls[number], outcome=NOT_FOUND)
+            found += violation([*settled(calls)], apply, EMPTY) is not None
+    assert found > 10
+
+
+def _history(chance: random.Random) -> list[Operation]:
+    """Calls of three processes, which took effect somewhere between their start and their end."""
+    calls, state, waiting = [CREATED], apply(EMPTY, "create_model", ("m", "born"))[1], []
+    for number in range(chance.randint(4, 12)):
+        start = 10 * number + 2
+        name, arguments = chance.choice(
+            [
+                ("set_tag", ("m", chance.choice("kl"), f"v{number}")),
+                ("create_version", ("m", f"r{number}")),
+                ("set_version_tag", ("m", chance.randint(1, 2), f"w{number}")),
+                ("delete_version", ("m", chance.randint(1, 2))),
+                ("get", ("m",)),
+                ("get_versions", ("m",)),
+            ]
+        )
+        waiting.append((start, name, arguments))
+        while waiting and (len(waiting) > 2 or chance.random() < 0.5):
+            begun, name, arguments = waiting.pop(chance.randrange(len(waiting)))
+            is_lost = chance.random() < 0.4
+            outcome, after = apply(state, name, arguments)
+            if not (is_lost and chance.random() < 0.5):
+                state = after
+            end = None if is_lost else start + chance.randint(1, 9)
+            calls.append(call(begun, end, name, *arguments, gives=UNKNOWN if is_lost else outcome))
+    return calls
