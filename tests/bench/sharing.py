@@ -7,8 +7,9 @@ Four ways, the same server otherwise, each round of all of them interleaved; med
 - `reuseport`: a socket for each worker; the kernel chooses by a hash of the addresses.
 - `parent`: a parent that accepts, and passes each connection to the worker that has fewest.
 
-`keep` is a load on connections that stay, `close` one of a connection for each request. `fewest` is
-what the worker with fewest connections had of its even share. `hung` is how many of 50 clients were
+`keep` is a load on connections that stay, `close` one of a connection for each request, and `pages` as
+`keep`, of pages of 100 models: what takes a worker milliseconds shows what an uneven share costs. `fewest`
+is what the worker with fewest connections had of its even share. `hung` is how many of 50 clients were
 answered within 2 seconds while one of the workers stood still.
 """
 
@@ -37,9 +38,12 @@ from registry_server.process.listener import Listener, WorkerConfig, WorkerServe
 from registry_server.process.load_table import LoadTable
 
 WORKERS = 2
-CLIENTS = {"keep": (4, 8, 32), "close": (8,)}
+CLIENTS = {"keep": (4, 8, 32), "pages": (4, 8), "close": (8,)}
 WAYS = ("table", "one", "reuseport", "parent")
-PATH = "/api/2.0/mlflow/registered-models/get?name=m"
+MODELS, VERSIONS = 100, 4
+_API = "/api/2.0/mlflow/registered-models"
+PATHS = {"pages": f"{_API}/search?max_results={MODELS}"}
+GET = f"{_API}/get?name=m0"
 
 
 class One(Listener):
@@ -181,10 +185,10 @@ def load(server, kind, clients, seconds):
     command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--latency"]
     if kind == "close":
         command += ["-H", "Connection: close"]
-    command.append(f"http://127.0.0.1:{server.port}{PATH}")
+    command.append(f"http://127.0.0.1:{server.port}{PATHS.get(kind, GET)}")
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as wrk:
         time.sleep(seconds * 0.6)
-        fewest = server.fewest(clients) if kind == "keep" else float("nan")
+        fewest = server.fewest(clients) if kind != "close" else float("nan")
         text = wrk.communicate()[0]
     assert "Non-2xx" not in text, text
     return (
@@ -233,7 +237,10 @@ def main():
     with tempfile.TemporaryDirectory() as home:
         url = f"sqlite:///{Path(home) / 'r.db'}"
         with open_registry(url) as registry:
-            registry.create_registered_model("m")
+            for number in range(MODELS):
+                registry.create_registered_model(f"m{number}")
+                for version in range(VERSIONS):
+                    registry.create_model_version(f"m{number}", source=f"s3://b/{version}")
         for number in range(options.rounds):
             for way in WAYS[number % len(WAYS) :] + WAYS[: number % len(WAYS)]:
                 server = Server(way, url)

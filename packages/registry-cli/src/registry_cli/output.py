@@ -16,6 +16,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -141,10 +142,11 @@ class TableOutput(Output):
         *,
         summary: Mapping[str, Any],
     ) -> None:
-        """See `Output`; what they amount to goes to stderr."""
+        """See `Output`; what they amount to goes to stderr, and says it all where there are none."""
         header = [column.replace("_", " ").upper() for column in columns]
-        cells = ([_cell(row[column]) for column in columns] for row in rows)
-        _table(header, cells)
+        cells = iter([_cell(row[column]) for column in columns] for row in rows)
+        if (first := next(cells, None)) is not None or not summary:
+            _table(header, chain([] if first is None else [first], cells))
         if not summary:
             return
         short = [(key, value) for key, value in summary.items() if not isinstance(value, Mapping)]
