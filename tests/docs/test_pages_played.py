@@ -14,44 +14,11 @@ from pathlib import Path
 import pytest
 
 from services.launchers import launchers
-from services.pages_player import Player
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("library", "command-line", "mlflow-client", "bucket")
 INSTALLING = ("install",)
 _INSTALLED = sysconfig.get_path("scripts")
-_OURS = ("AWS_", "DATABASE_URL", "MLFLOW_", "PYTEST_", "PYTHON", "REGISTRY_", "VIRTUAL_ENV", "XDG_")
-"""The beginnings of variables that a newcomer does not have."""
-
-
-@pytest.fixture
-def newcomer(tmp_path):
-    """Gives players; each has a folder and a home in which nothing is."""
-    players = []
-
-    def player(*, path, says=()):
-        home, folder = tmp_path / "home", tmp_path / "folder"
-        home.mkdir()
-        folder.mkdir()
-        environment = {
-            # Where packages come from is the machine's affair, and an empty home does not know it.
-            **{key: value for key, value in os.environ.items() if not key.startswith(_OURS)},
-            "PIP_CONFIG_FILE": os.environ.get("PIP_CONFIG_FILE", _pip_configuration()),
-            # Nor are its warnings about them.
-            "PIP_QUIET": "2",
-            "UV_CACHE_DIR": _uv_cache(),
-            "HOME": os.fspath(home),
-            "PATH": path,
-            "USER": "ann",
-            "LOGNAME": "ann",
-            "LANG": "C.UTF-8",
-        }
-        players.append(Player(folder, environment, says=says))
-        return players[-1]
-
-    yield player
-    for one in players:
-        one.close()
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -114,15 +81,3 @@ def _bucket(request):
         ),
         ("models/team-a", f"{bucket}/{prefix}"),
     ]
-
-
-def _uv_cache():
-    done = subprocess.run(["uv", "cache", "dir"], capture_output=True, text=True, check=False)
-    return done.stdout.strip() or os.fspath(Path.home() / ".cache/uv")
-
-
-def _pip_configuration():
-    for place in ("~/.config/pip/pip.conf", "~/.pip/pip.conf"):
-        if (path := Path(place).expanduser()).exists():
-            return os.fspath(path)
-    return os.devnull

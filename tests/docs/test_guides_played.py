@@ -1,0 +1,99 @@
+"""A reader of the guides types what they show, after what each takes for granted.
+
+That is in `preludes`: of the page PAGE, `PAGE.py` is run as a program, then `PAGE.sh` is typed. With
+REGISTRY_TEST_WRITE_PAGES=1 in the environment, the output that a page shows is written anew.
+"""
+
+import os
+import sysconfig
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from services import forking
+from services.launchers import launchers
+from services.pages_player import sessions_of
+
+ROOT = Path(__file__).parents[2]
+PRELUDES = Path(__file__).parent / "preludes"
+_INSTALLED = sysconfig.get_path("scripts")
+
+PLAYED = ("guides/history",)
+"""Pages whose sessions are typed."""
+
+UNTIL = {
+    "guides/history": [("regctl events follow", "test -s reacted")],
+}
+"""Of a page, commands that go on by themselves, and what shows that they may be interrupted."""
+
+
+class LeftOut(NamedTuple):
+    """Why a session is not typed, and the test that shows what it is about, if there is one."""
+
+    reason: str
+    proof: str | None = None
+
+
+LEFT_OUT: dict[tuple[str, str], LeftOut] = {}
+"""By the page and the first line of a session."""
+
+
+def _says_of_history(request):
+    return [("/var/lib/ci/cursor", "cursor")]
+
+
+SAYS = {
+    "guides/history": _says_of_history,
+}
+"""Of a page, what gives the values of its placeholders."""
+
+
+@pytest.fixture
+def commands():
+    """A directory for the path, with commands that begin at once."""
+    with tempfile.TemporaryDirectory() as directory, launchers(Path(directory)) as programs:
+        yield programs
+
+
+@pytest.mark.parametrize("name", PLAYED)
+def test_guide_shows_what_happens(name, newcomer, commands, request):
+    """Every session of a page, as typed."""
+    page = _page(name)
+    player = newcomer(
+        path=os.pathsep.join([os.fspath(commands), _INSTALLED, os.environ["PATH"]]),
+        says=SAYS.get(name, lambda _: [])(request),
+        until=UNTIL.get(name, ()),
+        launchers=commands,
+    )
+    _run_program(PRELUDES / f"{page.stem}.py", player.folder)
+    typed = PRELUDES / f"{page.stem}.sh"
+    wrong, text = player.play_guide(
+        page,
+        prelude=typed.read_text() if typed.exists() else "",
+        left_out={first for other, first in LEFT_OUT if other == name},
+    )
+    if os.environ.get("REGISTRY_TEST_WRITE_PAGES"):
+        page.write_text(text)
+    assert not wrong
+
+
+def test_every_session_that_is_left_out_is_there():
+    """A row about a session that was changed or removed has to go, too."""
+    sessions = {(name, _first(block)) for name in PLAYED for block in sessions_of(_page(name))}
+    assert LEFT_OUT.keys() - sessions == set()
+
+
+def _page(name):
+    return ROOT / f"docs/{name}.md"
+
+
+def _first(block):
+    return block.split("\n", 1)[0]
+
+
+def _run_program(path, folder):
+    if path.exists():
+        done = forking.run(forking.CODE, path.read_text(), directory=folder)
+        assert done.returncode == 0, done.stderr
