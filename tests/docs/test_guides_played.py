@@ -12,15 +12,21 @@ from typing import NamedTuple
 
 import pytest
 
-from services import forking
+from services import forking, postgres
 from services.launchers import launchers
-from services.pages_player import sessions_of
+from services.pages_player import bucket_keys, sessions_of
 
 ROOT = Path(__file__).parents[2]
 PRELUDES = Path(__file__).parent / "preludes"
 _INSTALLED = sysconfig.get_path("scripts")
 
-PLAYED = ("guides/history",)
+PLAYED = (
+    "guides/artifacts",
+    "guides/history",
+    "guides/how-to",
+    "guides/pages",
+    "guides/where-are-my-files",
+)
 """Pages whose sessions are typed."""
 
 UNTIL = {
@@ -36,16 +42,44 @@ class LeftOut(NamedTuple):
     proof: str | None = None
 
 
-LEFT_OUT: dict[tuple[str, str], LeftOut] = {}
+LEFT_OUT = {
+    ("guides/artifacts", "$ nox -s bench -- --parts artifacts"): LeftOut(
+        "it moves gigabytes for minutes"
+    ),
+}
 """By the page and the first line of a session."""
+
+
+def _one_server(request):
+    """One server of ours is all that a page names: MLflow's clients cannot tell it from MLflow's."""
+    return [("registry.example:8000", "127.0.0.1:8000"), ("mlflow:5000", "127.0.0.1:8000")]
 
 
 def _says_of_history(request):
     return [("/var/lib/ci/cursor", "cursor")]
 
 
+def _says_of_how_to(request):
+    keys = bucket_keys(request.getfixturevalue("s3_server"))
+    bucket, prefix = request.getfixturevalue("s3_bucket"), request.getfixturevalue("s3_prefix")
+    database = request.getfixturevalue("postgres_url")
+    return [
+        *_one_server(request),
+        ("postgresql://registry@db/registry", database),
+        ("0.0.0.0", "127.0.0.1"),
+        # That of the server's release, and where the server is.
+        ("pg_dump --format", f"{postgres._binaries()}/pg_dump --format"),
+        ("backup.dump registry", f"backup.dump {database}"),
+        ("AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=…", keys),
+        ("models/team-a", f"{bucket}/{prefix}"),
+    ]
+
+
 SAYS = {
+    "guides/artifacts": _one_server,
     "guides/history": _says_of_history,
+    "guides/how-to": _says_of_how_to,
+    "guides/where-are-my-files": _one_server,
 }
 """Of a page, what gives the values of its placeholders."""
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from services.launchers import launchers
+from services.pages_player import bucket_keys
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("library", "command-line", "mlflow-client", "bucket")
@@ -66,18 +67,9 @@ def _compare(player, page):
 
 def _bucket(request):
     """What the page leaves to the reader: keys, and a bucket of theirs."""
-    server = request.getfixturevalue("s3_server")
+    keys = bucket_keys(request.getfixturevalue("s3_server"))
     bucket, prefix = request.getfixturevalue("s3_bucket"), request.getfixturevalue("s3_prefix")
-    keys = {
-        **{
-            key: server.environment()[key] for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-        },
-        "AWS_ENDPOINT_URL_S3": server.endpoint_url,
-    }
     return [
-        (
-            "AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=...",
-            " ".join(f"{key}={value}" for key, value in keys.items()),
-        ),
+        ("AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=...", keys),
         ("models/team-a", f"{bucket}/{prefix}"),
     ]

@@ -61,6 +61,17 @@ def newcomers_environment(home, *, path):
     }
 
 
+def bucket_keys(server):
+    """What a shell exports for an S3 server of the tests."""
+    keys = {
+        **{
+            key: server.environment()[key] for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+        },
+        "AWS_ENDPOINT_URL_S3": server.endpoint_url,
+    }
+    return " ".join(f"{key}={value}" for key, value in keys.items())
+
+
 class Ran(NamedTuple):
     """What a command has printed, and its exit code."""
 

@@ -1,0 +1,3 @@
+echo fail >~/.curlrc
+regctl models create churn
+registry-server
