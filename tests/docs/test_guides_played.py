@@ -15,6 +15,7 @@ import pytest
 from services import forking, postgres
 from services.launchers import launchers
 from services.pages_player import bucket_keys, sessions_of
+from services.registry_server import MlflowServer
 
 ROOT = Path(__file__).parents[2]
 PRELUDES = Path(__file__).parent / "preludes"
@@ -24,6 +25,11 @@ PLAYED = (
     "guides/artifacts",
     "guides/history",
     "guides/how-to",
+    # It needs a server of MLflow's for itself, and MLflow's own store.
+    pytest.param(
+        "guides/moving",
+        marks=[pytest.mark.long, pytest.mark.filterwarnings("ignore::DeprecationWarning")],
+    ),
     "guides/pages",
     "guides/where-are-my-files",
 )
@@ -31,6 +37,9 @@ PLAYED = (
 
 UNTIL = {
     "guides/history": [("regctl events follow", "test -s reacted")],
+    "guides/moving": [
+        ("regctl copy --watch", "regctl --store postgresql://db/registry models get watched")
+    ],
 }
 """Of a page, commands that go on by themselves, and what shows that they may be interrupted."""
 
@@ -75,10 +84,29 @@ def _says_of_how_to(request):
     ]
 
 
+def _says_of_moving(request):
+    from services.mlflow_databases import filled
+
+    server = request.getfixturevalue("own_mlflow")
+    database = request.getfixturevalue("tmp_path") / "mlflow.db"
+    filled(f"sqlite:///{database}")
+    bucket, prefix = request.getfixturevalue("s3_bucket"), request.getfixturevalue("s3_prefix")
+    return [
+        ("KEYS_OF_THE_BUCKET", bucket_keys(request.getfixturevalue("s3_server"))),
+        ("mlflow:5000", f"127.0.0.1:{server.port}"),
+        ("registry:8000", "127.0.0.1:8000"),
+        ("sqlite:///mlflow.db", f"sqlite:///{database}"),
+        ("postgresql://db/mlflow", request.getfixturevalue("empty_postgres_url")),
+        ("postgresql://db/registry", request.getfixturevalue("postgres_url")),
+        ("s3://team", f"s3://{bucket}/{prefix}"),
+    ]
+
+
 SAYS = {
     "guides/artifacts": _one_server,
     "guides/history": _says_of_history,
     "guides/how-to": _says_of_how_to,
+    "guides/moving": _says_of_moving,
     "guides/where-are-my-files": _one_server,
 }
 """Of a page, what gives the values of its placeholders."""
@@ -89,6 +117,14 @@ def commands():
     """A directory for the path, with commands that begin at once."""
     with tempfile.TemporaryDirectory() as directory, launchers(Path(directory)) as programs:
         yield programs
+
+
+@pytest.fixture
+def own_mlflow(empty_postgres_url, tmp_path):
+    """A server of MLflow's in a database, with nothing in it: the session's has what others leave."""
+    backend = empty_postgres_url.replace("postgresql:", "postgresql+psycopg:", 1)
+    with MlflowServer(tmp_path, backend=backend) as server:
+        yield server
 
 
 @pytest.mark.parametrize("name", PLAYED)
@@ -115,8 +151,12 @@ def test_guide_shows_what_happens(name, newcomer, commands, request):
 
 def test_every_session_that_is_left_out_is_there():
     """A row about a session that was changed or removed has to go, too."""
-    sessions = {(name, _first(block)) for name in PLAYED for block in sessions_of(_page(name))}
+    sessions = {(name, _first(block)) for name in _played() for block in sessions_of(_page(name))}
     assert LEFT_OUT.keys() - sessions == set()
+
+
+def _played():
+    return [getattr(each, "values", (each,))[0] for each in PLAYED]
 
 
 def _page(name):
