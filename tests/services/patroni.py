@@ -33,6 +33,18 @@ TTL_SECONDS, LOOP_SECONDS, RETRY_SECONDS = 20, 2, 3
 """How long the lock of a leader that says nothing is kept: 20 seconds are the least that Patroni
 takes. How often a node looks, and how long it tries to reach etcd."""
 
+CLUSTER: Mapping[str, Any] = {
+    "ttl": TTL_SECONDS,
+    "loop_wait": LOOP_SECONDS,
+    "retry_timeout": RETRY_SECONDS,
+    "synchronous_mode": True,
+    "postgresql": {
+        "use_pg_rewind": True,
+        "parameters": {"max_connections": 100, "wal_log_hints": "on"},
+    },
+}
+"""What all nodes have in common, as docs/guides/high-availability.md says."""
+
 START_SECONDS = 300.0
 
 REJOIN_SECONDS = 60.0
@@ -74,16 +86,7 @@ class Node:
             # find for ever that somebody else has changed it, and name no synchronous standby.
             "etcd": {"host": etcd},
             "bootstrap": {
-                "dcs": {
-                    "ttl": TTL_SECONDS,
-                    "loop_wait": LOOP_SECONDS,
-                    "retry_timeout": RETRY_SECONDS,
-                    "synchronous_mode": True,
-                    "postgresql": {
-                        "use_pg_rewind": True,
-                        "parameters": {"max_connections": 100, "wal_log_hints": "on"},
-                    },
-                },
+                "dcs": CLUSTER,
                 "initdb": [{"encoding": "UTF8"}, {"locale": "C.UTF-8"}],
             },
             "postgresql": {
