@@ -25,15 +25,14 @@ PLAYED = (
     "guides/artifacts",
     "guides/history",
     "guides/how-to",
-    # It needs a server of MLflow's for itself, and MLflow's own store.
-    pytest.param(
-        "guides/moving",
-        marks=[pytest.mark.long, pytest.mark.filterwarnings("ignore::DeprecationWarning")],
-    ),
+    "guides/moving",
     "guides/pages",
     "guides/where-are-my-files",
 )
 """Pages whose sessions are typed."""
+
+LONG = ("guides/moving",)
+"""Pages that start MLflow's server, which takes long."""
 
 UNTIL = {
     "guides/history": [("regctl events follow", "test -s reacted")],
@@ -127,7 +126,12 @@ def own_mlflow(empty_postgres_url, tmp_path):
         yield server
 
 
-@pytest.mark.parametrize("name", PLAYED)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.long] if name in LONG else []) for name in PLAYED],
+)
+# MLflow's own store uses what SQLAlchemy advises against.
+@pytest.mark.filterwarnings("ignore:The ..noload.. loader strategy:DeprecationWarning")
 def test_guide_shows_what_happens(name, newcomer, commands, request):
     """Every session of a page, as typed."""
     page = _page(name)
@@ -151,12 +155,8 @@ def test_guide_shows_what_happens(name, newcomer, commands, request):
 
 def test_every_session_that_is_left_out_is_there():
     """A row about a session that was changed or removed has to go, too."""
-    sessions = {(name, _first(block)) for name in _played() for block in sessions_of(_page(name))}
+    sessions = {(name, _first(block)) for name in PLAYED for block in sessions_of(_page(name))}
     assert LEFT_OUT.keys() - sessions == set()
-
-
-def _played():
-    return [getattr(each, "values", (each,))[0] for each in PLAYED]
 
 
 def _page(name):
