@@ -15,6 +15,7 @@ begins with this command. Where a guide shows no output, the command may print a
 succeed; one that shows an error, or whose exit code is shown next, has to fail.
 """
 
+import functools
 import os
 import re
 import select
@@ -107,9 +108,7 @@ class Player:
     def close(self):
         """Ends the shell and the servers."""
         self._end_servers()
-        if self._shell.poll() is None:
-            self._shell.stdin.write(b"exit\n")
-        self._shell.communicate(timeout=_PATIENCE_S)
+        self._shell.communicate(b"exit\n", timeout=_PATIENCE_S)
 
     def _end_servers(self):
         for server in self._servers:
@@ -387,6 +386,7 @@ def _wait_for(url, server, log):
     raise AssertionError(Path(log).read_text())
 
 
+@functools.cache
 def _uv_cache():
     done = subprocess.run(["uv", "cache", "dir"], capture_output=True, text=True, check=False)
     return done.stdout.strip() or os.fspath(Path.home() / ".cache/uv")
