@@ -55,6 +55,7 @@ LONGEST_FIRST = (
     MLFLOW,
     "tests/stores/test_sql_conformance.py",
     "tests/docs/test_pages_played.py",
+    "tests/docs/test_guides_played.py",
     "tests/pages/test_pages_in_chromium.py",
     "tests/stores/test_s3_conformance.py",
     "tests/server/test_webhook_durable.py",
