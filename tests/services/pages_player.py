@@ -12,15 +12,18 @@ another one serves; what it prints first is compared.
 Of a guide the sessions alone are played. It takes much for granted, which a prelude makes: a shell file,
 which is typed first. Below a line `# Before: $ COMMAND` it has what is typed before the session that
 begins with this command. Where a guide shows no output, the command may print anything, but has to
-succeed; one that shows an error, or whose exit code is shown next, has to fail.
+succeed; one that shows an error, or whose exit code is shown next, has to fail. In a prelude,
+`shown json 2` prints the second block of JSON on the page.
 """
 
 import functools
 import os
 import re
 import select
+import shlex
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -36,7 +39,17 @@ _VOLATILE = (
     (re.compile(r"\b[0-9a-f]{12,64}\b"), "<digest>"),
     (re.compile(r"\b\d+(\.\d+)? (ms|s|seconds|[KM]iB/s)\b"), "<duration>"),
 )
-_SERVERS = re.compile(r"(^|&& |uv run )registry-server( --(?!help|version)\S+( [^-\s]\S*)?)*$")
+_SERVERS = re.compile(
+    r"(^|&& |uv run |\w+=\S+ )(registry-server|mlflow server)"
+    r"( --(?!help|version)\S+( [^-\s]\S*)?)*( 2>> \S+)?( +# .*)?$"
+)
+_SHOWN = """\
+shown() {{
+awk -v language="$1" -v number="${{2:-1}}" '
+$0 == "```" language {{ shows = ++found == number; next }}
+$0 == "```" {{ shows = 0 }}
+shows' {page}
+}}"""
 _BEFORE = re.compile(r"^# Before: (.*)\n", re.MULTILINE)
 _END = "end of the output of a command"
 _ENDED = re.compile(rf"\n{_END} (\d+)\n$")
@@ -144,6 +157,7 @@ class Player:
         """
         wrong, text = [], page.read_text()
         before = _sections(prelude)
+        self._run(_SHOWN.format(page=shlex.quote(os.fspath(page))))
         self._prelude(before.pop(""))
         for block in sessions_of(page):
             if (first := block.split("\n", 1)[0]) in left_out:
@@ -230,7 +244,8 @@ class Player:
         log = self.folder / f"server-{len(self._servers)}.log"
         server = self._start(command, log)
         self._servers.append(server)
-        _wait_for(f"http://127.0.0.1:{self.port}/health", server, log)
+        scheme = "https" if " --tls-cert " in command else "http"
+        _wait_for(f"{scheme}://127.0.0.1:{self.port}/health", server, log)
         return log.read_text()
 
     def _interrupt(self, command, condition):
@@ -376,10 +391,12 @@ def _free_port():
 
 def _wait_for(url, server, log):
     deadline = time.monotonic() + _PATIENCE_S
+    anybodys = ssl.create_default_context()
+    anybodys.check_hostname, anybodys.verify_mode = False, ssl.CERT_NONE
     while time.monotonic() < deadline:
         assert server.poll() is None, Path(log).read_text()
         try:
-            with urllib.request.urlopen(url, timeout=5):
+            with urllib.request.urlopen(url, timeout=5, context=anybodys):
                 return
         except OSError:
             time.sleep(0.05)
