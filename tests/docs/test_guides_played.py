@@ -22,16 +22,22 @@ PRELUDES = Path(__file__).parent / "preludes"
 _INSTALLED = sysconfig.get_path("scripts")
 
 PLAYED = (
+    "guides/access",
     "guides/artifacts",
+    "guides/deploy",
+    "guides/gates",
     "guides/history",
     "guides/how-to",
+    "guides/mlflow-plugin",
     "guides/moving",
     "guides/pages",
+    "guides/server",
+    "guides/webhooks",
     "guides/where-are-my-files",
 )
 """Pages whose sessions are typed."""
 
-LONG = ("guides/moving",)
+LONG = ("guides/mlflow-plugin", "guides/moving")
 """Pages that start MLflow's server, which takes long."""
 
 UNTIL = {
@@ -50,9 +56,30 @@ class LeftOut(NamedTuple):
     proof: str | None = None
 
 
+_DATABASE = "postgresql://registry:…@db/registry"
+
 LEFT_OUT = {
     ("guides/artifacts", "$ nox -s bench -- --parts artifacts"): LeftOut(
         "it moves gigabytes for minutes"
+    ),
+    ("guides/deploy", "$ python3 -m venv /opt/registry"): LeftOut(
+        "systemd does not run here",
+        "tests/server/test_server_deploy.py::test_unit_is_understood_and_hardened",
+    ),
+    ("guides/deploy", "$ docker build -t registry-server ."): LeftOut(
+        "no container engine runs here",
+        "tests/server/test_server_image.py::test_image_starts_as_its_operator_says",
+    ),
+    (
+        "guides/deploy",
+        f"$ kubectl create secret generic registry --from-literal=DATABASE_URL={_DATABASE}",
+    ): LeftOut(
+        "no cluster runs here",
+        "tests/server/test_server_deploy.py::test_manifests_fit_each_other_and_the_image",
+    ),
+    ("guides/mlflow-plugin", "$ mlflow models serve -m models:/churn@champion"): LeftOut(
+        "it installs what the model needs",
+        "tests/mlflow_plugin/test_plugin_serving.py::test_mlflow_serves_the_champion_of_a_bucket",
     ),
 }
 """By the page and the first line of a session."""
@@ -61,6 +88,45 @@ LEFT_OUT = {
 def _one_server(request):
     """One server of ours is all that a page names: MLflow's clients cannot tell it from MLflow's."""
     return [("registry.example:8000", "127.0.0.1:8000"), ("mlflow:5000", "127.0.0.1:8000")]
+
+
+_ASKED = ("registry-server hash --password", "echo secret | registry-server hash --password")
+"""A password is asked for on a terminal, and else read."""
+_INSTALLS = ("pip install", "uv pip install --offline --dry-run --python $(command -v python)")
+"""What a page installs has to be there already, with its extras."""
+_RECEIVER = ("https://ci.example.com", "https://127.0.0.1:1")
+_ONE_WORKER = "--port $PORT --workers 1"
+
+
+def _says_of_access(request):
+    return [_ASKED, ("https://registry.example.com", "http://127.0.0.1:8000")]
+
+
+def _says_of_deploy(request):
+    return [_ASKED, ("--host 0.0.0.0 --port 443", "--port $PORT")]
+
+
+def _says_of_mlflow_plugin(request):
+    url = request.getfixturevalue("postgres_url")
+    return [
+        _INSTALLS,
+        ("registry+postgresql://host/registry", f"registry+{url} {_ONE_WORKER}"),
+    ]
+
+
+def _says_of_server(request):
+    url = request.getfixturevalue("empty_postgres_url")
+    return [_ASKED, ("postgresql://registry@db/registry", url)]
+
+
+def _says_of_webhooks(request):
+    return [
+        _INSTALLS,
+        _RECEIVER,
+        ("deliveries ID", "deliveries $ID"),
+        ("redeliver ID", "redeliver $ID"),
+        ("curl -s ", "curl -sSf "),
+    ]
 
 
 def _says_of_history(request):
@@ -102,10 +168,16 @@ def _says_of_moving(request):
 
 
 SAYS = {
+    "guides/access": _says_of_access,
     "guides/artifacts": _one_server,
+    "guides/deploy": _says_of_deploy,
+    "guides/gates": lambda _: [_ASKED],
     "guides/history": _says_of_history,
     "guides/how-to": _says_of_how_to,
+    "guides/mlflow-plugin": _says_of_mlflow_plugin,
     "guides/moving": _says_of_moving,
+    "guides/server": _says_of_server,
+    "guides/webhooks": _says_of_webhooks,
     "guides/where-are-my-files": _one_server,
 }
 """Of a page, what gives the values of its placeholders."""

@@ -1,0 +1,2 @@
+echo "ann:$(registry-server hash --password)" >users
+chmod 600 users key.pem
