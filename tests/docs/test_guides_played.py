@@ -34,10 +34,16 @@ PLAYED = (
     "guides/server",
     "guides/webhooks",
     "guides/where-are-my-files",
+    "reference/http-api",
+    "reference/regctl",
+    "reference/rest-store",
+    "reference/s3-store",
+    "reference/sql-store",
+    "reference/wire-contract",
 )
 """Pages whose sessions are typed."""
 
-LONG = ("guides/mlflow-plugin", "guides/moving")
+LONG = ("guides/mlflow-plugin", "guides/moving", "reference/wire-contract")
 """Pages that start MLflow's server, which takes long."""
 
 UNTIL = {
@@ -96,6 +102,7 @@ _INSTALLS = ("pip install", "uv pip install --offline --dry-run --python $(comma
 """What a page installs has to be there already, with its extras."""
 _RECEIVER = ("https://ci.example.com", "https://127.0.0.1:1")
 _ONE_WORKER = "--port $PORT --workers 1"
+_HERE = ("localhost:8000", "127.0.0.1:8000")
 
 
 def _says_of_access(request):
@@ -126,6 +133,31 @@ def _says_of_webhooks(request):
         ("deliveries ID", "deliveries $ID"),
         ("redeliver ID", "redeliver $ID"),
         ("curl -s ", "curl -sSf "),
+    ]
+
+
+def _says_of_http_api(request):
+    return [_HERE, ("curl ", "curl -sSf ")]
+
+
+def _says_of_s3_store(request):
+    keys = bucket_keys(request.getfixturevalue("s3_server"))
+    bucket, prefix = request.getfixturevalue("s3_bucket"), request.getfixturevalue("s3_prefix")
+    return [
+        ("AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=…", keys),
+        ("ml-registry/prod", f"{bucket}/{prefix}"),
+    ]
+
+
+def _says_of_sql_store(request):
+    return [("postgresql://user@host/database", request.getfixturevalue("empty_postgres_url"))]
+
+
+def _says_of_wire_contract(request):
+    return [
+        _INSTALLS,
+        ("--port 5000", _ONE_WORKER),
+        ("localhost:5000", "127.0.0.1:8000"),
     ]
 
 
@@ -179,6 +211,11 @@ SAYS = {
     "guides/server": _says_of_server,
     "guides/webhooks": _says_of_webhooks,
     "guides/where-are-my-files": _one_server,
+    "reference/http-api": _says_of_http_api,
+    "reference/regctl": lambda _: [_RECEIVER],
+    "reference/s3-store": _says_of_s3_store,
+    "reference/sql-store": _says_of_sql_store,
+    "reference/wire-contract": _says_of_wire_contract,
 }
 """Of a page, what gives the values of its placeholders."""
 
