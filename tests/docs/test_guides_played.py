@@ -34,6 +34,9 @@ PLAYED = (
     "guides/server",
     "guides/webhooks",
     "guides/where-are-my-files",
+    "packages/registry-cli/README",
+    "packages/registry-mlflow/README",
+    "packages/registry-server/README",
     "reference/http-api",
     "reference/regctl",
     "reference/rest-store",
@@ -65,6 +68,22 @@ class LeftOut(NamedTuple):
 _DATABASE = "postgresql://registry:…@db/registry"
 
 LEFT_OUT = {
+    ("evidence/differential", "$ nox -s differential -- --sequences 2400 --length 24 --seed 1"): (
+        LeftOut(
+            "it makes calls for an hour",
+            "tests/differential/test_differential.py::test_a_short_replay_finds_only_the_listed_deviations",
+        )
+    ),
+    ("evidence/performance", "$ nox -s bench"): LeftOut("it measures for hours"),
+    ("evidence/performance", "$ PYTHONPATH=tests python -m bench.access"): LeftOut(
+        "it measures for minutes"
+    ),
+    ("evidence/testing", "$ uv run --dev pytest"): LeftOut("it is what runs this"),
+    (
+        "evidence/testing",
+        "$ uv run --dev pytest -n0 tests/search/test_search_like.py",
+    ): LeftOut("it is what runs this"),
+    ("evidence/testing", "$ uvx nox -s long"): LeftOut("it is what runs this"),
     ("guides/artifacts", "$ nox -s bench -- --parts artifacts"): LeftOut(
         "it moves gigabytes for minutes"
     ),
@@ -199,6 +218,11 @@ def _says_of_moving(request):
     ]
 
 
+def _says_of_registry_server(request):
+    url = request.getfixturevalue("empty_postgres_url")
+    return [("postgresql://user@host/database", url), ("--port 8000", "--port $PORT")]
+
+
 SAYS = {
     "guides/access": _says_of_access,
     "guides/artifacts": _one_server,
@@ -211,6 +235,8 @@ SAYS = {
     "guides/server": _says_of_server,
     "guides/webhooks": _says_of_webhooks,
     "guides/where-are-my-files": _one_server,
+    "packages/registry-mlflow/README": lambda _: [_INSTALLS],
+    "packages/registry-server/README": _says_of_registry_server,
     "reference/http-api": _says_of_http_api,
     "reference/regctl": lambda _: [_RECEIVER],
     "reference/s3-store": _says_of_s3_store,
@@ -250,8 +276,9 @@ def test_guide_shows_what_happens(name, newcomer, commands, request):
         until=UNTIL.get(name, ()),
         launchers=commands,
     )
-    _run_program(PRELUDES / f"{page.stem}.py", player.folder)
-    typed = PRELUDES / f"{page.stem}.sh"
+    prelude = PRELUDES / _prelude_of(name)
+    _run_program(prelude.with_suffix(".py"), player.folder)
+    typed = prelude.with_suffix(".sh")
     wrong, text = player.play_guide(
         page,
         prelude=typed.read_text() if typed.exists() else "",
@@ -262,14 +289,43 @@ def test_guide_shows_what_happens(name, newcomer, commands, request):
     assert not wrong
 
 
-def test_every_session_that_is_left_out_is_there():
+def test_every_session_is_typed_or_named():
     """A row about a session that was changed or removed has to go, too."""
-    sessions = {(name, _first(block)) for name in PLAYED for block in sessions_of(_page(name))}
-    assert LEFT_OUT.keys() - sessions == set()
+    shown = [(name, _first(block)) for name in _pages() for block in sessions_of(_page(name))]
+    elsewhere = {each for each in shown if each[0] not in PLAYED}
+    assert elsewhere | (LEFT_OUT.keys() & {*shown}) == LEFT_OUT.keys()
+    assert all(shown.count(each) == 1 for each in LEFT_OUT)
+    assert {*PLAYED} - {name for name, first in shown if (name, first) not in LEFT_OUT} == set()
+
+
+def test_every_prelude_is_that_of_a_page():
+    """Of one that is played."""
+    assert {path.stem for path in PRELUDES.iterdir()} <= {_prelude_of(name) for name in PLAYED}
+
+
+def test_every_session_that_is_left_out_names_a_test_that_is_there():
+    """By its file and its function."""
+    proofs = {row.proof for row in LEFT_OUT.values()} - {None}
+    for path, _, function in (proof.partition("::") for proof in proofs):
+        assert f"def {function}(" in (ROOT / path).read_text(), (path, function)
+
+
+def _pages():
+    """All but those of which `test_pages_played` plays every block."""
+    docs = {path.relative_to(ROOT / "docs") for path in ROOT.glob("docs/**/*.md")}
+    packages = {path.relative_to(ROOT) for path in ROOT.glob("packages/*/README.md")}
+    names = {path.with_suffix("").as_posix() for path in docs | packages}
+    return sorted(name for name in names if not name.startswith("get-started/"))
 
 
 def _page(name):
-    return ROOT / f"docs/{name}.md"
+    return ROOT / f"{name}.md" if name.startswith("packages/") else ROOT / f"docs/{name}.md"
+
+
+def _prelude_of(name):
+    """A README is that of its package."""
+    *_, folder, stem = name.split("/")
+    return folder if stem == "README" else stem
 
 
 def _first(block):

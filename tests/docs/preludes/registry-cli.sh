@@ -1,0 +1,1 @@
+regctl --store sqlite:///registry.db models create churn
