@@ -5,6 +5,8 @@ REGISTRY_TEST_WRITE_PAGES=1 in the environment, the output that a page shows is 
 """
 
 import os
+import re
+import shutil
 import sysconfig
 import tempfile
 from pathlib import Path
@@ -48,6 +50,9 @@ PLAYED = (
 
 LONG = ("guides/mlflow-plugin", "guides/moving", "reference/wire-contract")
 """Pages that start MLflow's server, which takes long."""
+
+PROGRAMS = ("curl", "jq", "openssl", "sqlite3")
+"""What pages call that a machine may lack."""
 
 UNTIL = {
     "guides/history": [("regctl events follow", "test -s reacted")],
@@ -270,18 +275,20 @@ def own_mlflow(empty_postgres_url, tmp_path):
 def test_guide_shows_what_happens(name, newcomer, commands, request):
     """Every session of a page, as typed."""
     page = _page(name)
+    prelude = PRELUDES / _prelude_of(name)
+    typed = prelude.with_suffix(".sh")
+    before = typed.read_text() if typed.exists() else ""
+    _skip_without("\n".join([before, *sessions_of(page)]))
     player = newcomer(
         path=os.pathsep.join([os.fspath(commands), _INSTALLED, os.environ["PATH"]]),
         says=SAYS.get(name, lambda _: [])(request),
         until=UNTIL.get(name, ()),
         launchers=commands,
     )
-    prelude = PRELUDES / _prelude_of(name)
     _run_program(prelude.with_suffix(".py"), player.folder)
-    typed = prelude.with_suffix(".sh")
     wrong, text = player.play_guide(
         page,
-        prelude=typed.read_text() if typed.exists() else "",
+        prelude=before,
         left_out={first for other, first in LEFT_OUT if other == name},
     )
     if os.environ.get("REGISTRY_TEST_WRITE_PAGES"):
@@ -326,6 +333,12 @@ def _prelude_of(name):
     """A README is that of its package."""
     *_, folder, stem = name.split("/")
     return folder if stem == "README" else stem
+
+
+def _skip_without(text):
+    for program in PROGRAMS:
+        if re.search(rf"\b{program} ", text) and shutil.which(program) is None:
+            pytest.skip(f"needs the program `{program}`")
 
 
 def _first(block):
