@@ -182,6 +182,7 @@ def _says_of_wire_contract(request):
         _INSTALLS,
         ("--port 5000", _ONE_WORKER),
         ("localhost:5000", "127.0.0.1:8000"),
+        ("name=absent'", "name=absent' | grep RESOURCE_DOES_NOT_EXIST"),
     ]
 
 
