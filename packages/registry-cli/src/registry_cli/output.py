@@ -142,7 +142,7 @@ class TableOutput(Output):
         *,
         summary: Mapping[str, Any],
     ) -> None:
-        """See `Output`; what they amount to goes to stderr, and says it all where there are none."""
+        """See `Output`; what they amount to goes to stderr. Without rows there is no table."""
         header = [column.replace("_", " ").upper() for column in columns]
         cells = iter([_cell(row[column]) for column in columns] for row in rows)
         if (first := next(cells, None)) is not None or not summary:
