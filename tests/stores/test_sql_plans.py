@@ -369,6 +369,8 @@ def test_a_page_of_history_costs_the_same_with_any_number_of_events(
         {"actions": ["set_model_tag", "delete_model_tag"], "name": BIG},
         {"actions": ["create_model", "update_model", "rename_model"], "name": BIG},
         {"actions": ["delete_version", "delete_model", "rename_model"]},
+        {"actions": ["delete_model"]},
+        {"actions": ["delete_model"], "until": 50},
         {"until": 3},
     ],
     ids=str,

@@ -7,7 +7,8 @@ beginning of the history. Two indexes have such events without the others:
 - That on the subject has what was done to one thing, and so what was done to the aliases of a
   model, to its tags, or to the model itself. Few events are read from there, and sorted; of many,
   a page is soon full in the other way. The statement looks which it is.
-- `ix_model_events_uncommon` has, in the order of their times, all but what is done in masses.
+- `ix_model_events_action` has all but what is done in masses, each action in the order of the
+  times. A page of several actions is merged from a page of each.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import functools
 from collections.abc import Iterable
 from typing import Any
 
+import attrs
 from sqlalchemy import Select, exists, literal_column, or_, select, tuple_, union_all
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.elements import ColumnElement
@@ -52,8 +54,8 @@ def page(dialect: Dialect, query: EventQuery) -> Statement:
     event: FromClause = model_events.alias("e")
     conditions = _conditions(query, event, scopes.slots(query.scope, dialect))
     statement = select(*(event.c[name] for name in COLUMNS), *around(event)).where(*conditions)
-    if subjects:
-        event = _found(query, subjects, dialect)
+    if subjects or (_are_uncommon(query) and len(query.actions) > 1):
+        event = _found(query, subjects, dialect) if subjects else _merged(query, dialect)
         statement = select(*(event.c[name] for name in COLUMNS), *around(event))
     ordered = statement.order_by(*_order(query, event)).limit(param("most")).offset(_ZERO)
     return compiled(ordered, dialect)
@@ -107,6 +109,28 @@ def _found(query: EventQuery, subjects: frozenset[str], dialect: Dialect) -> Fro
             .limit(limit_if(condition, param("most")))
             .offset(_ZERO)
         )
+    return _together(ways)
+
+
+def _are_uncommon(query: EventQuery) -> bool:
+    """Whether events of all models are wanted, of actions that an index has by themselves."""
+    among_all = bool(query.actions) and not query.is_of_one_model
+    return among_all and query.actions.isdisjoint(COMMON_ACTIONS)
+
+
+def _merged(query: EventQuery, dialect: Dialect) -> FromClause:
+    """The events of the page and some more: a page of each action."""
+    ways = []
+    for action in sorted(query.actions):
+        event = model_events.alias(f"of_{action.value}")
+        one = attrs.evolve(query, actions=frozenset({action}))
+        conditions = _conditions(one, event, scopes.slots(query.scope, dialect))
+        way = select(*(event.c[name] for name in COLUMNS)).where(*conditions)
+        ways.append(way.order_by(*_order(query, event)).limit(param("most")).offset(_ZERO))
+    return _together(ways)
+
+
+def _together(ways: Iterable[Select[Any]]) -> FromClause:
     parts = (select(way.subquery(f"way{at}")) for at, way in enumerate(ways))
     return union_all(*parts).subquery("e")
 
@@ -178,7 +202,7 @@ def _conditions(query: EventQuery, event: FromClause, slots: int) -> Iterable[Co
         yield holds_for_few(event.c.version == param("version"))
     if query.actions:
         yield or_(*(event.c.action == _text(each.value) for each in sorted(query.actions)))
-    if query.actions and not query.is_of_one_model and query.actions.isdisjoint(COMMON_ACTIONS):
+    if _are_uncommon(query):
         yield is_uncommon(event)
     if query.since is not None:
         yield event.c.time >= param("since")

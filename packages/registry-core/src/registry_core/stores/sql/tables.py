@@ -254,8 +254,8 @@ COMMON_ACTIONS = frozenset(
         Action.SET_VERSION_TAG,
     }
 )
-"""What is done in masses. Everything else is kept in order once more, so that it is found among
-them: see `event_pages`. Another set is another index, and a migration."""
+"""What is done in masses. Everything else is kept once more, each action by itself, so that it is
+found among them: see `event_pages`. Another set is another index, and a migration."""
 
 
 def is_uncommon(event: FromClause) -> ColumnElement[bool]:
@@ -299,9 +299,10 @@ Index(
     sqlite_where=model_events.c.version.is_not(None),
 )
 Index("ix_model_events_time", model_events.c.time, model_events.c.model_id, model_events.c.sequence)
-# What is not done in masses, in the same order.
+# What is not done in masses: each action in the same order.
 Index(
-    "ix_model_events_uncommon",
+    "ix_model_events_action",
+    model_events.c.action,
     model_events.c.time,
     model_events.c.model_id,
     model_events.c.sequence,
