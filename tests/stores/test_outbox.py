@@ -37,7 +37,7 @@ from registry_core.models import (
     WebhookChanges,
     WebhookStatus,
 )
-from registry_core.outbox import OWN_EVENTS, outbox_of
+from registry_core.outbox import OWN_EVENTS, listed, outbox_of
 from registry_core.stores import s3, sql
 from registry_core.stores.memory import MemoryStore
 from registry_core.testing import ManualClock
@@ -354,3 +354,24 @@ def test_without_a_webhook_nothing_is_queued(store, outbox):
     """Nor is anything told later to a webhook of which there was none."""
     with_version(store)
     assert drained(outbox, hook(store)) == []
+
+
+def test_a_delivery_that_is_given_up_while_it_is_listed_is_listed_once(store, outbox):
+    """A store reads what is queued, and what was given up, one after the other."""
+    webhook_id = hook(store)
+    create(store)
+    (taken,) = outbox.take(webhook_id, limit=1, lease_seconds=LEASE)
+
+    class GivenUpInBetween:
+        """The log of the store, with somebody who gives up a delivery between its calls."""
+
+        def queued(self, webhook_id):
+            found = outbox.queued(webhook_id)
+            outbox.dead(taken, problem="nobody answers")
+            return found
+
+        def dead_letters(self, webhook_id):
+            return outbox.dead_letters(webhook_id)
+
+    queued, dead = listed(GivenUpInBetween(), webhook_id)
+    assert (queued, [each.delivery_id for each in dead]) == ([], [taken.delivery_id])

@@ -248,9 +248,11 @@ def deliveries(session: Session, webhook_id: str, *, dead: bool) -> None:
 
     A dead letter is a delivery that was given up: it names its problem, and is kept for 30 days.
     """
+    from registry_core.outbox import listed  # noqa: PLC0415 as above
+
     log = _log(session, webhook_id)
-    queued = [] if dead else log.queued(webhook_id)
-    session.output.deliveries([*log.dead_letters(webhook_id), *queued])
+    queued, given_up = ([], log.dead_letters(webhook_id)) if dead else listed(log, webhook_id)
+    session.output.deliveries([*given_up, *queued])
 
 
 @webhooks.command(epilog=example("regctl webhooks redeliver 0b7c... --all"))

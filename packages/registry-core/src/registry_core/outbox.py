@@ -191,6 +191,17 @@ class DeliveryLog(Protocol):
         ...
 
 
+def listed(log: DeliveryLog, webhook_id: str) -> tuple[list[QueuedDelivery], list[QueuedDelivery]]:
+    """Return the queued deliveries of a webhook and its dead letters.
+
+    A delivery that is given up in between is among the dead letters alone.
+    """
+    queued = log.queued(webhook_id)
+    dead = log.dead_letters(webhook_id)
+    given_up = {each.delivery_id for each in dead}
+    return [each for each in queued if each.delivery_id not in given_up], dead
+
+
 class Outbox(DeliveryLog, Protocol):
     """What a store has queued for its webhooks.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from registry_core import Page
+from registry_core import Page, outbox
 from registry_core.access import GuardedStore, Permission
 from registry_core.authors import Author
 from registry_core.models import Webhook, WebhookAction, WebhookEntity, WebhookStatus
@@ -206,10 +206,8 @@ class Handlers:
         """Give the queued deliveries and the dead letters of a webhook."""
         _permit(context)
         webhook_id = self._webhooks.get_webhook(request.webhook_id).webhook_id
-        log = delivery_log_of(context.registry.store)
-        return wire_deliveries.Deliveries(
-            queued=log.queued(webhook_id), dead=log.dead_letters(webhook_id)
-        )
+        queued, dead = outbox.listed(delivery_log_of(context.registry.store), webhook_id)
+        return wire_deliveries.Deliveries(queued=queued, dead=dead)
 
     def redeliver(self, context: RequestContext, request: wire_deliveries.Redeliver) -> int:
         """Queue deliveries anew that were given up."""
