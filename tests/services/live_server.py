@@ -29,6 +29,12 @@ class Replaceable:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.store, name)
 
+    # From Python 3.12 on, protocols look for methods in the class, and find none of `__getattr__`.
+    @property
+    def __class__(self) -> type:
+        """The store's: what protocols the store fits, this does."""
+        return type(self.store)
+
 
 class LiveServer:
     """Serves whatever store it is given at the time."""

@@ -67,6 +67,12 @@ class Calls:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.backend, name)
 
+    # From Python 3.12 on, protocols look for methods in the class, and find none of `__getattr__`.
+    @property  # type: ignore[misc] # that of other objects can be set, too
+    def __class__(self) -> type:
+        """The store's: what protocols the store fits, this does."""
+        return type(self.backend)
+
     # The store's own methods
 
     def events(self, query: EventQuery) -> list[Event]:
