@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -114,7 +115,7 @@ def test_a_history_that_does_not_fit_its_model_is_named(churn: Regctl, tmp_path:
     """As after somebody has written into the database."""
     true = churn.says("history", "churn", "--verify")
     assert true == "verified: yes, events: 4, unchecked: 0\n"
-    with sqlite3.connect(tmp_path / "registry.db") as database:
+    with closing(sqlite3.connect(tmp_path / "registry.db")) as database, database:
         database.execute("UPDATE model_versions SET source = 's3://evil' WHERE version = 2")
     forged = churn.run("history", "churn", "--verify")
     assert forged.exit_code == 6
@@ -164,7 +165,7 @@ def test_an_alias_is_removed_only_from_where_it_is_expected(churn: Regctl) -> No
 def test_a_damaged_event_is_named_though_nothing_shows_it(churn: Regctl, tmp_path: Path) -> None:
     """A later event about the same thing has superseded it, so that the model is as it should be."""
     churn.says("models", "alias", "churn", "champion", "2")
-    with sqlite3.connect(tmp_path / "registry.db") as database:
+    with closing(sqlite3.connect(tmp_path / "registry.db")) as database, database:
         database.execute("UPDATE model_events SET actor = 'bob' WHERE sequence = 4")
     damaged = churn.run("history", "churn", "--verify")
     assert damaged.exit_code == 6

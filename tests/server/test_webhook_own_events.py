@@ -50,7 +50,8 @@ def call(server: RegistryServer, method: str, path: str, body: object = None) ->
         with urllib.request.urlopen(request) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
-        return error.code, json.load(error)
+        with error:
+            return error.code, json.load(error)
 
 
 def spelled(event: WebhookEvent) -> dict[str, str]:

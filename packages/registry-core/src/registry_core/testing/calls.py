@@ -73,6 +73,9 @@ class Calls:
         """The store's: what protocols the store fits, this does."""
         return type(self.backend)
 
+    def __dir__(self) -> list[str]:
+        return [*dir(Calls), *dir(self.backend)]
+
     # The store's own methods
 
     def events(self, query: EventQuery) -> list[Event]:
