@@ -88,7 +88,7 @@ def test_body_in_a_unicode_encoding_is_accepted(encoding):
 @pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}")])
 def test_body_nested_too_deeply_is_refused(opening, closing):
     """Depth costs the parser's stack; it must not cost the process."""
-    deep = opening * 9_000 + b"1" + closing * 9_000
+    deep = opening * 10_000 + b"1" + closing * 10_000
     for field in (b'"name":', b'"name":"m","tags":', b'"name":"m","tags":[{"key":'):
         end = b"}]}" if b"[" in field else b"}"
         with pytest.raises(InvalidArgumentError):
@@ -96,7 +96,7 @@ def test_body_nested_too_deeply_is_refused(opening, closing):
     # From Python 3.14 on, the parser takes it, and no request has such a field.
     if sys.version_info < (3, 14):
         body = b'{"name":"m","x":' + deep + b"}"
-        assert refusal(CreateRegisteredModel, body) == "The request body is nested too deeply."
+        assert "nested too deeply" in refusal(CreateRegisteredModel, body)
 
 
 @pytest.mark.parametrize(
