@@ -144,7 +144,7 @@ class TableOutput(Output):
     ) -> None:
         """See `Output`; what they amount to goes to stderr. Without rows there is no table."""
         header = [column.replace("_", " ").upper() for column in columns]
-        cells = iter([_cell(row[column]) for column in columns] for row in rows)
+        cells = ([_cell(row[column]) for column in columns] for row in rows)
         if (first := next(cells, None)) is not None or not summary:
             _table(header, chain([] if first is None else [first], cells))
         if not summary:

@@ -50,13 +50,15 @@ _ZERO: ColumnElement[int] = literal_column("0")
 @functools.lru_cache(maxsize=KEPT_STATEMENTS)
 def page(dialect: Dialect, query: EventQuery) -> Statement:
     """Return the statement for queries of one shape; see `shape`."""
-    subjects = _subjects(query)
-    event: FromClause = model_events.alias("e")
-    conditions = _conditions(query, event, scopes.slots(query.scope, dialect))
+    subjects, conditions = _subjects(query), list[ColumnElement[bool]]()
+    if subjects:
+        event = _found(query, subjects, dialect)
+    elif _are_uncommon(query) and len(query.actions) > 1:
+        event = _merged(query, dialect)
+    else:
+        event = model_events.alias("e")
+        conditions += _conditions(query, event, scopes.slots(query.scope, dialect))
     statement = select(*(event.c[name] for name in COLUMNS), *around(event)).where(*conditions)
-    if subjects or (_are_uncommon(query) and len(query.actions) > 1):
-        event = _found(query, subjects, dialect) if subjects else _merged(query, dialect)
-        statement = select(*(event.c[name] for name in COLUMNS), *around(event))
     ordered = statement.order_by(*_order(query, event)).limit(param("most")).offset(_ZERO)
     return compiled(ordered, dialect)
 
