@@ -16,7 +16,7 @@ import pytest
 
 from services import forking, postgres
 from services.launchers import launchers
-from services.pages_player import bucket_keys, sessions_of
+from services.pages_player import bucket_says, sessions_of
 from services.registry_server import MlflowServer
 
 ROOT = Path(__file__).parents[2]
@@ -126,6 +126,7 @@ _INSTALLS = ("pip install", "uv pip install --offline --dry-run --python $(comma
 """What a page installs has to be there already, with its extras."""
 _RECEIVER = ("https://ci.example.com", "https://127.0.0.1:1")
 _ONE_WORKER = "--port $PORT --workers 1"
+_KEYS = "AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=…"
 _HERE = ("localhost:8000", "127.0.0.1:8000")
 
 
@@ -165,12 +166,7 @@ def _says_of_http_api(request):
 
 
 def _says_of_s3_store(request):
-    keys = bucket_keys(request.getfixturevalue("s3_server"))
-    bucket, prefix = request.getfixturevalue("s3_bucket"), request.getfixturevalue("s3_prefix")
-    return [
-        ("AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=…", keys),
-        ("ml-registry/prod", f"{bucket}/{prefix}"),
-    ]
+    return bucket_says(request, keys=_KEYS, bucket="s3://ml-registry/prod")
 
 
 def _says_of_sql_store(request):
@@ -191,8 +187,6 @@ def _says_of_history(request):
 
 
 def _says_of_how_to(request):
-    keys = bucket_keys(request.getfixturevalue("s3_server"))
-    bucket, prefix = request.getfixturevalue("s3_bucket"), request.getfixturevalue("s3_prefix")
     database = request.getfixturevalue("postgres_url")
     return [
         *_one_server(request),
@@ -201,8 +195,7 @@ def _says_of_how_to(request):
         # That of the server's release, and where the server is.
         ("pg_dump --format", f"{postgres._binaries()}/pg_dump --format"),
         ("backup.dump registry", f"backup.dump {database}"),
-        ("AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=…", keys),
-        ("models/team-a", f"{bucket}/{prefix}"),
+        *bucket_says(request, keys=_KEYS, bucket="s3://models/team-a"),
     ]
 
 
@@ -212,15 +205,13 @@ def _says_of_moving(request):
     server = request.getfixturevalue("own_mlflow")
     database = request.getfixturevalue("tmp_path") / "mlflow.db"
     filled(f"sqlite:///{database}")
-    bucket, prefix = request.getfixturevalue("s3_bucket"), request.getfixturevalue("s3_prefix")
     return [
-        ("KEYS_OF_THE_BUCKET", bucket_keys(request.getfixturevalue("s3_server"))),
+        *bucket_says(request, keys="KEYS_OF_THE_BUCKET", bucket="s3://team"),
         ("mlflow:5000", f"127.0.0.1:{server.port}"),
         ("registry:8000", "127.0.0.1:8000"),
         ("sqlite:///mlflow.db", f"sqlite:///{database}"),
         ("postgresql://db/mlflow", request.getfixturevalue("empty_postgres_url")),
         ("postgresql://db/registry", request.getfixturevalue("postgres_url")),
-        ("s3://team", f"s3://{bucket}/{prefix}"),
     ]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from services.launchers import launchers
-from services.pages_player import bucket_keys
+from services.pages_player import bucket_says
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("library", "command-line", "mlflow-client", "bucket")
@@ -67,9 +67,5 @@ def _compare(player, page):
 
 def _bucket(request):
     """What the page leaves to the reader: keys, and a bucket of theirs."""
-    keys = bucket_keys(request.getfixturevalue("s3_server"))
-    bucket, prefix = request.getfixturevalue("s3_bucket"), request.getfixturevalue("s3_prefix")
-    return [
-        ("AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=...", keys),
-        ("models/team-a", f"{bucket}/{prefix}"),
-    ]
+    keys = "AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=..."
+    return bucket_says(request, keys=keys, bucket="s3://models/team-a")

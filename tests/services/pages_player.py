@@ -75,7 +75,13 @@ def newcomers_environment(home, *, path):
     }
 
 
-def bucket_keys(server):
+def bucket_says(request, *, keys, bucket):
+    """What a page leaves to the reader, as pairs: keys, and a URL in a bucket."""
+    place = f"s3://{request.getfixturevalue('s3_bucket')}/{request.getfixturevalue('s3_prefix')}"
+    return [(keys, _bucket_keys(request.getfixturevalue("s3_server"))), (bucket, place)]
+
+
+def _bucket_keys(server):
     """What a shell exports for an S3 server of the tests."""
     keys = {
         **{
