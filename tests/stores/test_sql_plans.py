@@ -9,6 +9,7 @@ import attrs
 import pytest
 
 from registry_core import histories
+from registry_core.history import Action
 from registry_core.models import Stage
 from registry_core.search import Entity, OrderBy, Query, paging, parse_filter
 from registry_core.stores.sql import SqlStore, event_pages, open_store, searches
@@ -107,6 +108,12 @@ def fill(run: Callable[[str], object]) -> None:
             f"SELECT '{model_id}', i + 2, '{name}', i, 'a', 1, 'http', 'set_alias', 'alias:champion', "
             "'champion', '1' FROM n"
         )
+    # Of which there are few, and all of them at the beginning.
+    run(
+        "UPDATE model_events SET action = 'set_version_tag', version = sequence, key = 'team', "
+        "subject = 'version:' || sequence || '/tag:team' "
+        "WHERE model_id = 'big' AND sequence BETWEEN 2 AND 9"
+    )
     kind = "CASE WHEN last_updated_time % 50 = 0 THEN 'rare' ELSE 'common' END"
     run(
         f"INSERT INTO model_version_tags ({version}, {tag}) SELECT {version}, 'kind', "
@@ -368,6 +375,10 @@ def test_a_page_of_history_costs_the_same_with_any_number_of_events(
     [
         {"actions": ["set_model_tag", "delete_model_tag"], "name": BIG},
         {"actions": ["create_model", "update_model", "rename_model"], "name": BIG},
+        {"actions": [each for each in Action if "tag:" in each.form], "name": BIG},
+        {"actions": ["set_version_tag"], "name": BIG, "newest_first": False},
+        {"actions": ["update_version", "transition_version", "approve_version"], "name": BIG},
+        {"actions": [each for each in Action if "version" in each.form], "name": BIG},
         {"actions": ["delete_version", "delete_model", "rename_model"]},
         {"actions": ["delete_model"]},
         {"actions": ["delete_model"], "until": 50},
@@ -383,6 +394,12 @@ def test_few_events_are_found_without_the_many_of_other_kinds(
     query = histories.query(**{"name": None, "max_results": 25, **asked})
     statement = event_pages.page(driver.dialect, event_pages.shape(query))
     assert opened.work(statement, event_pages.page_values(query, driver)) < BIG_EVENTS / 10
+    events = opened.store.events(query)
+    assert all(event.action in query.actions for event in events if query.actions)
+    if query.is_of_one_model:
+        tagged = [event.sequence for event in events if event.action is Action.SET_VERSION_TAG]
+        places = list(range(9, 1, -1) if query.newest_first else range(2, 10))
+        assert tagged == (places if Action.SET_VERSION_TAG in query.actions else [])
 
 
 def test_a_deep_page_of_the_activity_costs_what_the_first_one_does(opened: Opened) -> None:

@@ -4,9 +4,10 @@ Strategy: events lie in the order of a page, of their numbers or of their times,
 from there until it is full. Of a kind of which there are few, that would be all of them, to the
 beginning of the history. Two indexes have such events without the others:
 
-- That on the subject has what was done to one thing, and so what was done to the aliases of a
-  model, to its tags, or to the model itself. Few events are read from there, and sorted; of many,
-  a page is soon full in the other way. The statement looks which it is.
+- `ix_model_events_kind` has what was done to one thing of a model beside what was done to others of
+  its kind: to the aliases of a model, to its tags and those of its versions, or to the model
+  itself. Few events are read from there, and sorted; of many, a page is soon full in the other
+  way. The statement looks which it is.
 - `ix_model_events_action` has all but what is done in masses, each action in the order of the
   times. A page of several actions is merged from a page of each.
 """
@@ -14,23 +15,32 @@ beginning of the history. Two indexes have such events without the others:
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import attrs
 from sqlalchemy import Select, exists, literal_column, or_, select, tuple_, union_all
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.elements import ColumnElement
-from sqlalchemy.sql.selectable import FromClause
+from sqlalchemy.sql.selectable import FromClause, Subquery
 
 from registry_core.history import Action, EventQuery, subject
 from registry_core.name_scope import NameScope
 from registry_core.stores.sql import scopes
-from registry_core.stores.sql.compiling import Statement, compiled, holds_for_few, limit_if, param
+from registry_core.stores.sql.compiling import (
+    Statement,
+    by_index,
+    compiled,
+    holds_for_few,
+    kind_first,
+    limit_if,
+    param,
+)
 from registry_core.stores.sql.driver import Driver
 from registry_core.stores.sql.events import COLUMNS, around, stored_version
 from registry_core.stores.sql.tables import (
     COMMON_ACTIONS,
+    EVENTS_BY_KIND,
     is_uncommon,
     model_events,
     registered_models,
@@ -50,13 +60,15 @@ _ZERO: ColumnElement[int] = literal_column("0")
 @functools.lru_cache(maxsize=KEPT_STATEMENTS)
 def page(dialect: Dialect, query: EventQuery) -> Statement:
     """Return the statement for queries of one shape; see `shape`."""
-    subjects, conditions = _subjects(query), list[ColumnElement[bool]]()
-    if subjects:
-        event = _found(query, subjects, dialect)
+    kinds, conditions = _kinds(query), list[ColumnElement[bool]]()
+    if kinds:
+        event = _found(query, kinds, dialect)
     elif _are_uncommon(query) and len(query.actions) > 1:
         event = _merged(query, dialect)
     else:
         event = model_events.alias("e")
+        if query.is_of_one_model and query.alias is not None:
+            event = by_index(model_events, EVENTS_BY_KIND, "e")
         conditions += _conditions(query, event, scopes.slots(query.scope, dialect))
     statement = select(*(event.c[name] for name in COLUMNS), *around(event)).where(*conditions)
     ordered = statement.order_by(*_order(query, event)).limit(param("most")).offset(_ZERO)
@@ -72,38 +84,43 @@ def _order(query: EventQuery, event: FromClause) -> list[ColumnElement[Any]]:
     return [key.desc() if query.newest_first else key for key in keys]
 
 
-def _subjects(query: EventQuery) -> frozenset[str]:
-    """The subjects of what is wanted of a model, or the one beginning that they have in common.
+def _kinds(query: EventQuery) -> Sequence[str]:
+    """What the subjects of the wanted events of a model are, or begin with; see `kind_first`.
 
-    None of them where they are no range of the index on subjects, as of what is done to versions.
+    None where the query has a better way: to the events of an alias or of a version.
     """
     if not query.is_of_one_model or query.alias is not None or query.version is not None:
-        return frozenset()
-    subjects = frozenset(subject(action, None, "") for action in query.actions)
-    versions = [each for each in subjects if each.startswith("version:")]
-    beginnings = [each for each in subjects if each.endswith(":")]
-    return subjects if not versions and (not beginnings or len(subjects) == 1) else frozenset()
+        return ()
+    return sorted({_kind(action.form) for action in query.actions})
 
 
-def _found(query: EventQuery, subjects: frozenset[str], dialect: Dialect) -> FromClause:
-    """The events of the page, from those of some subjects if they are few, else from all."""
-    counted, few, every = (model_events.alias(name) for name in ("counted", "few", "every"))
-    one: Select[Any] = select(literal_column("1").label("one")).where(
-        *_about(query, counted, subjects)
-    )
-    beyond = exists(one.order_by(counted.c.subject).limit(_literal(1)).offset(_literal(FEW)))
-    common = select(beyond.label("is_common")).cte("common")
+def _kind(form: str) -> str:
+    """A whole subject, or how all of an action begin; then it ends in `:` or a space."""
+    of_version = form.removeprefix("version:{version}")
+    if of_version == form:
+        return form.removesuffix("{key}")
+    if not of_version:
+        return "version:"
+    return of_version.removesuffix("{key}") if of_version.endswith("{key}") else f"{of_version} "
+
+
+def _found(query: EventQuery, kinds: Sequence[str], dialect: Dialect) -> FromClause:
+    """The events of the page, from those of some kinds if they are few, else from all."""
+    counts, reads = [], []
+    for at, kind in enumerate(kinds):
+        counted, few = (
+            by_index(model_events, EVENTS_BY_KIND, f"{name}{at}") for name in ("counted", "few")
+        )
+        one: Select[Any] = select(literal_column("1").label("one"))
+        counts.append(_of_kind(one, query, counted, kind).limit(_literal(FEW + 1)).offset(_ZERO))
+        reads.append(_of_kind(select(*(few.c[name] for name in COLUMNS)), query, few, kind))
+    counted_all = _together(counts, "counted").select().offset(_literal(FEW)).limit(_literal(1))
+    common = select(exists(counted_all).label("is_common")).cte("common")
     is_common: ColumnElement[bool] = select(common.c.is_common).scalar_subquery()
-    read = (
-        select(*(few.c[name] for name in COLUMNS))
-        .where(*_about(query, few, subjects))
-        .order_by(few.c.subject)
-        .limit(limit_if(~is_common, _literal(FEW)))
-        .offset(_ZERO)
-        .subquery("read")
-    )
+    at_most = limit_if(~is_common, _literal(FEW))
+    read = _together((each.limit(at_most).offset(_ZERO) for each in reads), "read")
     ways = []
-    for source, condition in ((read, ~is_common), (every, is_common)):
+    for source, condition in ((read, ~is_common), (model_events.alias("every"), is_common)):
         conditions = _conditions(query, source, scopes.slots(query.scope, dialect))
         way = select(*(source.c[name] for name in COLUMNS)).where(condition, *conditions)
         ways.append(
@@ -112,6 +129,17 @@ def _found(query: EventQuery, subjects: frozenset[str], dialect: Dialect) -> Fro
             .offset(_ZERO)
         )
     return _together(ways)
+
+
+def _of_kind(selected: Select[Any], query: EventQuery, event: FromClause, kind: str) -> Select[Any]:
+    """The events of a kind, from the index that has them together."""
+    subject_ = kind_first(event.c.subject)
+    first, last = kind[:-1], kind[-1]
+    is_range = last in ": "
+    about = [subject_ == _text(kind)]
+    if is_range:
+        about = [subject_ >= _text(kind), subject_ < _text(first + chr(ord(last) + 1))]
+    return selected.where(*_of_model(query, event), *about).order_by(subject_)
 
 
 def _are_uncommon(query: EventQuery) -> bool:
@@ -132,21 +160,9 @@ def _merged(query: EventQuery, dialect: Dialect) -> FromClause:
     return _together(ways)
 
 
-def _together(ways: Iterable[Select[Any]]) -> FromClause:
-    parts = (select(way.subquery(f"way{at}")) for at, way in enumerate(ways))
-    return union_all(*parts).subquery("e")
-
-
-def _about(
-    query: EventQuery, event: FromClause, subjects: frozenset[str]
-) -> Iterable[ColumnElement[bool]]:
-    yield from _of_model(query, event)
-    first = min(subjects)
-    if first.endswith(":"):
-        yield event.c.subject >= _text(first)
-        yield event.c.subject < _text(f"{first[:-1]};")
-    else:
-        yield event.c.subject.in_([_text(each) for each in sorted(subjects)])
+def _together(ways: Iterable[Select[Any]], name: str = "e") -> Subquery:
+    parts = (select(way.subquery(f"{name}{at}")) for at, way in enumerate(ways))
+    return union_all(*parts).subquery(name)
 
 
 def _literal(number: int) -> ColumnElement[int]:
@@ -199,7 +215,7 @@ def page_values(query: EventQuery, driver: Driver) -> dict[str, Any]:
 def _conditions(query: EventQuery, event: FromClause, slots: int) -> Iterable[ColumnElement[bool]]:
     yield from _of_model(query, event)
     if query.alias is not None:
-        yield holds_for_few(event.c.subject == param("subject"))
+        yield kind_first(event.c.subject) == param("subject")
     if query.version is not None:
         yield holds_for_few(event.c.version == param("version"))
     if query.actions:

@@ -34,14 +34,15 @@ from registry_core import validation
 from registry_core.authors import Author
 from registry_core.history import Action, Effect, Value, subject
 from registry_core.stores.sql.compiling import (
-    holds_for_few,
+    by_index,
+    kind_first,
     labeled,
     param,
     waits_for_locks_briefly,
 )
 from registry_core.stores.sql.event_checksums import CHECKED_COLUMNS, checksum
 from registry_core.stores.sql.json_functions import element, elements
-from registry_core.stores.sql.tables import model_events, registered_models
+from registry_core.stores.sql.tables import EVENTS_BY_KIND, model_events, registered_models
 
 _ONE: ColumnElement[int] = literal_column("1")
 
@@ -259,16 +260,18 @@ def around(event: FromClause) -> Iterable[ColumnElement[Any]]:
     is_left_out = event.c.before.is_(None) & or_(
         *(event.c.action == literal_column(action) for action in actions)
     )
-    for subject_ in (event.c.subject, owner, literal_column("'model'")):
-        before = model_events.alias()
+    itself = kind_first(event.c.subject)
+    of_which = {"thing": itself, "owner": owner, "model": literal_column("'model'")}
+    for name, subject_ in of_which.items():
+        before = by_index(model_events, EVENTS_BY_KIND, f"before_of_{name}")
         found = (
             # An event that left nothing is not the same as no event.
             select(func.coalesce(before.c.after, literal_column("'null'")))
             .where(
                 before.c.model_id == event.c.model_id,
-                holds_for_few(before.c.subject == subject_),
+                kind_first(before.c.subject) == subject_,
                 before.c.sequence < event.c.sequence,
-                *([before.c.after.is_not(None)] if subject_ is not event.c.subject else []),
+                *([before.c.after.is_not(None)] if subject_ is not itself else []),
             )
             .order_by(before.c.sequence.desc())
             .limit(_ONE)

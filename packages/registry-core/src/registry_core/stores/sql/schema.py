@@ -36,7 +36,7 @@ from registry_core.stores.sql.tables import ALEMBIC_VERSION_TABLE, alembic_versi
 
 REVISIONS = (
     "0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011",
-    "0012",
+    "0012", "0013",
 )  # fmt: skip
 """The line of migrations, oldest first; kept here so that opening a store need not load Alembic."""
 

@@ -58,6 +58,7 @@ from sqlalchemy.types import TypeEngine
 from registry_core.fields import scalars_of
 from registry_core.history import Action
 from registry_core.models import ModelVersion, RegisteredModel
+from registry_core.stores.sql.compiling import kind_first
 
 VALUE_HEAD = 128
 """Characters of a tag's value in its index: with key and name at most 2,560 bytes."""
@@ -268,6 +269,8 @@ def is_uncommon(event: FromClause) -> ColumnElement[bool]:
     return and_(*(event.c.action != literal_column(word, Text) for word in words))
 
 
+EVENTS_BY_KIND = "ix_model_events_kind"
+
 # Every model has an id; it can be missing only while an upgrade is under way. SQLite cannot add a
 # constraint to a table that is there, so what an upgrade does is done to a new one as well.
 _REQUIRE_IDS = {
@@ -282,11 +285,11 @@ for _dialect, _statement in _REQUIRE_IDS.items():
     _ddl = DDL(_statement).execute_if(dialect=_dialect)  # type: ignore[no-untyped-call]
     event.listen(registered_models, "after_create", _ddl)
 Index("ix_registered_models_model_id", registered_models.c.model_id, unique=True)
-# What a thing was before an event, and everything that happened to it.
+# What a thing was before an event, everything that happened to it, or to things of its kind.
 Index(
-    "ix_model_events_subject",
+    EVENTS_BY_KIND,
     model_events.c.model_id,
-    model_events.c.subject,
+    kind_first(model_events.c.subject),
     model_events.c.sequence,
 )
 # What happened to one version, among the many events of a model.
