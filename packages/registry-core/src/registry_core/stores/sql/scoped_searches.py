@@ -1,11 +1,10 @@
 """A page by name of what a scope has, read piece by piece of the scope.
 
 Strategy: names and prefixes are ranges of the index that has a page by name in its order. So the
-page is read from the first range, and from the next only as long as it is not full: a caller who
-may see much costs one statement, the same as everybody else's, and nobody reads what lies between
-the ranges. Of a caller whose ranges have little, many are read at a time. Names that follow one
-another are one list. After `READS_MOST` statements that did not fill the page, the rest is read as
-everything from there on, row by row.
+page is read from the first range, and from the next only as long as it is not full: nobody reads
+what lies between the ranges. Ranges that follow one another are one statement. So are names that
+do. After `READS_MOST` statements that did not fill the page, the rest is read as everything from
+there on, row by row.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from registry_core.search import AttributeRef, Comparison, Entity, Op, Query, pa
 from registry_core.search.like import escaped
 from registry_core.stores.sql import filters
 from registry_core.stores.sql.results import CutRows, Row
-from registry_core.stores.sql.scopes import RANGES, Range
+from registry_core.stores.sql.scopes import Range
 
 READS_MOST = 32
 """Statements of one page at most; each is a round trip."""
@@ -72,12 +71,8 @@ def is_by_pieces(query: Query) -> bool:
     )
 
 
-def read(query: Query, run: Run, *, merges: bool = True) -> list[Row]:
-    """Return the rows of a page and one more, if there is one, as `run` reads those of a query.
-
-    `merges` says that the database reads many ranges no further than the page needs. PostgreSQL
-    would read and sort all of them.
-    """
+def read(query: Query, run: Run) -> list[Row]:
+    """Return the rows of a page and one more, if there is one, as `run` reads those of a query."""
     scope = query.scope
     assert scope is not None, "otherwise there are no pieces"
     most = paging.most_entities(query) + 1
@@ -88,7 +83,7 @@ def read(query: Query, run: Run, *, merges: bool = True) -> list[Row]:
     if position is not None:
         pieces = _from_on(pieces, str(position[0]), is_ascending=query.order_by[0].ascending)
     records: list[Row] = []
-    for number, (piece, ranges) in enumerate(_reads(query, pieces, RANGES[-1] if merges else 1)):
+    for number, (piece, ranges) in enumerate(_reads(query, pieces)):
         rest = number == READS_MOST
         part = _rest_of(query, piece) if rest else _part_of(query, piece, ranges)
         part = attrs.evolve(part, max_results=_rows_for(most - len(records), most) - 1)
@@ -115,20 +110,14 @@ def _from_on(pieces: Sequence[_Piece], name: str, *, is_ascending: bool) -> Sequ
     return [piece for piece in pieces if piece.first <= name]
 
 
-def _reads(
-    query: Query, pieces: Sequence[_Piece], together: int
-) -> Iterator[tuple[_Piece, Sequence[Range]]]:
-    """Yield what is read at a time: a piece, or with ranges those that begin with it.
-
-    The first one by itself, since it mostly has all that is wanted.
-    """
+def _reads(query: Query, pieces: Sequence[_Piece]) -> Iterator[tuple[_Piece, Sequence[Range]]]:
+    """Yield what is read at a time: a piece, or with ranges those that begin with it."""
     is_plain = query.entity is Entity.REGISTERED_MODEL and not query.filter
     place = 0
     while place < len(pieces):
         ranges: list[Range] = []
-        most = together if place else 1
-        for piece in pieces[place : place + most]:
-            if piece.range is None or not is_plain:
+        for piece in pieces[place:] if is_plain else ():
+            if piece.range is None:
                 break
             ranges.append(piece.range)
         yield pieces[place], ranges

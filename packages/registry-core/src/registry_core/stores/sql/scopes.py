@@ -5,18 +5,19 @@ Names are one list and patterns another, whatever their number, so that all scop
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from sqlalchemy import (
-    CompoundSelect,
     Select,
     Text,
     case,
+    func,
     literal_column,
     or_,
     select,
-    union_all,
+    true,
 )
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
@@ -29,9 +30,9 @@ from registry_core.history import NAMING_ACTIONS
 from registry_core.name_scope import NameScope
 from registry_core.search.evaluate import names
 from registry_core.search.nodes import Query
-from registry_core.stores.sql.compiling import is_in, is_like, operands, param, unseen
+from registry_core.stores.sql.compiling import is_in, is_like, operands, param
 from registry_core.stores.sql.driver import Driver
-from registry_core.stores.sql.tables import registered_models
+from registry_core.stores.sql.json_functions import array_of, element, rows_of
 
 
 class is_in_scope(FunctionElement[bool]):  # noqa: N801 SQL functions are lower-case in SQLAlchemy
@@ -55,6 +56,9 @@ class text_in_json(FunctionElement[str]):  # noqa: N801 as above
 
 Range: TypeAlias = tuple[str, str]
 """Names from the first text on, and before the second one."""
+
+Within: TypeAlias = Callable[[FromClause], list[ColumnElement[bool]]]
+"""Conditions on the rows of a table."""
 
 _SLOTS = (1, 4, 16, 64, 256)
 """How many patterns a statement of SQLite takes one by one: it goes through a list of JSON anew for
@@ -85,48 +89,40 @@ def rounded(patterns: int) -> int:
     return next((count for count in _SLOTS if count >= patterns), _SLOTS[-1] + 1)
 
 
-RANGES = (1, 2, 4, 8, 16, 32, 64)
-"""How many ranges of names a statement has that walks some of them."""
+def in_ranges(
+    walked: Callable[[Sequence[str], Within], Select[Any]],
+    fields: Sequence[str],
+    *,
+    is_lateral: bool,
+) -> Select[Any]:
+    """Return what has a name in the ranges of `range_values`: its fields, or its name alone.
 
+    `walked` gives the walk of the rows of which conditions hold, which is as long as the page at
+    most. The ranges are an outer loop, because each walk is made of its range: so the rows come in
+    the order of the ranges, and no more is read than is asked for. Nothing is sorted, for which all
+    ranges would have to be read.
 
-def in_range(name: ColumnElement[Any], place: int) -> list[ColumnElement[bool]]:
-    """Return that a name is in the range of a place of `range_values`."""
-    return [name >= unseen(f"range_from{place}"), name < unseen(f"range_to{place}")]
-
-
-def names_in_ranges(
-    count: int,
-    further: Callable[[FromClause], list[ColumnElement[bool]]],
-    is_ascending: bool,  # noqa: FBT001 the only one
-) -> CompoundSelect[Any]:
-    """Return the names in so many ranges that come one after the other, in their order.
-
-    The last part of a union is merged last, so that its rows pass through nothing else.
+    SQLite has no LATERAL, but functions that give tables may depend on other tables: there the
+    names of a walk are taken through an array.
     """
-    parts: list[Select[Any]] = []
-    for place in reversed(range(count)):
-        part = registered_models.alias(f"n{place}")
-        parts.append(select(part.c.name).where(*in_range(part.c.name, place), *further(part)))
-    order: ColumnElement[Any] = literal_column("name")
-    return union_all(*parts).order_by(order if is_ascending else order.desc())
+    ranges = rows_of(param("ranges"))
+    if is_lateral:
+        rows = walked(fields, _in_range).lateral("in_range")
+        return select(*(rows.c[field] for field in fields)).select_from(ranges.join(rows, true()))
+    names = walked(["name"], _in_range).subquery("in_range")
+    array = select(array_of(names.c.name)).scalar_subquery()
+    listed = func.json_each(array).table_valued("value", name="names", joins_implicitly=True)
+    return select(listed.c.value.label("name")).select_from(ranges.join(listed, true()))
+
+
+def _in_range(source: FromClause) -> list[ColumnElement[bool]]:
+    first, end = (element(literal_column("element.value"), literal_column(at)) for at in "01")
+    return [source.c.name >= first, source.c.name < end]
 
 
 def range_values(ranges: Sequence[Range]) -> dict[str, str]:
-    """Return the values of these conditions, for as many places as `RANGES` has next."""
-    if not ranges:
-        return {}
-    # No name is in what fills up the places.
-    filled = [*ranges, *[("", "")] * (range_places(ranges) - len(ranges))]
-    return {
-        f"range_{bound}{place}": value
-        for place, pair in enumerate(filled)
-        for bound, value in zip(("from", "to"), pair, strict=True)
-    }
-
-
-def range_places(ranges: Sequence[Range]) -> int:
-    """Return for how many ranges the statement is that takes these; 0 for none."""
-    return next(count for count in (0, *RANGES) if count >= len(ranges))
+    """Return the value of these conditions."""
+    return {"ranges": json.dumps(ranges, ensure_ascii=False)} if ranges else {}
 
 
 def in_scope(name: ColumnElement[Any], count: int) -> ColumnElement[bool]:

@@ -23,7 +23,7 @@ used are kept. How PostgreSQL is kept from other plans is in `shapes` and `compi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -75,20 +75,20 @@ MAX_STARTS = 3
 """How many are considered; each makes the statement longer."""
 
 
-def statement(query: Query, dialect: Dialect, ranges: int = 0) -> Statement:
+def statement(query: Query, dialect: Dialect, *, is_of_ranges: bool = False) -> Statement:
     """Return the statement that finds the page of a query, and one row more if there is one.
 
-    With `ranges`, only of the names in so many; see `scopes.range_places`.
+    It may be of the names in some ranges alone; see `scopes.range_values`.
     """
-    return _compiled(_shape(query, dialect, ranges), dialect)
+    return _compiled(_shape(query, dialect, is_of_ranges=is_of_ranges), dialect)
 
 
-def names_statement(query: Query, dialect: Dialect, ranges: int = 0) -> Statement:
+def names_statement(query: Query, dialect: Dialect, *, is_of_ranges: bool = False) -> Statement:
     """Return the statement that finds the names alone of those rows, for the same values."""
-    return _compiled_names(_shape(query, dialect, ranges), dialect)
+    return _compiled_names(_shape(query, dialect, is_of_ranges=is_of_ranges), dialect)
 
 
-def _shape(query: Query, dialect: Dialect, ranges: int) -> Shape:
+def _shape(query: Query, dialect: Dialect, *, is_of_ranges: bool) -> Shape:
     return Shape(
         entity=query.entity,
         terms=filters.shape(query.filter),
@@ -97,7 +97,7 @@ def _shape(query: Query, dialect: Dialect, ranges: int) -> Shape:
         is_first_page=not query.page_token,
         exclude_prompts=query.exclude_prompts,
         scope_slots=scopes.slots(query.scope, dialect) if scopes.is_needed(query) else None,
-        ranges=ranges,
+        is_of_ranges=is_of_ranges,
         goes_by_cost=dialect.name == "postgresql",
     )
 
@@ -145,7 +145,7 @@ def _page(shape: Shape) -> FromClause:
         row = shape.kind.table.alias("e")
         tagged = _tagged(shape, row, filters.narrowest_keys(shape.terms))
         return _selected(shape, row, tagged).subquery("page")
-    if shape.ranges:
+    if shape.is_of_ranges:
         return _of_ranges(shape).subquery("page")
     lead = lead_of(shape)
     starts = _starts(shape, lead)
@@ -331,14 +331,22 @@ def _walk(shape: Shape, common: list[ColumnElement[bool]]) -> Select[Any]:
 
 def _of_ranges(shape: Shape) -> Select[Any]:
     """The page of models by walking ranges of names."""
-    if shape.ranges == 1:
-        entity: FromClause = shape.kind.table.alias("e")
-        return _selected(shape, entity, scopes.in_range(entity.c.name, 0))
-    is_ascending = shape.order_by[0].ascending
-    names = scopes.names_in_ranges(shape.ranges, partial(_everywhere, shape), is_ascending)
-    found = names.limit(literal(shape.rows)).offset(literal(0)).subquery("found")
-    entity, source = _fetched(shape, found)
-    return select(*(entity.c[field] for field in shape.kind.fields)).select_from(source)
+    fields = shape.kind.fields
+
+    def walked(columns: Sequence[str], within: scopes.Within) -> Select[Any]:
+        source = shape.kind.table.alias("n")
+        walk = select(*(source.c[column] for column in columns))
+        in_order = walk.where(*within(source), *_everywhere(shape, source)).order_by(
+            *ordered(source, shape.order_by)
+        )
+        return _limited(shape, in_order.offset(literal(0)), [])
+
+    rows = scopes.in_ranges(walked, fields, is_lateral=shape.goes_by_cost)
+    found = _limited(shape, rows, []).offset(literal(0))
+    if shape.goes_by_cost:
+        return found
+    entity, source = _fetched(shape, found.subquery("found"))
+    return select(*(entity.c[field] for field in fields)).select_from(source)
 
 
 def _is_found_by_names(shape: Shape) -> bool:

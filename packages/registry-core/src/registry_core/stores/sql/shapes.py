@@ -100,8 +100,8 @@ class Shape:
     scope_slots: int | None
     """Where only some names may be seen, as how many values their patterns are given; see
     `scopes`."""
-    ranges: int
-    """Where the page is of some ranges of names, for how many of them; see `scopes.RANGES`."""
+    is_of_ranges: bool
+    """Whether the page is of some ranges of names."""
     goes_by_cost: bool
     """The database chooses ways by what it believes they cost, and has to be kept from some."""
 

@@ -12,8 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from sqlalchemy.engine import Dialect
-
 from registry_core import webhook_records
 from registry_core.authors import Author
 from registry_core.changes import (
@@ -280,15 +278,14 @@ class SqlStore:
         self._database.close()
 
     def _search(
-        self, query: Query, made: Callable[[Query, Dialect, int], Statement] = searches.statement
+        self, query: Query, made: Callable[..., Statement] = searches.statement
     ) -> list[Row]:
         def searched(part: Query, ranges: Sequence[scopes.Range] = ()) -> list[Row]:
-            statement = made(part, driver.dialect, scopes.range_places(ranges))
+            statement = made(part, driver.dialect, is_of_ranges=bool(ranges))
             values = searches.values(part, driver) | scopes.range_values(ranges)
             return self._database.read(statement, values)
 
         driver = self._database.driver
         if scopes.is_needed(query) and scoped_searches.is_by_pieces(query):
-            merges = driver.dialect.name == "sqlite"
-            return scoped_searches.read(query, searched, merges=merges)
+            return scoped_searches.read(query, searched)
         return searched(query)
