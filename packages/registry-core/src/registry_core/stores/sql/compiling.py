@@ -211,8 +211,8 @@ class kind_first(FunctionElement[str]):  # noqa: N801 as above
     """The subject of an event with the kind of thing that it is about before the version.
 
     `version:7/tag:team` becomes `/tag:team 7`, so that in an index the tags of all versions of a
-    model are one range, and so are their stages, or descriptions. What is no part of a version
-    stays as it is.
+    model are one range, and so are their stages, or descriptions. What is not about a
+    version stays as it is.
     """
 
     name = "kind_first"

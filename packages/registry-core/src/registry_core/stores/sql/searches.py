@@ -28,7 +28,6 @@ from typing import Any
 
 import attrs
 from sqlalchemy import (
-    Boolean,
     Select,
     and_,
     exists,
@@ -55,6 +54,7 @@ from registry_core.stores.sql.shapes import (
     literal,
     ordered,
     range_of,
+    tagged,
 )
 from registry_core.stores.sql.statements import (
     LONG_MODEL_COLUMNS,
@@ -143,8 +143,8 @@ def _page(shape: Shape) -> FromClause:
     """The rows of the page, in any order."""
     if filters.leaves_one_row(shape.terms, shape.entity):
         row = shape.kind.table.alias("e")
-        tagged = _tagged(shape, row, filters.narrowest_keys(shape.terms))
-        return _selected(shape, row, tagged).subquery("page")
+        has_tags = tagged(shape, row, filters.narrowest_keys(shape.terms))
+        return _selected(shape, row, has_tags).subquery("page")
     if shape.is_of_ranges:
         return _of_ranges(shape).subquery("page")
     lead = lead_of(shape)
@@ -265,11 +265,11 @@ def _from_start(shape: Shape, start: _Start, conditions: list[ColumnElement[bool
     )
     keys = filters.narrowest_keys(shape.terms)
     if not start.is_tag:
-        return _selected(shape, rows, [*conditions, *_tagged(shape, rows, keys)])
+        return _selected(shape, rows, [*conditions, *tagged(shape, rows, keys)])
     keys.remove(start.place)
     entity, joined = _fetched(shape, rows)
-    tagged = _tagged(shape, entity, keys)
-    return _selected(shape, entity, [*conditions, *tagged], source=joined)
+    has_tags = tagged(shape, entity, keys)
+    return _selected(shape, entity, [*conditions, *has_tags], source=joined)
 
 
 def _fetched(shape: Shape, rows: FromClause) -> tuple[FromClause, FromClause]:
@@ -303,7 +303,7 @@ def _walk_lead(shape: Shape, lead: int, conditions: list[ColumnElement[bool]]) -
     others = [place for place in filters.indexed(shape.terms) if place != lead]
     where = range_of(shape, entity, column, unseen(f"value{lead}"), rest)
     where += filters.on_entity(shape.terms, entity, shape.entity, without=lead, put_aside=others)
-    where += _tagged(shape, entity, filters.narrowest_keys(shape.terms))
+    where += tagged(shape, entity, filters.narrowest_keys(shape.terms))
     first = column if lead_is_forwards(shape, field) else column.desc()
     walk = (
         select(*(entity.c[field] for field in shape.kind.fields))
@@ -319,7 +319,7 @@ def _walk(shape: Shape, common: list[ColumnElement[bool]]) -> Select[Any]:
     entity = shape.kind.table.alias("e")
     others = filters.indexed(shape.terms)
     where = filters.on_entity(shape.terms, entity, shape.entity, put_aside=others)
-    where += _tagged(shape, entity, filters.narrowest_keys(shape.terms))
+    where += tagged(shape, entity, filters.narrowest_keys(shape.terms))
     walk = (
         select(*(entity.c[field] for field in shape.kind.fields))
         .where(*common, *where, *_everywhere(shape, entity))
@@ -396,7 +396,7 @@ def _walk_tag(shape: Shape, common: list[ColumnElement[bool]]) -> Select[Any]:
     first = head if shape.order_by[0].ascending else head.desc()
     walk = (
         select(*(tag.c[name] for name in kind.keys))
-        .where(*common, *where, *_tagged(shape, tag, others), *_visible(shape, tag))
+        .where(*common, *where, *tagged(shape, tag, others), *_visible(shape, tag))
         .order_by(first, *ordered(tag, shape.order_by))
         .offset(literal(0))
     )
@@ -436,22 +436,3 @@ def _visible(shape: Shape, source: FromClause) -> list[ColumnElement[bool]]:
     slots = shape.scope_slots
     scope = [] if slots is None else [scopes.in_scope(source.c.name, slots)]
     return scope + ([filters.not_a_prompt(source)] if shape.exclude_prompts else [])
-
-
-def _tagged(shape: Shape, entity: FromClause, keys: list[int]) -> list[ColumnElement[bool]]:
-    return [_has_tag(shape, entity, key) for key in keys]
-
-
-def _has_tag(shape: Shape, entity: FromClause, key: int) -> ColumnElement[bool]:
-    """The row has the tag, and it is as the filter wants it."""
-    # Not EXISTS: PostgreSQL would turn that into a join, and start from the wrong side again.
-    tag = shape.kind.tags.alias(f"t{key}")
-    return (
-        select(literal_column("true", Boolean))
-        .where(
-            *(tag.c[name] == entity.c[name] for name in shape.kind.repeated),
-            *filters.on_tag_of(shape.terms, key, tag),
-        )
-        .correlate(entity)
-        .scalar_subquery()
-    )

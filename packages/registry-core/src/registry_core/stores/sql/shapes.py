@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import attrs
-from sqlalchemy import Table, and_, literal_column, or_, tuple_
+from sqlalchemy import Boolean, Table, and_, literal_column, or_, select, tuple_
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.selectable import FromClause
 
@@ -219,3 +219,23 @@ def _after_mixed(
         return beyond
     bound = column >= start if ascending[0] else column <= start
     return and_(bound, or_(beyond, _after_mixed(columns[1:], starts[1:], ascending[1:])))
+
+
+def tagged(shape: Shape, entity: FromClause, keys: Sequence[int]) -> list[ColumnElement[bool]]:
+    """Return that a row has the tags of some keys, each as the filter wants it."""
+    return [_has_tag(shape, entity, key) for key in keys]
+
+
+def _has_tag(shape: Shape, entity: FromClause, key: int) -> ColumnElement[bool]:
+    """The row has the tag, and it is as the filter wants it."""
+    # Not EXISTS: PostgreSQL would turn that into a join, and start from the wrong side again.
+    tag = shape.kind.tags.alias(f"t{key}")
+    return (
+        select(literal_column("true", Boolean))
+        .where(
+            *(tag.c[name] == entity.c[name] for name in shape.kind.repeated),
+            *filters.on_tag_of(shape.terms, key, tag),
+        )
+        .correlate(entity)
+        .scalar_subquery()
+    )
