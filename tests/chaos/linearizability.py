@@ -104,6 +104,17 @@ class _Search:
         explained = (done & self._needed).bit_count()
         if explained > self._best[0]:
             self._best = (explained, done, state)
+        possible = [*self._possible(done, first, state)]
+        # What fits and leaves all as it is can as well happen now as later.
+        idle = [index for index, after in possible if after == state]
+        for index, after in [(idle[0], state)] if idle else possible:
+            key = (done | 1 << index, after)
+            if key not in self._seen:
+                self._seen.add(key)
+                yield key[0], first, after
+
+    def _possible(self, done: int, first: int, state: Any) -> Iterator[tuple[int, Any]]:
+        """The calls that can be next, each with the state after it."""
         for index in self._candidates(done, first):
             call = self._calls[index]
             outcome, after = self._apply(state, call.name, call.arguments)
@@ -111,10 +122,7 @@ class _Search:
                 continue
             if not call.known and after == state:
                 continue  # as good as not having happened
-            key = (done | 1 << index, after)
-            if key not in self._seen:
-                self._seen.add(key)
-                yield key[0], first, after
+            yield index, after
 
     def _candidates(self, done: int, first: int) -> list[int]:
         found: list[int] = []

@@ -164,6 +164,16 @@ def test_a_call_with_unknown_outcome_may_have_happened_or_not(happened: bool) ->
     )
 
 
+def test_calls_that_leave_all_as_it_is_are_not_tried_in_every_order() -> None:
+    """Of so many at the same time there are more sets than a search may visit."""
+    gets = [call(2, 90, "get", "m", gives=(BORN, (), ())) for _ in range(20)]
+    failed = [call(3, 90, "create_model", "m", "x", gives=EXISTS) for _ in range(20)]
+    stale = call(91, 92, "get", "m", gives=NOT_FOUND)
+    found = violation([CREATED, *gets, *failed, stale], apply, EMPTY)
+    assert found is not None
+    assert found.stuck == (stale,)
+
+
 def test_a_violation_says_how_far_the_history_goes() -> None:
     """And which calls did not fit."""
     stale = call(6, 7, "get_versions", "m", gives=())

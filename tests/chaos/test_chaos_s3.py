@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from botocore.credentials import Credentials
@@ -38,3 +40,15 @@ def test_a_bucket_without_conditions_would_be_found_out(
     with S3Proxy(s3_server.endpoint_url, strip_conditions=credentials).running() as careless:
         result = endure(careless.endpoint_url, plan, tmp_path, trusting=True)
     assert result.verdict.violations
+
+
+def test_the_proxy_passes_on_no_request_that_was_cut() -> None:
+    """A client that is killed between the head and the body of a PUT has written nothing."""
+    with S3Proxy("http://127.0.0.1:1").running() as proxy:
+        port = urlsplit(proxy.endpoint_url).port
+        for body in (b"", b"[1, "):
+            with socket.create_connection(("127.0.0.1", port)) as client:
+                client.sendall(b"PUT /bucket/key HTTP/1.1\r\nContent-Length: 6\r\n\r\n" + body)
+                client.shutdown(socket.SHUT_WR)
+                assert client.recv(1) == b""
+    assert proxy.requests == []
