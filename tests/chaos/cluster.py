@@ -44,6 +44,10 @@ READ_GAP_SECONDS = 5.0
 FROZEN_SECONDS = 3.0
 """How long a proxy that comes back is frozen."""
 
+VOLUME_FROZEN_SECONDS = 10.0
+"""How long a server of volumes is frozen. Most writes wait for it as long: the filer asks all that
+keep a copy."""
+
 _READ_EVERY_SECONDS = 0.05
 
 _FRONT = """\
@@ -218,13 +222,16 @@ def endure_seaweed(plan: Plan, directory: Path) -> ClusterResult:
     ):
         mending = Mending(cluster.await_whole)
 
-        def lose(chance: random.Random, number: signal.Signals) -> float:
-            _lose(chance.choice(cluster.volumes), number, mending)
+        def kill(chance: random.Random) -> float:
+            _lose(chance.choice(cluster.volumes), signal.SIGKILL, mending)
             return time.monotonic()
 
+        def freeze(chance: random.Random) -> float:
+            return _frozen(chance.choice(cluster.volumes), VOLUME_FROZEN_SECONDS)
+
         faults: dict[str, Fault] = {
-            "volume-killed": lambda chance: lose(chance, signal.SIGKILL),
-            "volume-frozen": lambda chance: lose(chance, signal.SIGSTOP),
+            "volume-killed": kill,
+            "volume-frozen": freeze,
             **_of_servers(front, mending),
             **_of_proxy("front-proxy", front.proxy),
         }
@@ -304,12 +311,16 @@ def _of_proxy(name: str, proxy: Proxy) -> dict[str, Fault]:
         return time.monotonic()
 
     def freeze(_: random.Random) -> float:
-        proxy.signal(signal.SIGSTOP)
-        time.sleep(FROZEN_SECONDS)
-        proxy.signal(signal.SIGCONT)
-        return time.monotonic()
+        return _frozen(proxy, FROZEN_SECONDS)
 
     return {f"{name}-killed": kill, f"{name}-frozen": freeze}
+
+
+def _frozen(process: Process | Proxy, seconds: float) -> float:
+    process.signal(signal.SIGSTOP)
+    time.sleep(seconds)
+    process.signal(signal.SIGCONT)
+    return time.monotonic()
 
 
 @contextlib.contextmanager

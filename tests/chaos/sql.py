@@ -148,7 +148,7 @@ MEANINGS = {
     "leader-killed": "leader killed with its Patroni",
     "leader-frozen": "leader frozen with its Patroni",
     "volume-killed": "a server of volumes killed",
-    "volume-frozen": "a server of volumes frozen",
+    "volume-frozen": "a server of volumes frozen for ten seconds",
     "registry-killed": "one of three registry servers killed",
     "registry-frozen": "one of three registry servers frozen",
     "database-proxy-killed": "proxy before the database killed, and started again",
