@@ -17,10 +17,13 @@ from registry_core.wire import fields_of_body
 from registry_core.wire.uploads import OFFSET_HEADER
 from registry_server.http.responses import RequestRefusedError
 from registry_server.process.connection import connection_of
+from registry_server.process.pieces import Pieces
 
 PIECE_SIZE = 256 * 1024
-"""Bytes that pass from the event loop to a thread at a time. Each upload that has begun holds up to
-two such pieces."""
+"""Bytes that pass from the event loop to a thread at a time; of a quick client all that wait."""
+
+UPLOAD_BYTES = 6 * PIECE_SIZE
+"""The most that the loop holds of an upload: what waits, while as much is written."""
 
 _TEXT_MAX_LENGTH = 4_096
 """Characters of a client's local path, an upload id or an ETag; no system has longer ones."""
@@ -166,7 +169,7 @@ class Body:
         Raises:
             ClientGoneError: the connection broke before the end.
         """
-        gathered = bytearray()
+        gathered = Pieces()
         while not self.is_complete and len(gathered) < size:
             message = await self._receive()
             if message["type"] != "http.request":

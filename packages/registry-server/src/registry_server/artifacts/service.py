@@ -49,7 +49,7 @@ from registry_server.artifacts.downloads import (
 )
 from registry_server.artifacts.requests import (
     MAX_PARTS,
-    PIECE_SIZE,
+    UPLOAD_BYTES,
     ArtifactRequest,
     Body,
     ClientGoneError,
@@ -431,7 +431,7 @@ def _upload_places(registry: Registry, transfers: int) -> int:
     """How many uploads may be under way, with what their writers hold in memory."""
     if registry.artifacts is None:
         return transfers
-    held = registry.artifacts.writer_bytes + PIECE_SIZE
+    held = registry.artifacts.writer_bytes + UPLOAD_BYTES
     return max(1, min(transfers, UPLOADS_MAX_BYTES // held))
 
 

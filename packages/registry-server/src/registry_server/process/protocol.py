@@ -23,6 +23,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from registry_core.wire import CODES, dumps
 from registry_server.process.connection import CONNECTION, Connection, Tally
 from registry_server.process.limits import Phase
+from registry_server.process.pieces import Pieces
 
 if TYPE_CHECKING:
     from uvicorn import Config
@@ -37,6 +38,11 @@ MAX_HEADERS_BYTES = 256 * 1024
 MAX_PIPELINED = 64
 """The most requests that may wait on one connection for the answer to an earlier one. Each takes
 some KiB, and a packet brings thousands."""
+
+PUT_WAITING_BYTES = 512 * 1024
+"""Bytes of a file that may wait for the application before no more are taken from the connection.
+With uvicorn's limit, each packet of a quick client would end and begin the reading again. The last
+packet may bring half as many more."""
 
 _SPLITTABLE_BYTES = 65_535
 
@@ -196,6 +202,19 @@ class RegistryProtocol(Connection):
             self.cycle.transport = cast(
                 "asyncio.Transport", _InOnePiece(self.transport, self.tally)
             )
+
+    def on_body(self, body: bytes) -> None:
+        """Called by the parser with a piece of a body."""
+        request = self.cycle
+        if self.scope["method"] != HTTPMethod.PUT or request.response_complete:
+            super().on_body(body)
+            return
+        if not request.body:
+            request.body = cast("bytearray", Pieces())
+        request.body += body
+        if len(request.body) > PUT_WAITING_BYTES:
+            self.flow.pause_reading()
+        request.message_event.set()
 
     def on_message_complete(self) -> None:
         """Called by the parser at the end of a request."""
