@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Protocol
 import attrs
 
 from registry_core.artifacts import ArtifactStore, FileInfo, Manifest, ManifestFile, Reading
+from registry_core.artifacts.digests import Sha256
 from registry_core.artifacts.trees import Progress, sha256_file
 from registry_core.artifacts.versions.context import Context, subject
 from registry_core.artifacts.versions.destinations import place_of, unfinished_in
@@ -158,7 +158,7 @@ class SealedTree:
         Raises:
             ArtifactMismatchError: At the end, if they are other bytes than those registered.
         """
-        digest, size = hashlib.sha256(), 0
+        digest, size = Sha256(), 0
         with self._artifacts.read(self._sealed.files[file.path].path) as pieces:
             for piece in pieces:
                 size += len(piece)
@@ -184,7 +184,7 @@ def sealed_tree(artifacts: Readable, sealed: Sealed) -> SealedTree:
 
 def digest_of(artifacts: ArtifactStore, path: str) -> tuple[str, int]:
     """Return the SHA-256 in hex and the size of the file at a path, from its bytes."""
-    digest, size = hashlib.sha256(), 0
+    digest, size = Sha256(), 0
     with artifacts.read(path) as pieces:
         for piece in pieces:
             digest.update(piece)
@@ -270,7 +270,7 @@ def _comparing(
     artifacts: Readable, path: str, file: ManifestFile, take: Callable[[bytes], object]
 ) -> Generator[int, None, str | None]:
     """As `_compare`, which it returns; yields how many bytes were read so far, piece by piece."""
-    digest, size = hashlib.sha256(), 0
+    digest, size = Sha256(), 0
     try:
         with artifacts.read(path) as pieces:
             if pieces.info.size not in (None, file.size):

@@ -10,7 +10,6 @@ looks afterwards whether a collection of garbage took its file for an old one.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -28,6 +27,7 @@ from registry_core.artifacts import (
     is_resumable,
     write_all,
 )
+from registry_core.artifacts.digests import Sha256
 from registry_core.artifacts.store import Steps
 from registry_core.artifacts.versions.context import Context
 from registry_core.artifacts.versions.layout import is_named_by, push_folder
@@ -158,7 +158,7 @@ def _continuing(
         return (yield from _verifying(context, path, sha256))
     announced = Announcement(context, path)
     file = store.resuming_writer(path, sha256=sha256, start=start, announce=announced.write)
-    digest = hashlib.sha256()
+    digest = Sha256()
     try:
         while (piece := (yield)) is not None:
             digest.update(piece)
@@ -179,7 +179,7 @@ def _continuing(
 def _verifying(context: Context, path: str, sha256: str) -> Steps:
     is_awaited = awaits(context, path, sha256)
     file = context.artifacts.writer(path, sha256=sha256) if is_awaited else writer(context, path)
-    digest = hashlib.sha256()
+    digest = Sha256()
     try:
         while (piece := (yield)) is not None:
             digest.update(piece)
