@@ -32,6 +32,7 @@ from registry_core.errors import (
 )
 from registry_core.models import Status
 from registry_core.stores.rest import RestStore
+from registry_core.stores.rest.transport import Transport
 from services.artifacts import (
     KINDS,
     MODEL,
@@ -160,16 +161,17 @@ def test_push_that_breaks_off_goes_on(
     served.registry.verify_model_version("m", 1)
 
 
+@pytest.mark.parametrize("changed", [b"flavors: []\n", b"x" * len(MODEL["MLmodel"])])
 def test_file_that_changes_meanwhile_ends_the_push(
-    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: bytes
 ) -> None:
-    """The version failed, and says why."""
+    """The version failed, and says why: it is the file, and not the way to the server."""
     model = write_tree(tmp_path / "model")
     begin = RestStore.begin_push
 
     def then_change(self: RestStore, *args: object, **kwargs: object) -> object:
         begun = begin(self, *args, **kwargs)  # type: ignore[arg-type]
-        (model / "MLmodel").write_bytes(b"flavors: []\n")
+        (model / "MLmodel").write_bytes(changed)
         return begun
 
     monkeypatch.setattr(RestStore, "begin_push", then_change)
@@ -178,6 +180,25 @@ def test_file_that_changes_meanwhile_ends_the_push(
     failed = served.registry.get_model_version("m", 1)
     assert failed.status is Status.FAILED_REGISTRATION
     assert "'MLmodel' changed" in (failed.status_message or "")
+
+
+def test_bytes_that_change_on_the_way_end_the_push(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server compares what it has received; the files here are as they were."""
+    model = write_tree(tmp_path / "model")
+    stream = Transport.stream
+
+    def spoilt(self: Transport, method: str, *args: object, **kwargs: Any) -> object:
+        if method == "PUT":
+            kwargs["body"] = [b"x" * len(piece) for piece in kwargs["body"]]
+        return stream(self, method, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Transport, "stream", spoilt)
+    with pytest.raises(InvalidArgumentError, match=r"expected sha256 [0-9a-f]{64}, received"):
+        served.client.push_model_version("m", model, create=True)
+    failed = served.registry.get_model_version("m", 1)
+    assert failed.status is Status.FAILED_REGISTRATION
 
 
 # What a client could do that is not ours

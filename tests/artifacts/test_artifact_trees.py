@@ -239,6 +239,27 @@ def test_folder_that_becomes_a_link_leads_nowhere(allowed: Path, tmp_path: Path)
             list(tree.read(tree.manifest.files[0]))
 
 
+@pytest.mark.parametrize("start", [0, 7, 10])
+def test_rest_of_a_file_is_read_from_its_middle(tmp_path, start):
+    source = write_tree(tmp_path / "model", {"log": b"0123456789"})
+    with open_tree(source) as tree:
+        (file,) = tree.manifest.files
+        assert b"".join(tree.read_rest(file, start)) == b"0123456789"[start:]
+
+
+@pytest.mark.parametrize("size", [5, 9, 11, 2**40])
+def test_rest_of_a_file_of_another_size_is_given_up(tmp_path, size):
+    """A request says how long its body is: what is sent is never longer, and a shorter one ends."""
+    source = write_tree(tmp_path / "model", {"log": b"0123456789"})
+    with open_tree(source) as tree:
+        (file,) = tree.manifest.files
+        os.truncate(source / "log", size)
+        taken: list[bytes] = []
+        with pytest.raises(InvalidArgumentError, match="'log' changed while it was uploaded"):
+            taken.extend(tree.read_rest(file, 7))
+        assert len(b"".join(taken)) <= 3
+
+
 def test_file_that_grows_meanwhile_is_given_up(tmp_path):
     """It might do so for ever: what is uploaded is at most what was there."""
     source = write_tree(tmp_path / "model", {"log": b"x" * 10})

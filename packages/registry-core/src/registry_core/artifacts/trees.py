@@ -20,6 +20,7 @@ from typing import Protocol, TypeAlias
 
 import attrs
 
+from registry_core.artifacts.digests import Sha256
 from registry_core.artifacts.manifest import Manifest, ManifestFile, make_manifest
 from registry_core.artifacts.paths import path_problem
 from registry_core.artifacts.store import CHUNK_SIZE
@@ -102,7 +103,7 @@ class Tree:
             InvalidArgumentError: at the end, if they are not those that were there at first, or
                 before, if there are more of them.
         """
-        digest, size = hashlib.sha256(), 0
+        digest, size = Sha256(), 0
         with _readable(file.path):
             for piece in _pieces(self._base, self._locations[file.path]):
                 digest.update(piece)
@@ -111,7 +112,24 @@ class Tree:
                     break
                 yield piece
         if digest.hexdigest() != file.sha256:
-            raise InvalidArgumentError(f"'{file.path}' changed while it was uploaded")
+            raise _changed(file)
+
+    def read_rest(self, file: ManifestFile, start: int) -> Iterator[bytes]:
+        """Read the bytes of a file from `start` on, for a reader that compares the whole.
+
+        Raises:
+            InvalidArgumentError: at the end, if there are fewer than there were at first, or
+                before, if there are more.
+        """
+        size = start
+        with _readable(file.path):
+            for piece in _pieces(self._base, self._locations[file.path], start):
+                size += len(piece)
+                if size > file.size:
+                    break
+                yield piece
+        if size != file.size:
+            raise _changed(file)
 
 
 @contextmanager
@@ -276,15 +294,16 @@ class _Walk:
         self.links_out += not target.is_relative_to(self._top)
 
 
-def _pieces(base: _Base, location: Location) -> Iterator[bytes]:
-    """The bytes of a file, and at most one more than it had when it was opened."""
+def _pieces(base: _Base, location: Location, start: int = 0) -> Iterator[bytes]:
+    """The bytes of a file from `start` on, and at most one more than it had when it was opened."""
     descriptor = base.open(location, _FILE)
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise _refused(location, "no file")
         # One byte more than there should be tells whether it grows: it may do so forever.
-        left = status.st_size + 1
+        left = max(0, status.st_size - start) + 1
+        os.lseek(descriptor, start, os.SEEK_SET)
         while piece := os.read(descriptor, min(CHUNK_SIZE, left)):
             left -= len(piece)
             yield piece
@@ -293,7 +312,7 @@ def _pieces(base: _Base, location: Location) -> Iterator[bytes]:
 
 
 def _entry(base: _Base, name: str, location: Location, stop: threading.Event) -> ManifestFile:
-    digest, size = hashlib.sha256(), 0
+    digest, size = Sha256(), 0
     for piece in _pieces(base, location):
         if stop.is_set():
             break
@@ -308,6 +327,10 @@ def _readable(what: object) -> Iterator[None]:
         yield
     except OSError as error:
         raise InvalidArgumentError(f"'{what}' cannot be read: {error.strerror}") from error
+
+
+def _changed(file: ManifestFile) -> InvalidArgumentError:
+    return InvalidArgumentError(f"'{file.path}' changed while it was uploaded")
 
 
 def _refused(location: Location, what: str) -> InvalidArgumentError:

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from registry_core import validation
 from registry_core.artifacts import FileInfo, Manifest, ManifestFile, Reading
-from registry_core.artifacts.trees import FileTree, Progress
+from registry_core.artifacts.trees import FileTree, Progress, Tree
 from registry_core.artifacts.versions.pull import Sealed, pull_sealed, verify_sealed
 from registry_core.artifacts.versions.push import MESSAGE_MAX_LENGTH, PushOptions, after, opened
 from registry_core.artifacts.versions.transfer import Meter, in_parallel
@@ -17,6 +17,7 @@ from registry_core.artifacts.versions.uploads import Begun
 from registry_core.authors import Author
 from registry_core.errors import (
     ConflictError,
+    InvalidArgumentError,
     PushInterrupted,
     RegistryError,
     StoreUnavailableError,
@@ -133,30 +134,46 @@ def _send(server: ServesFiles, begun: Begun, tree: FileTree, progress: Progress 
             return
         sent = 0
 
-        def counted() -> Iterable[bytes]:
+        def pieces(start: int) -> Iterable[bytes]:
             nonlocal sent
-            for piece in tree.read(file):
+            sent = start
+            meter.add(start)
+            for piece in _from(tree, file, start):
                 yield piece
                 sent += len(piece)
                 meter.add(len(piece))
-
-        def pieces(start: int) -> Iterable[bytes]:
-            return after(start, counted())
 
         def retreat() -> None:
             nonlocal sent
             meter.add(-sent)
             sent = 0
 
-        server.write_file(
-            f"{begun.path}/{file.path}",
-            pieces,
-            size=file.size,
-            sha256=file.sha256,
-            retreat=retreat,
-        )
+        try:
+            server.write_file(
+                f"{begun.path}/{file.path}",
+                pieces,
+                size=file.size,
+                sha256=file.sha256,
+                retreat=retreat,
+            )
+        except InvalidArgumentError:
+            _check_unchanged(tree, file)
+            raise
 
     in_parallel(send, tree.manifest.files, meter=meter)
+
+
+def _from(tree: FileTree, file: ManifestFile, start: int) -> Iterable[bytes]:
+    """The bytes of a file from `start` on. The server compares what it has with the digest."""
+    if isinstance(tree, Tree):
+        return tree.read_rest(file, start)
+    return after(start, tree.read(file))
+
+
+def _check_unchanged(tree: FileTree, file: ManifestFile) -> None:
+    """Read a file that the server refused: it raises what is wrong with the bytes on this side."""
+    for _ in tree.read(file):
+        pass
 
 
 def sealed_of(server: ServesFiles, name: str, version: int | str) -> Sealed:
