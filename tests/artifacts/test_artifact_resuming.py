@@ -7,8 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.request import urlopen
 
 import attrs
 import pytest
@@ -26,9 +30,12 @@ from registry_core.artifacts.backends.local import LocalArtifactStore
 from registry_core.artifacts.versions import push
 from registry_core.artifacts.versions.transfer import Meter
 from registry_core.backends import open_artifacts
+from registry_core.stores.rest import transfers
 from registry_core.stores.rest.transport import Transport
+from registry_core.wire.uploads import OFFSET_HEADER
 from services.artifacts import artifact_url, memory_registry, serving
 
+SECONDS = 60.0
 PIECE = 256 * 1024
 SIZE = RESUMABLE_BYTES + 3 * PIECE
 DIES_AFTER = SIZE * 3 // 4
@@ -185,6 +192,14 @@ def killed(store: str, root: str, model: Path) -> None:
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
 
 
+def wait_for_no_upload(url: str) -> None:
+    """Return when the server has put away what a dead client has sent."""
+    end = time.monotonic() + SECONDS
+    while 'registry_transfers{direction="in"} 0' not in urlopen(f"{url}/metrics").read().decode():
+        assert time.monotonic() < end, "an upload does not end"
+        time.sleep(0.02)
+
+
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     """A model that is one large file."""
@@ -217,12 +232,44 @@ def test_a_push_through_a_server_goes_on_after_a_kill(
     with memory_registry(root, local_sources=False) as registry, serving(registry) as port:
         url = f"http://127.0.0.1:{port}"
         killed(url, "", model)
+        wait_for_no_upload(url)
         monkeypatch.setattr(Transport, "stream", counted)
         with open_registry(url) as client:
             version = client.push_model_version("m", model)
         assert version.version == 1
         assert sum(sent) <= SIZE - DIES_AFTER + 4 * s3_parts.PART_SIZE
         assert sum(sent) < SIZE
+        assert registry.verify_model_version("m", 1).files[0].size == SIZE
+
+
+def test_a_push_goes_on_when_the_dead_one_is_written(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server may still write what a push has sent that was killed a moment ago."""
+    content = (model / "weights").read_bytes()
+    file = ManifestFile(path="weights", size=SIZE, sha256=hashlib.sha256(content).hexdigest())
+    stream, offsets = Transport.stream, list[str | None]()
+
+    def noted(
+        self: Transport, method: str, target: str, headers: dict[str, str], **kwargs: Any
+    ) -> object:
+        if method == "PUT":
+            offsets.append(headers.get(OFFSET_HEADER))
+        return stream(self, method, target, headers, **kwargs)
+
+    with memory_registry(str(tmp_path / "root")) as registry, serving(registry) as port:
+        begun = registry.begin_push("m", make_manifest([file]), create=True)
+        assert isinstance(registry.artifacts, ResumingArtifactStore)
+        writer = registry.artifacts.resuming_writer(
+            f"{begun.path}/weights", sha256=file.sha256, start=0, announce=unannounced
+        )
+        writer.write(content[:DIES_AFTER])
+        monkeypatch.setattr(Transport, "stream", noted)
+        pausing = SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: writer.suspend())
+        monkeypatch.setattr(transfers, "time", pausing)
+        with open_registry(f"http://127.0.0.1:{port}") as client:
+            assert client.push_model_version("m", model).version == 1
+        assert offsets == [str(DIES_AFTER)] * 2
         assert registry.verify_model_version("m", 1).files[0].size == SIZE
 
 

@@ -46,6 +46,9 @@ RETRY_SECONDS = 30.0
 """Seconds after its first failure within which a request is sent again: a server that restarts, or
 has as many uploads as it takes, is back by then."""
 
+_RESUMPTIONS = 3
+"""How often a file is continued where somebody else is at it, before it is sent anew."""
+
 _BACKOFF = Backoff(first_seconds=0.2, longest_seconds=3.0)
 
 
@@ -68,11 +71,11 @@ class Transfers:
 
         A large one goes on where the server says that an interrupted upload has left it.
         """
-        is_resumed = size >= RESUMABLE_BYTES
+        resumptions = _RESUMPTIONS if size >= RESUMABLE_BYTES else 0
 
         def send() -> urllib3.BaseHTTPResponse:
-            nonlocal is_resumed
-            start = self._kept(path, sha256, size) if is_resumed else 0
+            nonlocal resumptions
+            start = self._kept(path, sha256, size) if resumptions else 0
             headers = {
                 "Content-Length": str(size - start),
                 "Content-Type": "application/octet-stream",
@@ -83,8 +86,9 @@ class Transfers:
             except ConflictError as error:
                 if not start:
                     raise
-                # Another push of the same bytes is at it: they do not wait for each other.
-                is_resumed = False
+                # What the server writes for a push that has just died, it has soon written. But
+                # pushes of the same bytes that live do not wait for each other.
+                resumptions -= 1
                 raise StoreUnavailableError(str(error)) from error
 
         response = _patiently(send, retreat=retreat)
