@@ -44,7 +44,12 @@ def judge(directory: Path) -> Verdict:
     undecided: list[str] = []
     for family, calls in history.read(directory).items():
         try:
-            found = violation([*settled(calls)], registry_model.apply, registry_model.EMPTY)
+            found = violation(
+                [*settled(calls)],
+                registry_model.apply,
+                registry_model.EMPTY,
+                is_idle=registry_model.is_idle,
+            )
         except UndecidedError:
             undecided.append(family)
         else:

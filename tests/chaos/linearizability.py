@@ -28,6 +28,10 @@ Apply = Callable[[Any, str, tuple[Any, ...]], tuple[Any, Any]]
 """The specification: state, call and arguments to outcome and state afterwards."""
 
 
+IsIdle = Callable[[str, Any], bool]
+"""Whether a call with a name and an outcome changes nothing, whenever it happens."""
+
+
 @attrs.frozen
 class Operation:
     """One call in a history; times are nanoseconds of one clock."""
@@ -71,14 +75,17 @@ class UndecidedError(Exception):
     """The history has too many calls at the same time."""
 
 
-def violation(calls: Sequence[Operation], apply: Apply, state: Any) -> Violation | None:
+def violation(
+    calls: Sequence[Operation], apply: Apply, state: Any, *, is_idle: IsIdle
+) -> Violation | None:
     """Why the history is not linearizable, or None if it is."""
-    return _Search(sorted(calls, key=lambda call: call.start), apply).run(state)
+    return _Search(sorted(calls, key=lambda call: call.start), apply, is_idle).run(state)
 
 
 class _Search:
-    def __init__(self, calls: list[Operation], apply: Apply) -> None:
+    def __init__(self, calls: list[Operation], apply: Apply, is_idle: IsIdle) -> None:
         self._calls = calls
+        self._idle = [call.known and is_idle(call.name, call.outcome) for call in calls]
         self._apply = apply
         self._needed = sum(1 << i for i, call in enumerate(calls) if call.needed)
         self._seen: set[tuple[int, Any]] = set()
@@ -105,9 +112,9 @@ class _Search:
         if explained > self._best[0]:
             self._best = (explained, done, state)
         possible = [*self._possible(done, first, state)]
-        # What fits and leaves all as it is can as well happen now as later.
-        idle = [index for index, after in possible if after == state]
-        for index, after in [(idle[0], state)] if idle else possible:
+        # What fits, and would change nothing later either, can as well happen now.
+        idle = [(index, after) for index, after in possible if self._idle[index]]
+        for index, after in idle[:1] or possible:
             key = (done | 1 << index, after)
             if key not in self._seen:
                 self._seen.add(key)

@@ -27,6 +27,14 @@ EXISTS = "already exists"
 DONE = "done"
 
 
+READS = frozenset({"get", "get_versions", "get_by_alias", "find"})
+
+
+def is_idle(name: str, outcome: Any) -> bool:
+    """Whether a call with this outcome has changed nothing, whenever it happened."""
+    return name in READS or outcome in (NOT_FOUND, EXISTS)
+
+
 @attrs.frozen(cache_hash=True)
 class Model:
     """One registered model."""

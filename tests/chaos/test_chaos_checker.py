@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from chaos.history import per_model
 from chaos.linearizability import UNKNOWN, Operation, violation
-from chaos.registry_model import DONE, EMPTY, EXISTS, NOT_FOUND, Model, apply, view
+from chaos.registry_model import DONE, EMPTY, EXISTS, NOT_FOUND, Model, apply, is_idle, view
 from chaos.settling import settled
 from services.examples import examples
 
@@ -28,7 +28,7 @@ CREATED = call(0, 1, "create_model", "m", "born", gives=DONE)
 
 def is_linearizable(*calls: Operation) -> bool:
     found = per_model([CREATED, *calls])
-    return violation([*settled([*found])], apply, EMPTY) is None
+    return violation([*settled([*found])], apply, EMPTY, is_idle=is_idle) is None
 
 
 def shown(**fields: Any) -> Any:
@@ -169,7 +169,7 @@ def test_calls_that_leave_all_as_it_is_are_not_tried_in_every_order() -> None:
     gets = [call(2, 90, "get", "m", gives=(BORN, (), ())) for _ in range(20)]
     failed = [call(3, 90, "create_model", "m", "x", gives=EXISTS) for _ in range(20)]
     stale = call(91, 92, "get", "m", gives=NOT_FOUND)
-    found = violation([CREATED, *gets, *failed, stale], apply, EMPTY)
+    found = violation([CREATED, *gets, *failed, stale], apply, EMPTY, is_idle=is_idle)
     assert found is not None
     assert found.stuck == (stale,)
 
@@ -178,7 +178,10 @@ def test_a_violation_says_how_far_the_history_goes() -> None:
     """And which calls did not fit."""
     stale = call(6, 7, "get_versions", "m", gives=())
     found = violation(
-        [CREATED, call(2, 3, "create_version", "m", "r1", gives=1), stale], apply, EMPTY
+        [CREATED, call(2, 3, "create_version", "m", "r1", gives=1), stale],
+        apply,
+        EMPTY,
+        is_idle=is_idle,
     )
     assert found is not None
     assert (found.explained, found.total, found.stuck) == (2, 3, (stale,))
@@ -208,17 +211,34 @@ def test_only_a_tag_that_nobody_saw_may_as_well_not_have_been_written() -> None:
     assert [*settled(twice)] == twice, "a text of two calls says nothing of either"
 
 
+def test_a_write_that_would_change_nothing_now_may_change_something_later() -> None:
+    """It is not a read, though it fits and leaves all as it is."""
+    made = [call(2, 3, "create_version", "m", f"r{number}", gives=number) for number in (1, 2)]
+    staged = [
+        call(10, 11, "transition", "m", 1, "Staging", gives=DONE),
+        call(12, 30, "transition", "m", 1, "Staging", gives=DONE),
+        call(12, 30, "transition", "m", 2, "Staging", gives=DONE),
+    ]
+    versions = ((1, "r1", "Staging", ()), (2, "r2", "Archived", ()))
+    assert is_linearizable(*made, *staged, call(31, 32, "get_versions", "m", gives=versions))
+
+
+@given(chance=st.randoms(use_true_random=False), lied=st.booleans())
+@settings(max_examples=examples(2_000))
+def test_that_idle_calls_come_first_changes_no_verdict(chance: random.Random, lied: bool) -> None:
+    """As a search says that tries them wherever they fit."""
+    calls = _told(chance, lied=lied)
+    found = violation(calls, apply, EMPTY, is_idle=is_idle)
+    assert (found is None) == (violation(calls, apply, EMPTY, is_idle=lambda *_: False) is None)
+
+
 @given(chance=st.randoms(use_true_random=False), lied=st.booleans())
 @settings(max_examples=examples(2_000))
 def test_what_reads_say_of_calls_changes_no_verdict(chance: random.Random, lied: bool) -> None:
     """On histories of calls at the same time, with outcomes that got lost, true ones and others."""
-    calls = _history(chance)
-    if lied:
-        at = chance.randrange(len(calls))
-        other = chance.choice(calls).outcome
-        calls[at] = attrs.evolve(calls[at], outcome=other)
-    assert (violation([*settled(calls)], apply, EMPTY) is None) == (
-        violation(calls, apply, EMPTY) is None
+    calls = _told(chance, lied=lied)
+    assert (violation([*settled(calls)], apply, EMPTY, is_idle=is_idle) is None) == (
+        violation(calls, apply, EMPTY, is_idle=is_idle) is None
     )
 
 
@@ -230,8 +250,16 @@ def test_histories_that_are_not_told_truly_are_found() -> None:
         reads = [number for number, each in enumerate(calls) if each.name == "get" and each.known]
         for number in reads[-1:]:
             calls[number] = attrs.evolve(calls[number], outcome=NOT_FOUND)
-            found += violation([*settled(calls)], apply, EMPTY) is not None
+            found += violation([*settled(calls)], apply, EMPTY, is_idle=is_idle) is not None
     assert found > 10
+
+
+def _told(chance: random.Random, *, lied: bool) -> list[Operation]:
+    calls = _history(chance)
+    if lied:
+        at = chance.randrange(len(calls))
+        calls[at] = attrs.evolve(calls[at], outcome=chance.choice(calls).outcome)
+    return calls
 
 
 def _history(chance: random.Random) -> list[Operation]:
@@ -245,6 +273,8 @@ def _history(chance: random.Random) -> list[Operation]:
                 ("create_version", ("m", f"r{number}")),
                 ("set_version_tag", ("m", chance.randint(1, 2), f"w{number}")),
                 ("delete_version", ("m", chance.randint(1, 2))),
+                ("transition", ("m", chance.randint(1, 2), chance.choice(("Staging", "Archived")))),
+                ("set_alias", ("m", "x", chance.randint(1, 2))),
                 ("get", ("m",)),
                 ("get_versions", ("m",)),
             ]
