@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import string
 from collections.abc import Callable, Mapping
@@ -109,9 +108,10 @@ def room(*, half: bool = False) -> dict[str, int]:
 
 def tag_rows(tags: Mapping[str, str]) -> str:
     """Return the tags for the parameter `tags` of a statement."""
-    return json.dumps(
-        [(key, *tag_value(value).values()) for key, value in tags.items()], ensure_ascii=False
-    )
+    return _encode([(key, *tag_value(value).values()) for key, value in tags.items()])
+
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 NO_TAGS = tag_rows({})
@@ -150,30 +150,23 @@ version_row = _packing(ModelVersion)
 """Return the row of a version: the values of the columns of `tables.model_versions`."""
 
 
+def _valuing(entity: type[Any]) -> Callable[[Any], dict[str, Any]]:
+    """Make what gives the values of all columns of an entity by their names, written out, too."""
+    values = []
+    for field in scalars_of(entity):
+        values.append(f"{field.column!r}: entity.{field.name}{'._value_' if field.is_word else ''}")
+        if field.about.is_folded:
+            values.append(f"{field.folded_column!r}: folded(entity.{field.name})")
+    lines = ("def values(entity):", f"    return {{{', '.join(values)}}}")
+    return define("\n".join(lines), folded=folded)
+
+
+_model_values, _version_values = _valuing(ModelFields), _valuing(ModelVersion)
+
+
 def values_of(entity: ModelFields | ModelVersion) -> dict[str, Any]:
     """Return the values of all columns of an entity."""
-    values: dict[str, Any] = {}
-    kind = ModelVersion if isinstance(entity, ModelVersion) else ModelFields
-    for name, column, is_word, folded_column in _columns(kind):
-        value = getattr(entity, name)
-        values[column] = value.value if is_word else value
-        if folded_column is not None:
-            values[folded_column] = folded(value)
-    return values
-
-
-@functools.cache
-def _columns(entity: type[Any]) -> tuple[tuple[str, str, bool, str | None], ...]:
-    """Name, column, whether it is a word, and the column in lower case, of each field."""
-    return tuple(
-        (
-            field.name,
-            field.column,
-            field.is_word,
-            field.folded_column if field.about.is_folded else None,
-        )
-        for field in scalars_of(entity)
-    )
+    return _version_values(entity) if isinstance(entity, ModelVersion) else _model_values(entity)
 
 
 def webhook(row: Row) -> Webhook:
