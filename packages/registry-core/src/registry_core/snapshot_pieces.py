@@ -17,7 +17,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Iterable, Iterator
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 import attrs
 import msgspec
@@ -184,6 +184,10 @@ class SpooledSnapshot:
     def close(self) -> None:
         """Remove the temporary file. It goes by itself, too, when the snapshot does."""
         self._lines.close()
+
+
+AnySnapshot: TypeAlias = ModelSnapshot | SpooledSnapshot
+"""A snapshot in memory, or of a large model in a temporary file."""
 
 
 class _Spooling:

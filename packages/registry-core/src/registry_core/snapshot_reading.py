@@ -130,6 +130,17 @@ class SnapshotReader:
     store: Store
     _keeps_history: bool = True
 
+    def keeps_history(self, name: str) -> bool:
+        """Return whether the store keeps histories; it is asked for that of a model."""
+        if self._keeps_history:
+            try:
+                self.store.events(EventQuery(name=name, max_results=1))
+            except UnsupportedBackendError:
+                self._keeps_history = False
+            except NotFoundError:
+                pass  # the model has gone meanwhile
+        return self._keeps_history
+
     def open(self, name: str, look: Look | None = None) -> ModelSnapshot | SpooledSnapshot:
         """See `open_snapshot`. A model that was just listed may be looked at once less."""
         if self._keeps_history:
@@ -160,7 +171,7 @@ class _Reading:
     def read(self) -> ModelSnapshot | SpooledSnapshot | None:
         """Return the snapshot, or None if the model was changed meanwhile."""
         before = self.store.events(EventQuery(name=self.name, max_results=1))
-        collected = _collected(self.name, self._versions(), self._events())
+        collected = collect(self.name, self._versions(), self._events())
         model, newest = self.model, collected.newest
         assert model is not None, "a piece has the model"
         if _place(newest) != _place(before[0] if before else None):
@@ -192,7 +203,7 @@ class _Reading:
 
 
 @attrs.define
-class _Collected:
+class Collected:
     """Versions and events that were read: in memory, or if there are many of them, in a file."""
 
     versions: list[tuple[ModelVersion, tuple[Approval, ...]]] = attrs.field(factory=list)
@@ -206,12 +217,22 @@ class _Collected:
     """The number that follows those that the history names."""
 
     def see(self, event: Event) -> Event:
+        """Note the next event."""
         self.oldest = self.oldest or event
         self.newest = event
         self.next_version = max(self.next_version, snapshots.next_version_of((event,)))
         return event
 
+    def without_history(
+        self, model: RegisteredModel, numbers: AbstractSet[int]
+    ) -> ModelSnapshot | SpooledSnapshot:
+        """Return the snapshot of a model with these versions, of which nobody keeps a history."""
+        # The number of a version that was deleted last is not known; nobody can see it.
+        self.next_version = self.highest + 1
+        return self.snapshot(without_dangling(model, numbers), "")
+
     def snapshot(self, model: ModelFields, model_id: str) -> ModelSnapshot | SpooledSnapshot:
+        """Return the snapshot of a model with these versions and events."""
         if self.writer is not None:
             empty = snapshots.model_of(model, (), next_version=self.next_version, model_id=model_id)
             return self.writer.finish(empty.document)
@@ -225,13 +246,13 @@ class _Collected:
         )
 
 
-def _collected(
+def collect(
     name: str,
     versions: Iterable[tuple[ModelVersion, tuple[Approval, ...]]],
     events: Iterable[Event],
-) -> _Collected:
-    """Read versions, then events."""
-    collected = _Collected()
+) -> Collected:
+    """Read the versions of a model, in the order of their numbers, then its events."""
+    collected = Collected()
     for version, approvals in versions:
         collected.highest = version.version
         if collected.writer is None and len(collected.versions) < snapshot_pieces.PIECE_ROWS:
@@ -246,7 +267,7 @@ def _collected(
     return collected
 
 
-def _spooling(name: str, collected: _Collected) -> SpoolWriter:
+def _spooling(name: str, collected: Collected) -> SpoolWriter:
     """The file for what was read, which has all of it from now on."""
     if collected.writer is None:
         collected.writer = SpoolWriter(name)
@@ -279,13 +300,11 @@ def _without_history(store: Store, name: str, look: Look | None) -> ModelSnapsho
     for _ in range(ATTEMPTS):
         numbers: set[int] = set()
         versions = _versions_without_history(store, name, numbers, is_prompt=before.is_prompt)
-        collected = _collected(name, versions, ())
+        collected = collect(name, versions, ())
         model = store.get_registered_model(name)
         now = Look.at(model)
         if now == before:
-            # The number of a version that was deleted last is not known; nobody can see it.
-            collected.next_version = collected.highest + 1
-            return collected.snapshot(without_dangling(model, numbers), "")
+            return collected.without_history(model, numbers)
         before = now
     raise ConflictError(f"Model '{name}' was changed each time that it was read")
 
@@ -296,12 +315,12 @@ def _versions_without_history(
     """Yield the versions of a model; their numbers are put into `numbers`."""
     for version in versions_of(store, name, is_prompt=is_prompt):
         numbers.add(version.version)
-        yield _located(store, version), ()
+        yield with_location(store, version), ()
 
 
-def _located(store: Store, version: ModelVersion) -> ModelVersion:
-    """The version with the place of its files, which a search does not say."""
-    if isinstance(store, Locates) and uris.is_model_uri(version.source):
+def with_location(store: object, version: ModelVersion) -> ModelVersion:
+    """Return the version with the place of its files, which a search does not say."""
+    if uris.is_model_uri(version.source) and isinstance(store, Locates):
         return store.located(version)
     return version
 

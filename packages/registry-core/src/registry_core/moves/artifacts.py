@@ -29,9 +29,9 @@ from registry_core.foreign import ForeignSources
 from registry_core.history import Action, Event
 from registry_core.models import ORIGINAL_SOURCE_TAG, ModelVersion, Status
 from registry_core.moves import comparing
-from registry_core.moves.sources import AnySnapshot, Item, SnapshotSource, snapshot_in
+from registry_core.moves.sources import Item, SnapshotSource, snapshot_in
 from registry_core.registry import Registry
-from registry_core.snapshot_pieces import SpooledSnapshot, SpoolWriter
+from registry_core.snapshot_pieces import AnySnapshot, SpooledSnapshot, SpoolWriter
 from registry_core.snapshots import ModelSnapshot
 
 

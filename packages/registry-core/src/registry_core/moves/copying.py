@@ -30,13 +30,13 @@ from registry_core.moves.artifacts import FileMover, Moved
 from registry_core.moves.comparing import differences, is_behind
 from registry_core.moves.outcomes import Copied, Difference, Outcome
 from registry_core.moves.sources import (
-    AnySnapshot,
     Item,
     SnapshotSource,
     StoreSource,
     snapshot_in,
 )
 from registry_core.registry import Registry
+from registry_core.snapshot_pieces import AnySnapshot
 from registry_core.snapshots import is_ahead
 
 PARALLEL = 8

@@ -33,9 +33,9 @@ from registry_core.models import ModelVersion, Stage, Status
 from registry_core.moves.comparing import differences
 from registry_core.moves.copying import in_parallel
 from registry_core.moves.outcomes import Copied, Outcome
-from registry_core.moves.sources import AnySnapshot, Item, SnapshotSource, snapshot_in
+from registry_core.moves.sources import Item, SnapshotSource, snapshot_in
 from registry_core.registry import Registry
-from registry_core.snapshot_pieces import in_memory
+from registry_core.snapshot_pieces import AnySnapshot, in_memory
 from registry_core.snapshots import ModelSnapshot
 from registry_core.store import Store
 

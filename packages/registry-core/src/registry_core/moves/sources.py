@@ -15,21 +15,19 @@ import attrs
 
 from registry_core import backends, snapshot_pieces, validation
 from registry_core.errors import InvalidArgumentError, RegisteredModelNotFoundError
-from registry_core.models import RegisteredModel, Webhook
+from registry_core.models import Webhook
+from registry_core.moves import mlflow_pages
+from registry_core.moves.mlflow_pages import Listing
 from registry_core.registry import Registry
 from registry_core.search import Comparison, Entity, Filter, Op, Query, TagRef, all_pages
 from registry_core.search.language import parse_filter
 from registry_core.search.ordering import parse_order_by
-from registry_core.snapshot_pieces import SpooledSnapshot
+from registry_core.snapshot_pieces import AnySnapshot
 from registry_core.snapshot_reading import Locates, Look, SnapshotReader
-from registry_core.snapshots import ModelSnapshot
 from registry_core.store import Store
 
 NAMES_AT_A_TIME = 1_000
 """Registered models of one page of names."""
-
-AnySnapshot: TypeAlias = ModelSnapshot | SpooledSnapshot
-"""A snapshot in memory, or of a large model in a temporary file."""
 
 Item: TypeAlias = tuple[str, Callable[[], AnySnapshot]]
 """The name of a model, and what reads its snapshot; that raises
@@ -53,8 +51,10 @@ class StoreSource:
     def items(self, filter_text: str | None = None) -> Iterator[Item]:
         """See `SnapshotSource`."""
         reader = SnapshotReader(self.store)
-        for name, look in sorted(self._listed(filter_text).items()):
-            yield name, partial(reader.open, name, look)
+        models, prompts = self._listed(filter_text)
+        with mlflow_pages.reading(self.store, reader, models, prompts) as take:
+            for name, look in sorted({**models.looks, **prompts.looks}.items()):
+                yield name, _Reading(take(name), partial(reader.open, name, look))
 
     def webhooks(self) -> list[Webhook]:
         """See `webhooks.WebhookSource`."""
@@ -66,24 +66,20 @@ class StoreSource:
         A server of MLflow's gives them in the order of its database, which may be that of a
         language, so all are read before the first is given.
         """
-        yield from sorted(self._listed(filter_text))
+        models, prompts = self._listed(filter_text)
+        yield from sorted({**models.looks, **prompts.looks})
 
-    def _listed(self, filter_text: str | None) -> dict[str, Look | None]:
-        """The names that match; of a store that may keep no history, with what was seen there."""
+    def _listed(self, filter_text: str | None) -> tuple[Listing, Listing]:
+        """The models that match, and the prompts."""
         clauses = parse_filter(filter_text, Entity.REGISTERED_MODEL)
         # A server with MLflow's API cannot be asked for both at once.
         prompts = (*clauses, Comparison(TagRef(validation.PROMPT_TAG), Op.EQ, "true"))
-        looks_twice = isinstance(self.store, Locates)
-        return {
-            model.name: Look.at(model) if looks_twice else None
-            for pages in (
-                self._models(clauses, exclude_prompts=True),
-                self._models(prompts, exclude_prompts=False),
-            )
-            for model in pages
-        }
+        return (
+            self._listing(clauses, exclude_prompts=True),
+            self._listing(prompts, exclude_prompts=False),
+        )
 
-    def _models(self, clauses: Filter, *, exclude_prompts: bool) -> Iterator[RegisteredModel]:
+    def _listing(self, clauses: Filter, *, exclude_prompts: bool) -> Listing:
         query = Query(
             entity=Entity.REGISTERED_MODEL,
             filter=clauses,
@@ -91,9 +87,25 @@ class StoreSource:
             max_results=NAMES_AT_A_TIME,
             exclude_prompts=exclude_prompts,
         )
-        return all_pages(
+        models = all_pages(
             lambda token: self.store.search_registered_models(attrs.evolve(query, page_token=token))
         )
+        looks_twice = isinstance(self.store, Locates)
+        looks = {model.name: Look.at(model) if looks_twice else None for model in models}
+        return Listing(query, looks)
+
+
+@attrs.define
+class _Reading:
+    """What reads a model: the first time, from where it was read with others."""
+
+    _at_first: AnySnapshot | None
+    _by_itself: Callable[[], AnySnapshot]
+
+    def __call__(self) -> AnySnapshot:
+        """Return the model as it is now, or was when it was read with others."""
+        snapshot, self._at_first = self._at_first, None
+        return self._by_itself() if snapshot is None else snapshot
 
 
 def snapshot_in(registry: Registry, name: str) -> AnySnapshot | None:

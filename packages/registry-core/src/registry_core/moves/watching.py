@@ -29,13 +29,13 @@ from registry_core.history import Action, Event, EventQuery
 from registry_core.moves.comparing import is_as_copied
 from registry_core.moves.outcomes import Copied, Outcome
 from registry_core.moves.sources import (
-    AnySnapshot,
     Item,
     SnapshotSource,
     StoreSource,
     snapshot_in,
 )
 from registry_core.registry import Registry
+from registry_core.snapshot_pieces import AnySnapshot
 
 INTERVAL_SECONDS = 5.0
 """Seconds between two looks at the source, unless the user says otherwise."""

@@ -36,6 +36,7 @@ from registry_core.search import (
     split_prompts,
 )
 from registry_core.store import Clock, system_clock
+from registry_core.stores.rest import offsets
 from registry_core.stores.rest.address import parse_address
 from registry_core.stores.rest.answers import (
     aliased,
@@ -194,6 +195,14 @@ class RestStore(RestSnapshots):
     def search_versions_alone(self, query: Query) -> Page[ModelVersion]:
         """See `snapshot_reading.SearchesVersionsAlone`."""
         return self._search_versions(query, call_end())
+
+    def models_from(self, query: Query, start: int) -> Page[RegisteredModel]:
+        """See `mlflow_pages.GivesRowsFrom`."""
+        return offsets.page_from(self.search_registered_models, query, start)
+
+    def versions_from(self, query: Query, start: int) -> Page[ModelVersion]:
+        """See `mlflow_pages.GivesRowsFrom`."""
+        return offsets.page_from(self.search_versions_alone, query, start)
 
     def get_model_version_by_alias(self, name: str, alias: str) -> ModelVersion:
         """See `Store`."""
