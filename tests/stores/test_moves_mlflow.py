@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,7 +20,8 @@ from cli.invoking import Regctl
 from registry_cli.errors import ExitCode
 from registry_core import open_registry
 from registry_core.errors import SchemaOutOfDateError
-from registry_core.moves import sources
+from registry_core.moves import copying, sources
+from registry_core.stores.rest.transport import Transport
 from services.live_server import LiveServer
 from services.watched_copies import eventually, names_of
 
@@ -126,6 +128,30 @@ def test_a_source_that_goes_on_is_followed_by_the_next_run(
     with open_registry(target) as registry:
         assert registry.get_model_version_by_alias(name, "champion").version == 4
         assert registry.verify_history(name).is_true
+
+
+def test_a_server_of_mlflows_is_read_in_pages(
+    mlflow_url: str, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No request is about one model, however many there are."""
+    asked: Counter[str] = Counter()
+    read = Transport.read
+
+    def counted(self: Transport, path: str, *arguments: Any, **options: Any) -> Any:
+        asked[path] += 1
+        return read(self, path, *arguments, **options)
+
+    monkeypatch.setattr(Transport, "read", counted)
+    source, close = sources.open_source(mlflow_url)
+    with closing(open_registry(f"sqlite:///{tmp_path}/registry.db")) as target:
+        done = [*copying.copy(source, target, filter_text=f"name LIKE '{prefix[:13]}%'")]
+    close()
+    assert {each.outcome.value for each in done} == {"copied"}
+    assert len(done) == MODELS + 2
+    assert "/registered-models/get" not in asked
+    # Models and prompts are listed, then looked at again.
+    assert asked["/registered-models/search"] == 4
+    assert asked["/model-versions/search"] == 2
 
 
 def test_a_database_of_a_release_that_nobody_knows_is_refused(

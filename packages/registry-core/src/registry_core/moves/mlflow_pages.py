@@ -118,6 +118,8 @@ def reading(
             )
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+            for paged in (paged_models, paged_prompts):
+                paged.close()
 
 
 @attrs.frozen
@@ -169,6 +171,10 @@ class PagedModels:
         while self._places[name] >= self._passed:
             self._go_on()
         return self._shelf.take(name)
+
+    def close(self) -> None:
+        """Remove what was read and not taken."""
+        self._shelf.close()
 
     def _go_on(self) -> None:
         """Read some more models."""

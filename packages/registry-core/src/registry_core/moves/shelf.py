@@ -55,10 +55,15 @@ class Shelf:
                 large[name] = since, snapshot
         self._held = large
 
+    def close(self) -> None:
+        """Remove the file."""
+        if self._file is not None:
+            self._file.close()
+
     def _store(self, snapshot: ModelSnapshot) -> int:
         """Where a model begins in the file."""
         if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="registry-")  # noqa: SIM115 it goes with the shelf
+            self._file = tempfile.TemporaryFile(prefix="registry-")  # noqa: SIM115 see `close`
         offset = self._file.seek(0, 2)
         self._file.writelines(snapshot_pieces.lines_of(snapshot))
         return offset

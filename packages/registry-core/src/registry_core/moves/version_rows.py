@@ -34,7 +34,7 @@ MOST_ROWS = 1_000
 """Versions of a page. More make each no cheaper for MLflow."""
 
 FEWEST_ROWS = 2
-"""Versions of a page: the last one of the page before, and a further one."""
+"""Versions of a page: the last one of the page before, and the next."""
 
 PAGE_CHARACTERS = 1024 * 1024
 """Characters that a page is to have in its texts. As objects they take some times as many bytes."""
@@ -69,7 +69,7 @@ class VersionRows:
     places: Mapping[str, int]
     """Where the name of each model is in the server's order. Versions of others are left out."""
     _asked: deque[_Asked] = attrs.field(factory=deque)
-    _rows: int = FIRST_ROWS
+    _rows: int = attrs.field(factory=lambda: FIRST_ROWS)
     _last: Place = _BEFORE_ALL
 
     def __iter__(self) -> Iterator[tuple[int, ModelVersion]]:
@@ -82,10 +82,11 @@ class VersionRows:
         start, back, seen = 0, 1, None
         while True:
             page = self._page(start)
-            if start and not self._goes_on(page, seen):
+            has_moved = bool(start) and not (page.items and _key(page.items[0]) == seen)
+            if has_moved and not self._goes_on(page):
                 start, back = max(0, start - back), back * BACK_FACTOR
                 continue
-            yield from self._new(page)
+            yield from self._new(page, has_moved=has_moved)
             if page.next_page_token is None:
                 self._forget()
                 return
@@ -95,16 +96,16 @@ class VersionRows:
             self._adapt(page)
             self._ask_ahead(start)
 
-    def _goes_on(self, page: Page[ModelVersion], seen: tuple[str, int] | None) -> bool:
-        """Whether no row is missing between those that were seen and a page."""
-        if page.items and _key(page.items[0]) == seen:
-            return True
+    def _goes_on(self, page: Page[ModelVersion]) -> bool:
+        """Whether a page begins with a version that was seen, so that none is missing before it."""
         first = next((place for place in map(self._place, page.items) if place), None)
         return first is not None and first <= self._last
 
-    def _new(self, page: Page[ModelVersion]) -> Iterator[tuple[int, ModelVersion]]:
-        """Yield the versions of a page that come after those seen."""
-        before = _BEFORE_ALL
+    def _new(
+        self, page: Page[ModelVersion], *, has_moved: bool
+    ) -> Iterator[tuple[int, ModelVersion]]:
+        """Yield the versions of a page that were not seen; where rows have moved, it has others."""
+        before = _BEFORE_ALL if has_moved else (self._last[0], self._last[1] - 1)
         for version in page.items:
             place = self._place(version)
             if place is None:

@@ -33,7 +33,7 @@ def page_from(search: Callable[[Query], Page[EntityT]], query: Query, start: int
     page = search(attrs.evolve(query, page_token=_token(start)))
     following = page.next_page_token
     if following is not None and _offset(following) != start + len(page.items):
-        raise UnsupportedBackendError("The pages of the server begin at no row that it can be told")
+        raise UnsupportedBackendError("The server's page tokens do not count rows")
     return page
 
 

@@ -1,0 +1,376 @@
+"""Copying from a server of MLflow's, which is read page by page while others write."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import attrs
+import pytest
+
+from registry_core import ModelVersion, Page, RegisteredModel, Registry
+from registry_core.errors import RegistryError, UnsupportedBackendError
+from registry_core.history import Event, EventQuery
+from registry_core.moves import copying, mlflow_pages, shelf, version_rows
+from registry_core.moves.outcomes import Difference
+from registry_core.moves.sources import StoreSource
+from registry_core.search import Query
+from registry_core.stores.memory import MemoryStore
+
+MODELS = 60
+VERSIONS = 7
+ALL = 10**9
+PROMPT = {"mlflow.prompt.is_prompt": "true"}
+
+RowT = TypeVar("RowT")
+
+
+class PagedStore(MemoryStore):
+    """Stands for such a server: no history, and pages that begin after a number of rows."""
+
+    def __init__(self) -> None:
+        # Two changes of one moment would look alike.
+        clock = itertools.count(1_700_000_000_000)
+        super().__init__(clock=lambda: next(clock))
+        self.asked: Counter[str] = Counter()
+        self.order: Callable[[str], object] = lambda name: name
+        self.order_of_versions: Callable[[str], object] | None = None
+        self.before_a_page: Callable[[], None] = lambda: None
+        self._one_at_a_time = threading.RLock()
+
+    def events(self, query: EventQuery) -> list[Event]:
+        raise UnsupportedBackendError("it keeps none")
+
+    def get_registered_model(self, name: str) -> RegisteredModel:
+        self.asked["get"] += 1
+        return super().get_registered_model(name)
+
+    def located(self, version: ModelVersion) -> ModelVersion:
+        self.asked["located"] += 1
+        return attrs.evolve(version, storage_location="s3://there")
+
+    def search_registered_models(self, query: Query) -> Page[RegisteredModel]:
+        self.asked["models"] += 1
+        if query.page_token is not None:
+            return super().search_registered_models(query)
+        whole = super().search_registered_models(attrs.evolve(query, max_results=ALL))
+        return Page(sorted(whole.items, key=lambda model: self.order(model.name)))
+
+    def search_versions_alone(self, query: Query) -> Page[ModelVersion]:
+        self.asked["versions"] += 1
+        return super().search_model_versions(query)
+
+    def models_from(self, query: Query, start: int) -> Page[RegisteredModel]:
+        self.asked["model pages"] += 1
+        whole = super().search_registered_models(attrs.evolve(query, max_results=ALL))
+        rows = sorted(whole.items, key=lambda model: self.order(model.name))
+        return _page(rows, query, start)
+
+    def versions_from(self, query: Query, start: int) -> Page[ModelVersion]:
+        with self._one_at_a_time:
+            self.asked["version pages"] += 1
+            self.before_a_page()
+            whole = super().search_model_versions(attrs.evolve(query, max_results=ALL))
+        order = self.order_of_versions or self.order
+        rows = sorted(whole.items, key=lambda row: (order(row.name), row.version))
+        return _page(rows, query, start)
+
+
+def _page(rows: list[RowT], query: Query, start: int) -> Page[RowT]:
+    end = start + query.max_results
+    return Page(rows[start:end], "further" if end < len(rows) else None)
+
+
+@pytest.fixture
+def store() -> PagedStore:
+    """A filled store, whose models have names in both cases, and some of which are prompts."""
+    store = PagedStore()
+    registry = Registry(store)
+    for number in range(MODELS):
+        name = f"{'Mm'[number % 2]}odel {number:02}"
+        if number % 10 == 9:
+            registry.create_registered_model(name, tags=PROMPT)
+            registry.create_model_version(name, source="dummy-source", tags=PROMPT)
+            continue
+        registry.create_registered_model(name, tags={"team": "ü"})
+        for version in range(1, number % VERSIONS + 1):
+            source = f"models:/{name}/1" if version == 2 else f"s3://b/{version}"
+            registry.create_model_version(name, source=source, tags={"n": str(version)})
+            registry.set_registered_model_alias(name, "champion", version)
+        if number % VERSIONS > 3:
+            registry.delete_model_version(name, 2)
+    store.asked.clear()
+    return store
+
+
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages of a few rows, as if there were many more models."""
+    monkeypatch.setattr(version_rows, "MOST_ROWS", 11)
+    monkeypatch.setattr(version_rows, "FIRST_ROWS", 5)
+    monkeypatch.setattr(mlflow_pages, "VERSIONS_AT_A_LOOK", 15)
+    monkeypatch.setattr(mlflow_pages, "MODELS_AT_A_LOOK", 6)
+
+
+def copied(store: PagedStore) -> Registry:
+    """A copy of it, of which nothing is missing."""
+    target = Registry(MemoryStore())
+    done = [*copying.copy(StoreSource(store), target)]
+    assert {each.outcome.value for each in done} == {"copied"}
+    assert [each.name for each in done] == sorted(each.name for each in done)
+    assert names(target.store) == [each.name for each in done]
+    assert len(done) == MODELS
+    return target
+
+
+def names(store: MemoryStore) -> list[str]:
+    """Those of the models and the prompts."""
+    return [*StoreSource(store).names()]
+
+
+def assert_same(store: PagedStore, target: Registry) -> None:
+    """Each model is as the store has it, when it is read by itself."""
+    assert not differences(store, target)
+
+
+def differences(store: PagedStore, target: Registry) -> list[Difference]:
+    """Where models of the store, read by themselves, are others."""
+    return [*copying.compare(StoreSource(_OneByOne(store)), StoreSource(target.store))]
+
+
+class _OneByOne(MemoryStore):
+    """The same models, of a store without pages."""
+
+    def __init__(self, store: PagedStore) -> None:
+        super().__init__()
+        self.events = store.events  # type: ignore[method-assign]
+        self._read = store._read  # type: ignore[method-assign]
+        self.located = store.located
+
+
+def test_models_are_read_in_pages_and_not_one_by_one(store: PagedStore) -> None:
+    target = copied(store)
+    located = store.asked.pop("located")
+    assert located == sum(number % 7 in (2, 3) and number % 10 != 9 for number in range(MODELS))
+    # Two lists of names, a first look at versions of models and prompts and the pages ahead of
+    # them, and a second look at either.
+    assert store.asked.pop("version pages") <= 2 * (2 + version_rows.PAGES_AHEAD)
+    assert store.asked == {"models": 2, "model pages": 2}
+    assert_same(store, target)
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_small_pages_hang_together(store: PagedStore) -> None:
+    target = copied(store)
+    assert store.asked["get"] == 0
+    assert_same(store, target)
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_a_server_may_sort_names_as_its_language_does(store: PagedStore) -> None:
+    store.order = str.casefold
+    target = copied(store)
+    assert store.asked["get"] == 0
+    assert_same(store, target)
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_versions_in_another_order_than_names_are_read_model_by_model(store: PagedStore) -> None:
+    store.order_of_versions = lambda name: name[::-1]
+    target = copied(store)
+    assert store.asked["get"] > MODELS // 2
+    # What does not hang together is read no further.
+    assert store.asked["version pages"] <= 2 * (2 + version_rows.PAGES_AHEAD)
+    assert_same(store, target)
+
+
+def test_a_server_without_such_pages_is_read_model_by_model(
+    store: PagedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(query: Query, start: int) -> Page[ModelVersion]:
+        raise UnsupportedBackendError("tokens of its own")
+
+    monkeypatch.setattr(store, "versions_from", refuse)
+    target = copied(store)
+    assert store.asked["get"] == MODELS
+    assert_same(store, target)
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_what_waited_too_long_is_read_again(
+    store: PagedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelf, "FRESH_SECONDS", -1.0)
+    target = copied(store)
+    assert store.asked["get"] == MODELS
+    assert_same(store, target)
+
+
+def test_a_model_is_read_again_by_who_asks_again(store: PagedStore) -> None:
+    (item,) = StoreSource(store).items("name = 'Model 06'")
+    assert item[1]().version_count == 5
+    Registry(store).create_model_version("Model 06", source="s3://b/7")
+    assert item[1]().version_count == 6
+    Registry(store).delete_registered_model("Model 06")
+    with pytest.raises(RegistryError, match="not found"):
+        item[1]()
+
+
+def test_a_filter_for_names_is_one_for_versions(store: PagedStore) -> None:
+    items = [*StoreSource(store).items("name LIKE 'M%' AND name != 'Model 02'")]
+    assert [name for name, _ in items] == [f"Model {n:02}" for n in range(0, MODELS, 2) if n != 2]
+    assert {name: read().version_count for name, read in items}["Model 06"] == 5
+    assert store.asked["get"] == 0
+
+
+def test_a_filter_for_tags_has_models_read_one_by_one(store: PagedStore) -> None:
+    Registry(store).set_registered_model_tag("Model 02", "stand", "1")
+    ((name, read),) = StoreSource(store).items("tags.stand = '1'")
+    assert (name, read().version_count) == ("Model 02", 2)
+    assert (store.asked["version pages"], store.asked["get"]) == (0, 1)
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_a_large_model_goes_through_a_file(
+    store: PagedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("registry_core.snapshot_pieces.PIECE_ROWS", 4)
+    store.order = str.casefold
+    target = copied(store)
+    assert store.asked["get"] == 0
+    assert_same(store, target)
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_rows_that_move_cost_a_few_requests(store: PagedStore) -> None:
+    """Others create a model and versions before all that is left to read."""
+    copied(store)
+    quiet = store.asked["version pages"]
+    registry = Registry(store)
+    store.asked.clear()
+
+    def once() -> None:
+        if store.asked["version pages"] == 3:
+            registry.create_registered_model("A new one")
+            for number in range(1, 4):
+                registry.create_model_version("A new one", source=f"s3://b/{number}")
+            store.asked["get"] = 0
+
+    store.before_a_page = once
+    target = Registry(MemoryStore())
+    assert {each.outcome.value for each in copying.copy(StoreSource(store), target)} == {"copied"}
+    assert store.asked["version pages"] <= quiet + version_rows.PAGES_AHEAD
+    # Until a second look shows that the models have moved by one.
+    assert store.asked["get"] <= mlflow_pages.LOOKS_AHEAD + 2
+    target.create_registered_model("A new one")
+    assert {each.name for each in differences(store, target)} == {"A new one"}
+
+
+State = tuple[Mapping[int, str], Mapping[str, int], Mapping[str, str]]
+
+
+class Writer:
+    """Changes models of a store at random, and knows each state that each of them had."""
+
+    def __init__(self, store: PagedStore, dice: random.Random) -> None:
+        self._store, self._dice = store, dice
+        self._registry = Registry(store)
+        self.states: dict[str, list[State]] = {}
+        self.changed = 0
+        for name in names(store):
+            self._note(name)
+
+    def _note(self, name: str) -> None:
+        self.states.setdefault(name, []).append(state_of(self._registry, name))
+
+    def change(self) -> None:
+        """Some change of some model."""
+        name = self._dice.choice(names(self._store))
+        change = self._dice.choice(
+            [self._create, self._delete, self._delete, self._alias, self._tag, self._stage]
+            + [self._rename, self._remove, self._new] * (self._dice.random() < 0.3)
+        )
+        change(name)
+        self.changed += 1
+
+    def _numbers(self, name: str) -> list[int]:
+        return [*self.states[name][-1][0]]
+
+    def _create(self, name: str) -> None:
+        self._registry.create_model_version(name, source="s3://b/new")
+        self._note(name)
+
+    def _delete(self, name: str) -> None:
+        for number in self._dice.sample(self._numbers(name), k=min(1, len(self._numbers(name)))):
+            self._registry.delete_model_version(name, number)
+            self._note(name)
+
+    def _alias(self, name: str) -> None:
+        for number in self._numbers(name)[-1:]:
+            self._registry.set_registered_model_alias(name, "champion", number)
+            self._note(name)
+
+    def _tag(self, name: str) -> None:
+        self._registry.set_registered_model_tag(name, "stand", str(self.changed))
+        self._note(name)
+
+    def _stage(self, name: str) -> None:
+        for number in self._numbers(name)[:1]:
+            self._registry.transition_model_version_stage(name, number, stage="Staging")
+            self._note(name)
+
+    def _rename(self, name: str) -> None:
+        self._registry.rename_registered_model(name, new_name=f"{name[0]} {self.changed}")
+        self._note(f"{name[0]} {self.changed}")
+
+    def _remove(self, name: str) -> None:
+        self._registry.delete_registered_model(name)
+
+    def _new(self, name: str) -> None:
+        self._registry.create_registered_model(f"{name[:5]}new {self.changed}")
+        self._note(f"{name[:5]}new {self.changed}")
+
+
+@pytest.mark.usefixtures("small_pages")
+@pytest.mark.parametrize("seed", range(12))
+def test_what_changes_between_pages_is_copied_as_it_was_at_one_moment(
+    store: PagedStore, seed: int
+) -> None:
+    """And the next run brings up to date what has changed since."""
+    dice = random.Random(seed)
+    writer = Writer(store, dice)
+    listed = {*names(store)}
+
+    def sometimes() -> None:
+        for _ in range(dice.choice([0, 1, 2, 3])):
+            writer.change()
+
+    store.before_a_page = sometimes
+    if seed % 2:
+        store.order = str.casefold
+    target = Registry(MemoryStore())
+    done = {each.name: each.outcome.value for each in copying.copy(StoreSource(store), target)}
+    assert done.keys() == listed
+    assert set(done.values()) <= {"copied", "gone"}
+    assert writer.changed > 10
+    for name in names(target.store):
+        assert state_of(target, name) in writer.states[name], name
+    store.before_a_page = lambda: None
+    left = {*names(store)}
+    assert {name for name, outcome in done.items() if outcome == "gone"} <= listed - left
+    again = [*copying.copy(StoreSource(store), target)]
+    assert {each.outcome.value for each in again} <= {"copied", "unchanged", "updated"}
+    for name in {*names(target.store)} - left:
+        target.delete_registered_model(name)
+    assert_same(store, target)
+
+
+def state_of(registry: Registry, name: str) -> State:
+    """What of a model others could see at one moment."""
+    document = registry.snapshot(name).document
+    stages = {number: str(each.current_stage) for number, each in document.versions.items()}
+    return stages, dict(document.aliases), dict(document.tags)
