@@ -54,7 +54,7 @@ MODELS_AT_A_LOOK = 500
 VERSIONS_AT_A_LOOK = 1_000
 """Versions after which the models that have them are looked at again, however few these are."""
 
-CHARACTERS_AT_A_LOOK = 1024 * 1024
+CHARACTERS_AT_A_LOOK = 256 * 1024
 """As `VERSIONS_AT_A_LOOK`, of characters in their texts."""
 
 THREADS = PAGES_AHEAD + LOOKS_AHEAD + 1

@@ -27,7 +27,7 @@ PAGES_AHEAD = 4
 """Pages that are on their way at a time: as many as a server of MLflow's has workers unless told
 otherwise."""
 
-FIRST_ROWS = 100
+FIRST_ROWS = 50
 """Versions of the first page, which shows how large they are."""
 
 MOST_ROWS = 1_000
@@ -37,9 +37,11 @@ FEWEST_ROWS = 2
 """Versions of a page: the last one of the page before, and the next."""
 
 PAGE_CHARACTERS = 1024 * 1024
-"""Characters that a page is to have in its texts. As objects they take some times as many bytes."""
+"""Characters that a page is to have in its texts, and those that are on their way together. As
+objects they take some times as many bytes. Smaller pages would be slower: a database passes over
+all rows before a page, and MLflow looks for prompts among all tags each time."""
 
-VERSION_CHARACTERS = 256
+VERSION_CHARACTERS = 128
 """Characters that a version counts for all its short texts."""
 
 BACK_FACTOR = 8
@@ -70,6 +72,8 @@ class VersionRows:
     """Where the name of each model is in the server's order. Versions of others are left out."""
     _asked: deque[_Asked] = attrs.field(factory=deque)
     _rows: int = attrs.field(factory=lambda: FIRST_ROWS)
+    _ahead: int = 1
+    """Pages that are to be on their way."""
     _last: Place = _BEFORE_ALL
 
     def __iter__(self) -> Iterator[tuple[int, ModelVersion]]:
@@ -137,7 +141,7 @@ class VersionRows:
         """Ask for the pages that follow, the first of which begins there."""
         if self._asked and self._asked[0].start != start:
             self._forget()
-        while len(self._asked) < PAGES_AHEAD:
+        while len(self._asked) < self._ahead:
             last = self._asked[-1] if self._asked else None
             self._ask(start if last is None else last.start + last.rows - 1)
 
@@ -150,9 +154,10 @@ class VersionRows:
         self._asked.clear()
 
     def _adapt(self, page: Page[ModelVersion]) -> None:
-        """Let the next pages be as large as memory should hold."""
-        fit = PAGE_CHARACTERS * len(page) // sum(map(characters, page.items))
-        self._rows = max(FEWEST_ROWS, min(fit, MOST_ROWS))
+        """Let the next pages be as large, and as many, as memory should hold."""
+        of_one = max(1, sum(map(characters, page.items)) // len(page))
+        self._rows = max(FEWEST_ROWS, min(PAGE_CHARACTERS // of_one, MOST_ROWS))
+        self._ahead = max(1, min(PAGE_CHARACTERS // (of_one * self._rows), PAGES_AHEAD))
 
 
 def _key(version: ModelVersion) -> tuple[str, int]:
