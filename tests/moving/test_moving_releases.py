@@ -31,7 +31,8 @@ from services.registry_server import QUIET, MlflowServer, RegistryServer
 
 pytestmark = pytest.mark.long
 
-PYTHONS = os.environ.get("REGISTRY_TEST_MLFLOW_SERVERS", "")
+LISTED = os.environ.get("REGISTRY_TEST_MLFLOW_SERVERS", "")
+PYTHONS = LISTED.split(os.pathsep) if LISTED else [sys.executable]
 HERE = Path(__file__).parent
 
 MODELS, PROMPTS, VERSIONS = (int(n) for n in os.environ.get("MOVING", "300 50 10").split())
@@ -73,7 +74,7 @@ def _run(python: str, program: str, *arguments: object) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module", params=PYTHONS.split(os.pathsep) if PYTHONS else [sys.executable])
+@pytest.fixture(scope="module", params=PYTHONS)
 def origin(
     request: pytest.FixtureRequest,
     postgres_server: Postgres,
@@ -82,14 +83,14 @@ def origin(
     """A server of the release, filled by its own client."""
     directory = tmp_path_factory.mktemp("mlflow")
     with fresh_database(postgres_server) as database:
-        backend = database.replace("postgresql:", "postgresql+psycopg2:", 1) if PYTHONS else None
+        backend = database.replace("postgresql:", "postgresql+psycopg2:", 1) if LISTED else None
         # In SQLite the workers would only wait for each other.
-        options = ("--workers", "2") if PYTHONS else ()
+        options = ("--workers", "2") if LISTED else ()
         server = MlflowServer(directory, backend=backend, python=request.param, options=options)
         with server:
             out = _run(request.param, "fill_mlflow.py", server.url, MODELS, PROMPTS, VERSIONS)
             counts = json.loads(out.splitlines()[-1])
-            where = database if PYTHONS else f"sqlite:///{server.database}"
+            where = database if LISTED else f"sqlite:///{server.database}"
             yield Origin(request.param, server.url, where, counts)
 
 
@@ -118,7 +119,7 @@ def test_a_client_gets_the_same_from_the_copy(
     assert not differing, f"{len(differing)} of {len(ours)}: " + "\n".join(differing[:20])
 
 
-@pytest.mark.parametrize("python", PYTHONS.split(os.pathsep) if PYTHONS else [sys.executable])
+@pytest.mark.parametrize("python", PYTHONS)
 def test_the_database_that_a_release_made_is_copied_and_not_changed(
     python: str, tmp_path: Path
 ) -> None:

@@ -270,6 +270,26 @@ def test_rows_that_move_cost_a_few_requests(store: PagedStore) -> None:
     assert {each.name for each in differences(store, target)} == {"A new one"}
 
 
+@pytest.mark.usefixtures("small_pages")
+def test_rows_that_go_have_earlier_pages_read_again(store: PagedStore) -> None:
+    """Others delete nearly all that was read so far, so that the next page begins much earlier."""
+    registry = Registry(store)
+    deleted = [f"Model {number:02}" for number in range(1, MODELS // 4) if number % 2 == 0]
+
+    def once() -> None:
+        if store.asked["version pages"] == 4:
+            for name in deleted:
+                for version in registry.iter_model_versions(f"name = '{name}'"):
+                    registry.delete_model_version(name, version.version)
+            store.asked["get"] = 0
+
+    store.before_a_page = once
+    target = copied(store)
+    # The models that have changed, each read until two looks agree.
+    assert 0 < store.asked["get"] <= 2 * len(deleted)
+    assert_same(store, target)
+
+
 State = tuple[Mapping[int, str], Mapping[str, int], Mapping[str, str]]
 
 

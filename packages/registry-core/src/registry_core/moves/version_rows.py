@@ -86,8 +86,8 @@ class VersionRows:
         start, back, seen = 0, 1, None
         while True:
             page = self._page(start)
-            has_moved = bool(start) and not (page.items and _key(page.items[0]) == seen)
-            if has_moved and not self._goes_on(page):
+            has_moved = seen is not None and (not page.items or _key(page.items[0]) != seen)
+            if start and has_moved and not self._goes_on(page):
                 start, back = max(0, start - back), back * BACK_FACTOR
                 continue
             yield from self._new(page, has_moved=has_moved)
