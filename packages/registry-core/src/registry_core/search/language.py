@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from registry_core import validation
 from registry_core.search.fields import bind
 from registry_core.search.nodes import Comparison, Entity, Filter, Op, TagRef
@@ -9,6 +11,10 @@ from registry_core.search.parser import clauses
 
 FILTER_MAX_LENGTH = 1_000_000
 """Characters of a filter: a list of 10,000 run ids is 360,000."""
+
+_REMEMBERED_FILTERS, _SHORT_FILTER = 1_024, 256
+"""How many of the latest filters are not parsed again, and how many characters each may have. A
+program asks for the versions of the same few models again and again."""
 
 _MARKER = TagRef(validation.PROMPT_TAG)
 
@@ -23,9 +29,16 @@ def parse_filter(text: str | None, entity: Entity) -> Filter:
     if not text:
         return ()
     validation.text(text, parameter="filter", max_length=FILTER_MAX_LENGTH)
+    return _remembered(text, entity) if len(text) <= _SHORT_FILTER else _parsed(text, entity)
+
+
+def _parsed(text: str, entity: Entity) -> Filter:
     # As on MLflow, a text is read to its end before anything is made of it.
     read = list(clauses(text))
     return tuple(bind(clause, entity) for clause in read)
+
+
+_remembered = functools.lru_cache(maxsize=_REMEMBERED_FILTERS)(_parsed)
 
 
 def split_prompts(filter: Filter) -> tuple[Filter, bool]:  # noqa: A002 the word of the language

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
 
@@ -20,14 +21,24 @@ def parse_order_by(clauses: Sequence[str], entity: Entity) -> tuple[OrderBy, ...
     Raises:
         InvalidArgumentError: a text is not a sort key and direction, or two name the same field.
     """
+    if not clauses:
+        return _default_order(entity)
     known = fields.FIELDS[entity]
-    order = tuple(_order_by(clause, known) for clause in clauses) or known.default_order
+    order = tuple(_order_by(clause, known) for clause in clauses)
     named = {item.field for item in order}
     if len(named) < len(order):
         raise InvalidArgumentError(
             f"`order_by` contains duplicate fields: {shown(str(list(clauses)))}"
         )
     return (*order, *(item for item in known.tie_breakers if item.field not in named))
+
+
+@functools.cache
+def _default_order(entity: Entity) -> tuple[OrderBy, ...]:
+    known = fields.FIELDS[entity]
+    named = {item.field for item in known.default_order}
+    ties = (item for item in known.tie_breakers if item.field not in named)
+    return (*known.default_order, *ties)
 
 
 def _order_by(clause: str, known: fields.Fields) -> OrderBy:
