@@ -157,7 +157,8 @@ def test_push_that_breaks_off_goes_on(
         served.client.push_model_version("m", model, create=True)
     assert served.registry.get_model_version("m", 1).status is Status.PENDING_REGISTRATION
     assert served.client.push_model_version("m", model).version == 1
-    assert len(sent) == len(set(sent)) == len(MODEL)
+    # One more may have arrived while the push broke off, without an answer that this side has heard.
+    assert len(MODEL) - 1 <= len(sent) == len(set(sent)) <= len(MODEL)
     served.registry.verify_model_version("m", 1)
 
 
