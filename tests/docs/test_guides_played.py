@@ -80,6 +80,9 @@ LEFT_OUT = {
         )
     ),
     ("evidence/performance", "$ nox -s bench"): LeftOut("it measures for hours"),
+    ("evidence/performance", "$ PYTHONPATH=tests python -m bench.moves_mlflow"): LeftOut(
+        "it fills a server of MLflow's with thousands of versions"
+    ),
     ("evidence/performance", "$ PYTHONPATH=tests python -m bench.access"): LeftOut(
         "it measures for minutes"
     ),
