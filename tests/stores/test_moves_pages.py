@@ -271,8 +271,13 @@ def test_rows_that_move_cost_a_few_requests(store: PagedStore) -> None:
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_rows_that_go_have_earlier_pages_read_again(store: PagedStore) -> None:
+def test_rows_that_go_have_earlier_pages_read_again(
+    store: PagedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Others delete nearly all that was read so far, so that the next page begins much earlier."""
+    # No model is looked at again, and copied, before that.
+    monkeypatch.setattr(mlflow_pages, "VERSIONS_AT_A_LOOK", ALL)
+    monkeypatch.setattr(mlflow_pages, "MODELS_AT_A_LOOK", MODELS)
     registry = Registry(store)
     deleted = [f"Model {number:02}" for number in range(1, MODELS // 4) if number % 2 == 0]
 
