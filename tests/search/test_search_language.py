@@ -152,3 +152,18 @@ def test_split_prompts_follows_the_first_marker_clause(entity, text, kept, exclu
     """The first clause on the prompt tag decides; without a wish for prompts all are dropped."""
     expected = (parse_filter(kept, entity), exclude)
     assert split_prompts(parse_filter(text, entity)) == expected
+
+
+def test_short_filters_are_remembered_for_what_they_are_about() -> None:
+    """And not for anything else: the same text means other fields of another entity."""
+    text = "name = 'remembered'"
+    first = parse_filter(text, Entity.MODEL_VERSION)
+    assert parse_filter(text, Entity.MODEL_VERSION) is first
+    with pytest.raises(InvalidArgumentError):
+        parse_filter("run_id = 'a'", Entity.REGISTERED_MODEL)
+    assert parse_filter("run_id = 'a'", Entity.MODEL_VERSION)
+    long = f"name = '{'x' * 256}'"
+    found = parse_filter(long, Entity.MODEL_VERSION)
+    again = parse_filter(long, Entity.MODEL_VERSION)
+    assert found == again
+    assert found is not again

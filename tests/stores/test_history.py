@@ -404,6 +404,30 @@ def test_tags_of_files_that_move_have_events_of_their_own(pair: Pair) -> None:
     pair.verify("a")
 
 
+def test_things_that_are_called_much_alike_have_pasts_of_their_own(pair: Pair) -> None:
+    """Keys with what separates kind, key and version where a database keeps all three as one text."""
+    alike = ("k", "k 1", "k 1 1", "k/l", "k/tag:k 1", "/tag:k 1", "tag:k", "version:1/tag:k")
+    pair.apply(CreateModel(NewRegisteredModel(name="a")))
+    for _ in range(11):
+        pair.apply(CreateVersion(NewModelVersion(name="a", source="s3://b/1")))
+    for value in ("old", "new"):
+        for key in alike:
+            pair.apply(SetModelTag(name="a", key=key, value=f"{value} {key}"))
+            for version in (1, 11):
+                tag = SetVersionTag(
+                    name="a", version=version, key=key, value=f"{value} {version} {key}"
+                )
+                pair.apply(tag)
+    for actions in (set(), {Action.SET_MODEL_TAG}, {Action.SET_VERSION_TAG, Action.SET_MODEL_TAG}):
+        query = EventQuery(name="a", actions=frozenset(actions))
+        pair.check(query)
+        changed = [each for each in walk(pair.store, query) if str(each.after).startswith("new ")]
+        assert changed
+        for event in changed:
+            assert event.before == str(event.after).replace("new", "old"), event
+    pair.verify("a")
+
+
 def test_a_long_history_is_read_from_anywhere(pair: Pair) -> None:
     """More events than a bucket keeps in a document, by every kind of page."""
     start = pair.clock()

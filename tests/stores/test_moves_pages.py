@@ -5,21 +5,20 @@ from __future__ import annotations
 import itertools
 import random
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import attrs
 import pytest
 
-from registry_core import ModelVersion, Page, RegisteredModel, Registry
+from registry_core import ModelVersion, Page, RegisteredModel, Registry, snapshot_pieces
 from registry_core.errors import RegistryError, UnsupportedBackendError
-from registry_core.history import Event, EventQuery
-from registry_core.moves import copying, mlflow_pages, shelf, version_rows
+from registry_core.moves import copying, mlflow_pages, snapshot_buffer, version_rows
 from registry_core.moves.outcomes import Difference
 from registry_core.moves.sources import StoreSource
 from registry_core.search import Query
 from registry_core.stores.memory import MemoryStore
+from services.counted_mlflow import CountedMlflow
 
 MODELS = 60
 VERSIONS = 7
@@ -29,29 +28,20 @@ PROMPT = {"mlflow.prompt.is_prompt": "true"}
 RowT = TypeVar("RowT")
 
 
-class PagedStore(MemoryStore):
-    """Stands for such a server: no history, and pages that begin after a number of rows."""
+class PagedStore(CountedMlflow):
+    """Such a server, with pages that begin after a number of rows."""
 
     def __init__(self) -> None:
         # Two changes of one moment would look alike.
         clock = itertools.count(1_700_000_000_000)
         super().__init__(clock=lambda: next(clock))
-        self.asked: Counter[str] = Counter()
         self.order: Callable[[str], object] = lambda name: name
         self.order_of_versions: Callable[[str], object] | None = None
         self.before_a_page: Callable[[], None] = lambda: None
         self._one_at_a_time = threading.RLock()
 
-    def events(self, query: EventQuery) -> list[Event]:
-        raise UnsupportedBackendError("it keeps none")
-
-    def get_registered_model(self, name: str) -> RegisteredModel:
-        self.asked["get"] += 1
-        return super().get_registered_model(name)
-
     def located(self, version: ModelVersion) -> ModelVersion:
-        self.asked["located"] += 1
-        return attrs.evolve(version, storage_location="s3://there")
+        return attrs.evolve(super().located(version), storage_location="s3://there")
 
     def search_registered_models(self, query: Query) -> Page[RegisteredModel]:
         self.asked["models"] += 1
@@ -59,10 +49,6 @@ class PagedStore(MemoryStore):
             return super().search_registered_models(query)
         whole = super().search_registered_models(attrs.evolve(query, max_results=ALL))
         return Page(sorted(whole.items, key=lambda model: self.order(model.name)))
-
-    def search_versions_alone(self, query: Query) -> Page[ModelVersion]:
-        self.asked["versions"] += 1
-        return super().search_model_versions(query)
 
     def models_from(self, query: Query, start: int) -> Page[RegisteredModel]:
         self.asked["model pages"] += 1
@@ -159,6 +145,7 @@ def test_models_are_read_in_pages_and_not_one_by_one(store: PagedStore) -> None:
     # Two lists of names, a first look at versions of models and prompts and the pages ahead of
     # them, and a second look at either.
     assert store.asked.pop("version pages") <= 2 * (2 + version_rows.PAGES_AHEAD)
+    assert store.asked.pop("events") == 1
     assert store.asked == {"models": 2, "model pages": 2}
     assert_same(store, target)
 
@@ -171,7 +158,12 @@ def test_small_pages_hang_together(store: PagedStore) -> None:
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_a_server_may_sort_names_as_its_language_does(store: PagedStore) -> None:
+@pytest.mark.parametrize("rows", [4, snapshot_pieces.PIECE_ROWS], ids=["in files", "small"])
+def test_a_server_may_sort_names_as_its_language_does(
+    store: PagedStore, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    """Models wait for their turn, large ones in a file of their own."""
+    monkeypatch.setattr(snapshot_pieces, "PIECE_ROWS", rows)
     store.order = str.casefold
     target = copied(store)
     assert store.asked["get"] == 0
@@ -204,7 +196,7 @@ def test_a_server_without_such_pages_is_read_model_by_model(
 def test_what_waited_too_long_is_read_again(
     store: PagedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shelf, "FRESH_SECONDS", -1.0)
+    monkeypatch.setattr(snapshot_buffer, "FRESH_SECONDS", -1.0)
     target = copied(store)
     assert store.asked["get"] == MODELS
     assert_same(store, target)
@@ -232,17 +224,6 @@ def test_a_filter_for_tags_has_models_read_one_by_one(store: PagedStore) -> None
     ((name, read),) = StoreSource(store).items("tags.stand = '1'")
     assert (name, read().version_count) == ("Model 02", 2)
     assert (store.asked["version pages"], store.asked["get"]) == (0, 1)
-
-
-@pytest.mark.usefixtures("small_pages")
-def test_a_large_model_goes_through_a_file(
-    store: PagedStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("registry_core.snapshot_pieces.PIECE_ROWS", 4)
-    store.order = str.casefold
-    target = copied(store)
-    assert store.asked["get"] == 0
-    assert_same(store, target)
 
 
 @pytest.mark.usefixtures("small_pages")

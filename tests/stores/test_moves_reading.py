@@ -2,45 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
-from registry_core import ModelVersion, Page, RegisteredModel, Registry
-from registry_core.errors import UnsupportedBackendError
-from registry_core.history import Event, EventQuery
+from registry_core import Registry
 from registry_core.moves import copying
 from registry_core.moves.sources import StoreSource
-from registry_core.search import Query
 from registry_core.stores.memory import MemoryStore
+from services.counted_mlflow import CountedMlflow
 
 MODELS = 5
 
 
-class Counted(MemoryStore):
-    """A store that stands for such a server, and counts what it is asked for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked: Counter[str] = Counter()
-
-    def events(self, query: EventQuery) -> list[Event]:
-        self.asked["events"] += 1
-        raise UnsupportedBackendError("it keeps none")
-
-    def get_registered_model(self, name: str) -> RegisteredModel:
-        self.asked["get"] += 1
-        return super().get_registered_model(name)
-
-    def located(self, version: ModelVersion) -> ModelVersion:
-        self.asked["located"] += 1
-        return version
-
-    def search_versions_alone(self, query: Query) -> Page[ModelVersion]:
-        self.asked["versions"] += 1
-        return super().search_model_versions(query)
-
-
-def filled() -> tuple[Counted, Registry]:
-    store = Counted()
+def filled() -> tuple[CountedMlflow, Registry]:
+    store = CountedMlflow()
     registry = Registry(store)
     for number in range(MODELS):
         registry.create_registered_model(f"m{number}", tags={"b": "1", "a": "2"})

@@ -31,7 +31,7 @@ from registry_core.errors import (
     UnsupportedBackendError,
 )
 from registry_core.models import ModelVersion, RegisteredModel
-from registry_core.moves.shelf import Shelf
+from registry_core.moves.snapshot_buffer import SnapshotBuffer
 from registry_core.moves.version_rows import PAGES_AHEAD, VersionRows, characters
 from registry_core.search import AttributeRef, Entity, Page, Query
 from registry_core.search.ordering import parse_order_by
@@ -123,7 +123,7 @@ def reading(
 
 
 @attrs.frozen
-class _Whole:
+class _ModelRead:
     """A model whose versions were read."""
 
     name: str
@@ -132,13 +132,13 @@ class _Whole:
     characters: int
 
 
-_Waiting: TypeAlias = tuple[int, Future[Page[RegisteredModel]], list[_Whole]]
-_LookedAt: TypeAlias = tuple[int, Page[RegisteredModel], list[_Whole]]
+_Waiting: TypeAlias = tuple[int, Future[Page[RegisteredModel]], list[_ModelRead]]
+_LookedAt: TypeAlias = tuple[int, Page[RegisteredModel], list[_ModelRead]]
 """Some models, a page with them as they are after their versions were read, and the row at which it
 begins."""
 
 
-def _looked_at(waiting: _Waiting) -> _LookedAt:
+def _answered(waiting: _Waiting) -> _LookedAt:
     start, page, chunk = waiting
     return start, page.result(), chunk
 
@@ -154,7 +154,7 @@ class PagedModels:
     """Models that nobody will take: MLflow before 2.21 lists prompts among models, too."""
     _names: Sequence[str] = attrs.field(init=False)
     _places: Mapping[str, int] = attrs.field(init=False)
-    _shelf: Shelf = attrs.field(init=False, factory=Shelf)
+    _buffer: SnapshotBuffer = attrs.field(init=False, factory=SnapshotBuffer)
     _chunks: Iterator[_LookedAt] = attrs.field(init=False)
     _passed: int = 0
     """How many models are behind what was read."""
@@ -170,15 +170,15 @@ class PagedModels:
         """Return a model; None if it has to be read by itself. To be asked once for each."""
         while self._places[name] >= self._passed:
             self._go_on()
-        return self._shelf.take(name)
+        return self._buffer.take(name)
 
     def close(self) -> None:
         """Remove what was read and not taken."""
-        self._shelf.close()
+        self._buffer.close()
 
     def _go_on(self) -> None:
         """Read some more models."""
-        self._shelf.make_room()
+        self._buffer.make_room()
         try:
             start, page, chunk = next(self._chunks)
         except (InvalidArgumentError, StoreUnavailableError, UnsupportedBackendError) as error:
@@ -191,16 +191,16 @@ class PagedModels:
             if model.name in self._places:
                 self._moved = row - self._places[model.name]
                 now[model.name] = model
-        for whole in chunk:
-            model_now = now.get(whole.name)
-            if model_now is not None and self._is_as_it_was(model_now, whole):
-                self._shelf.put(whole.versions.without_history(model_now, whole.numbers))
+        for model_read in chunk:
+            model_now = now.get(model_read.name)
+            if model_now is not None and self._is_as_it_was(model_now, model_read):
+                self._buffer.put(model_read.versions.without_history(model_now, model_read.numbers))
 
-    def _is_as_it_was(self, model: RegisteredModel, whole: _Whole) -> bool:
+    def _is_as_it_was(self, model: RegisteredModel, model_read: _ModelRead) -> bool:
         if model.name in self.left_out or Look.at(model) != self.listing.looks[model.name]:
             return False
         # Versions may be filtered in another way than their models.
-        return all(version.version in whole.numbers for version in model.latest_versions)
+        return all(version.version in model_read.numbers for version in model.latest_versions)
 
     # Second looks
 
@@ -213,19 +213,19 @@ class PagedModels:
             waiting.append((start, self.pool.submit(self._look, start, len(chunk)), chunk))
             place += len(chunk)
             while len(waiting) > LOOKS_AHEAD:
-                yield _looked_at(waiting.popleft())
-        yield from map(_looked_at, waiting)
+                yield _answered(waiting.popleft())
+        yield from map(_answered, waiting)
 
     def _look(self, start: int, count: int) -> Page[RegisteredModel]:
         query = attrs.evolve(self.listing.query, max_results=count)
         return self.store.models_from(query, start)
 
-    def _in_chunks(self) -> Iterator[list[_Whole]]:
-        chunk: list[_Whole] = []
+    def _in_chunks(self) -> Iterator[list[_ModelRead]]:
+        chunk: list[_ModelRead] = []
         versions = texts = 0
-        for whole in self._each():
-            chunk.append(whole)
-            versions, texts = versions + len(whole.numbers), texts + whole.characters
+        for model_read in self._each():
+            chunk.append(model_read)
+            versions, texts = versions + len(model_read.numbers), texts + model_read.characters
             is_full = versions >= VERSIONS_AT_A_LOOK or texts >= CHARACTERS_AT_A_LOOK
             if is_full or len(chunk) == MODELS_AT_A_LOOK:
                 yield chunk
@@ -235,16 +235,16 @@ class PagedModels:
 
     # Versions
 
-    def _each(self) -> Iterator[_Whole]:
+    def _each(self) -> Iterator[_ModelRead]:
         """Yield all models in the server's order, with their versions or without any."""
         following = 0
         for place, rows in groupby(VersionRows(self._ask, self._places), key=itemgetter(0)):
-            yield from (self._whole(each, ()) for each in range(following, place))
-            yield self._whole(place, (version for _, version in rows))
+            yield from (self._read(each, ()) for each in range(following, place))
+            yield self._read(place, (version for _, version in rows))
             following = place + 1
-        yield from (self._whole(each, ()) for each in range(following, len(self._names)))
+        yield from (self._read(each, ()) for each in range(following, len(self._names)))
 
-    def _whole(self, place: int, versions: Iterable[ModelVersion]) -> _Whole:
+    def _read(self, place: int, versions: Iterable[ModelVersion]) -> _ModelRead:
         numbers: set[int] = set()
         texts = 0
 
@@ -256,7 +256,7 @@ class PagedModels:
                 yield version, ()
 
         collected = collect(self._names[place], seen(), ())
-        return _Whole(self._names[place], collected, frozenset(numbers), texts)
+        return _ModelRead(self._names[place], collected, frozenset(numbers), texts)
 
     def _ask(self, start: int, rows: int) -> Future[Page[ModelVersion]]:
         return self.pool.submit(self._versions, start, rows)

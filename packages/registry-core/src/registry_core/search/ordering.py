@@ -25,20 +25,22 @@ def parse_order_by(clauses: Sequence[str], entity: Entity) -> tuple[OrderBy, ...
         return _default_order(entity)
     known = fields.FIELDS[entity]
     order = tuple(_order_by(clause, known) for clause in clauses)
-    named = {item.field for item in order}
-    if len(named) < len(order):
+    if len({item.field for item in order}) < len(order):
         raise InvalidArgumentError(
             f"`order_by` contains duplicate fields: {shown(str(list(clauses)))}"
         )
-    return (*order, *(item for item in known.tie_breakers if item.field not in named))
+    return _total(order, known)
 
 
 @functools.cache
 def _default_order(entity: Entity) -> tuple[OrderBy, ...]:
     known = fields.FIELDS[entity]
-    named = {item.field for item in known.default_order}
-    ties = (item for item in known.tie_breakers if item.field not in named)
-    return (*known.default_order, *ties)
+    return _total(known.default_order, known)
+
+
+def _total(order: tuple[OrderBy, ...], known: fields.Fields) -> tuple[OrderBy, ...]:
+    named = {item.field for item in order}
+    return (*order, *(item for item in known.tie_breakers if item.field not in named))
 
 
 def _order_by(clause: str, known: fields.Fields) -> OrderBy:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import string
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -135,14 +135,18 @@ def _values(entity: RegisteredModel | ModelVersion) -> dict[str, Any]:
     return {"tags": tag_rows(entity.tags), **values_of(entity)}
 
 
+def _written_out(entity: type[Any]) -> Iterator[tuple[str, str]]:
+    """Each column of an entity, and the code of its value."""
+    for field in scalars_of(entity):
+        yield field.column, f"entity.{field.name}{'._value_' if field.is_word else ''}"
+        if field.about.is_folded:
+            yield field.folded_column, f"folded(entity.{field.name})"
+
+
 def _packing(entity: type[Any]) -> Callable[[Any], tuple[Any, ...]]:
     """Make what gives the values of all columns of an entity, written out as `unpacking` does."""
-    values = []
-    for field in scalars_of(entity):
-        values.append(f"entity.{field.name}{'._value_' if field.is_word else ''}")
-        if field.about.is_folded:
-            values.append(f"folded(entity.{field.name})")
-    lines = ("def pack(entity):", f"    return ({', '.join(values)},)")
+    values = ", ".join(value for _, value in _written_out(entity))
+    lines = ("def pack(entity):", f"    return ({values},)")
     return define("\n".join(lines), folded=folded)
 
 
@@ -152,12 +156,8 @@ version_row = _packing(ModelVersion)
 
 def _valuing(entity: type[Any]) -> Callable[[Any], dict[str, Any]]:
     """Make what gives the values of all columns of an entity by their names, written out, too."""
-    values = []
-    for field in scalars_of(entity):
-        values.append(f"{field.column!r}: entity.{field.name}{'._value_' if field.is_word else ''}")
-        if field.about.is_folded:
-            values.append(f"{field.folded_column!r}: folded(entity.{field.name})")
-    lines = ("def values(entity):", f"    return {{{', '.join(values)}}}")
+    values = ", ".join(f"{column!r}: {value}" for column, value in _written_out(entity))
+    lines = ("def values(entity):", f"    return {{{values}}}")
     return define("\n".join(lines), folded=folded)
 
 

@@ -18,7 +18,7 @@ LARGE_MODELS = 32
 """Large models that wait for their turn, each with an open file."""
 
 
-class Shelf:
+class SnapshotBuffer:
     """Models that were read before it was their turn; those that wait long are in a file.
 
     A server lists names in the order of its database, which may be that of a language.
