@@ -300,3 +300,32 @@ def test_value_that_the_database_cannot_hold_is_refused(connection) -> None:
     with pytest.raises(RegistryError, match="NUL"):
         connection.run(ECHO, {"text": "a\0b", "number": 1})
     assert connection.is_usable()
+
+
+NAMED = ask("SHOW application_name", prepare=False)
+
+
+def test_a_connection_that_stays_has_the_server_keep_its_memory(connection, monkeypatch) -> None:
+    """Once, before it prepares its first statement; never in the middle of a transaction."""
+    monkeypatch.setattr(prepared_session, "_LARGE_PIECE", b"SET application_name = 'kept'")
+    before = connection.run(NAMED, {})
+    connection.run(ECHO, {"text": "a", "number": 1})
+    connection.begin()
+    connection.run(ECHO, {"text": "a", "number": 1})
+    connection.commit()
+    assert (prepared(connection), connection.run(NAMED, {})) == ([ECHO.text], before)
+    for number in range(2):
+        for _ in range(2):
+            connection.run(ask(f"SELECT {number}"), {})
+        assert connection.run(NAMED, {}) == ([("kept",)] if number == 0 else before)
+        connection.raw.execute(f"SET application_name = '{before[0][0]}'")
+
+
+def test_a_server_that_cannot_be_made_to_keep_its_memory_does_without(
+    connection, monkeypatch
+) -> None:
+    """What has no such function answers all the same."""
+    monkeypatch.setattr(prepared_session, "_LARGE_PIECE", b"SELECT no_such_function()")
+    for _ in range(3):
+        assert connection.run(ECHO, {"text": "a", "number": 1}) == [("a", 1)]
+    assert prepared(connection) == [ECHO.text]

@@ -8,6 +8,12 @@ Strategy for prepared statements: the server keeps them by name for a connection
 lend its connections by turns to clients that know nothing of each other. So a name says which
 statement it is, from any client, and where the server does not have what this client believes it
 has, the statement runs unprepared. No answer depends on what a connection holds.
+
+Strategy for the server's memory: with glibc, a process of PostgreSQL may give what a statement took
+of the heap's end back to the system, if that is more than 128 KiB, and take it again for the next
+one, page by page: a quarter of the time of reading a model, wherever the heap happens to end so.
+Once it has freed a larger piece it keeps twice as much. So a connection that begins to prepare
+statements, and is here to stay, has one computed that takes such a piece.
 """
 
 from __future__ import annotations
@@ -48,6 +54,9 @@ _logger = logging.getLogger(__name__)
 
 _SUCCEEDED = frozenset({ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK})
 
+_LARGE_PIECE = b"SELECT length(repeat('x', 1048576))"
+"""Takes a MiB of the server's memory, for less than a millisecond."""
+
 _DIGEST_BYTES = 20
 """Of the digest in a name: no two statements share one. PostgreSQL keeps 63 bytes of a name."""
 
@@ -83,6 +92,8 @@ class PreparedSession:
         """What has run before."""
         self._names: dict[_Key, bytes] = {}
         """What is prepared, and under which name; the oldest first."""
+        self._has_memory_kept = False
+        """Whether the server's process has been made to keep its memory; see the module."""
 
     def rows(self, statement: Statement, values: Values) -> list[Row]:
         """Return the rows of a statement; none when it gives none.
@@ -158,6 +169,11 @@ class PreparedSession:
     def _prepare(self, key: _Key) -> bytes:
         text, types = key
         name = _name(key)
+        if not self._has_memory_kept and self._pgconn.transaction_status == TransactionStatus.IDLE:
+            self._has_memory_kept = True
+            self._pgconn.send_query(_LARGE_PIECE)
+            # What an engine of another kind answers makes no difference.
+            self._raw.wait(_received(self._pgconn))
         self._pgconn.send_prepare(name, text.encode(), types)
         self._result()
         self._names[key] = name
