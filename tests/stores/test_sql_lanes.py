@@ -325,10 +325,50 @@ def test_a_small_number_of_connections_has_a_lane_for_each_kind() -> None:
     """With three there is one that neither a search nor a change can have."""
     for connections in range(1, 20):
         found = Lanes(connections, is_in_process=False)
-        assert min(found._changes._slots, found._searches._slots, found._lookups._slots) >= 1
-        places = {found._changes, found._searches, found._searches_inloop, found._lookups}
+        assert min(found._changes._slots, found._searches_in_threads._slots) >= 1
+        places = [found._changes, found._searches, *filter(None, [found._lookups])]
         if connections >= 3:
             assert sum(each._slots for each in places) < connections
+
+
+def test_an_event_loop_has_the_places_for_searches_that_no_thread_takes() -> None:
+    """All while threads want none; never those that slow ones in threads leave to quick ones."""
+    found = Lanes(16, is_in_process=False)
+    in_threads, inloop_only = found._searches_in_threads._slots, 2
+    assert found._searches._slots == in_threads + inloop_only
+    with contextlib.ExitStack() as stack:
+        for _ in range(in_threads):
+            stack.enter_context(found.search())
+        for _ in range(inloop_only):
+            assert found.takes_search_inloop()
+            stack.callback(found.search_inloop_ended)
+        with pytest.raises(WouldBlockError):
+            found.takes_search_inloop()
+    for _ in range(in_threads + inloop_only):
+        assert found.takes_search_inloop()
+    with pytest.raises(WouldBlockError):
+        found.takes_search_inloop()
+
+
+def test_a_search_in_a_thread_has_the_next_place_that_an_event_loop_gives_back() -> None:
+    """However many others the loop would try meanwhile."""
+    found, has_place, may_end = Lanes(16, is_in_process=False), threading.Event(), threading.Event()
+    for _ in range(found._searches._slots):
+        assert found.takes_search_inloop()
+
+    def search() -> None:
+        with found.search():
+            has_place.set()
+            may_end.wait(30)
+
+    with in_threads([search]):
+        until(lambda: found._searches.waiting == 1)
+        found.search_inloop_ended()
+        with pytest.raises(WouldBlockError):
+            found.takes_search_inloop()
+        assert has_place.wait(30)
+        may_end.set()
+    assert found.takes_search_inloop()
 
 
 @pytest.mark.parametrize("text", ["source_path = 's3://b/1'", "run_id = 'r'", "tags.k = 'v'"])
@@ -336,7 +376,7 @@ def test_a_search_by_one_value_passes_the_slow_ones(store: SqlStore, text: str) 
     """As a server does before it lets somebody write a file."""
     query, places = versions_query(text), store._database._lanes
     with contextlib.ExitStack() as stack:
-        for _ in range(places._searches._slots):
+        for _ in range(places._searches_in_threads._slots):
             stack.enter_context(places.search())
         (answer,) = stack.enter_context(in_threads([lambda: store.search_model_versions(query)]))
         assert answer.result(timeout=20).items == []

@@ -4,10 +4,10 @@ Strategy: a search may take seconds, and a change waits for the one that has loc
 a read takes a fraction of a millisecond. Were they to share the connections as they come, a few
 slow ones would have them all. So searches and changes each have a number of places, fewer than
 there are connections together, and the changes of one model have two of them: the others wait in
-the process, first come, first served, without a connection. Searches that an event loop tries
-before it hands them to threads have places of their own, so that quick ones pass slow ones. So do
-searches by one value to which an index leads: a server asks so whose a file is, before it lets
-somebody write it.
+the process, first come, first served, without a connection. Some places of the searches are for
+those that an event loop tries before it hands them to threads, so that quick ones pass slow ones;
+an event loop has all of them that no thread takes. Searches by one value to which an index leads
+have a place of their own: a server asks so whose a file is, before it lets somebody write it.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ PROCESSORS_SHARE = 2
 others are for those whose answers take hardly any computing."""
 
 INLOOP_SEARCHES_SHARE = 8
-"""Of so many connections one may be a search's that an event loop tries. With the others, a small
-number of connections leaves one, and the usual 16 leave two, that are for reads alone."""
+"""Of so many connections one is for searches that an event loop tries, and for no others. With the
+others, a small number of connections leaves one, and the usual 16 leave two, that are for reads
+alone."""
 
 CHANGES_OF_A_MODEL = 2
 """Changes of one model under way: the second is there when the first gives the lock back."""
@@ -67,13 +68,14 @@ class Lanes:
         if is_in_process:
             searches = min(searches, max(1, (os.cpu_count() or 1) // PROCESSORS_SHARE))
         self._changes = FairSemaphore(changes)
-        self._searches = FairSemaphore(searches)
-        self._searches_inloop: FairSemaphore | None = None
-        """Where the database computes in this process, an event loop has one search at a time."""
+        self._searches_in_threads = FairSemaphore(searches)
+        self._searches: FairSemaphore | None = None
+        """All of them. Where the database computes in this process, an event loop has one search at
+        a time, whatever threads have."""
         if not is_in_process:
-            self._searches_inloop = FairSemaphore(inloop_searches)
-        self._lookups = self._searches
-        """A place of their own, where that leaves one for reads."""
+            self._searches = FairSemaphore(searches + inloop_searches)
+        self._lookups: FairSemaphore | None = None
+        """Their place, where that leaves one for reads; else they are searches like others."""
         if connections - changes - searches - inloop_searches > 1:
             self._lookups = FairSemaphore(1)
         self._models = _Models()
@@ -95,8 +97,13 @@ class Lanes:
         Raises:
             StoreBusyError: others have kept all places for too long.
         """
-        with _place(self._searches, "searches", SEARCH_SECONDS):
-            yield
+        with _place(self._searches_in_threads, "searches", SEARCH_SECONDS):
+            if self._searches is None:
+                yield
+                return
+            # Those of an event loop do not wait for one, so the next that is free is for this.
+            with _place(self._searches, "searches", SEARCH_SECONDS):
+                yield
 
     def of(self, statement: Statement) -> contextlib.AbstractContextManager[None]:
         """Hold the place that a statement needs which reads in a thread: none, if it is quick.
@@ -104,7 +111,7 @@ class Lanes:
         Raises:
             StoreBusyError: others have kept all places for too long.
         """
-        if statement.is_lookup:
+        if statement.is_lookup and self._lookups is not None:
             return _place(self._lookups, "look-ups", SEARCH_SECONDS)
         return self.search() if statement.is_search else _NO_PLACE
 
@@ -114,16 +121,16 @@ class Lanes:
         Raises:
             WouldBlockError: all are taken.
         """
-        if self._searches_inloop is None:
+        if self._searches is None:
             return False
-        if not self._searches_inloop.acquire(timeout=0):
+        if not self._searches.acquire(timeout=0):
             raise WouldBlockError("As many searches are under way as may be")
         return True
 
     def search_inloop_ended(self) -> None:
         """Give that place back."""
-        if self._searches_inloop is not None:
-            self._searches_inloop.release()
+        if self._searches is not None:
+            self._searches.release()
 
 
 @contextlib.contextmanager
