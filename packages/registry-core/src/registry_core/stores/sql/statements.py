@@ -44,7 +44,11 @@ from registry_core.stores.sql.tables import (
     registered_models,
     webhooks,
 )
-from registry_core.stores.sql.written_versions import latest_versions, version_tags
+from registry_core.stores.sql.written_versions import (
+    latest_versions,
+    latest_versions_of_one,
+    version_tags,
+)
 
 MODEL_FIELDS = tuple(field.column for field in scalars_of(RegisteredModel))
 """The columns of a registered model that are read, in the order `rows` reads them."""
@@ -101,7 +105,9 @@ def version_columns(version: FromClause) -> list[ColumnElement[Any]]:
     ]
 
 
-def model_columns(model: FromClause) -> list[ColumnElement[Any]]:
+def model_columns(
+    model: FromClause, newest: Callable[[FromClause], ColumnElement[Any]] = latest_versions
+) -> list[ColumnElement[Any]]:
     """Return a registered model, complete: its fields, tags, aliases and latest versions."""
     tags, aliases = registered_model_tags.alias("mt"), registered_model_aliases.alias("ma")
     return [
@@ -112,7 +118,7 @@ def model_columns(model: FromClause) -> list[ColumnElement[Any]]:
                 aliases.c.name == model.c.name
             )
         ),
-        latest_versions(model),
+        newest(model),
     ]
 
 
@@ -226,7 +232,7 @@ def statements(dialect: Dialect, insert_into: Insert) -> Statements:
     """Return all statements, compiled."""
     expressions = {
         "ping": select(literal_column("1")),
-        **_reading(),
+        **_reading(dialect),
         **_writing_models(insert_into),
         **_writing_versions(),
         **writing_parts(insert_into),
@@ -265,14 +271,15 @@ _PASSING_EVENTS = frozenset({
 """The statements of small changes that have nothing to do with events: see `Statement`."""
 
 
-def _reading() -> dict[str, ClauseElement]:
+def _reading(dialect: Dialect) -> dict[str, ClauseElement]:
+    newest = latest_versions_of_one if dialect.name == "postgresql" else latest_versions
     model, version = registered_models.alias("m"), model_versions.alias("v")
     alias, tag = registered_model_aliases.alias("a"), registered_model_tags.alias("t")
     by_alias = model.outerjoin(
         alias, (alias.c.name == model.c.name) & (alias.c.alias == param("alias"))
     ).outerjoin(version, (version.c.name == alias.c.name) & (version.c.version == alias.c.version))
     return {
-        "get_model": select(*model_columns(model)).where(model.c.name == param("name")),
+        "get_model": select(*model_columns(model, newest)).where(model.c.name == param("name")),
         "model_exists": select(model.c.name).where(model.c.name == param("name")),
         "get_version": select(*version_columns(version)).where(*is_version(version)),
         "version_exists": select(version.c.version).where(*is_version(version)),

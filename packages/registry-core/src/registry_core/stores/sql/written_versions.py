@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Text, cast, literal_column, select
+from sqlalchemy import Integer, Text, cast, column, func, literal_column, select, values
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.selectable import FromClause, ScalarSelect
@@ -67,9 +68,7 @@ def latest_versions(model: FromClause) -> ColumnElement[Any]:
 def _newest(above: FromClause, place: int) -> ScalarSelect[Any]:
     """The newest version of the last stage before that of `above`, and those of earlier stages."""
     version = model_versions.alias(f"latest{place}")
-    stage = version.c.current_stage
-    fields = array(*(_column(version, field) for field in _ORDER))
-    this = document(fields, version_tags(version, tags_of))
+    stage, this = version.c.current_stage, _document(version)
     others = [_newest(version, place + 1)] if place < len(Stage) else []
     earlier = [stage < above.c.current_stage] if place > 1 else []
     return (
@@ -81,6 +80,42 @@ def _newest(above: FromClause, place: int) -> ScalarSelect[Any]:
         .correlate(above)
         .scalar_subquery()
     )
+
+
+def latest_versions_of_one(model: FromClause) -> ColumnElement[Any]:
+    """As `latest_versions`, for PostgreSQL, and faster where only one model is read.
+
+    Strategy: it sets a statement up anew each time that it runs, all parts of it, whether they have
+    anything to do or not. So each stage is asked for by the same part: the index is read once more
+    than is needed, and a model is had for a seventh less of the server's time. For a page of models
+    without stages the other way is cheaper.
+    """
+    stages = values(
+        column("place", Integer), column("stage", Text), name="stages", literal_binds=True
+    ).data([(place, stage.value) for place, stage in enumerate(Stage)])
+    version = model_versions.alias("latest")
+    newest = (
+        select(cast(_document(version), Text))
+        .where(version.c.name == model.c.name, version.c.current_stage == stages.c.stage)
+        .order_by(version.c.version.desc())
+        .limit(literal_column("1"))
+        .offset(literal_column("0"))
+        .correlate(model, stages)
+        .scalar_subquery()
+    )
+    comma: Any = aggregate_order_by(literal_column("','"), stages.c.place)
+    return array_text(
+        select(func.string_agg(newest, comma))
+        .select_from(stages)
+        .correlate(model)
+        .scalar_subquery()
+    )
+
+
+def _document(version: FromClause) -> ColumnElement[Any]:
+    """The fields and the tags of a version, as JSON."""
+    fields = array(*(_column(version, field) for field in _ORDER))
+    return document(fields, version_tags(version, tags_of))
 
 
 def _column(version: FromClause, field: Field) -> ColumnElement[Any]:
