@@ -16,7 +16,7 @@ import attrs
 import psycopg
 import pytest
 
-from registry_core.models import NewModelVersion
+from registry_core.models import NewModelVersion, Stage
 from registry_core.search import Entity, OrderBy, Query, paging, parse_filter
 from registry_core.stores.sql import SqlStore, searches
 from registry_core.stores.sql.compiling import Statement
@@ -266,10 +266,24 @@ def test_part_of_most_names_is_found_at_once_where_models_change(planned: Planne
     assert looked_at(explained["Plan"]) <= FEW
 
 
-def test_a_model_costs_a_probe_for_each_of_its_stages(planned: Planned) -> None:
+def test_a_model_of_a_page_costs_a_probe_for_each_of_its_stages(planned: Planned) -> None:
     """And one that finds no more: most models have none but the stage None."""
-    plan = planned.plan(planned.store._sql.get_model, {"name": "model-big"})["Plan"]
+    plan = planned.plan(*planned.compiled(models("name = 'model-big'", NAME)))["Plan"]
     assert probes(plan, "ix_model_versions_stage") == 2
+
+
+def test_one_model_costs_a_probe_for_each_stage_that_there_is(planned: Planned) -> None:
+    """However many versions it has; the statement has no more parts to be set up than that takes."""
+    explained = planned.plan(planned.store._sql.get_model, {"name": "model-big"})
+    assert probes(explained["Plan"], "ix_model_versions_stage") == len(Stage)
+    # Those of the model, its tags and aliases, its newest versions and their tags.
+    assert len(tables(explained["Plan"])) == 5
+
+
+def tables(plan: dict[str, Any]) -> list[str]:
+    """The tables that the parts of a plan read, each part by itself."""
+    own = [plan["Relation Name"]] if "Relation Name" in plan else []
+    return [*own, *(each for child in plan.get("Plans", ()) for each in tables(child))]
 
 
 def probes(plan: dict[str, Any], index: str) -> int:
