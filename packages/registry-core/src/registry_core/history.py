@@ -17,6 +17,7 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Self, TypeAlias
 
 import attrs
@@ -299,6 +300,8 @@ VERSION_TEXTS = tuple(each.name for each in _VERSION_SCALARS if not each.is_word
 VERSION_WORDS = {each.name: each.default for each in _VERSION_SCALARS if each.is_word}
 """The words that an event says of a model version, where they are not these."""
 
+_texts_of_version = attrgetter(*VERSION_TEXTS)
+
 
 def created_model(new: NewRegisteredModel) -> Mapping[str, Any]:
     """Return what the event of a creation says of a registered model."""
@@ -316,11 +319,15 @@ def version_fields(version: ModelVersion) -> Mapping[str, Any]:
 
     An empty text is one that was given.
     """
-    said: dict[str, Any] = {name: getattr(version, name) for name in VERSION_TEXTS}
+    texts = zip(VERSION_TEXTS, _texts_of_version(version), strict=True)
+    said: dict[str, Any] = {name: text for name, text in texts if text is not None}
     for name, default in VERSION_WORDS.items():
         word = getattr(version, name)
-        said[name] = None if word is default else word.value
-    return _not_absent(said | {"tags": dict(version.tags)})
+        if word is not default:
+            said[name] = word.value
+    if version.tags:
+        said["tags"] = dict(version.tags)
+    return said
 
 
 def version_as_it_is(version: ModelVersion) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Any, Literal, TypeAlias
 
 import attrs
@@ -335,9 +336,20 @@ class NewModelVersion:
 
 def _stored(new: NewRegisteredModel | NewModelVersion, now: int) -> dict[str, Any]:
     """What an entity has of its draft: all of it, with its tags in order."""
-    values = {attribute.name: getattr(new, attribute.name) for attribute in attrs.fields(type(new))}
-    values["tags"] = dict(sorted(new.tags.items()))
-    return values | {"creation_timestamp": now, "last_updated_timestamp": now}
+    names, values_of = _DRAFTS[type(new)]
+    values = dict(zip(names, values_of(new), strict=True))
+    values["tags"] = dict(sorted(new.tags.items())) if new.tags else {}
+    values["creation_timestamp"] = values["last_updated_timestamp"] = now
+    return values
+
+
+def _fields_of_draft(draft: type[attrs.AttrsInstance]) -> tuple[tuple[str, ...], Any]:
+    names = tuple(attribute.name for attribute in attrs.fields(draft))
+    return names, attrgetter(*names)
+
+
+_DRAFTS = {draft: _fields_of_draft(draft) for draft in (NewRegisteredModel, NewModelVersion)}
+"""The fields of each kind of draft, and what reads them: a change is made of drafts."""
 
 
 class WebhookEntity(enum.StrEnum):

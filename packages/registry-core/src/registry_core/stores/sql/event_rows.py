@@ -11,9 +11,8 @@ from registry_core.errors import StoreCorruptedError
 from registry_core.history import DAMAGED, Action, Event, Value, subject
 from registry_core.models import Stage
 from registry_core.stores.sql.event_checksums import checksum_of_row
-from registry_core.stores.sql.events import BEFORE_LEFT_OUT
+from registry_core.stores.sql.events import BEFORE_LEFT_OUT, dumped
 
-_encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
@@ -32,8 +31,8 @@ def row_of(event: Event) -> tuple[Any, ...]:
         event.subject,
         event.version,
         event.key,
-        _dumped(event.before),
-        _dumped(event.after),
+        dumped(event.before),
+        dumped(event.after),
     )
     is_damaged = event.is_intact is False
     written = DAMAGED if is_damaged else checksum_of_row(event.action, said)
@@ -99,10 +98,6 @@ def _before(
     else:
         value = owner.get("tags", {}).get(key)
     return value
-
-
-def _dumped(value: Value) -> str | None:
-    return None if value is None else _encode(value).decode()
 
 
 def _loaded(text: str | None) -> Any:

@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 from sqlalchemy import (
     Select,
     Text,
@@ -234,17 +235,12 @@ def _as_text(value: str | int | None) -> str | None:
     return str(value) if isinstance(value, int) else value
 
 
-_encode = json.JSONEncoder(ensure_ascii=False).encode
+_encode = msgspec.json.Encoder().encode
 
 
 def dumped(value: Value) -> str | None:
     """Return what a thing was or is, as its column holds it."""
-    # The usual kinds, without the encoder's long way.
-    if value is None:
-        return None
-    if type(value) is int:
-        return str(value)
-    return _encode(value)
+    return None if value is None else _encode(value).decode()
 
 
 # What is read of each

@@ -108,13 +108,15 @@ def room(*, half: bool = False) -> dict[str, int]:
 
 def tag_rows(tags: Mapping[str, str]) -> str:
     """Return the tags for the parameter `tags` of a statement."""
+    if not tags:
+        return NO_TAGS
     return _encode([(key, *tag_value(value).values()) for key, value in tags.items()])
 
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
-NO_TAGS = tag_rows({})
+NO_TAGS = "[]"
 """The parameter `tags` where there are none."""
 
 
