@@ -135,8 +135,9 @@ def target_of(operation: Operation[Any, Any], request: dict[str, Any]) -> bytes:
 
 def test_one_odd_field_gets_an_orderly_answer(filled, kind):
     """Requests that are right but for one field get further than noise does."""
+    with_fields = [each for each in ALL_OPERATIONS if attrs.fields(each.request)]
 
-    @tried(kind, operation=st.sampled_from(ALL_OPERATIONS), data=st.data(), in_query=st.booleans())
+    @tried(kind, operation=st.sampled_from(with_fields), data=st.data(), in_query=st.booleans())
     def check(operation, data, in_query):
         refill(filled)
         names = [field.name for field in attrs.fields(operation.request)]
