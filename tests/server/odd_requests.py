@@ -16,6 +16,7 @@ from differential import filters
 from registry_core.search import paging
 from registry_core.wire import CODES, camel_case
 from registry_core.wire.prefixes import API
+from registry_core.wire.uploads import UPLOADS_PATH
 from registry_server.artifacts import PREFIXES
 from registry_server.http.middleware import SERVER_INFO
 from registry_server.http.own import ALL_OPERATIONS
@@ -206,7 +207,7 @@ ARTIFACT_PATHS = [
         "/mpu/abort/m/one",
     )
 ]
-ALL_PATHS += ARTIFACT_PATHS
+ALL_PATHS += [*ARTIFACT_PATHS, f"{UPLOADS_PATH}/m/{'0' * 64}"]
 quoted_bytes = st.binary(max_size=12).map(lambda tail: quote_from_bytes(tail, safe="/").encode())
 path_bytes = st.sampled_from(ALL_PATHS).map(str.encode) | st.tuples(
     st.sampled_from(ALL_PATHS).map(str.encode), quoted_bytes

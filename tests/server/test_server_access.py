@@ -22,6 +22,7 @@ from registry_core.models import NewWebhook, WebhookAction, WebhookEntity, Webho
 from registry_core.snapshot_pieces import spooled
 from registry_core.stores.memory import MemoryStore
 from registry_core.wire.snapshots import SNAPSHOTS_PATH
+from registry_core.wire.uploads import UPLOADS_PATH
 from registry_server import Settings, create_app
 from registry_server.artifacts.service import PREFIXES
 from registry_server.http import declarations, probes, snapshot_uploads
@@ -236,6 +237,8 @@ def test_probes_answer_as_declared(server: InProcessServer, name: str) -> None:
 
 # Artifacts
 
+UPLOAD_ID = "0" * 64
+
 FILES = [
     ("GET", "artifacts/{}/{}/model", Permission.READ),
     ("HEAD", "artifacts/{}/{}/model", Permission.READ),
@@ -279,6 +282,46 @@ def test_every_artifact_route_answers_every_caller_as_declared(
             assert answer.status == (404 if permission is Permission.READ else 403), case
         else:
             assert (answer.status in (403, 404)) is (permission not in permissions), case
+
+
+@pytest.mark.parametrize("method", ["HEAD", "PUT"])
+def test_uploads_without_a_place_are_of_a_model(
+    server: InProcessServer, tmp_path: Path, method: str
+) -> None:
+    """Who may not write what is below its folder may not even learn whether there are some."""
+    fill(server)
+    target = f"{UPLOADS_PATH}/m/{UPLOAD_ID}".encode()
+    for caller in CALLERS:
+        answer = server.send(method, target, b"", headers_of(caller))
+        permissions = ROLES.get(caller.removesuffix("-of-m"), frozenset())
+        case = caller, answer.status, answer.body
+        if caller in ("nobody", "wrong"):
+            assert answer.status == 401, case
+        elif Permission.REGISTER in permissions:
+            assert answer.status == (204 if method == "HEAD" else 200), case
+        else:
+            assert answer.status == 403, case
+
+
+def test_an_upload_is_published_by_who_may_write_both_models(server: InProcessServer) -> None:
+    """A path in the folder of one model may be of a version of another one's."""
+    registry = server.registry
+    fill(server)
+    writer = registry.files.upload_writer(f"other/{UPLOAD_ID}")
+    writer.write(b"secret")
+    sha256 = str(writer.commit().sha256)
+    registry.create_model_version("m", source="mlflow-artifacts:/other/1")
+    value = base64.b64encode(bytes.fromhex(sha256)).decode()
+    headers = [
+        *headers_of("writer"),
+        (b"content-length", b"0"),
+        (b"repr-digest", f"sha-256=:{value}:".encode()),
+        (b"registry-upload", UPLOAD_ID.encode()),
+    ]
+    for path, status in (("m/2/f", 404), ("other/2/f", 403), ("other/1/f", 403)):
+        target = f"{PREFIXES[0]}/artifacts/{path}".encode()
+        assert server.send("PUT", target, b"", headers).status == status, path
+    assert registry.files.kept_upload(f"other/{UPLOAD_ID}").sha256 == sha256
 
 
 def test_files_follow_a_model_that_was_renamed_or_copied(

@@ -281,6 +281,50 @@ class ResumingArtifactStore(ArtifactStore, Protocol):
 
 
 @attrs.frozen(kw_only=True)
+class KeptUpload:
+    """What there is of an upload: bytes, and their digest in hex once all of them have come."""
+
+    size: int = 0
+    sha256: str | None = None
+
+
+@runtime_checkable
+class ReceivingArtifactStore(ArtifactStore, Protocol):
+    """An artifact store that takes a file before its digest, and so its place, is known.
+
+    An upload has a name, which is not a path. Nobody lists or reads it before it is published, and
+    `drop_partial` removes it, complete or not.
+    """
+
+    def kept_upload(self, upload: str) -> KeptUpload:
+        """Return what there is of an upload; nothing of one that is not known."""
+        ...
+
+    def upload_writer(self, upload: str, *, start: int) -> FileWriter:
+        """Write an upload from `start` on, of which as many bytes were kept; 0 begins anew.
+
+        Whatever ends it but `abort` leaves what it has taken. `commit` returns when all of it is
+        durable, with the digest of the bytes that are there; its `path` is the upload's name.
+
+        Raises:
+            ConflictError: fewer bytes are kept, or another process writes or has dropped them.
+        """
+        ...
+
+    def publish_upload(self, upload: str, path: str, *, sha256: str) -> FileInfo:
+        """Make a complete upload with this digest the file at a path, as `write` would.
+
+        Raises:
+            ArtifactNotFoundError: there is no such upload.
+        """
+        ...
+
+    def drop_upload(self, upload: str, *, sha256: str) -> None:
+        """Remove a complete upload with this digest; it may be gone already."""
+        ...
+
+
+@attrs.frozen(kw_only=True)
 class MultipartUpload:
     """A started multipart upload: its id, and one URL per part to PUT that part to, in order."""
 

@@ -10,9 +10,17 @@ from typing import Final
 
 import attrs
 
+from registry_core.wire.prefixes import OWN_API
+
 OFFSET_HEADER: Final = "Upload-Offset"
 """How many bytes of a file an upload begins after; in an answer, how many are kept. As in the
 IETF's draft on resumable uploads."""
+
+UPLOADS_PATH: Final = f"{OWN_API}/uploads"
+"""Where files are put whose digest, and so whose place, is not known yet."""
+
+UPLOAD_HEADER: Final = "Registry-Upload"
+"""The id of such an upload, in a request without a body that puts it in its place."""
 
 
 @attrs.frozen(kw_only=True)

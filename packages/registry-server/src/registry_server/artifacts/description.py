@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from registry_core.wire import Json
+from registry_core.wire.uploads import OFFSET_HEADER, UPLOAD_HEADER, UPLOADS_PATH
 from registry_server.http.openapi import content
 
 _TEXT: Json = {"type": "string", "minLength": 1}
@@ -68,6 +69,32 @@ _PATH: Json = {
     "schema": _TEXT,
     "description": "Relative to the artifact root. Slashes may stand as they are.",
 }
+_UPLOAD_PATH: list[Json] = [
+    {
+        "name": "folder",
+        "in": "path",
+        "required": True,
+        "schema": _TEXT,
+        "description": "The folder of a registered model below the artifact root.",
+    },
+    {
+        "name": "upload_id",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+        "description": "64 digits of the client's choice: the same ones continue an upload.",
+    },
+]
+_OFFSET: Json = {
+    "name": OFFSET_HEADER,
+    "in": "header",
+    "required": False,
+    "schema": {"type": "integer", "format": "int64", "minimum": 0},
+    "description": "After how many of the bytes that are kept the body begins.",
+}
+_UNPLACED: Json = {
+    "501": content("The artifact root takes no file before its digest is known.", "Error")
+}
 _RANGE: Json = {"name": "Range", "in": "header", "required": False, "schema": _OPTIONAL_TEXT}
 
 
@@ -116,6 +143,9 @@ def paths(prefix: str, *, most_parts: int) -> Json:
             "put": {
                 "operationId": "uploadArtifact",
                 "summary": "Put a file, in place of what was there.",
+                "description": "A push takes a file that it awaits with its SHA-256 in "
+                f"`Content-Digest`. With `Repr-Digest`, the id of an upload in `{UPLOAD_HEADER}`, "
+                "and no body, the file becomes what was sent as that upload before.",
                 "parameters": [_PATH],
                 "requestBody": {"content": {"application/octet-stream": {"schema": {}}}},
                 "responses": {"200": {"description": "Done."}, **_REFUSALS},
@@ -139,6 +169,7 @@ def paths(prefix: str, *, most_parts: int) -> Json:
                 },
             }
         },
+        **_uploads(),
         **{
             f"{prefix}/mpu/{action}/{{path}}": {
                 "post": {
@@ -167,6 +198,39 @@ def paths(prefix: str, *, most_parts: int) -> Json:
                 ("abort", "Drop the parts.", {"upload_id": _TEXT}, ("upload_id",), done),
             )
         },
+    }
+
+
+def _uploads() -> Json:
+    """Uploads of files whose digest, and so whose place, is not known yet."""
+    digest = {"Repr-Digest": {"schema": _OPTIONAL_TEXT}}
+    offset = {OFFSET_HEADER: {"schema": {"type": "integer", "format": "int64"}}}
+    return {
+        f"{UPLOADS_PATH}/{{folder}}/{{upload_id}}": {
+            "head": {
+                "operationId": "statUpload",
+                "summary": "Get how many bytes of an upload are kept, and the digest if all are.",
+                "parameters": _UPLOAD_PATH,
+                "responses": {
+                    "204": {"description": "What is kept.", "headers": {**offset, **digest}},
+                    "4XX": {"description": "The request was refused."},
+                    "5XX": {"description": "The server could not answer."},
+                },
+            },
+            "put": {
+                "operationId": "receiveUpload",
+                "summary": "Send a file, or the rest of one, before its digest is known.",
+                "description": "The answer has the digest of the bytes that are kept. The file "
+                f"has its place once it is put there with `{UPLOAD_HEADER}`.",
+                "parameters": [*_UPLOAD_PATH, _OFFSET],
+                "requestBody": {"content": {"application/octet-stream": {"schema": {}}}},
+                "responses": {
+                    "200": {"description": "All of it is kept.", "headers": digest},
+                    **_UNPLACED,
+                    **_REFUSALS,
+                },
+            },
+        }
     }
 
 

@@ -14,7 +14,7 @@ from litestar.types import Receive, Scope
 from registry_core import InvalidArgumentError, validation
 from registry_core.access import Rights
 from registry_core.wire import fields_of_body
-from registry_core.wire.uploads import OFFSET_HEADER
+from registry_core.wire.uploads import OFFSET_HEADER, UPLOADS_PATH
 from registry_server.http.responses import RequestRefusedError
 from registry_server.process.connection import connection_of
 from registry_server.process.pieces import Pieces
@@ -40,7 +40,12 @@ _OFFSET_DIGITS = 18
 """Of the largest file that anything can hold, and more."""
 
 _ROUTES = (b"artifacts", b"presigned", b"mpu/create", b"mpu/complete", b"mpu/abort")
-_METHODS = {"artifacts": b"GET, HEAD, PUT, DELETE", "presigned": b"GET, HEAD"}
+_UPLOADS = f"{UPLOADS_PATH}/".encode()
+_METHODS = {
+    "artifacts": b"GET, HEAD, PUT, DELETE",
+    "presigned": b"GET, HEAD",
+    "uploads": b"HEAD, PUT",
+}
 
 
 class ClientGoneError(Exception):
@@ -102,13 +107,11 @@ class ArtifactRequest:
         """After how many bytes of its file the body begins.
 
         Raises:
-            InvalidArgumentError: it is not a number, or the digest of the file is missing.
+            InvalidArgumentError: it is not a number.
         """
         text = self.header(OFFSET_HEADER.lower()) or "0"
         if not text.isdecimal() or not text.isascii() or len(text) > _OFFSET_DIGITS:
             raise InvalidArgumentError(f"Invalid {OFFSET_HEADER}")
-        if int(text) and self.file_sha256 is None:
-            raise InvalidArgumentError(f"{OFFSET_HEADER} needs Repr-Digest beside it")
         return int(text)
 
     def _sha256(self, header: str) -> str | None:
@@ -188,7 +191,10 @@ def _raw_path(scope: Scope) -> bytes:
 
 def _segments(scope: Scope) -> tuple[str, ...]:
     """The route below the prefix, and the decoded path that follows it, if any."""
-    below = _raw_path(scope).partition(b"/mlflow-artifacts/")[2]
+    raw = _raw_path(scope)
+    if (upload := raw.partition(_UPLOADS)[2]) and raw.startswith(_UPLOADS):
+        return "uploads", _decoded(upload)
+    below = raw.partition(b"/mlflow-artifacts/")[2]
     for route in _ROUTES:
         if below == route:
             return (route.decode(),)

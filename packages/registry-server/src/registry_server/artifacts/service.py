@@ -9,11 +9,9 @@ file of any size holds little, and slow clients keep no other request waiting, h
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -28,17 +26,16 @@ from registry_core import (
 from registry_core.access import Permission
 from registry_core.access.files import GuardedFiles
 from registry_core.artifacts import (
-    RESUMABLE_BYTES,
     ArtifactStore,
     FileInfo,
-    FileWriter,
     PresigningArtifactStore,
     Reading,
     artifact_path,
     file_path,
 )
+from registry_core.artifacts.versions.received import upload_name
 from registry_core.wire import Json
-from registry_core.wire.uploads import OFFSET_HEADER
+from registry_core.wire.uploads import OFFSET_HEADER, UPLOADS_PATH
 from registry_server.artifacts import description
 from registry_server.artifacts.downloads import (
     Download,
@@ -51,12 +48,12 @@ from registry_server.artifacts.requests import (
     MAX_PARTS,
     UPLOAD_BYTES,
     ArtifactRequest,
-    Body,
     ClientGoneError,
     etags_of,
     text_of,
 )
 from registry_server.artifacts.transfers import Places
+from registry_server.artifacts.uploading import Uploading, end_of, upload_of
 from registry_server.http import responses
 from registry_server.http.middleware import OPERATION, RECEIVED
 from registry_server.http.responses import RequestRefusedError, Response
@@ -66,10 +63,13 @@ from registry_server.process.threads import Threads
 PREFIXES = ("/api/2.0/mlflow-artifacts", "/ajax-api/2.0/mlflow-artifacts")
 """Where the artifact proxy answers (contract 1.1)."""
 
+MOUNTS = (*PREFIXES, UPLOADS_PATH)
+"""All that this application answers below."""
+
 ARTIFACTS = f"{PREFIXES[0]}/artifacts"
 """Where, below a server's URL, its artifact root begins."""
 
-DOWNLOAD, UPLOAD = "downloadArtifact", "uploadArtifact"
+DOWNLOAD, UPLOAD, RECEIVE = "downloadArtifact", "uploadArtifact", "receiveUpload"
 
 OPERATIONS: Mapping[tuple[str, tuple[str, ...], bool], str] = {
     ("GET", ("artifacts",), False): "listArtifacts",
@@ -78,6 +78,8 @@ OPERATIONS: Mapping[tuple[str, tuple[str, ...], bool], str] = {
     ("HEAD", ("artifacts",), True): "statArtifact",
     ("PUT", ("artifacts",), True): UPLOAD,
     ("DELETE", ("artifacts",), True): "deleteArtifact",
+    ("HEAD", ("uploads",), True): "statUpload",
+    ("PUT", ("uploads",), True): RECEIVE,
     ("GET", ("presigned",), True): "presignArtifact",
     ("HEAD", ("presigned",), True): "presignArtifact",
     ("POST", ("mpu/create",), True): "createMultipartUpload",
@@ -97,17 +99,11 @@ UPLOADS_MAX_BYTES = 192 * 1024 * 1024
 """Memory that the uploads of one worker may hold between two pieces. A bucket takes parts of some
 megabytes, so there are fewer places for uploads to one."""
 
-_SHORT_BYTES = 64 * 1024
-"""A file that is not longer is written when it has come, and takes no place meanwhile."""
-
 PRESIGNED_SECONDS = 300
 """How long a presigned URL is good for (contract 2.23)."""
 
 UPLOAD_SECONDS = 3600
 """How long the presigned URLs of the parts of an upload are good for: all are given at once."""
-
-_EARLY_CHECK_BYTES = 8 * 1024 * 1024
-"""Bytes from which on a body is refused before it has come."""
 
 _OPEN_ATTEMPTS = 3
 """How often a range is worked out again because the file changed meanwhile."""
@@ -119,7 +115,7 @@ ResultT = TypeVar("ResultT")
 
 
 class ArtifactService:
-    """The ASGI application below `PREFIXES`."""
+    """The ASGI application below `MOUNTS`."""
 
     def __init__(
         self, registry: Registry, *, transfers: int, direct_transfers: str = DIRECT_OFF
@@ -130,6 +126,7 @@ class ArtifactService:
         self._callers = Threads(CALL_THREADS, name="artifact-calls")
         self._downloads = Places(transfers)
         self._uploads = Places(_upload_places(registry, transfers))
+        self._uploading = Uploading(registry, self._movers, self._callers, self._uploads)
 
     def described(self) -> Json:
         """Return the routes as OpenAPI has them; none where there are no artifacts."""
@@ -155,7 +152,7 @@ class ArtifactService:
         try:
             return await self._answer(request)
         finally:
-            if name in (DOWNLOAD, UPLOAD):
+            if name in (DOWNLOAD, UPLOAD, RECEIVE):
                 scope["state"][RECEIVED] = request.body.received
 
     @property
@@ -189,7 +186,11 @@ class ArtifactService:
             case "HEAD", "artifacts", path:
                 return await self._head(file_path(path), request)
             case "PUT", "artifacts", path:
-                return await self._put(path, request)
+                self._check_proxied()
+                return await self._uploading.put(path, request)
+            case (("HEAD" | "PUT"), "uploads", upload):
+                self._check_proxied()
+                return await self._uploading.unplaced(upload_name(upload), request)
             case "DELETE", "artifacts", path:
                 return await self._delete(_folder_path(path))
             case (("GET" | "HEAD"), "presigned", path):
@@ -215,8 +216,12 @@ class ArtifactService:
                 await self._call(lambda: files.check_read(file_path(path)))
             case "DELETE", ("artifacts",):
                 await self._call(lambda: files.check_write(_folder_path(path), Permission.DELETE))
+            case (("HEAD" | "PUT"), ("uploads",)):
+                await self._call(lambda: files.check_write(upload_name(path)))
             case (("PUT" | "POST"), _) if path:
                 await self._call(lambda: files.check_write(_folder_path(path)))
+                if (upload := upload_of(request, path)) is not None:
+                    await self._call(lambda: files.check_write(upload))
             case "POST", _:
                 raise request.refused()
         return files
@@ -266,53 +271,6 @@ class ArtifactService:
             return await self._file(path, self._store.read)
         start, stop = span.start, span.stop
         return await self._file(path, lambda path: self._store.read(path, start=start, stop=stop))
-
-    async def _put(self, path: str, request: ArtifactRequest) -> Response:
-        if path.endswith("/"):
-            raise InvalidArgumentError(
-                "Artifact path must include a filename (cannot end with '/')."
-            )
-        file_path(path)
-        self._check_proxied()
-        files, body, start = self._registry.files, request.body, request.offset
-        length = request.content_length
-        sha256 = request.file_sha256 if start else request.content_sha256
-        if length is None or length > _EARLY_CHECK_BYTES:
-            await self._call(lambda: self._check_open(path, sha256))
-        first = await body.read(_SHORT_BYTES)
-        if body.is_complete and not start:
-            await self._move(lambda: files.write(path, [first], sha256=sha256))
-            return Response(HTTPStatus.OK, b"", ())
-        is_kept = start > 0 or (length or 0) >= RESUMABLE_BYTES
-        async with self._uploads.place(request.connection):
-            writer = await self._move(
-                lambda: files.writer(path, sha256=sha256, start=start if is_kept else None)
-            )
-            await self._upload(writer, first, body)
-        return Response(HTTPStatus.OK, b"", ())
-
-    def _check_open(self, path: str, sha256: str | None) -> None:
-        files = self._registry.files
-        if sha256 is None or not files.awaits(path, sha256):
-            files.check_open(path)
-
-    async def _upload(self, writer: FileWriter, first: bytes, body: Body) -> None:
-        try:
-            piece = first
-            while piece:
-                # The next piece is gathered while a thread writes this one.
-                written = self._movers.run(partial(writer.write, piece))
-                try:
-                    piece = await body.read()
-                finally:
-                    await _end_of(written)
-            await self._move(writer.commit)
-        except (ClientGoneError, asyncio.CancelledError):
-            await self._move(writer.suspend)
-            raise
-        except BaseException:
-            await self._move(writer.abort)
-            raise
 
     async def _head(self, path: str, request: ArtifactRequest) -> ASGIApp:
         """What there is of a file: all of it, or what an interrupted upload has left."""
@@ -412,19 +370,10 @@ class ArtifactService:
         return await self._call(found)
 
     async def _call(self, call: Callable[[], ResultT]) -> ResultT:
-        return await _end_of(self._callers.run(call))
+        return await end_of(self._callers.run(call))
 
     async def _move(self, call: Callable[[], ResultT]) -> ResultT:
-        return await _end_of(self._movers.run(call))
-
-
-async def _end_of(job: asyncio.Future[ResultT]) -> ResultT:
-    """What a thread makes of its job. A call that is cancelled meanwhile waits for it, too."""
-    try:
-        return await asyncio.shield(job)
-    except asyncio.CancelledError:
-        await asyncio.wait([job])
-        raise
+        return await end_of(self._movers.run(call))
 
 
 def _upload_places(registry: Registry, transfers: int) -> int:

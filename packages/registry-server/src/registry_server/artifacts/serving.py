@@ -8,7 +8,7 @@ from litestar.types import Receive, Scope, Send
 from registry_core import Registry
 from registry_core.wire import Json
 from registry_server.artifacts.description import SCHEMAS
-from registry_server.artifacts.service import OPERATIONS, PREFIXES, ArtifactService
+from registry_server.artifacts.service import MOUNTS, OPERATIONS, ArtifactService
 from registry_server.http.metrics import Gauge
 from registry_server.http.parts import Part
 from registry_server.process.settings import DIRECT_OFF
@@ -22,7 +22,7 @@ def artifact_part(*, transfers: int, direct_transfers: str = DIRECT_OFF) -> Part
     serving = _ArtifactServing(transfers, direct_transfers)
     mounts = (
         asgi(prefix, is_mount=True, name=f"artifacts{number}", copy_scope=False)(serving)
-        for number, prefix in enumerate(PREFIXES)
+        for number, prefix in enumerate(MOUNTS)
     )
     return Part(
         routes=tuple(mounts),

@@ -3,43 +3,45 @@
 from __future__ import annotations
 
 import builtins
-import errno
 import hashlib
 import os
 import secrets
 import shutil
-import stat as stat_module
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
+import attrs
+
+from registry_core.artifacts.backends.local_files import (
+    file_info,
+    fill,
+    go_on,
+    is_locked,
+    is_same,
+    milliseconds,
+    os_errors,
+    publish,
+)
+from registry_core.artifacts.digests import Sha256
 from registry_core.artifacts.paths import RESERVED
 from registry_core.artifacts.store import (
     FileInfo,
     FileWriter,
+    KeptUpload,
     Reading,
     Steps,
     pieces_of,
     write_all,
 )
 from registry_core.artifacts.trees import sha256_file
-from registry_core.errors import (
-    ArtifactExistsError,
-    ArtifactNotFoundError,
-    ConflictError,
-    InvalidArgumentError,
-    NotPermittedError,
-    StoreUnavailableError,
-)
+from registry_core.errors import ArtifactNotFoundError, ConflictError, InvalidArgumentError
 
 _PARTIAL = f"{RESERVED}/partial"
 """Where files lie that are still being written: on the same file system, and in no listing."""
-
-_PUBLISH_ATTEMPTS = 10
-"""How often a folder is made again that a concurrent delete removed as empty."""
 
 
 class LocalArtifactStore:
@@ -60,7 +62,7 @@ class LocalArtifactStore:
 
     def list(self, path: str) -> builtins.list[FileInfo]:
         """Return what is directly in a folder, in order of path."""
-        with _os_errors(path):
+        with os_errors(path):
             return sorted(self._scan(path), key=lambda info: info.path)
 
     def walk(self, path: str) -> Iterator[FileInfo]:
@@ -78,23 +80,21 @@ class LocalArtifactStore:
 
     def stat(self, path: str) -> FileInfo:
         """Return the file at a path."""
-        with _os_errors(path):
-            return _file_info(path, self._resolve(path).stat())
+        with os_errors(path):
+            return file_info(path, self._resolve(path).stat())
 
     def read(self, path: str, *, start: int = 0, stop: int | None = None) -> Reading:
         """Open the file."""
-        with _os_errors(path):
+        with os_errors(path):
             # Not waiting for the other end of what turns out to be a pipe.
             descriptor = os.open(self._resolve(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
-            info = _file_info(path, os.fstat(descriptor))
+            info = file_info(path, os.fstat(descriptor))
         except BaseException:
             os.close(descriptor)
             raise
         file = open(descriptor, "rb", buffering=0)  # noqa: SIM115, PTH123 the reading closes it
-        pieces = pieces_of(
-            file, start, stop, size=info.size or 0, failing=partial(_os_errors, path)
-        )
+        pieces = pieces_of(file, start, stop, size=info.size or 0, failing=partial(os_errors, path))
         return Reading(info, pieces, close=file.close)
 
     def write(
@@ -122,22 +122,22 @@ class LocalArtifactStore:
     """All is on the disk."""
 
     def _writing(self, path: str, *, overwrite: bool) -> Steps:
-        with _os_errors(path):
+        with os_errors(path):
             target = self._resolve(path)
             partial = self._directory.resolve() / _PARTIAL / secrets.token_hex(16)
             partial.parent.mkdir(parents=True, exist_ok=True)
         try:
-            yield from _fill(partial, path)
-            with _os_errors(path):
-                info = _file_info(path, partial.stat())
-                _publish(partial, target, path, overwrite=overwrite)
+            yield from fill(partial, path)
+            with os_errors(path):
+                info = file_info(path, partial.stat())
+                publish(partial, target, path, overwrite=overwrite)
         finally:
             partial.unlink(missing_ok=True)
         return info
 
     def kept_bytes(self, path: str, *, sha256: str) -> int:
         """Return how many bytes an interrupted write of the file with this digest has left."""
-        with _os_errors(path), suppress(FileNotFoundError):
+        with os_errors(path), suppress(FileNotFoundError):
             return self._kept(path, sha256).stat().st_size
         return 0
 
@@ -155,39 +155,99 @@ class LocalArtifactStore:
     def cancel_write(self, path: str, write_id: str) -> None:
         """No write is announced: each compares its bytes before they are visible."""
 
+    def kept_upload(self, upload: str) -> KeptUpload:
+        """Return what there is of an upload."""
+        partial = self._partial(upload)
+        with os_errors(upload), suppress(FileNotFoundError):
+            complete = [
+                (path.stat(), path.suffix.removeprefix("."))
+                for path in partial.parent.glob(f"{partial.name}.*")
+            ]
+            if complete:
+                status, sha256 = max(complete, key=lambda each: each[0].st_mtime_ns)
+                return KeptUpload(size=status.st_size, sha256=sha256)
+            return KeptUpload(size=partial.stat().st_size)
+        return KeptUpload()
+
+    def upload_writer(self, upload: str, *, start: int) -> FileWriter:
+        """Write an upload from `start` on."""
+        return FileWriter(self._receiving(upload, start))
+
+    def publish_upload(self, upload: str, path: str, *, sha256: str) -> FileInfo:
+        """Rename a complete upload to its place."""
+        with os_errors(path):
+            target, complete = self._resolve(path), _complete(self._partial(upload), sha256)
+            # As young as one that is written now, for a collection of garbage.
+            os.utime(complete)
+            info = file_info(path, complete.stat())
+            publish(complete, target, path, overwrite=True)
+        return info
+
+    def drop_upload(self, upload: str, *, sha256: str) -> None:
+        """Remove a complete upload."""
+        with os_errors(upload):
+            _complete(self._partial(upload), sha256).unlink(missing_ok=True)
+
+    def _receiving(self, upload: str, start: int) -> Steps:
+        partial, digest = self._partial(upload), Sha256()
+        with os_errors(upload):
+            partial.parent.mkdir(parents=True, exist_ok=True)
+            if start and not partial.exists():
+                raise ConflictError(f"nothing of '{upload}' is kept")
+            file = _opened(partial)
+        with file:
+            if not is_locked(file, partial):
+                raise ConflictError(f"'{upload}' is written by somebody else")
+            try:
+                yield from go_on(file, upload, start, digest)
+            except GeneratorExit:
+                partial.unlink(missing_ok=True)
+                raise
+            if not is_same(file, partial):
+                raise ConflictError(f"what was written of '{upload}' was dropped by somebody else")
+            sha256 = digest.hexdigest()
+            with os_errors(upload):
+                info = file_info(upload, partial.stat())
+                # The name says what it is: nothing has to be read again to believe it.
+                partial.replace(_complete(partial, sha256))
+        return attrs.evolve(info, sha256=sha256)
+
     def _kept(self, path: str, sha256: str) -> Path:
-        name = hashlib.sha256(f"{path}\n{sha256}".encode()).hexdigest()
+        return self._partial(f"{path}\n{sha256}")
+
+    def _partial(self, what: str) -> Path:
+        name = hashlib.sha256(what.encode()).hexdigest()
         return self._directory.resolve() / _PARTIAL / name
 
     def _resuming(self, path: str, sha256: str, start: int) -> Steps:
-        with _os_errors(path):
+        with os_errors(path):
             target, partial = self._resolve(path), self._kept(path, sha256)
             partial.parent.mkdir(parents=True, exist_ok=True)
-            file = open(os.open(partial, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)  # noqa: SIM115, PTH123 closed below
+            file = _opened(partial)
         with file:
-            if not _is_locked(file, partial):
+            if not is_locked(file, partial):
                 if start:
                     raise ConflictError(f"'{path}' is written by somebody else")
                 return (yield from self._writing(path, overwrite=True))
             try:
-                yield from _go_on(file, path, start)
+                yield from go_on(file, path, start)
             except GeneratorExit:
                 partial.unlink(missing_ok=True)
                 raise
-            if not _is_same(file, partial):
+            if not is_same(file, partial):
                 # Dropped as a dead writer's, and maybe begun again by another one.
                 raise ConflictError(f"what was written of '{path}' was dropped by somebody else")
             if start and sha256_file(partial) != sha256:
                 partial.unlink(missing_ok=True)
                 raise InvalidArgumentError(f"'{path}': what was continued has not sha256 {sha256}")
-            with _os_errors(path):
-                info = _file_info(path, partial.stat())
-                _publish(partial, target, path, overwrite=True)
+            with os_errors(path):
+                info = file_info(path, partial.stat())
+                publish(partial, target, path, overwrite=True)
         return info
 
     def delete(self, path: str) -> None:
         """Remove a file or a folder, and folders above it that became empty."""
-        with _os_errors(path), suppress(FileNotFoundError, NotADirectoryError):
+        with os_errors(path), suppress(FileNotFoundError, NotADirectoryError):
             target = self._resolve(path)
             if target.is_dir():
                 shutil.rmtree(target)
@@ -198,7 +258,7 @@ class LocalArtifactStore:
     def remove(self, paths: Iterable[str]) -> None:
         """Remove files, and folders above them that became empty."""
         for path in paths:
-            with _os_errors(path), suppress(FileNotFoundError, NotADirectoryError):
+            with os_errors(path), suppress(FileNotFoundError, NotADirectoryError):
                 target = self._resolve(path)
                 target.unlink()
                 self._drop_empty_folders(target.parent)
@@ -206,10 +266,10 @@ class LocalArtifactStore:
     def drop_partial(self, *, before: int, dry_run: bool = False) -> int:
         """Remove the partial files of writers that died."""
         dropped = 0
-        with _os_errors(""), suppress(FileNotFoundError):
+        with os_errors(""), suppress(FileNotFoundError):
             for path in (self._directory / _PARTIAL).iterdir():
                 with suppress(FileNotFoundError):
-                    if _milliseconds(path.stat()) < before:
+                    if milliseconds(path.stat()) < before:
                         dropped += 1
                         if not dry_run:
                             path.unlink()
@@ -229,7 +289,7 @@ class LocalArtifactStore:
                     yield FileInfo(path=inner, is_dir=True)
                 elif entry.is_file(follow_symlinks=False) and path != _PARTIAL:
                     with suppress(FileNotFoundError):  # gone since the folder was read
-                        yield _file_info(inner, entry.stat(follow_symlinks=False))
+                        yield file_info(inner, entry.stat(follow_symlinks=False))
 
     def _resolve(self, path: str) -> Path:
         root = self._directory.resolve()
@@ -257,127 +317,11 @@ def open_artifact_store(url: str) -> LocalArtifactStore:
     return LocalArtifactStore(url)
 
 
-def _file_info(path: str, status: os.stat_result) -> FileInfo:
-    if not stat_module.S_ISREG(status.st_mode):
-        raise ArtifactNotFoundError(path)
-    return FileInfo(
-        path=path,
-        size=status.st_size,
-        modified=_milliseconds(status),
-        # The inode too: two versions of a file may be as long, and written in one tick.
-        etag=f"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}",
-    )
+def _opened(partial: Path) -> IO[bytes]:
+    """A file to write, with what there is of it."""
+    return open(os.open(partial, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)  # noqa: PTH123 the descriptor is made so
 
 
-def _milliseconds(status: os.stat_result) -> int:
-    return status.st_mtime_ns // 1_000_000
-
-
-def _fill(partial: Path, path: str) -> Generator[None, bytes | None, None]:
-    with _os_errors(path):
-        file = partial.open("xb", buffering=0)
-    with file:
-        while (chunk := (yield)) is not None:
-            _write_whole(file, chunk, path)
-        _sync(file, path)
-
-
-def _write_whole(file: IO[bytes], chunk: bytes, path: str) -> None:
-    """Write all of a chunk: an unbuffered file may take less than it is given."""
-    with _os_errors(path):
-        view = memoryview(chunk)
-        while view:
-            view = view[file.write(view) :]
-
-
-def _sync(file: IO[bytes], path: str) -> None:
-    with _os_errors(path):
-        os.fsync(file.fileno())
-
-
-def _is_locked(file: IO[bytes], partial: Path) -> bool:
-    """Whether the file is this writer's alone now. The lock goes with the process that holds it."""
-    import fcntl  # noqa: PLC0415 there is none on Windows, where all but files works
-
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    # Another writer may have published it between its opening and the lock.
-    return _is_same(file, partial)
-
-
-def _is_same(file: IO[bytes], partial: Path) -> bool:
-    """Whether an open file is still the one at a path."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), partial.stat())
-    except FileNotFoundError:
-        return False
-
-
-def _go_on(file: IO[bytes], path: str, start: int) -> Generator[None, bytes | None, None]:
-    """Write pieces after the first `start` bytes of a file."""
-    with _os_errors(path):
-        if file.seek(0, os.SEEK_END) < start:
-            raise ConflictError(f"of '{path}' fewer than {start} bytes are kept")
-        file.seek(start)
-        file.truncate()
-    while (chunk := (yield)) is not None:
-        _write_whole(file, chunk, path)
-    _sync(file, path)
-
-
-def _publish(partial: Path, target: Path, path: str, *, overwrite: bool) -> None:
-    for attempt in range(1, _PUBLISH_ATTEMPTS + 1):
-        try:
-            _make_folder(target.parent)
-            if overwrite:
-                partial.replace(target)
-            else:
-                os.link(partial, target)
-            break
-        except FileNotFoundError:
-            # A concurrent delete found the folder empty.
-            if attempt == _PUBLISH_ATTEMPTS:
-                raise
-        except (FileExistsError, NotADirectoryError):
-            if target.parent.is_dir():
-                raise ArtifactExistsError(path) from None
-            raise InvalidArgumentError(f"'{path}' leads through a file") from None
-    _sync_folder(target.parent)
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder and those above it, each so that it outlives a power cut."""
-    missing = []
-    while not folder.is_dir():
-        missing.append(folder)
-        folder = folder.parent
-    for each in reversed(missing):
-        each.mkdir(exist_ok=True)
-        _sync_folder(each.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    with suppress(FileNotFoundError):  # a concurrent delete: it syncs nothing that is there
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-@contextmanager
-def _os_errors(path: str) -> Iterator[None]:
-    try:
-        yield
-    except (FileNotFoundError, NotADirectoryError):
-        raise ArtifactNotFoundError(path) from None
-    except IsADirectoryError:
-        raise InvalidArgumentError(f"'{path}' is a folder") from None
-    except PermissionError:
-        raise NotPermittedError(f"no permission for the artifact '{path}'") from None
-    except OSError as error:
-        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
-            raise InvalidArgumentError("Invalid path") from None
-        raise StoreUnavailableError(f"the artifact directory failed: {error.strerror}") from error
+def _complete(partial: Path, sha256: str) -> Path:
+    """Where an upload is once all of it has come."""
+    return partial.with_name(f"{partial.name}.{sha256}")

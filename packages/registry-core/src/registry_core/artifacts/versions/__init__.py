@@ -38,6 +38,7 @@ What a process that dies leaves, and what ends it:
 
 | it dies | what is left | what ends it |
 | --- | --- | --- |
+| while it sends a large file early (`early`), or before that is published | an upload of some or all bytes, which no version needs | the same push, which sends the rest and publishes it; or a collection |
 | between `CreateVersion` and `close` | a pending version | the same push again (`push._interrupted`), or a repair (`check.check`): FAILED, or READY where another version brought the same bytes |
 | between `close` and `seal` | a pending version, CLOSED with some of its files | the same push: it keeps the files that are there; a repair: READY if the bytes have the digest, else FAILED |
 | between `seal` and `FinalizeVersion` | a pending version, SEALED | the same push, or a repair: READY |
@@ -69,6 +70,7 @@ sees the other, and waits or steps back.
 - `uploads`: a push whose files others send          - `remote`: the other end of one
 - `layout`, `seals`, `leases`: where things are, what may not change, who is at work
 - `unverified`: files that nobody has compared yet
+- `received`: uploads whose place is not known yet   - `early`: the other end of these
 """  # noqa: E501 a table
 
 from registry_core.artifacts.versions.facade import ModelArtifacts

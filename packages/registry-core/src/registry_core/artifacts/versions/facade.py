@@ -10,6 +10,7 @@ from registry_core.artifacts import (
     ArtifactStore,
     FileInfo,
     FileWriter,
+    KeptUpload,
     Manifest,
     ManifestFile,
     PresigningArtifactStore,
@@ -22,6 +23,7 @@ from registry_core.artifacts.versions import (
     layout,
     pull,
     push,
+    received,
     unsealed,
     uploads,
 )
@@ -325,6 +327,31 @@ class ModelArtifacts:
     def kept_bytes(self, path: str, *, sha256: str) -> int:
         """Return how many bytes of an awaited file an interrupted write has left."""
         return unsealed.kept_bytes(self._context, path, sha256=sha256)
+
+    def kept_upload(self, upload: str) -> KeptUpload:
+        """Return what there is of an upload that has no place yet; see `received.upload_name`.
+
+        Raises:
+            UnsupportedBackendError: the artifact root takes no such uploads.
+        """
+        return received.kept(self._context, upload)
+
+    def upload_writer(self, upload: str, *, start: int = 0) -> FileWriter:
+        """Write an upload that has no place yet; `commit` gives its digest.
+
+        Raises:
+            ConflictError: fewer than `start` bytes are kept, or others write it.
+            UnsupportedBackendError: the artifact root takes no such uploads.
+        """
+        return received.writer(self._context, upload, start=start)
+
+    def publish_upload(self, upload: str, path: str, *, sha256: str) -> FileInfo:
+        """Make a complete upload with this digest the file at a path; raises as `write` does.
+
+        Raises:
+            ArtifactNotFoundError: there is no such upload.
+        """
+        return received.publish(self._context, upload, path, sha256=sha256)
 
     def complete_multipart(
         self,

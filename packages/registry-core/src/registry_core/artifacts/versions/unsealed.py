@@ -60,6 +60,12 @@ def awaits(context: Context, path: str, sha256: str) -> bool:
     return _awaited_file(context, path, sha256) is not None
 
 
+def awaited_size(context: Context, path: str, sha256: str) -> int | None:
+    """Return the size of the file with this digest that a push awaits at the path, if one does."""
+    awaited = _awaited_file(context, path, sha256)
+    return None if awaited is None else awaited.file.size
+
+
 @attrs.frozen
 class _Awaited:
     file: ManifestFile
@@ -196,12 +202,10 @@ def _writing(context: Context, path: str) -> Steps:
     try:
         while (piece := (yield)) is not None:
             file.write(piece)
-        with _changing(context, path):
-            written = file.commit()
+        with changing(context, path):
+            return file.commit()
     finally:
         file.abort()
-    _check_kept(context, path)
-    return written
 
 
 def complete(
@@ -213,9 +217,8 @@ def complete(
     etags: Mapping[int, str],
 ) -> None:
     """Make a file of the parts of a multipart upload; raises as `write` does."""
-    with _changing(context, path):
+    with changing(context, path):
         store.complete_multipart(path, upload_id, etags=etags)
-    _check_kept(context, path)
 
 
 def delete(context: Context, path: str) -> None:
@@ -224,12 +227,25 @@ def delete(context: Context, path: str) -> None:
     Raises:
         ArtifactImmutableError: a version has the path, or something below it.
     """
-    with _changing(context, path):
+    with _leased(context, path):
         context.artifacts.delete(path)
 
 
 @contextmanager
-def _changing(context: Context, path: str) -> Iterator[None]:
+def changing(context: Context, path: str) -> Iterator[None]:
+    """Have the block make a file visible that no version has.
+
+    Raises:
+        ArtifactImmutableError: a version has the path.
+        ConflictError: a collection of garbage removed the file.
+    """
+    with _leased(context, path):
+        yield
+    _check_kept(context, path)
+
+
+@contextmanager
+def _leased(context: Context, path: str) -> Iterator[None]:
     with context.writers.hold([path]):
         check_open(context, path)
         yield
