@@ -235,7 +235,7 @@ def test_a_push_through_a_server_goes_on_after_a_kill(
         wait_for_no_upload(url)
         monkeypatch.setattr(Transport, "stream", counted)
         with open_registry(url) as client:
-            version = client.push_model_version("m", model)
+            version = client.push_model_version("m", model, create=True)
         assert version.version == 1
         assert sum(sent) <= SIZE - DIES_AFTER + 4 * s3_parts.PART_SIZE
         assert sum(sent) < SIZE

@@ -361,13 +361,16 @@ class UnsupportedBackendError(BackendError):
 class PushInterrupted(KeyboardInterrupt):
     """Ctrl-C came while the files of a version were pushed; the version is pending.
 
-    The same call continues the push.
+    The same call continues the push. `version` is None if there is no version yet: then large files
+    were on their way to a server.
     """
 
-    def __init__(self, name: str, version: int) -> None:
+    def __init__(self, name: str, version: int | None) -> None:
         super().__init__(
-            f"models:/{name}/{version} is pending: the same push again continues it, and sends no "
-            "file twice"
+            f"no new version of '{name}' is registered yet: the same push again continues this one"
+            if version is None
+            else f"models:/{name}/{version} is pending: the same push again continues it, and "
+            "sends no file twice"
         )
         self.name = name
         self.version = version

@@ -16,7 +16,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import attrs
 
@@ -48,6 +48,9 @@ class FileTree(Protocol):
         ...
 
 
+Known: TypeAlias = Callable[["Tree"], Mapping[str, ManifestFile]]
+"""Gives some files of a tree with their digests, by paths; the tree it is given has sizes only."""
+
 Location: TypeAlias = tuple[str, ...]
 """The names that lead from an opened directory to something in it."""
 
@@ -61,8 +64,17 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC if IS_POSIX else os.O_RDON
 # Not waiting for the other end of what turns out to be a pipe.
 _FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK if IS_POSIX else os.O_RDONLY
 
-_Identity: TypeAlias = tuple[int, int]
+_FolderIdentity: TypeAlias = tuple[int, int]
 """The device and the number of a folder, by which it is known wherever a link leads to it."""
+
+
+class Identity(NamedTuple):
+    """What a file is known by while nobody writes it."""
+
+    device: int
+    number: int
+    size: int
+    modified_ns: int
 
 
 @attrs.frozen(eq=False)
@@ -112,7 +124,7 @@ class Tree:
                     break
                 yield piece
         if digest.hexdigest() != file.sha256:
-            raise _changed(file)
+            raise changed(file)
 
     def read_rest(self, file: ManifestFile, start: int) -> Iterator[bytes]:
         """Read the bytes of a file from `start` on, for a reader that compares the whole.
@@ -129,19 +141,40 @@ class Tree:
                     break
                 yield piece
         if size != file.size:
-            raise _changed(file)
+            raise changed(file)
+
+    def identity(self, file: ManifestFile) -> Identity:
+        """Return what tells a file, as it is now, from others and from what it was before."""
+        with _readable(file.path):
+            descriptor = self._base.open(self._locations[file.path], _FILE)
+            try:
+                status = os.fstat(descriptor)
+            finally:
+                os.close(descriptor)
+        return Identity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+    def hashed(self, known: Mapping[str, ManifestFile]) -> Tree:
+        """Return the tree with all digests: those that are known, and those of what it reads."""
+        unknown = [file.path for file in self.manifest.files if file.path not in known]
+        entries = _entries(self._base, {name: self._locations[name] for name in unknown})
+        return attrs.evolve(self, manifest=make_manifest([*known.values(), *entries]))
 
 
 @contextmanager
 def open_tree(
-    source: Path, *, within: Path | None = None, follow_links: bool = False
+    source: Path,
+    *,
+    within: Path | None = None,
+    follow_links: bool = False,
+    known: Known = lambda _: {},
 ) -> Iterator[Tree]:
     """Open the files of a directory, or one file.
 
     `source` may itself be reached by links, unless it has to lie `within` a directory: then no
     link is followed from there on. Links inside of it are files and folders like others where
     `follow_links` is set. File names are taken in Unicode's composed form (NFC), so that they mean
-    one file everywhere.
+    one file everywhere. What `known` gives is not read for its digest; it is asked when nothing is
+    wrong with any name.
 
     Raises:
         InvalidArgumentError: there is no file, or an illegal name, two names that mean the same, a
@@ -155,7 +188,10 @@ def open_tree(
         base = _Base(os.open(start, _FOLDER), follow_links)
     try:
         with _readable(source):
-            tree = _scan(base, start, location, source)
+            scanned = _scan(base, start, location, source)
+        digests = known(scanned)
+        with _readable(source):
+            tree = scanned.hashed(digests)
         yield tree
     finally:
         os.close(base.descriptor)
@@ -197,7 +233,8 @@ def _starting_point(
 def _scan(base: _Base, start: Path, location: Location, source: Path) -> Tree:
     walk = _Walk(base, start.joinpath(*location), location)
     locations: dict[str, Location] = {}
-    for relative in walk.files():
+    sizes: dict[str, int] = {}
+    for relative, size in walk.files():
         name = unicodedata.normalize("NFC", "/".join(relative or location[-1:]))
         if (problem := path_problem(name)) is not None:
             raise InvalidArgumentError(
@@ -205,10 +242,10 @@ def _scan(base: _Base, start: Path, location: Location, source: Path) -> Tree:
             )
         if name in locations:
             raise InvalidArgumentError(f"'{source}' has two files that are named '{name}'")
-        locations[name] = (*location, *relative)
+        locations[name], sizes[name] = (*location, *relative), size
     # What only the sum of them shows is found before anything is read, too.
-    make_manifest(ManifestFile(path=name, size=0, sha256="") for name in locations)
-    return Tree(make_manifest(_entries(base, locations)), walk.links_out, base, locations)
+    unread = make_manifest(ManifestFile(path=name, size=sizes[name], sha256="") for name in sizes)
+    return Tree(unread, walk.links_out, base, locations)
 
 
 def _entries(base: _Base, locations: Mapping[str, Location]) -> list[ManifestFile]:
@@ -230,15 +267,15 @@ class _Walk:
         self._top = top
         self._start = start
 
-    def files(self) -> Iterator[Location]:
-        """Yield where files are, relative to the start.
+    def files(self) -> Iterator[tuple[Location, int]]:
+        """Yield where files are, relative to the start, and their sizes.
 
         The empty location if it is a file itself.
         """
-        if self._start and not self._is_folder():
-            yield ()
+        if self._start and not stat.S_ISDIR((top := self._top_status()).st_mode):
+            yield (), top.st_size
             return
-        folders: list[tuple[Location, frozenset[_Identity]]] = [((), frozenset())]
+        folders: list[tuple[Location, frozenset[_FolderIdentity]]] = [((), frozenset())]
         while folders:
             location, around = folders.pop()
             descriptor = self._base.open((*self._start, *location), _FOLDER)
@@ -247,14 +284,15 @@ class _Walk:
                 with os.scandir(descriptor) as entries:
                     for entry in entries:
                         inner = (*location, entry.name)
-                        if self._leads_to_folder(entry, inner):
+                        status = self._status(entry, inner)
+                        if stat.S_ISDIR(status.st_mode):
                             folders.append((inner, inside))
                         else:
-                            yield inner
+                            yield inner, status.st_size
             finally:
                 os.close(descriptor)
 
-    def _is_folder(self) -> bool:
+    def _top_status(self) -> os.stat_result:
         folder = self._base.open(self._start[:-1], _FOLDER)
         follow = self._base.follow_links
         try:
@@ -263,10 +301,10 @@ class _Walk:
             os.close(folder)
         if stat.S_ISLNK(status.st_mode):
             raise _refused(self._start, "a link, and none is followed here")
-        return stat.S_ISDIR(status.st_mode)
+        return status
 
-    def _leads_to_folder(self, entry: os.DirEntry[str], location: Location) -> bool:
-        """Whether an entry is a folder, and not a file; anything else is refused by its name."""
+    def _status(self, entry: os.DirEntry[str], location: Location) -> os.stat_result:
+        """What is known of a folder or a file; anything else is refused by its name."""
         follow = self._base.follow_links
         if entry.is_symlink():
             if not follow:
@@ -276,13 +314,13 @@ class _Walk:
             status = entry.stat(follow_symlinks=follow)
         except OSError as error:
             raise _refused(location, f"a link that leads nowhere ({error.strerror})") from None
-        if stat.S_ISDIR(status.st_mode):
-            return True
-        if not stat.S_ISREG(status.st_mode):
+        if not stat.S_ISDIR(status.st_mode) and not stat.S_ISREG(status.st_mode):
             raise _refused(location, "a pipe, a socket or a device")
-        return False
+        return status
 
-    def _identity(self, folder: int, location: Location, around: frozenset[_Identity]) -> _Identity:
+    def _identity(
+        self, folder: int, location: Location, around: frozenset[_FolderIdentity]
+    ) -> _FolderIdentity:
         status = os.fstat(folder)
         identity = (status.st_dev, status.st_ino)
         if identity in around:
@@ -329,7 +367,8 @@ def _readable(what: object) -> Iterator[None]:
         raise InvalidArgumentError(f"'{what}' cannot be read: {error.strerror}") from error
 
 
-def _changed(file: ManifestFile) -> InvalidArgumentError:
+def changed(file: ManifestFile) -> InvalidArgumentError:
+    """Return the error for a file that somebody writes while it is pushed."""
     return InvalidArgumentError(f"'{file.path}' changed while it was uploaded")
 
 

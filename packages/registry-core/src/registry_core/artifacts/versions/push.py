@@ -19,7 +19,7 @@ from registry_core.artifacts import (
     is_resumable,
     make_manifest,
 )
-from registry_core.artifacts.trees import FileTree, Progress, Tree, open_tree
+from registry_core.artifacts.trees import FileTree, Known, Progress, Tree, open_tree
 from registry_core.artifacts.versions import unverified
 from registry_core.artifacts.versions.context import Context, subject
 from registry_core.artifacts.versions.layout import contents, folder_of, own_path, stored_path
@@ -102,10 +102,13 @@ def push(
 
 
 @contextmanager
-def opened(source: Path, options: PushOptions) -> Iterator[Tree]:
-    """Open the files to push; links that lead out of their directory are counted in the log."""
-    tree_of = open_tree(source, within=options.within, follow_links=options.follow_links)
-    with tree_of as tree:
+def opened(source: Path, options: PushOptions, *, known: Known = lambda _: {}) -> Iterator[Tree]:
+    """Open the files to push; links that lead out of their directory are counted in the log.
+
+    `known` is as for `open_tree`.
+    """
+    follow_links = options.follow_links
+    with open_tree(source, within=options.within, follow_links=follow_links, known=known) as tree:
         if tree.links_out:
             _logger.warning(
                 "%d links in '%s' lead out of it; the files that they lead to are pushed",

@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 from registry_core import validation
 from registry_core.artifacts import FileInfo, Manifest, ManifestFile, Reading
 from registry_core.artifacts.trees import FileTree, Progress, Tree
+from registry_core.artifacts.versions.early import EarlyUploads, Source
 from registry_core.artifacts.versions.pull import Sealed, pull_sealed, verify_sealed
 from registry_core.artifacts.versions.push import MESSAGE_MAX_LENGTH, PushOptions, after, opened
 from registry_core.artifacts.versions.transfer import Meter, in_parallel
@@ -22,7 +23,8 @@ from registry_core.errors import (
     RegistryError,
     StoreUnavailableError,
 )
-from registry_core.models import ModelVersion, NewModelVersion, Status
+from registry_core.models import ModelVersion, NewModelVersion, RegisteredModel, Status
+from registry_core.search import Page, Query
 
 
 @runtime_checkable
@@ -79,6 +81,25 @@ class ServesFiles(Protocol):
         """As of an artifact store."""
         ...
 
+    def send_upload(self, upload: str, source: Source, *, begins: bool) -> str | None:
+        """Send a file before its digest is known; return the digest of what the server has.
+
+        None if there was nothing to continue and it is not to begin.
+        """
+        ...
+
+    def publish_upload(self, upload_id: str, path: str, *, sha256: str) -> None:
+        """Have the server put a file that was sent so at a path of the same model."""
+        ...
+
+    def get_registered_model(self, name: str) -> RegisteredModel:
+        """As of a store."""
+        ...
+
+    def search_versions_alone(self, query: Query) -> Page[ModelVersion]:
+        """As of a store, with or without the aliases."""
+        ...
+
 
 def push(
     server: ServesFiles,
@@ -89,7 +110,8 @@ def push(
     by: Author,
 ) -> ModelVersion:
     """See `ModelArtifacts.push`. A server that cannot be reached leaves the version pending."""
-    with opened(source, options) as tree:
+    early = EarlyUploads(server, draft.name, options)
+    with opened(source, options, known=early.send) as tree:
         begun = server.begin_push(
             draft, tree.manifest, create=options.create, if_changed=options.if_changed, by=by
         )
@@ -97,7 +119,7 @@ def push(
         if version.status is Status.READY:
             return version
         try:
-            _send(server, begun, tree, options.progress)
+            _send(server, begun, tree, early.meter(tree.manifest), early)
             return server.finish_push(version, by=by)
         except KeyboardInterrupt as interrupt:
             raise PushInterrupted(version.name, version.version) from interrupt
@@ -120,47 +142,61 @@ def adopt(
 ) -> ModelVersion:
     """See `ModelArtifacts.adopt`."""
     begun = server.begin_adoption(version, tree.manifest, by=by)
-    _send(server, begun, tree, progress)
+    _send(server, begun, tree, Meter(tree.manifest.size, progress))
     return server.finish_adoption(version, tree.manifest, by=by)
 
 
-def _send(server: ServesFiles, begun: Begun, tree: FileTree, progress: Progress | None) -> None:
-    meter = Meter(tree.manifest.size, progress)
+def _send(
+    server: ServesFiles,
+    begun: Begun,
+    tree: FileTree,
+    meter: Meter,
+    early: EarlyUploads | None = None,
+) -> None:
     awaited = frozenset(begun.missing)
 
     def send(file: ManifestFile) -> None:
+        if early is not None and early.publish(begun.path, file):
+            return
         if file.path not in awaited:
             meter.add(file.size)
             return
-        sent = 0
-
-        def pieces(start: int) -> Iterable[bytes]:
-            nonlocal sent
-            sent = start
-            meter.add(start)
-            for piece in _from(tree, file, start):
-                yield piece
-                sent += len(piece)
-                meter.add(len(piece))
-
-        def retreat() -> None:
-            nonlocal sent
-            meter.add(-sent)
-            sent = 0
-
+        passing = _Passing(tree, file, meter)
         try:
             server.write_file(
                 f"{begun.path}/{file.path}",
-                pieces,
+                passing.pieces,
                 size=file.size,
                 sha256=file.sha256,
-                retreat=retreat,
+                retreat=passing.retreat,
             )
         except InvalidArgumentError:
             _check_unchanged(tree, file)
             raise
 
     in_parallel(send, tree.manifest.files, meter=meter)
+
+
+class _Passing:
+    """The bytes of a file on their way, each counted when the next one is asked for."""
+
+    def __init__(self, tree: FileTree, file: ManifestFile, meter: Meter) -> None:
+        self._tree = tree
+        self._file = file
+        self._meter = meter
+        self._sent = 0
+
+    def pieces(self, start: int) -> Iterable[bytes]:
+        self._sent = start
+        self._meter.add(start)
+        for piece in _from(self._tree, self._file, start):
+            yield piece
+            self._sent += len(piece)
+            self._meter.add(len(piece))
+
+    def retreat(self) -> None:
+        self._meter.add(-self._sent)
+        self._sent = 0
 
 
 def _from(tree: FileTree, file: ManifestFile, start: int) -> Iterable[bytes]:

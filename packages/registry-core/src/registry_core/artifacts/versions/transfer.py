@@ -29,6 +29,10 @@ class Meter:
         self._progress = progress
         self._stopped = False
 
+    def correct(self, total: int) -> None:
+        """There are so many bytes in all."""
+        self._total = total
+
     def add(self, size: int) -> None:
         """So many bytes more are done."""
         if self._stopped:

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterable
 
 from registry_core import wire
 from registry_core.artifacts import Manifest, Reading, file_path, parse_manifest
+from registry_core.artifacts.versions.early import Source
 from registry_core.artifacts.versions.uploads import Begun
 from registry_core.authors import Author
 from registry_core.errors import InvalidArgumentError, StoreCorruptedError
 from registry_core.models import ModelVersion, NewModelVersion
 from registry_core.stores.rest.answers import version_of
+from registry_core.stores.rest.early_transfers import EarlyTransfers
 from registry_core.stores.rest.transfers import Transfers
 from registry_core.stores.rest.webhooks import RestWebhooks
 from registry_core.wire import uploads
@@ -107,6 +109,14 @@ class RestFiles(RestWebhooks):
     ) -> None:
         """See `ServesFiles`."""
         Transfers(self._http).put(path, pieces, size=size, sha256=sha256, retreat=retreat)
+
+    def send_upload(self, upload: str, source: Source, *, begins: bool) -> str | None:
+        """See `ServesFiles`."""
+        return EarlyTransfers(self._http).send(upload, source, begins=begins)
+
+    def publish_upload(self, upload_id: str, path: str, *, sha256: str) -> None:
+        """See `ServesFiles`."""
+        EarlyTransfers(self._http).publish(upload_id, path, sha256=sha256)
 
     def read(self, path: str, *, start: int = 0, stop: int | None = None) -> Reading:
         """See `ServesFiles`."""

@@ -6,6 +6,7 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
+from typing import TypeVar
 from urllib.parse import quote
 
 import urllib3
@@ -46,8 +47,10 @@ RETRY_SECONDS = 30.0
 """Seconds after its first failure within which a request is sent again: a server that restarts, or
 has as many uploads as it takes, is back by then."""
 
-_RESUMPTIONS = 3
+RESUMPTIONS = 3
 """How often a file is continued where somebody else is at it, before it is sent anew."""
+
+ResultT = TypeVar("ResultT")
 
 _BACKOFF = Backoff(first_seconds=0.2, longest_seconds=3.0)
 
@@ -71,18 +74,14 @@ class Transfers:
 
         A large one goes on where the server says that an interrupted upload has left it.
         """
-        resumptions = _RESUMPTIONS if size >= RESUMABLE_BYTES else 0
+        resumptions = RESUMPTIONS if size >= RESUMABLE_BYTES else 0
 
         def send() -> urllib3.BaseHTTPResponse:
             nonlocal resumptions
             start = self._kept(path, sha256, size) if resumptions else 0
-            headers = {
-                "Content-Length": str(size - start),
-                "Content-Type": "application/octet-stream",
-                **_digest(sha256, start),
-            }
+            headers = {**body_headers(size - start), **_digest(sha256, start)}
             try:
-                return self._http.stream("PUT", _target(path), headers, body=pieces(start))
+                return self._http.stream("PUT", target(path), headers, body=pieces(start))
             except ConflictError as error:
                 if not start:
                     raise
@@ -91,7 +90,7 @@ class Transfers:
                 resumptions -= 1
                 raise StoreUnavailableError(str(error)) from error
 
-        response = _patiently(send, retreat=retreat)
+        response = patiently(send, retreat=retreat)
         # Empty, and its connection good for the next file.
         response.drain_conn()
         response.release_conn()
@@ -102,7 +101,9 @@ class Transfers:
         More than the file has are others than it has: it is sent anew.
         """
         try:
-            response = self._http.stream("HEAD", _target(path), {"Repr-Digest": _sha256(sha256)})
+            response = self._http.stream(
+                "HEAD", target(path), {"Repr-Digest": sha256_field(sha256)}
+            )
         except RegistryError:
             return 0  # An answer to this method has no body that says why.
         response.release_conn()
@@ -196,7 +197,7 @@ class _Download:
     def _go_on(self) -> None:
         is_whole = self._position == 0
         condition = {} if is_whole else {"If-Range": self._tag}
-        self._response = _patiently(lambda: self._ask(condition))
+        self._response = patiently(lambda: self._ask(condition))
         is_same = self._response.headers.get("etag", "") == self._tag
         if not is_same or (not is_whole and self._response.status != HTTPStatus.PARTIAL_CONTENT):
             self.close()
@@ -207,15 +208,15 @@ class _Download:
             last = "" if self._stop is None else self._stop - 1
             headers = {**headers, "Range": f"bytes={self._position}-{last}"}
         try:
-            return self._http.stream("GET", _target(self._path), headers)
+            return self._http.stream("GET", target(self._path), headers)
         except NotFoundError:
             raise ArtifactNotFoundError(self._path) from None
 
 
-def _patiently(
-    send: Callable[[], urllib3.BaseHTTPResponse], *, retreat: Callable[[], object] = lambda: None
-) -> urllib3.BaseHTTPResponse:
-    """Send a request; again, after `retreat`, when the server was away."""
+def patiently(
+    send: Callable[[], ResultT], *, retreat: Callable[[], object] = lambda: None
+) -> ResultT:
+    """Return what a request gives; it is sent again, after `retreat`, when the server was away."""
     pauses: Iterator[float] | None = None
     while True:
         try:
@@ -240,13 +241,20 @@ def _size(response: urllib3.BaseHTTPResponse) -> int | None:
 def _digest(sha256: str, start: int) -> dict[str, str]:
     """The digest of the whole file: of what is sent, or where that is a part, of what it is of."""
     if not start:
-        return {"Content-Digest": _sha256(sha256)}
-    return {"Repr-Digest": _sha256(sha256), OFFSET_HEADER: str(start)}
+        return {"Content-Digest": sha256_field(sha256)}
+    return {"Repr-Digest": sha256_field(sha256), OFFSET_HEADER: str(start)}
 
 
-def _sha256(digest: str) -> str:
+def body_headers(size: int) -> Mapping[str, str]:
+    """Return what goes before so many bytes."""
+    return {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
+
+
+def sha256_field(digest: str) -> str:
+    """Return a digest, given in hex, as a field of a header (RFC 9530)."""
     return f"sha-256=:{b64encode(bytes.fromhex(digest)).decode()}:"
 
 
-def _target(path: str) -> str:
+def target(path: str) -> str:
+    """Return where the file at a path below the artifact root is asked for."""
     return f"{ARTIFACTS}/{quote(path)}"
