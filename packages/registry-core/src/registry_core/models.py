@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
-from operator import attrgetter
 from typing import Any, Literal, TypeAlias
 
 import attrs
 
 from registry_core import validation
 from registry_core.display import Shown, Timed
+from registry_core.drafts import stored
 from registry_core.errors import InvalidArgumentError
 from registry_core.fields import about, fields_of
 from registry_core.unread import ReadLater
@@ -304,7 +304,7 @@ class NewRegisteredModel:
 
         `now` is in milliseconds since the epoch. Tags are in the order of their keys.
         """
-        return RegisteredModel(**_stored(self, now))
+        return RegisteredModel(**stored(self, now))
 
 
 @attrs.frozen(kw_only=True)
@@ -331,25 +331,7 @@ class NewModelVersion:
 
         `now` is in milliseconds since the epoch. Tags are in the order of their keys.
         """
-        return ModelVersion(version=version, **_stored(self, now))
-
-
-def _stored(new: NewRegisteredModel | NewModelVersion, now: int) -> dict[str, Any]:
-    """What an entity has of its draft: all of it, with its tags in order."""
-    names, values_of = _DRAFTS[type(new)]
-    values = dict(zip(names, values_of(new), strict=True))
-    values["tags"] = dict(sorted(new.tags.items())) if new.tags else {}
-    values["creation_timestamp"] = values["last_updated_timestamp"] = now
-    return values
-
-
-def _fields_of_draft(draft: type[attrs.AttrsInstance]) -> tuple[tuple[str, ...], Any]:
-    names = tuple(attribute.name for attribute in attrs.fields(draft))
-    return names, attrgetter(*names)
-
-
-_DRAFTS = {draft: _fields_of_draft(draft) for draft in (NewRegisteredModel, NewModelVersion)}
-"""The fields of each kind of draft, and what reads them: a change is made of drafts."""
+        return ModelVersion(version=version, **stored(self, now))
 
 
 class WebhookEntity(enum.StrEnum):
