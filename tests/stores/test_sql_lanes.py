@@ -331,44 +331,60 @@ def test_a_small_number_of_connections_has_a_lane_for_each_kind() -> None:
             assert sum(each._slots for each in places) < connections
 
 
-def test_an_event_loop_has_the_places_for_searches_that_no_thread_takes() -> None:
-    """All while threads want none; never those that slow ones in threads leave to quick ones."""
+def taken_inloop(found: Lanes) -> list[Callable[[], None]]:
+    """Take all places that a search of an event loop can have; what ends each."""
+    taken = []
+    with contextlib.suppress(WouldBlockError):
+        while True:
+            taken.append(found.search_inloop())
+    return taken
+
+
+def test_an_event_loop_has_the_places_for_searches_that_others_leave() -> None:
+    """Those of threads while these want none, and a few of changes; two are its own."""
     found = Lanes(16, is_in_process=False)
-    in_threads, inloop_only = found._searches_in_threads._slots, 2
-    assert found._searches._slots == in_threads + inloop_only
     with contextlib.ExitStack() as stack:
-        for _ in range(in_threads):
+        for _ in range(4):
             stack.enter_context(found.search())
-        for _ in range(inloop_only):
-            assert found.takes_search_inloop()
-            stack.callback(found.search_inloop_ended)
-        with pytest.raises(WouldBlockError):
-            found.takes_search_inloop()
-    for _ in range(in_threads + inloop_only):
-        assert found.takes_search_inloop()
-    with pytest.raises(WouldBlockError):
-        found.takes_search_inloop()
+        for name in "abcdefgh":
+            stack.enter_context(found.change(name))
+        for give_back in taken_inloop(found):
+            stack.callback(give_back)
+        assert found._searches._slots == found._changes._slots == 0
+        assert len(stack._exit_callbacks) == 4 + 8 + 2
+    for _ in range(2):
+        taken = taken_inloop(found)
+        assert len(taken) == 4 + 2 + 2
+        assert found._changes._slots == 8 - 2
+        for give_back in taken:
+            give_back()
+    assert (found._searches._slots, found._changes._slots, found._lent._slots) == (6, 8, 2)
 
 
-def test_a_search_in_a_thread_has_the_next_place_that_an_event_loop_gives_back() -> None:
+@pytest.mark.parametrize("kind_of_work", ["search", "change"])
+def test_a_thread_has_the_next_place_that_an_event_loop_gives_back(kind_of_work: str) -> None:
     """However many others the loop would try meanwhile."""
     found, has_place, may_end = Lanes(16, is_in_process=False), threading.Event(), threading.Event()
-    for _ in range(found._searches._slots):
-        assert found.takes_search_inloop()
+    taken = taken_inloop(found)
+    places, give_back = found._searches, taken[0]
+    if kind_of_work == "change":
+        places, give_back = found._changes, taken[-1]
+        while places.acquire(timeout=0):
+            pass
 
-    def search() -> None:
-        with found.search():
+    def work() -> None:
+        with found.search() if kind_of_work == "search" else found.change("m"):
             has_place.set()
             may_end.wait(30)
 
-    with in_threads([search]):
-        until(lambda: found._searches.waiting == 1)
-        found.search_inloop_ended()
+    with in_threads([work]):
+        until(lambda: places.waiting == 1)
+        give_back()
         with pytest.raises(WouldBlockError):
-            found.takes_search_inloop()
+            found.search_inloop()
         assert has_place.wait(30)
         may_end.set()
-    assert found.takes_search_inloop()
+    assert places._slots == 1
 
 
 @pytest.mark.parametrize("text", ["source_path = 's3://b/1'", "run_id = 'r'", "tags.k = 'v'"])
@@ -424,7 +440,7 @@ def test_who_finds_no_place_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(StoreBusyError, match="that changes may take"), found.change("o"):
             pytest.fail("there was a third place")
         with pytest.raises(WouldBlockError):
-            found.takes_search_inloop()
+            found.search_inloop()
     with found.search(), found.change("o"):
         pass
 

@@ -153,7 +153,7 @@ class Database:
         if not statement.is_search:
             return self._tried_inloop(statement, values)
         began = time.monotonic()
-        has_place = self._lanes.takes_search_inloop()
+        give_back = self._lanes.search_inloop()
         try:
             return self._tried_inloop(statement, values)
         except WouldBlockError:
@@ -161,8 +161,7 @@ class Database:
                 self._slow_statements.pause_searches(time.monotonic() - began)
             raise
         finally:
-            if has_place:
-                self._lanes.search_inloop_ended()
+            give_back()
 
     def _tried_inloop(self, statement: Statement, values: Values) -> list[Row]:
         connection = self._pool.take_idle()

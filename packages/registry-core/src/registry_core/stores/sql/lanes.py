@@ -6,8 +6,9 @@ slow ones would have them all. So searches and changes each have a number of pla
 there are connections together, and the changes of one model have two of them: the others wait in
 the process, first come, first served, without a connection. Some places of the searches are for
 those that an event loop tries before it hands them to threads, so that quick ones pass slow ones;
-an event loop has all of them that no thread takes. Searches by one value to which an index leads
-have a place of their own: a server asks so whose a file is, before it lets somebody write it.
+an event loop has all of them that no thread takes, and a few that no change takes. Searches by one
+value to which an index leads have a place of their own: a server asks so whose a file is, before
+it lets somebody write it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import attrs
 
@@ -38,6 +39,10 @@ INLOOP_SEARCHES_SHARE = 8
 """Of so many connections one is for searches that an event loop tries, and for no others. With the
 others, a small number of connections leaves one, and the usual 16 leave two, that are for reads
 alone."""
+
+LENT_SHARE = 4
+"""Of so many places for changes one may be lent to a search that an event loop tries. It has it for
+a second at most, and a change that waits has the next one."""
 
 CHANGES_OF_A_MODEL = 2
 """Changes of one model under way: the second is there when the first gives the lock back."""
@@ -74,6 +79,8 @@ class Lanes:
         a time, whatever threads have."""
         if not is_in_process:
             self._searches = FairSemaphore(searches + inloop_searches)
+        self._lent = FairSemaphore(0 if is_in_process else changes // LENT_SHARE)
+        """Of the places for changes, those that may be searches' of an event loop."""
         self._lookups: FairSemaphore | None = None
         """Their place, where that leaves one for reads; else they are searches like others."""
         if connections - changes - searches - inloop_searches > 1:
@@ -115,22 +122,29 @@ class Lanes:
             return _place(self._lookups, "look-ups", SEARCH_SECONDS)
         return self.search() if statement.is_search else _NO_PLACE
 
-    def takes_search_inloop(self) -> bool:
-        """Return whether a search of an event loop has taken a place; there may be no need for one.
+    def search_inloop(self) -> Callable[[], None]:
+        """Take a place for a search of an event loop, if it needs one; what it returns ends it.
 
         Raises:
             WouldBlockError: all are taken.
         """
         if self._searches is None:
-            return False
-        if not self._searches.acquire(timeout=0):
-            raise WouldBlockError("As many searches are under way as may be")
-        return True
+            return _nothing
+        if self._searches.acquire(timeout=0):
+            return self._searches.release
+        if self._lent.acquire(timeout=0):
+            if self._changes.acquire(timeout=0):
+                return self._give_back_lent
+            self._lent.release()
+        raise WouldBlockError("As many searches are under way as may be")
 
-    def search_inloop_ended(self) -> None:
-        """Give that place back."""
-        if self._searches is not None:
-            self._searches.release()
+    def _give_back_lent(self) -> None:
+        self._changes.release()
+        self._lent.release()
+
+
+def _nothing() -> None:
+    """End a search that has no place."""
 
 
 @contextlib.contextmanager
