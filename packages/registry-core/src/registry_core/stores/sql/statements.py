@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 from sqlalchemy import (
@@ -47,6 +47,7 @@ from registry_core.stores.sql.tables import (
 from registry_core.stores.sql.written_versions import (
     latest_versions,
     latest_versions_of_one,
+    latest_versions_of_page,
     version_tags,
 )
 
@@ -105,9 +106,16 @@ def version_columns(version: FromClause) -> list[ColumnElement[Any]]:
     ]
 
 
-def model_columns(
-    model: FromClause, newest: Callable[[FromClause], ColumnElement[Any]] = latest_versions
-) -> list[ColumnElement[Any]]:
+Newest: TypeAlias = Callable[[FromClause], ColumnElement[Any]]
+"""What gives the newest versions of a model; see `written_versions`."""
+
+
+def newest_of_page(dialect: Dialect) -> Newest:
+    """Return what gives the newest versions of each model of a page."""
+    return latest_versions_of_page if dialect.name == "postgresql" else latest_versions
+
+
+def model_columns(model: FromClause, newest: Newest) -> list[ColumnElement[Any]]:
     """Return a registered model, complete: its fields, tags, aliases and latest versions."""
     tags, aliases = registered_model_tags.alias("mt"), registered_model_aliases.alias("ma")
     return [

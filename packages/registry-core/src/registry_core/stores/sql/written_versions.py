@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Integer, Text, cast, column, func, literal_column, select, values
-from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy import Text, cast, column, func, literal_column, select, values
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.selectable import FromClause, ScalarSelect
@@ -87,29 +86,51 @@ def latest_versions_of_one(model: FromClause) -> ColumnElement[Any]:
 
     Strategy: it sets a statement up anew each time that it runs, all parts of it, whether they have
     anything to do or not. So each stage is asked for by the same part: the index is read once more
-    than is needed, and a model is had for a seventh less of the server's time. For a page of models
-    without stages the other way is cheaper.
+    than is needed, and a model is had for a seventh less of the server's time.
     """
-    stages = values(
-        column("place", Integer), column("stage", Text), name="stages", literal_binds=True
-    ).data([(place, stage.value) for place, stage in enumerate(Stage)])
-    version = model_versions.alias("latest")
-    newest = (
-        select(cast(_document(version), Text))
-        .where(version.c.name == model.c.name, version.c.current_stage == stages.c.stage)
-        .order_by(version.c.version.desc())
+    return array_text(_each_stage(model))
+
+
+def latest_versions_of_page(model: FromClause) -> ColumnElement[Any]:
+    """As `latest_versions`, for PostgreSQL, and faster where pages of models are read.
+
+    Strategy: as above, but for the last stage of each model, which tells which stages it may have
+    besides: most models have none but the stage None, which leaves one to be asked for.
+    """
+    version = model_versions.alias("latest1")
+    stage = version.c.current_stage
+    return array_text(
+        select(pieces(_document(version), _each_stage(version, before=stage)))
+        .where(version.c.name == model.c.name)
+        .order_by(stage.desc(), version.c.version.desc())
         .limit(literal_column("1"))
         .offset(literal_column("0"))
-        .correlate(model, stages)
-        .scalar_subquery()
-    )
-    comma: Any = aggregate_order_by(literal_column("','"), stages.c.place)
-    return array_text(
-        select(func.string_agg(newest, comma))
-        .select_from(stages)
         .correlate(model)
         .scalar_subquery()
     )
+
+
+def _each_stage(
+    owner: FromClause, *, before: ColumnElement[Any] | None = None
+) -> ScalarSelect[Any]:
+    """The newest version of each stage, of those that come before one by their names; a text."""
+    stages = values(column("stage", Text), name="stages", literal_binds=True).data(
+        [(stage.value,) for stage in Stage]
+    )
+    version = model_versions.alias("latest")
+    newest = (
+        select(cast(_document(version), Text))
+        .where(version.c.name == owner.c.name, version.c.current_stage == stages.c.stage)
+        .order_by(version.c.version.desc())
+        .limit(literal_column("1"))
+        .offset(literal_column("0"))
+        .correlate(owner, stages)
+        .scalar_subquery()
+    )
+    each = select(func.string_agg(newest, literal_column("','"))).select_from(stages)
+    if before is not None:
+        each = each.where(stages.c.stage < before)
+    return each.correlate(owner).scalar_subquery()
 
 
 def _document(version: FromClause) -> ColumnElement[Any]:
@@ -160,8 +181,12 @@ _version, _stage, _status = map(NAMES.index, ("version", "current_stage", "statu
 _UNNAMED: list[str] = []
 """The aliases of a version that has none."""
 
-_FIRST_STAGE = Stage.NONE.value
-"""The stage that comes first in an answer, and not in the index. The others come as they are."""
+_PLACES = {stage.value: place for place, stage in enumerate(Stage)}
+"""Where the version of each stage is in an answer; the database gives them in any order."""
+
+
+def _place(document: Any) -> int:
+    return _PLACES[document[0][_stage]]
 
 
 def _writing() -> Callable[..., list[Any]]:
@@ -198,9 +223,8 @@ class WrittenVersions:
             documents = _decode(text)
         except msgspec.ValidationError as error:
             documents = _readable(text, error)
-        for place in range(1, len(documents)):
-            if documents[place][0][_stage] == _FIRST_STAGE:
-                documents.insert(0, documents.pop(place))
+        if len(documents) > 1:
+            documents.sort(key=_place)
         self._documents = documents
         # Tags, which come last, are as answers have them; see `json_functions.tags_of`.
         self._is_listed = text.endswith("]]]")
