@@ -13,7 +13,9 @@ from registry_core.search import paging
 from registry_core.stores.sql import results
 from registry_core.wire import CODES, payloads
 from registry_core.wire.prefixes import API, OWN_API
+from registry_core.wire.uploads import UPLOADS_PATH
 from registry_server import Settings, create_app
+from registry_server.artifacts.service import OPERATIONS as ARTIFACTS
 from registry_server.http.operations import LONG_BODY_BYTES, SHORT_BODY_BYTES
 from registry_server.http.own import ALL_OPERATIONS
 from registry_server.http.preview import PREVIEW_OPERATIONS
@@ -54,9 +56,12 @@ def test_page_has_every_route_of_the_api_and_no_other():
         for route in app.routes
         if route.path.startswith((f"{API}/", f"{OWN_API}/", *before_2_0))
         and "/model-registry/" not in route.path
+        and route.path != UPLOADS_PATH
         for method in methods(route)
         if method not in {"HEAD", "OPTIONS"}
     }
+    uploads = documented_as(f"{UPLOADS_PATH}/{{folder}}/{{upload_id}}")
+    served |= {(method, uploads) for method, (first, *_), _ in ARTIFACTS if first == "uploads"}
     assert set(documented()) == served
 
 
