@@ -22,6 +22,7 @@ from registry_core.models import (
     RegisteredModel,
     Stage,
 )
+from registry_core.search import Entity, Query, parse_filter, parse_order_by
 from registry_core.stores.sql import SqlStore
 from registry_core.stores.sql.written_versions import NAMES, WrittenVersions
 from registry_core.testing.strategies import tag_keys
@@ -94,6 +95,35 @@ def test_an_answer_is_the_same_however_the_versions_are_read(
     again = wire.dumps(payloads.registered_model(model))
     # With the members in the same order.
     assert json.dumps(json.loads(written)) == json.dumps(json.loads(again)) == json.dumps(shown)
+
+
+def test_a_model_and_a_page_have_the_newest_version_of_each_stage_in_order(store: SqlStore) -> None:
+    """Of every set of stages that a model can have; the newest of two, and in MLflow's order."""
+    subsets = [set_ for count in range(5) for set_ in itertools.combinations(Stage, count)]
+    expected = {}
+    for number, stages in enumerate(subsets):
+        name = f"stages-{number:02}"
+        store.create_registered_model(NewRegisteredModel(name=name))
+        # The last stages first, so that the order of numbers is not that of stages.
+        for stage in [*reversed(stages), *reversed(stages)]:
+            version = store.create_model_version(NewModelVersion(name=name, source="s")).version
+            store.transition_model_version_stage(
+                name, version, stage=stage, archive_existing_versions=False
+            )
+        newest = range(2 * len(stages), len(stages), -1)
+        expected[name] = list(zip(stages, newest, strict=True))
+    query = Query(
+        entity=Entity.REGISTERED_MODEL,
+        filter=parse_filter("name LIKE 'stages-%'", Entity.REGISTERED_MODEL),
+        order_by=parse_order_by((), Entity.REGISTERED_MODEL),
+        max_results=len(subsets),
+    )
+    page = {model.name: model for model in store.search_registered_models(query).items}
+    assert list(page) == list(expected)
+    for name, pairs in expected.items():
+        for model in (page[name], store.get_registered_model(name)):
+            found = [(each.current_stage, each.version) for each in model.latest_versions]
+            assert found == pairs, name
 
 
 def test_a_model_whose_versions_are_not_read_is_like_any_other(store: SqlStore) -> None:

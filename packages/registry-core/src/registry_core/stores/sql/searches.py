@@ -61,7 +61,6 @@ from registry_core.stores.sql.statements import (
     LONG_VERSION_COLUMNS,
     URI_COLUMNS,
     model_columns,
-    newest_of_page,
     version_columns,
 )
 
@@ -119,7 +118,7 @@ def values(query: Query, driver: Driver) -> dict[str, Any]:
 def _compiled(shape: Shape, dialect: Dialect) -> Statement:
     page = _page(shape)
     is_models = shape.entity is Entity.REGISTERED_MODEL
-    columns = model_columns(page, newest_of_page(dialect)) if is_models else version_columns(page)
+    columns = model_columns(page, dialect, of_page=True) if is_models else version_columns(page)
     completed = select(*columns).order_by(*ordered(page, shape.order_by))
     if shape.goes_by_cost:
         # It then completes a row when it is asked for, and not all of them to sort them. SQLite

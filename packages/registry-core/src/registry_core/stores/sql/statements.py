@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import attrs
 from sqlalchemy import (
@@ -46,8 +46,6 @@ from registry_core.stores.sql.tables import (
 )
 from registry_core.stores.sql.written_versions import (
     latest_versions,
-    latest_versions_of_one,
-    latest_versions_of_page,
     version_tags,
 )
 
@@ -106,17 +104,13 @@ def version_columns(version: FromClause) -> list[ColumnElement[Any]]:
     ]
 
 
-Newest: TypeAlias = Callable[[FromClause], ColumnElement[Any]]
-"""What gives the newest versions of a model; see `written_versions`."""
+def model_columns(
+    model: FromClause, dialect: Dialect, *, of_page: bool
+) -> list[ColumnElement[Any]]:
+    """Return a registered model, complete: its fields, tags, aliases and latest versions.
 
-
-def newest_of_page(dialect: Dialect) -> Newest:
-    """Return what gives the newest versions of each model of a page."""
-    return latest_versions_of_page if dialect.name == "postgresql" else latest_versions
-
-
-def model_columns(model: FromClause, newest: Newest) -> list[ColumnElement[Any]]:
-    """Return a registered model, complete: its fields, tags, aliases and latest versions."""
+    `of_page`: many models are read, and not one.
+    """
     tags, aliases = registered_model_tags.alias("mt"), registered_model_aliases.alias("ma")
     return [
         *(model.c[field] for field in MODEL_FIELDS),
@@ -126,7 +120,7 @@ def model_columns(model: FromClause, newest: Newest) -> list[ColumnElement[Any]]
                 aliases.c.name == model.c.name
             )
         ),
-        newest(model),
+        latest_versions(model, dialect, of_page=of_page),
     ]
 
 
@@ -280,14 +274,15 @@ _PASSING_EVENTS = frozenset({
 
 
 def _reading(dialect: Dialect) -> dict[str, ClauseElement]:
-    newest = latest_versions_of_one if dialect.name == "postgresql" else latest_versions
     model, version = registered_models.alias("m"), model_versions.alias("v")
     alias, tag = registered_model_aliases.alias("a"), registered_model_tags.alias("t")
     by_alias = model.outerjoin(
         alias, (alias.c.name == model.c.name) & (alias.c.alias == param("alias"))
     ).outerjoin(version, (version.c.name == alias.c.name) & (version.c.version == alias.c.version))
     return {
-        "get_model": select(*model_columns(model, newest)).where(model.c.name == param("name")),
+        "get_model": select(*model_columns(model, dialect, of_page=False)).where(
+            model.c.name == param("name")
+        ),
         "model_exists": select(model.c.name).where(model.c.name == param("name")),
         "get_version": select(*version_columns(version)).where(*is_version(version)),
         "version_exists": select(version.c.version).where(*is_version(version)),
