@@ -72,7 +72,7 @@ class Identity(NamedTuple):
     """What a file is known by while nobody writes it."""
 
     device: int
-    number: int
+    inode: int
     size: int
     modified_ns: int
 

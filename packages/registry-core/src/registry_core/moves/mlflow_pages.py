@@ -133,12 +133,12 @@ class _ModelRead:
 
 
 _Waiting: TypeAlias = tuple[int, Future[Page[RegisteredModel]], list[_ModelRead]]
-_LookedAt: TypeAlias = tuple[int, Page[RegisteredModel], list[_ModelRead]]
+_Answered: TypeAlias = tuple[int, Page[RegisteredModel], list[_ModelRead]]
 """Some models, a page with them as they are after their versions were read, and the row at which it
 begins."""
 
 
-def _answered(waiting: _Waiting) -> _LookedAt:
+def _answered(waiting: _Waiting) -> _Answered:
     start, page, chunk = waiting
     return start, page.result(), chunk
 
@@ -155,7 +155,7 @@ class PagedModels:
     _names: Sequence[str] = attrs.field(init=False)
     _places: Mapping[str, int] = attrs.field(init=False)
     _buffer: SnapshotBuffer = attrs.field(init=False, factory=SnapshotBuffer)
-    _chunks: Iterator[_LookedAt] = attrs.field(init=False)
+    _chunks: Iterator[_Answered] = attrs.field(init=False)
     _passed: int = 0
     """How many models are behind what was read."""
     _moved: int = 0
@@ -204,7 +204,7 @@ class PagedModels:
 
     # Second looks
 
-    def _looked_at(self) -> Iterator[_LookedAt]:
+    def _looked_at(self) -> Iterator[_Answered]:
         """Yield models whose versions were read, with a second look at them."""
         waiting: deque[_Waiting] = deque()
         place = 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from http import HTTPStatus
@@ -14,6 +13,7 @@ from litestar.types import Receive, Scope
 from registry_core import InvalidArgumentError, validation
 from registry_core.access import Rights
 from registry_core.wire import fields_of_body
+from registry_core.wire.digest_fields import sha256_of_field
 from registry_core.wire.uploads import OFFSET_HEADER, UPLOADS_PATH
 from registry_server.http.responses import RequestRefusedError
 from registry_server.process.connection import connection_of
@@ -33,8 +33,6 @@ MAX_PARTS = 10_000
 
 JSON_BODY_MAX_BYTES = 8 * 1024 * 1024
 """Bytes of a JSON body: ten thousand parts with their URLs and ETags fit."""
-
-_SHA256_BYTES = 32
 
 _OFFSET_DIGITS = 18
 """Of the largest file that anything can hold, and more."""
@@ -115,18 +113,10 @@ class ArtifactRequest:
         return int(text)
 
     def _sha256(self, header: str) -> str | None:
-        for item in (self.header(header.lower()) or "").split(","):
-            algorithm, _, value = item.strip().partition("=")
-            if algorithm.lower() != "sha-256":
-                continue
-            try:
-                digest = b64decode(value.strip(":"), validate=True)
-            except ValueError:
-                digest = b""
-            if len(digest) != _SHA256_BYTES or value != f":{value.strip(':')}:":
-                raise InvalidArgumentError(f"Invalid {header}")
-            return digest.hex()
-        return None
+        try:
+            return sha256_of_field(self.header(header.lower()) or "")
+        except ValueError:
+            raise InvalidArgumentError(f"Invalid {header}") from None
 
     async def json(self) -> Mapping[str, Any]:
         """Return the JSON object in the body."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from base64 import b64encode
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
@@ -12,6 +11,7 @@ from typing import TypeVar
 from registry_core import InvalidArgumentError, Registry
 from registry_core.artifacts import RESUMABLE_BYTES, FileInfo, FileWriter, file_path
 from registry_core.artifacts.versions.received import upload_for
+from registry_core.wire.digest_fields import digest_field
 from registry_core.wire.uploads import OFFSET_HEADER, UPLOAD_HEADER
 from registry_server.artifacts.requests import ArtifactRequest, Body, ClientGoneError
 from registry_server.artifacts.transfers import Places
@@ -148,4 +148,4 @@ async def end_of(job: asyncio.Future[ResultT]) -> ResultT:
 
 
 def _repr_digest(sha256: str) -> tuple[bytes, bytes]:
-    return b"repr-digest", b"sha-256=:" + b64encode(bytes.fromhex(sha256)) + b":"
+    return b"repr-digest", digest_field(sha256).encode()

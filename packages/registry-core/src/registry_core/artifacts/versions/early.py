@@ -66,26 +66,29 @@ class Source(Protocol):
 
 
 class TakesUploads(Protocol):
-    """A server that may take files before their digests are known; see `remote.ServesFiles`."""
+    """A server that may take files before their digests are known, and tells what it has."""
 
     def send_upload(self, upload: str, source: Source, *, begins: bool) -> str | None:
-        """See `remote.ServesFiles`."""
-        ...
+        """Send a file before its digest is known; return the digest of what the server has.
 
-    def publish_upload(self, upload_id: str, path: str, *, sha256: str) -> None:
-        """See `remote.ServesFiles`."""
+        None if there was nothing to continue and it is not to begin.
+        """
         ...
 
     def version_files(self, name: str, version: int) -> tuple[ModelVersion, str, Manifest]:
-        """See `remote.ServesFiles`."""
+        """Return a version, the path of its files below the artifact root, and their manifest."""
+        ...
+
+    def publish_upload(self, upload_id: str, path: str, *, sha256: str) -> None:
+        """Have the server put a file that was sent so at a path of the same model."""
         ...
 
     def get_registered_model(self, name: str) -> RegisteredModel:
-        """See `remote.ServesFiles`."""
+        """As of a store."""
         ...
 
     def search_versions_alone(self, query: Query) -> Page[ModelVersion]:
-        """See `remote.ServesFiles`."""
+        """As of a store, with or without the aliases."""
         ...
 
 

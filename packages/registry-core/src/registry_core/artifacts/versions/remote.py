@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 from registry_core import validation
 from registry_core.artifacts import FileInfo, Manifest, ManifestFile, Reading
 from registry_core.artifacts.trees import FileTree, Progress, Tree
-from registry_core.artifacts.versions.early import EarlyUploads, Source
+from registry_core.artifacts.versions.early import EarlyUploads, TakesUploads
 from registry_core.artifacts.versions.pull import Sealed, pull_sealed, verify_sealed
 from registry_core.artifacts.versions.push import MESSAGE_MAX_LENGTH, PushOptions, after, opened
 from registry_core.artifacts.versions.transfer import Meter, in_parallel
@@ -23,12 +23,11 @@ from registry_core.errors import (
     RegistryError,
     StoreUnavailableError,
 )
-from registry_core.models import ModelVersion, NewModelVersion, RegisteredModel, Status
-from registry_core.search import Page, Query
+from registry_core.models import ModelVersion, NewModelVersion, Status
 
 
 @runtime_checkable
-class ServesFiles(Protocol):
+class ServesFiles(TakesUploads, Protocol):
     """A store whose server has an artifact root, and lets clients push to it and pull from it."""
 
     def begin_push(
@@ -61,10 +60,6 @@ class ServesFiles(Protocol):
         """See `Registry.finish_adoption`."""
         ...
 
-    def version_files(self, name: str, version: int) -> tuple[ModelVersion, str, Manifest]:
-        """Return a version, the path of its files below the artifact root, and their manifest."""
-        ...
-
     def write_file(
         self,
         path: str,
@@ -79,25 +74,6 @@ class ServesFiles(Protocol):
 
     def read(self, path: str, *, start: int = 0, stop: int | None = None) -> Reading:
         """As of an artifact store."""
-        ...
-
-    def send_upload(self, upload: str, source: Source, *, begins: bool) -> str | None:
-        """Send a file before its digest is known; return the digest of what the server has.
-
-        None if there was nothing to continue and it is not to begin.
-        """
-        ...
-
-    def publish_upload(self, upload_id: str, path: str, *, sha256: str) -> None:
-        """Have the server put a file that was sent so at a path of the same model."""
-        ...
-
-    def get_registered_model(self, name: str) -> RegisteredModel:
-        """As of a store."""
-        ...
-
-    def search_versions_alone(self, query: Query) -> Page[ModelVersion]:
-        """As of a store, with or without the aliases."""
         ...
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
 from urllib.parse import quote
 
 import attrs
@@ -20,13 +19,11 @@ from registry_core.stores.rest.transfers import (
     RESUMPTIONS,
     body_headers,
     patiently,
-    sha256_field,
     target,
 )
 from registry_core.stores.rest.transport import Transport
+from registry_core.wire.digest_fields import digest_field, sha256_of_field
 from registry_core.wire.uploads import OFFSET_HEADER, UPLOAD_HEADER, UPLOADS_PATH
-
-_SCHEME, _END = "sha-256=:", ":"
 
 
 @attrs.frozen
@@ -66,7 +63,7 @@ class EarlyTransfers:
         """See `ServesFiles.publish_upload`."""
         headers = {
             **body_headers(0),
-            "Repr-Digest": sha256_field(sha256),
+            "Repr-Digest": digest_field(sha256),
             UPLOAD_HEADER: upload_id,
         }
         _done(patiently(lambda: self._http.stream("PUT", target(path), headers, body=())))
@@ -88,10 +85,7 @@ def _done(response: urllib3.BaseHTTPResponse) -> str | None:
     """The digest in an answer, in hex; its connection is good for the next request."""
     response.drain_conn()
     response.release_conn()
-    field = response.headers.get("repr-digest", "")
-    if not (field.startswith(_SCHEME) and field.endswith(_END)):
-        return None
     try:
-        return b64decode(field.removeprefix(_SCHEME).removesuffix(_END), validate=True).hex()
+        return sha256_of_field(response.headers.get("repr-digest", ""))
     except ValueError:
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import TypeVar
@@ -38,6 +37,7 @@ from registry_core.stores.rest.bodies import (
 )
 from registry_core.stores.rest.transport import Transport
 from registry_core.wire import Json
+from registry_core.wire.digest_fields import digest_field
 from registry_core.wire.uploads import OFFSET_HEADER
 
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
@@ -102,7 +102,7 @@ class Transfers:
         """
         try:
             response = self._http.stream(
-                "HEAD", target(path), {"Repr-Digest": sha256_field(sha256)}
+                "HEAD", target(path), {"Repr-Digest": digest_field(sha256)}
             )
         except RegistryError:
             return 0  # An answer to this method has no body that says why.
@@ -241,18 +241,13 @@ def _size(response: urllib3.BaseHTTPResponse) -> int | None:
 def _digest(sha256: str, start: int) -> dict[str, str]:
     """The digest of the whole file: of what is sent, or where that is a part, of what it is of."""
     if not start:
-        return {"Content-Digest": sha256_field(sha256)}
-    return {"Repr-Digest": sha256_field(sha256), OFFSET_HEADER: str(start)}
+        return {"Content-Digest": digest_field(sha256)}
+    return {"Repr-Digest": digest_field(sha256), OFFSET_HEADER: str(start)}
 
 
 def body_headers(size: int) -> Mapping[str, str]:
     """Return what goes before so many bytes."""
     return {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
-
-
-def sha256_field(digest: str) -> str:
-    """Return a digest, given in hex, as a field of a header (RFC 9530)."""
-    return f"sha-256=:{b64encode(bytes.fromhex(digest)).decode()}:"
 
 
 def target(path: str) -> str:
