@@ -44,6 +44,17 @@ def test_digest_is_that_of_all_pieces_in_order(size, count):
     wait_until_none_is_beside()
 
 
+@pytest.mark.parametrize("size", [1000, 300_000, MIB, 3 * MIB])
+def test_bytes_that_are_lent_are_hashed_before_they_are_taken_back(size):
+    digest, expected, lent = Sha256(), hashlib.sha256(), bytearray(size)
+    for number in range(6 * MIB // size + 6):
+        lent[:] = number.to_bytes(4, "big") * (size // 4)
+        expected.update(lent)
+        digest.update(memoryview(lent))
+        digest.settle()
+    assert digest.hexdigest() == expected.hexdigest()
+
+
 def test_short_file_has_no_thread():
     digest = Sha256()
     digest.update(bytes(MIB))

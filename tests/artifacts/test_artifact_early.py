@@ -197,6 +197,13 @@ def test_a_large_file_is_sent_once_and_before_the_version(
     check_pushed(served, model, tmp_path)
 
 
+def test_bytes_that_were_sent_so_are_counted(served: Served, model: Path) -> None:
+    served.client.push_model_version("m", model, create=True)
+    size = sum(path.stat().st_size for path in model.rglob("*") if path.is_file())
+    line = f'registry_artifact_bytes_total{{direction="in"}} {size}'
+    assert line in send(served, "GET", "/metrics").body.decode()
+
+
 def test_one_file_and_links_to_it_are_sent(served: Served, model: Path, tmp_path: Path) -> None:
     """Links are one file on the disk, and two in the version."""
     served.client.push_model_version("m", model / "weights", create=True)

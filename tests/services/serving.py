@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
@@ -42,7 +43,13 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving_app(app: Any, limits: Limits | None = None) -> Iterator[Served]:
+def serving_app(
+    app: Any,
+    limits: Limits | None = None,
+    *,
+    tls: ssl.SSLContext | None = None,
+    loop: Literal["auto", "asyncio"] = "auto",
+) -> Iterator[Served]:
     """The application, served on loopback."""
     listening = socket.create_server(("127.0.0.1", 0), backlog=1_000)
     config = WorkerConfig(
@@ -50,11 +57,13 @@ def serving_app(app: Any, limits: Limits | None = None) -> Iterator[Served]:
         http="registry_server.process.protocol:RegistryProtocol",
         ws="none",
         lifespan="auto",
+        loop=loop,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=1,
     )
     config.limits = limits or config.limits
+    config.tls = tls
     server = WorkerServer(config)
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()

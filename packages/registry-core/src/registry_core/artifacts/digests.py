@@ -35,23 +35,38 @@ class Sha256:
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
         self._seen = 0
-        self._batch: list[bytes] = []
+        self._batch: list[bytes | memoryview] = []
         self._batch_bytes = 0
+        self._is_lent = False
         self._helper: _Helper | None = None
 
-    def update(self, piece: bytes) -> None:
-        """Take the next bytes, which may be hashed later."""
+    def update(self, piece: bytes | memoryview) -> None:
+        """Take the next bytes, which may be hashed later: those of a `memoryview` by `settle`."""
         self._seen += len(piece)
         if self._seen <= _INLINE_BYTES:
             self._digest.update(piece)
             return
         self._batch.append(piece)
         self._batch_bytes += len(piece)
+        self._is_lent = self._is_lent or isinstance(piece, memoryview)
         if self._batch_bytes >= _BATCH_BYTES:
-            batch, self._batch, self._batch_bytes = self._batch, [], 0
-            if self._helper is None:
-                self._helper = _Helper(self._digest)
-            self._helper.take(batch)
+            self._hand_over()
+
+    def settle(self) -> None:
+        """Return when all bytes that were lent are hashed."""
+        if not self._is_lent:
+            return
+        self._is_lent = False
+        if self._batch:
+            self._hand_over()
+        if self._helper is not None:
+            self._helper.settle()
+
+    def _hand_over(self) -> None:
+        batch, self._batch, self._batch_bytes = self._batch, [], 0
+        if self._helper is None:
+            self._helper = _Helper(self._digest)
+        self._helper.take(batch)
 
     def hexdigest(self) -> str:
         """Return the digest of all bytes, in hex; none may follow."""
@@ -68,11 +83,11 @@ class _Helper:
     def __init__(self, digest: hashlib._Hash) -> None:
         self._digest = digest
         self._room = threading.Semaphore(_BATCHES)
-        self._batches: queue.SimpleQueue[list[bytes] | None] = queue.SimpleQueue()
+        self._batches: queue.SimpleQueue[list[bytes | memoryview] | None] = queue.SimpleQueue()
         self._state = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def take(self, batch: list[bytes]) -> None:
+    def take(self, batch: list[bytes | memoryview]) -> None:
         """Hash a batch, here or in the thread."""
         self._room.acquire()
         with self._state:
@@ -80,6 +95,12 @@ class _Helper:
                 self._batches.put(batch)
                 return
         self._hash(batch)
+
+    def settle(self) -> None:
+        """Return when all that was taken is hashed."""
+        for _ in range(_BATCHES):
+            self._room.acquire()
+        self._room.release(_BATCHES)
 
     def end(self) -> None:
         """Return when all that was taken is hashed."""
@@ -110,7 +131,7 @@ class _Helper:
         finally:
             _threads.release()
 
-    def _next(self) -> list[bytes] | None:
+    def _next(self) -> list[bytes | memoryview] | None:
         """The next batch; None once there is none for now."""
         try:
             return self._batches.get(timeout=_LINGER_SECONDS)
@@ -121,7 +142,7 @@ class _Helper:
                 self._thread = None
                 return None
 
-    def _hash(self, batch: list[bytes]) -> None:
+    def _hash(self, batch: list[bytes | memoryview]) -> None:
         for piece in batch:
             self._digest.update(piece)
         self._room.release()

@@ -17,6 +17,8 @@ from registry_core.wire.digest_fields import sha256_of_field
 from registry_core.wire.uploads import OFFSET_HEADER, UPLOADS_PATH
 from registry_server.http.responses import RequestRefusedError
 from registry_server.process.connection import connection_of
+from registry_server.process.lanes import ClientGoneError
+from registry_server.process.long_bodies import LongBody
 from registry_server.process.pieces import Pieces
 
 PIECE_SIZE = 256 * 1024
@@ -46,10 +48,6 @@ _METHODS = {
 }
 
 
-class ClientGoneError(Exception):
-    """The client closed the connection before its request was complete."""
-
-
 class ArtifactRequest:
     """A request to one of the artifact routes."""
 
@@ -60,6 +58,7 @@ class ArtifactRequest:
         self._scope = scope
         self._headers = {name.lower(): value for name, value in scope["headers"]}
         self.body = Body(receive)
+        self._long: LongBody | None = None
         self.connection = connection_of(scope)
         self.segments = _segments(scope)
         self.rights: Rights | None = scope.get("auth")
@@ -83,6 +82,18 @@ class ArtifactRequest:
         """The length of the body that the client announced; None if it did not."""
         length = self.header("content-length") or ""
         return int(length) if length.isdecimal() else None
+
+    def long_body(self) -> LongBody | None:
+        """Return what reads the rest of the body past the parser; see `Connection.long_body`."""
+        length = self.content_length
+        if length is not None and self.connection is not None:
+            self._long = self.connection.long_body(length - self.body.received)
+        return self._long
+
+    @property
+    def received(self) -> int:
+        """Bytes of the body that were read."""
+        return self.body.received + (0 if self._long is None else self._long.received)
 
     @property
     def content_sha256(self) -> str | None:
@@ -171,6 +182,9 @@ class Body:
             self.received += len(message["body"])
             self.is_complete = not message["more_body"]
         return bytes(gathered)
+
+    def release(self, piece: bytes | memoryview) -> None:
+        """Give back bytes that were read, as of a `LongBody`: here they are in nobody's way."""
 
 
 def _raw_path(scope: Scope) -> bytes:

@@ -48,7 +48,6 @@ from registry_server.artifacts.requests import (
     MAX_PARTS,
     UPLOAD_BYTES,
     ArtifactRequest,
-    ClientGoneError,
     etags_of,
     text_of,
 )
@@ -57,6 +56,7 @@ from registry_server.artifacts.uploading import Uploading, end_of, upload_of
 from registry_server.http import responses
 from registry_server.http.middleware import OPERATION, RECEIVED
 from registry_server.http.responses import RequestRefusedError, Response
+from registry_server.process.lanes import ClientGoneError
 from registry_server.process.settings import DIRECT_OFF, DIRECT_ONLY
 from registry_server.process.threads import Threads
 
@@ -153,7 +153,7 @@ class ArtifactService:
             return await self._answer(request)
         finally:
             if name in (DOWNLOAD, UPLOAD, RECEIVE):
-                scope["state"][RECEIVED] = request.body.received
+                scope["state"][RECEIVED] = request.received
 
     @property
     def downloads(self) -> int:

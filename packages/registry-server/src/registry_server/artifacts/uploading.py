@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from http import HTTPStatus
 from typing import TypeVar
@@ -13,9 +14,11 @@ from registry_core.artifacts import RESUMABLE_BYTES, FileInfo, FileWriter, file_
 from registry_core.artifacts.versions.received import upload_for
 from registry_core.wire.digest_fields import digest_field
 from registry_core.wire.uploads import OFFSET_HEADER, UPLOAD_HEADER
-from registry_server.artifacts.requests import ArtifactRequest, Body, ClientGoneError
+from registry_server.artifacts.requests import ArtifactRequest, Body
 from registry_server.artifacts.transfers import Places
 from registry_server.http.responses import Response
+from registry_server.process.lanes import ClientGoneError
+from registry_server.process.long_bodies import LongBody
 from registry_server.process.threads import Threads
 
 _SHORT_BYTES = 64 * 1024
@@ -86,7 +89,8 @@ class Uploading:
         first = await request.body.read(_SHORT_BYTES)
         async with self._places.place(request.connection):
             writer = await self._move(lambda: files.upload_writer(upload, start=start))
-            info = await self._write(writer, first, request.body)
+            with _rest_of(request) as rest:
+                info = await self._write(writer, first, rest)
         assert info.sha256 is not None, "an upload has a digest when it is complete"
         return Response(HTTPStatus.OK, b"", (_repr_digest(info.sha256),))
 
@@ -103,16 +107,18 @@ class Uploading:
         if sha256 is None or not files.awaits(path, sha256):
             files.check_open(path)
 
-    async def _write(self, writer: FileWriter, first: bytes, body: Body) -> FileInfo:
+    async def _write(self, writer: FileWriter, first: bytes, body: Body | LongBody) -> FileInfo:
         try:
-            piece = first
+            piece: bytes | memoryview = first
             while piece:
                 # The next piece is gathered while a thread writes this one.
                 written = self._movers.run(partial(writer.write, piece))
                 try:
-                    piece = await body.read()
+                    following = await body.read()
                 finally:
                     await end_of(written)
+                body.release(piece)
+                piece = following
             return await self._move(writer.commit)
         except (ClientGoneError, asyncio.CancelledError):
             await self._move(writer.suspend)
@@ -136,6 +142,19 @@ def upload_of(request: ArtifactRequest, path: str) -> str | None:
     """
     upload_id = request.header(UPLOAD_HEADER.lower())
     return None if upload_id is None else upload_for(path, upload_id)
+
+
+@contextmanager
+def _rest_of(request: ArtifactRequest) -> Iterator[Body | LongBody]:
+    """What reads the rest of a body whose writer keeps none of its pieces."""
+    body = request.long_body()
+    if body is None:
+        yield request.body
+        return
+    try:
+        yield body
+    finally:
+        body.discard()
 
 
 async def end_of(job: asyncio.Future[ResultT]) -> ResultT:

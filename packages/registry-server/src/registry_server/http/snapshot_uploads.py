@@ -28,7 +28,7 @@ from registry_core.changes import restores_in_pieces
 from registry_core.snapshot_pieces import PIECE_MAX_BYTES, IncomingSnapshot, SpooledSnapshot
 from registry_core.wire import Json
 from registry_core.wire.snapshots import SNAPSHOTS_PATH
-from registry_server.artifacts.requests import Body, ClientGoneError
+from registry_server.artifacts.requests import Body
 from registry_server.artifacts.transfers import Places
 from registry_server.http import responses
 from registry_server.http.middleware import OPERATION
@@ -37,6 +37,7 @@ from registry_server.http.parts import ANONYMOUS, Part
 from registry_server.http.response_shapes import REGISTERED_MODEL
 from registry_server.http.responses import RequestRefusedError, Response
 from registry_server.process.connection import connection_of
+from registry_server.process.lanes import ClientGoneError
 from registry_server.process.threads import Threads
 
 UPLOADS_AT_A_TIME = 8

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from registry_core.wire.snapshots import SNAPSHOTS_PATH
 from registry_server.process.limits import FREE_BYTES, Limits, Phase
+from registry_server.process.long_bodies import LongBody
 
 if TYPE_CHECKING:
     import asyncio
@@ -28,6 +29,10 @@ CONNECTION = "connection"
 
 _COUNTED_BYTES = 64 * 1024
 """Steps in which the bytes of a long request are counted."""
+
+
+class ClientGoneError(Exception):
+    """The client closed the connection before its request was complete, or answered."""
 
 
 def connection_of(scope: Scope) -> Connection | None:
@@ -263,6 +268,15 @@ class Connection(HttpToolsProtocol):
         self.held, self.unsent = held, unsent
         if change:
             self.connections.hold(self, change)
+
+    # Past the parser
+
+    def long_body(self, left: int) -> LongBody | None:
+        """Return what reads the body that comes, `left` bytes of it, past the parser.
+
+        None where that cannot be done or is not worth it, and the body comes as others do.
+        """
+        raise NotImplementedError
 
     # How it ends
 

@@ -44,7 +44,7 @@ _NO_KEY = _NoKey.NO_KEY
 
 
 class ClientGoneError(Exception):
-    """The client has hung up, and nothing was begun for it."""
+    """The client has hung up before its request was complete, or served."""
 
 
 class HangUp:

@@ -23,6 +23,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from registry_core.wire import CODES, dumps
 from registry_server.process.connection import CONNECTION, Connection, Tally
 from registry_server.process.limits import Phase
+from registry_server.process.long_bodies import LONG_BYTES, LongBody
 from registry_server.process.pieces import Pieces
 
 if TYPE_CHECKING:
@@ -224,6 +225,24 @@ class RegistryProtocol(Connection):
         request.more_body = False
         if not request.response_complete:
             request.message_event.set()
+
+    def long_body(self, left: int) -> LongBody | None:
+        """See `Connection.long_body`."""
+        request = self.cycle
+        rest = left - len(request.body)
+        is_coming = request.more_body and not request.disconnected and self._refusal is None
+        # Behind the last request of a connection a new parser would see what is to be ignored.
+        if rest < LONG_BYTES or not (is_coming and request.keep_alive):
+            return None
+        first, request.body = bytes(request.body), bytearray()
+        return LongBody(self, first, rest, count=self._count_body, end=self._end_body)
+
+    def _count_body(self, size: int) -> None:
+        self._received += size
+
+    def _end_body(self) -> None:
+        self.parser = _new_parser(self)
+        self.on_message_complete()
 
     def _start(self) -> None:
         if len(self.url) <= _SPLITTABLE_BYTES:

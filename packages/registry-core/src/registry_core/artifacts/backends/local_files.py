@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import IO
 
 from registry_core.artifacts.digests import Sha256
-from registry_core.artifacts.store import CHUNK_SIZE, FileInfo
+from registry_core.artifacts.local_writing import write_whole
+from registry_core.artifacts.store import CHUNK_SIZE, FileInfo, Piece
 from registry_core.errors import (
     ArtifactExistsError,
     ArtifactNotFoundError,
@@ -48,22 +49,15 @@ def milliseconds(status: os.stat_result) -> int:
     return status.st_mtime_ns // 1_000_000
 
 
-def fill(partial: Path, path: str) -> Generator[None, bytes | None, None]:
+def fill(partial: Path, path: str) -> Generator[None, Piece | None, None]:
     """Write pieces to a new file, and sync it."""
     with os_errors(path):
         file = partial.open("xb", buffering=0)
     with file:
         while (chunk := (yield)) is not None:
-            _write_whole(file, chunk, path)
+            with os_errors(path):
+                write_whole(file, chunk)
         _sync(file, path)
-
-
-def _write_whole(file: IO[bytes], chunk: bytes, path: str) -> None:
-    """Write all of a chunk: an unbuffered file may take less than it is given."""
-    with os_errors(path):
-        view = memoryview(chunk)
-        while view:
-            view = view[file.write(view) :]
 
 
 def _sync(file: IO[bytes], path: str) -> None:
@@ -96,7 +90,7 @@ def is_same(file: IO[bytes], partial: Path) -> bool:
 
 def go_on(
     file: IO[bytes], path: str, start: int, digest: Sha256 | None = None
-) -> Generator[None, bytes | None, None]:
+) -> Generator[None, Piece | None, None]:
     """Write pieces after the first `start` bytes of a file, and sync it.
 
     All bytes of the file pass through the digest, if there is one.
@@ -113,7 +107,10 @@ def go_on(
     while (chunk := (yield)) is not None:
         if digest is not None:
             digest.update(chunk)
-        _write_whole(file, chunk, path)
+        with os_errors(path):
+            write_whole(file, chunk)
+        if digest is not None:
+            digest.settle()
         written += len(chunk)
         if written - advised >= _WRITTEN_BACK_BYTES:
             _write_back(file, advised, written - advised)

@@ -17,6 +17,7 @@ import attrs
 
 from registry_core import sources
 from registry_core.artifacts import Manifest, ManifestFile, make_manifest
+from registry_core.artifacts.local_writing import write_whole
 from registry_core.artifacts.trees import Progress
 from registry_core.artifacts.versions.context import subject
 from registry_core.artifacts.versions.destinations import place_of, unfinished_in
@@ -141,8 +142,8 @@ def pull(files: ForeignFiles, destination: Path, *, progress: Progress | None = 
         def fetch(path: str) -> ManifestFile:
             target = place_of(destination, path)
             gathered = partial / secrets.token_hex(16)
-            with gathered.open("xb") as local:
-                file = _take(files, path, local.write, meter)
+            with gathered.open("xb", buffering=0) as local:
+                file = _take(files, path, lambda piece: write_whole(local, piece), meter)
             gathered.replace(target)
             return file
 

@@ -11,6 +11,7 @@ import attrs
 
 from registry_core.artifacts import ArtifactStore, FileInfo, Manifest, ManifestFile, Reading
 from registry_core.artifacts.digests import Sha256
+from registry_core.artifacts.local_writing import write_whole
 from registry_core.artifacts.trees import Progress, sha256_file
 from registry_core.artifacts.versions.context import Context, subject
 from registry_core.artifacts.versions.destinations import place_of, unfinished_in
@@ -349,10 +350,10 @@ class _Download:
             self.meter.add(file.size)
             return None
         gathered = self.partial / secrets.token_hex(16)
-        with gathered.open("xb") as local:
+        with gathered.open("xb", buffering=0) as local:
 
             def take(piece: bytes) -> None:
-                local.write(piece)
+                write_whole(local, piece)
                 self.meter.add(len(piece))
 
             problem = _compare(self.artifacts, self.files[file.path].path, file, take)
