@@ -280,6 +280,19 @@ def test_one_model_costs_a_probe_for_each_stage_that_there_is(planned: Planned) 
     assert len(tables(explained["Plan"])) == 5
 
 
+@pytest.mark.parametrize("name", ["models by tag", "models by tag, updated", "versions by tag"])
+def test_what_is_found_once_is_not_kept_for_the_next_time(planned: Planned, name: str) -> None:
+    """As the statistics of a table with several tags of each model have PostgreSQL expect."""
+    for value in VALUES:
+        explained = planned.plan(*planned.compiled(SEARCHES[name](value, "model-0005")))
+        assert "Memoize" not in parts(explained["Plan"])
+
+
+def parts(plan: dict[str, Any]) -> set[str]:
+    """The types of the parts of a plan."""
+    return {plan["Node Type"]}.union(*map(parts, plan.get("Plans", ())))
+
+
 def tables(plan: dict[str, Any]) -> list[str]:
     """The tables that the parts of a plan read, each part by itself."""
     own = [plan["Relation Name"]] if "Relation Name" in plan else []

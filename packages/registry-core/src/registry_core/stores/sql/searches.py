@@ -255,7 +255,7 @@ def _from_start(shape: Shape, start: _Start, conditions: list[ColumnElement[bool
     """The page from all that a start finds, of which the last condition says that it is little."""
     kind = shape.kind
     source: FromClause = (kind.tags if start.is_tag else kind.table).alias("f")
-    columns = [source.c[name] for name in kind.keys] if start.is_tag else list(source.c)
+    columns = _keys(shape, source) if start.is_tag else list(source.c)
     rows = (
         _rows_of(shape, start, source, select(*columns))
         # No row is lost when it is rare, and the database learns how few there are.
@@ -278,9 +278,20 @@ def _fetched(shape: Shape, rows: FromClause) -> tuple[FromClause, FromClause]:
     same = and_(*(rows.c[name] == table.c[name] for name in kind.keys))
     if not shape.goes_by_cost:
         return table, rows.join(table, same)
-    # Else it may read the whole table beside what was found.
-    entity = select(table).where(same).limit(literal(1)).correlate(rows).lateral("e")
+    # Else it may read the whole table beside what was found. OFFSET is what keeps it from that.
+    entity = select(table).where(same).offset(literal(0)).correlate(rows).lateral("e")
     return entity, rows.join(entity, true())
+
+
+def _keys(shape: Shape, found: FromClause) -> list[ColumnElement[Any]]:
+    """The columns that identify a row, for `_fetched`: every row is there once.
+
+    PostgreSQL has no statistics of an expression. By those of a column it takes the names to be
+    repeated, and keeps what it reads for each: a fifth of the time in which a page is found.
+    """
+    first, *others = (found.c[name] for name in shape.kind.keys)
+    key = (first + literal_column("''")).label(first.name) if shape.goes_by_cost else first
+    return [key, *others]
 
 
 def _led(shape: Shape, lead: int, starts: list[_Start]) -> FromClause:
@@ -395,7 +406,7 @@ def _walk_tag(shape: Shape, common: list[ColumnElement[bool]]) -> Select[Any]:
     where += filters.on_tag_beside(shape.terms, key, tag, value)
     first = head if shape.order_by[0].ascending else head.desc()
     walk = (
-        select(*(tag.c[name] for name in kind.keys))
+        select(*_keys(shape, tag))
         .where(*common, *where, *tagged(shape, tag, others), *_visible(shape, tag))
         .order_by(first, *ordered(tag, shape.order_by))
         .offset(literal(0))
