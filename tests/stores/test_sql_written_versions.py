@@ -24,7 +24,7 @@ from registry_core.models import (
 )
 from registry_core.search import Entity, Query, parse_filter, parse_order_by
 from registry_core.stores.sql import SqlStore
-from registry_core.stores.sql.written_versions import NAMES, WrittenVersions
+from registry_core.stores.sql.written_versions import NUMBERS, TEXTS, WrittenVersions
 from registry_core.testing.strategies import tag_keys
 from registry_core.wire import payloads
 from services.examples import examples
@@ -155,4 +155,4 @@ def test_what_no_call_has_written_is_named() -> None:
 
 def _row(stage: str, status: str) -> list[object]:
     fields = FILLED | {"current_stage": stage, "status": status}
-    return [[fields.get(name) for name in NAMES], []]
+    return [[fields.get(name) for name in TEXTS], *(fields[name] for name in NUMBERS), []]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Text
+from sqlalchemy import Text, literal_column
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ColumnElement
@@ -32,14 +32,13 @@ class object_of(_Function):  # noqa: N801 SQL functions are lower-case in SQLAlc
 
 
 class tags_of(_Function):  # noqa: N801 as above
-    """`tags_of(key, value)`: rows as the tags of an answer, or as `object_of` on PostgreSQL.
+    """`tags_of(key, value)`: rows as the tags of an answer, or on PostgreSQL as one JSON object.
 
     An object for each is dear there, and on SQLite cheaper than to make it of what is read.
     """
 
     name = "tags_of"
     inherit_cache = True
-    postgresql = "json_object_agg"
 
 
 class array_of(_Function):  # noqa: N801 as above
@@ -50,38 +49,45 @@ class array_of(_Function):  # noqa: N801 as above
     sqlite, postgresql = "json_group_array", "json_agg"
 
 
-class array(_Function):  # noqa: N801 as above
-    """Columns of one row as a JSON array."""
+class texts(_Function):  # noqa: N801 as above
+    """Texts of one row as a JSON array.
 
-    name = "array"
+    PostgreSQL looks up once how to write the elements of an array. Its JSON functions look it up for
+    each value, each time that they run.
+    """
+
+    name = "texts"
     inherit_cache = True
-    sqlite, postgresql = "json_array", "json_build_array"
+    sqlite = "json_array"
 
 
 class document(_Function):  # noqa: N801 as above
-    """Pieces of JSON, none of them NULL on SQLite, as one JSON array.
+    """Numbers and pieces of JSON, none of them NULL, as the text inside of a JSON array.
 
-    SQLite would parse what one of its JSON functions is given by another, so there the texts are
-    only put together.
+    SQLite would parse what one of its JSON functions is given by another, and PostgreSQL's take
+    longer than what puts texts together.
     """
 
     name = "document"
     inherit_cache = True
-    postgresql = "json_build_array"
 
 
-class pieces(_Function):  # noqa: N801 as above
-    """A piece of JSON, and a text of more of them if it is not NULL, with a comma between."""
+class documents(_Function):  # noqa: N801 as above
+    """A `document` and a text of more of them, with `BETWEEN` between; that may be NULL."""
 
-    name = "pieces"
+    name = "documents"
     inherit_cache = True
 
 
-class array_text(_Function):  # noqa: N801 as above
-    """A text of `pieces` as a JSON array; NULL for NULL."""
+class array_of_arrays(_Function):  # noqa: N801 as above
+    """A text of `documents` as a JSON array, in which each is an array; NULL for NULL."""
 
-    name = "array_text"
+    name = "array_of_arrays"
     inherit_cache = True
+
+
+BETWEEN: ColumnElement[str] = literal_column("'],['", Text)
+"""What stands between the texts of two documents."""
 
 
 class _elements(_Function):  # noqa: N801 as above
@@ -143,28 +149,36 @@ def _postgresql_listed(node: _listed, compiler: SQLCompiler, **options: Any) -> 
     return f"jsonb_array_elements(CAST({compiler.process(node.clauses, **options)} AS jsonb))"
 
 
+@compiles(tags_of, "postgresql")
+def _postgresql_tags(node: tags_of, compiler: SQLCompiler, **options: Any) -> str:
+    return f"coalesce(json_object_agg({compiler.process(node.clauses, **options)}), '{{}}')"
+
+
+@compiles(texts, "postgresql")
+def _postgresql_texts(node: texts, compiler: SQLCompiler, **options: Any) -> str:
+    return f"array_to_json(ARRAY[{compiler.process(node.clauses, **options)}])"
+
+
 @compiles(document, "sqlite")
 def _sqlite_document(node: document, compiler: SQLCompiler, **options: Any) -> str:
-    pieces = " || ',' || ".join(operands(node, compiler, **options))
-    return f"'[' || {pieces} || ']'"
+    return " || ',' || ".join(operands(node, compiler, **options))
 
 
-@compiles(pieces, "sqlite")
-def _sqlite_pieces(node: pieces, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(document, "postgresql")
+def _postgresql_document(node: document, compiler: SQLCompiler, **options: Any) -> str:
+    return f"concat_ws(',', {compiler.process(node.clauses, **options)})"
+
+
+@compiles(documents)
+def _documents(node: documents, compiler: SQLCompiler, **options: Any) -> str:
+    between = compiler.process(BETWEEN, **options)
     first, *others = operands(node, compiler, **options)
-    return " || ".join([first, *(f"coalesce(',' || {other}, '')" for other in others)])
+    return " || ".join([first, *(f"coalesce({between} || {other}, '')" for other in others)])
 
 
-@compiles(pieces, "postgresql")
-def _postgresql_pieces(node: pieces, compiler: SQLCompiler, **options: Any) -> str:
-    first, *others = operands(node, compiler, **options)
-    text = f"CAST({first} AS TEXT)"  # its JSON cannot be put together
-    return " || ".join([text, *(f"coalesce(',' || {other}, '')" for other in others)])
-
-
-@compiles(array_text)
-def _array_text(node: array_text, compiler: SQLCompiler, **options: Any) -> str:
-    return f"'[' || {compiler.process(node.clauses, **options)} || ']'"
+@compiles(array_of_arrays)
+def _array_of_arrays(node: array_of_arrays, compiler: SQLCompiler, **options: Any) -> str:
+    return f"'[[' || {compiler.process(node.clauses, **options)} || ']]'"
 
 
 @compiles(element, "sqlite")

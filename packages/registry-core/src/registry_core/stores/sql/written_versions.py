@@ -29,24 +29,33 @@ from registry_core.errors import StoreCorruptedError
 from registry_core.fields import Field, define, scalars_of
 from registry_core.models import ModelVersion, Stage, Status
 from registry_core.stores.sql.json_functions import (
-    array,
-    array_text,
+    BETWEEN,
+    array_of_arrays,
     document,
+    documents,
     object_of,
-    pieces,
     tags_of,
+    texts,
 )
 from registry_core.stores.sql.tables import model_version_tags, model_versions
 from registry_core.stores.sql.unpacking import unpacking, unreadable
 
 _WRITTEN = tuple(field for field in written(ModelVersion) if field.is_scalar)
+"""The fields of a version that an answer has, in its order."""
+
 _UNWRITTEN = tuple(field for field in scalars_of(ModelVersion) if not field.about.is_on_wire)
 
-_ORDER = (*_WRITTEN, *_UNWRITTEN)
-"""The fields of a version, in the order of an answer; then those that no answer has."""
 
-NAMES = tuple(field.name for field in _ORDER)
-"""Their names."""
+def _is_number(field: Field) -> bool:
+    """Whether the database gives a field as a number. Every version has these."""
+    return field.type is int and field.name not in NUMERALS
+
+
+_TEXTS = tuple(field for field in (*_WRITTEN, *_UNWRITTEN) if not _is_number(field))
+_NUMBERS = tuple(field for field in (*_WRITTEN, *_UNWRITTEN) if _is_number(field))
+
+TEXTS, NUMBERS = (tuple(field.name for field in fields) for fields in (_TEXTS, _NUMBERS))
+"""The names of what the database gives of a version: an array of texts, then numbers, then tags."""
 
 
 # What the database gives
@@ -61,8 +70,8 @@ def latest_versions(model: FromClause, dialect: Dialect, *, of_page: bool) -> Co
     `GROUP BY` or a window would read every version of the model.
     """
     if dialect.name != "postgresql":
-        return array_text(_newest(model, 1))
-    return array_text(_last_stage_first(model) if of_page else _each_stage(model))
+        return array_of_arrays(_newest(model, 1))
+    return array_of_arrays(_last_stage_first(model) if of_page else _each_stage(model))
 
 
 def _newest(above: FromClause, place: int) -> ScalarSelect[Any]:
@@ -77,7 +86,7 @@ def _newest(above: FromClause, place: int) -> ScalarSelect[Any]:
     others = [_newest(version, place + 1)] if place < len(Stage) else []
     earlier = [stage < above.c.current_stage] if place > 1 else []
     return (
-        select(pieces(this, *others))
+        select(documents(this, *others))
         .where(version.c.name == above.c.name, *earlier)
         .order_by(stage.desc(), version.c.version.desc())
         .limit(literal_column("1"))
@@ -96,7 +105,7 @@ def _last_stage_first(model: FromClause) -> ScalarSelect[Any]:
     version = model_versions.alias("latest1")
     stage = version.c.current_stage
     return (
-        select(pieces(_document(version), _each_stage(version, before=stage)))
+        select(documents(_document(version), _each_stage(version, before=stage)))
         .where(version.c.name == model.c.name)
         .order_by(stage.desc(), version.c.version.desc())
         .limit(literal_column("1"))
@@ -119,7 +128,7 @@ def _each_stage(
     )
     version = model_versions.alias("latest")
     newest = (
-        select(cast(_document(version), Text))
+        select(_document(version))
         .where(version.c.name == owner.c.name, version.c.current_stage == stages.c.stage)
         .order_by(version.c.version.desc())
         .limit(literal_column("1"))
@@ -127,7 +136,7 @@ def _each_stage(
         .correlate(owner, stages)
         .scalar_subquery()
     )
-    each = select(func.string_agg(newest, literal_column("','"))).select_from(stages)
+    each = select(func.string_agg(newest, BETWEEN)).select_from(stages)
     if before is not None:
         each = each.where(stages.c.stage < before)
     return each.correlate(owner).scalar_subquery()
@@ -135,11 +144,15 @@ def _each_stage(
 
 def _document(version: FromClause) -> ColumnElement[Any]:
     """The fields and the tags of a version, as JSON."""
-    fields = array(*(_column(version, field) for field in _ORDER))
-    return document(fields, version_tags(version, tags_of))
+    numbers = (version.c[field.column] for field in _NUMBERS)
+    return document(
+        texts(*(_text(version, field) for field in _TEXTS)),
+        *numbers,
+        version_tags(version, tags_of),
+    )
 
 
-def _column(version: FromClause, field: Field) -> ColumnElement[Any]:
+def _text(version: FromClause, field: Field) -> ColumnElement[Any]:
     column = version.c[field.column]
     return cast(column, Text) if field.name in NUMERALS else column
 
@@ -167,19 +180,26 @@ def _type(field: Field) -> Any:
     return given | None if field.is_optional else given
 
 
-_FIELDS_TYPE: Any = tuple.__class_getitem__(tuple(map(_type, _ORDER)))
-_DOCUMENT_TYPE: Any = tuple.__class_getitem__((_FIELDS_TYPE, msgspec.Raw))
-_decode = msgspec.json.Decoder(list[_DOCUMENT_TYPE]).decode
-_decode_tags = msgspec.json.Decoder(list[TagObject] | dict[str, str] | None).decode
+def _decoder(tags: Any) -> Callable[[str], list[Any]]:
+    """What reads the versions of a model, with the tags of each as this type."""
+    of_texts: Any = tuple.__class_getitem__(tuple(map(_type, _TEXTS)))
+    version: Any = tuple.__class_getitem__((of_texts, *map(_type, _NUMBERS), tags))
+    return msgspec.json.Decoder(list[version]).decode
+
+
+_decode_listed, _decode_mapped = _decoder(msgspec.Raw), _decoder(dict[str, str])
+"""As a text of an answer, or as a mapping; see `json_functions.tags_of`."""
+
+_decode_tags = msgspec.json.Decoder(list[TagObject]).decode
 _decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
-_read = unpacking(ModelVersion, _ORDER, numerals=NUMERALS)
+_read = unpacking(ModelVersion, (*_TEXTS, *_NUMBERS), numerals=NUMERALS)
 
-_version, _stage, _status = map(NAMES.index, ("version", "current_stage", "status"))
+_version, _stage, _status = map(TEXTS.index, ("version", "current_stage", "status"))
 
-_UNNAMED: list[str] = []
-"""The aliases of a version that has none."""
+_NONE: list[Any] = []
+"""The tags, or the aliases, of a version that has none."""
 
 _PLACES = {stage.value: place for place, stage in enumerate(Stage)}
 """Where the version of each stage is in an answer; the database gives them in any order."""
@@ -189,22 +209,36 @@ def _place(document: Any) -> int:
     return _PLACES[document[0][_stage]]
 
 
-def _writing() -> Callable[..., list[Any]]:
-    """Make what turns fields and tags into the objects of an answer: one pass, without calls."""
-    names = ", ".join(NAMES)
-    given = ", ".join(NAMES[: len(_WRITTEN)])
-    # As the database wrote them; of no tags, nothing is written.
-    tags = "tags if is_listed and len(tags) > len('[]') else tags_of(tags)"
+def by_key(mapping: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return a mapping in the order of its keys."""
+    if not mapping:
+        return {}
+    # Indexes have them in order already, but no database promises it.
+    last = ""
+    for key in mapping:
+        if key < last:
+            return dict(sorted(mapping.items()))
+        last = key
+    return mapping
+
+
+def _writing(tags: str) -> Callable[..., list[Any]]:
+    """Make what turns fields and tags, by this expression, into the objects of an answer."""
+    given = ", ".join(field.name for field in _WRITTEN)
     return define(
-        "def write(documents, is_listed, aliases_of, unnamed):\n"
-        f"    return [struct({given}, {tags}, aliases_of(version, unnamed))"
-        f" for ({names},), tags in documents]",
+        "def write(documents, aliases_of):\n"
+        f"    return [struct({given}, {tags}, aliases_of(version, none))"
+        f" for ({', '.join(TEXTS)},), {', '.join(NUMBERS)}, tags in documents]",
         struct=ModelVersionObject,
-        tags_of=lambda tags: encode_tags(_mapping(tags)),
+        encode_tags=encode_tags,
+        by_key=by_key,
+        none=_NONE,
     )
 
 
-_write = _writing()
+# As the database wrote them, unless there are none: then nothing is written.
+_write_listed = _writing("tags if len(tags) > len('[]') else none")
+_write_mapped = _writing("encode_tags(by_key(tags))")
 
 
 class WrittenVersions:
@@ -219,15 +253,15 @@ class WrittenVersions:
     __slots__ = ("_aliases", "_documents", "_is_listed")
 
     def __init__(self, text: str, aliases: Mapping[str, int]) -> None:
+        self._is_listed = text.endswith("]]]")  # tags come last
+        decode = _decode_listed if self._is_listed else _decode_mapped
         try:
-            documents = _decode(text)
+            documents = decode(text)
         except msgspec.ValidationError as error:
-            documents = _readable(text, error)
+            documents = _readable(text, decode, error)
         if len(documents) > 1:
             documents.sort(key=_place)
         self._documents = documents
-        # Tags, which come last, are as answers have them; see `json_functions.tags_of`.
-        self._is_listed = text.endswith("]]]")
         self._aliases = aliases
 
     @property
@@ -236,49 +270,38 @@ class WrittenVersions:
         named: dict[str, list[str]] = {}
         for alias, number in self._aliases.items():
             named.setdefault(str(number), []).append(alias)
-        return _write(self._documents, self._is_listed, named.get, _UNNAMED)
+        write = _write_listed if self._is_listed else _write_mapped
+        return write(self._documents, named.get)
 
     def read(self) -> tuple[ModelVersion, ...]:
         """Return each version."""
         return tuple(
-            [_read(fields, _mapping(tags), self._names(fields)) for fields, tags in self._documents]
+            [
+                _read((*of_texts, *numbers), self._mapping(tags), self._names(of_texts))
+                for of_texts, *numbers, tags in self._documents
+            ]
         )
 
-    def _names(self, fields: Any) -> tuple[str, ...]:
-        number = int(fields[_version])
+    def _mapping(self, tags: Any) -> Mapping[str, str]:
+        if self._is_listed:
+            tags = {tag.key: tag.value for tag in _decode_tags(tags)}
+        return by_key(tags)
+
+    def _names(self, of_texts: Any) -> tuple[str, ...]:
+        number = int(of_texts[_version])
         return tuple([alias for alias, named in self._aliases.items() if named == number])
 
 
-def _mapping(written_tags: msgspec.Raw) -> Mapping[str, str]:
-    tags = _decode_tags(written_tags)
-    if isinstance(tags, list):
-        tags = {tag.key: tag.value for tag in tags}
-    return by_key(tags)
-
-
-def _readable(text: str, error: msgspec.ValidationError) -> Any:
+def _readable(text: str, decode: Callable[[Any], list[Any]], error: Exception) -> list[Any]:
     """What there is but for stages that there are not."""
     stages, statuses = ({word.value for word in words} for words in (Stage, Status))
     documents = [each for each in _decode_any(text) if each[0][_stage] in stages]
-    for fields, _ in documents:
-        if fields[_status] not in statuses:
-            raise unreadable(fields, repr(fields[_status])) from error
+    for of_texts, *_ in documents:
+        if of_texts[_status] not in statuses:
+            raise unreadable(of_texts, repr(of_texts[_status])) from error
     try:
-        return _decode(_encode(documents))
+        return decode(_encode(documents))
     except msgspec.ValidationError:
         raise StoreCorruptedError(
             f"The newest versions of model {documents[0][0][0]!r} cannot be read: {error}"
         ) from error
-
-
-def by_key(mapping: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """Return a mapping in the order of its keys."""
-    if not mapping:
-        return {}
-    # Indexes have them in order already, but no database promises it.
-    last = ""
-    for key in mapping:
-        if key < last:
-            return dict(sorted(mapping.items()))
-        last = key
-    return mapping
