@@ -143,6 +143,37 @@ def test_a_draft_has_fields_of_its_entity_only(draft, entity):
     assert {field.name for field in attrs.fields(draft)} < names
 
 
+@pytest.mark.parametrize(
+    ("draft", "entity", "number"),
+    [
+        (NewRegisteredModel(name="m", tags={"b": "2", "a": "1"}), RegisteredModel, {}),
+        (
+            NewModelVersion(name="m", source="s3://b/m", tags={"b": "2", "a": "1"}, run_id="r"),
+            ModelVersion,
+            {"version": 3},
+        ),
+    ],
+)
+def test_what_a_draft_becomes_is_as_the_class_of_the_entity_makes_it(draft, entity, number):
+    given = attrs.asdict(draft)
+    tags = dict(sorted(given.pop("tags").items()))
+    times = {"creation_timestamp": 7, "last_updated_timestamp": 7}
+
+    made = draft.created(*number.values(), now=7)
+
+    assert vars(made) == vars(entity(**given, **times, **number, tags=tags))
+    assert list(made.tags) == ["a", "b"]
+
+
+def test_what_one_draft_becomes_twice_shares_no_mapping():
+    draft = NewRegisteredModel(name="m")
+
+    one, other = draft.created(now=7), draft.created(now=7)
+
+    assert one.tags is not other.tags
+    assert one.aliases is not other.aliases
+
+
 def test_a_text_that_a_filter_names_is_folded():
     """Or ILIKE would depend on the database. The name of a version is folded on its model."""
     for entity in (RegisteredModel, ModelVersion):

@@ -13,24 +13,21 @@ thing before an event is its state after the event before it, so stores need not
 from __future__ import annotations
 
 import enum
-import secrets
+import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from operator import attrgetter
 from typing import Any, Self, TypeAlias
 
 import attrs
 
 from registry_core.authors import Author, Origin
 from registry_core.display import moment
-from registry_core.fields import scalars_of
+from registry_core.fields import define, scalars_of
 from registry_core.models import (
     Approval,
     ModelFields,
     ModelVersion,
-    NewModelVersion,
-    NewRegisteredModel,
     Status,
 )
 from registry_core.name_scope import NameScope
@@ -281,7 +278,7 @@ def new_model_id() -> str:
     It begins with the time, so that new ones go to one end of each index: each would have a page of
     its own to be written, of three indexes, if it were all chance.
     """
-    return f"{int(time.time()):08x}{secrets.token_hex(8)}"
+    return f"{int(time.time()):08x}{os.urandom(8).hex()}"
 
 
 # What is recorded of a thing that was created or deleted
@@ -300,34 +297,33 @@ VERSION_TEXTS = tuple(each.name for each in _VERSION_SCALARS if not each.is_word
 VERSION_WORDS = {each.name: each.default for each in _VERSION_SCALARS if each.is_word}
 """The words that an event says of a model version, where they are not these."""
 
-_texts_of_version = attrgetter(*VERSION_TEXTS)
+
+def _saying(
+    texts: Iterable[str], words: Mapping[str, Any], *, is_said: str
+) -> Callable[[ModelFields | ModelVersion], dict[str, Any]]:
+    """Make what reads what an event says of an entity, written out from the table of fields."""
+    lines = (
+        "def said_of(entity):",
+        "    values, said = entity.__dict__, {}",
+        *(f"    if (text := values[{name!r}]){is_said}: said[{name!r}] = text" for name in texts),
+        *(
+            f"    if (word := values[{name!r}]) is not {name}: said[{name!r}] = word.value"
+            for name in words
+        ),
+        "    if tags := values['tags']: said['tags'] = dict(tags)",
+        "    return said",
+    )
+    return define("\n".join(lines), **words)
 
 
-def created_model(new: NewRegisteredModel) -> Mapping[str, Any]:
-    """Return what the event of a creation says of a registered model."""
-    texts = {name: getattr(new, name, None) for name in MODEL_TEXTS}
-    return _not_empty(texts | {"tags": dict(sorted(new.tags.items()))})
+model_fields = _saying(MODEL_TEXTS, {}, is_said="")
+"""Return what the event of a creation says of a registered model: all but its times."""
 
+version_fields = _saying(VERSION_TEXTS, VERSION_WORDS, is_said=" is not None")
+"""Return what an event says of a model version: all fields that are given but number and times.
 
-def created_version(new: NewModelVersion) -> Mapping[str, Any]:
-    """Return what the event of a creation says of a model version."""
-    return version_fields(new.created(0, now=0))
-
-
-def version_fields(version: ModelVersion) -> Mapping[str, Any]:
-    """Return what an event says of a model version: all fields that are given but number and times.
-
-    An empty text is one that was given.
-    """
-    texts = zip(VERSION_TEXTS, _texts_of_version(version), strict=True)
-    said: dict[str, Any] = {name: text for name, text in texts if text is not None}
-    for name, default in VERSION_WORDS.items():
-        word = getattr(version, name)
-        if word is not default:
-            said[name] = word.value
-    if version.tags:
-        said["tags"] = dict(version.tags)
-    return said
+An empty text is one that was given.
+"""
 
 
 def version_as_it_is(version: ModelVersion) -> Mapping[str, Any]:

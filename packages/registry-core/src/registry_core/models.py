@@ -14,7 +14,7 @@ import attrs
 
 from registry_core import validation
 from registry_core.display import Shown, Timed
-from registry_core.drafts import stored
+from registry_core.drafts import creating
 from registry_core.errors import InvalidArgumentError
 from registry_core.fields import about, fields_of
 from registry_core.unread import ReadLater
@@ -304,7 +304,8 @@ class NewRegisteredModel:
 
         `now` is in milliseconds since the epoch. Tags are in the order of their keys.
         """
-        return RegisteredModel(**stored(self, now))
+        created: RegisteredModel = _create_model(self, now)
+        return created
 
 
 @attrs.frozen(kw_only=True)
@@ -331,7 +332,12 @@ class NewModelVersion:
 
         `now` is in milliseconds since the epoch. Tags are in the order of their keys.
         """
-        return ModelVersion(version=version, **stored(self, now))
+        created: ModelVersion = _create_version(self, now, version)
+        return created
+
+
+_create_model = creating(NewRegisteredModel, RegisteredModel)
+_create_version = creating(NewModelVersion, ModelVersion, "version")
 
 
 class WebhookEntity(enum.StrEnum):

@@ -71,7 +71,8 @@ class CreateModel(ModelChange):
         self, before: ModelDocument | None = None, after: ModelDocument | None = None
     ) -> list[Effect]:
         """See `Change`. They are known beforehand."""
-        return [Effect(action=Action.CREATE_MODEL, after=history.created_model(self.new))]
+        said = history.model_fields(self.new.created(now=0))
+        return [Effect(action=Action.CREATE_MODEL, after=said)]
 
     @classmethod
     def replay(cls, document: ModelDocument | None, event: Event) -> ModelDocument:  # noqa: ARG003

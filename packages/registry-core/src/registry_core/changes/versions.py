@@ -95,7 +95,7 @@ class CreateVersion(Change[ModelVersion]):
         return Effect(
             action=Action.CREATE_VERSION,
             version=version,
-            after=history.created_version(self.new),
+            after=history.version_fields(self.new.created(version, now=0)),
         )
 
     @classmethod
