@@ -415,6 +415,30 @@ def test_changes_of_one_model_wait_for_each_other_and_for_no_others(
         pass
 
 
+def test_changes_that_wait_for_one_model_have_the_places_of_those_before() -> None:
+    """Of the first two, too, who have theirs from before anybody waited."""
+    found, under_way, most = Lanes(16, is_in_process=False), 0, 0
+    counting, may_go_on = threading.Lock(), threading.Event()
+
+    def change() -> None:
+        nonlocal under_way, most
+        with found.change("m"):
+            with counting:
+                under_way += 1
+                most = max(most, under_way)
+            may_go_on.wait(30)
+            with counting:
+                under_way -= 1
+
+    with in_threads([change] * 12) as changes:
+        until(lambda: "m" in found._models._models and found._models._models["m"].users == 12)
+        may_go_on.set()
+        for one in changes:
+            one.result(30)
+    assert most == 2
+    assert found._models._models == {}
+
+
 def test_so_many_wait_for_one_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """One more is refused at once."""
     monkeypatch.setattr(lanes, "MOST_WAITING_FOR_A_MODEL", 0)

@@ -18,8 +18,6 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 
-import attrs
-
 from registry_core.errors import StoreBusyError
 from registry_core.inloop import WouldBlockError
 from registry_core.stores.sql.compiling import Statement
@@ -87,15 +85,14 @@ class Lanes:
             self._lookups = FairSemaphore(1)
         self._models = _Models()
 
-    @contextlib.contextmanager
-    def change(self, model: str | None) -> Iterator[None]:
+    def change(self, model: str | None) -> contextlib.AbstractContextManager[None]:
         """Hold a place for a change, of a model if it is one's.
 
         Raises:
             StoreBusyError: others have kept the model, or all places, for too long.
         """
-        with self._models.place(model), _place(self._changes, "changes", CHANGE_SECONDS):
-            yield
+        place = _Place(self._changes, "changes", CHANGE_SECONDS)
+        return place if model is None else _PlaceOfModel(self._models, model, place)
 
     @contextlib.contextmanager
     def search(self) -> Iterator[None]:
@@ -104,12 +101,12 @@ class Lanes:
         Raises:
             StoreBusyError: others have kept all places for too long.
         """
-        with _place(self._searches_in_threads, "searches", SEARCH_SECONDS):
+        with _Place(self._searches_in_threads, "searches", SEARCH_SECONDS):
             if self._searches is None:
                 yield
                 return
             # Those of an event loop do not wait for one, so the next that is free is for this.
-            with _place(self._searches, "searches", SEARCH_SECONDS):
+            with _Place(self._searches, "searches", SEARCH_SECONDS):
                 yield
 
     def of(self, statement: Statement) -> contextlib.AbstractContextManager[None]:
@@ -119,7 +116,7 @@ class Lanes:
             StoreBusyError: others have kept all places for too long.
         """
         if statement.is_lookup and self._lookups is not None:
-            return _place(self._lookups, "look-ups", SEARCH_SECONDS)
+            return _Place(self._lookups, "look-ups", SEARCH_SECONDS)
         return self.search() if statement.is_search else _NO_PLACE
 
     def search_inloop(self) -> Callable[[], None]:
@@ -147,22 +144,54 @@ def _nothing() -> None:
     """End a search that has no place."""
 
 
-@contextlib.contextmanager
-def _place(semaphore: FairSemaphore, whose: str, seconds: float) -> Iterator[None]:
-    if not semaphore.acquire(timeout=seconds):
-        raise StoreBusyError(f"All connections to the database that {whose} may take are in use")
-    try:
-        yield
-    finally:
-        semaphore.release()
+class _Place:
+    """A place of a lane, while a block runs. Each change has one, so it is no generator."""
+
+    __slots__ = ("_seconds", "_semaphore", "_whose")
+
+    def __init__(self, semaphore: FairSemaphore, whose: str, seconds: float) -> None:
+        self._semaphore, self._whose, self._seconds = semaphore, whose, seconds
+
+    def __enter__(self) -> None:
+        if not self._semaphore.acquire(timeout=self._seconds):
+            raise StoreBusyError(
+                f"All connections to the database that {self._whose} may take are in use"
+            )
+
+    def __exit__(self, *_: object) -> None:
+        self._semaphore.release()
 
 
-@attrs.define
+class _PlaceOfModel:
+    """A place for a change of one model, and then another one, while a block runs."""
+
+    __slots__ = ("_model", "_models", "_name", "_place")
+
+    def __init__(self, models: _Models, name: str, place: _Place) -> None:
+        self._models, self._name, self._place = models, name, place
+
+    def __enter__(self) -> None:
+        self._model = self._models.take(self._name)
+        try:
+            self._place.__enter__()
+        except BaseException:
+            self._models.give_back(self._name, self._model)
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self._place.__exit__()
+        self._models.give_back(self._name, self._model)
+
+
 class _Model:
-    """The places for changes of one model, while a change has one or waits for one."""
+    """A model that changes have places of, or wait for."""
 
-    semaphore: FairSemaphore = attrs.field(factory=lambda: FairSemaphore(CHANGES_OF_A_MODEL))
-    users: int = 0
+    __slots__ = ("places", "users")
+
+    def __init__(self) -> None:
+        self.users = 0
+        self.places: FairSemaphore | None = None
+        """What gives them out, once more changes came than there are places: most meet no other."""
 
 
 class _Models:
@@ -172,35 +201,50 @@ class _Models:
         self._lock = threading.Lock()
         self._models: dict[str, _Model] = {}
 
-    @contextlib.contextmanager
-    def place(self, name: str | None) -> Iterator[None]:
-        if name is None:
-            yield
-            return
-        model = self._joined(name)
+    def take(self, name: str) -> _Model:
+        """Take a place, for `give_back`.
+
+        Raises:
+            StoreBusyError: others have kept the model for too long, or too many wait for it.
+        """
+        with self._lock:
+            model = self._joined(name)
+            if model.places is None:
+                if model.users <= CHANGES_OF_A_MODEL:
+                    return model
+                model.places = FairSemaphore(0)
+            places = model.places
+        has_place = False
         try:
-            if not model.semaphore.acquire(timeout=MODEL_SECONDS):
-                raise _model_is_busy(name)
-            try:
-                yield
-            finally:
-                model.semaphore.release()
+            has_place = places.acquire(timeout=MODEL_SECONDS)
         finally:
+            if not has_place:
+                with self._lock:
+                    self._leave(name, model)
+        if not has_place:
+            raise _model_is_busy(name)
+        return model
+
+    def give_back(self, name: str, model: _Model) -> None:
+        """Give a place back."""
+        with self._lock:
+            if model.places is not None:
+                model.places.release()
             self._leave(name, model)
 
     def _joined(self, name: str) -> _Model:
-        with self._lock:
-            model = self._models.setdefault(name, _Model())
-            if model.users >= CHANGES_OF_A_MODEL + MOST_WAITING_FOR_A_MODEL:
-                raise _model_is_busy(name)
-            model.users += 1
+        model = self._models.get(name)
+        if model is None:
+            model = self._models[name] = _Model()
+        if model.users >= CHANGES_OF_A_MODEL + MOST_WAITING_FOR_A_MODEL:
+            raise _model_is_busy(name)
+        model.users += 1
         return model
 
     def _leave(self, name: str, model: _Model) -> None:
-        with self._lock:
-            model.users -= 1
-            if not model.users:
-                del self._models[name]
+        model.users -= 1
+        if not model.users:
+            del self._models[name]
 
 
 def _model_is_busy(name: str) -> StoreBusyError:
