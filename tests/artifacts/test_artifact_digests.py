@@ -11,6 +11,9 @@ import pytest
 
 from registry_core.artifacts import digests
 from registry_core.artifacts.digests import Sha256
+from registry_core.artifacts.open_files import PIECE_BYTES
+from registry_core.artifacts.trees import open_tree
+from registry_core.errors import InvalidArgumentError
 
 MIB = 1024 * 1024
 SECONDS = 60.0
@@ -44,15 +47,59 @@ def test_digest_is_that_of_all_pieces_in_order(size, count):
     wait_until_none_is_beside()
 
 
-@pytest.mark.parametrize("size", [1000, 300_000, MIB, 3 * MIB])
-def test_bytes_that_are_lent_are_hashed_before_they_are_taken_back(size):
-    digest, expected, lent = Sha256(), hashlib.sha256(), bytearray(size)
-    for number in range(6 * MIB // size + 6):
-        lent[:] = number.to_bytes(4, "big") * (size // 4)
+@pytest.mark.parametrize("own", [0, 10, 2 * MIB])
+def test_bytes_that_are_lent_are_hashed_before_they_are_taken_back(own):
+    """In their order, also behind some that are not lent."""
+    digest, expected, lent = Sha256(), hashlib.sha256(), bytearray(300_000)
+    for number in range(30):
+        for piece in pieces(own, 1) if own else []:
+            digest.update(piece)
+            expected.update(piece)
+        lent[:] = number.to_bytes(4, "big") * (len(lent) // 4)
         expected.update(lent)
         digest.update(memoryview(lent))
-        digest.settle()
+    lent[:] = bytes(len(lent))
     assert digest.hexdigest() == expected.hexdigest()
+    wait_until_none_is_beside()
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """A file of some pieces, the last of which is smaller."""
+    path = tmp_path / "model" / "weights"
+    path.parent.mkdir()
+    path.write_bytes(os.urandom(12 * PIECE_BYTES + 5))
+    return path
+
+
+@pytest.mark.parametrize("room", [0, 1])
+def test_pieces_of_a_file_are_read_for_it(weights, monkeypatch, room):
+    monkeypatch.setattr(digests, "_threads", threading.Semaphore(room))
+    digest = Sha256()
+    with open_tree(weights.parent) as tree:
+        (file,) = tree.manifest.files
+        for piece in tree.read_rest(file, 0):
+            digest.update(piece[:1000])
+            digest.update(piece[1000:])
+    assert digest.hexdigest() == file.sha256 == hashlib.sha256(weights.read_bytes()).hexdigest()
+    wait_until_none_is_beside()
+
+
+@pytest.mark.parametrize("room", [0, 1])
+def test_pieces_that_cannot_be_read_make_no_digest(weights, monkeypatch, room):
+    """Nobody waits for what will never be hashed."""
+    monkeypatch.setattr(digests, "_threads", threading.Semaphore(room))
+    digest = Sha256()
+    with open_tree(weights.parent) as tree:
+        for piece in tree.read_rest(tree.manifest.files[0], 0):
+            if piece.start == 2 * PIECE_BYTES:
+                os.truncate(weights, piece.start + 1)
+            if piece.start == 11 * PIECE_BYTES:
+                os.truncate(weights, tree.manifest.size)
+            digest.update(piece)
+    with pytest.raises(InvalidArgumentError, match="'weights' changed while it was uploaded"):
+        digest.hexdigest()
+    wait_until_none_is_beside()
 
 
 def test_short_file_has_no_thread():

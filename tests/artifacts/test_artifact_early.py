@@ -21,6 +21,7 @@ from artifacts.test_artifact_resuming import wait_for_no_upload
 from registry_core import InvalidArgumentError, PushInterrupted, Registry, open_registry
 from registry_core.artifacts import RESUMABLE_BYTES, ArtifactStore, FileInfo
 from registry_core.artifacts.backends.local import LocalArtifactStore
+from registry_core.artifacts.open_files import FilePiece
 from registry_core.errors import RegisteredModelNotFoundError, StoreUnavailableError
 from registry_core.models import Status
 from registry_core.stores.rest.store import RestStore
@@ -443,6 +444,55 @@ def test_a_file_that_changes_while_it_is_sent_is_refused(
         with pytest.raises(InvalidArgumentError, match="'weights' changed while it was uploaded"):
             served.client.push_model_version("m", model, create=True)
     assert not served.registry.search_registered_models().items
+
+
+@pytest.mark.parametrize("after", [None, 0, SIZE // 2])
+@pytest.mark.parametrize("is_early", [True, False])
+def test_a_file_that_is_cut_while_it_is_sent_is_refused(
+    served: Served, model: Path, monkeypatch: pytest.MonkeyPatch, after: int | None, is_early: bool
+) -> None:
+    """Before it is read, or after a piece; with no version, or a failed one, for what goes there."""
+    stream = Transport.stream
+    if not is_early:
+        served.client.push_model_version("m", model, create=True)
+        (model / "weights").write_bytes(large())
+
+    def cutting(pieces: Iterable[FilePiece]) -> Iterator[FilePiece]:
+        for piece in pieces:
+            if after is not None and piece.stop > after:
+                os.truncate(model / "weights", after)
+            yield piece
+
+    def sending(self: Transport, method: str, target: str, headers: Any, **kwargs: Any) -> Any:
+        if method == "PUT" and int(headers["Content-Length"]) == SIZE:
+            kwargs["body"] = cutting(kwargs["body"])
+            if after is None:
+                os.truncate(model / "weights", 5)
+        return stream(self, method, target, headers, **kwargs)
+
+    monkeypatch.setattr(Transport, "stream", sending)
+    with pytest.raises(InvalidArgumentError, match="'weights' changed while it was uploaded"):
+        served.client.push_model_version("m", model, create=True)
+    if is_early:
+        assert not served.registry.search_registered_models().items
+    else:
+        assert served.registry.get_model_version("m", 2).status is Status.FAILED_REGISTRATION
+
+
+def test_the_system_sends_the_files(
+    served: Served, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Large and small ones; their bytes come into the client only to be hashed."""
+    sendfile, sent = os.sendfile, list[int]()
+
+    def noted(out: int, descriptor: int, offset: int, count: int) -> int:
+        sent.append(sendfile(out, descriptor, offset, count))
+        return sent[-1]
+
+    monkeypatch.setattr(os, "sendfile", noted)
+    served.client.push_model_version("m", model, create=True)
+    assert sum(sent) == SIZE + sum(map(len, MODEL.values()))
+    check_pushed(served, model, tmp_path)
 
 
 def test_two_pushes_of_a_file_at_once_both_end(served: Served, model: Path, tmp_path: Path) -> None:

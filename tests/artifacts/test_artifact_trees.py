@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 
+from registry_core.artifacts.open_files import FilePiece
 from registry_core.artifacts.trees import open_tree
 from registry_core.errors import InvalidArgumentError
 from services.artifacts import MODEL, write_tree
@@ -244,7 +246,11 @@ def test_rest_of_a_file_is_read_from_its_middle(tmp_path, start):
     source = write_tree(tmp_path / "model", {"log": b"0123456789"})
     with open_tree(source) as tree:
         (file,) = tree.manifest.files
-        assert b"".join(tree.read_rest(file, start)) == b"0123456789"[start:]
+        assert read(tree.read_rest(file, start)) == b"0123456789"[start:]
+
+
+def read(pieces: Iterable[FilePiece]) -> bytes:
+    return b"".join(bytes(part) for piece in pieces for part in piece.read(bytearray(4)))
 
 
 @pytest.mark.parametrize("size", [5, 9, 11, 2**40])
@@ -254,10 +260,54 @@ def test_rest_of_a_file_of_another_size_is_given_up(tmp_path, size):
     with open_tree(source) as tree:
         (file,) = tree.manifest.files
         os.truncate(source / "log", size)
-        taken: list[bytes] = []
+        taken: list[FilePiece] = []
         with pytest.raises(InvalidArgumentError, match="'log' changed while it was uploaded"):
             taken.extend(tree.read_rest(file, 7))
-        assert len(b"".join(taken)) <= 3
+        assert sum(map(len, taken)) <= 3
+
+
+def test_piece_of_a_file_that_became_shorter_is_not_read(tmp_path):
+    source = write_tree(tmp_path / "model", {"log": b"0123456789"})
+    with open_tree(source) as tree:
+        (piece,) = tree.read_rest(tree.manifest.files[0], 1)
+        os.truncate(source / "log", 7)
+        parts = piece.read(bytearray(4))
+        assert [bytes(next(parts)), bytes(next(parts))] == [b"1234", b"56"]
+        with pytest.raises(InvalidArgumentError, match="'log' changed while it was uploaded"):
+            next(parts)
+
+
+def test_piece_has_the_parts_that_its_bytes_have(tmp_path):
+    content = b"0123456789"
+    with open_tree(write_tree(tmp_path / "model", {"log": content})) as tree:
+        (piece,) = tree.read_rest(tree.manifest.files[0], 0)
+    cuts = [None, *range(-12, 13)]
+    for first, last in itertools.product(cuts, cuts):
+        part, expected = piece[first:last], content[first:last]
+        assert (read([part]), len(part), bool(part)) == (expected, len(expected), bool(expected))
+        assert read([part[1:]]) == expected[1:]
+
+
+def test_file_stays_open_as_long_as_a_piece_of_it_is_there(tmp_path):
+    """Also when the tree is closed, and there is no such file any more."""
+    source = write_tree(tmp_path / "model", {"log": b"0123456789"})
+    with open_tree(source) as tree:
+        pieces = [*tree.read_rest(tree.manifest.files[0], 0)]
+    (source / "log").unlink()
+    descriptor = pieces[0].opened.descriptor
+    assert read(pieces) == b"0123456789"
+    pieces.clear()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+
+
+def test_pipe_that_comes_in_the_place_of_a_file_is_not_read(tmp_path):
+    source = write_tree(tmp_path / "model", {"log": b"0123456789"})
+    with open_tree(source) as tree:
+        (source / "log").unlink()
+        os.mkfifo(source / "log")
+        with pytest.raises(InvalidArgumentError, match="'model/log' is no file"):
+            list(tree.read_rest(tree.manifest.files[0], 0))
 
 
 def test_file_that_grows_meanwhile_is_given_up(tmp_path):

@@ -3,7 +3,7 @@
 Strategy: hashing a byte costs as much as sending it. It runs outside the interpreter's lock, so a
 large file is hashed on one core while another receives, sends or writes it. The thread for it
 comes with the first pieces that follow each other quickly, and goes a moment after the last one:
-a file that waits for its client has none.
+a file that waits for its client has none. A piece of an open file is read there, too.
 """
 
 from __future__ import annotations
@@ -12,6 +12,13 @@ import hashlib
 import os
 import queue
 import threading
+from typing import TypeAlias
+
+from registry_core.artifacts.open_files import FilePiece, Piece
+from registry_core.artifacts.store import CHUNK_SIZE
+from registry_core.errors import InvalidArgumentError
+
+_Part: TypeAlias = Piece | memoryview
 
 _INLINE_BYTES = 1024 * 1024
 """Bytes of a file that are hashed where they come. A file that is not longer needs no thread."""
@@ -33,30 +40,27 @@ class Sha256:
     """A SHA-256 that takes pieces; for one caller at a time, from whatever threads."""
 
     def __init__(self) -> None:
-        self._digest = hashlib.sha256()
+        self._digest = _Digest()
         self._seen = 0
-        self._batch: list[bytes | memoryview] = []
+        self._batch: list[_Part] = []
         self._batch_bytes = 0
-        self._is_lent = False
         self._helper: _Helper | None = None
 
-    def update(self, piece: bytes | memoryview) -> None:
-        """Take the next bytes, which may be hashed later: those of a `memoryview` by `settle`."""
+    def update(self, piece: _Part) -> None:
+        """Take the next bytes, which may be read and hashed later; not those of a `memoryview`."""
         self._seen += len(piece)
-        if self._seen <= _INLINE_BYTES:
+        if isinstance(piece, memoryview):
+            self._settle()
+        if self._seen <= _INLINE_BYTES or isinstance(piece, memoryview):
             self._digest.update(piece)
             return
         self._batch.append(piece)
         self._batch_bytes += len(piece)
-        self._is_lent = self._is_lent or isinstance(piece, memoryview)
         if self._batch_bytes >= _BATCH_BYTES:
             self._hand_over()
 
-    def settle(self) -> None:
-        """Return when all bytes that were lent are hashed."""
-        if not self._is_lent:
-            return
-        self._is_lent = False
+    def _settle(self) -> None:
+        """Return when all that came before is hashed."""
         if self._batch:
             self._hand_over()
         if self._helper is not None:
@@ -69,7 +73,11 @@ class Sha256:
         self._helper.take(batch)
 
     def hexdigest(self) -> str:
-        """Return the digest of all bytes, in hex; none may follow."""
+        """Return the digest of all bytes, in hex; none may follow.
+
+        Raises:
+            InvalidArgumentError: a piece of a file could not be read.
+        """
         if self._helper is not None:
             self._helper.end()
         for piece in self._batch:
@@ -77,17 +85,37 @@ class Sha256:
         return self._digest.hexdigest()
 
 
+class _Digest:
+    """A SHA-256 that takes pieces where they are read, too."""
+
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+        self._buffer = bytearray()
+
+    def update(self, piece: _Part) -> None:
+        if not isinstance(piece, FilePiece):
+            self._sha256.update(piece)
+            return
+        self._buffer = self._buffer or bytearray(CHUNK_SIZE)
+        for part in piece.read(self._buffer):
+            self._sha256.update(part)
+
+    def hexdigest(self) -> str:
+        return self._sha256.hexdigest()
+
+
 class _Helper:
     """Hashes batches in their order: in a thread while they come quickly and there is one."""
 
-    def __init__(self, digest: hashlib._Hash) -> None:
+    def __init__(self, digest: _Digest) -> None:
         self._digest = digest
+        self._failure: InvalidArgumentError | None = None
         self._room = threading.Semaphore(_BATCHES)
-        self._batches: queue.SimpleQueue[list[bytes | memoryview] | None] = queue.SimpleQueue()
+        self._batches: queue.SimpleQueue[list[_Part] | None] = queue.SimpleQueue()
         self._state = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def take(self, batch: list[bytes | memoryview]) -> None:
+    def take(self, batch: list[_Part]) -> None:
         """Hash a batch, here or in the thread."""
         self._room.acquire()
         with self._state:
@@ -97,18 +125,24 @@ class _Helper:
         self._hash(batch)
 
     def settle(self) -> None:
-        """Return when all that was taken is hashed."""
+        """Return when all that was taken is hashed, and hash further batches as before."""
         for _ in range(_BATCHES):
             self._room.acquire()
         self._room.release(_BATCHES)
 
     def end(self) -> None:
-        """Return when all that was taken is hashed."""
+        """Return when all that was taken is hashed.
+
+        Raises:
+            InvalidArgumentError: some of it could not be read.
+        """
         with self._state:
             thread = self._thread
             self._batches.put(None)
         if thread is not None:
             thread.join()
+        if self._failure is not None:
+            raise self._failure
 
     def _starts(self) -> bool:
         if not _threads.acquire(blocking=False):
@@ -131,7 +165,7 @@ class _Helper:
         finally:
             _threads.release()
 
-    def _next(self) -> list[bytes | memoryview] | None:
+    def _next(self) -> list[_Part] | None:
         """The next batch; None once there is none for now."""
         try:
             return self._batches.get(timeout=_LINGER_SECONDS)
@@ -142,7 +176,11 @@ class _Helper:
                 self._thread = None
                 return None
 
-    def _hash(self, batch: list[bytes | memoryview]) -> None:
-        for piece in batch:
-            self._digest.update(piece)
-        self._room.release()
+    def _hash(self, batch: list[_Part]) -> None:
+        try:
+            for piece in batch:
+                self._digest.update(piece)
+        except InvalidArgumentError as error:
+            self._failure = error
+        finally:
+            self._room.release()

@@ -112,11 +112,11 @@ def read_all(artifacts: ArtifactStore, path: str, *, most: int) -> bytes:
     return bytes(body)
 
 
-Piece: TypeAlias = bytes | memoryview
-"""Bytes of a file, in their order. Those of a `memoryview` are lent: the call that takes it keeps
-none of them."""
+FileBytes: TypeAlias = bytes | memoryview
+"""Bytes of a file, in their order. Those of a `memoryview` are lent: what takes it keeps none of
+them when it returns."""
 
-Steps: TypeAlias = Generator[None, Piece | None, FileInfo]
+Steps: TypeAlias = Generator[None, FileBytes | None, FileInfo]
 """Takes each piece of a file, then None, and gives what was written. Closed before that, it undoes
 what it has done."""
 
@@ -145,7 +145,7 @@ class FileWriter:
         self._steps = steps
         next(steps)
 
-    def write(self, piece: Piece) -> None:
+    def write(self, piece: FileBytes) -> None:
         """Take the next bytes. After an error there is nothing to abort."""
         self._steps.send(piece)
 

@@ -22,6 +22,7 @@ import attrs
 
 from registry_core.artifacts.digests import Sha256
 from registry_core.artifacts.manifest import Manifest, ManifestFile, make_manifest
+from registry_core.artifacts.open_files import FilePiece, OpenFile, changed, readable
 from registry_core.artifacts.paths import path_problem
 from registry_core.artifacts.store import CHUNK_SIZE
 from registry_core.errors import InvalidArgumentError, UnsupportedBackendError
@@ -116,7 +117,7 @@ class Tree:
                 before, if there are more of them.
         """
         digest, size = Sha256(), 0
-        with _readable(file.path):
+        with readable(file.path):
             for piece in _pieces(self._base, self._locations[file.path]):
                 digest.update(piece)
                 size += len(piece)
@@ -126,26 +127,21 @@ class Tree:
         if digest.hexdigest() != file.sha256:
             raise changed(file)
 
-    def read_rest(self, file: ManifestFile, start: int) -> Iterator[bytes]:
-        """Read the bytes of a file from `start` on, for a reader that compares the whole.
+    def read_rest(self, file: ManifestFile, start: int) -> Iterator[FilePiece]:
+        """Yield where the bytes of a file are from `start` on, for one who compares the whole.
 
         Raises:
-            InvalidArgumentError: at the end, if there are fewer than there were at first, or
-                before, if there are more.
+            InvalidArgumentError: at the end, if there are fewer or more than there were at first.
         """
-        size = start
-        with _readable(file.path):
-            for piece in _pieces(self._base, self._locations[file.path], start):
-                size += len(piece)
-                if size > file.size:
-                    break
-                yield piece
-        if size != file.size:
-            raise changed(file)
+        location = self._locations[file.path]
+        with readable(file.path):
+            opened = OpenFile(self._base.open(location, _FILE), file)
+            _size(opened.descriptor, location)
+            yield from opened.pieces(start)
 
     def identity(self, file: ManifestFile) -> Identity:
         """Return what tells a file, as it is now, from others and from what it was before."""
-        with _readable(file.path):
+        with readable(file.path):
             descriptor = self._base.open(self._locations[file.path], _FILE)
             try:
                 status = os.fstat(descriptor)
@@ -184,13 +180,13 @@ def open_tree(
     require_posix()
     follow_links = follow_links and within is None
     start, location = _starting_point(source, within, follow_links=follow_links)
-    with _readable(source):
+    with readable(source):
         base = _Base(os.open(start, _FOLDER), follow_links)
     try:
-        with _readable(source):
+        with readable(source):
             scanned = _scan(base, start, location, source)
         digests = known(scanned)
-        with _readable(source):
+        with readable(source):
             tree = scanned.hashed(digests)
         yield tree
     finally:
@@ -332,16 +328,20 @@ class _Walk:
         self.links_out += not target.is_relative_to(self._top)
 
 
-def _pieces(base: _Base, location: Location, start: int = 0) -> Iterator[bytes]:
-    """The bytes of a file from `start` on, and at most one more than it had when it was opened."""
+def _size(descriptor: int, location: Location) -> int:
+    """How many bytes there are in what was opened, which has to be a file."""
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise _refused(location, "no file")
+    return status.st_size
+
+
+def _pieces(base: _Base, location: Location) -> Iterator[bytes]:
+    """The bytes of a file, and at most one more than it had when it was opened."""
     descriptor = base.open(location, _FILE)
     try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise _refused(location, "no file")
         # One byte more than there should be tells whether it grows: it may do so forever.
-        left = max(0, status.st_size - start) + 1
-        os.lseek(descriptor, start, os.SEEK_SET)
+        left = _size(descriptor, location) + 1
         while piece := os.read(descriptor, min(CHUNK_SIZE, left)):
             left -= len(piece)
             yield piece
@@ -357,19 +357,6 @@ def _entry(base: _Base, name: str, location: Location, stop: threading.Event) ->
         digest.update(piece)
         size += len(piece)
     return ManifestFile(path=name, size=size, sha256=digest.hexdigest())
-
-
-@contextmanager
-def _readable(what: object) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InvalidArgumentError(f"'{what}' cannot be read: {error.strerror}") from error
-
-
-def changed(file: ManifestFile) -> InvalidArgumentError:
-    """Return the error for a file that somebody writes while it is pushed."""
-    return InvalidArgumentError(f"'{file.path}' changed while it was uploaded")
 
 
 def _refused(location: Location, what: str) -> InvalidArgumentError:

@@ -18,14 +18,15 @@ from registry_core.wire.uploads import OFFSET_HEADER, UPLOADS_PATH
 from registry_server.http.responses import RequestRefusedError
 from registry_server.process.connection import connection_of
 from registry_server.process.lanes import ClientGoneError
-from registry_server.process.long_bodies import LongBody
+from registry_server.process.long_bodies import BUFFER_BYTES, BUFFERS, LongBody
 from registry_server.process.pieces import Pieces
 
 PIECE_SIZE = 256 * 1024
 """Bytes that pass from the event loop to a thread at a time; of a quick client all that wait."""
 
-UPLOAD_BYTES = 6 * PIECE_SIZE
-"""The most that the loop holds of an upload: what waits, while as much is written."""
+UPLOAD_BYTES = BUFFERS * BUFFER_BYTES + 3 * PIECE_SIZE
+"""The most that is held of an upload beside its writer: what waited before it was known to be long,
+and the buffers of a long one. Of others less waits, while as much is written."""
 
 _TEXT_MAX_LENGTH = 4_096
 """Characters of a client's local path, an upload id or an ETag; no system has longer ones."""

@@ -10,7 +10,12 @@ from http import HTTPStatus
 from typing import TypeVar
 
 from registry_core import InvalidArgumentError, Registry
-from registry_core.artifacts import RESUMABLE_BYTES, FileInfo, FileWriter, file_path
+from registry_core.artifacts import (
+    RESUMABLE_BYTES,
+    FileInfo,
+    FileWriter,
+    file_path,
+)
 from registry_core.artifacts.versions.received import upload_for
 from registry_core.wire.digest_fields import digest_field
 from registry_core.wire.uploads import OFFSET_HEADER, UPLOAD_HEADER

@@ -13,7 +13,7 @@ from typing import IO
 
 from registry_core.artifacts.digests import Sha256
 from registry_core.artifacts.local_writing import write_whole
-from registry_core.artifacts.store import CHUNK_SIZE, FileInfo, Piece
+from registry_core.artifacts.store import CHUNK_SIZE, FileBytes, FileInfo
 from registry_core.errors import (
     ArtifactExistsError,
     ArtifactNotFoundError,
@@ -49,7 +49,7 @@ def milliseconds(status: os.stat_result) -> int:
     return status.st_mtime_ns // 1_000_000
 
 
-def fill(partial: Path, path: str) -> Generator[None, Piece | None, None]:
+def fill(partial: Path, path: str) -> Generator[None, FileBytes | None, None]:
     """Write pieces to a new file, and sync it."""
     with os_errors(path):
         file = partial.open("xb", buffering=0)
@@ -90,7 +90,7 @@ def is_same(file: IO[bytes], partial: Path) -> bool:
 
 def go_on(
     file: IO[bytes], path: str, start: int, digest: Sha256 | None = None
-) -> Generator[None, Piece | None, None]:
+) -> Generator[None, FileBytes | None, None]:
     """Write pieces after the first `start` bytes of a file, and sync it.
 
     All bytes of the file pass through the digest, if there is one.
@@ -109,8 +109,6 @@ def go_on(
             digest.update(chunk)
         with os_errors(path):
             write_whole(file, chunk)
-        if digest is not None:
-            digest.settle()
         written += len(chunk)
         if written - advised >= _WRITTEN_BACK_BYTES:
             _write_back(file, advised, written - advised)

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import attrs
 
-from registry_core.artifacts.store import Piece
+from registry_core.artifacts.store import FileBytes
 from registry_core.errors import InvalidArgumentError
 from registry_core.thread_pool import ThreadPool
 
@@ -102,7 +102,7 @@ class Parts:
         self._part = bytearray()
         self._taken = taken
 
-    def add(self, chunk: Piece) -> bool:
+    def add(self, chunk: FileBytes) -> bool:
         """Return whether a part is complete with this chunk; it is to be taken then."""
         self._part += chunk
         return len(self._part) >= PART_SIZE << (self._taken // _GROW_EVERY)

@@ -15,18 +15,17 @@ from __future__ import annotations
 
 import hashlib
 import socket
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from registry_core.artifacts import Manifest, ManifestFile, is_resumable
 from registry_core.artifacts.digests import Sha256
-from registry_core.artifacts.trees import Identity, Tree, changed
+from registry_core.artifacts.open_files import FilePiece, Piece, changed
+from registry_core.artifacts.trees import Identity, Tree
 from registry_core.artifacts.versions.push import PushOptions
 from registry_core.artifacts.versions.transfer import Meter, in_parallel
 from registry_core.errors import (
     ConflictError,
-    InvalidArgumentError,
     PushInterrupted,
     RegistryError,
     StoreUnavailableError,
@@ -60,7 +59,7 @@ class Source(Protocol):
         """Leave out what the server has: the bytes before `start`."""
         ...
 
-    def pieces(self, start: int) -> Iterable[bytes]:
+    def pieces(self, start: int) -> Iterable[Piece]:
         """Return the bytes from `start` on; it may be called again, for what did not arrive."""
         ...
 
@@ -197,8 +196,7 @@ class EarlyUploads:
         except StoreUnavailableError:
             raise
         except RegistryError as error:
-            if source.is_changed:
-                raise
+            source.require_unchanged()
             if not isinstance(error, ConflictError):
                 self._is_offered = False
             sha256 = None
@@ -219,8 +217,6 @@ class _OnePass:
         self.path = file.path
         self.identity = tree.identity(file)
         self.size = self.identity.size
-        self.is_changed = False
-        """Whether somebody was found to write the file."""
         self._tree = tree
         self._file = ManifestFile(path=file.path, size=self.size, sha256="")
         self._meter = meter
@@ -237,18 +233,17 @@ class _OnePass:
         """Hash what is not sent: the bytes before `start`."""
         if start <= self._hashed:
             return
-        with closing(self._pieces(self._hashed)) as pieces:
-            for piece in pieces:
-                self._update(piece[: start - self._hashed])
-                self._count(self._hashed)
-                if self._hashed == start:
-                    return
+        for piece in self._tree.read_rest(self._file, self._hashed):
+            self._update(piece[: start - self._hashed])
+            self._count(self._hashed)
+            if self._hashed == start:
+                return
 
-    def pieces(self, start: int) -> Iterator[bytes]:
+    def pieces(self, start: int) -> Iterator[Piece]:
         """Yield the bytes from `start` on, and hash those that have not been."""
         position = start
         self._count(start)
-        for piece in self._pieces(start):
+        for piece in self._tree.read_rest(self._file, start):
             # Before it is sent: it is hashed meanwhile.
             self._update(piece[max(0, self._hashed - position) :])
             yield piece
@@ -262,23 +257,24 @@ class _OnePass:
             InvalidArgumentError: it was written meanwhile.
         """
         self.skip(self.size)
+        sha256 = self._digest.hexdigest()
+        self.require_unchanged()
+        return ManifestFile(path=self.path, size=self.size, sha256=sha256)
+
+    def require_unchanged(self) -> None:
+        """Accept a file that nobody has written, and that is still in its place.
+
+        Raises:
+            InvalidArgumentError: it is another one.
+        """
         if self._tree.identity(self._file) != self.identity:
             raise changed(self._file)
-        sha256 = self._digest.hexdigest()
-        return ManifestFile(path=self.path, size=self.size, sha256=sha256)
 
     def uncount(self) -> None:
         """Take it that nothing has been sent."""
         self._count(0)
 
-    def _pieces(self, start: int) -> Generator[bytes]:
-        try:
-            yield from self._tree.read_rest(self._file, start)
-        except InvalidArgumentError:
-            self.is_changed = True
-            raise
-
-    def _update(self, piece: bytes) -> None:
+    def _update(self, piece: FilePiece) -> None:
         if piece:
             self._digest.update(piece)
             self._hashed += len(piece)

@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from registry_core import validation
 from registry_core.artifacts import FileInfo, Manifest, ManifestFile, Reading
+from registry_core.artifacts.open_files import Piece
 from registry_core.artifacts.trees import FileTree, Progress, Tree
 from registry_core.artifacts.versions.early import EarlyUploads, TakesUploads
 from registry_core.artifacts.versions.pull import Sealed, pull_sealed, verify_sealed
@@ -63,7 +64,7 @@ class ServesFiles(TakesUploads, Protocol):
     def write_file(
         self,
         path: str,
-        pieces: Callable[[int], Iterable[bytes]],
+        pieces: Callable[[int], Iterable[Piece]],
         *,
         size: int,
         sha256: str,
@@ -162,7 +163,7 @@ class _Passing:
         self._meter = meter
         self._sent = 0
 
-    def pieces(self, start: int) -> Iterable[bytes]:
+    def pieces(self, start: int) -> Iterable[Piece]:
         self._sent = start
         self._meter.add(start)
         for piece in _from(self._tree, self._file, start):
@@ -175,7 +176,7 @@ class _Passing:
         self._sent = 0
 
 
-def _from(tree: FileTree, file: ManifestFile, start: int) -> Iterable[bytes]:
+def _from(tree: FileTree, file: ManifestFile, start: int) -> Iterable[Piece]:
     """The bytes of a file from `start` on. The server compares what it has with the digest."""
     if isinstance(tree, Tree):
         return tree.read_rest(file, start)

@@ -169,7 +169,6 @@ def _continuing(
         while (piece := (yield)) is not None:
             digest.update(piece)
             file.write(piece)
-            digest.settle()
         # What was continued, the store reads again.
         if not start and (found := digest.hexdigest()) != sha256:
             raise InvalidArgumentError(f"'{path}': expected sha256 {sha256}, received {found}")
@@ -191,7 +190,6 @@ def _verifying(context: Context, path: str, sha256: str) -> Steps:
         while (piece := (yield)) is not None:
             digest.update(piece)
             file.write(piece)
-            digest.settle()
         if (actual := digest.hexdigest()) != sha256:
             raise InvalidArgumentError(f"'{path}': expected sha256 {sha256}, received {actual}")
         return file.commit()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import os
 import socket
 import time
 import urllib.parse
@@ -13,7 +14,10 @@ from typing import Any
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util.wait import wait_for_write
 
+from registry_core.artifacts.open_files import FilePiece
+from registry_core.artifacts.store import CHUNK_SIZE
 from registry_core.credentials import basic_authorization
 from registry_core.errors import BackendError
 from registry_core.redaction import redacted
@@ -26,6 +30,8 @@ READ_TIMEOUT_SECONDS = 30.0
 
 CONNECTIONS = 32
 """Idle connections kept for threads; more are opened as needed and closed after use."""
+
+_HAS_SENDFILE = hasattr(os, "sendfile")
 
 
 def open_pool(url: str) -> urllib3.PoolManager:
@@ -118,11 +124,53 @@ class _TimedResponse(http.client.HTTPResponse):
 
 
 class _HttpConnection(HTTPConnection):
+    """Sends bytes, and pieces of files, which it does not read where it need not encrypt them."""
+
     response_class = _TimedResponse
 
+    def send(self, data: Any) -> None:
+        if not isinstance(data, FilePiece):
+            super().send(data)
+            return
+        is_plain = _HAS_SENDFILE and type(self.sock) is socket.socket
+        sent = _send_unread(self.sock, data) if is_plain else 0
+        if sent < len(data):
+            for part in data[sent:].read(bytearray(CHUNK_SIZE)):
+                super().send(part)
 
-class _HttpsConnection(HTTPSConnection):
-    response_class = _TimedResponse
+
+class _HttpsConnection(_HttpConnection, HTTPSConnection):
+    """As `_HttpConnection`, with TLS."""
+
+
+def _send_unread(connected: socket.socket, piece: FilePiece) -> int:
+    """Have the system send a piece from its file; return how many bytes it has sent.
+
+    Whatever it does not send is to be read, which also shows why: a file may have become shorter,
+    and not every file system takes part.
+
+    Raises:
+        TimeoutError: for as long as the socket's timeout there was no room for more.
+    """
+    sent = 0
+    while sent < len(piece):
+        try:
+            count = os.sendfile(
+                connected.fileno(),
+                piece.opened.descriptor,
+                piece.start + sent,
+                len(piece) - sent,
+            )
+        except BlockingIOError:
+            if not wait_for_write(connected, connected.gettimeout()):
+                raise TimeoutError("timed out") from None
+        except OSError:
+            break
+        else:
+            if not count:
+                break
+            sent += count
+    return sent
 
 
 class _HttpPool(HTTPConnectionPool):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from registry_core import wire
 from registry_core.artifacts import Manifest, Reading, file_path, parse_manifest
+from registry_core.artifacts.open_files import Piece
 from registry_core.artifacts.versions.early import Source
 from registry_core.artifacts.versions.uploads import Begun
 from registry_core.authors import Author
@@ -101,7 +102,7 @@ class RestFiles(RestWebhooks):
     def write_file(
         self,
         path: str,
-        pieces: Callable[[int], Iterable[bytes]],
+        pieces: Callable[[int], Iterable[Piece]],
         *,
         size: int,
         sha256: str,

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import urllib3
 from urllib3.exceptions import HTTPError
 
+from registry_core.artifacts.open_files import Piece
 from registry_core.artifacts.store import (
     CHUNK_SIZE,
     READ_ATTEMPTS,
@@ -64,7 +65,7 @@ class Transfers:
     def put(
         self,
         path: str,
-        pieces: Callable[[int], Iterable[bytes]],
+        pieces: Callable[[int], Iterable[Piece]],
         *,
         size: int,
         sha256: str,

@@ -8,7 +8,7 @@ import urllib.parse
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 import attrs
 import urllib3
@@ -21,6 +21,7 @@ from urllib3.exceptions import (
 )
 
 from registry_core import wire
+from registry_core.artifacts.open_files import Piece
 from registry_core.authors import REASON_HEADER
 from registry_core.backoff import Backoff
 from registry_core.errors import (
@@ -191,7 +192,7 @@ class Transport:
         target: str,
         headers: Mapping[str, str],
         *,
-        body: Iterable[bytes] | None = None,
+        body: Iterable[Piece] | None = None,
     ) -> urllib3.BaseHTTPResponse:
         """Return the answer to a request that moves a file, sent once; its caller reads the body.
 
@@ -204,9 +205,9 @@ class Transport:
             response = self._pool.request(
                 method,
                 self.url + target,
-                body=body,
+                body=cast("Iterable[bytes]", body),  # as far as urllib3 knows
                 headers={**self._headers, **headers},
-                # The first is that of each piece that is sent, too.
+                # The first limits each silence while it is sent, too.
                 timeout=urllib3.Timeout(connect=READ_TIMEOUT_SECONDS, read=STREAM_SECONDS),
                 redirect=False,
                 preload_content=False,

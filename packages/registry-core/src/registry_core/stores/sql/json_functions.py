@@ -52,8 +52,8 @@ class array_of(_Function):  # noqa: N801 as above
 class texts(_Function):  # noqa: N801 as above
     """Texts of one row as a JSON array.
 
-    PostgreSQL looks up once how to write the elements of an array. Its JSON functions look it up for
-    each value, each time that they run.
+    PostgreSQL looks up once how to write the elements of an array. Its JSON functions look it up
+    for each value, each time that they run.
     """
 
     name = "texts"
