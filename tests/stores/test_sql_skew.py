@@ -288,6 +288,12 @@ def test_what_is_found_once_is_not_kept_for_the_next_time(planned: Planned, name
         assert "Memoize" not in parts(explained["Plan"])
 
 
+@pytest.mark.parametrize("name", ["models by tag", "versions by tag", "versions by tag, deep"])
+def test_a_page_by_tag_comes_in_its_order_from_the_index(planned: Planned, name: str) -> None:
+    explained = planned.plan(*planned.compiled(SEARCHES[name]("quarter", "")))
+    assert not {"Sort", "Incremental Sort"} & parts(explained["Plan"])
+
+
 def parts(plan: dict[str, Any]) -> set[str]:
     """The types of the parts of a plan."""
     return {plan["Node Type"]}.union(*map(parts, plan.get("Plans", ())))

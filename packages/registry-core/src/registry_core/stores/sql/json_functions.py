@@ -52,7 +52,7 @@ class array_of(_Function):  # noqa: N801 as above
 class texts(_Function):  # noqa: N801 as above
     """Texts of one row as a JSON array.
 
-    PostgreSQL looks up once how to write the elements of an array. Its JSON functions look it up
+    PostgreSQL looks up once how to write the elements of an array. Its JSON functions look that up
     for each value, each time that they run.
     """
 

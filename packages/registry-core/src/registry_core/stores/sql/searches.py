@@ -34,7 +34,6 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
-    true,
     union_all,
 )
 from sqlalchemy.engine import Dialect
@@ -49,6 +48,8 @@ from registry_core.stores.sql.driver import Driver
 from registry_core.stores.sql.shapes import (
     Shape,
     comes_after,
+    fetched,
+    keys_of,
     lead_is_forwards,
     lead_of,
     literal,
@@ -119,8 +120,10 @@ def _compiled(shape: Shape, dialect: Dialect) -> Statement:
     page = _page(shape)
     is_models = shape.entity is Entity.REGISTERED_MODEL
     columns = model_columns(page, dialect, of_page=True) if is_models else version_columns(page)
-    completed = select(*columns).order_by(*ordered(page, shape.order_by))
-    if shape.goes_by_cost:
+    is_in_order = "value_head" in page.c
+    order = _by_value(shape, page) if is_in_order else ordered(page, shape.order_by)
+    completed = select(*columns).order_by(*order)
+    if shape.goes_by_cost and not is_in_order:
         # It then completes a row when it is asked for, and not all of them to sort them. SQLite
         # completes all either way, and sorts them faster if it does not have to cut them.
         completed = completed.limit(literal(shape.rows)).offset(literal(0))
@@ -255,7 +258,7 @@ def _from_start(shape: Shape, start: _Start, conditions: list[ColumnElement[bool
     """The page from all that a start finds, of which the last condition says that it is little."""
     kind = shape.kind
     source: FromClause = (kind.tags if start.is_tag else kind.table).alias("f")
-    columns = _keys(shape, source) if start.is_tag else list(source.c)
+    columns = keys_of(shape, source) if start.is_tag else list(source.c)
     rows = (
         _rows_of(shape, start, source, select(*columns))
         # No row is lost when it is rare, and the database learns how few there are.
@@ -267,31 +270,9 @@ def _from_start(shape: Shape, start: _Start, conditions: list[ColumnElement[bool
     if not start.is_tag:
         return _selected(shape, rows, [*conditions, *tagged(shape, rows, keys)])
     keys.remove(start.place)
-    entity, joined = _fetched(shape, rows)
+    entity, joined = fetched(shape, rows)
     has_tags = tagged(shape, entity, keys)
     return _selected(shape, entity, [*conditions, *has_tags], source=joined)
-
-
-def _fetched(shape: Shape, rows: FromClause) -> tuple[FromClause, FromClause]:
-    """The rows of which the keys were found, and what to select them from: each by its key."""
-    kind, table = shape.kind, shape.kind.table.alias("e")
-    same = and_(*(rows.c[name] == table.c[name] for name in kind.keys))
-    if not shape.goes_by_cost:
-        return table, rows.join(table, same)
-    # Else it may read the whole table beside what was found. OFFSET is what keeps it from that.
-    entity = select(table).where(same).offset(literal(0)).correlate(rows).lateral("e")
-    return entity, rows.join(entity, true())
-
-
-def _keys(shape: Shape, found: FromClause) -> list[ColumnElement[Any]]:
-    """The columns that identify a row, for `_fetched`: every row is there once.
-
-    PostgreSQL has no statistics of an expression. By those of a column it takes the names to be
-    repeated, and keeps what it reads for each: a fifth of the time in which a page is found.
-    """
-    first, *others = (found.c[name] for name in shape.kind.keys)
-    key = (first + literal_column("''")).label(first.name) if shape.goes_by_cost else first
-    return [key, *others]
 
 
 def _led(shape: Shape, lead: int, starts: list[_Start]) -> FromClause:
@@ -356,7 +337,7 @@ def _of_ranges(shape: Shape) -> Select[Any]:
     found = _limited(shape, rows, []).offset(literal(0))
     if shape.goes_by_cost:
         return found
-    entity, source = _fetched(shape, found.subquery("found"))
+    entity, source = fetched(shape, found.subquery("found"))
     return select(*(entity.c[field] for field in fields)).select_from(source)
 
 
@@ -376,7 +357,7 @@ def _walk_names(shape: Shape) -> Select[Any]:
     match: else it reads and sorts all of them, where it does not know that the index is enough.
     """
     names = shape.kind.table.alias("n")
-    entity, source = _fetched(shape, names)
+    entity, source = fetched(shape, names)
     of_row = filters.on_entity(shape.terms, entity, shape.entity, put_aside=range(len(shape.terms)))
     walk = (
         select(*(entity.c[field] for field in shape.kind.fields))
@@ -395,7 +376,10 @@ def _limited(shape: Shape, walk: Select[Any], conditions: list[ColumnElement[boo
 
 
 def _walk_tag(shape: Shape, common: list[ColumnElement[bool]]) -> Select[Any]:
-    """The page by walking what has the first tag, in its order, if all of the tags are common."""
+    """The page by walking what has the first tag, in its order, if all of the tags are common.
+
+    It tells PostgreSQL its order, by a column more, if it is the only way to the page.
+    """
     kind, tag = shape.kind, shape.kind.tags.alias("f")
     key, *others = filters.narrowest_keys(shape.terms)
     value = filters.the_value(shape.terms, key)
@@ -404,15 +388,26 @@ def _walk_tag(shape: Shape, common: list[ColumnElement[bool]]) -> Select[Any]:
     where = [tag.c.key == unseen(f"key{key}")]
     where += range_of(shape, tag, head, unseen(f"value{value}"), shape.order_by)
     where += filters.on_tag_beside(shape.terms, key, tag, value)
-    first = head if shape.order_by[0].ascending else head.desc()
     walk = (
-        select(*_keys(shape, tag))
+        select(head, *keys_of(shape, tag, kind.repeated))
         .where(*common, *where, *tagged(shape, tag, others), *_visible(shape, tag))
-        .order_by(first, *ordered(tag, shape.order_by))
+        .order_by(*_by_value(shape, tag))
         .offset(literal(0))
     )
-    entity, source = _fetched(shape, _limited(shape, walk, common).subquery("found"))
-    return select(*(entity.c[field] for field in kind.fields)).select_from(source)
+    found = _limited(shape, walk, common).subquery("found")
+    entity, source = fetched(shape, found)
+    if not shape.goes_by_cost:
+        return select(*(entity.c[field] for field in kind.fields)).select_from(source)
+    fields = [(found if field in kind.repeated else entity).c[field] for field in kind.fields]
+    # PostgreSQL then knows that the page is in its order, and does not sort it.
+    return select(*fields, *([] if common else [found.c.value_head])).select_from(source)
+
+
+def _by_value(shape: Shape, source: FromClause) -> list[ColumnElement[Any]]:
+    """The order of the index on tags, for ORDER BY: in it the page of one value is in its own."""
+    head = source.c.value_head
+    first = head if shape.order_by[0].ascending else head.desc()
+    return [first, *ordered(source, shape.order_by)]
 
 
 def _selected(

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import attrs
-from sqlalchemy import Boolean, Table, and_, literal_column, or_, select, tuple_
+from sqlalchemy import Boolean, Table, and_, literal_column, or_, select, true, tuple_
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.selectable import FromClause
 
@@ -239,3 +239,33 @@ def _has_tag(shape: Shape, entity: FromClause, key: int) -> ColumnElement[bool]:
         .correlate(entity)
         .scalar_subquery()
     )
+
+
+def keys_of(
+    shape: Shape, source: FromClause, columns: Sequence[str] = ()
+) -> list[ColumnElement[Any]]:
+    """Return the columns that identify a row, or more of them, for `fetched`; each row comes once.
+
+    PostgreSQL has no statistics of an expression. By those of a column it takes the names to be
+    repeated, and keeps what it reads for each: a fifth of the time in which a page is found.
+    """
+    keys: list[ColumnElement[Any]] = [source.c[name] for name in columns or shape.kind.keys]
+    if shape.goes_by_cost:
+        keys.append((keys[0] + literal_column("''")).label("unrepeated"))
+    return keys
+
+
+def fetched(shape: Shape, rows: FromClause) -> tuple[FromClause, FromClause]:
+    """Return the rows of which the keys were found, and what to select them from.
+
+    Each is read by its key.
+    """
+    kind, table = shape.kind, shape.kind.table.alias("e")
+    first, *others = kind.keys
+    name = rows.c.get("unrepeated", rows.c[first])
+    same = and_(name == table.c[first], *(rows.c[key] == table.c[key] for key in others))
+    if not shape.goes_by_cost:
+        return table, rows.join(table, same)
+    # Else it may read the whole table beside what was found. OFFSET is what keeps it from that.
+    entity = select(table).where(same).offset(literal(0)).correlate(rows).lateral("e")
+    return entity, rows.join(entity, true())
