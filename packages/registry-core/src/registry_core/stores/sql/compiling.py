@@ -7,7 +7,8 @@ compiled once, to a `Statement`: the text for the driver, and the names of its p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from operator import itemgetter
 from typing import Any
 
 import attrs
@@ -43,40 +44,32 @@ class Statement:
     """Where rows may have texts of any length, which count when it is asked how much they are."""
     uri_columns: tuple[int, ...] = ()
     """Where they may have texts of some KiB, which count if there are many rows."""
-
     may_pass_events: bool = False
     """Whether it neither reads nor writes events, so that those of changes before it in the same
     transaction may be written after it."""
 
-    def arguments(self, values: Mapping[str, Any]) -> list[Any]:
-        """Return the values in the order of the placeholders."""
-        return [values[name] for name in self.parameters]
+    arguments: Callable[[Mapping[str, Any]], tuple[Any, ...]] = attrs.field(init=False, eq=False)
+    """Gives the values in the order of the placeholders."""
+
+    @arguments.default
+    def _arguments(self) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+        names = self.parameters
+        if len(names) > 1:
+            return itemgetter(*names)
+        # Of one name, `itemgetter` gives the value alone.
+        return lambda values: tuple(values[each] for each in names)
 
 
-def compiled(
-    expression: ClauseElement,
-    dialect: Dialect,
-    *,
-    is_search: bool = False,
-    is_lookup: bool = False,
-    long_columns: tuple[int, ...] = (),
-    uri_columns: tuple[int, ...] = (),
-    may_pass_events: bool = False,
-) -> Statement:
-    """Return the statement of an expression whose values are `param` parameters."""
+def compiled(expression: ClauseElement, dialect: Dialect, **facts: Any) -> Statement:
+    """Return the statement of an expression whose values are `param` parameters.
+
+    `facts` are other fields of the statement.
+    """
     compiler = expression.compile(dialect=dialect)
     assert isinstance(compiler, SQLCompiler)
     constants = {name for name in compiler.params if compiler.params[name] is not None}
     assert not constants, f"values inside of a statement: {constants}"
-    return Statement(
-        str(compiler),
-        tuple(compiler.positiontup or ()),
-        is_search=is_search,
-        is_lookup=is_lookup,
-        long_columns=long_columns,
-        uri_columns=uri_columns,
-        may_pass_events=may_pass_events,
-    )
+    return Statement(str(compiler), tuple(compiler.positiontup or ()), **facts)
 
 
 def param(name: str) -> BindParameter[Any]:

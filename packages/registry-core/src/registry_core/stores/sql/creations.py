@@ -68,7 +68,7 @@ def _create_model(insert_into: Insert, *conditions: ColumnElement[bool]) -> Any:
             [*_NEW_MODEL, *_TIMES, "next_version", "last_event"],
             select(
                 *(labeled(name) for name in _NEW_MODEL),
-                *(param("now").label(name) for name in _TIMES),
+                *(param("creation_time").label(name) for name in _TIMES),
                 _ONE.label("next_version"),
                 _ONE.label("last_event"),
             ).where(*conditions, waits_for_locks_briefly()),

@@ -10,14 +10,11 @@ from typing import Any
 import msgspec
 
 from registry_core import models, validation
-from registry_core.documents import FIRST_VERSION
 from registry_core.errors import StoreCorruptedError
 from registry_core.fields import define, scalars_of
 from registry_core.models import (
     ModelFields,
     ModelVersion,
-    NewModelVersion,
-    NewRegisteredModel,
     RegisteredModel,
     Webhook,
     WebhookAction,
@@ -96,14 +93,16 @@ def tag_to_set(key: str, value: str) -> dict[str, Any]:
     return {"key": key, "bytes": validation.tag_bytes(key, value), **tag_value(value)}
 
 
-def room(*, half: bool = False) -> dict[str, int]:
-    """Return how much the tags and aliases of one owner may be, for the statements that set one."""
-    part = 2 if half else 1
+def _room(*, part: int) -> Mapping[str, int]:
     return {
         "most_tags": validation.TAGS_MAX_COUNT // part,
         "most_bytes": validation.TAGS_MAX_BYTES // part,
         "most_aliases": validation.ALIASES_MAX_COUNT // part,
     }
+
+
+ROOM, HALF_ROOM = _room(part=1), _room(part=2)
+"""How much the tags and aliases of one owner may be, for the statements that set one."""
 
 
 def tag_rows(tags: Mapping[str, str]) -> str:
@@ -120,21 +119,9 @@ NO_TAGS = "[]"
 """The parameter `tags` where there are none."""
 
 
-def new_model(new: NewRegisteredModel, now: int) -> dict[str, Any]:
-    """Return the values of a model to create."""
-    return _values(new.created(now=now)) | {"now": now}
-
-
-def new_version(new: NewModelVersion, now: int) -> dict[str, Any]:
-    """Return the values of a version to create; its number is not among them."""
-    values = _values(new.created(FIRST_VERSION, now=now))
-    del values["version"]
-    return values
-
-
-def _values(entity: RegisteredModel | ModelVersion) -> dict[str, Any]:
-    """The values of all columns of an entity, and its tags."""
-    return {"tags": tag_rows(entity.tags), **values_of(entity)}
+def to_create(entity: RegisteredModel | ModelVersion) -> dict[str, Any]:
+    """Return the values of an entity to create. A version may yet get another number."""
+    return {**values_of(entity), "tags": tag_rows(entity.tags)}
 
 
 def _written_out(entity: type[Any]) -> Iterator[tuple[str, str]]:

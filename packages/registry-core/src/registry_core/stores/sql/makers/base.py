@@ -114,7 +114,7 @@ class Maker:
         """
         key = change.idempotency
         if key is None:
-            return create(values | NO_KEY)
+            return create({**values, **NO_KEY})
         key_id = key.id(model=change.model, by=by)
         values |= {"idempotency_key": key_id, "request": key.request, "kept_time": now}
         refusal: DuplicateError | None = None

@@ -31,23 +31,18 @@ class ModelMaker(Maker):
     def create_model(self, change: CreateModel, by: Author) -> RegisteredModel:
         """See `Making`."""
         new, now = change.new, self._clock()
+        created = new.created(now=now)
         (effect,) = change.effects()
-        values = rows.new_model(new, now) | {"model_id": change.model_id}
-        event = events.event_values(effect, by, now)
-        made = self._once(
-            change,
-            lambda keyed: self._insert_model(change, keyed),
-            values | event,
-            by,
-            now,
-        )
+        values = rows.to_create(created) | events.event_values(effect, by, now)
+        values["model_id"] = change.model_id
+        made = self._once(change, lambda keyed: self._insert_model(change, keyed), values, by, now)
         if isinstance(made, KeptKey):
             records = self._database.read(self._sql.get_model, {"name": new.name})
             there = rows.registered_model(records[0]) if records else None
             return change.made_before(made, there)
         if not made:
             raise self._taken(new)
-        return new.created(now=now)
+        return created
 
     def _insert_model(self, change: CreateModel, values: Values) -> list[Row]:
         """A row if the name was free."""

@@ -115,9 +115,10 @@ class PartMaker(Maker):
         required, the model's row is locked before anything is read.
         """
         # What it was before is said by the event before it.
-        effect, now, room = change.effect(None), self._clock(), values | rows.room()
+        effect, now = change.effect(None), self._clock()
 
         def put_in_turn(connection: Connection) -> bool:
+            room = {**values, **rows.ROOM}
             decided = self._begin(connection, change, part.owner, room, part.missing)
             if connection.run(part.put, room):
                 noted = self._note(connection, change.name, [*decided, effect], by, now)
@@ -131,7 +132,7 @@ class PartMaker(Maker):
         try:
             if self._database.driver.writes_in_one_statement and not change.requires:
                 event = events.event_values(effect, by, now)
-                sent = values | rows.room(half=True) | event
+                sent = {**values, **rows.HALF_ROOM, **event}
                 has_changed = self._wrote(change, part.forms, sent)
             if has_changed is None:
                 has_changed = self._database.transaction(put_in_turn, model=change.name)

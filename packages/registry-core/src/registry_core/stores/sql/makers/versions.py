@@ -12,6 +12,7 @@ from registry_core.changes import (
     TransitionVersion,
     UpdateVersion,
 )
+from registry_core.documents import FIRST_VERSION
 from registry_core.errors import (
     ModelVersionNotFoundError,
     RegisteredModelNotFoundError,
@@ -33,8 +34,9 @@ class VersionMaker(Maker):
     def create_version(self, change: CreateVersion, by: Author) -> ModelVersion:
         """See `Making`."""
         new, now = change.new, self._clock()
-        values = rows.new_version(new, now)
-        values |= events.event_values(change.effect(0), by, now)
+        # The database says which number it has.
+        values = rows.to_create(new.created(FIRST_VERSION, now=now))
+        values |= events.event_values(change.effect(FIRST_VERSION), by, now)
         made = self._once(
             change, lambda keyed: self._insert_version(change, keyed), values, by, now
         )
@@ -141,7 +143,7 @@ class VersionMaker(Maker):
                 return before
             validation.tags_together({**before.tags, **change.tags})
             for key, value in change.tags.items():
-                tag = key_of(change) | rows.tag_to_set(key, value) | rows.room()
+                tag = {**key_of(change), **rows.tag_to_set(key, value), **rows.ROOM}
                 connection.run(sql.set_version_tag, tag)
             connection.run(sql.relocate_version, values)
             noted = self._note(connection, change.name, [*decided, *effects], by, now)
