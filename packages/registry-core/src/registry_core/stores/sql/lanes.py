@@ -145,7 +145,7 @@ def _nothing() -> None:
 
 
 class _Place:
-    """A place of a lane, while a block runs. Each change has one, so it is no generator."""
+    """A place of a lane, while a block runs. Each change has one: a generator would cost more."""
 
     __slots__ = ("_seconds", "_semaphore", "_whose")
 
