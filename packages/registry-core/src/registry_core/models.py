@@ -275,9 +275,9 @@ def _optional_text(entity: type[attrs.AttrsInstance]) -> Callable[[object, Any, 
     }
 
     def validator(_: object, attribute: attrs.Attribute[Any], value: str | None) -> None:
-        validation.optional_text(
-            value, parameter=attribute.name, max_length=lengths[attribute.name]
-        )
+        if value is not None:
+            name = attribute.name
+            validation.text(value, parameter=name, max_length=lengths[name])
 
     return validator
 

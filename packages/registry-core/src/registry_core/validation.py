@@ -226,12 +226,14 @@ def version_tag_value(value: str, *, key: str) -> str:
 
 def tags(value: Mapping[str, str]) -> Mapping[str, str]:
     """Accept a mapping of tag keys to tag values, as all the tags of one entity."""
-    return tags_together({tag_key(k): tag_value(v) for k, v in value.items()})
+    return value and tags_together({tag_key(k): tag_value(v) for k, v in value.items()})
 
 
 def version_tags(value: Mapping[str, str]) -> Mapping[str, str]:
     """As `tags`, for the tags of a model version."""
-    return tags_together({tag_key(k): version_tag_value(v, key=k) for k, v in value.items()})
+    return value and tags_together(
+        {tag_key(k): version_tag_value(v, key=k) for k, v in value.items()}
+    )
 
 
 def tags_together(value: Mapping[str, str]) -> Mapping[str, str]:

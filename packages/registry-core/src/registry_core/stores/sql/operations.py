@@ -25,6 +25,7 @@ import os
 import random
 import time
 from collections.abc import Callable
+from typing import Any
 
 from registry_core import idempotency
 from registry_core.backoff import Backoff
@@ -64,19 +65,19 @@ class Operations:
         self._sql = sql
         self._prune_at = _next_pruning()
 
-    def run(self, statement: Statement, values: Values) -> list[Row]:
+    def run(self, statement: Statement, values: dict[str, Any]) -> list[Row]:
         """One row of the version that was created, or of None; no row if nothing was.
 
         After the version come the request and the time, if it was created under an idempotency key.
         That may have been somebody else's operation, under the same key.
 
-        `values` are those of the statement, but for `operation_id`.
+        `values` are those of the statement; their `operation_id` is set here.
 
         Raises:
             DuplicateError: something was created under the idempotency key before.
             InDoubtError: the database was away for too long, and it may or may not have been done.
         """
-        values = {**values, "operation_id": operation_id(time.time())}
+        values["operation_id"] = operation_id(time.time())
         look = self._sql.get_operation
         if values["idempotency_key"] is not None:
             look = self._sql.get_kept_key

@@ -88,7 +88,7 @@ class Maker:
             return None
         return noted[0][0] is not None if noted else None
 
-    def _created(self, change: Change[Any], forms: WriteForms, values: Values) -> list[Row]:
+    def _created(self, change: Change[Any], forms: WriteForms, values: dict[str, Any]) -> list[Row]:
         """The row of one statement that has created something and noted it, if it could."""
         if self._expects_webhooks():
             return self._operations.run(forms[True], {**values, **outbox.values_of(change)})
@@ -103,7 +103,7 @@ class Maker:
     def _once(
         self,
         change: Change[Any],
-        create: Callable[[Values], list[Row]],
+        create: Callable[[dict[str, Any]], list[Row]],
         values: dict[str, Any],
         by: Author,
         now: int,
@@ -147,7 +147,6 @@ class Maker:
         change: OfPart,
         owner: Statement,
         values: Values,
-        missing: Callable[[], RegistryError],
     ) -> list[Effect]:
         """Lock the model, so that what the change depends on stays as it is, and check it.
 
@@ -156,11 +155,11 @@ class Maker:
         if self._database.driver.has_one_writer and not change.requires:
             return []
         if not connection.run(self._sql.lock_model, {"name": change.name}):
-            raise missing()
+            raise missing_error(change)
         if not change.requires:
             return []
         if not connection.run(owner, values):
-            raise missing()
+            raise missing_error(change)
         return self._check(connection, change.requires)
 
     def _note_version(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from registry_core import validation
 from registry_core.authors import Author
 from registry_core.changes import (
@@ -18,7 +20,7 @@ from registry_core.history import Action, Effect
 from registry_core.idempotency import KeptKey
 from registry_core.models import NewRegisteredModel, RegisteredModel
 from registry_core.stores.sql import events, rows
-from registry_core.stores.sql.driver import Connection, Values
+from registry_core.stores.sql.driver import Connection
 from registry_core.stores.sql.errors import DuplicateError
 from registry_core.stores.sql.makers.base import Maker, makes
 from registry_core.stores.sql.results import Row
@@ -44,7 +46,7 @@ class ModelMaker(Maker):
             raise self._taken(new)
         return created
 
-    def _insert_model(self, change: CreateModel, values: Values) -> list[Row]:
+    def _insert_model(self, change: CreateModel, values: dict[str, Any]) -> list[Row]:
         """A row if the name was free."""
         sql, has_tags = self._sql, bool(change.new.tags)
         if self._database.driver.writes_in_one_statement:

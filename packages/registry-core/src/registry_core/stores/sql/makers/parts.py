@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from registry_core import validation
 from registry_core.authors import Author
 from registry_core.changes import (
+    Change,
     DeleteAlias,
     DeleteModelTag,
     DeleteVersionTag,
@@ -15,97 +16,91 @@ from registry_core.changes import (
     SetModelTag,
     SetVersionTag,
 )
-from registry_core.errors import (
-    ModelVersionNotFoundError,
-    RegisteredModelNotFoundError,
-    RegistryError,
-)
+from registry_core.errors import RegistryError
 from registry_core.history import Effect
+from registry_core.outbox import Unchanged
+from registry_core.store import Clock
 from registry_core.stores.sql import events, rows
 from registry_core.stores.sql.compiling import Statement
+from registry_core.stores.sql.database import Database
 from registry_core.stores.sql.driver import Connection
 from registry_core.stores.sql.errors import (
     MissingParentError,
 )
 from registry_core.stores.sql.makers.base import Maker, WriteForms, key_of, makes, missing_error
 from registry_core.stores.sql.results import Row
+from registry_core.stores.sql.statements import Statements
 
 
 class _Part(NamedTuple):
-    """What sets one kind of tag or alias, and why it may be refused."""
+    """What sets one kind of tag or alias, and how it is refused."""
 
     put: Statement
     forms: WriteForms
     """They set the part and note the event; see `parts`."""
     get: Statement
     owner: Statement
-    missing: Callable[[], RegistryError]
-    """The error where there is no owner."""
     too_many: Callable[[], RegistryError]
+
+
+def _kinds(sql: Statements) -> Mapping[type[Change[None]], _Part]:
+    """What sets each kind of tag or alias, by the class of the change."""
+    return {
+        SetAlias: _Part(
+            put=sql.set_alias,
+            forms=(sql.set_alias_direct, sql.set_alias_queueing),
+            get=sql.get_alias,
+            owner=sql.version_exists,
+            too_many=validation.too_many_aliases,
+        ),
+        SetModelTag: _Part(
+            put=sql.set_model_tag,
+            forms=(sql.set_model_tag_direct, sql.set_model_tag_queueing),
+            get=sql.get_model_tag,
+            owner=sql.model_exists,
+            too_many=validation.too_many_tags,
+        ),
+        SetVersionTag: _Part(
+            put=sql.set_version_tag,
+            forms=(sql.set_version_tag_direct, sql.set_version_tag_queueing),
+            get=sql.get_version_tag,
+            owner=sql.version_exists,
+            too_many=validation.too_many_tags,
+        ),
+    }
 
 
 class PartMaker(Maker):
     """Makes changes of aliases and tags."""
 
+    def __init__(
+        self, database: Database, sql: Statements, clock: Clock, unchanged: Unchanged
+    ) -> None:
+        super().__init__(database, sql, clock, unchanged)
+        self._kinds = _kinds(sql)
+
     @makes(SetAlias)
     def set_alias(self, change: SetAlias, by: Author) -> None:
         """See `Making`."""
-        self._put_part(
-            change,
-            by,
-            key_of(change) | {"alias": change.alias},
-            _Part(
-                put=self._sql.set_alias,
-                forms=(self._sql.set_alias_direct, self._sql.set_alias_queueing),
-                get=self._sql.get_alias,
-                owner=self._sql.version_exists,
-                missing=lambda: ModelVersionNotFoundError(change.name, change.version),
-                too_many=validation.too_many_aliases,
-            ),
-        )
+        self._put_part(change, by, {**key_of(change), "alias": change.alias})
 
     @makes(SetModelTag)
     def set_model_tag(self, change: SetModelTag, by: Author) -> None:
         """See `Making`."""
-        sql = self._sql
-        self._put_part(
-            change,
-            by,
-            {"name": change.name} | rows.tag_to_set(change.key, change.value),
-            _Part(
-                put=sql.set_model_tag,
-                forms=(sql.set_model_tag_direct, sql.set_model_tag_queueing),
-                get=sql.get_model_tag,
-                owner=sql.model_exists,
-                missing=lambda: RegisteredModelNotFoundError(change.name),
-                too_many=validation.too_many_tags,
-            ),
-        )
+        tag = rows.tag_to_set(change.key, change.value)
+        self._put_part(change, by, {"name": change.name, **tag})
 
     @makes(SetVersionTag)
     def set_version_tag(self, change: SetVersionTag, by: Author) -> None:
         """See `Making`."""
-        sql = self._sql
-        self._put_part(
-            change,
-            by,
-            key_of(change) | rows.tag_to_set(change.key, change.value),
-            _Part(
-                put=sql.set_version_tag,
-                forms=(sql.set_version_tag_direct, sql.set_version_tag_queueing),
-                get=sql.get_version_tag,
-                owner=sql.version_exists,
-                missing=lambda: ModelVersionNotFoundError(change.name, change.version),
-                too_many=validation.too_many_tags,
-            ),
-        )
+        tag = rows.tag_to_set(change.key, change.value)
+        self._put_part(change, by, {**key_of(change), **tag})
 
     def _put_part(
         self,
         change: SetAlias | SetModelTag | SetVersionTag,
         by: Author,
         values: dict[str, Any],
-        part: _Part,
     ) -> None:
         """Set a tag or alias, where its owner has room for it.
 
@@ -114,18 +109,19 @@ class PartMaker(Maker):
         have: so many do not meet in one moment. Nearer to the limit, and where something is
         required, the model's row is locked before anything is read.
         """
+        part, now = self._kinds[type(change)], self._clock()
         # What it was before is said by the event before it.
-        effect, now = change.effect(None), self._clock()
+        effect = change.effect(None)
 
         def put_in_turn(connection: Connection) -> bool:
             room = {**values, **rows.ROOM}
-            decided = self._begin(connection, change, part.owner, room, part.missing)
+            decided = self._begin(connection, change, part.owner, room)
             if connection.run(part.put, room):
                 noted = self._note(connection, change.name, [*decided, effect], by, now)
                 self._queue(connection, change, noted)
                 return True
             if not _is_so(connection.run(part.get, room), effect):
-                raise part.too_many() if connection.run(part.owner, room) else part.missing()
+                raise part.too_many() if connection.run(part.owner, room) else missing_error(change)
             return False
 
         has_changed: bool | None = None
@@ -137,7 +133,7 @@ class PartMaker(Maker):
             if has_changed is None:
                 has_changed = self._database.transaction(put_in_turn, model=change.name)
         except MissingParentError as error:
-            raise part.missing() from error
+            raise missing_error(change) from error
         if not has_changed:
             self._unchanged(change)
 
@@ -183,7 +179,7 @@ class PartMaker(Maker):
         now = self._clock()
 
         def delete_in_turn(connection: Connection) -> bool:
-            decided = self._begin(connection, change, owner, values, lambda: missing_error(change))
+            decided = self._begin(connection, change, owner, values)
             gone = connection.run(delete, values)
             if gone:
                 effects = [*decided, change.effect(gone[0][1])]

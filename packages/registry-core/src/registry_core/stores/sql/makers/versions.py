@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from registry_core import documents, validation
 from registry_core.authors import Author
 from registry_core.changes import (
@@ -52,7 +54,7 @@ class VersionMaker(Maker):
         records = self._database.read(self._sql.get_version, version_key(name, version))
         return rows.model_version(records[0]) if records else None
 
-    def _insert_version(self, change: CreateVersion, values: Values) -> list[Row]:
+    def _insert_version(self, change: CreateVersion, values: dict[str, Any]) -> list[Row]:
         """A row with its number if there is the model."""
         if self._database.driver.writes_in_one_statement:
             forms = (self._sql.create_version_direct, self._sql.create_version_queueing)
