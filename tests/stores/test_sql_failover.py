@@ -12,7 +12,7 @@ import pytest
 from registry_core import inloop
 from registry_core.errors import StoreUnavailableError
 from registry_core.models import NewModelVersion, NewRegisteredModel, Stage
-from registry_core.stores.sql import SqlStore, postgresql
+from registry_core.stores.sql import SqlStore, bounded_connection, postgresql
 from registry_core.stores.sql.postgresql import PostgresqlDriver
 from registry_core.testing.racing import race
 from services.opened import open_sql_store as open_store
@@ -244,7 +244,7 @@ def race_promptly(*calls: Callable[[], object]) -> list:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgresql, "SILENCE_SECONDS", 0.1)
+    monkeypatch.setattr(bounded_connection, "SILENCE_SECONDS", 0.1)
 
 
 @pytest.mark.parametrize("way", ["directly", "by a proxy", "by a pooler"])

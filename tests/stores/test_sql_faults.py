@@ -39,7 +39,14 @@ from registry_core.models import (
     WebhookEvent,
 )
 from registry_core.store import Store
-from registry_core.stores.sql import SqlStore, database, pool, postgresql, sqlite
+from registry_core.stores.sql import (
+    SqlStore,
+    bounded_connection,
+    database,
+    pool,
+    postgresql,
+    sqlite,
+)
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.database import Database
 from registry_core.stores.sql.errors import (
@@ -498,7 +505,7 @@ def test_a_slow_statement_on_a_server_that_lives_may_take_its_time(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Silence alone is no reason to give up; only the limit for a statement is."""
-    monkeypatch.setattr(postgresql, "SILENCE_SECONDS", 0.05)
+    monkeypatch.setattr(bounded_connection, "SILENCE_SECONDS", 0.05)
     with opened(postgres_url) as store, psycopg.connect(postgres_url) as holder:
         create_model(store)
         holder.execute("SELECT * FROM registered_models FOR UPDATE")
@@ -506,7 +513,7 @@ def test_a_slow_statement_on_a_server_that_lives_may_take_its_time(
         assert store.update_registered_model("m", description="d").description == "d"
         holder.execute("SELECT * FROM registered_models FOR UPDATE")
         with monkeypatch.context() as patched:
-            patched.setattr(postgresql.BoundedConnection, "statement_seconds", 0.2)
+            patched.setattr(bounded_connection.BoundedConnection, "statement_seconds", 0.2)
             with pytest.raises(StoreUnavailableError, match=r"no result in 0\.2 seconds"):
                 store.update_registered_model("m", description="e")
         holder.rollback()

@@ -19,6 +19,7 @@ from registry_core.models import NewModelVersion, NewRegisteredModel, NewWebhook
 from registry_core.search import Entity, Query, parse_order_by
 from registry_core.stores.sql import (
     SqlStore,
+    bounded_connection,
     compiling,
     database,
     lanes,
@@ -141,7 +142,7 @@ def test_a_search_is_given_up_after_its_time(
     store.ping()
     (kept,) = [connection for _, connection in store._database._pool._idle]
     with monkeypatch.context() as patched:
-        for module in (sqlite, postgresql):
+        for module in (sqlite, bounded_connection):
             patched.setattr(module, "SEARCH_SECONDS", 0.2)
         with pytest.raises(SearchTooSlowError, match=r"taken more than 0\.2 seconds"):
             store._database.read(Statement(SLOW[kind].format(9), (), is_search=True), {})

@@ -1,22 +1,12 @@
-"""PostgreSQL by psycopg 3.
-
-Strategy for servers that do not answer: TCP does not tell a hung server from a slow statement. So
-a client that has heard nothing for `SILENCE_SECONDS` asks the server by another connection, as
-`liveness` says; if it is gone the statement is given up, else it may take `STATEMENT_SECONDS` in
-all. This is the client's own clock, and rests on nothing that the session holds. Behind a pooler it
-is the pooler that gives the sign of life, and a server that hangs is found out after
-`STATEMENT_SECONDS`.
-"""
+"""PostgreSQL by psycopg 3."""
 
 from __future__ import annotations
 
 import contextlib
 import math
-import select
-import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
-from typing import Any, NoReturn
+from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.dialects.postgresql import insert
@@ -28,36 +18,29 @@ from registry_core import inloop
 from registry_core.errors import (
     BackendNotInstalledError,
     RegistryError,
-    SearchTooSlowError,
     StoreBusyError,
-    StoreUnavailableError,
 )
-from registry_core.inloop import LoopReads, Waiter
-from registry_core.interest import is_wanted
+from registry_core.inloop import LoopReads
 from registry_core.search.like import sql_like_pattern
 from registry_core.stores.sql.compiling import LOCK_MILLISECONDS, Statement
 from registry_core.stores.sql.driver import Values, WritesAlone
 from registry_core.stores.sql.errors import (
     ConnectionLostError,
-    InDoubtError,
     ReadOnlyServerError,
-    ServerLostError,
-    ServerSilentError,
     from_sqlstate,
 )
-from registry_core.stores.sql.results import SEARCH_SECONDS, CutRows, Row
+from registry_core.stores.sql.results import CutRows, Row
 from registry_core.stores.sql.tables import ALEMBIC_VERSION_TABLE
 
 try:
     import psycopg
     from psycopg.adapt import AdaptersMap
     from psycopg.pq import TransactionStatus
-    from psycopg.pq.abc import PGconn
     from psycopg.types.numeric import Int8Dumper
     from psycopg.types.string import TextLoader
-    from psycopg.waiting import Ready, Wait
 
-    from registry_core.stores.sql import liveness, plain_session
+    from registry_core.stores.sql import plain_session
+    from registry_core.stores.sql.bounded_connection import STATEMENT_SECONDS, BoundedConnection
     from registry_core.stores.sql.hosts import Hosts
     from registry_core.stores.sql.plain_session import PlainSession
     from registry_core.stores.sql.postgresql_url import parameters
@@ -71,26 +54,13 @@ except ModuleNotFoundError as error:
 CONNECT_SECONDS = 3
 """For a new connection."""
 
-SILENCE_SECONDS = 1.0
-"""After that long without a byte, the server is asked for a sign of life. With
-`liveness.SIGN_OF_LIFE_SECONDS` it makes a hung server known to a worker within 2.5 seconds, and so
-to each of several that are asked one after the other within the 5 that a failover may take."""
-
-STATEMENT_SECONDS = 60.0
-"""For a statement on a server that is alive. The longest of ours renames a model, whose versions
-the foreign keys follow one by one: 10,000 took 7 seconds on a busy machine."""
-
 READ_ONLY_SECONDS = 5.0
 """How long a connection that was opened to a server without writes is used for reads. That server
 may be replaced by another one at any time, and would then answer with what used to be."""
 
-CANCEL_SECONDS = 2.0
-"""For a request to cancel a statement, which goes over a connection of its own."""
-
 MAX_CONNECTIONS = 16
 """Of one process, where no other number is configured: as many as a worker of the server has
-threads
-and reads in its event loop. PostgreSQL admits 100 by default, for all processes."""
+threads and reads in its event loop. PostgreSQL admits 100 by default, for all processes."""
 
 _DIALECT: Dialect = PGDialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call] # as SQLAlchemy has it
 
@@ -121,8 +91,6 @@ _COMMIT = Statement("COMMIT", (), prepare=False)
 _ROLLBACK = Statement("ROLLBACK", (), prepare=False)
 
 _IDLE, _ACTIVE = TransactionStatus.IDLE, TransactionStatus.ACTIVE
-
-_READY = {(True, False): Ready.R, (False, True): Ready.W, (True, True): Ready.RW}
 """Psycopg's words for what a socket is ready for."""
 
 
@@ -223,133 +191,6 @@ class PostgresqlDriver:
         return list(texts)
 
 
-class BoundedConnection(psycopg.Connection[Row]):
-    """A connection of psycopg that waits only as long as the server is alive."""
-
-    statement_seconds = STATEMENT_SECONDS
-    hosts: Hosts
-    """Where it was looked for."""
-    _search_until = math.inf
-    _is_given_up = False
-
-    @contextlib.contextmanager
-    def searching(self) -> Iterator[None]:
-        """Has what runs in the block cancelled when it takes longer than a search may.
-
-        Raises:
-            SearchTooSlowError: it was.
-        """
-        self._search_until, self._is_given_up = time.monotonic() + SEARCH_SECONDS, False
-        try:
-            yield
-        except StoreUnavailableError as error:
-            if self._is_given_up:
-                raise SearchTooSlowError(SEARCH_SECONDS) from error
-            raise
-        finally:
-            self._search_until = math.inf
-
-    def give_up_rest(self) -> None:
-        """Cancel the statement that runs, and take what the server has sent of it by then."""
-        self._cancel()
-        self.wait(_to_the_end(self.pgconn))
-
-    def _cancel(self) -> None:
-        # Where it fails, or comes too late, there is an end to the statement all the same.
-        with contextlib.suppress(psycopg.Error):
-            self.cancel_safe(timeout=CANCEL_SECONDS)
-
-    def close(self) -> None:
-        """See psycopg. A statement that still runs would go on, and is cancelled."""
-        if self.pgconn.transaction_status == _ACTIVE:
-            # In a daemon thread of its own: it takes a while, an event loop may be the caller, and
-            # an exit need not wait for it.
-            threading.Thread(target=self._cancel_and_close, daemon=True).start()
-        else:
-            super().close()
-
-    def _cancel_and_close(self) -> None:
-        self._cancel()
-        super().close()
-
-    def wait(self, gen: Generator[Any, Any, Any], *args: Any, **kwargs: Any) -> Any:
-        """Return what psycopg's `wait` returns."""
-        waiter = inloop.waiter()
-        if waiter is not None:
-            return self._wait_by(waiter, gen)
-        return super().wait(self._bounded(gen), *args, **kwargs)
-
-    def _wait_by(self, waiter: Waiter, gen: Generator[Any, Any, Any]) -> Any:
-        """The same exchange with the socket, while an event loop goes on."""
-        descriptor = self.pgconn.socket
-        try:
-            state = next(gen)
-            while True:
-                ready = waiter.until_ready(
-                    descriptor, reading=bool(state & Wait.R), writing=bool(state & Wait.W)
-                )
-                state = gen.send(_READY[ready])
-        except StopIteration as stop:
-            return stop.value
-
-    def _bounded(self, gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-        """The same exchange with the socket, looked at whenever there is nothing to read."""
-        started = heard = time.monotonic()
-        try:
-            state = next(gen)
-            while True:
-                ready = yield state
-                is_silent = ready == Ready.NONE
-                heard = self._check(started, heard) if is_silent else time.monotonic()
-                state = gen.send(ready)
-        except StopIteration as stop:
-            return stop.value
-
-    def _check(self, started: float, heard: float) -> float:
-        """The moment of the last sign of life."""
-        now = time.monotonic()
-        if self._search_until < math.inf and not self._is_given_up:
-            self._is_given_up = now > self._search_until or not is_wanted()
-            if self._is_given_up:
-                self._cancel()
-        if now - started > self.statement_seconds:
-            reason = f"no result in {self.statement_seconds:g} seconds"
-            self._give_up(InDoubtError(f"The database does not answer: {reason}"))
-        if now - heard < SILENCE_SECONDS:
-            return heard
-        self._look_after_server(now - heard)
-        return time.monotonic()
-
-    def _look_after_server(self, silence: float) -> None:
-        if not liveness.has_server(self.pgconn):
-            self.hosts.avoid(self.pgconn)
-            self._give_up(ServerSilentError(f"no answer in {silence:.0f} seconds"))
-        if not self._has_session():
-            self._give_up(ServerLostError("another server answers in place of the one that did"))
-
-    def _has_session(self) -> bool:
-        """Whether the server that answers now may be the one that runs the statement."""
-        with contextlib.suppress(psycopg.Error, StoreUnavailableError):
-            parameters = liveness.parameters(self.pgconn)
-            with _Observer.connect(**parameters, autocommit=True) as observer:
-                return liveness.has_session(observer, self.pgconn.backend_pid)
-        return True
-
-    def _give_up(self, error: Exception) -> NoReturn:
-        # Closing the socket is all that works on a hung server.
-        self.pgconn.finish()
-        raise error
-
-
-class _Observer(BoundedConnection):
-    """A connection that watches another one, and is not watched itself."""
-
-    statement_seconds = liveness.SIGN_OF_LIFE_SECONDS
-
-    def _look_after_server(self, silence: float) -> None:
-        pass
-
-
 class PostgresqlConnection(WritesAlone):
     """See `Connection`."""
 
@@ -358,8 +199,6 @@ class PostgresqlConnection(WritesAlone):
     def __init__(self, raw: BoundedConnection, session: PreparedSession | PlainSession) -> None:
         self.raw = raw
         self._session = session
-        self._poll = select.poll()
-        self._poll.register(raw.pgconn.socket, select.POLLIN)
         self._trusted_until = math.inf
         if self._is_read_only():
             self._trusted_until = time.monotonic() + READ_ONLY_SECONDS
@@ -403,7 +242,7 @@ class PostgresqlConnection(WritesAlone):
         """See `Connection`."""
         # A server says nothing to an idle connection but that it is going away.
         pgconn = self.raw.pgconn
-        return pgconn.transaction_status == _IDLE and not self._poll.poll(0)
+        return pgconn.transaction_status == _IDLE and not self.raw.hears_within(0)
 
     def was_demoted(self) -> bool:
         """See `Connection`."""
@@ -421,16 +260,6 @@ class PostgresqlConnection(WritesAlone):
     def close(self) -> None:
         """See `Connection`."""
         self.raw.close()
-
-
-def _to_the_end(pgconn: PGconn) -> Generator[Wait, Ready | int, None]:
-    """Take all results and look at none; pause until the socket is ready for what it says."""
-    while True:
-        while pgconn.is_busy():
-            yield Wait.R
-            pgconn.consume_input()
-        if pgconn.get_result() is None:
-            return
 
 
 _ADAPTERS = AdaptersMap(psycopg.adapters)
