@@ -24,7 +24,6 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
-    true,
     update,
 )
 from sqlalchemy.sql.dml import ReturningInsert
@@ -100,11 +99,12 @@ def noted(
     vain. The event then has no name, which the column refuses: nothing is written, and the caller
     hears of it as `ChangedMeanwhileError`.
     """
-    both = numbered.outerjoin(changed, true())
+    # Each column by itself, which costs PostgreSQL less than to join one row with another.
+    name = select(changed.c.name).scalar_subquery()
     return noted_as(
-        select(numbered.c.model_id, numbered.c.last_event, changed.c.name).select_from(both),
-        version=version,
-        before=before,
+        select(numbered.c.model_id, numbered.c.last_event, name),
+        version=None if version is None else select(version).scalar_subquery(),
+        before=None if before is None else select(before).scalar_subquery(),
     )
 
 

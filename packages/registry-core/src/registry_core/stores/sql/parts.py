@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Select, Table, Text, cast, delete, func, literal_column, null, select
+from sqlalchemy import (
+    Select,
+    Table,
+    Text,
+    and_,
+    cast,
+    delete,
+    func,
+    literal_column,
+    null,
+    select,
+    true,
+)
 from sqlalchemy.sql.elements import ClauseElement, ColumnElement
 from sqlalchemy.sql.selectable import CTE, FromClause
 
@@ -64,17 +76,17 @@ def writing_parts(insert_into: Insert) -> dict[str, ClauseElement]:
 def _setting(insert_into: Insert) -> dict[str, Any]:
     """Setting is one statement; a foreign key says whether there is something to set it on."""
     tag = [labeled(name) for name in ("key", *TAG_VALUE)]
-    model_tag = select(labeled("name"), *tag).where(_ROOM["set_model_tag"])
-    version_tag = _tag_of_version(tag).where(_ROOM["set_version_tag"])
-    alias = select(labeled("name"), labeled("alias"), labeled("version")).where(_ROOM["set_alias"])
-    return {
-        name: _upsert(insert_into, name, selected.where(waits_for_locks_briefly()))
-        for name, selected in (
-            ("set_model_tag", model_tag),
-            ("set_version_tag", version_tag),
-            ("set_alias", alias),
-        )
+    selected = {
+        "set_model_tag": select(labeled("name"), *tag),
+        "set_version_tag": _tag_of_version(tag),
+        "set_alias": select(labeled("name"), labeled("alias"), labeled("version")),
     }
+    setting = {}
+    for name, part in selected.items():
+        has_room = select(_ROOM[name]).where(*_of_owner(name)).correlate(None).scalar_subquery()
+        ready = part.where(has_room, waits_for_locks_briefly())
+        setting[name] = _upsert(insert_into, name, ready)
+    return setting
 
 
 def _setting_in_one_statement(insert_into: Insert, *, queues: bool) -> dict[str, ClauseElement]:
@@ -82,22 +94,21 @@ def _setting_in_one_statement(insert_into: Insert, *, queues: bool) -> dict[str,
 
     With `queues` they queue the event; otherwise they do nothing where there is an active webhook.
     They give the number of the event; NULL where the part is as it should be.
+
+    Strategy: one look at the parts of the owner says both whether it is so and whether there is
+    room.
     """
     tag = [labeled(name) for name in ("key", *TAG_VALUE)]
     version = model_versions
 
     def noting(name: str, select_for: Callable[[CTE], Select[Any]], *exists: Any) -> ClauseElement:
-        parts, keys = _PARTS[name]
-        is_same = *_is(parts, *keys), parts.c[_VALUES[name][0]] == param(_VALUES[name][0])
-        numbered = next_event(
-            ~select(_ONE).select_from(parts).where(*is_same).exists(),
-            *exists,
-            _ROOM[name],
-            *without_webhooks(queues=queues),
-        )
+        found = select(_is_same(name).label("is_same"), _ROOM[name].label("has_room"))
+        state = found.where(*_of_owner(name)).cte("state")
+        is_wanted = select(state.c.is_same.is_not(true()) & state.c.has_room).scalar_subquery()
+        numbered = next_event(is_wanted, *exists, *without_webhooks(queues=queues))
         changed = _upsert(insert_into, name, select_for(numbered)).cte("changed")
         event = noted(numbered, changed).cte("event")
-        nothing = select(null().label("sequence")).select_from(parts).where(*is_same)
+        nothing = select(null().label("sequence")).where(state.c.is_same)
         outcome = select(event.c.sequence).union_all(nothing)
         return queued(outcome, numbered, queues=queues)
 
@@ -164,19 +175,24 @@ def _is(table: Table, *keys: str) -> list[ColumnElement[bool]]:
     return [table.c[key] == param(key) for key in keys]
 
 
-def _has_room_for_tag(tags: Table, *owner: str) -> ColumnElement[bool]:
-    """The other tags of the owner leave room for the one that is set."""
-    size = func.coalesce(func.sum(bytes_of(tags.c.key) + bytes_of(tags.c.value)), _ZERO)
-    holds = (func.count() < param("most_tags")) & (size + param("bytes") <= param("most_bytes"))
-    return _among_others(tags, "key", *owner, holds=holds)
+def _of_owner(name: str) -> list[ColumnElement[bool]]:
+    """Whether a part is one of the owner of the one that is set."""
+    parts, keys = _PARTS[name]
+    return _is(parts, *keys[:-1])
 
 
-def _among_others(
-    parts: Table, key: str, *owner: str, holds: ColumnElement[bool]
-) -> ColumnElement[bool]:
-    """What holds of all the parts of an owner together, but for the one that is set."""
-    mine = [parts.c[name] == param(name) for name in owner]
-    return select(holds).where(*mine, parts.c[key] != param(key)).correlate(None).scalar_subquery()
+def _is_same(name: str) -> ColumnElement[bool]:
+    """Whether any part of the owner is the one that is set, as it should be."""
+    (parts, keys), value = _PARTS[name], _VALUES[name][0]
+    return func.bool_or(and_(*_is(parts, keys[-1], value)))
+
+
+def _has_room_for_tag(tags: Table) -> ColumnElement[bool]:
+    """Whether all tags of the owner, but for the one that is set, leave room for that one."""
+    others = tags.c.key != param("key")
+    size = func.sum(bytes_of(tags.c.key) + bytes_of(tags.c.value)).filter(others)
+    has_bytes = func.coalesce(size, _ZERO) + param("bytes") <= param("most_bytes")
+    return (func.count().filter(others) < param("most_tags")) & has_bytes
 
 
 def _upsert(insert_into: Insert, name: str, selected: Select[Any]) -> Any:
@@ -214,10 +230,9 @@ _VALUES: Mapping[str, tuple[str, ...]] = {
 """The columns that hold the value of the part."""
 
 _ROOM: Mapping[str, ColumnElement[bool]] = {
-    "set_model_tag": _has_room_for_tag(registered_model_tags, "name"),
-    "set_version_tag": _has_room_for_tag(model_version_tags, "name", "version"),
-    "set_alias": _among_others(
-        registered_model_aliases, "alias", "name", holds=func.count() < param("most_aliases")
-    ),
+    "set_model_tag": _has_room_for_tag(registered_model_tags),
+    "set_version_tag": _has_room_for_tag(model_version_tags),
+    "set_alias": func.count().filter(registered_model_aliases.c.alias != param("alias"))
+    < param("most_aliases"),
 }
-"""Whether the owner has room for one more."""
+"""Whether the owner of all the parts that are selected has room for one more."""
