@@ -153,9 +153,14 @@ def _version_in_one_statement(names: list[str], *, queues: bool) -> dict[str, Cl
     )
     event = noted_as(
         select(taken.c.model_id, taken.c.last_event, taken.c.name), of_version=taken.c.version
-    )
-    noting = _noted(created, created.c.version).add_cte(tagged.cte("tagged"), event.cte("event"))
-    return {f"create_version_{WRITE_FORMS[queues]}": queued(noting, taken, queues=queues)}
+    ).cte("event")
+    noting, end = _noted(created, created.c.version), WRITE_FORMS[queues]
+    return {
+        f"create_version_{end}": queued(noting.add_cte(event), taken, queues=queues),
+        f"create_tagged_version_{end}": queued(
+            noting.add_cte(tagged.cte("tagged"), event), taken, queues=queues
+        ),
+    }
 
 
 def operations() -> dict[str, ClauseElement]:

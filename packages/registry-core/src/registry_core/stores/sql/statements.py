@@ -158,6 +158,8 @@ class Statements:
     create_version_tags: Statement
     create_version_direct: Statement
     create_version_queueing: Statement
+    create_tagged_version_direct: Statement
+    create_tagged_version_queueing: Statement
     update_version: Statement
     finalize_version: Statement
     relocate_version: Statement

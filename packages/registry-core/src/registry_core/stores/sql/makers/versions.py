@@ -56,8 +56,11 @@ class VersionMaker(Maker):
 
     def _insert_version(self, change: CreateVersion, values: dict[str, Any]) -> list[Row]:
         """A row with its number if there is the model."""
+        sql = self._sql
         if self._database.driver.writes_in_one_statement:
-            forms = (self._sql.create_version_direct, self._sql.create_version_queueing)
+            forms = (sql.create_version_direct, sql.create_version_queueing)
+            if change.new.tags:
+                forms = (sql.create_tagged_version_direct, sql.create_tagged_version_queueing)
             return self._created(change, forms, values)
         return self._database.transaction(
             lambda connection: self._insert_in_steps(connection, change, values),
@@ -73,7 +76,7 @@ class VersionMaker(Maker):
         _, version, model_id, sequence, has_webhooks = taken[0]
         numbered = {**values, "version": version}
         connection.run(self._sql.create_version, numbered)
-        if values["tags"] != rows.NO_TAGS:
+        if change.new.tags:
             connection.run(self._sql.create_version_tags, numbered)
         about = {"event_version": version, "event_subject": f"version:{version}"}
         noted = {"model_id": model_id, "sequence": sequence, "has_webhooks": has_webhooks}
