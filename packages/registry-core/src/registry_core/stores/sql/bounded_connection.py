@@ -47,6 +47,8 @@ CANCEL_SECONDS = 2.0
 SOON_MILLISECONDS = 100
 """How long an answer is waited for before psycopg waits for it, and the server is looked after."""
 
+_HAS_POLL = hasattr(select, "poll")  # not on Windows
+
 _ACTIVE = TransactionStatus.ACTIVE
 
 _READY = {(True, False): Ready.R, (False, True): Ready.W, (True, True): Ready.RW}
@@ -104,6 +106,8 @@ class BoundedConnection(psycopg.Connection[Row]):
 
     def hears_within(self, milliseconds: int) -> bool:
         """Return whether the server says something, or hangs up, within that time."""
+        if not _HAS_POLL:
+            return bool(select.select([self.pgconn.socket], [], [], milliseconds / 1_000)[0])
         if self._poll is None:
             self._poll = select.poll()
             self._poll.register(self.pgconn.socket, select.POLLIN)
