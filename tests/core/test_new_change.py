@@ -72,7 +72,7 @@ MAKER = """
         owner, now = self._sql.model_exists, self._clock()
 
         def rename(connection: Connection) -> None:
-            self._begin(connection, change, owner, values, lambda: missing_error(change))
+            self._begin(connection, change, owner, values)
             if not connection.run(self._sql.rename_model_tag, values):
                 raise change.missing() if connection.run(owner, values) else missing_error(change)
             effects = [*change.effects(None, None)]
