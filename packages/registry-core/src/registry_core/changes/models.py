@@ -16,7 +16,12 @@ from registry_core.changes.playing import fields_of, text_if_any, text_of, times
 from registry_core.documents import FIRST_VERSION, ModelDocument
 from registry_core.history import MODEL_TEXTS, Action, Effect, Event, Value, new_model_id
 from registry_core.idempotency import Idempotency, KeptKey
-from registry_core.models import NewRegisteredModel, RegisteredModel, WebhookAction
+from registry_core.models import (
+    ModelFields,
+    NewRegisteredModel,
+    RegisteredModel,
+    WebhookAction,
+)
 from registry_core.permissions import Need, Permission
 from registry_core.topics import OF_MODELS, Topics, mlflow_topics, own_topics
 
@@ -67,12 +72,14 @@ class CreateModel(ModelChange):
             return there
         return self.new.created(now=kept.time)
 
-    def effects(
-        self, before: ModelDocument | None = None, after: ModelDocument | None = None
-    ) -> list[Effect]:
-        """See `Change`. They are known beforehand."""
-        said = history.model_fields(self.new.created(now=0))
-        return [Effect(action=Action.CREATE_MODEL, after=said)]
+    def effects(self, before: ModelDocument | None, after: ModelDocument | None) -> list[Effect]:
+        """See `Change`."""
+        assert after is not None, "the change makes the model"
+        return [self.effect(after)]
+
+    def effect(self, created: ModelFields) -> Effect:
+        """Return what the change has done, from the model that it has created."""
+        return Effect(action=Action.CREATE_MODEL, after=history.model_fields(created))
 
     @classmethod
     def replay(cls, document: ModelDocument | None, event: Event) -> ModelDocument:  # noqa: ARG003

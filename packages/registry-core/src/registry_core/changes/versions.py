@@ -71,7 +71,7 @@ class CreateVersion(Change[ModelVersion]):
     def effects(self, before: ModelDocument | None, after: ModelDocument | None) -> list[Effect]:
         """See `Change`."""
         assert after is not None, "the change keeps the model"
-        return [self.effect(after.next_version - 1)]
+        return [self.effect(documents.last_created(after))]
 
     def repeated(self, kept: KeptKey, document: ModelDocument | None) -> ModelVersion:
         """See `Change`: the version as it is, or as it was made if it was deleted since."""
@@ -90,13 +90,10 @@ class CreateVersion(Change[ModelVersion]):
             return there
         return self.new.created(kept.version, now=kept.time)
 
-    def effect(self, version: int) -> Effect:
-        """Return what the change has done, when the version has got its number."""
-        return Effect(
-            action=Action.CREATE_VERSION,
-            version=version,
-            after=history.version_fields(self.new.created(version, now=0)),
-        )
+    def effect(self, created: ModelVersion) -> Effect:
+        """Return what the change has done, from the version that it has created."""
+        fields = history.version_fields(created)
+        return Effect(action=Action.CREATE_VERSION, version=created.version, after=fields)
 
     @classmethod
     def replay(cls, document: ModelDocument | None, event: Event) -> ModelDocument:

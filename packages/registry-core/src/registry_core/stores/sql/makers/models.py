@@ -34,8 +34,8 @@ class ModelMaker(Maker):
         """See `Making`."""
         new, now = change.new, self._clock()
         created = new.created(now=now)
-        (effect,) = change.effects()
-        values = rows.to_create(created) | events.event_values(effect, by, now)
+        values = rows.to_create(created)
+        values |= events.event_values(change.effect(created), by, now)
         values["model_id"] = change.model_id
         made = self._once(change, lambda keyed: self._insert_model(change, keyed), values, by, now)
         if isinstance(made, KeptKey):

@@ -37,8 +37,9 @@ class VersionMaker(Maker):
         """See `Making`."""
         new, now = change.new, self._clock()
         # The database says which number it has.
-        values = rows.to_create(new.created(FIRST_VERSION, now=now))
-        values |= events.event_values(change.effect(FIRST_VERSION), by, now)
+        created = new.created(FIRST_VERSION, now=now)
+        values = rows.to_create(created)
+        values |= events.event_values(change.effect(created), by, now)
         made = self._once(
             change, lambda keyed: self._insert_version(change, keyed), values, by, now
         )
