@@ -356,6 +356,19 @@ def test_without_a_webhook_nothing_is_queued(store, outbox):
     assert drained(outbox, hook(store)) == []
 
 
+def test_each_creation_is_queued_for_the_webhooks_that_there_are_then(store, outbox):
+    """A store may know from the creation before whether there was one."""
+    create(store, "before")
+    webhook = hook(store)
+    create(store, "between")
+    store.delete_webhook(webhook)
+    create(store, "after")
+    webhook = hook(store)
+    create(store, "last")
+
+    assert [each.event.name for each in take(outbox, webhook)] == ["last"]
+
+
 def test_a_delivery_that_is_given_up_while_it_is_listed_is_listed_once(store, outbox):
     """A store reads what is queued, and what was given up, one after the other."""
     webhook_id = hook(store)

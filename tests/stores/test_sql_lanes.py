@@ -476,7 +476,8 @@ def test_every_statement_that_changes_something_by_itself_waits_for_locks_briefl
     alone = attrs.asdict(statements.statements(driver.dialect, driver.insert), recurse=False)
     alone |= outbox._compiled(driver.dialect)
     in_transactions = {
-        *("create_model_tags", "update_model", "touch_model", "rename_model", "touch_versions"),
+        *("create_model", "create_model_tags", "update_model", "touch_model", "rename_model"),
+        "touch_versions",
         *("create_version", "create_version_tags", "update_version", "finalize_version"),
         *("relocate_version", "put_approval", "delete_approval"),
         *("transition", "transition_and_archive", "delete_version", "touch_webhook"),

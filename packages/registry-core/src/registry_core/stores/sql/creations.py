@@ -7,6 +7,7 @@ operation: see `operations`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import delete, insert, literal_column, or_, select, update
@@ -28,12 +29,6 @@ from registry_core.stores.sql.tables import (
     registered_models,
 )
 
-_TIMES = ("creation_time", "last_updated_time")
-_NEW_MODEL = tuple(
-    column.name
-    for column in registered_models.c
-    if column.name not in (*_TIMES, "next_version", "last_event")
-)
 _NEW_VERSION = tuple(
     column.name for column in model_versions.c if column.name not in ("name", "version")
 )
@@ -41,6 +36,14 @@ _NEW_VERSION = tuple(
 _VERSION_TAGS = ["name", "version", "last_updated_time", "key", *TAG_VALUE]
 
 _ONE: ColumnElement[int] = literal_column("1")
+
+_NEW_MODEL: Mapping[str, ColumnElement[Any]] = {
+    **{column.name: param(column.name) for column in registered_models.c},
+    "last_updated_time": param("creation_time"),
+    "next_version": _ONE,
+    "last_event": _ONE,
+}
+"""The columns of a new model, and their values."""
 
 VOID = 0
 """What is noted, in place of the number of a version, of an operation that must not be done."""
@@ -50,7 +53,10 @@ def creating_models(insert_into: Insert) -> dict[str, ClauseElement]:
     """Return the two steps of creating a model, and PostgreSQL's way to take them at once."""
     tags = ["name", "key", *TAG_VALUE]
     return {
-        "create_model": _create_model(insert_into).returning(has_webhooks()),
+        # Without a SELECT and a row to return, which cost SQLite as much as one of its indexes.
+        "create_model": insert_into(registered_models)
+        .values(_NEW_MODEL)
+        .on_conflict_do_nothing(index_elements=["name"]),
         "create_model_tags": insert(registered_model_tags).from_select(
             tags, select(labeled("name"), *tags_from_parameters()), include_defaults=False
         ),
@@ -65,13 +71,10 @@ def _create_model(insert_into: Insert, *conditions: ColumnElement[bool]) -> Any:
     return (
         insert_into(model)
         .from_select(
-            [*_NEW_MODEL, *_TIMES, "next_version", "last_event"],
-            select(
-                *(labeled(name) for name in _NEW_MODEL),
-                *(param("creation_time").label(name) for name in _TIMES),
-                _ONE.label("next_version"),
-                _ONE.label("last_event"),
-            ).where(*conditions, waits_for_locks_briefly()),
+            list(_NEW_MODEL),
+            select(*(value.label(name) for name, value in _NEW_MODEL.items())).where(
+                *conditions, waits_for_locks_briefly()
+            ),
             include_defaults=False,
         )
         .on_conflict_do_nothing(index_elements=["name"])

@@ -36,6 +36,13 @@ class Connection(Protocol):
         """
         ...
 
+    def run_once(self, statement: Statement) -> list[Row]:
+        """Return the rows of a statement without values, as they were when it first ran.
+
+        That is in this transaction, whose changes may share the answer.
+        """
+        ...
+
     def run_later(self, statement: Statement, values: Values) -> None:
         """Run a statement that adds one row, before the transaction ends at the latest.
 
@@ -96,6 +103,10 @@ class WritesAlone:
     def run(self, statement: Statement, values: Values) -> list[Row]:
         """See `Connection`."""
         raise NotImplementedError
+
+    def run_once(self, statement: Statement) -> list[Row]:
+        """See `Connection`."""
+        return self.run(statement, {})
 
     def run_later(self, statement: Statement, values: Values) -> None:
         """See `Connection`: it is run now."""

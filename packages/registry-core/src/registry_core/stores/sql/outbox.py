@@ -163,7 +163,7 @@ def _listeners() -> ColumnElement[bool]:
 
 
 def statements() -> dict[str, ClauseElement]:
-    """Return the step that queues the event of a change of several statements."""
+    """Return what queues the event of a change of several statements, and whether it has to be."""
     model_id, sequence, event = param("model_id"), param("sequence"), model_events
     one = _queueing(model_id.label("model_id"), sequence.label("sequence"))
     several = _queueing(
@@ -174,7 +174,8 @@ def statements() -> dict[str, ClauseElement]:
         event.c.sequence > param("after_sequence"),
         event.c.sequence <= sequence,
     )
-    return {"queue_event": one, "queue_events": several}
+    asked = select(has_webhooks())
+    return {"has_webhooks": asked, "queue_event": one, "queue_events": several}
 
 
 def _queueing(

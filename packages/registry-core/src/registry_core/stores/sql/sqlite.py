@@ -233,6 +233,8 @@ class SqliteConnection:
         """The arguments of what is to be run later, row after row."""
         self._adding: Statement | None = None
         """The statement that they are for."""
+        self._answers: dict[str, list[Row]] = {}
+        """What the transaction has asked once."""
         self._is_bounded = False
         """Whether statements are interrupted when they take too long for an event loop. It stays so
         until a thread has the connection: to change it costs as much as a hundredth of a read."""
@@ -251,6 +253,13 @@ class SqliteConnection:
             return self.raw.execute(statement.text, statement.arguments(values)).fetchall()
         except sqlite3.Error as error:
             raise _translated(error) from error
+
+    def run_once(self, statement: Statement) -> list[Row]:
+        """See `Connection`."""
+        rows = self._answers.get(statement.text)
+        if rows is None:
+            rows = self._answers[statement.text] = self.run(statement, {})
+        return rows
 
     def run_later(self, statement: Statement, values: Values) -> None:
         """See `Connection`."""
@@ -323,6 +332,7 @@ class SqliteConnection:
         """See `Connection`."""
         if self._is_bounded:
             self._bound(is_bounded=False)
+        self._answers.clear()
         self._control("BEGIN IMMEDIATE")
 
     def commit(self) -> None:

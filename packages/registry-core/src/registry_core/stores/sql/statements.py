@@ -139,6 +139,7 @@ class Statements:
     get_model: Statement
     model_exists: Statement
     create_model: Statement
+    has_webhooks: Statement
     create_model_tags: Statement
     create_model_direct: Statement
     create_model_queueing: Statement
@@ -271,6 +272,7 @@ _PASSING_EVENTS = frozenset({
     "create_model", "create_model_tags", "take_version", "create_version", "create_version_tags",
     "get_alias", "set_alias", "delete_alias", "get_model_tag", "set_model_tag", "delete_model_tag",
     "get_version_tag", "set_version_tag", "delete_version_tag", "lock_model", "take_numbers",
+    "has_webhooks",
 })  # fmt: skip
 """The statements of small changes that have nothing to do with events: see `Statement`."""
 

@@ -56,15 +56,18 @@ class ModelMaker(Maker):
             return self._created(change, forms, values)
 
         def create(connection: Connection) -> list[Row]:
-            created = connection.run(sql.create_model, values)
-            if created:
-                if has_tags:
-                    connection.run(sql.create_model_tags, values)
-                noted = {"sequence": 1, "has_webhooks": created[0][-1]}
-                self._add_event(connection, change, {**values, **noted})
-                if values["idempotency_key"] is not None:
-                    return [self._operations.keep(connection, None, values)]
-            return created
+            written = connection.rows_written()
+            connection.run(sql.create_model, values)
+            if connection.rows_written() == written:
+                return []
+            if has_tags:
+                connection.run(sql.create_model_tags, values)
+            ((has_webhooks,),) = connection.run_once(sql.has_webhooks)
+            noted = {"sequence": 1, "has_webhooks": has_webhooks}
+            self._add_event(connection, change, {**values, **noted})
+            if values["idempotency_key"] is not None:
+                return [self._operations.keep(connection, None, values)]
+            return [(None,)]
 
         return self._database.transaction(create)
 
