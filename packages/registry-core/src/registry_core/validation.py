@@ -359,6 +359,9 @@ def one_of(value: str, *, allowed: Iterable[str], parameter: str) -> str:
 
 def _not_a_path(value: str, *, parameter: str) -> None:
     # MLflow's rule: a name that is not its own normalised POSIX path, or is absolute or leads up.
+    # Without a slash, that can only be what is empty or begins with a dot.
+    if value and "/" not in value and value[0] != ".":
+        return
     normalised = posixpath.normpath(value)
     if normalised != value or normalised == "." or normalised.startswith(("..", "/")):
         raise InvalidArgumentError(
