@@ -18,6 +18,7 @@ from sqlalchemy import (
     select,
     true,
 )
+from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.elements import ClauseElement, ColumnElement
 from sqlalchemy.sql.selectable import CTE, FromClause
 
@@ -45,11 +46,12 @@ def is_version(version: FromClause) -> tuple[ColumnElement[bool], ...]:
     return version.c.name == param("name"), version.c.version == param("version")
 
 
-def writing_parts(insert_into: Insert) -> dict[str, ClauseElement]:
+def writing_parts(insert_into: Insert, dialect: Dialect) -> dict[str, ClauseElement]:
     """Return the statements on parts, and PostgreSQL's that note the event with them.
 
-    Setting gives no row where the part is as it should be, and where the owner has as many others
-    as the values `most_...` allow, or is absent.
+    Setting changes nothing where the part is as it should be, and where the owner has as many
+    others as the values `most_...` allow, or is absent. PostgreSQL gives a row if it has changed
+    something; what SQLite has changed, the connection knows for less than a row costs.
     """
     model, version = registered_models, model_versions
     alias = registered_model_aliases
@@ -64,7 +66,7 @@ def writing_parts(insert_into: Insert) -> dict[str, ClauseElement]:
             *_is(version_tag, "name", "version", "key")
         ),
         "get_stage": select(version.c.current_stage).where(*is_version(version)),
-        **_setting(insert_into),
+        **_setting(insert_into, gives_rows=dialect.name == "postgresql"),
         **_deleting(),
         **_setting_in_one_statement(insert_into, queues=False),
         **_setting_in_one_statement(insert_into, queues=True),
@@ -73,7 +75,7 @@ def writing_parts(insert_into: Insert) -> dict[str, ClauseElement]:
     }
 
 
-def _setting(insert_into: Insert) -> dict[str, Any]:
+def _setting(insert_into: Insert, *, gives_rows: bool) -> dict[str, Any]:
     """Setting is one statement; a foreign key says whether there is something to set it on."""
     tag = [labeled(name) for name in ("key", *TAG_VALUE)]
     selected = {
@@ -85,7 +87,8 @@ def _setting(insert_into: Insert) -> dict[str, Any]:
     for name, part in selected.items():
         has_room = select(_ROOM[name]).where(*_of_owner(name)).correlate(None).scalar_subquery()
         ready = part.where(has_room, waits_for_locks_briefly())
-        setting[name] = _upsert(insert_into, name, ready)
+        upsert = _upsert(insert_into, name, ready)
+        setting[name] = _giving_rows(name, upsert) if gives_rows else upsert
     return setting
 
 
@@ -106,7 +109,8 @@ def _setting_in_one_statement(insert_into: Insert, *, queues: bool) -> dict[str,
         state = found.where(*_of_owner(name)).cte("state")
         is_wanted = select(state.c.is_same.is_not(true()) & state.c.has_room).scalar_subquery()
         numbered = next_event(is_wanted, *exists, *without_webhooks(queues=queues))
-        changed = _upsert(insert_into, name, select_for(numbered)).cte("changed")
+        upsert = _upsert(insert_into, name, select_for(numbered))
+        changed = _giving_rows(name, upsert).cte("changed")
         event = noted(numbered, changed).cte("event")
         nothing = select(null().label("sequence")).where(state.c.is_same)
         outcome = select(event.c.sequence).union_all(nothing)
@@ -204,7 +208,11 @@ def _upsert(insert_into: Insert, name: str, selected: Select[Any]) -> Any:
         index_elements=keys,
         set_={value: insertion.excluded[value] for value in values},
         where=parts.c[values[0]] != insertion.excluded[values[0]],
-    ).returning(parts.c[keys[0]])
+    )
+
+
+def _giving_rows(name: str, upsert: Any) -> Any:
+    return upsert.returning(_PARTS[name][0].c.name)
 
 
 def _delete(name: str) -> Any:

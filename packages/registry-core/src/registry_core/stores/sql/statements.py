@@ -240,7 +240,7 @@ def statements(dialect: Dialect, insert_into: Insert) -> Statements:
         **_reading(dialect),
         **_writing_models(insert_into),
         **_writing_versions(),
-        **writing_parts(insert_into),
+        **writing_parts(insert_into, dialect),
         **_writing_webhooks(),
         **approvals.statements(),
         **operations(),

@@ -141,6 +141,14 @@ class Maker:
         if has_webhooks:
             self._webhooks_until = time.monotonic() + WEBHOOKS_EXPECTED_SECONDS
 
+    def _changes(self, connection: Connection, statement: Statement, values: Values) -> bool:
+        """Whether a statement that writes has changed anything."""
+        if not self._database.driver.has_one_writer:
+            return bool(connection.run(statement, values))
+        written = connection.rows_written()
+        connection.run(statement, values)
+        return connection.rows_written() != written
+
     def _begin(
         self,
         connection: Connection,

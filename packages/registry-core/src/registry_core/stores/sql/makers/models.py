@@ -56,9 +56,7 @@ class ModelMaker(Maker):
             return self._created(change, forms, values)
 
         def create(connection: Connection) -> list[Row]:
-            written = connection.rows_written()
-            connection.run(sql.create_model, values)
-            if connection.rows_written() == written:
+            if not self._changes(connection, sql.create_model, values):
                 return []
             if has_tags:
                 connection.run(sql.create_model_tags, values)

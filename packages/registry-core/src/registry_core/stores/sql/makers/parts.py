@@ -116,7 +116,7 @@ class PartMaker(Maker):
         def put_in_turn(connection: Connection) -> bool:
             room = {**values, **rows.ROOM}
             decided = self._begin(connection, change, part.owner, room)
-            if connection.run(part.put, room):
+            if self._changes(connection, part.put, room):
                 noted = self._note(connection, change.name, [*decided, effect], by, now)
                 self._queue(connection, change, noted)
                 return True
