@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from services.acceptance import Recorded, invalid
+from services.acceptance import Recorded, invalid, wait_for_later_time
 
 CLAUSE = re.compile(r"Invalid clause\(s\) in filter string")
 
@@ -22,9 +22,13 @@ def models(client: Recorded, name: str) -> list[str]:
 
 @pytest.fixture
 def versions(client: Recorded, name: str) -> str:
-    """The name of a registered model with twelve versions, of which the fourth is deleted."""
+    """The name of a registered model with twelve versions, of which the fourth is deleted.
+
+    Each is created at a time of its own.
+    """
     client.create_registered_model(name)
     for number in range(1, 13):
+        wait_for_later_time()
         client.create_model_version(
             name,
             f"s3://b/Path{number}",
@@ -71,6 +75,7 @@ def test_search_registered_models_shows_whole_models(client: Recorded, name: str
 @pytest.mark.covers("MlflowClient.search_registered_models")
 def test_search_registered_models_orders(client: Recorded, name: str, models: list[str]) -> None:
     """By name in code point order unless told otherwise; ties by name."""
+    wait_for_later_time()
     client.update_registered_model(models[3], "newest")
 
     def found(*order_by: str) -> list[str]:
@@ -184,6 +189,7 @@ def test_search_model_versions_filters(client: Recorded, versions: str) -> None:
 @pytest.mark.covers("MlflowClient.search_model_versions")
 def test_search_model_versions_orders_and_pages(client: Recorded, versions: str) -> None:
     """Last updated first unless told otherwise; numbers sort as numbers; pages have no gap."""
+    wait_for_later_time()
     client.update_model_version(versions, "2", "touched")
     mine = f"name = '{versions}'"
     assert [v.version for v in client.search_model_versions(mine)][:2] == ["2", "12"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import time
 import types
 from collections.abc import Iterable
 from pathlib import Path
@@ -199,3 +200,17 @@ def no_version(name: str, version: object) -> pytest.RaisesExc[Exception]:
     return failure(
         "RESOURCE_DOES_NOT_EXIST", f"Model Version (name={name}, version={version}) not found"
     )
+
+
+def wait_for_later_time() -> None:
+    """Return when what is written from now on has a later time than what was written before.
+
+    Times are milliseconds, and a store may write more than once in one.
+    """
+    before = _milliseconds()
+    while _milliseconds() == before:
+        time.sleep(0.0002)
+
+
+def _milliseconds() -> int:
+    return time.time_ns() // 1_000_000
