@@ -8,12 +8,17 @@ import threading
 import time
 
 import pytest
+import xxhash
 
 from registry_core.artifacts import digests
-from registry_core.artifacts.digests import Sha256
+from registry_core.artifacts.digests import Sha256, Xxh3
 from registry_core.artifacts.open_files import PIECE_BYTES
 from registry_core.artifacts.trees import open_tree
 from registry_core.errors import InvalidArgumentError
+
+ALGORITHMS = pytest.mark.parametrize(
+    ("kind", "reference"), [(Sha256, hashlib.sha256), (Xxh3, xxhash.xxh3_128)]
+)
 
 MIB = 1024 * 1024
 SECONDS = 60.0
@@ -38,8 +43,9 @@ def pieces(size: int, count: int) -> list[bytes]:
 @pytest.mark.parametrize(
     ("size", "count"), [(8, 0), (8, 3), (1000, 5000), (MIB, 1), (MIB, 9), (300_000, 40)]
 )
-def test_digest_is_that_of_all_pieces_in_order(size, count):
-    digest, expected = Sha256(), hashlib.sha256()
+@ALGORITHMS
+def test_digest_is_that_of_all_pieces_in_order(kind, reference, size, count):
+    digest, expected = kind(), reference()
     for piece in pieces(size, count):
         digest.update(piece)
         expected.update(piece)
@@ -47,10 +53,32 @@ def test_digest_is_that_of_all_pieces_in_order(size, count):
     wait_until_none_is_beside()
 
 
+def test_quick_digest_has_a_thread_only_where_it_reads(tmp_path):
+    """Pieces of a file, and bytes between them, in their order."""
+    (tmp_path / "f").write_bytes(body := os.urandom(3 * PIECE_BYTES + 5))
+    with open_tree(tmp_path) as tree:
+        (file,) = tree.manifest.files
+        digest, expected = Xxh3(), xxhash.xxh3_128()
+        for piece in pieces(MIB, 5):
+            digest.update(piece)
+            expected.update(piece)
+        assert not beside()
+        for _ in range(2):
+            for piece in tree.read_rest(file, 0):
+                digest.update(piece)
+            assert beside()
+            expected.update(body)
+            digest.update(b"between")
+            expected.update(b"between")
+    assert digest.hexdigest() == expected.hexdigest()
+    wait_until_none_is_beside()
+
+
 @pytest.mark.parametrize("own", [0, 10, 2 * MIB])
-def test_bytes_that_are_lent_are_hashed_before_they_are_taken_back(own):
+@ALGORITHMS
+def test_bytes_that_are_lent_are_hashed_before_they_are_taken_back(kind, reference, own):
     """In their order, also behind some that are not lent."""
-    digest, expected, lent = Sha256(), hashlib.sha256(), bytearray(300_000)
+    digest, expected, lent = kind(), reference(), bytearray(300_000)
     for number in range(30):
         for piece in pieces(own, 1) if own else []:
             digest.update(piece)

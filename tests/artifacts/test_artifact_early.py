@@ -16,12 +16,15 @@ from typing import Any
 
 import attrs
 import pytest
+import xxhash
 
 from artifacts.test_artifact_resuming import wait_for_no_upload
 from registry_core import InvalidArgumentError, PushInterrupted, Registry, open_registry
 from registry_core.artifacts import RESUMABLE_BYTES, ArtifactStore, FileInfo
 from registry_core.artifacts.backends.local import LocalArtifactStore
+from registry_core.artifacts.digests import Sha256
 from registry_core.artifacts.open_files import FilePiece
+from registry_core.artifacts.versions import early
 from registry_core.errors import RegisteredModelNotFoundError, StoreUnavailableError
 from registry_core.models import Status
 from registry_core.stores.rest.store import RestStore
@@ -415,6 +418,47 @@ def test_bytes_that_change_on_the_way_are_sent_again_or_refused(
     assert served.registry.get_model_version("m", 2).status is Status.FAILED_REGISTRATION
 
 
+def test_a_large_file_needs_no_slow_digest_in_the_client(
+    served: Served, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server computes it, and the client knows by another one that it is of the same bytes."""
+    hashed: list[str] = []
+
+    class Noted(Sha256):
+        def __init__(self) -> None:
+            hashed.append(threading.current_thread().name)
+            super().__init__()
+
+    monkeypatch.setattr(early, "Sha256", Noted)
+    served.client.push_model_version("m", model, create=True)
+    assert not hashed
+    check_pushed(served, model, tmp_path)
+
+
+@pytest.mark.parametrize("spoils", [False, True])
+def test_a_server_that_answers_one_digest_is_compared_by_that(
+    served: Served,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    requests: list[Sent],
+    spoils: bool,
+) -> None:
+    here = "registry_core.stores.rest.early_transfers.xxh3_of_field"
+    monkeypatch.setattr(here, lambda _: None)
+    if spoils:
+        spoilt = spoiling(Transport.stream, lambda target: UPLOADS_PATH in target)
+        monkeypatch.setattr(Transport, "stream", spoilt)
+    served.client.push_model_version("m", model, create=True)
+    assert bytes_of_the_large_file(requests) == SIZE * (2 if spoils else 1)
+    served.registry.verify_model_version("m", 1)
+    manifest = served.client.get_model_version_manifest("m", 1)
+    assert {file.path: file.sha256 for file in manifest.files}["weights"] == sha256_of(model)
+
+
+def sha256_of(model: Path) -> str:
+    return hashlib.sha256((model / "weights").read_bytes()).hexdigest()
+
+
 def test_a_file_that_changes_while_it_is_sent_is_refused(
     served: Served, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -569,6 +613,11 @@ def repr_digest(body: bytes) -> str:
     return f"sha-256=:{b64encode(hashlib.sha256(body).digest()).decode()}:"
 
 
+def repr_digests(body: bytes) -> str:
+    """As `repr_digest`, with what tells whether the bytes came as they were sent."""
+    return f"{repr_digest(body)}, xxh3-128=:{b64encode(xxhash.xxh3_128(body).digest()).decode()}:"
+
+
 def published(served: Served, path: str, body: bytes, upload_id: str = UPLOAD_ID) -> int:
     headers = {"Repr-Digest": repr_digest(body), UPLOAD_HEADER: upload_id}
     return send(served, "PUT", f"{PREFIX}/artifacts/{path}", headers).status
@@ -587,7 +636,7 @@ def test_an_upload_is_continued_and_published(served: Served) -> None:
     assert send(served, "PUT", target, {OFFSET_HEADER: "6"}, b"x").status == 409
     assert send(served, "PUT", target, {OFFSET_HEADER: "-1"}, b"x").status == 400
     answer = send(served, "PUT", target, {OFFSET_HEADER: "4"}, b"one")
-    assert (answer.status, answer.headers["repr-digest"]) == (200, repr_digest(b"beguone"))
+    assert (answer.status, answer.headers["repr-digest"]) == (200, repr_digests(b"beguone"))
     complete = send(served, "HEAD", target)
     assert complete.headers[OFFSET_HEADER.lower()] == "7"
     assert b64decode(complete.headers["repr-digest"][9:-1]) == hashlib.sha256(b"beguone").digest()

@@ -1,9 +1,14 @@
-"""The SHA-256 of what passes, computed beside the thread that moves it.
+"""Digests of what passes, computed beside the thread that moves it.
 
-Strategy: hashing a byte costs as much as sending it. It runs outside the interpreter's lock, so a
-large file is hashed on one core while another receives, sends or writes it. The thread for it
-comes with the first pieces that follow each other quickly, and goes a moment after the last one:
-a file that waits for its client has none. A piece of an open file is read there, too.
+Strategy: hashing a byte by SHA-256 costs as much as sending it. It runs outside the interpreter's
+lock, so a large file is hashed on one core while another receives, sends or writes it. The thread
+for it comes with the first pieces that follow each other quickly, and goes a moment after the last
+one: a file that waits for its client has none. A piece of an open file is read there, too.
+
+SHA-256 is what names bytes, and is in every manifest. XXH3 costs a thirtieth of it, and tells
+whether bytes came as they were sent: a fault leaves its 128 bits as they are with a chance of
+2**-128. Somebody who wants to can make other bytes with the same ones; that nobody does so on the
+way is what TLS is for.
 """
 
 from __future__ import annotations
@@ -12,7 +17,7 @@ import hashlib
 import os
 import queue
 import threading
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from registry_core.artifacts.open_files import FilePiece, Piece
 from registry_core.artifacts.store import CHUNK_SIZE
@@ -36,11 +41,21 @@ _threads = threading.BoundedSemaphore(os.cpu_count() or 1)
 """Threads of all digests of this process: more than there are cores would make nothing faster."""
 
 
-class Sha256:
-    """A SHA-256 that takes pieces; for one caller at a time, from whatever threads."""
+class _Algorithm(Protocol):
+    """A digest of `hashlib` or of `xxhash`."""
 
-    def __init__(self) -> None:
-        self._digest = _Digest()
+    def update(self, piece: bytes | memoryview, /) -> object: ...
+
+    def hexdigest(self) -> str: ...
+
+
+class Digest:
+    """A digest that takes pieces; for one caller at a time, from whatever threads."""
+
+    def __init__(self, algorithm: _Algorithm, *, is_slow: bool) -> None:
+        """Compute by an algorithm; one that is not slow needs a thread only to read files."""
+        self._digest = _Digest(algorithm)
+        self._is_slow = is_slow
         self._seen = 0
         self._batch: list[_Part] = []
         self._batch_bytes = 0
@@ -49,9 +64,11 @@ class Sha256:
     def update(self, piece: _Part) -> None:
         """Take the next bytes, which may be read and hashed later; not those of a `memoryview`."""
         self._seen += len(piece)
-        if isinstance(piece, memoryview):
+        is_lent = isinstance(piece, memoryview)
+        is_quick = not (self._is_slow or isinstance(piece, FilePiece))
+        if is_lent or is_quick:
             self._settle()
-        if self._seen <= _INLINE_BYTES or isinstance(piece, memoryview):
+        if is_lent or is_quick or self._seen <= _INLINE_BYTES:
             self._digest.update(piece)
             return
         self._batch.append(piece)
@@ -85,23 +102,39 @@ class Sha256:
         return self._digest.hexdigest()
 
 
-class _Digest:
-    """A SHA-256 that takes pieces where they are read, too."""
+class Sha256(Digest):
+    """The SHA-256 of pieces."""
 
     def __init__(self) -> None:
-        self._sha256 = hashlib.sha256()
+        super().__init__(hashlib.sha256(), is_slow=True)
+
+
+class Xxh3(Digest):
+    """The XXH3 of pieces, of 128 bits."""
+
+    def __init__(self) -> None:
+        import xxhash  # noqa: PLC0415 only pushes through a server need it
+
+        super().__init__(xxhash.xxh3_128(), is_slow=False)
+
+
+class _Digest:
+    """A digest that takes pieces where they are read, too."""
+
+    def __init__(self, algorithm: _Algorithm) -> None:
+        self._algorithm = algorithm
         self._buffer = bytearray()
 
     def update(self, piece: _Part) -> None:
         if not isinstance(piece, FilePiece):
-            self._sha256.update(piece)
+            self._algorithm.update(piece)
             return
         self._buffer = self._buffer or bytearray(CHUNK_SIZE)
         for part in piece.read(self._buffer):
-            self._sha256.update(part)
+            self._algorithm.update(part)
 
     def hexdigest(self) -> str:
-        return self._sha256.hexdigest()
+        return self._algorithm.hexdigest()
 
 
 class _Helper:

@@ -29,6 +29,9 @@ class FileInfo:
     """When the file was last written: ms since the epoch, by the backend's clock."""
     sha256: str | None = attrs.field(default=None, eq=False)
     """What `write` recorded, as `stat` found it: what was once written, not what is there now."""
+    xxh3: str | None = attrs.field(default=None, eq=False)
+    """The XXH3 of 128 bits of an upload that has come: by it a client knows that nothing was
+    changed on the way."""
     etag: str | None = attrs.field(default=None, eq=False)
     """What changes whenever the file does, without quotes; None where the backend has none."""
 

@@ -220,7 +220,8 @@ def _uploads() -> Json:
             "put": {
                 "operationId": "receiveUpload",
                 "summary": "Send a file, or the rest of one, before its digest is known.",
-                "description": "The answer has the digest of the bytes that are kept. The file "
+                "description": "The answer has two digests of what is kept, by `sha-256` and "
+                "by `xxh3-128`, which a client computes in less time than it sends. The file "
                 f"has its place once it is put there with `{UPLOAD_HEADER}`.",
                 "parameters": [*_UPLOAD_PATH, _OFFSET],
                 "requestBody": {"content": {"application/octet-stream": {"schema": {}}}},

@@ -84,7 +84,7 @@ class Uploading:
         kept = await self._call(lambda: self._registry.files.kept_upload(upload))
         headers = [(OFFSET_HEADER.lower().encode(), b"%d" % kept.size)]
         if kept.sha256 is not None:
-            headers.append(_repr_digest(kept.sha256))
+            headers.append((b"repr-digest", digest_field(kept.sha256).encode()))
         return Response(HTTPStatus.NO_CONTENT, b"", tuple(headers))
 
     async def _receive(self, upload: str, request: ArtifactRequest) -> Response:
@@ -97,7 +97,8 @@ class Uploading:
             with _rest_of(request) as rest:
                 info = await self._write(writer, first, rest)
         assert info.sha256 is not None, "an upload has a digest when it is complete"
-        return Response(HTTPStatus.OK, b"", (_repr_digest(info.sha256),))
+        digests = digest_field(info.sha256, xxh3=info.xxh3)
+        return Response(HTTPStatus.OK, b"", ((b"repr-digest", digests.encode()),))
 
     async def _publish(self, upload: str, path: str, request: ArtifactRequest) -> Response:
         sha256 = request.file_sha256
@@ -169,7 +170,3 @@ async def end_of(job: asyncio.Future[ResultT]) -> ResultT:
     except asyncio.CancelledError:
         await asyncio.wait([job])
         raise
-
-
-def _repr_digest(sha256: str) -> tuple[bytes, bytes]:
-    return b"repr-digest", digest_field(sha256).encode()

@@ -26,7 +26,7 @@ from registry_core.artifacts.backends.local_files import (
     os_errors,
     publish,
 )
-from registry_core.artifacts.digests import Sha256
+from registry_core.artifacts.digests import Sha256, Xxh3
 from registry_core.artifacts.paths import RESERVED
 from registry_core.artifacts.store import (
     FileInfo,
@@ -189,7 +189,7 @@ class LocalArtifactStore:
             _complete(self._partial(upload), sha256).unlink(missing_ok=True)
 
     def _receiving(self, upload: str, start: int) -> Steps:
-        partial, digest = self._partial(upload), Sha256()
+        partial, digest, xxh3 = self._partial(upload), Sha256(), Xxh3()
         with os_errors(upload):
             partial.parent.mkdir(parents=True, exist_ok=True)
             if start and not partial.exists():
@@ -199,7 +199,7 @@ class LocalArtifactStore:
             if not is_locked(file, partial):
                 raise ConflictError(f"'{upload}' is written by somebody else")
             try:
-                yield from go_on(file, upload, start, digest)
+                yield from go_on(file, upload, start, (digest, xxh3))
             except GeneratorExit:
                 partial.unlink(missing_ok=True)
                 raise
@@ -210,7 +210,7 @@ class LocalArtifactStore:
                 info = file_info(upload, partial.stat())
                 # The name says what it is: nothing has to be read again to believe it.
                 partial.replace(_complete(partial, sha256))
-        return attrs.evolve(info, sha256=sha256)
+        return attrs.evolve(info, sha256=sha256, xxh3=xxh3.hexdigest())
 
     def _kept(self, path: str, sha256: str) -> Path:
         return self._partial(f"{path}\n{sha256}")

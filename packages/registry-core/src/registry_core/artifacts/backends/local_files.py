@@ -6,12 +6,12 @@ import errno
 import os
 import stat as stat_module
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from registry_core.artifacts.digests import Sha256
+from registry_core.artifacts.digests import Digest
 from registry_core.artifacts.local_writing import write_whole
 from registry_core.artifacts.store import CHUNK_SIZE, FileBytes, FileInfo
 from registry_core.errors import (
@@ -89,23 +89,23 @@ def is_same(file: IO[bytes], partial: Path) -> bool:
 
 
 def go_on(
-    file: IO[bytes], path: str, start: int, digest: Sha256 | None = None
+    file: IO[bytes], path: str, start: int, digests: Sequence[Digest] = ()
 ) -> Generator[None, FileBytes | None, None]:
     """Write pieces after the first `start` bytes of a file, and sync it.
 
-    All bytes of the file pass through the digest, if there is one.
+    All bytes of the file pass through the digests.
     """
     with os_errors(path):
         if file.seek(0, os.SEEK_END) < start:
             raise ConflictError(f"of '{path}' fewer than {start} bytes are kept")
         file.seek(start)
         file.truncate()
-    if digest is not None:
+    if digests:
         with os_errors(path):
-            _hash_kept(file, path, start, digest)
+            _hash_kept(file, path, start, digests)
     written = advised = start
     while (chunk := (yield)) is not None:
-        if digest is not None:
+        for digest in digests:
             digest.update(chunk)
         with os_errors(path):
             write_whole(file, chunk)
@@ -124,13 +124,14 @@ def _write_back(file: IO[bytes], start: int, size: int) -> None:
             os.posix_fadvise(file.fileno(), start, size, os.POSIX_FADV_DONTNEED)
 
 
-def _hash_kept(file: IO[bytes], path: str, size: int, digest: Sha256) -> None:
+def _hash_kept(file: IO[bytes], path: str, size: int, digests: Sequence[Digest]) -> None:
     position = 0
     while position < size:
         piece = os.pread(file.fileno(), min(CHUNK_SIZE, size - position), position)
         if not piece:
             raise ConflictError(f"of '{path}' fewer than {size} bytes are kept")
-        digest.update(piece)
+        for digest in digests:
+            digest.update(piece)
         position += len(piece)
 
 

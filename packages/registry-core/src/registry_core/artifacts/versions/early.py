@@ -1,11 +1,11 @@
-"""Large files of a push that are sent to a server while they are hashed.
+"""Large files of a push that are sent to a server before their digests are known.
 
 Strategy: the folder of a version is named by the digests of its files, so a client that hashes
 first reads a file twice, and waits. A server that takes a file before its place is known
-(`received`) lets the client read it once: the same bytes are hashed on one core and sent on
-another. The server answers the digest of what it has. If that is the digest of what was read here,
-the file is published once the push has begun; else, and wherever anything stands in the way, it is
-sent as others are.
+(`received`) lets the client read it once. The server answers two digests of what it has: SHA-256,
+which the manifest needs, and XXH3, which costs next to nothing. If the second is that of what was
+read here, these are the same bytes, and need no SHA-256 here: the file is published once the push
+has begun. Else, and wherever anything stands in the way, it is hashed and sent as others are.
 
 What the server probably has is hashed first, as what it has is not sent again: a file as large as
 one of the newest version, and all files while a push of the model is pending.
@@ -18,8 +18,10 @@ import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
+import attrs
+
 from registry_core.artifacts import Manifest, ManifestFile, is_resumable
-from registry_core.artifacts.digests import Sha256
+from registry_core.artifacts.digests import Digest, Sha256, Xxh3
 from registry_core.artifacts.open_files import FilePiece, Piece, changed
 from registry_core.artifacts.trees import Identity, Tree
 from registry_core.artifacts.versions.push import PushOptions
@@ -47,6 +49,15 @@ _NEWEST = 10
 a push has the same files."""
 
 
+@attrs.frozen
+class ReceivedFile:
+    """The digests, in hex, of a file that a server has received."""
+
+    sha256: str
+    xxh3: str | None = None
+    """None if another process has sent the file, or the server computes none."""
+
+
 class Source(Protocol):
     """A file to send, part by part."""
 
@@ -67,8 +78,8 @@ class Source(Protocol):
 class TakesUploads(Protocol):
     """A server that may take files before their digests are known, and tells what it has."""
 
-    def send_upload(self, upload: str, source: Source, *, begins: bool) -> str | None:
-        """Send a file before its digest is known; return the digest of what the server has.
+    def send_upload(self, upload: str, source: Source, *, begins: bool) -> ReceivedFile | None:
+        """Send a file before its digest is known; return the digests of what the server has.
 
         None if there was nothing to continue and it is not to begin.
         """
@@ -192,22 +203,19 @@ class EarlyUploads:
         upload_id = _upload_id(self._name, source.path, source.identity)
         upload = f"{FOLDER_NAMES.encode(self._name)}/{upload_id}"
         try:
-            sha256 = self._server.send_upload(upload, source, begins=begins)
+            received = self._server.send_upload(upload, source, begins=begins)
         except StoreUnavailableError:
             raise
         except RegistryError as error:
             source.require_unchanged()
             if not isinstance(error, ConflictError):
                 self._is_offered = False
-            sha256 = None
-        if sha256 is None and not source.is_begun:
-            return None
-        file = source.read()
-        if file.sha256 == sha256:
-            self._uploads[file.path] = upload_id
-        else:
+            received = None
+        if received is None or not source.is_what_was(received):
             source.uncount()
-        return file
+            return None
+        self._uploads[source.path] = upload_id
+        return ManifestFile(path=source.path, size=source.size, sha256=received.sha256)
 
 
 class _OnePass:
@@ -220,14 +228,9 @@ class _OnePass:
         self._tree = tree
         self._file = ManifestFile(path=file.path, size=self.size, sha256="")
         self._meter = meter
-        self._digest = Sha256()
+        self._digest: Digest = Xxh3()
         self._hashed = 0
         self._counted = 0
-
-    @property
-    def is_begun(self) -> bool:
-        """Whether some of it has been read."""
-        return self._hashed > 0
 
     def skip(self, start: int) -> None:
         """Hash what is not sent: the bytes before `start`."""
@@ -250,16 +253,18 @@ class _OnePass:
             position += len(piece)
             self._count(position)
 
-    def read(self) -> ManifestFile:
-        """Return what was read, once all of it has been.
+    def is_what_was(self, received: ReceivedFile) -> bool:
+        """Return whether a server has received the bytes that the file has.
 
         Raises:
             InvalidArgumentError: it was written meanwhile.
         """
+        if received.xxh3 is None:
+            self._digest, self._hashed = Sha256(), 0
         self.skip(self.size)
-        sha256 = self._digest.hexdigest()
+        is_same = self._digest.hexdigest() == (received.xxh3 or received.sha256)
         self.require_unchanged()
-        return ManifestFile(path=self.path, size=self.size, sha256=sha256)
+        return is_same
 
     def require_unchanged(self) -> None:
         """Accept a file that nobody has written, and that is still in its place.

@@ -8,7 +8,7 @@ import attrs
 import urllib3
 
 from registry_core.artifacts import KeptUpload
-from registry_core.artifacts.versions.early import Source
+from registry_core.artifacts.versions.early import ReceivedFile, Source
 from registry_core.errors import (
     ConflictError,
     StoreUnavailableError,
@@ -22,7 +22,7 @@ from registry_core.stores.rest.transfers import (
     target,
 )
 from registry_core.stores.rest.transport import Transport
-from registry_core.wire.digest_fields import digest_field, sha256_of_field
+from registry_core.wire.digest_fields import digest_field, sha256_of_field, xxh3_of_field
 from registry_core.wire.uploads import OFFSET_HEADER, UPLOAD_HEADER, UPLOADS_PATH
 
 
@@ -32,16 +32,15 @@ class EarlyTransfers:
 
     _http: Transport
 
-    def send(self, upload: str, source: Source, *, begins: bool) -> str | None:
+    def send(self, upload: str, source: Source, *, begins: bool) -> ReceivedFile | None:
         """See `ServesFiles.send_upload`."""
         where, resumptions = f"{UPLOADS_PATH}/{quote(upload)}", RESUMPTIONS
 
-        def send() -> str | None:
+        def send() -> ReceivedFile | None:
             nonlocal resumptions
             kept = self._kept(where)
             if kept.sha256 is not None and kept.size == source.size:
-                source.skip(kept.size)
-                return kept.sha256
+                return ReceivedFile(kept.sha256)
             start = kept.size if kept.sha256 is None and kept.size <= source.size else 0
             if not start and not begins:
                 return None
@@ -75,17 +74,19 @@ class EarlyTransfers:
             # An answer to this method has no body that says why.
             raise UnsupportedBackendError(str(error)) from error
         offset = response.headers.get(OFFSET_HEADER, "")
-        sha256 = _done(response)
+        received = _done(response)
         if not offset.isdecimal():
             raise UnsupportedBackendError("the server does not say what there is of an upload")
-        return KeptUpload(size=int(offset), sha256=sha256)
+        return KeptUpload(size=int(offset), sha256=None if received is None else received.sha256)
 
 
-def _done(response: urllib3.BaseHTTPResponse) -> str | None:
-    """The digest in an answer, in hex; its connection is good for the next request."""
+def _done(response: urllib3.BaseHTTPResponse) -> ReceivedFile | None:
+    """The digests in an answer; its connection is good for the next request."""
     response.drain_conn()
     response.release_conn()
+    field = response.headers.get("repr-digest", "")
     try:
-        return sha256_of_field(response.headers.get("repr-digest", ""))
+        sha256, xxh3 = sha256_of_field(field), xxh3_of_field(field)
     except ValueError:
         return None
+    return None if sha256 is None else ReceivedFile(sha256, xxh3)

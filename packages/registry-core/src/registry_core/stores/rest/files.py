@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from registry_core import wire
 from registry_core.artifacts import Manifest, Reading, file_path, parse_manifest
 from registry_core.artifacts.open_files import Piece
-from registry_core.artifacts.versions.early import Source
+from registry_core.artifacts.versions.early import ReceivedFile, Source
 from registry_core.artifacts.versions.uploads import Begun
 from registry_core.authors import Author
 from registry_core.errors import InvalidArgumentError, StoreCorruptedError
@@ -111,7 +111,7 @@ class RestFiles(RestWebhooks):
         """See `ServesFiles`."""
         Transfers(self._http).put(path, pieces, size=size, sha256=sha256, retreat=retreat)
 
-    def send_upload(self, upload: str, source: Source, *, begins: bool) -> str | None:
+    def send_upload(self, upload: str, source: Source, *, begins: bool) -> ReceivedFile | None:
         """See `ServesFiles`."""
         return EarlyTransfers(self._http).send(upload, source, begins=begins)
 
