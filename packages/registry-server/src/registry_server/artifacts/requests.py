@@ -184,9 +184,6 @@ class Body:
             self.is_complete = not message["more_body"]
         return bytes(gathered)
 
-    def release(self, piece: bytes | memoryview) -> None:
-        """Give back bytes that were read, as of a `LongBody`: here they are in nobody's way."""
-
 
 def _raw_path(scope: Scope) -> bytes:
     """The path as it was sent, with the prefix, which a mounted application's `path` lacks."""

@@ -32,6 +32,9 @@ _SHORT_BYTES = 64 * 1024
 _EARLY_CHECK_BYTES = 8 * 1024 * 1024
 """Bytes from which on a body is refused before it has come."""
 
+PIECES_AT_A_TURN = 32
+"""Pieces of a long body that a thread writes before other uploads have their turn: 16 MiB."""
+
 ResultT = TypeVar("ResultT")
 
 
@@ -115,16 +118,10 @@ class Uploading:
 
     async def _write(self, writer: FileWriter, first: bytes, body: Body | LongBody) -> FileInfo:
         try:
-            piece: bytes | memoryview = first
-            while piece:
-                # The next piece is gathered while a thread writes this one.
-                written = self._movers.run(partial(writer.write, piece))
-                try:
-                    following = await body.read()
-                finally:
-                    await end_of(written)
-                body.release(piece)
-                piece = following
+            if isinstance(body, LongBody):
+                await self._write_long(writer, first, body)
+            else:
+                await self._write_short(writer, first, body)
             return await self._move(writer.commit)
         except (ClientGoneError, asyncio.CancelledError):
             await self._move(writer.suspend)
@@ -132,6 +129,26 @@ class Uploading:
         except BaseException:
             await self._move(writer.abort)
             raise
+
+    async def _write_short(self, writer: FileWriter, piece: bytes, body: Body) -> None:
+        while piece:
+            # The next piece is gathered while a thread writes this one.
+            written = self._movers.run(partial(writer.write, piece))
+            try:
+                piece = await body.read()
+            finally:
+                await end_of(written)
+
+    async def _write_long(self, writer: FileWriter, first: bytes, body: LongBody) -> None:
+        def write() -> None:
+            # One after the other: between two jobs of a thread each piece would wait for the event
+            # loop, which receives meanwhile.
+            for piece in body.taken(PIECES_AT_A_TURN):
+                writer.write(piece)
+
+        await self._move(partial(writer.write, first))
+        while await body.comes():
+            await self._move(write)
 
     async def _call(self, call: Callable[[], ResultT]) -> ResultT:
         return await end_of(self._callers.run(call))

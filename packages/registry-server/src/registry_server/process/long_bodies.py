@@ -4,14 +4,15 @@ Strategy: a body of known length needs no parser. What passes through it is copi
 loop, by the parser, and once more when its pieces are put together; that costs more than to receive
 it. So the connection's transport gets another protocol for as long as the body lasts: it writes
 into buffers that are large enough to be handed to a thread, and that are filled again once they are
-stored. A new parser goes on with the next request.
+stored. The thread takes the next one without asking the event loop. A new parser goes on with the
+next request.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from registry_server.process.lanes import ClientGoneError
@@ -25,12 +26,16 @@ LONG_BYTES = 1024 * 1024
 BUFFER_BYTES = 512 * 1024
 """Bytes that are handed over at a time."""
 
-BUFFERS = 3
-"""Of one body: one is filled, while one waits and one is stored."""
+BUFFERS = 4
+"""Of one body: one is filled, while one is stored and two may wait for the other side."""
 
 
 class LongBody(asyncio.BufferedProtocol):
-    """The rest of a body, while it comes. For one reader, which discards what it does not read."""
+    """The rest of a body, while it comes.
+
+    For one reader, which waits in the event loop and may take pieces in a thread; it discards what
+    it does not take.
+    """
 
     def __init__(
         self,
@@ -47,8 +52,9 @@ class LongBody(asyncio.BufferedProtocol):
         connection has its transport back.
         """
         self._connection = connection
+        self._loop = asyncio.get_running_loop()
         self.received = 0
-        """Bytes that were read."""
+        """Bytes that were taken."""
         self._rest = rest
         self._count = count
         self._end = end
@@ -66,33 +72,42 @@ class LongBody(asyncio.BufferedProtocol):
 
     # What the reader calls
 
-    async def read(self) -> bytes | memoryview:
-        """Return the next bytes, which are the reader's until it releases them; empty at the end.
+    async def comes(self) -> bool:
+        """Wait until there is a piece to take; False at the end.
 
         Raises:
             ClientGoneError: the connection broke before the end.
         """
         while not self._full:
             if not self._rest:
-                return b""
+                return False
             if self._is_gone:
                 raise ClientGoneError
             self._arrived.clear()
             await self._arrived.wait()
-        piece = self._full.popleft()
-        self.received += len(piece)
-        return piece
+        return True
 
-    def release(self, piece: bytes | memoryview) -> None:
-        """Give back bytes that were read: their place is used for others."""
-        if not isinstance(piece, memoryview):
-            return
+    def taken(self, most: int) -> Iterator[bytes | memoryview]:
+        """Take what has come piece by piece, at most so many; in any thread.
+
+        Each is lent until the next one is taken.
+        """
+        for _ in range(most):
+            if not self._full:
+                return
+            piece = self._full.popleft()
+            self.received += len(piece)
+            yield piece
+            if isinstance(piece, memoryview):
+                self._give_back(piece)
+
+    def _give_back(self, piece: memoryview) -> None:
         buffer = piece.obj
         assert isinstance(buffer, bytearray), "all pieces are of such buffers"
         self._free.append(buffer)
-        if self._filling is None and self._rest:
-            self._fill_next()
-            self._connection.flow.resume_reading()
+        # In this order: the event loop says that none is filled before it looks for a free one.
+        if self._filling is None:
+            self._loop.call_soon_threadsafe(self._go_on)
 
     def discard(self) -> None:
         """Let the rest come for nobody; without effect when all has come."""
@@ -139,6 +154,12 @@ class LongBody(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         """As `eof_received`."""
         self._connection.resume_writing()
+
+    def _go_on(self) -> None:
+        # The buffer may be in use again by now.
+        if self._filling is None and self._free and self._rest and not self._is_gone:
+            self._fill_next()
+            self._connection.flow.resume_reading()
 
     def _hand_over(self) -> None:
         assert self._filling is not None, "it was just filled"
