@@ -299,6 +299,30 @@ def test_a_receiver_that_never_answers_holds_up_no_worker_of_mlflows_server(file
             assert time.monotonic() - begun < RECEIVER_SECONDS
 
 
+@pytest.mark.parametrize("events", [[], [1, 2], ["model_version.created"]])
+def test_events_of_another_kind_are_refused_as_mlflow_does(
+    file: str, events: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is written."""
+    from mlflow.entities.webhook import WebhookEvent
+
+    from registry_mlflow.store import RegistryStore
+
+    for key, value in WEBHOOKS_ON_LOOPBACK.items():
+        monkeypatch.setenv(key, value)
+    store = RegistryStore(file)
+    made = store.create_webhook(
+        "h", "http://127.0.0.1/1", [WebhookEvent("model_version", "created")]
+    )
+    message = f"Webhook events must be a non-empty list of WebhookEvent objects: {events}."
+    with failure("INVALID_PARAMETER_VALUE", message):
+        store.create_webhook("other", "http://127.0.0.1/2", events)
+    with failure("INVALID_PARAMETER_VALUE", message):
+        store.update_webhook(made.webhook_id, name="renamed", events=events)
+    (kept,) = store.list_webhooks()
+    assert (kept.name, kept.events) == ("h", made.events)
+
+
 def test_mlflows_settings_of_webhooks_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     """But changes by others are known as soon as on a server of ours, at least."""
     from registry_mlflow.webhooks import delivery_options

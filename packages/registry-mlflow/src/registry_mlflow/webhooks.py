@@ -20,7 +20,7 @@ from mlflow.environment_variables import (
     MLFLOW_WEBHOOK_REQUEST_TIMEOUT,
 )
 from mlflow.exceptions import MlflowException, RestException
-from mlflow.protos.databricks_pb2 import ErrorCode
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, ErrorCode
 from mlflow.store.entities.paged_list import PagedList
 from mlflow.store.model_registry.rest_store import RestStore
 from mlflow.utils.credentials import get_default_host_creds
@@ -217,6 +217,12 @@ def webhook(stored: models.Webhook, secret: str | None = None) -> Webhook:
 
 
 def _ours(events: Iterable[WebhookEvent]) -> tuple[models.WebhookEvent, ...]:
+    events = list(events)
+    if not events or not all(isinstance(each, WebhookEvent) for each in events):
+        raise MlflowException(
+            f"Webhook events must be a non-empty list of WebhookEvent objects: {events}.",
+            error_code=INVALID_PARAMETER_VALUE,
+        )
     return tuple(
         models.WebhookEvent(WebhookEntity(str(each.entity)), WebhookAction(str(each.action)))
         for each in events
