@@ -22,6 +22,8 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.dml import Insert as Insert_
 from sqlalchemy.sql.elements import ClauseElement, ColumnElement
 
+from registry_core.models import Approval, ModelVersion
+from registry_core.search.page_sizes import version_size
 from registry_core.stores.sql.compiling import (
     Statement,
     compiled,
@@ -47,7 +49,7 @@ from registry_core.stores.sql.tables import (
 INSERT_ROWS = 500
 """Rows that one statement inserts. More save few round trips, and cost memory on both sides."""
 
-INSERT_CHARACTERS = 4 * 1024 * 1024
+INSERT_CHARACTERS = 1024 * 1024
 """Characters of JSON after which a statement gets no further row. A row alone may have more."""
 
 
@@ -226,6 +228,22 @@ def batches(rows: Iterable[Sequence[Any]]) -> Iterator[str]:
             batch, size = [], 0
     if batch:
         yield f"[{','.join(batch)}]"
+
+
+def portions(
+    versions: Iterable[tuple[ModelVersion, tuple[Approval, ...]]],
+) -> Iterator[list[tuple[ModelVersion, tuple[Approval, ...]]]]:
+    """Yield versions with their approvals, as many at a time as `batches` has rows."""
+    portion: list[tuple[ModelVersion, tuple[Approval, ...]]] = []
+    size = 0
+    for each in versions:
+        portion.append(each)
+        size += version_size(each[0])
+        if len(portion) == INSERT_ROWS or size >= INSERT_CHARACTERS:
+            yield portion
+            portion, size = [], 0
+    if portion:
+        yield portion
 
 
 def _encode(row: Sequence[Any]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from operator import itemgetter
 from typing import Any, TypeVar
 
@@ -213,8 +212,7 @@ class RestoreMaker(Maker):
     def _insert_pieces(self, connection: Connection, change: RestoreLargeModel, now: int) -> None:
         document = change.document
         self._insert(connection, self._sql.restore_model_tags, _model_tags(document))
-        versions = change.snapshot.each_version()
-        while some := [*islice(versions, restoring.INSERT_ROWS)]:
+        for some in restoring.portions(change.snapshot.each_version()):
             approvals = {version.version: approvals for version, approvals in some}
             part = attrs.evolve(
                 document,
