@@ -91,7 +91,8 @@ def copy(source_url: str, target_url: str, server: int, profile: str | None) -> 
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         profiler = cProfile.Profile() if profile else None
         if profiler is not None:
-            copying.in_parallel = map  # type: ignore[assignment]  # what is profiled is one thread
+            # What is profiled is one thread.
+            copying.in_parallel = lambda work, items, **_: map(work, items)
             profiler.enable()
         meter = Meter(server)
         done = [*copying.copy(source, target)]

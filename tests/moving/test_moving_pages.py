@@ -16,7 +16,7 @@ from moving.test_moving_releases import PYTHONS
 from registry_core import Page, Registry, open_registry
 from registry_core.models import ModelVersion
 from registry_core.moves import copying, mlflow_pages, sources, version_rows
-from registry_core.search import Query
+from registry_core.search import Query, page_sizes
 from registry_core.stores.rest import RestStore
 from registry_core.stores.rest.transport import Transport
 from services.registry_server import MlflowServer
@@ -50,8 +50,8 @@ def source(
 @pytest.fixture(autouse=True)
 def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Small pages, and how often each route was asked."""
-    monkeypatch.setattr(version_rows, "MOST_ROWS", ROWS)
-    monkeypatch.setattr(version_rows, "FIRST_ROWS", 10)
+    monkeypatch.setattr(page_sizes, "MOST_ROWS", ROWS)
+    monkeypatch.setattr(page_sizes, "FIRST_ROWS", 10)
     monkeypatch.setattr(mlflow_pages, "MODELS_AT_A_LOOK", ROWS)
     asked: Counter[str] = Counter()
     read = Transport.read
@@ -79,7 +79,8 @@ def test_the_number_of_requests_is_that_of_pages(
     assert {each.outcome.value for each in done} == {"copied"}
     assert (len(done), sum(each.versions for each in done)) == (MODELS, MODELS * VERSIONS * 4 // 5)
     assert "/registered-models/get" not in asked
-    assert asked["/registered-models/search"] <= 2 + MODELS // ROWS + 1
+    # A list of the models, and a second look at them; and a list of the prompts.
+    assert asked["/registered-models/search"] <= 2 * (MODELS // ROWS + 1) + 1
     pages = MODELS * VERSIONS // (ROWS - 1) + 1
     assert asked["/model-versions/search"] <= 1 + pages + version_rows.PAGES_AHEAD
     assert not [*copying.compare(_one_by_one(source), sources.StoreSource(target.store))]

@@ -2,79 +2,29 @@
 
 from __future__ import annotations
 
-import itertools
 import random
-import threading
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Mapping
 
-import attrs
 import pytest
 
-from registry_core import ModelVersion, Page, RegisteredModel, Registry, snapshot_pieces
+from registry_core import ModelVersion, Page, Registry, snapshot_pieces
 from registry_core.errors import RegistryError, UnsupportedBackendError
 from registry_core.moves import copying, mlflow_pages, snapshot_buffer, version_rows
 from registry_core.moves.outcomes import Difference
 from registry_core.moves.sources import StoreSource
-from registry_core.search import Query
+from registry_core.search import Query, page_sizes
 from registry_core.stores.memory import MemoryStore
-from services.counted_mlflow import CountedMlflow
+from services.paged_mlflow import ALL, PagedMlflow
 
 MODELS = 60
 VERSIONS = 7
-ALL = 10**9
 PROMPT = {"mlflow.prompt.is_prompt": "true"}
-
-RowT = TypeVar("RowT")
-
-
-class PagedStore(CountedMlflow):
-    """Such a server, with pages that begin after a number of rows."""
-
-    def __init__(self) -> None:
-        # Two changes of one moment would look alike.
-        clock = itertools.count(1_700_000_000_000)
-        super().__init__(clock=lambda: next(clock))
-        self.order: Callable[[str], object] = lambda name: name
-        self.order_of_versions: Callable[[str], object] | None = None
-        self.before_a_page: Callable[[], None] = lambda: None
-        self._one_at_a_time = threading.RLock()
-
-    def located(self, version: ModelVersion) -> ModelVersion:
-        return attrs.evolve(super().located(version), storage_location="s3://there")
-
-    def search_registered_models(self, query: Query) -> Page[RegisteredModel]:
-        self.asked["models"] += 1
-        if query.page_token is not None:
-            return super().search_registered_models(query)
-        whole = super().search_registered_models(attrs.evolve(query, max_results=ALL))
-        return Page(sorted(whole.items, key=lambda model: self.order(model.name)))
-
-    def models_from(self, query: Query, start: int) -> Page[RegisteredModel]:
-        self.asked["model pages"] += 1
-        whole = super().search_registered_models(attrs.evolve(query, max_results=ALL))
-        rows = sorted(whole.items, key=lambda model: self.order(model.name))
-        return _page(rows, query, start)
-
-    def versions_from(self, query: Query, start: int) -> Page[ModelVersion]:
-        with self._one_at_a_time:
-            self.asked["version pages"] += 1
-            self.before_a_page()
-            whole = super().search_model_versions(attrs.evolve(query, max_results=ALL))
-        order = self.order_of_versions or self.order
-        rows = sorted(whole.items, key=lambda row: (order(row.name), row.version))
-        return _page(rows, query, start)
-
-
-def _page(rows: list[RowT], query: Query, start: int) -> Page[RowT]:
-    end = start + query.max_results
-    return Page(rows[start:end], "further" if end < len(rows) else None)
 
 
 @pytest.fixture
-def store() -> PagedStore:
+def store() -> PagedMlflow:
     """A filled store, whose models have names in both cases, and some of which are prompts."""
-    store = PagedStore()
+    store = PagedMlflow()
     registry = Registry(store)
     for number in range(MODELS):
         name = f"{'Mm'[number % 2]}odel {number:02}"
@@ -96,13 +46,13 @@ def store() -> PagedStore:
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages of a few rows, as if there were many more models."""
-    monkeypatch.setattr(version_rows, "MOST_ROWS", 11)
-    monkeypatch.setattr(version_rows, "FIRST_ROWS", 5)
+    monkeypatch.setattr(page_sizes, "MOST_ROWS", 11)
+    monkeypatch.setattr(page_sizes, "FIRST_ROWS", 5)
     monkeypatch.setattr(mlflow_pages, "VERSIONS_AT_A_LOOK", 15)
     monkeypatch.setattr(mlflow_pages, "MODELS_AT_A_LOOK", 6)
 
 
-def copied(store: PagedStore) -> Registry:
+def copied(store: PagedMlflow) -> Registry:
     """A copy of it, of which nothing is missing."""
     target = Registry(MemoryStore())
     done = [*copying.copy(StoreSource(store), target)]
@@ -118,12 +68,12 @@ def names(store: MemoryStore) -> list[str]:
     return [*StoreSource(store).names()]
 
 
-def assert_same(store: PagedStore, target: Registry) -> None:
+def assert_same(store: PagedMlflow, target: Registry) -> None:
     """Each model is as the store has it, when it is read by itself."""
     assert not differences(store, target)
 
 
-def differences(store: PagedStore, target: Registry) -> list[Difference]:
+def differences(store: PagedMlflow, target: Registry) -> list[Difference]:
     """Where models of the store, read by themselves, are others."""
     return [*copying.compare(StoreSource(_OneByOne(store)), StoreSource(target.store))]
 
@@ -131,14 +81,14 @@ def differences(store: PagedStore, target: Registry) -> list[Difference]:
 class _OneByOne(MemoryStore):
     """The same models, of a store without pages."""
 
-    def __init__(self, store: PagedStore) -> None:
+    def __init__(self, store: PagedMlflow) -> None:
         super().__init__()
         self.events = store.events  # type: ignore[method-assign]
         self._read = store._read  # type: ignore[method-assign]
         self.located = store.located
 
 
-def test_models_are_read_in_pages_and_not_one_by_one(store: PagedStore) -> None:
+def test_models_are_read_in_pages_and_not_one_by_one(store: PagedMlflow) -> None:
     target = copied(store)
     located = store.asked.pop("located")
     assert located == sum(number % 7 in (2, 3) and number % 10 != 9 for number in range(MODELS))
@@ -151,7 +101,7 @@ def test_models_are_read_in_pages_and_not_one_by_one(store: PagedStore) -> None:
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_small_pages_hang_together(store: PagedStore) -> None:
+def test_small_pages_hang_together(store: PagedMlflow) -> None:
     target = copied(store)
     assert store.asked["get"] == 0
     assert_same(store, target)
@@ -160,7 +110,7 @@ def test_small_pages_hang_together(store: PagedStore) -> None:
 @pytest.mark.usefixtures("small_pages")
 @pytest.mark.parametrize("rows", [4, snapshot_pieces.PIECE_ROWS], ids=["in files", "small"])
 def test_a_server_may_sort_names_as_its_language_does(
-    store: PagedStore, monkeypatch: pytest.MonkeyPatch, rows: int
+    store: PagedMlflow, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
     """Models wait for their turn, large ones in a file of their own."""
     monkeypatch.setattr(snapshot_pieces, "PIECE_ROWS", rows)
@@ -171,7 +121,7 @@ def test_a_server_may_sort_names_as_its_language_does(
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_versions_in_another_order_than_names_are_read_model_by_model(store: PagedStore) -> None:
+def test_versions_in_another_order_than_names_are_read_model_by_model(store: PagedMlflow) -> None:
     store.order_of_versions = lambda name: name[::-1]
     target = copied(store)
     assert store.asked["get"] > MODELS // 2
@@ -181,7 +131,7 @@ def test_versions_in_another_order_than_names_are_read_model_by_model(store: Pag
 
 
 def test_a_server_without_such_pages_is_read_model_by_model(
-    store: PagedStore, monkeypatch: pytest.MonkeyPatch
+    store: PagedMlflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(query: Query, start: int) -> Page[ModelVersion]:
         raise UnsupportedBackendError("tokens of its own")
@@ -194,7 +144,7 @@ def test_a_server_without_such_pages_is_read_model_by_model(
 
 @pytest.mark.usefixtures("small_pages")
 def test_what_waited_too_long_is_read_again(
-    store: PagedStore, monkeypatch: pytest.MonkeyPatch
+    store: PagedMlflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(snapshot_buffer, "FRESH_SECONDS", -1.0)
     target = copied(store)
@@ -202,7 +152,7 @@ def test_what_waited_too_long_is_read_again(
     assert_same(store, target)
 
 
-def test_a_model_is_read_again_by_who_asks_again(store: PagedStore) -> None:
+def test_a_model_is_read_again_by_who_asks_again(store: PagedMlflow) -> None:
     (item,) = StoreSource(store).items("name = 'Model 06'")
     assert item[1]().version_count == 5
     Registry(store).create_model_version("Model 06", source="s3://b/7")
@@ -212,14 +162,14 @@ def test_a_model_is_read_again_by_who_asks_again(store: PagedStore) -> None:
         item[1]()
 
 
-def test_a_filter_for_names_is_one_for_versions(store: PagedStore) -> None:
+def test_a_filter_for_names_is_one_for_versions(store: PagedMlflow) -> None:
     items = [*StoreSource(store).items("name LIKE 'M%' AND name != 'Model 02'")]
     assert [name for name, _ in items] == [f"Model {n:02}" for n in range(0, MODELS, 2) if n != 2]
     assert {name: read().version_count for name, read in items}["Model 06"] == 5
     assert store.asked["get"] == 0
 
 
-def test_a_filter_for_tags_has_models_read_one_by_one(store: PagedStore) -> None:
+def test_a_filter_for_tags_has_models_read_one_by_one(store: PagedMlflow) -> None:
     Registry(store).set_registered_model_tag("Model 02", "stand", "1")
     ((name, read),) = StoreSource(store).items("tags.stand = '1'")
     assert (name, read().version_count) == ("Model 02", 2)
@@ -227,7 +177,7 @@ def test_a_filter_for_tags_has_models_read_one_by_one(store: PagedStore) -> None
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_rows_that_move_cost_a_few_requests(store: PagedStore) -> None:
+def test_rows_that_move_cost_a_few_requests(store: PagedMlflow) -> None:
     """Others create a model and versions before all that is left to read."""
     copied(store)
     quiet = store.asked["version pages"]
@@ -253,7 +203,7 @@ def test_rows_that_move_cost_a_few_requests(store: PagedStore) -> None:
 
 @pytest.mark.usefixtures("small_pages")
 def test_rows_that_go_have_earlier_pages_read_again(
-    store: PagedStore, monkeypatch: pytest.MonkeyPatch
+    store: PagedMlflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Others delete nearly all that was read so far, so that the next page begins much earlier."""
     # No model is looked at again, and copied, before that.
@@ -282,7 +232,7 @@ State = tuple[Mapping[int, str], Mapping[str, int], Mapping[str, str]]
 class Writer:
     """Changes models of a store at random, and knows each state that each of them had."""
 
-    def __init__(self, store: PagedStore, dice: random.Random) -> None:
+    def __init__(self, store: PagedMlflow, dice: random.Random) -> None:
         self._store, self._dice = store, dice
         self._registry = Registry(store)
         self.states: dict[str, list[State]] = {}
@@ -344,7 +294,7 @@ class Writer:
 @pytest.mark.usefixtures("small_pages")
 @pytest.mark.parametrize("seed", range(12))
 def test_what_changes_between_pages_is_copied_as_it_was_at_one_moment(
-    store: PagedStore, seed: int
+    store: PagedMlflow, seed: int
 ) -> None:
     """And the next run brings up to date what has changed since."""
     dice = random.Random(seed)

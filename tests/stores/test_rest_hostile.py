@@ -8,8 +8,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from urllib.parse import parse_qs, urlsplit
 
+import attrs
 import pytest
 
 from registry_core import Registry, open_registry
@@ -19,9 +21,9 @@ from registry_core.errors import (
     UnexpectedAnswerError,
     UnsupportedBackendError,
 )
-from registry_core.search import Page, all_pages
+from registry_core.search import Entity, Page, Query, all_pages, parse_order_by
 from registry_core.search.pages import EMPTY_PAGES_MAX
-from registry_core.stores.rest import bodies, open_store, transport
+from registry_core.stores.rest import bodies, open_store, store, transport
 from services.hostile_server import (
     MIB,
     Behaviour,
@@ -317,6 +319,28 @@ def test_page_that_is_too_large_is_asked_for_in_smaller_ones(
         assert (len(page.items), page.next_page_token) == (20, "t")
     sizes = [parse_qs(urlsplit(request.target).query)["max_results"] for request in server.received]
     assert sizes == [["200"], ["20"]]
+
+
+def test_page_of_a_copy_is_smaller_and_has_two_rows_however_large(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Many are read one after the other; each begins with the last row of the one before."""
+    monkeypatch.setattr(store, "SHORT_PAGE_BYTES", 2_000)
+    monkeypatch.setattr(transport, "ANSWER_MAX_BYTES", 9_000)
+    long = _rows(2, next_page_token="t")
+    long.body["registered_models"][0]["description"] = "x" * 5_000
+    answers = [_rows(200), _rows(50), long, _rows(20, next_page_token="u")]
+    query = Query(
+        entity=Entity.REGISTERED_MODEL,
+        order_by=parse_order_by((), Entity.REGISTERED_MODEL),
+        max_results=200,
+        exclude_prompts=True,
+    )
+    with ScriptedServer(*answers) as server, closing(open_store(server.url)) as source:
+        assert len(source.models_page(query).items) == 2
+        assert len(source.models_page(attrs.evolve(query, max_results=20)).items) == 20
+    sizes = [parse_qs(urlsplit(request.target).query)["max_results"] for request in server.received]
+    assert sizes == [["200"], ["20"], ["2"], ["20"]]
 
 
 def test_row_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -277,15 +277,15 @@ def in_memory(snapshot: ModelSnapshot | SpooledSnapshot) -> ModelSnapshot:
     return snapshot.whole() if isinstance(snapshot, SpooledSnapshot) else snapshot
 
 
-def is_large(snapshot: ModelSnapshot) -> bool:
-    """Return whether a snapshot goes in pieces."""
+def is_large(snapshot: ModelSnapshot | SpooledSnapshot) -> bool:
+    """Return whether a snapshot goes in pieces, wherever it is."""
     return max(snapshot.version_count, snapshot.event_count) > PIECE_ROWS
 
 
 def lines_of(snapshot: ModelSnapshot | SpooledSnapshot) -> Iterator[bytes]:
     """Yield the lines of a snapshot: one, or a head and its pieces."""
-    if isinstance(snapshot, ModelSnapshot) and not is_large(snapshot):
-        yield f"{snapshot_format.dumps(snapshot)}\n".encode()
+    if not is_large(snapshot):
+        yield f"{snapshot_format.dumps(in_memory(snapshot))}\n".encode()
     else:
         yield from spooled(snapshot).lines()
 

@@ -3,9 +3,9 @@
 Strategy. A store gives a model in parts: its fields, its versions page by page, its events page by
 page. Every change is an event, so if the newest event is the same before the versions are read and
 at the end of the events, all of them are of one moment; otherwise they are read again, and so they
-are if the history was pruned meanwhile, so that its oldest event is another. What has more rows
-than one piece goes into a temporary file while it is read. A server of MLflow's keeps no history:
-what it gives is read until two looks at the model agree.
+are if the history was pruned meanwhile, so that its oldest event is another. What has more rows, or
+more bytes, than one piece goes into a temporary file while it is read. A server of MLflow's keeps
+no history: what it gives is read until two looks at the model agree.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from registry_core.search import (
     Page,
     Query,
     TagRef,
-    all_pages,
 )
 from registry_core.search.ordering import parse_order_by
+from registry_core.search.page_sizes import fitting_rows, model_size, version_size
 from registry_core.snapshot_pieces import SpooledSnapshot, SpoolWriter
 from registry_core.snapshots import ModelSnapshot
 from registry_core.store import Store, approvals_of
@@ -44,6 +44,9 @@ ATTEMPTS = 10
 VERSIONS_AT_A_TIME = 1_000
 """Versions of one page."""
 
+HELD_BYTES = 2 * 1024 * 1024
+"""Bytes, as JSON, that the versions of a model in memory have; with more it is in a file, as one
+with more versions than a piece has."""
 
 Parts: TypeAlias = tuple[ModelFields, Sequence[ModelVersion], Mapping[int, tuple[Approval, ...]]]
 """A model, versions of it, and their approvals."""
@@ -80,7 +83,10 @@ class SearchesVersionsAlone(Protocol):
     """A store that has to ask once more to say which aliases the versions of a page have."""
 
     def search_versions_alone(self, query: Query) -> Page[ModelVersion]:
-        """As `Store.search_model_versions`; versions may come without their aliases."""
+        """As `Store.search_model_versions`; versions may come without their aliases.
+
+        A page has fewer rows than were asked for where these are many bytes.
+        """
         ...
 
 
@@ -90,13 +96,15 @@ class Look:
 
     digest: bytes
     is_prompt: bool
+    size: int
+    """About how many bytes it has in a list, with its newest versions."""
 
     @classmethod
     def at(cls, model: RegisteredModel) -> Look:
         """Return what a model is like."""
         fields = msgspec.json.encode(model, order="deterministic")
         digest = hashlib.blake2b(fields, digest_size=_DIGEST_BYTES).digest()
-        return cls(digest, model.is_prompt)
+        return cls(digest, model.is_prompt, model_size(model))
 
 
 _DIGEST_BYTES = 16
@@ -209,6 +217,8 @@ class Collected:
     versions: list[tuple[ModelVersion, tuple[Approval, ...]]] = attrs.field(factory=list)
     events: list[Event] = attrs.field(factory=list)
     writer: SpoolWriter | None = None
+    size: int = 0
+    """About how many bytes the versions have."""
     oldest: Event | None = None
     newest: Event | None = None
     highest: int = 0
@@ -255,7 +265,10 @@ def collect(
     collected = Collected()
     for version, approvals in versions:
         collected.highest = version.version
-        if collected.writer is None and len(collected.versions) < snapshot_pieces.PIECE_ROWS:
+        collected.size += version_size(version)
+        is_small = collected.size <= HELD_BYTES
+        is_small &= len(collected.versions) < snapshot_pieces.PIECE_ROWS
+        if collected.writer is None and is_small:
             collected.versions.append((version, approvals))
         else:
             _spooling(name, collected).add_version(version, approvals)
@@ -361,7 +374,7 @@ def versions_of(store: Store, name: str, *, is_prompt: bool) -> Iterator[ModelVe
     if isinstance(store, SearchesVersionsAlone):
         search = store.search_versions_alone
     try:
-        yield from all_pages(lambda token: search(attrs.evolve(query, page_token=token)))
+        yield from fitting_rows(search, query, version_size)
     except NotFoundError:
         return
 

@@ -39,8 +39,8 @@ class SnapshotCalls(RegistryBase):
     def open_snapshot(self, name: str) -> ModelSnapshot | SpooledSnapshot:
         """Return the snapshot of a registered model as `snapshot`, also if it is large.
 
-        One of more than 1,000 versions or events comes in a temporary file, and not in memory; see
-        `SpooledSnapshot`. `restore` takes both.
+        One of more than 1,000 versions or events, or of more than 2 MiB in its versions, comes in a
+        temporary file, and not in memory; see `SpooledSnapshot`. `restore` takes both.
 
         Raises:
             ConflictError: Others changed the model each time that it was read.

@@ -29,7 +29,7 @@ from registry_core.foreign import ForeignSources
 from registry_core.history import Action, Event
 from registry_core.models import ORIGINAL_SOURCE_TAG, ModelVersion, Status
 from registry_core.moves import comparing
-from registry_core.moves.sources import Item, SnapshotSource, snapshot_in
+from registry_core.moves.sources import Changed, Item, SnapshotSource, snapshot_in
 from registry_core.registry import Registry
 from registry_core.snapshot_pieces import AnySnapshot, SpooledSnapshot, SpoolWriter
 from registry_core.snapshots import ModelSnapshot
@@ -186,11 +186,11 @@ class MovedSource:
     def items(self, filter_text: str | None = None) -> Iterator[Item]:
         """See `SnapshotSource`."""
         for name, read in self.source.items(filter_text):
-            yield name, partial(self._moved, name, read)
+            yield name, Changed(read, self._moved)
 
-    def _moved(self, name: str, read: Callable[[], AnySnapshot]) -> AnySnapshot:
-        there = snapshot_in(self.mover.target, name)
-        return self.mover.moved(read(), there, dry_run=True).snapshot
+    def _moved(self, snapshot: AnySnapshot) -> AnySnapshot:
+        there = snapshot_in(self.mover.target, snapshot.name)
+        return self.mover.moved(snapshot, there, dry_run=True).snapshot
 
 
 def _is_same(version: ModelVersion, copied: ModelVersion) -> bool:

@@ -33,6 +33,7 @@ from registry_core.moves.sources import (
     Item,
     SnapshotSource,
     StoreSource,
+    held_by,
     snapshot_in,
 )
 from registry_core.registry import Registry
@@ -41,6 +42,10 @@ from registry_core.snapshots import is_ahead
 
 PARALLEL = 8
 """Models on their way at a time: what a round trip to a bucket or a server takes is waited for."""
+
+HELD_BYTES = 1024 * 1024
+"""About how many bytes the models on their way may have together that were read before their turn,
+as JSON; a single one may have more."""
 
 LISTED_FROM = 50
 """Models after which a copy lists the names in its target, instead of asking for each."""
@@ -86,7 +91,7 @@ def copy(
         ) as error:
             return Copied(name=name, outcome=Outcome.FAILED, detail=str(error))
 
-    yield from in_parallel(one, source.items(filter_text))
+    yield from in_parallel(one, source.items(filter_text), size_of=held_by)
 
 
 class _NamesOf:
@@ -196,7 +201,7 @@ def compare(
 ) -> Iterator[Difference]:
     """Yield where two registries differ, in the order of the models' names."""
     pairs = _paired(one.items(filter_text), other.items(filter_text))
-    for differences_ in in_parallel(_compared, pairs):
+    for differences_ in in_parallel(_compared, pairs, size_of=_held_by_both):
         yield from differences_
 
 
@@ -245,24 +250,38 @@ def snapshots(source: SnapshotSource, filter_text: str | None = None) -> Iterato
         except RegisteredModelNotFoundError:
             return None
 
-    read_ = in_parallel(read, source.items(filter_text))
+    read_ = in_parallel(read, source.items(filter_text), size_of=held_by)
     return (snapshot for snapshot in read_ if snapshot is not None)
 
 
 S = TypeVar("S")
 
 
-def in_parallel(work: Callable[[S], T], items: Iterator[S]) -> Iterator[T]:
-    """Yield what `work` makes of the items, in their order, with `PARALLEL` of them at a time."""
-    waiting: deque[Future[T]] = deque()
+def in_parallel(
+    work: Callable[[S], T], items: Iterator[S], *, size_of: Callable[[S], int]
+) -> Iterator[T]:
+    """Yield what `work` makes of the items, in their order, with `PARALLEL` of them at a time.
+
+    Fewer of them are on their way where these have many bytes.
+    """
+    waiting: deque[tuple[Future[T], int]] = deque()
+    held = 0
     with ThreadPoolExecutor(PARALLEL, thread_name_prefix="registry-copy") as pool:
         try:
             for item in items:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) >= 2 * PARALLEL:
-                    yield waiting.popleft().result()
+                size = size_of(item)
+                while waiting and (len(waiting) >= 2 * PARALLEL or held + size > HELD_BYTES):
+                    future, done = waiting.popleft()
+                    held -= done
+                    yield future.result()
+                waiting.append((pool.submit(work, item), size))
+                held += size
             while waiting:
-                yield waiting.popleft().result()
+                yield waiting.popleft()[0].result()
         finally:
-            for each in waiting:
-                each.cancel()
+            for future, _ in waiting:
+                future.cancel()
+
+
+def _held_by_both(pair: tuple[Item | None, Item | None]) -> int:
+    return sum(held_by(item) for item in pair if item is not None)

@@ -32,7 +32,7 @@ from registry_core.errors import (
 )
 from registry_core.models import ModelVersion, RegisteredModel
 from registry_core.moves.snapshot_buffer import SnapshotBuffer
-from registry_core.moves.version_rows import PAGES_AHEAD, VersionRows, characters
+from registry_core.moves.version_rows import PAGES_AHEAD, VersionRows
 from registry_core.search import AttributeRef, Entity, Page, Query
 from registry_core.search.ordering import parse_order_by
 from registry_core.snapshot_pieces import AnySnapshot
@@ -54,8 +54,8 @@ MODELS_AT_A_LOOK = 500
 VERSIONS_AT_A_LOOK = 1_000
 """Versions after which the models that have them are looked at again, however few these are."""
 
-CHARACTERS_AT_A_LOOK = 256 * 1024
-"""As `VERSIONS_AT_A_LOOK`, of characters in their texts."""
+BYTES_AT_A_LOOK = 512 * 1024
+"""As `VERSIONS_AT_A_LOOK`, of bytes that the models have, with their versions or in the list."""
 
 THREADS = PAGES_AHEAD + LOOKS_AHEAD + 1
 """Requests that are under way at a time, so that none waits for another."""
@@ -65,7 +65,14 @@ _logger = logging.getLogger(__name__)
 
 @runtime_checkable
 class GivesRowsFrom(Protocol):
-    """A store that gives the rows of a search from any one on."""
+    """A store that gives the rows of a search from any one on.
+
+    A page has fewer rows than were asked for where these are many bytes.
+    """
+
+    def models_page(self, query: Query) -> Page[RegisteredModel]:
+        """As `Store.search_registered_models`."""
+        ...
 
     def models_from(self, query: Query, start: int) -> Page[RegisteredModel]:
         """Return the page that begins after so many rows.
@@ -129,7 +136,6 @@ class _ModelRead:
     name: str
     versions: Collected
     numbers: frozenset[int]
-    characters: int
 
 
 _Waiting: TypeAlias = tuple[int, Future[Page[RegisteredModel]], list[_ModelRead]]
@@ -222,14 +228,16 @@ class PagedModels:
 
     def _in_chunks(self) -> Iterator[list[_ModelRead]]:
         chunk: list[_ModelRead] = []
-        versions = texts = 0
+        versions = size = 0
         for model_read in self._each():
             chunk.append(model_read)
-            versions, texts = versions + len(model_read.numbers), texts + model_read.characters
-            is_full = versions >= VERSIONS_AT_A_LOOK or texts >= CHARACTERS_AT_A_LOOK
+            versions += len(model_read.numbers)
+            look = self.listing.looks[model_read.name]
+            size += max(model_read.versions.size, 0 if look is None else look.size)
+            is_full = versions >= VERSIONS_AT_A_LOOK or size >= BYTES_AT_A_LOOK
             if is_full or len(chunk) == MODELS_AT_A_LOOK:
                 yield chunk
-                chunk, versions, texts = [], 0, 0
+                chunk, versions, size = [], 0, 0
         if chunk:
             yield chunk
 
@@ -246,17 +254,14 @@ class PagedModels:
 
     def _read(self, place: int, versions: Iterable[ModelVersion]) -> _ModelRead:
         numbers: set[int] = set()
-        texts = 0
 
         def seen() -> Iterator[tuple[ModelVersion, tuple[()]]]:
-            nonlocal texts
             for version in versions:
                 numbers.add(version.version)
-                texts += characters(version)
                 yield version, ()
 
         collected = collect(self._names[place], seen(), ())
-        return _ModelRead(self._names[place], collected, frozenset(numbers), texts)
+        return _ModelRead(self._names[place], collected, frozenset(numbers))
 
     def _ask(self, start: int, rows: int) -> Future[Page[ModelVersion]]:
         return self.pool.submit(self._versions, start, rows)

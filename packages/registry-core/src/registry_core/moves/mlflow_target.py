@@ -13,8 +13,7 @@ model as MLflow keeps it, which is what is compared.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Mapping
-from functools import partial
+from collections.abc import Collection, Iterator, Mapping
 
 import attrs
 
@@ -33,7 +32,7 @@ from registry_core.models import ModelVersion, Stage, Status
 from registry_core.moves.comparing import differences
 from registry_core.moves.copying import in_parallel
 from registry_core.moves.outcomes import Copied, Outcome
-from registry_core.moves.sources import Item, SnapshotSource, snapshot_in
+from registry_core.moves.sources import Changed, Item, SnapshotSource, held_by, snapshot_in
 from registry_core.registry import Registry
 from registry_core.snapshot_pieces import AnySnapshot, in_memory
 from registry_core.snapshots import ModelSnapshot
@@ -108,11 +107,11 @@ class KeptSource:
     def items(self, filter_text: str | None = None) -> Iterator[Item]:
         """See `SnapshotSource`."""
         for name, read in self.source.items(filter_text):
-            yield name, partial(_kept, read)
+            yield name, Changed(read, _kept)
 
 
-def _kept(read: Callable[[], AnySnapshot]) -> ModelSnapshot:
-    return as_kept(in_memory(read()))
+def _kept(snapshot: AnySnapshot) -> ModelSnapshot:
+    return as_kept(in_memory(snapshot))
 
 
 def copy(
@@ -129,7 +128,7 @@ def copy(
     """
     copier = _Copier(target, on_conflict, dry_run)
     waiting: dict[str, _Waiting] = {}
-    for found in in_parallel(copier.first, source.items(filter_text)):
+    for found in in_parallel(copier.first, source.items(filter_text), size_of=held_by):
         if isinstance(found, Copied):
             yield found
         else:

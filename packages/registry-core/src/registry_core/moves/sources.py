@@ -17,21 +17,21 @@ from registry_core import backends, snapshot_pieces, validation
 from registry_core.errors import InvalidArgumentError, RegisteredModelNotFoundError
 from registry_core.models import Webhook
 from registry_core.moves import mlflow_pages
-from registry_core.moves.mlflow_pages import Listing
+from registry_core.moves.mlflow_pages import GivesRowsFrom, Listing
 from registry_core.registry import Registry
-from registry_core.search import Comparison, Entity, Filter, Op, Query, TagRef, all_pages
+from registry_core.search import Comparison, Entity, Filter, Op, Query, TagRef
 from registry_core.search.language import parse_filter
 from registry_core.search.ordering import parse_order_by
+from registry_core.search.page_sizes import MOST_ROWS, fitting_rows, model_size, version_size
 from registry_core.snapshot_pieces import AnySnapshot
 from registry_core.snapshot_reading import Locates, Look, SnapshotReader
+from registry_core.snapshots import ModelSnapshot
 from registry_core.store import Store
-
-NAMES_AT_A_TIME = 1_000
-"""Registered models of one page of names."""
 
 Item: TypeAlias = tuple[str, Callable[[], AnySnapshot]]
 """The name of a model, and what reads its snapshot; that raises
-`RegisteredModelNotFoundError` if the model has gone meanwhile."""
+`RegisteredModelNotFoundError` if the model has gone meanwhile. What has read the model before its
+turn says so in `size`; see `held_by`."""
 
 
 class SnapshotSource(Protocol):
@@ -84,12 +84,13 @@ class StoreSource:
             entity=Entity.REGISTERED_MODEL,
             filter=clauses,
             order_by=parse_order_by(("name",), Entity.REGISTERED_MODEL),
-            max_results=NAMES_AT_A_TIME,
+            max_results=MOST_ROWS,
             exclude_prompts=exclude_prompts,
         )
-        models = all_pages(
-            lambda token: self.store.search_registered_models(attrs.evolve(query, page_token=token))
-        )
+        if isinstance(self.store, GivesRowsFrom):
+            models = fitting_rows(self.store.models_page, query, model_size, is_limited=True)
+        else:
+            models = fitting_rows(self.store.search_registered_models, query, model_size)
         looks_twice = isinstance(self.store, Locates)
         looks = {model.name: Look.at(model) if looks_twice else None for model in models}
         return Listing(query, looks)
@@ -101,11 +102,48 @@ class _Reading:
 
     _at_first: AnySnapshot | None
     _by_itself: Callable[[], AnySnapshot]
+    size: int = attrs.field(init=False)
+    """See `held_by`."""
+
+    def __attrs_post_init__(self) -> None:
+        held = self._at_first
+        if isinstance(held, ModelSnapshot):
+            self.size = sum(map(version_size, held.versions.values()))
+        else:
+            # One in a file is read piece by piece.
+            self.size = 0 if held is None else snapshot_pieces.PIECE_CHARACTERS
 
     def __call__(self) -> AnySnapshot:
         """Return the model as it is now, or was when it was read with others."""
         snapshot, self._at_first = self._at_first, None
         return self._by_itself() if snapshot is None else snapshot
+
+
+@attrs.frozen
+class Changed:
+    """What reads a model, and makes another one of it."""
+
+    read: Callable[[], AnySnapshot]
+    change: Callable[[AnySnapshot], AnySnapshot]
+
+    @property
+    def size(self) -> int:
+        """See `held_by`."""
+        return _size(self.read)
+
+    def __call__(self) -> AnySnapshot:
+        """Return what has become of the model."""
+        return self.change(self.read())
+
+
+def held_by(item: Item) -> int:
+    """Return about how many bytes a model has that was read before its turn; 0 of any other."""
+    return _size(item[1])
+
+
+def _size(read: Callable[[], AnySnapshot]) -> int:
+    size: int = getattr(read, "size", 0)
+    return size
 
 
 def snapshot_in(registry: Registry, name: str) -> AnySnapshot | None:

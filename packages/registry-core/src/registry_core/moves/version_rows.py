@@ -22,27 +22,15 @@ import attrs
 from registry_core.errors import UnexpectedAnswerError
 from registry_core.models import ModelVersion
 from registry_core.search import Page
+from registry_core.search.page_sizes import FEWEST_ROWS, PageRows, version_size
 
 PAGES_AHEAD = 4
 """Pages that are on their way at a time: as many as a server of MLflow's has workers unless told
 otherwise."""
 
-FIRST_ROWS = 50
-"""Versions of the first page, which shows how large they are."""
-
-MOST_ROWS = 1_000
-"""Versions of a page. More make each no cheaper for MLflow."""
-
-FEWEST_ROWS = 2
-"""Versions of a page: the last one of the page before, and the next."""
-
-PAGE_CHARACTERS = 1024 * 1024
-"""Characters that a page is to have in its texts, and those that are on their way together. As
-objects they take some times as many bytes. Smaller pages would be slower: a database passes over
-all rows before a page, and MLflow looks for prompts among all tags each time."""
-
-VERSION_CHARACTERS = 128
-"""Characters that a version counts for all its short texts."""
+BYTES_AHEAD = 3 * 512 * 1024
+"""Bytes in texts and tags that the pages on their way are to have together. Each is decoded by a
+thread of its own, for which the C library keeps what long texts took before."""
 
 BACK_FACTOR = 8
 """How many times further back a page begins that was read again, and still begins too late."""
@@ -71,7 +59,7 @@ class VersionRows:
     places: Mapping[str, int]
     """Where the name of each model is in the server's order. Versions of others are left out."""
     _asked: deque[_Asked] = attrs.field(factory=deque)
-    _rows: int = attrs.field(factory=lambda: FIRST_ROWS)
+    _rows: PageRows[ModelVersion] = attrs.field(factory=lambda: PageRows(version_size))
     _ahead: int = 1
     """Pages that are to be on their way."""
     _last: Place = _BEFORE_ALL
@@ -85,7 +73,7 @@ class VersionRows:
         """
         start, back, seen = 0, 1, None
         while True:
-            page = self._page(start)
+            page, asked = self._page(start)
             has_moved = seen is not None and (not page.items or _key(page.items[0]) != seen)
             if start and has_moved and not self._goes_on(page):
                 start, back = max(0, start - back), back * BACK_FACTOR
@@ -97,7 +85,8 @@ class VersionRows:
             if len(page) < FEWEST_ROWS:
                 raise UnexpectedAnswerError("A page has a row or none, and is not the last one")
             start, back, seen = start + len(page) - 1, 1, _key(page.items[-1])
-            self._adapt(page)
+            self._rows.see(page, asked)
+            self._ahead = max(1, min(BYTES_AHEAD // self._rows.text_bytes, PAGES_AHEAD))
             self._ask_ahead(start)
 
     def _goes_on(self, page: Page[ModelVersion]) -> bool:
@@ -129,13 +118,17 @@ class VersionRows:
 
     # Pages
 
-    def _page(self, start: int) -> Page[ModelVersion]:
-        """The page that begins there; it was asked for before, unless rows have moved."""
+    def _page(self, start: int) -> tuple[Page[ModelVersion], int]:
+        """The page that begins there, and how many rows were asked for.
+
+        It was asked for before, unless rows have moved, or the page before was cut short.
+        """
         if self._asked and self._asked[0].start != start:
             self._forget()
         if not self._asked:
             self._ask(start)
-        return self._asked.popleft().page.result()
+        asked = self._asked.popleft()
+        return asked.page.result(), asked.rows
 
     def _ask_ahead(self, start: int) -> None:
         """Ask for the pages that follow, the first of which begins there."""
@@ -146,25 +139,14 @@ class VersionRows:
             self._ask(start if last is None else last.start + last.rows - 1)
 
     def _ask(self, start: int) -> None:
-        self._asked.append(_Asked(start, self._rows, self.ask(start, self._rows)))
+        rows = self._rows.rows
+        self._asked.append(_Asked(start, rows, self.ask(start, rows)))
 
     def _forget(self) -> None:
         for each in self._asked:
             each.page.cancel()
         self._asked.clear()
 
-    def _adapt(self, page: Page[ModelVersion]) -> None:
-        """Let the next pages be as large, and as many, as memory should hold."""
-        of_one = max(1, sum(map(characters, page.items)) // len(page))
-        self._rows = max(FEWEST_ROWS, min(PAGE_CHARACTERS // of_one, MOST_ROWS))
-        self._ahead = max(1, min(PAGE_CHARACTERS // (of_one * self._rows), PAGES_AHEAD))
-
 
 def _key(version: ModelVersion) -> tuple[str, int]:
     return version.name, version.version
-
-
-def characters(version: ModelVersion) -> int:
-    """Return about how many characters the texts of a version have."""
-    texts = len(version.source) + len(version.description or "") + VERSION_CHARACTERS
-    return texts + sum(len(key) + len(value) for key, value in version.tags.items())

@@ -35,6 +35,7 @@ from registry_core.search import (
     render_order_by,
     split_prompts,
 )
+from registry_core.search.page_sizes import FEWEST_ROWS
 from registry_core.store import Clock, system_clock
 from registry_core.stores.rest import offsets
 from registry_core.stores.rest.address import parse_address
@@ -58,6 +59,10 @@ from registry_core.wire.prefixes import OWN_API, own_path
 
 SMALLER_PAGE = 10
 """How many times smaller the page is that is asked for when one was too much for an answer."""
+
+SHORT_PAGE_BYTES = 2 * 1024 * 1024
+"""Bytes of an answer, where many are read one after the other, and some at once. A page of
+`FEWEST_ROWS` may have as many as any answer."""
 
 MODELS_PER_SEARCH = 100
 """Registered models asked for in one search, when their aliases are wanted."""
@@ -194,11 +199,15 @@ class RestStore(RestSnapshots):
 
     def search_versions_alone(self, query: Query) -> Page[ModelVersion]:
         """See `snapshot_reading.SearchesVersionsAlone`."""
-        return self._search_versions(query, call_end())
+        return self._search_versions(query, call_end(), most=SHORT_PAGE_BYTES)
+
+    def models_page(self, query: Query) -> Page[RegisteredModel]:
+        """See `mlflow_pages.GivesRowsFrom`."""
+        return self._search_models(query, call_end(), most=SHORT_PAGE_BYTES)
 
     def models_from(self, query: Query, start: int) -> Page[RegisteredModel]:
         """See `mlflow_pages.GivesRowsFrom`."""
-        return offsets.page_from(self.search_registered_models, query, start)
+        return offsets.page_from(self.models_page, query, start)
 
     def versions_from(self, query: Query, start: int) -> Page[ModelVersion]:
         """See `mlflow_pages.GivesRowsFrom`."""
@@ -225,13 +234,17 @@ class RestStore(RestSnapshots):
         fields = wire.encode_request(request)
         return self._http.read(path, fields, decode, name=request.name, end=end)
 
-    def _search_models(self, query: Query, end: float) -> Page[RegisteredModel]:
+    def _search_models(
+        self, query: Query, end: float, *, most: int | None = None
+    ) -> Page[RegisteredModel]:
         path = "/registered-models/search"
-        return self._search(path, requests.SearchRegisteredModels, query, _models, end)
+        return self._search(path, requests.SearchRegisteredModels, query, _models, end, most=most)
 
-    def _search_versions(self, query: Query, end: float) -> Page[ModelVersion]:
+    def _search_versions(
+        self, query: Query, end: float, *, most: int | None = None
+    ) -> Page[ModelVersion]:
         path = "/model-versions/search"
-        return self._search(path, requests.SearchModelVersions, query, _versions, end)
+        return self._search(path, requests.SearchModelVersions, query, _versions, end, most=most)
 
     def _search(
         self,
@@ -240,6 +253,8 @@ class RestStore(RestSnapshots):
         query: Query,
         decode: Callable[[wire.Json], Page[EntityT]],
         end: float,
+        *,
+        most: int | None,
     ) -> Page[EntityT]:
         """A page; one of fewer rows than asked for where those are too much for one answer."""
         if split_prompts(query.filter) != (query.filter, query.exclude_prompts):
@@ -252,12 +267,18 @@ class RestStore(RestSnapshots):
                 page_token=query.page_token,
             )
             fields = wire.encode_request(asked)
+            of_query = partial(_page_for, query, decode)
+            is_shortest = most is not None and query.max_results <= FEWEST_ROWS
             try:
-                return self._http.read(path, fields, partial(_page_for, query, decode), end=end)
+                return self._http.read(
+                    path, fields, of_query, end=end, most=None if is_shortest else most
+                )
             except ResponseTooLargeError:
                 if query.max_results == 1:
                     raise
-                query = attrs.evolve(query, max_results=max(1, query.max_results // SMALLER_PAGE))
+                fewest = 1 if most is None or is_shortest else FEWEST_ROWS
+                rows = max(fewest, query.max_results // SMALLER_PAGE)
+                query = attrs.evolve(query, max_results=rows)
 
     # What MLflow's answers leave out
 

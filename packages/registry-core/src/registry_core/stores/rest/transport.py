@@ -147,11 +147,13 @@ class Transport:
         *,
         name: str = "",
         end: float | None = None,
+        most: int | None = None,
     ) -> T:
         """Return what `decode` makes of the answer to a GET.
 
         `name` is the registered model it is about, for errors. `end` is when the call has to be
-        over, by `call_end`, if not in `CALL_SECONDS`.
+        over, by `call_end`, if not in `CALL_SECONDS`. `most` is how many bytes the answer may have,
+        if not `ANSWER_MAX_BYTES`.
 
         Raises:
             UnexpectedAnswerError: the answer is none of MLflow's API, or `decode` raises
@@ -161,7 +163,8 @@ class Transport:
         body = None
         if len(query) > LONGEST_QUERY:
             query, body = "", fields
-        return self._call("GET", path, query, body, decode, name=name, end=end or call_end())
+        end, most = end or call_end(), most or ANSWER_MAX_BYTES
+        return self._call("GET", path, query, body, decode, name=name, end=end, most=most)
 
     def write(
         self,
@@ -241,6 +244,7 @@ class Transport:
         name: str,
         end: float,
         headers: Mapping[str, str] = _NO_HEADERS,
+        most: int = ANSWER_MAX_BYTES,
     ) -> T:
         is_own = path.startswith(OWN_API)
         if not is_own:
@@ -249,14 +253,14 @@ class Transport:
         fate = "" if method == "GET" else f" {_UNCLEAR}"
         try:
             target = f"{path}?{query}" if query else path
-            reply = self._request(method, target, body, end=end, headers=headers)
+            reply = self._request(method, target, body, end=end, headers=headers, most=most)
             if reply.status != HTTPStatus.OK:
                 error = self._error(reply, name)
                 raise self._lacking(error) if is_own else error
             answer = json_object(reply.body, reply.headers.get("content-type"))
         except TooLargeError:
             raise ResponseTooLargeError(
-                f"{said} more than {ANSWER_MAX_BYTES} bytes or {ANSWER_MAX_ELEMENTS} elements; "
+                f"{said} more than {most} bytes or {ANSWER_MAX_ELEMENTS} elements; "
                 f"nothing of it was read.{fate}"
             ) from None
         except UnreadableError as error:
@@ -278,6 +282,7 @@ class Transport:
         *,
         end: float,
         headers: Mapping[str, str] = _NO_HEADERS,
+        most: int = ANSWER_MAX_BYTES,
     ) -> _Response:
         headers, payload = {**self._headers, **headers}, None
         if body is not None:
@@ -289,7 +294,7 @@ class Transport:
             pause = BACKOFF.pause(failures + 1)
             may_repeat = time.monotonic() + pause < last_moment
             try:
-                reply = self._exchange(method, target, payload, headers, end)
+                reply = self._exchange(method, target, payload, headers, end=end, most=most)
             except HTTPError as error:
                 sent = not isinstance(error, _NEVER_SENT)
                 gives_up = not may_repeat or isinstance(error, SSLError)
@@ -322,7 +327,14 @@ class Transport:
         return self._has_kept_keys
 
     def _exchange(
-        self, method: str, target: str, body: bytes | None, headers: Mapping[str, str], end: float
+        self,
+        method: str,
+        target: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        *,
+        end: float,
+        most: int,
     ) -> _Response:
         """The answer to a request that is sent once; of errors that are too large the status."""
         left = max(0.001, end - time.monotonic())
@@ -336,7 +348,7 @@ class Transport:
             preload_content=False,
         )
         if response.status == HTTPStatus.OK:
-            content = read_body(response, most=ANSWER_MAX_BYTES)
+            content = read_body(response, most=most)
         else:
             content = _error_body(response)
         return _Response(response.status, response.headers, content)
