@@ -121,6 +121,42 @@ def test_a_round_through_all_stores_is_byte_identical(
         assert (refused.exit_code, "1 failed" in refused.stderr) == (ExitCode.INCOMPLETE, True)
 
 
+def test_a_model_of_many_bytes_and_few_versions_is_one_line_wherever_it_is_read(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """It is in a temporary file, but neither an export nor a store can tell."""
+    source, name = f"sqlite:///{tmp_path}/source.db", "wordy ü"
+    with open_registry(source) as registry:
+        ann = registry.acting_as("ann", reason="because")
+        ann.create_registered_model(name, description="d", tags={"team": "vision"})
+        for number in range(1, 5):
+            ann.create_model_version(name, source=f"s3://b/{number}", description="模" * number)
+        ann.delete_model_version(name, 2)
+        ann.approve_model_version(name, 3)
+        in_memory = registry.open_snapshot(name)
+        Regctl(source).says("export", str(tmp_path / "in memory.jsonl"))
+        monkeypatch.setattr(snapshot_reading, "HELD_BYTES", 1)
+        spooled = registry.open_snapshot(name)
+    assert isinstance(in_memory, ModelSnapshot)
+    assert isinstance(spooled, SpooledSnapshot)
+    assert spooled.whole() == in_memory
+    exported = (tmp_path / "in memory.jsonl").read_bytes()
+    assert exported.count(b"\n") == len(("the model", "the end"))
+    with (
+        store_url("postgresql", request) as postgresql,
+        store_url("s3", request) as bucket,
+        LiveServer() as server,
+    ):
+        server.serve(MemoryStore())
+        for number, url in enumerate((source, postgresql, bucket, server.url)):
+            if url != source:
+                assert "1 copied" in Regctl(source).run("copy", source, url).stderr
+                assert "1 unchanged" in Regctl(source).run("copy", source, url).stderr
+            file = tmp_path / f"{number}.jsonl"
+            Regctl(url).says("export", str(file))
+            assert file.read_bytes() == exported
+
+
 def test_a_file_of_pieces_is_imported_and_a_damaged_one_is_not(source: str, tmp_path: Path) -> None:
     backup, damaged = tmp_path / "backup.jsonl.gz", tmp_path / "damaged.jsonl"
     Regctl(source).says("export", str(backup))
