@@ -54,7 +54,7 @@ MODELS_AT_A_LOOK = 500
 VERSIONS_AT_A_LOOK = 1_000
 """Versions after which the models that have them are looked at again, however few these are."""
 
-BYTES_AT_A_LOOK = 512 * 1024
+BYTES_AT_A_LOOK = 768 * 1024
 """As `VERSIONS_AT_A_LOOK`, of bytes that the models have, with their versions or in the list."""
 
 THREADS = PAGES_AHEAD + LOOKS_AHEAD + 1
