@@ -33,7 +33,7 @@ from registry_core.search import (
     TagRef,
 )
 from registry_core.search.ordering import parse_order_by
-from registry_core.search.page_sizes import fitting_rows, model_size, version_size
+from registry_core.search.page_sizes import fitting_rows, row_bytes
 from registry_core.snapshot_pieces import SpooledSnapshot, SpoolWriter
 from registry_core.snapshots import ModelSnapshot
 from registry_core.store import Store, approvals_of
@@ -104,7 +104,7 @@ class Look:
         """Return what a model is like."""
         fields = msgspec.json.encode(model, order="deterministic")
         digest = hashlib.blake2b(fields, digest_size=_DIGEST_BYTES).digest()
-        return cls(digest, model.is_prompt, model_size(model))
+        return cls(digest, model.is_prompt, row_bytes(model))
 
 
 _DIGEST_BYTES = 16
@@ -265,7 +265,7 @@ def collect(
     collected = Collected()
     for version, approvals in versions:
         collected.highest = version.version
-        collected.size += version_size(version)
+        collected.size += row_bytes(version)
         is_small = collected.size <= HELD_BYTES
         is_small &= len(collected.versions) < snapshot_pieces.PIECE_ROWS
         if collected.writer is None and is_small:
@@ -374,7 +374,7 @@ def versions_of(store: Store, name: str, *, is_prompt: bool) -> Iterator[ModelVe
     if isinstance(store, SearchesVersionsAlone):
         search = store.search_versions_alone
     try:
-        yield from fitting_rows(search, query, version_size)
+        yield from fitting_rows(search, query)
     except NotFoundError:
         return
 

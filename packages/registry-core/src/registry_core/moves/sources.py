@@ -22,7 +22,7 @@ from registry_core.registry import Registry
 from registry_core.search import Comparison, Entity, Filter, Op, Query, TagRef
 from registry_core.search.language import parse_filter
 from registry_core.search.ordering import parse_order_by
-from registry_core.search.page_sizes import MOST_ROWS, fitting_rows, model_size, version_size
+from registry_core.search.page_sizes import MOST_ROWS, fitting_rows, row_bytes
 from registry_core.snapshot_pieces import AnySnapshot
 from registry_core.snapshot_reading import Locates, Look, SnapshotReader
 from registry_core.snapshots import ModelSnapshot
@@ -88,9 +88,9 @@ class StoreSource:
             exclude_prompts=exclude_prompts,
         )
         if isinstance(self.store, GivesRowsFrom):
-            models = fitting_rows(self.store.models_page, query, model_size, is_limited=True)
+            models = fitting_rows(self.store.models_page, query, is_limited=True)
         else:
-            models = fitting_rows(self.store.search_registered_models, query, model_size)
+            models = fitting_rows(self.store.search_registered_models, query)
         looks_twice = isinstance(self.store, Locates)
         looks = {model.name: Look.at(model) if looks_twice else None for model in models}
         return Listing(query, looks)
@@ -108,7 +108,7 @@ class _Reading:
     def __attrs_post_init__(self) -> None:
         held = self._at_first
         if isinstance(held, ModelSnapshot):
-            self.size = sum(map(version_size, held.versions.values()))
+            self.size = sum(map(row_bytes, held.versions.values()))
         else:
             # One in a file is read piece by piece.
             self.size = 0 if held is None else snapshot_pieces.PIECE_CHARACTERS

@@ -22,7 +22,7 @@ import attrs
 from registry_core.errors import UnexpectedAnswerError
 from registry_core.models import ModelVersion
 from registry_core.search import Page
-from registry_core.search.page_sizes import FEWEST_ROWS, PageRows, version_size
+from registry_core.search.page_sizes import FEWEST_ROWS, PageRows
 
 PAGES_AHEAD = 4
 """Pages that are on their way at a time: as many as a server of MLflow's has workers unless told
@@ -59,7 +59,7 @@ class VersionRows:
     places: Mapping[str, int]
     """Where the name of each model is in the server's order. Versions of others are left out."""
     _asked: deque[_Asked] = attrs.field(factory=deque)
-    _rows: PageRows[ModelVersion] = attrs.field(factory=lambda: PageRows(version_size))
+    _rows: PageRows[ModelVersion] = attrs.field(factory=PageRows)
     _ahead: int = 1
     """Pages that are to be on their way."""
     _last: Place = _BEFORE_ALL

@@ -8,12 +8,13 @@ and no later one has many more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 import attrs
 
 from registry_core.models import ModelVersion, RegisteredModel
+from registry_core.search import paging
 from registry_core.search.nodes import Page, Query
 from registry_core.search.pages import all_pages
 
@@ -35,11 +36,8 @@ AFTER_SHORT = 5
 """How many times the rows of a page that was cut short a later page may have. Such a page has
 between all and a tenth of what would have fitted."""
 
-ROW_BYTES = 448
-"""What a row has in MLflow's JSON besides its texts: the names of its fields, times and ids."""
-
-TAG_BYTES = 80
-"""As `ROW_BYTES`, of a tag."""
+TAG_BYTES = 64
+"""What a tag or an alias has in MLflow's JSON besides its texts."""
 
 RowT = TypeVar("RowT", RegisteredModel, ModelVersion)
 
@@ -48,8 +46,6 @@ RowT = TypeVar("RowT", RegisteredModel, ModelVersion)
 class PageRows(Generic[RowT]):
     """How many rows the pages of one search should have."""
 
-    size_of: Callable[[RowT], int]
-    """About how many bytes a row has; see `version_size` and `model_size`."""
     rows: int = attrs.field(factory=lambda: FIRST_ROWS)
     """Rows to ask for in the next page."""
     _of_one: int = 1
@@ -58,7 +54,7 @@ class PageRows(Generic[RowT]):
     @property
     def text_bytes(self) -> int:
         """About how many bytes the next page will have in texts and tags."""
-        return max(1, self._of_one - ROW_BYTES) * self.rows
+        return max(1, self._of_one - paging.ENTITY_BYTES) * self.rows
 
     def see(self, page: Page[RowT], asked: int) -> None:
         """Note a page, for which so many rows were asked."""
@@ -67,23 +63,19 @@ class PageRows(Generic[RowT]):
             return
         if page.next_page_token is not None and count < asked:
             self._most = max(FEWEST_ROWS, min(self._most, AFTER_SHORT * count))
-        self._of_one = max(1, sum(map(self.size_of, page.items)) // count)
+        self._of_one = max(1, sum(map(row_bytes, page.items)) // count)
         self.rows = max(FEWEST_ROWS, min(PAGE_BYTES // self._of_one, self._most))
 
 
 def fitting_rows(
-    search: Callable[[Query], Page[RowT]],
-    query: Query,
-    size_of: Callable[[RowT], int],
-    *,
-    is_limited: bool = False,
+    search: Callable[[Query], Page[RowT]], query: Query, *, is_limited: bool = False
 ) -> Iterator[RowT]:
     """Yield every row of a search, read in pages that have as many rows as fit.
 
     The first page is small, unless the search gives fewer rows itself where these are many bytes:
     a registry of up to `MOST_ROWS` rows comes in one page then.
     """
-    rows = PageRows(size_of, MOST_ROWS if is_limited else FIRST_ROWS)
+    rows = PageRows[RowT](MOST_ROWS if is_limited else FIRST_ROWS)
 
     def page_after(token: str | None) -> Page[RowT]:
         asked = rows.rows
@@ -94,24 +86,8 @@ def fitting_rows(
     return all_pages(page_after)
 
 
-def version_size(version: ModelVersion) -> int:
-    """Return about how many bytes a version has in an answer of MLflow's."""
-    texts = _size(version.source) + _size(version.description or "")
-    return ROW_BYTES + texts + _tags_size(version.tags)
-
-
-def model_size(model: RegisteredModel) -> int:
-    """As `version_size`, of a model with its newest versions."""
-    own = ROW_BYTES + _size(model.description or "") + _tags_size(model.tags)
-    return own + TAG_BYTES * len(model.aliases) + sum(map(version_size, model.latest_versions))
-
-
-def _tags_size(tags: Mapping[str, str]) -> int:
-    return sum(TAG_BYTES + _size(key) + _size(value) for key, value in tags.items())
-
-
-def _size(text: str) -> int:
-    if text.isascii():
-        return len(text)
-    # MLflow writes `\uXXXX` for what is not ASCII: five bytes more for each that UTF-8 has more.
-    return len(text) + 5 * (len(text.encode(errors="surrogatepass")) - len(text))
+def row_bytes(row: RegisteredModel | ModelVersion) -> int:
+    """Return about how many bytes a row has in MLflow's JSON; a model has its newest versions."""
+    latest = row.latest_versions if isinstance(row, RegisteredModel) else ()
+    named = sum(len(each.tags) + len(each.aliases) for each in (row, *latest))
+    return paging.entity_bytes(row) + TAG_BYTES * named

@@ -23,7 +23,7 @@ from sqlalchemy.sql.dml import Insert as Insert_
 from sqlalchemy.sql.elements import ClauseElement, ColumnElement
 
 from registry_core.models import Approval, ModelVersion
-from registry_core.search.page_sizes import version_size
+from registry_core.search.page_sizes import row_bytes
 from registry_core.stores.sql.compiling import (
     Statement,
     compiled,
@@ -238,7 +238,7 @@ def portions(
     size = 0
     for each in versions:
         portion.append(each)
-        size += version_size(each[0])
+        size += row_bytes(each[0])
         if len(portion) == INSERT_ROWS or size >= INSERT_CHARACTERS:
             yield portion
             portion, size = [], 0
