@@ -8,7 +8,7 @@ import json
 import pytest
 
 from registry_core import ModelVersion, Page, RegisteredModel
-from registry_core.search import Entity, Query
+from registry_core.search import CutPage, Entity, Query
 from registry_core.search.ordering import parse_order_by
 from registry_core.search.page_sizes import (
     AFTER_SHORT,
@@ -67,26 +67,32 @@ def test_sizes_are_about_those_of_an_answer(description: str, tags: int) -> None
 def test_pages_have_the_rows_that_fit() -> None:
     rows = PageRows[ModelVersion]()
     assert rows.rows == FIRST_ROWS
-    rows.see(Page([version(n) for n in range(50)], "t"), 50)
+    rows.see(Page([version(n) for n in range(50)], "t"))
     assert rows.rows == MOST_ROWS
-    rows.see(Page([version(n, "x" * 20_000) for n in range(50)], "t"), 1_000)
+    rows.see(Page([version(n, "x" * 20_000) for n in range(50)], "t"))
     assert 0.9 * PAGE_BYTES < rows.rows * 20_500 <= PAGE_BYTES
-    rows.see(Page([version(n, "x" * 2 * PAGE_BYTES) for n in range(2)], "t"), 51)
+    rows.see(Page([version(n, "x" * 2 * PAGE_BYTES) for n in range(2)], "t"))
     assert rows.rows == FEWEST_ROWS
 
 
-def test_a_page_that_was_cut_short_keeps_later_ones_small() -> None:
-    """What was too large there is not in the rows that came."""
+def test_after_a_page_that_was_cut_short_come_small_ones_for_a_while() -> None:
+    """What was too large there is not in the rows that came, and need not go on."""
     rows = PageRows[ModelVersion]()
-    rows.see(Page([version(n) for n in range(50)], "t"), 50)
-    rows.see(Page([version(n) for n in range(100)], "t"), 1_000)
-    assert rows.rows == AFTER_SHORT * 100
-    rows.see(Page([version(n) for n in range(AFTER_SHORT * 100)], "t"), AFTER_SHORT * 100)
-    assert rows.rows == AFTER_SHORT * 100
-    # The last one has few rows because there are no more.
-    whole = PageRows[ModelVersion]()
-    whole.see(Page([version(1)]), 50)
-    assert whole.rows == MOST_ROWS
+    rows.see(Page([version(n) for n in range(50)], "t"))
+    rows.see(CutPage([version(n) for n in range(10)], "t"))
+    counts = [rows.rows]
+    while rows.rows < MOST_ROWS:
+        rows.see(Page([version(n) for n in range(rows.rows)], "t"))
+        counts.append(rows.rows)
+    assert counts == [AFTER_SHORT * 10, 100, 200, 400, 800, MOST_ROWS]
+
+
+def test_a_server_that_leaves_out_rows_of_a_page_is_asked_for_as_many() -> None:
+    """Some have rows that the caller may not see, and count them all the same."""
+    rows = PageRows[ModelVersion]()
+    for _ in range(10):
+        rows.see(Page([version(1)], "t"))
+    assert rows.rows == MOST_ROWS
 
 
 @pytest.mark.parametrize(("is_limited", "first"), [(False, FIRST_ROWS), (True, MOST_ROWS)])

@@ -13,7 +13,7 @@ import pytest
 from registry_core import ModelVersion, Page, RegisteredModel, Registry, open_registry
 from registry_core.moves import copying
 from registry_core.moves.sources import StoreSource
-from registry_core.search import Query
+from registry_core.search import CutPage, Query
 from registry_core.search.page_sizes import FEWEST_ROWS
 from registry_core.stores.rest.store import SHORT_PAGE_BYTES, SMALLER_PAGE
 from services.paged_mlflow import PagedMlflow, RowT
@@ -37,13 +37,13 @@ class WordyMlflow(PagedMlflow):
 
     def _page(self, rows: list[RowT], query: Query, start: int) -> Page[RowT]:
         """Of fewer rows where they are many bytes, as the client of a real server gives it."""
-        while True:
-            page = super()._page(rows, query, start)
-            texts = sum(row.name >= self._wordy_from for row in page.items)
-            if texts * LENGTH <= SHORT_PAGE_BYTES or query.max_results <= FEWEST_ROWS:
-                return attrs.evolve(page, items=[self._wordy(row) for row in page.items])
+        page = super()._page(rows, query, start)
+        texts = sum(row.name >= self._wordy_from for row in page.items)
+        if texts * LENGTH > SHORT_PAGE_BYTES and query.max_results > FEWEST_ROWS:
             rows_left = max(FEWEST_ROWS, query.max_results // SMALLER_PAGE)
-            query = attrs.evolve(query, max_results=rows_left)
+            fewer = attrs.evolve(query, max_results=rows_left)
+            return CutPage.of(self._page(rows, fewer, start))
+        return attrs.evolve(page, items=[self._wordy(row) for row in page.items])
 
     def _wordy(self, row: RowT) -> RowT:
         if row.name < self._wordy_from:

@@ -21,7 +21,7 @@ from registry_core.errors import (
     UnexpectedAnswerError,
     UnsupportedBackendError,
 )
-from registry_core.search import Entity, Page, Query, all_pages, parse_order_by
+from registry_core.search import CutPage, Entity, Page, Query, all_pages, parse_order_by
 from registry_core.search.pages import EMPTY_PAGES_MAX
 from registry_core.stores.rest import bodies, open_store, store, transport
 from services.hostile_server import (
@@ -337,8 +337,10 @@ def test_page_of_a_copy_is_smaller_and_has_two_rows_however_large(
         exclude_prompts=True,
     )
     with ScriptedServer(*answers) as server, closing(open_store(server.url)) as source:
-        assert len(source.models_page(query).items) == 2
-        assert len(source.models_page(attrs.evolve(query, max_results=20)).items) == 20
+        cut = source.models_page(query)
+        assert (type(cut), len(cut), cut.next_page_token) == (CutPage, 2, "t")
+        whole = source.models_page(attrs.evolve(query, max_results=20))
+        assert (type(whole), len(whole), whole.next_page_token) == (Page, 20, "u")
     sizes = [parse_qs(urlsplit(request.target).query)["max_results"] for request in server.received]
     assert sizes == [["200"], ["20"], ["2"], ["20"]]
 

@@ -73,7 +73,7 @@ class VersionRows:
         """
         start, back, seen = 0, 1, None
         while True:
-            page, asked = self._page(start)
+            page = self._page(start)
             has_moved = seen is not None and (not page.items or _key(page.items[0]) != seen)
             if start and has_moved and not self._goes_on(page):
                 start, back = max(0, start - back), back * BACK_FACTOR
@@ -85,7 +85,7 @@ class VersionRows:
             if len(page) < FEWEST_ROWS:
                 raise UnexpectedAnswerError("A page has a row or none, and is not the last one")
             start, back, seen = start + len(page) - 1, 1, _key(page.items[-1])
-            self._rows.see(page, asked)
+            self._rows.see(page)
             self._ahead = max(1, min(BYTES_AHEAD // self._rows.text_bytes, PAGES_AHEAD))
             self._ask_ahead(start)
 
@@ -118,8 +118,8 @@ class VersionRows:
 
     # Pages
 
-    def _page(self, start: int) -> tuple[Page[ModelVersion], int]:
-        """The page that begins there, and how many rows were asked for.
+    def _page(self, start: int) -> Page[ModelVersion]:
+        """The page that begins there.
 
         It was asked for before, unless rows have moved, or the page before was cut short.
         """
@@ -127,8 +127,7 @@ class VersionRows:
             self._forget()
         if not self._asked:
             self._ask(start)
-        asked = self._asked.popleft()
-        return asked.page.result(), asked.rows
+        return self._asked.popleft().page.result()
 
     def _ask_ahead(self, start: int) -> None:
         """Ask for the pages that follow, the first of which begins there."""

@@ -4,6 +4,7 @@ from registry_core.search.language import parse_filter, split_prompts
 from registry_core.search.nodes import (
     AttributeRef,
     Comparison,
+    CutPage,
     Entity,
     Filter,
     Op,
@@ -20,6 +21,7 @@ from registry_core.search.rendering import render_filter, render_order_by
 __all__ = [
     "AttributeRef",
     "Comparison",
+    "CutPage",
     "Entity",
     "Filter",
     "Op",

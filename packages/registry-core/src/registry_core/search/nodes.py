@@ -146,3 +146,13 @@ class Page(Generic[T_co]):
 
     def __len__(self) -> int:
         return len(self.items)
+
+
+@attrs.frozen
+class CutPage(Page[T_co]):
+    """A page that has fewer rows than were asked for, because those would be too many bytes."""
+
+    @classmethod
+    def of(cls, page: Page[T_co]) -> CutPage[T_co]:
+        """Return a page as one that was cut."""
+        return cls(page.items, page.next_page_token, page.unreadable)

@@ -2,8 +2,8 @@
 
 Strategy. The first page is small, and shows how large its rows are. Those that follow have as many
 rows as make about `PAGE_BYTES`. What the rows of the next page are like nobody knows before, so a
-server's answer has a limit of its own; a page that met it came with fewer rows than were asked for,
-and no later one has many more.
+server's answer has a limit of its own. After a page that met it come small ones, each with up to
+twice the rows of the one before: what was too large need not go on, and small pages are slow.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import attrs
 
 from registry_core.models import ModelVersion, RegisteredModel
 from registry_core.search import paging
-from registry_core.search.nodes import Page, Query
+from registry_core.search.nodes import CutPage, Page, Query
 from registry_core.search.pages import all_pages
 
 FIRST_ROWS = 50
@@ -33,7 +33,7 @@ pages would be slower: a database passes over all rows before a page, and MLflow
 among all tags each time."""
 
 AFTER_SHORT = 5
-"""How many times the rows of a page that was cut short a later page may have. Such a page has
+"""How many times the rows of a page that was cut short the next one may have. Such a page has
 between all and a tenth of what would have fitted."""
 
 TAG_BYTES = 64
@@ -56,13 +56,15 @@ class PageRows(Generic[RowT]):
         """About how many bytes the next page will have in texts and tags."""
         return max(1, self._of_one - paging.ENTITY_BYTES) * self.rows
 
-    def see(self, page: Page[RowT], asked: int) -> None:
-        """Note a page, for which so many rows were asked."""
+    def see(self, page: Page[RowT]) -> None:
+        """Note the page that came last."""
         count = len(page.items)
         if not count:
             return
-        if page.next_page_token is not None and count < asked:
+        if isinstance(page, CutPage):
             self._most = max(FEWEST_ROWS, min(self._most, AFTER_SHORT * count))
+        else:
+            self._most = min(2 * self._most, MOST_ROWS)
         self._of_one = max(1, sum(map(row_bytes, page.items)) // count)
         self.rows = max(FEWEST_ROWS, min(PAGE_BYTES // self._of_one, self._most))
 
@@ -78,9 +80,8 @@ def fitting_rows(
     rows = PageRows[RowT](MOST_ROWS if is_limited else FIRST_ROWS)
 
     def page_after(token: str | None) -> Page[RowT]:
-        asked = rows.rows
-        page = search(attrs.evolve(query, page_token=token, max_results=asked))
-        rows.see(page, asked)
+        page = search(attrs.evolve(query, page_token=token, max_results=rows.rows))
+        rows.see(page)
         return page
 
     return all_pages(page_after)

@@ -25,6 +25,7 @@ from registry_core.pruning import Pruned
 from registry_core.search import (
     AttributeRef,
     Comparison,
+    CutPage,
     Entity,
     Op,
     Page,
@@ -259,6 +260,7 @@ class RestStore(RestSnapshots):
         """A page; one of fewer rows than asked for where those are too much for one answer."""
         if split_prompts(query.filter) != (query.filter, query.exclude_prompts):
             refuse("search models and prompts at once")
+        wanted = query.max_results
         while True:
             asked = request(
                 filter=render_filter(query.filter) or None,
@@ -268,17 +270,17 @@ class RestStore(RestSnapshots):
             )
             fields = wire.encode_request(asked)
             of_query = partial(_page_for, query, decode)
-            is_shortest = most is not None and query.max_results <= FEWEST_ROWS
+            limit = most if query.max_results > FEWEST_ROWS else None
             try:
-                return self._http.read(
-                    path, fields, of_query, end=end, most=None if is_shortest else most
-                )
+                page = self._http.read(path, fields, of_query, end=end, most=limit)
             except ResponseTooLargeError:
                 if query.max_results == 1:
                     raise
-                fewest = 1 if most is None or is_shortest else FEWEST_ROWS
+                fewest = 1 if limit is None else FEWEST_ROWS
                 rows = max(fewest, query.max_results // SMALLER_PAGE)
                 query = attrs.evolve(query, max_results=rows)
+            else:
+                return page if query.max_results == wanted else CutPage.of(page)
 
     # What MLflow's answers leave out
 
