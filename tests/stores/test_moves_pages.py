@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from registry_core import ModelVersion, Page, Registry, snapshot_pieces
+from registry_core import ModelVersion, Page, Registry, snapshot_pieces, snapshot_reading
 from registry_core.errors import RegistryError, UnsupportedBackendError
 from registry_core.moves import copying, mlflow_pages, snapshot_buffer, version_rows
 from registry_core.moves.outcomes import Difference
@@ -112,9 +112,21 @@ def test_small_pages_hang_together(store: PagedMlflow) -> None:
 def test_a_server_may_sort_names_as_its_language_does(
     store: PagedMlflow, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
-    """Models wait for their turn, large ones in a file of their own."""
+    """Models wait for their turn in a file, large ones in pieces."""
     monkeypatch.setattr(snapshot_pieces, "PIECE_ROWS", rows)
     store.order = str.casefold
+    target = copied(store)
+    assert store.asked["get"] == 0
+    assert_same(store, target)
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_many_models_of_many_bytes_may_wait_for_their_turn(
+    store: PagedMlflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them wait where the server gives the first name last."""
+    monkeypatch.setattr(snapshot_reading, "HELD_BYTES", 0)
+    store.order = lambda name: [-ord(character) for character in name]
     target = copied(store)
     assert store.asked["get"] == 0
     assert_same(store, target)

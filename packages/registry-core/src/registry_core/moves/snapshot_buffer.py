@@ -7,15 +7,11 @@ import time
 from typing import IO
 
 from registry_core import snapshot_pieces
-from registry_core.snapshot_pieces import AnySnapshot
-from registry_core.snapshots import ModelSnapshot
+from registry_core.snapshot_pieces import AnySnapshot, SpooledSnapshot
 
 FRESH_SECONDS = 60.0
 """Seconds after which a model that nobody has taken has to be read again: a copy may take hours to
 bring the files of the models before it."""
-
-LARGE_MODELS = 32
-"""Large models that wait for their turn, each with an open file."""
 
 
 class SnapshotBuffer:
@@ -43,27 +39,27 @@ class SnapshotBuffer:
         if since < oldest or self._file is None:
             return None
         self._file.seek(offset)
-        return snapshot_pieces.read(self._file.readline(), iter(()))
+        return snapshot_pieces.read(self._file.readline(), iter(self._file))
 
     def make_room(self) -> None:
-        """Keep none in memory, but for what large models have there."""
-        large: dict[str, tuple[float, AnySnapshot]] = {}
+        """Keep none in memory, and none in a file of its own: a process has few of those."""
         for name, (since, snapshot) in self._held.items():
-            if isinstance(snapshot, ModelSnapshot):
-                self._stored[name] = since, self._store(snapshot)
-            elif len(large) < LARGE_MODELS:
-                large[name] = since, snapshot
-        self._held = large
+            self._stored[name] = since, self._store(snapshot)
+        self._held = {}
 
     def close(self) -> None:
         """Remove the file."""
         if self._file is not None:
             self._file.close()
 
-    def _store(self, snapshot: ModelSnapshot) -> int:
+    def _store(self, snapshot: AnySnapshot) -> int:
         """Where a model begins in the file."""
         if self._file is None:
             self._file = tempfile.TemporaryFile(prefix="registry-")  # noqa: SIM115 see `close`
         offset = self._file.seek(0, 2)
-        self._file.writelines(snapshot_pieces.lines_of(snapshot))
+        if isinstance(snapshot, SpooledSnapshot):
+            # It stays in pieces, also if an export has all of it in one line.
+            self._file.writelines(snapshot.lines())
+        else:
+            self._file.writelines(snapshot_pieces.lines_of(snapshot))
         return offset
