@@ -87,10 +87,10 @@ class StoreSource:
             max_results=MOST_ROWS,
             exclude_prompts=exclude_prompts,
         )
+        search = self.store.search_registered_models
         if isinstance(self.store, GivesRowsFrom):
-            models = fitting_rows(self.store.models_page, query, is_limited=True)
-        else:
-            models = fitting_rows(self.store.search_registered_models, query)
+            search = self.store.models_page
+        models = fitting_rows(search, query, is_limited=True)
         looks_twice = isinstance(self.store, Locates)
         looks = {model.name: Look.at(model) if looks_twice else None for model in models}
         return Listing(query, looks)
