@@ -408,8 +408,13 @@ def test_bytes_that_change_on_the_way_are_sent_again_or_refused(
     monkeypatch.setattr(
         Transport, "stream", spoiling(Transport.stream, lambda target: UPLOADS_PATH in target)
     )
-    served.client.push_model_version("m", model, create=True)
+    seen: list[tuple[int, int]] = []
+    served.client.push_model_version(
+        "m", model, create=True, progress=lambda done, total: seen.append((done, total))
+    )
     assert bytes_of_the_large_file(requests) == 2 * SIZE
+    assert seen[-1][0] == seen[-1][1]
+    assert all(done <= total for done, total in seen)
     served.registry.verify_model_version("m", 1)
     monkeypatch.setattr(Transport, "stream", spoiling(Transport.stream, lambda _: True))
     (model / "weights").write_bytes(large() + b"more")
