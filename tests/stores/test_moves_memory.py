@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import closing
 from pathlib import Path
 
 import attrs
 import pytest
 
-from registry_core import ModelVersion, Page, RegisteredModel, Registry, open_registry
-from registry_core.moves import copying
-from registry_core.moves.sources import StoreSource
+from registry_core import (
+    ModelVersion,
+    Page,
+    RegisteredModel,
+    Registry,
+    open_registry,
+    snapshot_pieces,
+    snapshot_reading,
+)
+from registry_core.moves import copying, version_rows
+from registry_core.moves.mlflow_target import KeptSource
+from registry_core.moves.sources import Item, StoreSource, held_by
 from registry_core.search import CutPage, Query
-from registry_core.search.page_sizes import FEWEST_ROWS
+from registry_core.search.page_sizes import FEWEST_ROWS, PAGE_BYTES
 from registry_core.stores.rest.store import SHORT_PAGE_BYTES, SMALLER_PAGE
 from services.paged_mlflow import PagedMlflow, RowT
 
@@ -117,3 +127,52 @@ def _most_held(sizes: list[int]) -> int:
         assert size in sizes
         held -= 1
     return most
+
+
+def test_models_that_were_read_before_their_turn_say_how_large_they_are() -> None:
+    """Also those of which another one is made; one in a file has a piece of it in memory."""
+    source = StoreSource(filled(3, 2, wordy_from="model 0001"))
+    assert [_held(item) for item in source.items()] == [0, 2, 2]
+    assert [_held(item) for item in KeptSource(source).items()] == [0, 2, 2]
+    (large,) = StoreSource(filled(1, snapshot_reading.HELD_BYTES // LENGTH + 1)).items()
+    assert held_by(large) == snapshot_pieces.PIECE_CHARACTERS
+
+
+def _held(item: Item) -> int:
+    """How many of the long texts a model has, as it says."""
+    return held_by(item) // LENGTH
+
+
+def test_few_pages_are_asked_for_ahead_where_they_are_large() -> None:
+    """As many as a server has workers of small ones, and fewer of those that fill a page."""
+    assert _asked_ahead(10) == version_rows.PAGES_AHEAD
+    assert _asked_ahead(LENGTH) == version_rows.BYTES_AHEAD // PAGE_BYTES == 1
+
+
+def _asked_ahead(length: int) -> int:
+    """How many pages are asked for when the first version of the second one has come."""
+    asked: list[int] = []
+    text = "x" * length
+
+    def ask(start: int, rows: int) -> Future[Page[ModelVersion]]:
+        asked.append(start)
+        numbers = range(start + 1, start + rows + 1)
+        page = Future[Page[ModelVersion]]()
+        page.set_result(Page([_version(number, text) for number in numbers], "further"))
+        return page
+
+    rows = iter(version_rows.VersionRows(ask, {"m": 0}))
+    while len(asked) < 2:
+        next(rows)
+    return len(asked) - 1
+
+
+def _version(number: int, description: str) -> ModelVersion:
+    return ModelVersion(
+        name="m",
+        version=number,
+        source="s3://b/m",
+        creation_timestamp=1,
+        last_updated_timestamp=1,
+        description=description,
+    )
