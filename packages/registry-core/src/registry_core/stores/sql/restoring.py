@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import (
@@ -51,6 +51,8 @@ INSERT_ROWS = 500
 
 INSERT_CHARACTERS = 1024 * 1024
 """Characters of JSON after which a statement gets no further row. A row alone may have more."""
+
+ItemT = TypeVar("ItemT")
 
 
 @functools.cache
@@ -218,15 +220,7 @@ def _insert_rows(
 
 def batches(rows: Iterable[Sequence[Any]]) -> Iterator[str]:
     """Yield the rows as values of the parameter `rows`, each of a bounded size."""
-    batch: list[str] = []
-    size = 0
-    for row in rows:
-        batch.append(_encode(row))
-        size += len(batch[-1])
-        if len(batch) == INSERT_ROWS or size >= INSERT_CHARACTERS:
-            yield f"[{','.join(batch)}]"
-            batch, size = [], 0
-    if batch:
+    for batch in _bounded(map(_encode, rows), len):
         yield f"[{','.join(batch)}]"
 
 
@@ -234,16 +228,21 @@ def portions(
     versions: Iterable[tuple[ModelVersion, tuple[Approval, ...]]],
 ) -> Iterator[list[tuple[ModelVersion, tuple[Approval, ...]]]]:
     """Yield versions with their approvals, as many at a time as `batches` has rows."""
-    portion: list[tuple[ModelVersion, tuple[Approval, ...]]] = []
+    return _bounded(versions, lambda each: row_bytes(each[0]))
+
+
+def _bounded(items: Iterable[ItemT], size_of: Callable[[ItemT], int]) -> Iterator[list[ItemT]]:
+    """Yield the items, as many at a time as one statement inserts."""
+    some: list[ItemT] = []
     size = 0
-    for each in versions:
-        portion.append(each)
-        size += row_bytes(each[0])
-        if len(portion) == INSERT_ROWS or size >= INSERT_CHARACTERS:
-            yield portion
-            portion, size = [], 0
-    if portion:
-        yield portion
+    for item in items:
+        some.append(item)
+        size += size_of(item)
+        if len(some) == INSERT_ROWS or size >= INSERT_CHARACTERS:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
 
 
 def _encode(row: Sequence[Any]) -> str:
