@@ -9,13 +9,15 @@ import os
 import random
 import ssl
 import threading
+from collections import deque
 
 import pytest
 
+from registry_server.artifacts.uploading import Uploading
 from registry_server.process.connection import connection_of
 from registry_server.process.lanes import ClientGoneError
 from registry_server.process.limits import Limits
-from registry_server.process.long_bodies import BUFFER_BYTES, BUFFERS, LONG_BYTES
+from registry_server.process.long_bodies import BUFFER_BYTES, BUFFERS, LONG_BYTES, LongBody
 from services.certificates import self_signed_certificate
 from services.processes import wait_for
 from services.serving import serving_app
@@ -240,3 +242,46 @@ def test_connection_that_ends_in_favour_of_others_says_so(app):
         connection.loop.call_soon_threadsafe(connection.drop)
         assert b"busy" in answer_of(client)
         assert answer_of(client) is None
+
+
+class Ready(LongBody):
+    """A body of which every piece has come."""
+
+    def __init__(self, pieces):
+        self._full, self._rest, self.received = deque([b"piece"] * pieces), 0, 0
+
+
+class Movers:
+    """Threads that note how many pieces are written in each of their jobs."""
+
+    def __init__(self, written):
+        self.written, self.turns = written, []
+
+    def run(self, job):
+        before = len(self.written)
+        job()
+        self.turns.append(len(self.written) - before)
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+
+class Writer:
+    """Keeps what is written."""
+
+    def __init__(self):
+        self.written = []
+        self.write = self.written.append
+
+    def commit(self):
+        return None
+
+
+def test_upload_gives_way_to_others_after_a_while():
+    """However quickly it comes: each job of a thread has 16 MiB of it at most."""
+    writer = Writer()
+    movers = Movers(writer.written)
+    asyncio.run(Uploading(None, movers, None, None)._write(writer, b"first", Ready(100)))
+    assert writer.written == [b"first", *[b"piece"] * 100]
+    assert movers.turns == [1, 32, 32, 32, 4, 0]
+    assert max(movers.turns) * BUFFER_BYTES == 16 * 1024 * 1024
