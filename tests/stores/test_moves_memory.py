@@ -134,7 +134,7 @@ def test_models_that_were_read_before_their_turn_say_how_large_they_are() -> Non
     source = StoreSource(filled(3, 2, wordy_from="model 0001"))
     assert [_held(item) for item in source.items()] == [0, 2, 2]
     assert [_held(item) for item in KeptSource(source).items()] == [0, 2, 2]
-    (large,) = StoreSource(filled(1, snapshot_reading.HELD_BYTES // LENGTH + 1)).items()
+    (large,) = StoreSource(filled(1, snapshot_reading.IN_MEMORY_BYTES // LENGTH + 1)).items()
     assert held_by(large) == snapshot_pieces.PIECE_CHARACTERS
 
 

@@ -125,7 +125,7 @@ def test_many_models_of_many_bytes_may_wait_for_their_turn(
     store: PagedMlflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All of them wait where the server gives the first name last."""
-    monkeypatch.setattr(snapshot_reading, "HELD_BYTES", 0)
+    monkeypatch.setattr(snapshot_reading, "IN_MEMORY_BYTES", 0)
     store.order = lambda name: [-ord(character) for character in name]
     target = copied(store)
     assert store.asked["get"] == 0

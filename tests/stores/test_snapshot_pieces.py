@@ -135,7 +135,7 @@ def test_a_model_of_many_bytes_and_few_versions_is_one_line_wherever_it_is_read(
         ann.approve_model_version(name, 3)
         in_memory = registry.open_snapshot(name)
         Regctl(source).says("export", str(tmp_path / "in memory.jsonl"))
-        monkeypatch.setattr(snapshot_reading, "HELD_BYTES", 1)
+        monkeypatch.setattr(snapshot_reading, "IN_MEMORY_BYTES", 1)
         spooled = registry.open_snapshot(name)
     assert isinstance(in_memory, ModelSnapshot)
     assert isinstance(spooled, SpooledSnapshot)

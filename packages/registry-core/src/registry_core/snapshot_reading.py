@@ -44,7 +44,7 @@ ATTEMPTS = 10
 VERSIONS_AT_A_TIME = 1_000
 """Versions of one page."""
 
-HELD_BYTES = 2 * 1024 * 1024
+IN_MEMORY_BYTES = 2 * 1024 * 1024
 """Bytes, as JSON, that the versions of a model in memory have; with more it is in a file, as one
 with more versions than a piece has."""
 
@@ -266,7 +266,7 @@ def collect(
     for version, approvals in versions:
         collected.highest = version.version
         collected.size += row_bytes(version)
-        is_small = collected.size <= HELD_BYTES
+        is_small = collected.size <= IN_MEMORY_BYTES
         is_small &= len(collected.versions) < snapshot_pieces.PIECE_ROWS
         if collected.writer is None and is_small:
             collected.versions.append((version, approvals))

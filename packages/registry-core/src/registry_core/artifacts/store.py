@@ -311,7 +311,8 @@ class ReceivingArtifactStore(ArtifactStore, Protocol):
         """Write an upload from `start` on, of which as many bytes were kept; 0 begins anew.
 
         Whatever ends it but `abort` leaves what it has taken. `commit` returns when all of it is
-        durable, with the digest of the bytes that are there; its `path` is the upload's name.
+        durable, with the `sha256` and the `xxh3` of the bytes that are there; its `path` is the
+        upload's name.
 
         Raises:
             ConflictError: fewer bytes are kept, or another process writes or has dropped them.

@@ -211,7 +211,7 @@ class EarlyUploads:
             if not isinstance(error, ConflictError):
                 self._is_offered = False
             received = None
-        if received is None or not source.is_what_was(received):
+        if received is None or not source.matches(received):
             source.uncount()
             return None
         self._uploads[source.path] = upload_id
@@ -253,7 +253,7 @@ class _OnePass:
             position += len(piece)
             self._count(position)
 
-    def is_what_was(self, received: ReceivedFile) -> bool:
+    def matches(self, received: ReceivedFile) -> bool:
         """Return whether a server has received the bytes that the file has.
 
         Raises:

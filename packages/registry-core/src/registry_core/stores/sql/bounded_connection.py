@@ -52,6 +52,7 @@ _HAS_POLL = hasattr(select, "poll")  # not on Windows
 _ACTIVE = TransactionStatus.ACTIVE
 
 _READY = {(True, False): Ready.R, (False, True): Ready.W, (True, True): Ready.RW}
+"""Psycopg's words for what a socket is ready for: to be read, and to be written."""
 
 
 class BoundedConnection(psycopg.Connection[Row]):

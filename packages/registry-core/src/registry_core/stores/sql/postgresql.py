@@ -91,7 +91,6 @@ _COMMIT = Statement("COMMIT", (), prepare=False)
 _ROLLBACK = Statement("ROLLBACK", (), prepare=False)
 
 _IDLE, _ACTIVE = TransactionStatus.IDLE, TransactionStatus.ACTIVE
-"""Psycopg's words for what a socket is ready for."""
 
 
 class PostgresqlDriver:
