@@ -256,7 +256,7 @@ def test_unasked_it_is_called_in_threads(
 
 def test_stores_that_say_so(store: SqlStore) -> None:
     """Yes or no; one that says nothing is called in threads."""
-    assert loop_reads_of(store) == LoopReads(pauses=False)
+    assert loop_reads_of(store) == LoopReads(pauses=False, has_changes=True)
     assert loop_reads_of(Refusing(store)) is None
     assert loop_reads_of(MemoryStore()) is None
 

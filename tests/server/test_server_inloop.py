@@ -12,6 +12,7 @@ import pytest
 import registry_server.process.loop_runner
 from registry_core import inloop, open_registry
 from registry_core.inloop import WouldBlockError
+from registry_server.process import watched_sockets
 from registry_server.process.loop_runner import LoopRunner
 from services import processes
 from services.in_process import InProcessServer
@@ -30,11 +31,10 @@ def pair():
         yield [stack.enter_context(end) for end in socket.socketpair()]
 
 
-@pytest.fixture(autouse=True, params=["_Epoll", "_Selector"])
+@pytest.fixture(autouse=True, params=["Epoll", "Selector"])
 def sockets(request, monkeypatch):
     """Each way to watch sockets, of which a system has one."""
-    way = getattr(registry_server.process.loop_runner, request.param)
-    monkeypatch.setattr(registry_server.process.loop_runner, "_make_sockets", way)
+    monkeypatch.setattr(watched_sockets, "make_sockets", getattr(watched_sockets, request.param))
 
 
 @pytest.fixture(params=[False, True])
@@ -251,7 +251,7 @@ def test_a_thread_waits_where_a_socket_cannot_be_watched(pair, monkeypatch, is_n
             await calls.run(lambda: wait_for(pair[0]))
         with monkeypatch.context() as patched:
             if is_new:
-                patched.setattr(registry_server.process.loop_runner, "_make_sockets", fail)
+                patched.setattr(watched_sockets, "make_sockets", fail)
             else:
                 patched.setattr(calls._sockets, "watch", fail)
             with pytest.raises(WouldBlockError):

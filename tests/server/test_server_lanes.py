@@ -10,6 +10,7 @@ import pytest
 from registry_core import StoreBusyError
 from registry_server.process import lanes
 from registry_server.process.lanes import ClientGoneError, HangUp, Lane
+from registry_server.process.loop_runner import LoopRunner
 
 pytestmark = pytest.mark.usefixtures("checked_inloop")
 
@@ -238,3 +239,36 @@ def test_a_call_that_was_given_up_keeps_its_place_until_its_thread_has_ended():
         return began, await second, lane._under_way, lane._keys
 
     assert run(main, threads=2, most_of_a_key=1) == (["first"], "second", {}, {})
+
+
+@pytest.mark.parametrize("in_loop", [False, True])
+def test_a_call_for_which_no_thread_can_be_had_leaves_its_place(monkeypatch, in_loop):
+    """It is refused before it begins; later there may be one."""
+    began = []
+
+    async def main(lane, work):
+        runner = LoopRunner(1, pauses=True) if in_loop else None
+
+        async def call():
+            hang_up = HangUp(Client().receive)
+            try:
+                return await lane.call(
+                    lambda: began.append(1), client=hang_up, key="m", inloop=runner
+                )
+            finally:
+                hang_up.close()
+
+        def refuse(_):
+            raise RuntimeError("can't start new thread")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", refuse)
+            for _ in range(6):
+                with pytest.raises(StoreBusyError, match="nothing was written"):
+                    await call()
+        assert began == []
+        await call()
+        return lane.running
+
+    assert run(main, most_of_a_key=1) == 0
+    assert began == [1]

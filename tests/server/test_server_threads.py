@@ -82,3 +82,59 @@ def test_close_waits_for_what_was_begun():
     asyncio.run(main())
     threads.close()
     assert finished == [1]
+
+
+@pytest.fixture
+def without_more(monkeypatch):
+    """From a number of threads on, the system admits no more."""
+
+    def limit(most):
+        start = threading.Thread.start
+        started = []
+
+        def refuse(thread):
+            if len(started) >= most:
+                raise RuntimeError("can't start new thread")
+            started.append(thread)
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+
+    return limit
+
+
+def test_where_the_system_admits_no_more_those_that_there_are_do_all(without_more):
+    """One after the other."""
+    without_more(1)
+
+    async def main(threads):
+        return await asyncio.gather(*(threads.run(threading.get_ident) for _ in range(8)))
+
+    assert len(set(run(main))) == 1
+
+
+def test_without_any_thread_a_call_is_refused(without_more):
+    """And the next one is tried again."""
+    without_more(0)
+
+    async def main(threads):
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="start new thread"):
+                threads.run(lambda: None)
+            with pytest.raises(RuntimeError, match="start new thread"):
+                threads.have_one()
+        return threads._in_flight
+
+    assert run(main) == 0
+
+
+def test_one_is_started_before_it_is_needed(without_more):
+    """So that what is begun can be ended."""
+
+    async def main(threads):
+        threads.have_one()
+        threads.have_one()
+        without_more(0)
+        return await threads.run(lambda: 1), len(threads._threads)
+
+    assert run(main) == (1, 1)

@@ -17,6 +17,7 @@ from registry_core.testing import ManualClock, StatefulTests, StoreTests
 from registry_core.testing.aliases import AliasTests
 from registry_core.testing.concurrency import ConcurrencyTests
 from services.examples import examples
+from services.in_loop import open_store_in_loop
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +88,46 @@ class TestPostgresqlStore(SqlStoreTests):
     @pytest.fixture
     def url(self, emptied_postgres: Callable[[], str]) -> str:
         return emptied_postgres()
+
+
+@pytest.mark.usefixtures("checked_inloop")
+class InLoop:
+    """Changes as an event loop has them made."""
+
+    @pytest.fixture
+    def backend(self, url: str, clock: ManualClock) -> Iterator[Store]:
+        store = open_store_in_loop(url, clock=clock)
+        yield store
+        store.close()
+
+    @pytest.fixture
+    def reopen(self, url: str, clock: ManualClock) -> Callable[[], Store]:
+        return functools.partial(open_store_in_loop, url, clock=clock)
+
+    @pytest.fixture
+    def opener(self, url: str) -> Callable[[], Store]:
+        return functools.partial(open_store_in_loop, url)
+
+
+class TestPostgresqlStoreInLoop(InLoop, StoreTests):
+    @pytest.fixture
+    def url(self, emptied_postgres: Callable[[], str]) -> str:
+        return emptied_postgres()
+
+
+class SqliteInLoop(InLoop):
+    @pytest.fixture
+    def url(self, tmp_path: Path, sqlite_template: Path) -> str:
+        return f"sqlite:///{shutil.copy(sqlite_template, tmp_path)}"
+
+
+class TestSqliteStoreInLoop(SqliteInLoop, AliasTests, ConcurrencyTests):
+    """What is about turns; in the long session all."""
+
+
+@pytest.mark.long
+class TestAllOfSqliteStoreInLoop(SqliteInLoop, StoreTests):
+    pass
 
 
 class TestSqliteStoreMachine(StatefulTests):

@@ -3,7 +3,13 @@ from __future__ import annotations
 import threading
 import time
 
-from registry_core.stores.sql.fair_semaphore import FairSemaphore
+import pytest
+
+from registry_core import inloop
+from registry_core.stores.sql.fair_semaphore import FairSemaphore, _TurnOfLoop
+from services.selecting import Selecting
+
+pytestmark = pytest.mark.usefixtures("checked_inloop")
 
 SOON = 30.0
 """Seconds within which what must happen has happened, on the slowest machine."""
@@ -52,5 +58,73 @@ def test_who_gave_up_waiting_is_not_served():
     turns = FairSemaphore(1)
     turns.acquire(timeout=0)
     assert not turns.acquire(timeout=0.001)
+    turns.release()
+    assert turns.acquire(timeout=0)
+
+
+class Loop(Selecting):
+    """An event loop, in a thread of its own, that asks for a place."""
+
+    def __init__(self, turns: FairSemaphore, timeout: float, **options: float) -> None:
+        super().__init__(makes_change=True, **options)
+        self._turns, self._timeout = turns, timeout
+        self.has_place: bool | None = None
+        self._thread = threading.Thread(target=self._ask)
+        self._thread.start()
+
+    def _ask(self) -> None:
+        inloop.calling(self)
+        self.has_place = self._turns.acquire(timeout=self._timeout)
+        inloop.calling(None)
+
+    def wait(self) -> bool | None:
+        self._thread.join(SOON)
+        return self.has_place
+
+
+@pytest.mark.parametrize("patience", [0.0, SOON])
+def test_loops_and_threads_are_served_in_the_order_of_their_coming(patience: float):
+    """Whether the loop itself waits or a thread for it."""
+    turns = FairSemaphore(1)
+    turns.acquire(timeout=0)
+    loop = Loop(turns, SOON, patience=patience)
+    waiting(turns, 1)
+    thread = threading.Thread(target=turns.acquire, kwargs={"timeout": SOON})
+    thread.start()
+    waiting(turns, 2)
+    turns.release()
+    assert loop.wait()
+    assert thread.is_alive()
+    turns.release()
+    thread.join(SOON)
+    assert not thread.is_alive()
+    assert (loop.in_threads, turns.waiting) == (patience == 0, 0)
+
+
+def test_what_a_loop_waited_counts(monkeypatch: pytest.MonkeyPatch):
+    """A thread has what is left of the time; its turn is nobody's afterwards."""
+    asked = []
+    acquire = _TurnOfLoop.acquire
+
+    def watched(turn, *, timeout):
+        asked.append(timeout)
+        return acquire(turn, timeout=timeout)
+
+    monkeypatch.setattr(_TurnOfLoop, "acquire", watched)
+    turns = FairSemaphore(1)
+    turns.acquire(timeout=0)
+    loop = Loop(turns, 0.4, patience=0.1)
+    assert loop.wait() is False
+    assert [0 <= timeout <= 0.3 for timeout in asked] == [True]
+    turns.release()
+    assert turns.acquire(timeout=0)
+
+
+def test_a_place_goes_past_a_loop_that_is_no_more():
+    """To the next one that waits, or to the one that asks next."""
+    turns = FairSemaphore(1)
+    turns.acquire(timeout=0)
+    for _ in range(2):
+        turns._waiting.append(_TurnOfLoop(lambda: False))
     turns.release()
     assert turns.acquire(timeout=0)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from registry_core import inloop
 from registry_core.errors import (
     AliasNotFoundError,
     AlreadyExistsError,
@@ -38,11 +39,16 @@ from registry_core.stores.sql.database import Database
 from registry_core.stores.sql.errors import DuplicateError, LostRaceError
 from registry_core.stores.sql.group_commit import MOST_SHARED, GroupCommit, Outcome
 from registry_core.stores.sql.sqlite import SqliteDriver
+from registry_core.testing.calls import Calls
+from services.in_loop import SqlStoreInLoop
 from services.opened import open_sql_store as open_store
 from services.opened import sql_store_on
+from services.selecting import Selecting
 
 SOON = 30.0
 """Seconds within which what must happen has happened, on the slowest machine."""
+
+pytestmark = pytest.mark.usefixtures("checked_inloop")
 
 HOOK = NewWebhook(
     webhook_id="w",
@@ -87,6 +93,18 @@ class WatchedConnection:
         self.connection.commit()
 
 
+class Holding:
+    """Has the driver wait with whatever it does, until it may go on."""
+
+    def __init__(self, driver: Watched) -> None:
+        self.has_begun, self.may_go_on = threading.Event(), threading.Event()
+        driver.sees = self._hold
+
+    def _hold(self, *_: object) -> None:
+        self.has_begun.set()
+        self.may_go_on.wait(SOON)
+
+
 DELETE = Statement("DELETE FROM webhooks WHERE webhook_id = 'w'", ())
 
 
@@ -100,11 +118,15 @@ def driver(tmp_path: Path) -> Watched:
     return Watched(SqliteDriver(str(tmp_path / "registry.db")))
 
 
-@pytest.fixture
-def store(driver: Watched, tmp_path: Path) -> Iterator[SqlStore]:
-    """A store with a model `m` of one version and a webhook `w`."""
+@pytest.fixture(params=["threads", "loops"])
+def store(driver: Watched, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[SqlStore]:
+    """A store with a model `m` of one version and a webhook `w`, as threads or loops call it."""
     open_store(f"sqlite:///{tmp_path / 'registry.db'}").close()
     store = sql_store_on(Database(driver))
+    if request.param == "loops":
+        in_loop = SqlStoreInLoop(store.backend)
+        in_loop.patience = 0.05
+        store = Calls(in_loop)
     store.create_registered_model(NewRegisteredModel(name="m"))
     store.create_model_version(NewModelVersion(name="m", source="s"))
     store.create_webhook(HOOK)
@@ -144,16 +166,15 @@ def together(store: SqlStore, driver: Watched, calls: list[Callable[[], object]]
     That one is a statement alone, and so commits by itself.
     """
     writers = store._database._writers
-    may_go_on = threading.Event()
-    seen, driver.sees = driver.sees, lambda *_: may_go_on.wait(SOON)
+    seen, holding = driver.sees, Holding(driver)
     first = Called(lambda: alone(store))
-    until(lambda: writers._has_leader)
+    holding.has_begun.wait(SOON)
     outcomes = []
     for number, call in enumerate(calls):
         outcomes.append(Called(call))
         until(lambda number=number: len(writers._waiting) == number + 1)
     driver.sees = seen
-    may_go_on.set()
+    holding.may_go_on.set()
     assert first.wait() is None
     return [outcome.wait() for outcome in outcomes]
 
@@ -368,14 +389,13 @@ def test_who_waits_too_long_is_in_conflict(
     store: SqlStore, driver: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And its change is not made later."""
-    may_go_on = threading.Event()
-    driver.sees = lambda *_: may_go_on.wait(SOON)
+    holding = Holding(driver)
     first = Called(lambda: store.set_registered_model_tag("m", "first", ""))
-    until(lambda: store._database._writers._has_leader)
+    holding.has_begun.wait(SOON)
     monkeypatch.setattr(database, "RETRY_SECONDS", 0.01)
     with pytest.raises(ConflictError):
         store.set_registered_model_tag("m", "late", "")
-    may_go_on.set()
+    holding.may_go_on.set()
     assert first.wait() is None
     assert store.get_registered_model("m").tags == {"first": ""}
 
@@ -530,4 +550,175 @@ def test_whose_time_is_up_when_its_turn_comes_takes_it(monkeypatch: pytest.Monke
     called = writing.starts("a")
     writing.let_go()
     assert called.wait() == "a is done"
+    assert writing.is_free()
+
+
+# Event loops
+
+
+def as_loop(writing: Writing, caller: Selecting) -> Callable[[str], object]:
+    """Has a change done by the group, as an event loop does."""
+
+    def run(change: str) -> object:
+        inloop.calling(caller)
+        try:
+            return writing.run(change)
+        finally:
+            inloop.calling(None)
+
+    return run
+
+
+class Leading(Selecting):
+    """Counts for which of its changes a thread leads; one that is interrupted ends quietly."""
+
+    def have_run(self, function: Callable[[], object]) -> None:
+        self.in_threads += 1
+
+        def run() -> None:
+            with contextlib.suppress(KeyboardInterrupt):
+                function()
+
+        super().have_run(run)
+
+
+def test_a_loop_whose_turn_has_come_has_a_thread_lead() -> None:
+    """For all that wait; none of their threads does anything itself."""
+    writing, caller = Writing(), Leading(makes_change=True)
+    called = [writing.starts(change, run=as_loop(writing, caller)) for change in "abc"]
+    writing.let_go()
+    assert [each.wait() for each in called] == ["a is done", "b is done", "c is done"]
+    assert writing.commits.groups == [["first"], ["a", "b", "c"]]
+    assert caller.in_threads == 1
+    assert writing.is_free()
+
+
+def test_a_thread_that_leads_for_loops_goes_on_while_changes_wait() -> None:
+    """Of whichever kind; to begin anew costs as much as a change."""
+    writing, caller = Writing(), Leading(makes_change=True)
+    writing.let_go()
+    writing.commits.may_go_on.clear()
+    writing.commits.groups.clear()
+    loop = as_loop(writing, caller)
+    first = Called(lambda: loop("first"))
+    until(lambda: bool(writing.commits.groups))
+    called = [writing.starts("a", run=loop), writing.starts("b"), writing.starts("c", run=loop)]
+    writing.commits.may_go_on.set()
+    assert [each.wait() for each in (first, *called)] == [
+        f"{change} is done" for change in ("first", "a", "b", "c")
+    ]
+    assert writing.commits.groups == [["first"], ["a", "b", "c"]]
+    assert caller.in_threads == 1
+    until(lambda: not writing.group._has_leader)
+    assert writing.is_free()
+
+
+class WithoutThreads(Selecting):
+    def have_run(self, function: Callable[[], object]) -> None:
+        raise RuntimeError("can't start new thread")
+
+
+def test_where_no_thread_can_be_had_the_turn_is_passed_on() -> None:
+    """The change is not made, and its caller hears so."""
+    writing = Writing()
+    caller = WithoutThreads(makes_change=True)
+    refused: list[object] = []
+
+    def run(change: str) -> object:
+        try:
+            return as_loop(writing, caller)(change)
+        except RuntimeError as error:
+            refused.append(error)
+
+    called = [writing.starts("a", run=run), writing.starts("b")]
+    writing.let_go()
+    assert [each.wait() for each in called] == [None, "b is done"]
+    assert len(refused) == 1
+    assert writing.commits.groups == [["first"], ["b"]]
+    assert writing.is_free()
+
+
+@pytest.mark.parametrize("patience", [30.0, 0.01])
+def test_whose_thread_was_interrupted_is_in_doubt(patience: float) -> None:
+    """And the next one leads."""
+    writing = Writing()
+    writing.commits.is_interrupted = True
+    caller = Leading(patience, makes_change=True)
+    called = [writing.starts(change, run=as_loop(writing, caller)) for change in "ab"]
+    writing.let_go()
+    outcomes = [each.wait() for each in called]
+    assert [type(outcome) for outcome in outcomes] == [StoreUnavailableError] * 2
+    assert writing.is_free()
+
+
+def test_a_loop_waits_as_long_as_a_thread() -> None:
+    """Partly in a thread; then it withdraws."""
+    writing, caller = Writing(), Selecting(0.01, makes_change=True)
+    inloop.calling(caller)
+    try:
+        with pytest.raises(ContentionError):
+            writing.group.run("late", timeout=0.05)
+    finally:
+        inloop.calling(None)
+    assert caller.in_threads == 1
+    writing.let_go()
+    assert writing.is_free()
+    assert writing.commits.groups == [["first"], ["last"]]
+
+
+def test_what_a_loop_waited_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread has what is left of the time."""
+    asked: list[float | None] = []
+
+    class Asked(group_commit.LoopFuture):
+        def result(self, timeout: float | None = None) -> object:
+            asked.append(timeout)
+            return super().result(timeout)
+
+    monkeypatch.setattr(group_commit, "LoopFuture", Asked)
+    writing, caller = Writing(), Selecting(0.1, makes_change=True)
+    inloop.calling(caller)
+    try:
+        with pytest.raises(ContentionError):
+            writing.group.run("late", timeout=0.4)
+    finally:
+        inloop.calling(None)
+    assert [0 <= timeout <= 0.3 for timeout in asked] == [True]
+    writing.let_go()
+    assert writing.is_free()
+
+
+def test_a_loop_that_is_no_more_does_not_keep_the_turn() -> None:
+    """It is the next one's, or free."""
+    writing = Writing()
+    for change in ("a", "b"):
+        writing.group._waiting.append((change, group_commit.LoopFuture(lambda: False)))
+    called = writing.starts("c")
+    writing.let_go()
+    assert called.wait() == "c is done"
+    assert writing.commits.groups == [["first"], ["c"]]
+    assert writing.is_free()
+
+
+def test_a_loop_is_notified_when_there_is_something_to_hear() -> None:
+    """It looks at once."""
+    seen: list[object] = []
+
+    def look() -> bool:
+        seen.append(future.result(0))
+        return True
+
+    future = group_commit.LoopFuture(look)
+    assert future.set_result(("done", None))
+    assert seen == [("done", None)]
+
+
+def test_a_thread_that_waits_for_a_loop_leads_itself() -> None:
+    """The loop may be busy, or join that thread."""
+    writing, caller = Writing(), Leading(0.01, makes_change=True)
+    called = writing.starts("a", run=as_loop(writing, caller))
+    until(lambda: caller.in_threads == 1)
+    writing.let_go()
+    assert called.wait() == "a is done"
+    assert caller.in_threads == 1
     assert writing.is_free()

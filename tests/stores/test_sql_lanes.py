@@ -33,6 +33,7 @@ from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.lanes import Lanes
 from registry_core.testing.observing import versions_query
 from services.opened import open_sql_store as open_store
+from services.selecting import Selecting
 
 pytestmark = pytest.mark.usefixtures("checked_inloop")
 
@@ -169,15 +170,10 @@ def test_a_search_that_is_given_up_does_not_go_on_in_the_server(postgres_url: st
     """Neither in threads nor where an event loop was its caller, which cannot wait for that."""
     from registry_core import inloop
 
-    class Impatient:
-        def until_ready(self, descriptor, *, reading, writing):
-            time.sleep(0.2)
-            raise WouldBlockError
-
     store = open_store(postgres_url)
     store.ping()
     slow = Statement("SELECT pg_sleep(60) AS given_up_by_a_loop", (), is_search=True)
-    inloop.calling(Impatient())
+    inloop.calling(Selecting(patience=0.2))
     try:
         with pytest.raises(WouldBlockError):
             store._database.read(slow, {})
@@ -198,13 +194,9 @@ def test_a_slow_search_of_a_loop_does_not_have_others_tried_for_a_while(
     """Whatever they are: on SQLite each would hold up the loop. Reads are tried all the same."""
     from registry_core import inloop
 
-    class Impatient:
-        def until_ready(self, descriptor, *, reading, writing):
-            raise WouldBlockError
-
     store = open_store(f"sqlite:///{tmp_path / 'registry.db'}")
     store.create_registered_model(NewRegisteredModel(name="m"))
-    inloop.calling(Impatient())
+    inloop.calling(Selecting(patience=0))
     try:
         with pytest.raises(WouldBlockError) as tried:
             store._database.read(Statement(SLOW["sqlite"].format(9), (), is_search=True), {})

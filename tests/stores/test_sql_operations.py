@@ -34,6 +34,8 @@ from registry_core.stores.sql.database import Database
 from registry_core.stores.sql.errors import DuplicateError, InDoubtError
 from registry_core.stores.sql.operations import operation_id, settled
 from registry_core.stores.sql.postgresql import PostgresqlDriver
+from registry_core.testing.calls import Calls
+from services.in_loop import SqlStoreInLoop
 from services.opened import opened_sql_store as opened
 from services.opened import sql_store_on
 from services.postgres import PostgresServer
@@ -140,10 +142,10 @@ class Losing:
 
 
 @contextlib.contextmanager
-def losing(url: str, *, before: bool) -> Iterator[tuple[SqlStore, Losing]]:
+def losing(url: str, *, before: bool, in_loop: bool = False) -> Iterator[tuple[SqlStore, Losing]]:
     driver = Losing(url, before=before)
     store = sql_store_on(Database(driver))
-    yield store, driver
+    yield Calls(SqlStoreInLoop(store.backend)) if in_loop else store, driver
     store.close()
 
 
@@ -188,10 +190,14 @@ def test_a_lost_reply_is_found_out(url: str, name: str) -> None:
 
 @pytest.mark.parametrize("name", CREATIONS)
 @pytest.mark.parametrize("before", [True, False])
-def test_what_is_lost_on_the_way_is_done_once(url: str, name: str, before: bool) -> None:
+@pytest.mark.parametrize("in_loop", [False, True])
+@pytest.mark.usefixtures("checked_inloop")
+def test_what_is_lost_on_the_way_is_done_once(
+    url: str, name: str, before: bool, in_loop: bool
+) -> None:
     """Whether the request was lost, or the reply."""
     create, table = CREATIONS[name]
-    with direct(url) as run, losing(url, before=before) as (store, driver):
+    with direct(url) as run, losing(url, before=before, in_loop=in_loop) as (store, driver):
         found = len(run(f"SELECT 1 FROM {table}"))
         create(store)
         assert len(driver.lost) == 1

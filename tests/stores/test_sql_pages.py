@@ -16,22 +16,11 @@ from registry_core.stores.sql import SqlStore, prepared_session, searches, slow_
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.results import CutRows, PageOfRows
 from services.opened import open_sql_store as open_store
+from services.selecting import Selecting
 
 pytestmark = pytest.mark.usefixtures("checked_inloop")
 
 LONG = "x" * 100_000
-
-
-class Waiting:
-    """An event loop with nothing else to do."""
-
-    def until_ready(self, descriptor, *, reading, writing):
-        import select
-
-        readable, writable, _ = select.select(
-            [descriptor] if reading else [], [descriptor] if writing else [], [], 30
-        )
-        return bool(readable), bool(writable)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -142,7 +131,7 @@ def test_large_entities_are_not_read_in_a_loop(store: SqlStore, kind: str) -> No
         query = versions(size=10 if name == "large" else 1)
         return store.search_model_versions(query).items[-1].name
 
-    inloop.calling(Waiting())
+    inloop.calling(Selecting())
     for is_known in (False, True):
         with pytest.raises(TooLargeError) as error:
             read("large")
@@ -162,13 +151,13 @@ def test_what_was_too_large_is_tried_again(
     store.create_registered_model(NewRegisteredModel(name="m"))
     for key in range(10):
         store.set_registered_model_tag("m", str(key), LONG)
-    inloop.calling(Waiting())
+    inloop.calling(Selecting())
     with pytest.raises(WouldBlockError):
         store.get_registered_model("m")
     inloop.calling(None)
     for key in range(10):
         store.delete_registered_model_tag("m", str(key))
-    inloop.calling(Waiting())
+    inloop.calling(Selecting())
     assert store.get_registered_model("m").tags == {}
 
 

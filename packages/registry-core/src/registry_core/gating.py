@@ -53,6 +53,7 @@ from registry_core.gates import (
 from registry_core.gates.identity import MAKING, makers_of
 from registry_core.gates.requirement import pointings_of
 from registry_core.history import EVENTS_MAX_RESULTS, Action, Event, EventQuery, place_of
+from registry_core.inloop import in_thread
 from registry_core.models import Approval, ModelVersion, Stage
 from registry_core.requirements import Requirement
 from registry_core.search import AttributeRef, Comparison, Entity, Op, Query, all_pages
@@ -120,6 +121,12 @@ class ServesReviews(Protocol):
         ...
 
 
+def _is_looked_at(change: Change[Any]) -> bool:
+    """Whether gates look at a change."""
+    # Of itself: what comes after it in a hierarchy may move what it does not.
+    return bool(vars(type(change)).get("is_gated", True))
+
+
 @attrs.frozen(kw_only=True)
 class Gatekeeper:
     """Has the changes of a store require that gates pass."""
@@ -135,6 +142,12 @@ class Gatekeeper:
             ContentionError: What gates look at was changed by others each time.
             GateRefusedError: A gate does not let the change pass; nothing was written.
         """
+        if not _is_looked_at(change):
+            return store.apply(change, by=by)
+        # The files of a version may have to be read.
+        return in_thread(lambda: self._passed(store, change, by))
+
+    def _passed(self, store: Store, change: Change[ResultT], by: Author) -> ResultT:
         for _ in range(ATTEMPTS):
             try:
                 return store.apply(self.guarded(store, change, by), by=by)
@@ -146,8 +159,7 @@ class Gatekeeper:
 
     def guarded(self, store: Store, change: Change[ResultT], by: Author) -> Change[ResultT]:
         """Return the change with what gates make of it."""
-        # Of itself: what comes after it in a hierarchy may move what it does not.
-        if not vars(type(change)).get("is_gated", True):
+        if not _is_looked_at(change):
             return change
         guard = guard_of(type(change))
         if guard is None:

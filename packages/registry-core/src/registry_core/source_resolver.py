@@ -8,6 +8,7 @@ Every other source is checked and kept as it is given; see `registry_core.source
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +20,7 @@ from registry_core.errors import (
     NoModelVersionsError,
     NoVersionInStageError,
 )
+from registry_core.inloop import in_thread
 from registry_core.models import ModelVersion, NewModelVersion, Stage
 from registry_core.store import Reads
 
@@ -121,7 +123,8 @@ class SourceResolver:
             # A prompt comes from no logged model; MLflow drops the id, too.
             model_id = None
         elif uris.is_model_uri(source) and not sources.is_logged_model(source):
-            origin = self._origin(source, run_id=run_id, model_id=model_id)
+            # What it reads may be as large as a model can be.
+            origin = in_thread(partial(self._origin, source, run_id=run_id, model_id=model_id))
             storage_location = origin.download_uri
             source = f"{uris.SCHEME}{origin.name}/{origin.version}"
             # A name may be what other programs take for a path that leads up.
@@ -186,7 +189,7 @@ class SourceResolver:
             if not sources.is_logged_model(source):
                 sources.check_remote(source)
         elif not self._local_sources:
-            sources.check_local(source, root=self._local_source_root)
+            in_thread(lambda: sources.check_local(source, root=self._local_source_root))
         if not self._is_upload(source):
             validation.uri(source, parameter="source")
 

@@ -11,6 +11,7 @@ import attrs
 from registry_core.authors import Author
 from registry_core.changes import Change
 from registry_core.gating import Gatekeeper
+from registry_core.inloop import in_thread
 from registry_core.store import Store
 
 _logger = logging.getLogger(__name__)
@@ -18,8 +19,17 @@ _logger = logging.getLogger(__name__)
 ResultT = TypeVar("ResultT")
 
 Observer: TypeAlias = Callable[[Change[Any], Any, Author], None]
-"""Sees each change after it was committed, with its result and its author, in the caller's
-thread. What it raises is logged: the change has been made, and its caller gets the result."""
+"""Sees each change after it was committed, with its result and its author, while its caller waits.
+What it raises is logged: the change has been made, and its caller gets the result."""
+
+
+def in_turn(observer: Observer) -> Observer:
+    """Return an observer that a thread calls where an event loop makes the change."""
+
+    def observe(change: Change[Any], result: Any, author: Author) -> None:
+        in_thread(lambda: observer(change, result, author))
+
+    return observe
 
 
 @attrs.frozen

@@ -24,7 +24,7 @@ from registry_core.models import ModelVersion
 from registry_core.redaction import redacted
 from registry_core.source_resolver import SourceResolver
 from registry_core.store import Store
-from registry_core.writer import Observer, Writer
+from registry_core.writer import Observer, Writer, in_turn
 
 
 class RegistryBase:
@@ -153,18 +153,20 @@ class RegistryBase:
         return GuardedFiles(self.store, self.artifacts.root, self.files.digest)
 
     @checked
-    def observe(self, observer: Observer) -> None:
+    def observe(self, observer: Observer, *, waits: bool = True) -> None:
         """Show each later change to `observer`, whichever view on this registry makes it.
 
         It is called with the change, its result and its author, after the change was committed and
-        in the thread of the caller, who gets the result also when the observer fails.
+        while the caller waits, who gets the result also when the observer fails. That is in the
+        thread of the caller. A server may make changes in its event loop: it has a thread call the
+        observer then, unless `waits=False` says that it never waits for anything.
 
         Example:
             >>> registry.observe(lambda change, result, author: print(type(change).__name__))
             >>> registry.set_registered_model_tag("churn", "tier", "gold")
             SetModelTag
         """
-        self._observers.append(observer)
+        self._observers.append(in_turn(observer) if waits else observer)
 
     def _writer(self, reason: str | None) -> Writer:
         gatekeeper = self._gatekeeper if self.gates.rules else None

@@ -21,6 +21,7 @@ from registry_core.changes import (
 )
 from registry_core.errors import InvalidArgumentError
 from registry_core.idempotency import Idempotency
+from registry_core.inloop import in_thread
 from registry_core.models import (
     UNSET,
     ModelVersion,
@@ -97,7 +98,7 @@ class VersionCalls(RegistryBase):
             return self._register(resolved, recognised, reason)
         if recognised is not None:
             raise InvalidArgumentError("An upload takes no idempotency key.")
-        return self._upload(resolved, progress, reason)
+        return in_thread(lambda: self._upload(resolved, progress, reason))
 
     def push_model_version(
         self,
@@ -216,7 +217,7 @@ class VersionCalls(RegistryBase):
         if guarded is None or resolved.origin is not None or resolved.is_upload:
             return
         path = self.files.own_path(resolved.draft.source)
-        if path is not None and not guarded.may_register(path):
+        if path is not None and not in_thread(lambda: guarded.may_register(path)):
             raise InvalidArgumentError(
                 f"Invalid model version source: '{resolved.draft.source}'. There are no files "
                 "there; upload them first."

@@ -1,4 +1,4 @@
-"""Reads that hold nobody up: how an event loop may call a store without a thread.
+"""Calls that hold nobody up: how an event loop may call a store without a thread.
 
 Strategy: handing a call to a thread and its result back costs an event loop more than most reads
 cost altogether. So a store may offer to read in the loop's own thread, on two conditions: where it
@@ -6,6 +6,10 @@ waits for a socket it lets the loop go on meanwhile (it pauses, by `Waiter.until
 it could do only by waiting in any other way, or by computing for long, it leaves with
 `WouldBlockError`. The caller then does the same call again in a thread. It is the same code either
 way: only the innermost waiting differs.
+
+A change is not to be done again: it may have been made. So a store that offers changes as well has
+each step that would hold up the loop done `in_thread`, and the call goes on in the loop when that
+has ended. What calls the store does the same with its own steps, as to read a file.
 
 All calls of a loop share one thread, and while one pauses others run. So whatever runs between
 `calling(caller)` and `calling(None)` follows three rules:
@@ -16,8 +20,8 @@ All calls of a loop share one thread, and while one pauses others run. So whatev
    across a pause is a number that is taken without waiting (`FairSemaphore.acquire(timeout=0)`).
 2. It keeps no context variable. Each call runs in a context of its own, which does not have the
    variables of the request, and which the next call inherits. Pass arguments.
-3. A store says by a method of its class that its reads may be called so: `loop_reads`, see
-   `loop_reads_of`. What wraps a store, or overrides one of its reads, says so itself or is called
+3. A store says by a method of its class that it may be called so: `loop_reads`, see
+   `loop_reads_of`. What wraps a store, or overrides what is called, says so itself or is called
    in threads: forwarding attributes is not consent, because the wrapper's own code runs too.
 
 Set `REGISTRY_DEBUG_INLOOP=1`, or use `debugging` in tests, and a call that breaks a rule raises
@@ -29,8 +33,10 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol, TypeVar
+
+T = TypeVar("T")
 
 DEBUG_VARIABLE = "REGISTRY_DEBUG_INLOOP"
 """Set to anything but nothing, it has a process check the rules from its first import on."""
@@ -44,11 +50,11 @@ MOST_BYTES = 512 * 1024
 """How many bytes a read may return, for the same reason: texts are cheaper than entities."""
 
 _OPT_IN = "loop_reads"
-_READS = ("get_", "search_")
+_CALLED = ("get_", "search_", "apply")
 
 
 class WouldBlockError(Exception):
-    """The call would hold up others; nothing has been done, and a thread can do it."""
+    """The call would hold up others; a thread can do it, or of a change the step at hand."""
 
 
 class TooLargeError(WouldBlockError):
@@ -76,14 +82,44 @@ class Waiter(Protocol):
         """
         ...
 
+    @property
+    def makes_change(self) -> bool:
+        """Whether the call may change something, so that it is never done again."""
+        ...
+
+    def in_thread(self, function: Callable[[], T]) -> T:
+        """Let the loop go on until a thread has run the function, and return its result.
+
+        While the loop goes on, the waiter says `calling(None)`.
+
+        Raises:
+            WouldBlockError: the call changes nothing, and is to be done again in a thread.
+        """
+        ...
+
+    def until_called(self, begin: Callable[[Callable[[], bool]], object]) -> bool:
+        """Let the loop go on until a function is called which `begin` is given first.
+
+        Any thread may call it, once; it returns whether there is still a loop that goes on. While
+        the loop goes on, the waiter says `calling(None)`.
+        False: it has taken too long, and a thread has to wait. Only for what makes a change.
+        """
+        ...
+
+    def have_run(self, function: Callable[[], object]) -> None:
+        """Have a thread run a function that nobody waits for. Only for what makes a change."""
+        ...
+
 
 class LoopReads(NamedTuple):
-    """How the `get_...` and `search_...` of a store may be called in an event loop.
+    """How the `get_...` and `search_...` of a store, and its `apply`, may be called in a loop.
 
     `pauses`: whether they wait for sockets, by `Waiter.until_ready`, or never wait at all.
+    `has_changes`: whether `apply` may be called so as well, by a waiter that has threads.
     """
 
     pauses: bool
+    has_changes: bool = False
 
 
 class _Callers(threading.local):
@@ -103,12 +139,27 @@ def calling(caller: Waiter | None) -> None:
     _callers.waiter = caller
 
 
+def in_thread(function: Callable[[], T]) -> T:
+    """Return the result of a function that may wait, or compute for long.
+
+    In an event loop a thread runs it, and the loop goes on; anywhere else it is simply called.
+
+    Raises:
+        WouldBlockError: an event loop calls, and what it calls is to be done again in a thread.
+
+    Example:
+        >>> in_thread(lambda: time.sleep(0.1))
+    """
+    caller = waiter()
+    return function() if caller is None else caller.in_thread(function)
+
+
 def loop_reads_of(store: object) -> LoopReads | None:
-    """Ask a store how an event loop may call its reads; None: only threads may.
+    """Ask a store how an event loop may call it; None: only threads may.
 
     Its class answers, by a method `loop_reads(self) -> LoopReads | None`. An attribute of the
     object, or one that `__getattr__` makes up, does not count, nor does the answer of a base class
-    whose reads a subclass overrides.
+    whose reads or changes a subclass overrides.
 
     Raises:
         LoopContractError: the rules are checked, and the store seems to answer but does not.
@@ -123,10 +174,10 @@ def loop_reads_of(store: object) -> LoopReads | None:
             )
         return None
     overriding = classes[: classes.index(owner)]
-    reads = sorted({name for cls in overriding for name in vars(cls) if name.startswith(_READS)})
-    if reads:
+    called = sorted({name for cls in overriding for name in vars(cls) if name.startswith(_CALLED)})
+    if called:
         _refuse(
-            f"{type(store).__name__} overrides {', '.join(reads)} and inherits '{_OPT_IN}' from "
+            f"{type(store).__name__} overrides {', '.join(called)} and inherits '{_OPT_IN}' from "
             f"{owner.__name__}: it has to define that too, and may answer None"
         )
         return None

@@ -74,9 +74,9 @@ def start_delivering(
     outbox = None if is_elsewhere else outbox_of(registry.store)
     if outbox is None:
         if not is_elsewhere:
-            registry.observe(deliveries.observe)
+            registry.observe(deliveries.observe, waits=False)
         return Delivering(deliveries=deliveries, changed=deliveries.webhooks_changed)
     relay = Relay(outbox, deliveries, attempt_seconds=options.attempt_seconds)
-    registry.observe(relay.observe)
+    registry.observe(relay.observe, waits=False)
     relay.start()
     return Delivering(deliveries=deliveries, changed=relay.webhooks_changed, relay=relay)

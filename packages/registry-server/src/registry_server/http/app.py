@@ -214,7 +214,7 @@ def _operation_parts(
         Part(
             routes=tuple(_route(list(where), path) for where, path in paths.items()),
             start=start,
-            on_exit=(lanes.close,),
+            on_exit=(backend.end_changes, lanes.close),
         ),
         Part(on_exit=(lanes.waiting.close, backend.close)),
         {path: app for where, app in paths.items() for path in where if "{" not in path},

@@ -168,7 +168,7 @@ class Metrics:
         yield Family(
             "registry_store_seconds",
             "histogram",
-            "How long calls to the store took, without waiting for a thread.",
+            "How long calls to the store took, once they had their turn.",
             [
                 sample
                 for work, place in self._works.items()

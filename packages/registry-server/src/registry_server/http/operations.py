@@ -19,6 +19,17 @@ from litestar.types import Method
 
 from registry_core import ModelVersion, Page, RegisteredModel, Registry
 from registry_core.access import Rights
+from registry_core.changes import (
+    Change,
+    CreateModel,
+    CreateVersion,
+    DeleteAlias,
+    DeleteModelTag,
+    DeleteVersionTag,
+    SetAlias,
+    SetModelTag,
+    SetVersionTag,
+)
 from registry_core.models import StageName
 from registry_core.wire import requests
 from registry_core.wire.prefixes import API, OWN_API
@@ -49,6 +60,13 @@ twice."""
 LONG_BODY_BYTES = 8 * 1024 * 1024
 """The longest body of an operation with tags or a filter: the tags that an entity may have take
 1 MiB in UTF-8, and up to six times as much in JSON."""
+
+
+_SHORT_CHANGES = (
+    *(CreateModel, CreateVersion, SetAlias, DeleteAlias),
+    *(SetModelTag, DeleteModelTag, SetVersionTag, DeleteVersionTag),
+)
+"""Those whose answers are no longer than their requests, and that seldom wait but for the store."""
 
 
 class Work(enum.Enum):
@@ -94,6 +112,8 @@ class Operation(Generic[RequestT, ResultT]):
     summary: str
     prefix: str = API
     work: Work = Work.CHANGING
+    change: type[Change[Any]] | None = None
+    """The change that it is about."""
     max_body_bytes: int = SHORT_BODY_BYTES
 
     @property
@@ -137,6 +157,11 @@ class Operation(Generic[RequestT, ResultT]):
         """Whether a worker may run it in its event loop, where the store can read there."""
         return self.changes_nothing
 
+    @property
+    def changes_in_loop(self) -> bool:
+        """Whether a worker may make its change in its event loop, where the store can."""
+        return self.change in _SHORT_CHANGES
+
 
 _RETURNED: Mapping[Returned, ResponseShape[Any]] = {
     Returned.NOTHING: response_shapes.NOTHING,
@@ -158,6 +183,7 @@ def operations_that_change(prefix: str) -> Iterator[Operation[Any, Any]]:
                 call=_calling(route),
                 answer=_RETURNED[route.returned],
                 summary=route.summary,
+                change=route.change,
                 max_body_bytes=LONG_BODY_BYTES if route.has_long_body else SHORT_BODY_BYTES,
             )
 

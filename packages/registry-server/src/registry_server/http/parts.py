@@ -90,9 +90,9 @@ def groups_of(rights: Rights | None) -> tuple[str, ...]:
 
 
 class Backend:
-    """The registry of the process that serves, and what reads it in the event loop."""
+    """The registry of the process that serves, and what calls it in the event loop."""
 
-    __slots__ = ("anonymous", "inloop", "registry", "seen_by")
+    __slots__ = ("anonymous", "changing", "inloop", "registry", "seen_by")
 
     registry: Registry
     """Unset until the application serves one."""
@@ -102,6 +102,11 @@ class Backend:
     """The registry in the name of a client that has none, and says no reason: of most changes."""
     inloop: LoopRunner | None
     """None where the store cannot read in an event loop."""
+    changing: LoopRunner | None
+    """What makes changes in the event loop; None where the store cannot."""
+
+    def __init__(self) -> None:
+        self.inloop = self.changing = None
 
     def start(self, registry: Registry, *, threads: int) -> None:
         """Take the registry of this process; as many of its reads may pause as it has threads."""
@@ -109,6 +114,12 @@ class Backend:
         self.seen_by = SeenRegistry(registry).seen_by
         self.anonymous = registry.acting_as(ANONYMOUS, origin=Origin.HTTP)
         self.inloop = LoopRunner.of(registry.store, threads)
+        self.changing = LoopRunner.of_changes(registry.store)
+
+    def end_changes(self) -> None:
+        """Have changes that the event loop waits for end in threads."""
+        if self.changing is not None:
+            self.changing.close()
 
     def close(self) -> None:
         """End the reads in the event loop."""

@@ -1,9 +1,9 @@
 """What serves one operation: the bytes of a request in, a finished answer out.
 
 Strategy: what an operation does is synchronous. So one function decodes, calls and encodes in one
-go: a read in the event loop's own thread, if the store can do it without holding up others
-(`inloop`), and everything else in a thread for what it is (`lanes`). A change is decoded before it
-has a thread, because it waits for those of its model.
+go: in the event loop's own thread, if the store can do it without holding up others (`inloop`), and
+everything else in a thread for what it is (`lanes`). A change is decoded before it has its turn,
+because it waits for those of its model.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ _LONG_BYTES = 16 * 1024
 to wait for a thread."""
 
 _INLOOP_MAX_BYTES = 2 * 1024
-"""Of a read's request that the event loop does itself. To parse a filter of 60 clauses, which has
-5 KiB, takes longer than most reads."""
+"""Of a request that the event loop does itself. To parse a filter of 60 clauses, which has 5 KiB,
+takes longer than most reads."""
 
 _REASON = REASON_HEADER.lower().encode()
 _IDEMPOTENCY = IDEMPOTENCY_HEADER.lower().encode()
@@ -72,7 +72,8 @@ class Lanes:
         self._lanes = {
             Work.READING: Lane(threads, name="reading"),
             Work.SEARCHING: self.searching,
-            # Half of them for one model: changes that share a transaction need company.
+            # Half of them for one model: changes that share a transaction need company, and some
+            # read files for long.
             Work.CHANGING: Lane(threads, name="changing", most_of_a_key=max(1, threads // 2)),
             Work.WAITING: self.waiting,
         }
@@ -89,8 +90,8 @@ class Lanes:
             Gauge(name=name, help=text, read=partial(getattr, lane, attribute), labels={"lane": of})
             for of, lane in named.items()
             for name, text, attribute in (
-                ("registry_lane_running", "Requests that have a thread, by lane.", "running"),
-                ("registry_lane_waiting", "Requests that wait for a thread, by lane.", "waiting"),
+                ("registry_lane_running", "Requests under way, by lane.", "running"),
+                ("registry_lane_waiting", "Requests that wait for their turn, by lane.", "waiting"),
             )
         )
 
@@ -215,6 +216,7 @@ class Served:
         self._runner = Runner(operation, backend, observe)
         self._backend = backend
         self._may_run_in_loop = operation.may_run_in_loop
+        self._changes_in_loop = operation.changes_in_loop
         self._lanes = lanes
         self._lane = lanes.of(operation.work)
         self._max_body_bytes = min(settings.max_body_bytes, operation.max_body_bytes)
@@ -282,7 +284,11 @@ class Served:
                 client.watched()
                 answer = partial(_while_wanted, client, answer)
             model = getattr(request, "name", None) if lane.has_keys else None
-            return await lane.call(answer, client=client, size=size, key=model)
+            inloop = None
+            # What was made under a key before may be longer than the request.
+            if self._changes_in_loop and requester.idempotency_key is None:
+                inloop = self._backend.changing if size <= _INLOOP_MAX_BYTES else None
+            return await lane.call(answer, client=client, size=size, key=model, inloop=inloop)
         except ClientGoneError:
             return _NOBODY_READS
         except StoreBusyError as error:

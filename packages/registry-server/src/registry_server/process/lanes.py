@@ -5,7 +5,7 @@ change for as long as another has its model locked. So each kind of work has thr
 own, and changes of one model may have but some of those for changes. What finds no thread waits in
 the event loop, where it costs little: in one queue per model, which take turns, so that a hundred
 changes of one model are not ahead of the one of another. A client that hangs up meanwhile is not
-worked for.
+worked for. A call that runs in the event loop has a place as well, since it may need a thread.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ import asyncio
 import enum
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from litestar.types import Receive
 
 from registry_core import StoreBusyError
+from registry_server.process.loop_runner import LoopRunner
 from registry_server.process.threads import Threads
 
 T = TypeVar("T")
@@ -73,7 +75,7 @@ class HangUp:
 
 
 class Lane(Threads):
-    """Threads for one kind of work. Belongs to one event loop.
+    """Places for one kind of work, and threads for them. Belongs to one event loop.
 
     With `most_of_a_key`, no more than so many calls of one key are under way.
     """
@@ -95,7 +97,7 @@ class Lane(Threads):
 
     @property
     def running(self) -> int:
-        """How many calls have a thread."""
+        """How many calls are under way."""
         return sum(self._under_way.values())
 
     @property
@@ -104,22 +106,38 @@ class Lane(Threads):
         return self._waiting
 
     async def call(
-        self, function: Callable[[], T], *, client: HangUp, size: int = 0, key: str | None = None
+        self,
+        function: Callable[[], T],
+        *,
+        client: HangUp,
+        size: int = 0,
+        key: str | None = None,
+        inloop: LoopRunner | None = None,
     ) -> T:
         """Return the function's result. Calls of one key begin in the order of their coming.
 
-        `size` is how many bytes the request has that the call is about.
+        `size` is how many bytes the request has that the call is about. With `inloop` the call runs
+        in the event loop, and its thread does what would hold that up.
 
         Raises:
-            StoreBusyError: there was no thread for it for too long.
+            StoreBusyError: there was no place for it for too long.
             ClientGoneError: the client has hung up before there was one.
         """
         if key in self._queues or not self._has_place(key):
             await self._turn(key, client, size)
         else:
             self._take_place(key)
-        future = self.run(function)
-        self._keys[id(future)] = key
+        try:
+            # A change that has begun in the loop must find one.
+            self.have_one()
+        except RuntimeError as error:
+            self._give_back(key)
+            raise _busy() from error
+        if inloop is None:
+            future = self.run(function)
+            self._keys[id(future)] = key
+        else:
+            future = inloop.change(function, threads=self, done=partial(self._give_back, key))
         return await future
 
     def _finish(

@@ -29,16 +29,38 @@ class Threads:
         self._in_flight = 0
 
     def run(self, function: Callable[[], T]) -> asyncio.Future[T]:
-        """Return the function's result, to be awaited in the loop that asks."""
+        """Return the function's result, to be awaited in the loop that asks.
+
+        Raises:
+            RuntimeError: there is no thread, and none can be started.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
+        if self._in_flight >= len(self._threads) < self._limit:
+            self._start()
         self._in_flight += 1
-        if self._in_flight > len(self._threads) < self._limit:
-            thread = threading.Thread(target=self._work, name=self._name, daemon=True)
-            self._threads.append(thread)
-            thread.start()
         self._jobs.put((future, loop, function))
         return future
+
+    def have_one(self) -> None:
+        """Start a first thread if need be, so that what `run` is given later will be run.
+
+        Raises:
+            RuntimeError: none can be started.
+        """
+        if not self._threads:
+            self._start()
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            # As many as the system admits. Those that there are do it one after the other.
+            if not self._threads:
+                raise
+        else:
+            self._threads.append(thread)
 
     def close(self) -> None:
         """End the threads when they have run what they were given."""

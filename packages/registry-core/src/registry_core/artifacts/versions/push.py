@@ -41,6 +41,7 @@ from registry_core.errors import (
     StoreUnavailableError,
 )
 from registry_core.idempotency import Idempotency
+from registry_core.inloop import in_thread
 from registry_core.models import (
     DIGEST_TAG,
     ModelVersion,
@@ -160,6 +161,16 @@ def register(
     path = own_path(context.artifacts.root, draft.storage_location or draft.source)
     if path is None:
         return context.writer.apply(CreateVersion(draft, idempotency=idempotency))
+    return in_thread(lambda: _register_kept(context, draft, path, origin, idempotency))
+
+
+def _register_kept(
+    context: Context,
+    draft: NewModelVersion,
+    path: str,
+    origin: ModelVersion | None,
+    idempotency: Idempotency | None,
+) -> ModelVersion:
     if path == "":
         raise InvalidArgumentError("The artifact root itself cannot be a model version.")
     there = contents(context.artifacts, path)

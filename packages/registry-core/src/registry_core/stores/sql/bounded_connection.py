@@ -25,7 +25,7 @@ from psycopg.waiting import Ready, Wait
 
 from registry_core import inloop
 from registry_core.errors import SearchTooSlowError, StoreUnavailableError
-from registry_core.inloop import Waiter
+from registry_core.inloop import Waiter, WouldBlockError
 from registry_core.interest import is_wanted
 from registry_core.stores.sql import liveness
 from registry_core.stores.sql.errors import InDoubtError, ServerLostError, ServerSilentError
@@ -97,9 +97,10 @@ class BoundedConnection(psycopg.Connection[Row]):
         if self.pgconn.transaction_status == _ACTIVE:
             # In a daemon thread of its own: it takes a while, an event loop may be the caller, and
             # an exit need not wait for it.
-            threading.Thread(target=self._cancel_and_close, daemon=True).start()
-        else:
-            super().close()
+            with contextlib.suppress(RuntimeError):  # no thread can be started
+                threading.Thread(target=self._cancel_and_close, daemon=True).start()
+                return
+        super().close()
 
     def _cancel_and_close(self) -> None:
         self._cancel()
@@ -117,9 +118,9 @@ class BoundedConnection(psycopg.Connection[Row]):
     def wait(self, gen: Generator[Any, Any, Any], *args: Any, **kwargs: Any) -> Any:
         """Return what psycopg's `wait` returns."""
         waiter = inloop.waiter()
-        if waiter is not None:
-            return self._wait_by(waiter, gen)
         started = time.monotonic()
+        if waiter is not None:
+            return self._wait_by(waiter, gen, started)
         try:
             state = next(gen)
             # Most answers come soon, and psycopg takes longer to ask for them.
@@ -129,18 +130,26 @@ class BoundedConnection(psycopg.Connection[Row]):
             return stop.value
         return super().wait(self._bounded(gen, state, started), *args, **kwargs)
 
-    def _wait_by(self, waiter: Waiter, gen: Generator[Any, Any, Any]) -> Any:
+    def _wait_by(self, waiter: Waiter, gen: Generator[Any, Any, Any], started: float) -> Any:
         """The same exchange with the socket, while an event loop goes on."""
         descriptor = self.pgconn.socket
         try:
             state = next(gen)
             while True:
-                ready = waiter.until_ready(
-                    descriptor, reading=bool(state & Wait.R), writing=bool(state & Wait.W)
-                )
+                try:
+                    ready = waiter.until_ready(
+                        descriptor, reading=bool(state & Wait.R), writing=bool(state & Wait.W)
+                    )
+                except WouldBlockError:
+                    if not waiter.makes_change:
+                        raise
+                    break
                 state = gen.send(_READY[ready])
         except StopIteration as stop:
             return stop.value
+        # It has been sent, so it is waited for to the end; what looks after the server may wait.
+        rest = self._bounded(gen, state, started)
+        return waiter.in_thread(lambda: super(BoundedConnection, self).wait(rest))
 
     def _bounded(
         self, gen: Generator[Any, Any, Any], state: Any, started: float

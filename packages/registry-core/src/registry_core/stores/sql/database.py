@@ -4,6 +4,7 @@ What may be repeated and what may not is decided here, once:
 
 - A read runs by itself, without BEGIN, and is repeated once on a new connection. One for an event
   loop is not: it takes an idle connection or none, and leaves every difficulty to threads.
+- A change runs in an event loop as in a thread, but for what waits: see `inloop`.
 - A transaction that fails before its COMMIT was sent has not happened: it is repeated.
 - A statement that writes by itself is sent once. When its connection dies, or that of a COMMIT,
   it is unknown whether it was applied, and the caller gets an `InDoubtError`; see
@@ -59,7 +60,7 @@ _RELEASE = Statement("RELEASE before", (), prepare=False)
 
 
 class _Change(NamedTuple):
-    """What one thread wants to have done. `is_one_statement`: it cannot fail halfway."""
+    """What one caller wants to have done. `is_one_statement`: it cannot fail halfway."""
 
     work: Callable[[Connection], Any]
     is_one_statement: bool
@@ -89,8 +90,14 @@ class Database:
 
     def read(self, statement: Statement, values: Values) -> list[Row]:
         """Return the rows of a statement that changes nothing."""
-        if inloop.waiter() is not None:
-            return self._read_inloop(statement, values)
+        caller = inloop.waiter()
+        if caller is not None:
+            try:
+                return self._read_inloop(statement, values)
+            except WouldBlockError:
+                if not caller.makes_change:
+                    raise
+            return caller.in_thread(lambda: self.read(statement, values))
         with self._lanes.of(statement):
             return self._repeated(
                 lambda connection: _read(connection, statement, values), harmless=True
@@ -192,7 +199,7 @@ class Database:
         lost: ConnectionLostError | None = None
         while True:
             try:
-                connection = pool.take(fresh=lost is not None)
+                connection = _taken(pool, fresh=lost is not None)
             except LostRaceError as error:
                 _wait(pauses, error)
                 continue
@@ -353,13 +360,20 @@ def _transact(connection: Connection, work: Callable[[Connection], ResultT]) -> 
     return result
 
 
+def _taken(pool: Pool, *, fresh: bool) -> Connection:
+    if inloop.waiter() is None:
+        return pool.take(fresh=fresh)
+    idle = None if fresh else pool.take_idle()
+    return idle or inloop.in_thread(lambda: pool.take(fresh=fresh))
+
+
 def _wait(pauses: Iterator[float], error: LostRaceError) -> None:
     pause = next(pauses, None)
     if pause is None:
         raise ContentionError(
             f"Lost against other writers for {RETRY_SECONDS:g} seconds; nothing was written"
         ) from error
-    time.sleep(pause)
+    inloop.in_thread(lambda: time.sleep(pause))
 
 
 def _require_repeatable(error: ConnectionLostError, *, harmless: bool, is_second: bool) -> None:

@@ -142,7 +142,7 @@ class Driver(Protocol):
 
     @property
     def loop_reads(self) -> LoopReads | None:
-        """How an event loop may have statements run that read; None: only threads may."""
+        """How an event loop may have statements run; None: only threads may."""
         ...
 
     def exists(self) -> bool:

@@ -2,7 +2,8 @@
 
 Strategy: most of a small change's cost is to begin a transaction and to make it durable. So the
 thread that leads does the changes of all that wait, one after the other in one transaction, and
-completes their futures when that is durable. A change that fails is undone alone.
+completes their futures when that is durable. A change that fails is undone alone. An event loop
+does not lead: it has a thread do so, for as long as changes wait.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeAlias, TypeVar
 
+from registry_core import inloop
 from registry_core.errors import ContentionError, StoreUnavailableError
+from registry_core.inloop import Waiter
 
 MOST_SHARED = 32
 """How many changes may share a transaction: the first of them waits for the last."""
@@ -49,10 +52,11 @@ class Future:
         self._is_set.acquire()
         self._result: Outcome | _Signal | None = None
 
-    def set_result(self, result: Outcome | _Signal) -> None:
-        """Wake the thread that waits."""
+    def set_result(self, result: Outcome | _Signal) -> bool:
+        """Wake the thread that waits; whether it can hear of it."""
         self._result = result
         self._is_set.release()
+        return True
 
     def result(self, timeout: float = -1) -> Outcome | _Signal:
         """Return the outcome that was set.
@@ -67,12 +71,41 @@ class Future:
         return self._result
 
 
+class LoopFuture(Future):
+    """What an event loop waits for, or a thread in its place.
+
+    `notify` says whether the loop goes on.
+    """
+
+    def __init__(self, notify: Callable[[], bool]) -> None:
+        # Not the lock of the other: that would be held while the call pauses.
+        self._is_there = threading.Event()
+        self._notify = notify
+        self._result = None
+
+    def set_result(self, result: Outcome | _Signal) -> bool:
+        """See `Future`; the loop is notified."""
+        self._result = result
+        self._is_there.set()
+        return self._notify()
+
+    def result(self, timeout: float | None = None) -> Outcome | _Signal:
+        """See `Future`."""
+        if not self._is_there.wait(timeout):
+            raise TimeoutError
+        assert self._result is not None, "it is set before the event"
+        return self._result
+
+
 _Place: TypeAlias = tuple[ChangeT, Future]
-"""A change that waits, and what its thread waits for."""
+"""A change that waits, and what its caller waits for."""
+
+_Led: TypeAlias = tuple[ChangeT, Future | None]
+"""A change that is done; there is no future of the one whose thread does it."""
 
 
 class GroupCommit(Generic[ChangeT]):
-    """Threads that lead by turns, first come, first served. Thread-safe.
+    """Callers that lead by turns, first come, first served. Thread-safe.
 
     `commit` does a few changes, and gives their outcomes in the same order when all that were done
     are durable. Where it raises, all of them may or may not have been done.
@@ -97,10 +130,11 @@ class GroupCommit(Generic[ChangeT]):
         Raises:
             ContentionError: its turn did not come within so many seconds; it is not done.
         """
-        place = self._joined(change)
-        outcome = _Signal.LEAD if place is None else self._wait(place, timeout)
-        if outcome is _Signal.LEAD:
-            outcome = self._lead(change)
+        caller = inloop.waiter()
+        if caller is not None:
+            outcome = self._outcome_inloop(caller, change, timeout)
+        else:
+            outcome = self._outcome(change, timeout)
         value, error = outcome
         if error is None:
             return value
@@ -108,19 +142,62 @@ class GroupCommit(Generic[ChangeT]):
             raise error
         finally:
             # Its traceback leads here.
-            del place, outcome, error
+            del outcome, error
 
-    def _joined(self, change: ChangeT) -> _Place[ChangeT] | None:
+    def _outcome(self, change: ChangeT, timeout: float) -> Outcome:
+        place: _Place[ChangeT] = change, Future()
+        return self._waited(place, timeout) if self._joins(place) else self._lead(change)
+
+    def _waited(self, place: _Place[ChangeT], timeout: float) -> Outcome:
+        """What this thread was given, or has made of it when its turn had come."""
+        outcome = self._wait(place, timeout)
+        return self._lead(place[0]) if outcome is _Signal.LEAD else outcome
+
+    def _outcome_inloop(self, caller: Waiter, change: ChangeT, timeout: float) -> Outcome:
+        """The same, where a thread leads in place of the one that calls."""
+        outcome = self._waited_inloop(caller, change, timeout, leads=False)
+        while outcome is _Signal.LEAD:
+            outcome = self._waited_inloop(caller, change, timeout, leads=True)
+        return outcome
+
+    def _waited_inloop(
+        self, caller: Waiter, change: ChangeT, timeout: float, *, leads: bool
+    ) -> Outcome | _Signal:
+        places: list[_Place[ChangeT]] = []
+
+        def begin(notify: Callable[[], bool]) -> None:
+            place = change, LoopFuture(notify)
+            places.append(place)
+            if leads or not self._joins(place):
+                self._have_led(caller, place)
+
+        began = time.monotonic()
+        is_set = caller.until_called(begin)
+        (place,) = places
+        if is_set:
+            return place[1].result()
+        left = max(0.0, timeout - (time.monotonic() - began))
+        return caller.in_thread(lambda: self._waited(place, left))
+
+    def _have_led(self, caller: Waiter, place: _Place[ChangeT]) -> None:
+        places: list[_Led[ChangeT]] = [place]
+        try:
+            caller.have_run(lambda: self._lead_on(places))
+        except BaseException:
+            self._pass_on()
+            raise
+
+    def _joins(self, place: _Place[ChangeT]) -> bool:
+        """Whether it waits from now on; else nobody leads, and its caller has to."""
         with self._lock:
-            if self._has_leader:
-                place: _Place[ChangeT] = change, Future()
-                self._waiting.append(place)
-                if len(self._waiting) == self._wanted:
-                    self._wanted = 0
-                    self._gathered.release()
-                return place
-            self._has_leader = True
-            return None
+            if not self._has_leader:
+                self._has_leader = True
+                return False
+            self._waiting.append(place)
+            if len(self._waiting) == self._wanted:
+                self._wanted = 0
+                self._gathered.release()
+            return True
 
     def _wait(self, place: _Place[ChangeT], timeout: float) -> Outcome | _Signal:
         try:
@@ -148,20 +225,42 @@ class GroupCommit(Generic[ChangeT]):
             return False
 
     def _lead(self, change: ChangeT) -> Outcome:
-        places: list[_Place[ChangeT]] = []
+        try:
+            return self._lead_some([(change, None)])
+        finally:
+            self._pass_on()
+
+    def _lead_on(self, places: list[_Led[ChangeT]]) -> None:
+        """Lead for those that wait until there are none."""
+        try:
+            while places:
+                self._lead_some(places)
+                with self._lock:
+                    if self._waiting:
+                        places = [self._waiting.popleft()]
+                    else:
+                        self._has_leader = False
+        except BaseException:
+            self._pass_on()
+            raise
+
+    def _lead_some(self, places: list[_Led[ChangeT]]) -> Outcome:
+        """Do the changes of these places, and of such as wait; the outcome of the first.
+
+        The list is empty in the end.
+        """
         outcomes: list[Outcome] = []
         try:
             self._gather()
             with self._lock:
-                while self._waiting and len(places) < MOST_SHARED - 1:
+                while self._waiting and len(places) < MOST_SHARED:
                     places.append(self._waiting.popleft())
             began = time.monotonic()
-            outcomes = self._commit([change, *(waiting for waiting, _ in places)])
+            outcomes = self._commit([waiting for waiting, _ in places])
             self._company, self._seconds = len(outcomes), time.monotonic() - began
-            return outcomes.pop(0)
+            return outcomes[0]
         finally:
             _complete(places, outcomes)
-            self._pass_on()
 
     def _gather(self) -> None:
         """Wait a moment for company, if there was some.
@@ -185,15 +284,19 @@ class GroupCommit(Generic[ChangeT]):
 
     def _pass_on(self) -> None:
         with self._lock:
-            if self._waiting:
-                self._waiting.popleft()[1].set_result(_Signal.LEAD)
-            else:
-                self._has_leader = False
+            while self._waiting:
+                # What a loop waited for that is no more is waited for by nobody.
+                if self._waiting.popleft()[1].set_result(_Signal.LEAD):
+                    return
+            self._has_leader = False
 
 
-def _complete(places: list[_Place[ChangeT]], outcomes: list[Outcome]) -> None:
-    """Set what became of each thread's change; without outcomes that is unknown."""
+def _complete(places: list[_Led[ChangeT]], outcomes: list[Outcome]) -> None:
+    """Set what became of each change; without outcomes that is unknown."""
     for _, future in places:
-        future.set_result(outcomes.pop(0) if outcomes else (None, StoreUnavailableError(_IN_DOUBT)))
+        outcome = outcomes.pop(0) if outcomes else (None, StoreUnavailableError(_IN_DOUBT))
+        if future is not None:
+            future.set_result(outcome)
+        del outcome
     # The traceback of each error leads to these lists, by the frames that had called what failed.
     places.clear()

@@ -30,6 +30,7 @@ from typing import Any
 from registry_core import idempotency
 from registry_core.backoff import Backoff
 from registry_core.errors import ContentionError, RegistryError, StoreUnavailableError
+from registry_core.inloop import in_thread
 from registry_core.stores.sql.compiling import Statement
 from registry_core.stores.sql.creations import VOID
 from registry_core.stores.sql.database import Database
@@ -150,6 +151,15 @@ def settled(
         return attempt()
     except InDoubtError as error:
         doubt = error
+    return in_thread(lambda: _settled_later(doubt, attempt, look, void))
+
+
+def _settled_later(
+    doubt: InDoubtError,
+    attempt: Callable[[], list[Row]],
+    look: Callable[[], list[Row]],
+    void: Callable[[], object] | None,
+) -> list[Row]:
     for pause in _LOOKS.pauses(until=time.monotonic() + OUTCOME_SECONDS):
         time.sleep(pause)
         try:

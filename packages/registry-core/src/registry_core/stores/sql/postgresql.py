@@ -108,7 +108,7 @@ class PostgresqlDriver:
         self.max_connections = MAX_CONNECTIONS
         self._preparing = Preparing()
         self._is_plain = plain_session.is_chosen()
-        self.loop_reads = None if self._is_plain else LoopReads(pauses=True)
+        self.loop_reads = None if self._is_plain else LoopReads(pauses=True, has_changes=True)
         self._hosts = Hosts(parameters)
 
     @classmethod

@@ -91,7 +91,7 @@ class SqliteDriver:
     has_one_writer = True
     writes_in_one_statement = False
     waits_for_sockets = False
-    loop_reads = LoopReads(pauses=False)
+    loop_reads = LoopReads(pauses=False, has_changes=True)
 
     def __init__(self, path: str) -> None:
         if sqlite3.sqlite_version_info < MINIMUM_VERSION:
