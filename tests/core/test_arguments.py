@@ -66,6 +66,8 @@ def _right(rule):
             return next(iter(kind))
         with contextlib.suppress(TypeError):
             return object.__new__(kind) if kind.__module__.startswith("registry") else kind()
+    if rule.phrase == "callable":
+        return print
     return {} if "mapping" in rule.phrase else ()
 
 
