@@ -252,8 +252,10 @@ def test_a_loop_that_is_no_more_is_told_nothing():
     ends[0]()
 
 
-def test_what_has_paused_for_a_thread_pauses_no_more_after_the_end(pair):
+def test_what_has_paused_for_a_thread_pauses_no_more_after_the_end(pair, monkeypatch):
     """Neither for a socket nor for a call: threads wait instead."""
+    # Far longer than the test may take.
+    monkeypatch.setattr(registry_server.process.loop_runner, "PATIENCE_SECONDS", 10 * PATIENCE)
     may_end = threading.Event()
 
     def change():

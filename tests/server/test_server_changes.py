@@ -132,8 +132,16 @@ def made(server, *calls):
         assert answer.status == 200, (path, answer.body)
 
 
-def test_a_server_makes_short_changes_in_its_loop(server, ran):
+def test_a_server_makes_short_changes_in_its_loop(server, ran, monkeypatch):
     """Once it has connections; longer ones it makes in threads."""
+    given = []
+    run = Lane.run
+
+    def watched(self, function):
+        given.append(function)
+        return run(self, function)
+
+    monkeypatch.setattr(Lane, "run", watched)
     made(server, ("POST", "/registered-models/create", {"name": "m"}))
     made(server, ("POST", "/model-versions/create", {"name": "m", "source": "s3://b/p"}))
     # The thread that looks for webhooks may hold one of them.
@@ -143,7 +151,9 @@ def test_a_server_makes_short_changes_in_its_loop(server, ran):
     here = threading.current_thread().name
     for call in SHORT:
         ran.clear()
+        given.clear()
         made(server, call)
+        assert given == [], call[1]
         assert here in ran, call[1]
         assert "changing" not in ran, call[1]
     long = {"name": "m", "key": "k", "value": "v" * 4_000}

@@ -281,6 +281,24 @@ def test_closing_gives_up_what_has_paused(pair):
     assert not is_watched
 
 
+def test_reads_after_that_have_the_same_patience(pair, monkeypatch):
+    """The clock that was stopped is started again."""
+    monkeypatch.setattr(registry_server.process.loop_runner, "PATIENCE_SECONDS", 0.05)
+
+    async def main():
+        calls = LoopRunner(2, pauses=True)
+        for _ in range(2):
+            task = asyncio.create_task(calls.run(lambda: wait_for(pair[0])))
+            await asyncio.sleep(0)
+            calls.close()
+            with pytest.raises(WouldBlockError):
+                await asyncio.wait_for(task, 30)
+        with pytest.raises(WouldBlockError):
+            await asyncio.wait_for(calls.run(lambda: wait_for(pair[0])), 30)
+
+    asyncio.run(main())
+
+
 def test_where_no_selector_can_be_watched_threads_wait(pair, monkeypatch):
     """As on Windows; what does not wait is done at once all the same."""
     monkeypatch.setattr(registry_server.process.loop_runner, "_CAN_PAUSE", False)

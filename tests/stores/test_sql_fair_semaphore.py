@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -118,6 +119,28 @@ def test_what_a_loop_waited_counts(monkeypatch: pytest.MonkeyPatch):
     assert [0 <= timeout <= 0.3 for timeout in asked] == [True]
     turns.release()
     assert turns.acquire(timeout=0)
+
+
+class Late(Selecting):
+    """Begins to wait when the place has just been given back."""
+
+    def until_called(self, begin: Callable[[Callable[[], bool]], object]) -> bool:
+        self.turns.release()
+        return super().until_called(begin)
+
+
+def test_a_place_that_is_given_back_in_that_moment_is_taken():
+    """Nobody else would give one back."""
+    caller = Late(makes_change=True)
+    caller.turns = turns = FairSemaphore(1)
+    turns.acquire(timeout=0)
+    inloop.calling(caller)
+    try:
+        assert turns.acquire(timeout=0.2)
+    finally:
+        inloop.calling(None)
+    assert not turns.acquire(timeout=0)
+    assert turns.waiting == 0
 
 
 def test_a_place_goes_past_a_loop_that_is_no_more():

@@ -368,8 +368,6 @@ class _Caller(greenlet):
         assert self.changing is not None, "only a change is called back"
         number = -next(_numbers)
         begin(partial(self.changing.tell, number, asyncio.get_running_loop()))
-        if self._given_up:
-            return False
         self.awaits = number, EVENT_READ
         calling(None)
         ready = self._loop_greenlet.switch()
