@@ -147,7 +147,7 @@ def test_it_ends_when_nobody_waits_for_it(pair):
 
 def test_what_waits_too_long_goes_on_in_a_thread(pair, monkeypatch):
     """And it pauses again afterwards: the change as a whole is begun once."""
-    monkeypatch.setattr(registry_server.process.loop_runner, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(registry_server.process.loop_runner, "CHANGES_PATIENCE_SECONDS", 0.05)
     begun = []
 
     def change():
@@ -214,14 +214,16 @@ def test_many_that_end_together_cost_the_loop_one_look(monkeypatch):
 
 def test_a_call_that_comes_too_late_ends_no_other_pause(pair, monkeypatch):
     """The change waits for something else by then, or has ended."""
-    monkeypatch.setattr(registry_server.process.loop_runner, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(registry_server.process.loop_runner, "CHANGES_PATIENCE_SECONDS", 0.05)
     ends = []
 
     def change():
         first = inloop.waiter().until_called(ends.append)
         again = inloop.waiter().until_called(lambda _: None)
         inloop.in_thread(ends[0])
-        monkeypatch.setattr(registry_server.process.loop_runner, "PATIENCE_SECONDS", PATIENCE)
+        monkeypatch.setattr(
+            registry_server.process.loop_runner, "CHANGES_PATIENCE_SECONDS", PATIENCE
+        )
         return first, again, wait_for(pair[0])
 
     async def main(making):
@@ -255,7 +257,9 @@ def test_a_loop_that_is_no_more_is_told_nothing():
 def test_what_has_paused_for_a_thread_pauses_no_more_after_the_end(pair, monkeypatch):
     """Neither for a socket nor for a call: threads wait instead."""
     # Far longer than the test may take.
-    monkeypatch.setattr(registry_server.process.loop_runner, "PATIENCE_SECONDS", 10 * PATIENCE)
+    monkeypatch.setattr(
+        registry_server.process.loop_runner, "CHANGES_PATIENCE_SECONDS", 10 * PATIENCE
+    )
     may_end = threading.Event()
 
     def change():
@@ -416,7 +420,9 @@ def test_a_store_says_whether_its_changes_may_be_made_so(monkeypatch):
 def test_one_change_after_the_other_on_sqlite(tmp_path, monkeypatch):
     """One thread makes those of many clients; each pause ends when its own change is made."""
     # Far longer than the test may take: what is not woken would wait so long.
-    monkeypatch.setattr(registry_server.process.loop_runner, "PATIENCE_SECONDS", 10 * PATIENCE)
+    monkeypatch.setattr(
+        registry_server.process.loop_runner, "CHANGES_PATIENCE_SECONDS", 10 * PATIENCE
+    )
     registry = open_registry(f"sqlite:///{tmp_path}/r.db")
     registry.create_registered_model("m")
 

@@ -16,7 +16,7 @@ from registry_core import inloop
 from registry_core.errors import StoreUnavailableError
 from registry_core.history import EventQuery
 from registry_core.models import NewModelVersion, NewRegisteredModel
-from registry_core.stores.sql import SqlStore
+from registry_core.stores.sql import SqlStore, bounded_connection
 from registry_core.stores.sql.bounded_connection import BoundedConnection
 from registry_core.stores.sql.errors import InDoubtError, LostRaceError
 from services.opened import open_sql_store as open_store
@@ -149,6 +149,30 @@ def test_the_time_of_a_statement_begins_when_it_is_sent(
         other.execute("SELECT 1 FROM registered_models WHERE name = 'm' FOR UPDATE")
         with pytest.raises(StoreUnavailableError, match=r"no result in 0\.5 seconds"):
             CHANGES["set tag"](store)
+
+
+def test_silence_that_the_loop_has_waited_counts(
+    store: SqlStore, caller: Selecting, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread looks after the server when it is time, and not a second after it took over."""
+    heard: list[float] = []
+    look = BoundedConnection._look_after_server
+
+    def watched(self: BoundedConnection, silence: float) -> None:
+        heard.append(silence)
+        look(self, silence)
+        other.rollback()
+
+    monkeypatch.setattr(BoundedConnection, "_look_after_server", watched)
+    monkeypatch.setattr(bounded_connection, "SILENCE_SECONDS", 0.4)
+    caller.patience = 0.5
+    with psycopg.connect(postgres_url) as other:
+        other.execute("SELECT 1 FROM registered_models WHERE name = 'm' FOR UPDATE")
+        began = time.monotonic()
+        CHANGES["set tag"](store)
+    assert caller.in_threads == 1
+    assert heard[0] >= 0.5
+    assert began + heard[0] <= time.monotonic()
 
 
 def taken_places(store: SqlStore) -> contextlib.ExitStack:

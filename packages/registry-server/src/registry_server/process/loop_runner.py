@@ -35,7 +35,11 @@ from registry_server.process.watched_sockets import Sockets
 T = TypeVar("T")
 
 PATIENCE_SECONDS = 1.0
-"""How long a call waits for a socket. A thread may wait longer, and asks for signs of life."""
+"""How long a read waits for a socket. A thread may wait longer, and asks for signs of life."""
+
+CHANGES_PATIENCE_SECONDS = 0.5
+"""How long a change waits in the loop. A thread waits to the end for what it has sent, and
+has to be there after a second of silence, when it is time to ask for a sign of life."""
 
 
 class LoopRunner:
@@ -235,13 +239,16 @@ class LoopRunner:
                 self._go_on(caller, EVENT_READ)
 
     def _set_clock(self) -> None:
-        self._clock = self._loop.call_later(PATIENCE_SECONDS / 2, self._look_at_the_clock)
+        seconds = CHANGES_PATIENCE_SECONDS / 2
+        self._clock = self._loop.call_later(seconds, self._look_at_the_clock)
 
     def _look_at_the_clock(self) -> None:
         self._clock = None
-        oldest = time.monotonic() - PATIENCE_SECONDS
+        now = time.monotonic()
         for caller in tuple(self._paused.values()):
-            if caller.paused_at < oldest:
+            is_change = caller.changing is not None
+            patience = CHANGES_PATIENCE_SECONDS if is_change else PATIENCE_SECONDS
+            if caller.paused_at < now - patience:
                 self._give_up(caller)
         if self._paused:
             self._set_clock()

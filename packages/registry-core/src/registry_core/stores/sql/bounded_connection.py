@@ -128,11 +128,13 @@ class BoundedConnection(psycopg.Connection[Row]):
                 state = gen.send(Ready.R)
         except StopIteration as stop:
             return stop.value
-        return super().wait(self._bounded(gen, state, started), *args, **kwargs)
+        heard = time.monotonic()
+        return super().wait(self._bounded(gen, state, started, heard), *args, **kwargs)
 
     def _wait_by(self, waiter: Waiter, gen: Generator[Any, Any, Any], started: float) -> Any:
         """The same exchange with the socket, while an event loop goes on."""
         descriptor = self.pgconn.socket
+        heard = started
         try:
             state = next(gen)
             while True:
@@ -144,18 +146,18 @@ class BoundedConnection(psycopg.Connection[Row]):
                     if not waiter.makes_change:
                         raise
                     break
+                heard = time.monotonic()
                 state = gen.send(_READY[ready])
         except StopIteration as stop:
             return stop.value
         # It has been sent, so it is waited for to the end; what looks after the server may wait.
-        rest = self._bounded(gen, state, started)
+        rest = self._bounded(gen, state, started, heard)
         return waiter.in_thread(lambda: super(BoundedConnection, self).wait(rest))
 
     def _bounded(
-        self, gen: Generator[Any, Any, Any], state: Any, started: float
+        self, gen: Generator[Any, Any, Any], state: Any, started: float, heard: float
     ) -> Generator[Any, Any, Any]:
         """The same exchange with the socket, looked at whenever there is nothing to read."""
-        heard = time.monotonic()
         try:
             while True:
                 ready = yield state
