@@ -83,6 +83,9 @@ class Cluster:
         _alter(self.primary, "synchronous_standby_names", "*")
         with _admin(self.primary) as admin:
             _until(admin, "SELECT count(*) = 1 FROM pg_stat_replication WHERE sync_state = 'sync'")
+            # Commits wait for the standby when the checkpointer has read the setting, which one
+            # that is busy has not: it reads it before it begins with another checkpoint.
+            admin.execute("CHECKPOINT")
 
     def __enter__(self) -> Self:
         return self

@@ -47,11 +47,33 @@ def test_hosts_keep_their_order_but_for_those_avoided(given, avoided, expected) 
 def test_hosts_tried_before_the_one_that_answered_are_avoided_for_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr(hosts_module, "time", SimpleNamespace(monotonic=lambda: now))
     hosts = Hosts({"host": "a,b,c"})
     hosts.avoid_before(Reached("b", "5432"))
-    assert hosts.parameters()["host"] == "b,c,a"
+    assert hosts.parameters()["host"] == "b,c"
     hosts.avoid_before(Reached("c", "5432"))
+    assert hosts.parameters()["host"] == "c"
+    now += hosts_module.HUNG_SECONDS
     assert hosts.parameters()["host"] == "c,a,b"
-    later = time.monotonic() + hosts_module.AVOID_SECONDS + 1
-    monkeypatch.setattr(hosts_module, "time", SimpleNamespace(monotonic=lambda: later))
+    now += hosts_module.AVOID_SECONDS
     assert hosts.parameters()["host"] == "a,b,c"
+
+
+def test_a_host_that_hung_is_not_tried_for_a_moment() -> None:
+    """Also if the others have refused since: one of them may be ready before it is."""
+    hosts = Hosts({"host": "a,b"})
+    hosts.avoid_hung(Reached("a", "5432"))
+    hosts.avoid(Reached("b", "5432"))
+    assert hosts.parameters()["host"] == "b"
+
+
+def test_if_all_hang_all_are_tried() -> None:
+    """A URL may name one host, or all may be back."""
+    hosts = Hosts({"host": "a,b"})
+    for host in ("a", "b"):
+        hosts.avoid_hung(Reached(host, "5432"))
+    assert hosts.parameters()["host"] == "a,b"
+    alone = Hosts({"host": "a"})
+    alone.avoid_hung(Reached("a", "5432"))
+    assert alone.parameters()["host"] == "a"

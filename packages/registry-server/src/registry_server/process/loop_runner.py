@@ -37,9 +37,10 @@ T = TypeVar("T")
 PATIENCE_SECONDS = 1.0
 """How long a read waits for a socket. A thread may wait longer, and asks for signs of life."""
 
-CHANGES_PATIENCE_SECONDS = 0.5
+CHANGES_PATIENCE_SECONDS = 0.4
 """How long a change waits in the loop. A thread waits to the end for what it has sent, and
-has to be there after a second of silence, when it is time to ask for a sign of life."""
+has to be there when the database has been silent for so long that it is asked for a sign of life:
+after 0.7 seconds."""
 
 
 class LoopRunner:

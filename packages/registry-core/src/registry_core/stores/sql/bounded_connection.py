@@ -32,10 +32,11 @@ from registry_core.stores.sql.errors import InDoubtError, ServerLostError, Serve
 from registry_core.stores.sql.hosts import Hosts
 from registry_core.stores.sql.results import SEARCH_SECONDS, Row
 
-SILENCE_SECONDS = 1.0
+SILENCE_SECONDS = 0.7
 """After that long without a byte, the server is asked for a sign of life. With
-`liveness.SIGN_OF_LIFE_SECONDS` it makes a hung server known to a worker within 2.5 seconds, and so
-to each of several that are asked one after the other within the 5 that a failover may take."""
+`liveness.SIGN_OF_LIFE_SECONDS` it makes a hung server known to a worker within 2.1 seconds, and so
+to two that are asked one after the other within the 5 that a failover may take, with a second to
+spare."""
 
 STATEMENT_SECONDS = 60.0
 """For a statement on a server that is alive. The longest of ours renames a model, whose versions
@@ -184,7 +185,7 @@ class BoundedConnection(psycopg.Connection[Row]):
 
     def _look_after_server(self, silence: float) -> None:
         if not liveness.has_server(self.pgconn):
-            self.hosts.avoid(self.pgconn)
+            self.hosts.avoid_hung(self.pgconn)
             self._give_up(ServerSilentError(f"no answer in {silence:.0f} seconds"))
         if not self._has_session():
             self._give_up(ServerLostError("another server answers in place of the one that did"))

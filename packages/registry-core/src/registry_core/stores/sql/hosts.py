@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -13,6 +13,11 @@ from psycopg.pq.abc import PGconn
 AVOID_SECONDS = 30.0
 """How long a host that hung, or did not accept writes, is tried after the others. It costs a
 connection seconds to find out that it still does."""
+
+HUNG_SECONDS = 5.0
+"""How long a host that hung is not tried at all, where others are named. While a standby becomes
+the primary, each attempt to reach the old one would cost `postgresql.CONNECT_SECONDS`, and the
+standby, which refused a moment ago, may be ready long before."""
 
 _DEFAULT_PORT = "5432"
 
@@ -35,7 +40,8 @@ class Hosts:
     """The hosts of a URL in their order, but those last that were of no use a moment ago.
 
     Libpq tries them as they stand in the URL, so that one that hangs would cost each new connection
-    `postgresql.CONNECT_SECONDS`, and one that is fenced would be found by each. Thread-safe.
+    `postgresql.CONNECT_SECONDS`, and one that is fenced would be found by each. One that has just
+    hung is left out, unless all have. Thread-safe.
     """
 
     def __init__(self, parameters: Mapping[str, Any]) -> None:
@@ -43,6 +49,8 @@ class Hosts:
         self._hosts = _hosts(parameters)
         self._avoided: dict[_Host, float] = {}
         """Until when, by the monotonic clock."""
+        self._hung: dict[_Host, float] = {}
+        """The same of those that are left out."""
 
     def parameters(self) -> dict[str, Any]:
         """Return the parameters of the next connection."""
@@ -58,19 +66,28 @@ class Hosts:
 
     def avoid(self, pgconn: PGconn) -> None:
         """Have the host of a connection tried last for a while."""
-        self._avoid(host for host in self._hosts if host.is_reached_by(pgconn))
+        self._avoid([host for host in self._hosts if host.is_reached_by(pgconn)])
+
+    def avoid_hung(self, pgconn: PGconn) -> None:
+        """Have the host of a connection that hangs left out for a moment, and then tried last."""
+        self._avoid_hung([host for host in self._hosts if host.is_reached_by(pgconn)])
 
     def avoid_before(self, pgconn: PGconn) -> None:
-        """Have those tried last for a while that were tried before the host of this connection."""
-        self._avoid(itertools.takewhile(lambda host: not host.is_reached_by(pgconn), self._order()))
+        """The same for the hosts that were tried before the one of this connection."""
+        order = self._order()
+        self._avoid_hung([*itertools.takewhile(lambda host: not host.is_reached_by(pgconn), order)])
 
     def _order(self) -> tuple[_Host, ...]:
         now = time.monotonic()
-        return tuple(sorted(self._hosts, key=lambda host: self._avoided.get(host, 0.0) > now))
+        tried = [host for host in self._hosts if self._hung.get(host, 0.0) <= now] or self._hosts
+        return tuple(sorted(tried, key=lambda host: self._avoided.get(host, 0.0) > now))
 
-    def _avoid(self, hosts: Iterable[_Host]) -> None:
-        until = time.monotonic() + AVOID_SECONDS
-        self._avoided |= dict.fromkeys(hosts, until)
+    def _avoid(self, hosts: Sequence[_Host]) -> None:
+        self._avoided |= dict.fromkeys(hosts, time.monotonic() + AVOID_SECONDS)
+
+    def _avoid_hung(self, hosts: Sequence[_Host]) -> None:
+        self._avoid(hosts)
+        self._hung |= dict.fromkeys(hosts, time.monotonic() + HUNG_SECONDS)
 
 
 def _hosts(parameters: Mapping[str, Any]) -> tuple[_Host, ...]:

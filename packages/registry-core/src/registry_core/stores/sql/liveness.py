@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 from psycopg.pq.abc import PGconn
 
-SIGN_OF_LIFE_SECONDS = 1.5
+SIGN_OF_LIFE_SECONDS = 1.4
 """For the answer at the door, and for the one about the session."""
 
 _CONNECT_SECONDS = 2
