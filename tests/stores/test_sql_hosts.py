@@ -68,12 +68,29 @@ def test_a_host_that_hung_is_not_tried_for_a_moment() -> None:
     assert hosts.parameters()["host"] == "b"
 
 
-def test_if_all_hang_all_are_tried() -> None:
-    """A URL may name one host, or all may be back."""
-    hosts = Hosts({"host": "a,b"})
-    for host in ("a", "b"):
+def test_of_several_that_hung_the_last_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others may be back, as standbys of it that have taken over."""
+    now = time.monotonic()
+    monkeypatch.setattr(hosts_module, "time", SimpleNamespace(monotonic=lambda: now))
+    hosts = Hosts({"host": "a,b,c"})
+    for host in ("c", "b", "a"):
         hosts.avoid_hung(Reached(host, "5432"))
-    assert hosts.parameters()["host"] == "a,b"
-    alone = Hosts({"host": "a"})
-    alone.avoid_hung(Reached("a", "5432"))
-    assert alone.parameters()["host"] == "a"
+        now += 1
+    assert hosts.parameters()["host"] == "c,b"
+    now += hosts_module.HUNG_SECONDS
+    assert hosts.parameters()["host"] == "c,b,a"
+
+
+def test_the_only_host_is_tried() -> None:
+    """Also if it hung."""
+    hosts = Hosts({"host": "a"})
+    hosts.avoid_hung(Reached("a", "5432"))
+    assert hosts.parameters()["host"] == "a"
+
+
+def test_hosts_that_were_of_no_use_are_tried_in_the_order_in_which_they_were_so() -> None:
+    """The first of them may have been mended since."""
+    hosts = Hosts({"host": "a,b,c"})
+    for host in ("b", "a"):
+        hosts.avoid(Reached(host, "5432"))
+    assert hosts.parameters()["host"] == "c,b,a"

@@ -41,7 +41,7 @@ class Hosts:
 
     Libpq tries them as they stand in the URL, so that one that hangs would cost each new connection
     `postgresql.CONNECT_SECONDS`, and one that is fenced would be found by each. One that has just
-    hung is left out, unless all have. Thread-safe.
+    hung is left out; if all have, the one that was last. Thread-safe.
     """
 
     def __init__(self, parameters: Mapping[str, Any]) -> None:
@@ -79,8 +79,14 @@ class Hosts:
 
     def _order(self) -> tuple[_Host, ...]:
         now = time.monotonic()
-        tried = [host for host in self._hosts if self._hung.get(host, 0.0) <= now] or self._hosts
-        return tuple(sorted(tried, key=lambda host: self._avoided.get(host, 0.0) > now))
+        hung = {host: until for host, until in self._hung.items() if until > now}
+        if len(hung) == len(self._hosts):
+            # What hung first may have become the standby, and the primary, of what hung last.
+            latest = max(hung.values())
+            hung = {host: until for host, until in hung.items() if until == latest}
+        tried = [host for host in self._hosts if host not in hung] or self._hosts
+        avoided = {host: until for host, until in self._avoided.items() if until > now}
+        return tuple(sorted(tried, key=lambda host: avoided.get(host, 0.0)))
 
     def _avoid(self, hosts: Sequence[_Host]) -> None:
         self._avoided |= dict.fromkeys(hosts, time.monotonic() + AVOID_SECONDS)
