@@ -10,13 +10,14 @@ import psycopg
 import pytest
 
 from registry_core import inloop
-from registry_core.errors import StoreUnavailableError
+from registry_core.errors import StoreBusyError, StoreUnavailableError
 from registry_core.models import NewModelVersion, NewRegisteredModel, Stage
 from registry_core.stores.sql import SqlStore, bounded_connection, postgresql
 from registry_core.stores.sql.postgresql import PostgresqlDriver
 from registry_core.testing.racing import race
 from services.opened import open_sql_store as open_store
 from services.pgbouncer import pgbouncer
+from services.ports import free_port
 from services.postgres import PostgresServer
 from services.selecting import Selecting
 from services.tcp_proxy import TcpProxy
@@ -274,6 +275,21 @@ def test_host_that_hangs_is_tried_last(new: PostgresServer) -> None:
         driver.connect().close()
         started = time.monotonic()
         driver.connect().close()
+        assert time.monotonic() - started < postgresql.CONNECT_SECONDS
+        hung.kill()
+
+
+def test_a_hung_host_is_known_also_where_no_other_can_be_reached() -> None:
+    """A standby that refuses writes is asked again at once, and the old primary is not."""
+    with PostgresServer() as hung:
+        hung.freeze()
+        url = f"postgresql://postgres@127.0.0.1:{hung.port},127.0.0.1:{free_port()}/postgres"
+        driver = PostgresqlDriver.from_url(url)
+        with pytest.raises(StoreBusyError, match="timeout"):
+            driver.connect()
+        started = time.monotonic()
+        with pytest.raises(StoreBusyError, match="refused"):
+            driver.connect()
         assert time.monotonic() - started < postgresql.CONNECT_SECONDS
         hung.kill()
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -18,6 +19,12 @@ HUNG_SECONDS = 5.0
 """How long a host that hung is not tried at all, where others are named. While a standby becomes
 the primary, each attempt to reach the old one would cost `postgresql.CONNECT_SECONDS`, and the
 standby, which refused a moment ago, may be ready long before."""
+
+_TIMED_OUT = re.compile(
+    r"^- host: '(?P<host>[^']*)', port: '(?P<port>[^']*)'.*: connection timeout expired$",
+    re.MULTILINE,
+)
+"""A host in the text of psycopg's error, where several were tried and none could be reached."""
 
 _DEFAULT_PORT = "5432"
 
@@ -34,6 +41,11 @@ class _Host:
         """Return whether a connection leads to it."""
         named = pgconn.host.decode() in (self.host, self.address)
         return named and pgconn.port.decode() == (self.port or _DEFAULT_PORT)
+
+    def is_named(self, names: Collection[tuple[str, str]]) -> bool:
+        """Return whether it is one of these hosts and ports."""
+        port = self.port or _DEFAULT_PORT
+        return (self.host or self.address, port) in names
 
 
 class Hosts:
@@ -77,10 +89,18 @@ class Hosts:
         order = self._order()
         self._avoid_hung([*itertools.takewhile(lambda host: not host.is_reached_by(pgconn), order)])
 
+    def avoid_timed_out(self, error: str) -> None:
+        """The same for the hosts that psycopg says of that they did not answer in time.
+
+        They are named in the text of its error alone; without its words nothing is avoided.
+        """
+        named = {(each["host"], each["port"]) for each in _TIMED_OUT.finditer(error)}
+        self._avoid_hung([host for host in self._hosts if host.is_named(named)])
+
     def _order(self) -> tuple[_Host, ...]:
         now = time.monotonic()
         hung = {host: until for host, until in self._hung.items() if until > now}
-        if len(hung) == len(self._hosts):
+        if hung and len(hung) == len(self._hosts):
             # What hung first may have become the standby, and the primary, of what hung last.
             latest = max(hung.values())
             hung = {host: until for host, until in hung.items() if until == latest}
