@@ -33,6 +33,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -152,6 +153,19 @@ def in_thread(function: Callable[[], T]) -> T:
     """
     caller = waiter()
     return function() if caller is None else caller.in_thread(function)
+
+
+def left_after_pause(
+    caller: Waiter, begin: Callable[[Callable[[], bool]], object], timeout: float
+) -> float | None:
+    """Let a loop go on as `Waiter.until_called`, and return None when that was called in time.
+
+    Else it is the seconds that are left of `timeout`, for a thread to wait.
+    """
+    began = time.monotonic()
+    if caller.until_called(begin):
+        return None
+    return max(0.0, timeout - (time.monotonic() - began))
 
 
 def loop_reads_of(store: object) -> LoopReads | None:

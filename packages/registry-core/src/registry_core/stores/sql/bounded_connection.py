@@ -144,14 +144,13 @@ class BoundedConnection(psycopg.Connection[Row]):
                         descriptor, reading=bool(state & Wait.R), writing=bool(state & Wait.W)
                     )
                 except WouldBlockError:
-                    if not waiter.makes_change:
-                        raise
                     break
                 heard = time.monotonic()
                 state = gen.send(_READY[ready])
         except StopIteration as stop:
             return stop.value
-        # It has been sent, so it is waited for to the end; what looks after the server may wait.
+        # A thread waits to the end for what a change has sent, and looks after the server.
+        # A read has none: it is given up, and done again in one.
         rest = self._bounded(gen, state, started, heard)
         return waiter.in_thread(lambda: super(BoundedConnection, self).wait(rest))
 

@@ -7,7 +7,6 @@ the thread that gave it back: under load another one may wait until its time is 
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -88,13 +87,11 @@ class FairSemaphore:
                 else:
                     self._waiting.append(turn)
 
-        began = time.monotonic()
-        has_come = caller.until_called(begin)
+        left = inloop.left_after_pause(caller, begin, timeout)
         (turn,) = turns
-        if not has_come:
-            left = max(0.0, timeout - (time.monotonic() - began))
-            has_come = caller.in_thread(lambda: turn.acquire(timeout=left))
-        return has_come or self._was_given_late(turn)
+        if left is None or caller.in_thread(lambda: turn.acquire(timeout=left)):
+            return True
+        return self._was_given_late(turn)
 
     def _was_given_late(self, turn: _Turn) -> bool:
         """Whether it came at the last moment; else it is waited for no more."""

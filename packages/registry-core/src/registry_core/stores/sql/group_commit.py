@@ -171,12 +171,10 @@ class GroupCommit(Generic[ChangeT]):
             if leads or not self._joins(place):
                 self._have_led(caller, place)
 
-        began = time.monotonic()
-        is_set = caller.until_called(begin)
+        left = inloop.left_after_pause(caller, begin, timeout)
         (place,) = places
-        if is_set:
+        if left is None:
             return place[1].result()
-        left = max(0.0, timeout - (time.monotonic() - began))
         return caller.in_thread(lambda: self._waited(place, left))
 
     def _have_led(self, caller: Waiter, place: _Place[ChangeT]) -> None:

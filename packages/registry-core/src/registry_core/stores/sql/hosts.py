@@ -99,14 +99,17 @@ class Hosts:
 
     def _order(self) -> tuple[_Host, ...]:
         now = time.monotonic()
-        hung = {host: until for host, until in self._hung.items() if until > now}
+        hung, avoided = self._still(self._hung, now), self._still(self._avoided, now)
         if hung and len(hung) == len(self._hosts):
             # What hung first may have become the standby, and the primary, of what hung last.
             latest = max(hung.values())
             hung = {host: until for host, until in hung.items() if until == latest}
         tried = [host for host in self._hosts if host not in hung] or self._hosts
-        avoided = {host: until for host, until in self._avoided.items() if until > now}
         return tuple(sorted(tried, key=lambda host: avoided.get(host, 0.0)))
+
+    def _still(self, until: Mapping[_Host, float], now: float) -> dict[_Host, float]:
+        # By the hosts, since other threads add to the mapping.
+        return {host: until[host] for host in self._hosts if until.get(host, 0.0) > now}
 
     def _avoid(self, hosts: Sequence[_Host]) -> None:
         self._avoided |= dict.fromkeys(hosts, time.monotonic() + AVOID_SECONDS)
