@@ -232,6 +232,12 @@ def overriding(store: SqlStore) -> Overriding:
     return wrapper
 
 
+def replacing(store: SqlStore) -> SqlStore:
+    """The store with a change of its own, and no class that could say how it is made."""
+    store.apply = MemoryStore().apply  # type: ignore[method-assign]
+    return store
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[SqlStore]:
     store = open_store(f"sqlite:///{tmp_path}/r.db")
@@ -239,7 +245,7 @@ def store(tmp_path: Path) -> Iterator[SqlStore]:
     store.close()
 
 
-@pytest.mark.parametrize("wrap", [Forwarding, copied, overriding])
+@pytest.mark.parametrize("wrap", [Forwarding, copied, overriding, replacing])
 def test_a_store_that_does_not_say_so_itself(
     store: SqlStore, wrap: Callable[[SqlStore], object]
 ) -> None:
@@ -247,7 +253,7 @@ def test_a_store_that_does_not_say_so_itself(
         LoopRunner.of(wrap(store), 1)
 
 
-@pytest.mark.parametrize("wrap", [Forwarding, copied, overriding])
+@pytest.mark.parametrize("wrap", [Forwarding, copied, overriding, replacing])
 def test_unasked_it_is_called_in_threads(
     store: SqlStore, wrap: Callable[[SqlStore], object]
 ) -> None:

@@ -2,20 +2,25 @@
 
 As a backend of its own scheme, reached by an entry point that the test writes:
 `pausing:///directory` is SQLite in that directory; creating a model called `slow` writes the file
-`begun` and waits for the file `go`.
+`begun-in-loop` and waits for the file `go`. With `?threads` a server makes changes there in threads,
+and the file is `begun-in-thread`.
 """
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 from urllib.parse import urlsplit
 
+from registry_core import inloop
 from registry_core.authors import Author
 from registry_core.changes import Change, CreateModel
+from registry_core.inloop import LoopReads
 from registry_core.stores.sql import open_store as open_sqlite
 from registry_core.stores.sql.store import SqlStore
+
+T = TypeVar("T")
 
 ENTRY_POINTS = "[registry_core.stores]\npausing = services.pausing_store:open_store\n"
 
@@ -23,22 +28,36 @@ WAIT_SECONDS = 60
 """Seconds that a held request waits at most; a test that fails must not hang."""
 
 
-def open_store(url: str) -> SqlStore:
-    """The store in the directory that the URL names."""
-    directory = Path(urlsplit(url).path)
-    store = open_sqlite(f"sqlite:///{directory / 'registry.db'}")
-    apply = store.apply
+class PausingStore(SqlStore):
+    """SQLite in a directory; how changes are made there is the caller's choice."""
 
-    def pausing(change: Change[Any], *, by: Author) -> Any:
+    def __init__(self, directory: Path, *, in_loop: bool) -> None:
+        self.__dict__.update(vars(open_sqlite(f"sqlite:///{directory / 'registry.db'}")))
+        self.directory = directory
+        self.in_loop = in_loop
+
+    def loop_reads(self) -> LoopReads | None:
+        """See `inloop.loop_reads_of`."""
+        return super().loop_reads() if self.in_loop else None
+
+    def apply(self, change: Change[T], *, by: Author) -> T:
+        """See `Store`."""
         if isinstance(change, CreateModel) and change.model == "slow":
-            (directory / "begun").touch()
-            deadline = time.monotonic() + WAIT_SECONDS
-            while not (directory / "go").exists() and time.monotonic() < deadline:
-                time.sleep(0.01)
-        return apply(change, by=by)
+            where = "thread" if inloop.waiter() is None else "loop"
+            inloop.in_thread(lambda: self._hold(where))
+        return super().apply(change, by=by)
 
-    store.apply = pausing  # type: ignore[method-assign]
-    return store
+    def _hold(self, where: str) -> None:
+        (self.directory / f"begun-in-{where}").touch()
+        deadline = time.monotonic() + WAIT_SECONDS
+        while not (self.directory / "go").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+
+def open_store(url: str) -> PausingStore:
+    """The store in the directory that the URL names."""
+    parts = urlsplit(url)
+    return PausingStore(Path(parts.path), in_loop=parts.query != "threads")
 
 
 def install(site: Path) -> None:

@@ -173,7 +173,7 @@ def loop_reads_of(store: object) -> LoopReads | None:
 
     Its class answers, by a method `loop_reads(self) -> LoopReads | None`. An attribute of the
     object, or one that `__getattr__` makes up, does not count, nor does the answer of a base class
-    whose reads or changes a subclass overrides.
+    whose reads or changes a subclass overrides, or an attribute of the object replaces.
 
     Raises:
         LoopContractError: the rules are checked, and the store seems to answer but does not.
@@ -187,12 +187,12 @@ def loop_reads_of(store: object) -> LoopReads | None:
                 f"class has to define the method, and may answer None"
             )
         return None
-    overriding = classes[: classes.index(owner)]
-    called = sorted({name for cls in overriding for name in vars(cls) if name.startswith(_CALLED)})
+    overriding = [getattr(store, "__dict__", {}), *map(vars, classes[: classes.index(owner)])]
+    called = sorted({name for names in overriding for name in names if name.startswith(_CALLED)})
     if called:
         _refuse(
-            f"{type(store).__name__} overrides {', '.join(called)} and inherits '{_OPT_IN}' from "
-            f"{owner.__name__}: it has to define that too, and may answer None"
+            f"{type(store).__name__} overrides {', '.join(called)} and has '{_OPT_IN}' from the "
+            f"class {owner.__name__}: what overrides has to define that too, and may answer None"
         )
         return None
     answer: LoopReads | None = vars(owner)[_OPT_IN](store)
