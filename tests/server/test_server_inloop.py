@@ -12,6 +12,7 @@ import pytest
 import registry_server.process.loop_runner
 from registry_core import inloop, open_registry
 from registry_core.inloop import WouldBlockError
+from registry_core.stores.sql.store import SqlStore
 from registry_server.process import watched_sockets
 from registry_server.process.loop_runner import LoopRunner
 from services import processes
@@ -318,13 +319,13 @@ def test_server_asks_a_thread_where_it_must(tmp_path, monkeypatch, is_reluctant,
     with open_registry(f"sqlite:///{tmp_path}/r.db") as registry:
         registry.create_registered_model("m")
         asked = []
-        get = registry.store.get_registered_model
+        get = SqlStore.get_registered_model
 
-        def watched(name):
+        def watched(store, name):
             asked.append(threading.current_thread().name)
             if is_reluctant and inloop.waiter() is not None:
                 raise WouldBlockError
-            return get(name)
+            return get(store, name)
 
         def is_as_expected():
             asked.clear()
@@ -333,7 +334,7 @@ def test_server_asks_a_thread_where_it_must(tmp_path, monkeypatch, is_reluctant,
             return asked == [here, "reading"][:threads]
 
         here = threading.current_thread().name
-        monkeypatch.setattr(registry.store, "get_registered_model", watched)
+        monkeypatch.setattr(SqlStore, "get_registered_model", watched)
         with InProcessServer(registry) as server:
             # The thread that looks for webhooks may hold the one connection when the server starts.
             processes.wait_for(is_as_expected)
