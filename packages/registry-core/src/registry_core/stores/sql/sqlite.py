@@ -59,6 +59,10 @@ nobody waits for it any more."""
 CACHED_STATEMENTS = 512
 """Prepared statements that a connection keeps."""
 
+ROWS_ADDED_AT_ONCE = 4
+"""Rows that one statement adds to a table with several indexes. SQLite keeps each page that it
+changes as it was before, and makes a file when these come to 64 KiB, which eight rows may reach."""
+
 LOG_PAGES = 4_000
 """Pages of 4 KiB in the write-ahead log after which a commit moves them into the file: 16 MB. With
 SQLite's own 1,000 a busy writer does so four times as often, waits twice more for the disk each
@@ -274,8 +278,10 @@ class SqliteConnection:
             return
         assert self._adding is not None, "something is to be run later"
         try:
-            rows = len(self._later) // len(self._adding.parameters)
-            self.raw.execute(_adding(self._adding.text, rows), self._later)
+            columns = len(self._adding.parameters)
+            for begin in range(0, len(self._later), ROWS_ADDED_AT_ONCE * columns):
+                values = self._later[begin : begin + ROWS_ADDED_AT_ONCE * columns]
+                self.raw.execute(_adding(self._adding.text, len(values) // columns), values)
         except sqlite3.Error as error:
             raise _translated(error) from error
         self.forget_later()
