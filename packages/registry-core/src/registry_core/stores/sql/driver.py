@@ -46,12 +46,12 @@ class Connection(Protocol):
     def run_later(self, statement: Statement, values: Values) -> None:
         """Run a statement that adds one row, before the transaction ends at the latest.
 
-        Where the database computes in this process, all that were given in a row are one statement.
+        Where the database computes in this process, a few given in a row are one statement.
         """
         ...
 
     def catch_up(self) -> None:
-        """Run now what was to be run later. Where that fails, it is still to be run."""
+        """Run now what was to be run later. Where that fails, the rest is still to be run."""
         ...
 
     def forget_later(self) -> None:

@@ -277,19 +277,18 @@ class SqliteConnection:
         if not self._later:
             return
         assert self._adding is not None, "something is to be run later"
+        columns = len(self._adding.parameters)
         try:
-            columns = len(self._adding.parameters)
-            for begin in range(0, len(self._later), ROWS_ADDED_AT_ONCE * columns):
-                values = self._later[begin : begin + ROWS_ADDED_AT_ONCE * columns]
+            while self._later:
+                values = self._later[: ROWS_ADDED_AT_ONCE * columns]
                 self.raw.execute(_adding(self._adding.text, len(values) // columns), values)
+                self._later = self._later[len(values) :]
         except sqlite3.Error as error:
             raise _translated(error) from error
-        self.forget_later()
 
     def forget_later(self) -> None:
         """See `Connection`."""
-        # A new one, since the driver has been given the other.
-        self._later = []
+        self._later.clear()
 
     def _run_inloop(self, statement: Statement, values: Values) -> list[Row]:
         if not self._is_bounded:
