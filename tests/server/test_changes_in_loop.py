@@ -13,9 +13,10 @@ import registry_server.process.lanes
 import registry_server.process.loop_runner
 from registry_core import inloop, open_registry
 from registry_core.inloop import LoopReads, WouldBlockError
+from registry_core.stores.sql.bounded_connection import SILENCE_SECONDS
 from registry_core.stores.sql.group_commit import GroupCommit
 from registry_server.process.lanes import HangUp, Lane
-from registry_server.process.loop_runner import LoopRunner
+from registry_server.process.loop_runner import CHANGES_PATIENCE_SECONDS, LoopRunner
 
 pytestmark = pytest.mark.usefixtures("checked_inloop")
 
@@ -210,6 +211,11 @@ def test_many_that_end_together_cost_the_loop_one_look(monkeypatch):
 
     assert run(main, threads=8) == [True] * 8
     assert woken == [1]
+
+
+def test_a_thread_waits_before_a_silent_database_is_asked_for_a_sign_of_life():
+    """The loop looks at its clock twice in that time, so it may be late by half of it."""
+    assert 1.5 * CHANGES_PATIENCE_SECONDS < SILENCE_SECONDS
 
 
 def test_a_call_that_comes_too_late_ends_no_other_pause(pair, monkeypatch):

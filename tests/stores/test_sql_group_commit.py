@@ -295,11 +295,8 @@ def files_of_sqlite() -> list[str]:
     return [path for path in paths if "/etilqs_" in path]
 
 
-@pytest.mark.parametrize("first", [1, 5])
-def test_an_event_that_cannot_be_written_fails_its_change_alone(
-    store: SqlStore, driver: Watched, tmp_path: Path, first: int
-) -> None:
-    """What others have done in the same transaction stays, with its events."""
+def damage(store: SqlStore, tmp_path: Path) -> None:
+    """Create a model called `damaged`, whose next event cannot be written."""
     store.create_registered_model(NewRegisteredModel(name="damaged"))
     with contextlib.closing(sqlite3.connect(tmp_path / "registry.db")) as raw:
         raw.execute(
@@ -308,6 +305,14 @@ def test_an_event_that_cannot_be_written_fails_its_change_alone(
             "FROM model_events WHERE name = 'damaged'"
         )
         raw.commit()
+
+
+@pytest.mark.parametrize("first", [1, 5])
+def test_an_event_that_cannot_be_written_fails_its_change_alone(
+    store: SqlStore, driver: Watched, tmp_path: Path, first: int
+) -> None:
+    """What others have done in the same transaction stays, with its events."""
+    damage(store, tmp_path)
     calls = [
         lambda name=name, key=f"k{number}": store.set_registered_model_tag(name, key, "v")
         for number, name in enumerate([*["m"] * first, "damaged", "m"])
@@ -319,6 +324,31 @@ def test_an_event_that_cannot_be_written_fails_its_change_alone(
     assert store.get_registered_model("damaged").tags == {}
     numbers = [each.sequence for each in store.events(EventQuery(name="m"))]
     assert numbers == list(range(first + 4, 0, -1))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda store: store.update_registered_model("m", description="d"),
+        lambda store: store.rename_registered_model("m", new_name="n"),
+        lambda store: store.delete_model_version("m", 1),
+        lambda store: store.delete_registered_model("m"),
+    ],
+    ids=["update", "rename", "delete version", "delete model"],
+)
+def test_an_event_that_cannot_be_written_is_not_the_fault_of_who_has_it_written(
+    store: SqlStore, driver: Watched, tmp_path: Path, other: Callable[[SqlStore], object]
+) -> None:
+    """Some changes read what events may have changed, so those before them are written first."""
+    damage(store, tmp_path)
+    calls = [
+        lambda: store.set_registered_model_tag("damaged", "k", "v"),
+        lambda: other(store),
+    ]
+    failed, done = together(store, driver, calls)
+    assert isinstance(failed, DuplicateError)
+    assert not isinstance(done, Exception)
+    assert store.get_registered_model("damaged").tags == {}
 
 
 def test_each_sees_what_was_changed_before_it(store: SqlStore, driver: Watched) -> None:
